@@ -1,0 +1,160 @@
+"""Schedule and template in, CronJob manifests out; pure, so that the same input always gives the same manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from catchup_jobs import contract
+from catchup_jobs.contract import DEADLINES, Env, ExitCode, Job
+from catchup_operator.cadence import Cadence
+from catchup_operator.naming import cronjob_name, labels
+from catchup_operator.resource import UserSchedule
+from catchup_operator.template import JobTemplate
+
+CONTAINER: Final = "job"
+_TERMINATION_LOG: Final = "/dev/termination-log"
+_GRACE_PERIOD_SECONDS: Final = 30
+
+# The first match wins: a pod that the cluster took away is not the job's failure, a permanent exit code ends
+# the Job at once, and everything else counts against the backoff limit.
+_POD_FAILURE_POLICY: Final = {
+    "rules": [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {
+            "action": "FailJob",
+            "onExitCodes": {
+                "containerName": CONTAINER,
+                "operator": "In",
+                "values": [int(ExitCode.PERMANENT), int(ExitCode.MISCONFIGURED)],
+            },
+        },
+    ]
+}
+
+
+def desired(schedule: UserSchedule, template: JobTemplate) -> list[dict[str, Any]]:
+    """Return the CronJobs that the schedule wants, complete for a server-side apply.
+
+    A job that is switched off keeps its CronJob, suspended: one path for every change.
+    """
+    return [_sync(schedule, template)]
+
+
+def sync_cadence(schedule: UserSchedule) -> Cadence:
+    """Return when the user's sync runs."""
+    return Cadence.spread(contract.SYNC_INTERVALS_MINUTES[schedule.sync_every], schedule.user_id)
+
+
+def _sync(schedule: UserSchedule, template: JobTemplate) -> dict[str, Any]:
+    return _cronjob(
+        schedule,
+        template,
+        Job.SYNC,
+        schedule_spec={
+            "schedule": sync_cadence(schedule).cron(),
+            "timeZone": "Etc/UTC",
+            "suspend": schedule.suspend or not schedule.sync_enabled,
+        },
+    )
+
+
+def _cronjob(
+    schedule: UserSchedule, template: JobTemplate, job: Job, *, schedule_spec: Mapping[str, Any]
+) -> dict[str, Any]:
+    name = cronjob_name(schedule, job)
+    deadlines = DEADLINES[job]
+    common = labels(schedule, job)
+    pod_metadata: dict[str, Any] = {"labels": {**template.pod_labels, **common}}
+    if template.pod_annotations:
+        pod_metadata["annotations"] = dict(template.pod_annotations)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {
+            "name": name,
+            "namespace": schedule.namespace,
+            "labels": common,
+            "ownerReferences": [owner_reference(schedule)],
+        },
+        "spec": {
+            **schedule_spec,
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": deadlines.starting,
+            "successfulJobsHistoryLimit": 1,
+            "failedJobsHistoryLimit": 3,
+            "jobTemplate": {
+                "metadata": {"labels": common},
+                "spec": {
+                    "backoffLimit": contract.BACKOFF_LIMIT,
+                    "activeDeadlineSeconds": deadlines.active,
+                    "podFailurePolicy": _POD_FAILURE_POLICY,
+                    "template": {"metadata": pod_metadata, "spec": _pod(schedule, template, job, name)},
+                },
+            },
+        },
+    }
+
+
+def owner_reference(schedule: UserSchedule) -> dict[str, Any]:
+    """Return the reference by which the garbage collector deletes a CronJob after its UserSchedule."""
+    return {
+        "apiVersion": f"{contract.API_GROUP}/{contract.API_VERSION}",
+        "kind": contract.KIND,
+        "name": schedule.name,
+        "uid": schedule.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def _pod(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": CONTAINER,
+        "image": template.image,
+        "args": [job.value, "--user", schedule.user_id],
+        "env": _env(schedule, template, job, cronjob),
+        "terminationMessagePath": _TERMINATION_LOG,
+        "terminationMessagePolicy": "File",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
+    }
+    if template.image_pull_policy:
+        container["imagePullPolicy"] = template.image_pull_policy
+    if template.resources:
+        container["resources"] = dict(template.resources)
+    return {
+        **template.pod,
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": _GRACE_PERIOD_SECONDS,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+        "containers": [container],
+    }
+
+
+def _env(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) -> list[dict[str, Any]]:
+    own: list[dict[str, Any]] = [
+        {"name": Env.TIME_ZONE.value, "value": schedule.time_zone},
+        {"name": Env.DIGEST_DAY.value, "value": schedule.digest_day},
+        {"name": Env.DIGEST_TIME.value, "value": schedule.digest_time},
+        {"name": Env.SYNC_EVERY.value, "value": schedule.sync_every},
+        {"name": Env.CRONJOB_NAME.value, "value": cronjob},
+        {"name": Env.JOB_NAME.value, "valueFrom": _field("metadata.labels['batch.kubernetes.io/job-name']")},
+        {"name": Env.JOB_UID.value, "valueFrom": _field("metadata.labels['batch.kubernetes.io/controller-uid']")},
+        {"name": Env.POD_UID.value, "valueFrom": _field("metadata.uid")},
+        {"name": Env.DEADLINE_SECONDS.value, "value": str(DEADLINES[job].active)},
+        {"name": Env.TERMINATION_LOG.value, "value": _TERMINATION_LOG},
+    ]
+    taken = {entry["name"] for entry in own}
+    return own + [dict(entry) for entry in template.env if entry["name"] not in taken]
+
+
+def _field(path: str) -> dict[str, Any]:
+    return {"fieldRef": {"fieldPath": path}}

@@ -1,0 +1,115 @@
+"""What all job pods have in common: the installation's settings, read once when the operator starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from catchup_operator.naming import fingerprint
+
+ENV_TEMPLATE_FILE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
+
+# Bumped when desired.py makes other manifests from the same input, so that every CronJob is rolled once.
+MANIFEST_VERSION: Final = 1
+
+_POD_FIELDS: Final = frozenset(
+    {
+        "affinity",
+        "imagePullSecrets",
+        "nodeSelector",
+        "priorityClassName",
+        "runtimeClassName",
+        "tolerations",
+        "topologySpreadConstraints",
+    }
+)
+
+
+class InvalidTemplateError(ValueError):
+    """The job template file is missing or malformed; the message says which file, what, and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobTemplate:
+    """The installation's part of a job's pod.
+
+    Attributes:
+        image: the jobs' image reference.
+        image_pull_policy: as in a container, or None for Kubernetes' default.
+        env: container env entries (`EnvVar` objects): the jobs' settings and secret references.
+        resources: the container's `ResourceRequirements`.
+        pod: further fields of the pod's spec.
+        pod_labels, pod_annotations: added to the pods' metadata.
+    """
+
+    image: str
+    image_pull_policy: str | None = None
+    env: tuple[Mapping[str, Any], ...] = ()
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    pod: Mapping[str, Any] = field(default_factory=dict)
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
+    pod_annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """A fingerprint of everything that a CronJob's manifest takes from here."""
+        return fingerprint(
+            [
+                MANIFEST_VERSION,
+                self.image,
+                self.image_pull_policy,
+                [dict(entry) for entry in self.env],
+                self.resources,
+                self.pod,
+                self.pod_labels,
+                self.pod_annotations,
+            ]
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> JobTemplate:
+        """Read the YAML file that the chart renders.
+
+        Raises:
+            InvalidTemplateError: the file is missing, is not YAML, or has unknown or badly typed fields.
+        """
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InvalidTemplateError(f"cannot read the job template {path}: {error.strerror}") from None
+        except yaml.YAMLError as error:
+            raise InvalidTemplateError(f"the job template {path} is not YAML: {error}") from None
+        fields: dict[str, type] = {
+            "image": str,
+            "imagePullPolicy": str,
+            "env": list,
+            "resources": dict,
+            "pod": dict,
+            "podLabels": dict,
+            "podAnnotations": dict,
+        }
+        if not isinstance(document, dict) or not document.get("image"):
+            raise InvalidTemplateError(f"the job template {path} must name an image")
+        for name, value in document.items():
+            if name not in fields:
+                raise InvalidTemplateError(f"the job template {path} has an unknown field {name!r}; known: {', '.join(fields)}")
+            if not isinstance(value, fields[name]):
+                raise InvalidTemplateError(f"the job template {path}: {name} must be a {fields[name].__name__}")
+        unknown = sorted(set(document.get("pod", {})) - _POD_FIELDS)
+        if unknown:
+            raise InvalidTemplateError(
+                f"the job template {path}: pod may hold {', '.join(sorted(_POD_FIELDS))}, not {', '.join(unknown)}"
+            )
+        return cls(
+            image=document["image"],
+            image_pull_policy=document.get("imagePullPolicy"),
+            env=tuple(document.get("env", ())),
+            resources=document.get("resources", {}),
+            pod=document.get("pod", {}),
+            pod_labels=document.get("podLabels", {}),
+            pod_annotations=document.get("podAnnotations", {}),
+        )
