@@ -96,7 +96,9 @@ class JobTemplate:
             raise InvalidTemplateError(f"the job template {path} must name an image")
         for name, value in document.items():
             if name not in fields:
-                raise InvalidTemplateError(f"the job template {path} has an unknown field {name!r}; known: {', '.join(fields)}")
+                raise InvalidTemplateError(
+                    f"the job template {path} has an unknown field {name!r}; known: {', '.join(fields)}"
+                )
             if not isinstance(value, fields[name]):
                 raise InvalidTemplateError(f"the job template {path}: {name} must be a {fields[name].__name__}")
         unknown = sorted(set(document.get("pod", {})) - _POD_FIELDS)
