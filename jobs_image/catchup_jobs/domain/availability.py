@@ -11,6 +11,7 @@ from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from catchup_jobs.domain.local_time import day_bounds, instant, local_date
+from catchup_jobs.domain.vocabulary import Weekday
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ DEFAULT_START = time(9)
 DEFAULT_END = time(21)
 
 _DAY = timedelta(days=1)
-_LAST_WEEKDAY = 6
+_WEEKDAYS = tuple(Weekday)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,19 +42,11 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class WeeklyWindow:
-    """Wall-clock hours on one weekday. An end at or before the start is on the next day (`00:00`: midnight).
+    """Wall-clock hours on one weekday. An end at or before the start is on the next day (`00:00`: midnight)."""
 
-    Attributes:
-        weekday: 0 is Monday, as in `date.weekday()`.
-    """
-
-    weekday: int
+    weekday: Weekday
     start: time
     end: time
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.weekday <= _LAST_WEEKDAY:
-            raise ValueError("a weekday is 0 (Monday) to 6 (Sunday)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +145,7 @@ def _opening_hours(parameters: AvailabilityParameters, days: list[date], zone: Z
         if not parameters.blocks:
             yield from _window(day, DEFAULT_START, DEFAULT_END, zone, generous=False)
         for block in parameters.blocks:
-            if block.weekday == day.weekday():
+            if block.weekday is _WEEKDAYS[day.weekday()]:
                 yield from _window(day, block.start, block.end, zone, generous=False)
 
 
@@ -161,7 +154,7 @@ def _blocked_hours(parameters: AvailabilityParameters, days: list[date], zone: Z
         if parameters.night is not None:
             yield from _window(day, parameters.night.start, parameters.night.end, zone, generous=True)
         for commute in parameters.commutes:
-            if commute.weekday == day.weekday():
+            if commute.weekday is _WEEKDAYS[day.weekday()]:
                 yield from _window(day, commute.start, commute.end, zone, generous=True)
 
 

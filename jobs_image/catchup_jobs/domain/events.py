@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
+
+from catchup_jobs.domain.vocabulary import EventStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from catchup_jobs.domain.sync_window import Window
-
-
-class EventStatus(StrEnum):
-    """Google's `status` of an event that exists; a cancelled one is a `Tombstone`."""
-
-    CONFIRMED = "confirmed"
-    TENTATIVE = "tentative"
 
 
 @dataclass(frozen=True, slots=True)

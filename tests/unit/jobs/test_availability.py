@@ -18,12 +18,13 @@ from catchup_jobs.domain.availability import (
     subtract,
 )
 from catchup_jobs.domain.local_time import day_bounds, local_date
+from catchup_jobs.domain.vocabulary import Weekday
 
 NEW_YORK = ZoneInfo("America/New_York")
 UTC_ZONE = ZoneInfo("Etc/UTC")
 MONDAY = date(2026, 11, 23)
 DEFAULT = AvailabilityParameters()
-ALWAYS = AvailabilityParameters(blocks=tuple(WeeklyWindow(day, time.min, time.min) for day in range(7)))
+ALWAYS = AvailabilityParameters(blocks=tuple(WeeklyWindow(day, time.min, time.min) for day in Weekday))
 
 
 def at(text: str, zone: ZoneInfo = UTC_ZONE) -> datetime:
@@ -66,28 +67,28 @@ def test_only_the_overlap_with_busy_time_is_taken_away(busy: list[str], expected
 
 def test_the_users_own_blocks_replace_the_default_hours() -> None:
     blocks = (
-        WeeklyWindow(0, time(7), time(8)),
-        WeeklyWindow(0, time(18), time(22)),
-        WeeklyWindow(1, time(9), time(10)),
+        WeeklyWindow(Weekday.MONDAY, time(7), time(8)),
+        WeeklyWindow(Weekday.MONDAY, time(18), time(22)),
+        WeeklyWindow(Weekday.TUESDAY, time(9), time(10)),
     )
     assert slots_of_monday(AvailabilityParameters(blocks=blocks)) == ["07:00-08:00", "18:00-22:00"]
 
 
 def test_a_day_without_a_block_is_closed_once_there_is_any_block() -> None:
-    assert slots_of_monday(AvailabilityParameters(blocks=(WeeklyWindow(1, time(9), time(10)),))) == []
+    assert slots_of_monday(AvailabilityParameters(blocks=(WeeklyWindow(Weekday.TUESDAY, time(9), time(10)),))) == []
 
 
 def test_blocks_that_overlap_or_touch_make_one_slot() -> None:
     blocks = (
-        WeeklyWindow(0, time(9), time(11)),
-        WeeklyWindow(0, time(10), time(12)),
-        WeeklyWindow(0, time(12), time(13)),
+        WeeklyWindow(Weekday.MONDAY, time(9), time(11)),
+        WeeklyWindow(Weekday.MONDAY, time(10), time(12)),
+        WeeklyWindow(Weekday.MONDAY, time(12), time(13)),
     )
     assert slots_of_monday(AvailabilityParameters(blocks=blocks)) == ["09:00-13:00"]
 
 
 def test_commutes_are_not_free() -> None:
-    commutes = (WeeklyWindow(0, time(9), time(9, 45)), WeeklyWindow(0, time(17), time(18)))
+    commutes = (WeeklyWindow(Weekday.MONDAY, time(9), time(9, 45)), WeeklyWindow(Weekday.MONDAY, time(17), time(18)))
     assert slots_of_monday(AvailabilityParameters(commutes=commutes)) == ["09:45-17:00", "18:00-21:00"]
 
 
@@ -104,14 +105,14 @@ def test_a_night_after_midnight_takes_the_morning_only() -> None:
 
 
 def test_a_block_across_midnight_is_two_slots_one_on_each_day() -> None:
-    parameters = AvailabilityParameters(blocks=(WeeklyWindow(0, time(22), time(2)),))
+    parameters = AvailabilityParameters(blocks=(WeeklyWindow(Weekday.MONDAY, time(22), time(2)),))
     now = at("2026-11-23T00:00")
     slots = free_slots(parameters, [], UTC_ZONE, now=now, until=now + timedelta(days=2))
     assert shown(slots) == ["Mon 22:00-Tue 00:00", "Tue 00:00-Tue 02:00"]
 
 
 def test_yesterdays_block_that_reaches_past_midnight_is_still_open() -> None:
-    parameters = AvailabilityParameters(blocks=(WeeklyWindow(6, time(22), time(2)),))
+    parameters = AvailabilityParameters(blocks=(WeeklyWindow(Weekday.SUNDAY, time(22), time(2)),))
     assert slots_of_monday(parameters) == ["00:00-02:00"]
 
 
@@ -158,15 +159,15 @@ def test_a_day_of_a_clock_change_is_as_long_as_it_is(zone: str, day: date, hours
 
 def test_a_window_that_the_clock_skips_is_not_moved_to_another_hour() -> None:
     now, until = day_bounds(date(2026, 3, 8), NEW_YORK)
-    inside = AvailabilityParameters(blocks=(WeeklyWindow(6, time(2), time(3)),))
+    inside = AvailabilityParameters(blocks=(WeeklyWindow(Weekday.SUNDAY, time(2), time(3)),))
     assert free_slots(inside, [], NEW_YORK, now=now, until=until) == []
-    into = AvailabilityParameters(blocks=(WeeklyWindow(6, time(1), time(2, 30)),))
+    into = AvailabilityParameters(blocks=(WeeklyWindow(Weekday.SUNDAY, time(1), time(2, 30)),))
     assert shown(free_slots(into, [], NEW_YORK, now=now, until=until), NEW_YORK) == ["Sun 01:00-Sun 03:00"]
 
 
 def test_a_commute_that_ends_at_a_repeated_time_lasts_to_the_second_of_them() -> None:
     now, until = day_bounds(date(2026, 11, 1), NEW_YORK)
-    parameters = AvailabilityParameters(ALWAYS.blocks, commutes=(WeeklyWindow(6, time(0), time(1, 30)),))
+    parameters = AvailabilityParameters(ALWAYS.blocks, commutes=(WeeklyWindow(Weekday.SUNDAY, time(0), time(1, 30)),))
     (slot,) = free_slots(parameters, [], NEW_YORK, now=now, until=until)
     assert slot.start == datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
 
@@ -194,7 +195,6 @@ def test_nothing_is_free_where_the_window_is_empty() -> None:
     "make",
     [
         lambda: Night(time(22), time(22)),
-        lambda: WeeklyWindow(7, time(9), time(10)),
         lambda: Interval(at("2026-11-23T10:00"), at("2026-11-23T10:00")),
         lambda: Interval(datetime(2026, 1, 1), datetime(2026, 1, 2)),  # noqa: DTZ001 - naive on purpose
     ],
@@ -226,7 +226,7 @@ ZONES = st.sampled_from(
 MINUTE = timedelta(minutes=1)
 NOWS = st.integers(0, 366 * 24 * 60).map(lambda minutes: datetime(2026, 1, 1, tzinfo=UTC) + minutes * MINUTE)
 TIMES = st.integers(0, 24 * 4 - 1).map(lambda quarter: time(quarter // 4, quarter % 4 * 15))
-WINDOWS = st.builds(WeeklyWindow, st.integers(0, 6), TIMES, TIMES)
+WINDOWS = st.builds(WeeklyWindow, st.sampled_from(Weekday), TIMES, TIMES)
 NIGHTS = st.none() | st.tuples(TIMES, TIMES).filter(lambda ends: ends[0] != ends[1]).map(lambda ends: Night(*ends))
 PARAMETERS = st.builds(
     AvailabilityParameters,

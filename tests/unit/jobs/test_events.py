@@ -11,7 +11,6 @@ from catchup_jobs.domain.events import (
     AllDaySpan,
     CalendarEvent,
     Changes,
-    EventStatus,
     MalformedEventError,
     TimedSpan,
     Tombstone,
@@ -19,6 +18,7 @@ from catchup_jobs.domain.events import (
     reconcile,
 )
 from catchup_jobs.domain.sync_window import Window
+from catchup_jobs.domain.vocabulary import EventStatus
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(days=1), NOW + timedelta(days=45))
