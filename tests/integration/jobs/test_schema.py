@@ -168,7 +168,7 @@ def test_a_value_outside_an_enum_is_refused_by_the_database_itself(database: Dat
 
 
 def test_foreign_keys_hold_and_the_failed_block_leaves_nothing(database: Database) -> None:
-    statements = [
+    statements: list[Executable] = [
         users.insert().values(user_row("ada")),
         text("INSERT INTO manual_blocks VALUES ('bob', 'MO', '09:00:00', '10:00:00')"),
     ]

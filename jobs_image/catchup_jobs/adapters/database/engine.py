@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -166,7 +168,7 @@ def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
     )
 
     def prepare(dbapi_connection: Any, _record: ConnectionPoolEntry) -> None:
-        dbapi_connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(dbapi_connection)
         dbapi_connection.execute("PRAGMA synchronous = NORMAL")
         dbapi_connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
 
@@ -177,3 +179,17 @@ def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _use_wal(dbapi_connection: sqlite3.Connection) -> None:
+    # SQLite's busy timeout does not cover the change of the journal, which two first users may try at once.
+    give_up = time.monotonic() + _BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            dbapi_connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
+        else:
+            return

@@ -186,6 +186,7 @@ free_slots: Final = Table(
 )
 
 # `subject`: the user's id or a shard; not a foreign key, since a run of an unknown user is recorded too.
+# `owner`: the process that holds the run; writes of any other are stale and refused (see `runs.check_fence`).
 runs: Final = Table(
     "runs",
     metadata,
@@ -196,6 +197,7 @@ runs: Final = Table(
     Column("state", text_enum(RunState, "state"), nullable=False),
     Column("reason", text_enum(Reason, "reason")),
     Column("attempts", Integer, nullable=False),
+    Column("owner", Text),
     Column("lease_until", UtcDateTime),
     Column("checkpoint", JSON(none_as_null=True)),
     Column("counts", JSON(none_as_null=True)),

@@ -182,6 +182,7 @@ def _bookkeeping() -> None:
         _enum("state"),
         _enum("reason", nullable=True),
         sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("owner", sa.Text),
         sa.Column("lease_until", UtcDateTime),
         sa.Column("checkpoint", sa.JSON),
         sa.Column("counts", sa.JSON),
