@@ -164,7 +164,7 @@ class GoogleCalendar:
         self.pages += 1
         return document
 
-    def _judged(self, error: HttpError) -> Exception:
+    def _judged(self, error: Any) -> Exception:
         """Return what an error means that means the same for every request, or the error itself."""
         status, reasons = error.resp.status, _reasons(error)
         if status == _TOO_MANY or (status == _FORBIDDEN and reasons & _USAGE_LIMITS):
@@ -177,7 +177,8 @@ class GoogleCalendar:
             return MisconfiguredError("the Calendar API is switched off in the Google Cloud project of this client")
         if status == _FORBIDDEN and reasons & _SCOPE_MISSING:
             return ReconnectNeededError("the user's consent does not cover calendars")
-        return error
+        unjudged: Exception = error
+        return unjudged
 
 
 def _list_error(error: HttpError) -> Exception:
@@ -202,9 +203,8 @@ def _events(document: dict[str, Any]) -> tuple[CalendarEvent | Tombstone, ...]:
     try:
         return tuple(read_event(item) for item in _items(document))
     except MalformedEventError as error:
-        raise CalendarFailedError(
-            f"a calendar holds an event that cannot be read: {error}", reason=CalendarError.BAD_DATA
-        ) from None
+        message = f"a calendar holds an event that cannot be read: {error}"
+        raise CalendarFailedError(message, reason=CalendarError.BAD_DATA) from None
 
 
 def _listed(entry: dict[str, Any]) -> ListedCalendar:

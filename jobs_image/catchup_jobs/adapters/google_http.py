@@ -1,4 +1,4 @@
-"""HTTP to Google by httplib2, bounded in time and size: a hanging, dripping, cut or huge answer is a temporary error."""
+"""HTTP to Google by httplib2, bounded in time and size: a hanging, dripping, cut or huge answer is temporary."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _HttpsConnection(httplib2.HTTPSConnectionWithTimeout):  # type: ignore[mis
 
 
 class Http(httplib2.Http):  # type: ignore[misc]
-    """One thread's connections (httplib2 is not thread-safe). Redirects are not followed: they could carry the token."""
+    """One thread's connections (httplib2 is not thread-safe). Follows no redirect: it could carry the token away."""
 
     def __init__(self, *, timeout: float = SOCKET_TIMEOUT_SECONDS) -> None:
         super().__init__(timeout=timeout, decode_limit_hard=MAX_BODY_BYTES)

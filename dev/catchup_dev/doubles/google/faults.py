@@ -102,6 +102,7 @@ class Faults:
     def clear(self) -> None:
         """Drop all faults."""
         self._faults.clear()
+        self._last_id = 0
 
     def list(self) -> list[dict[str, Any]]:
         """Return all faults with their counters."""

@@ -88,6 +88,7 @@ users: Final = Table(
     Column("schedule_seen_at", UtcDateTime),
     Column("availability_computed_at", UtcDateTime),
     Column("availability_horizon_end", UtcDateTime),
+    Column("availability_fingerprint", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     CheckConstraint("(night_start IS NULL) = (night_end IS NULL)", name="night"),

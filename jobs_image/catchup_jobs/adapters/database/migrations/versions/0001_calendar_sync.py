@@ -67,6 +67,7 @@ def _people() -> None:
         sa.Column("schedule_seen_at", UtcDateTime),
         sa.Column("availability_computed_at", UtcDateTime),
         sa.Column("availability_horizon_end", UtcDateTime),
+        sa.Column("availability_fingerprint", sa.Text),
         sa.Column("created_at", UtcDateTime, nullable=False),
         sa.Column("updated_at", UtcDateTime, nullable=False),
         _one_of("digest_day", *days),
