@@ -118,5 +118,7 @@ def _without_state(error: DBAPIError) -> JobError | None:
             return MisconfiguredError(
                 "PostgreSQL refused the connection: check user, password, database and TLS in CATCHUP_DATABASE_URL"
             )
-        return TemporaryError("PostgreSQL cannot be reached, or the connection was lost")
+        return TemporaryError(
+            "PostgreSQL cannot be reached, or the connection was lost: check that the host in CATCHUP_DATABASE_URL answers"
+        )
     return None

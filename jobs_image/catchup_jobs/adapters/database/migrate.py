@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from catchup_jobs.adapters.database.engine import Database, migration_engine, parse_url
 from catchup_jobs.adapters.database.errors import MIGRATE_HINT, classify
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, schema_info
+from catchup_jobs.contract import Reason
 from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError, TemporaryError
 
 if TYPE_CHECKING:
@@ -116,8 +117,12 @@ def wait_for_schema(
     wait_seconds: float = WAIT_SECONDS,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> None:
     """Return when the schema fits this code; wait while it is missing or older, since a migration may be under way.
+
+    Args:
+        stopping: whether a termination was requested; it ends the wait.
 
     Raises:
         TemporaryError: it still does not fit after `wait_seconds`; the message names the command that helps.
@@ -130,6 +135,8 @@ def wait_for_schema(
         _refuse_if_newer(found)
         if found.is_current:
             return
+        if stopping():
+            raise TemporaryError("stopped while waiting for the database's schema", reason=Reason.TERMINATED)
         left = deadline - monotonic()
         if left <= 0:
             what = "has no schema yet" if found.current == 0 else f"is at revision {found.current:04d}"
