@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from catchup_dev.doubles.google.client import GoogleDouble
 from integration.jobs.sync_world import ADA, CLIENT_ID, EMAIL, SyncWorld, outcome
 from sqlalchemy import select
 
+from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_jobs.adapters import google_http
 from catchup_jobs.adapters.database.schema import dead_letters
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
