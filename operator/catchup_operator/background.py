@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Final
 
 from catchup_jobs import contract
@@ -123,9 +123,9 @@ class _FinishedJobs:
 class Background:
     """Starts the loops, stops them, and tells whether they live."""
 
-    def __init__(self, cluster: Cluster, namespaces: list[str] | None) -> None:
+    def __init__(self, cluster: Cluster, namespaces: Sequence[str]) -> None:
         self._cluster = cluster
-        self._namespaces: list[str | None] = list(namespaces) if namespaces else [None]
+        self._namespaces: list[str | None] = [*namespaces] or [None]
         self._queue = WorkQueue()
         self.ledger = Ledger(self._on_drift)
         self._reconciler: Reconciler | None = None

@@ -28,11 +28,13 @@ SCHEDULES: Final = contract.PLURAL
 CRONJOBS: Final = "cronjobs"
 JOBS: Final = "jobs"
 PODS: Final = "pods"
+DEPLOYMENTS: Final = "deployments"
 _PREFIXES: Final = {
     SCHEDULES: f"/apis/{contract.API_GROUP}/{contract.API_VERSION}",
     CRONJOBS: "/apis/batch/v1",
     JOBS: "/apis/batch/v1",
     PODS: "/api/v1",
+    DEPLOYMENTS: "/apis/apps/v1",
 }
 
 
@@ -115,13 +117,24 @@ class Cluster:
 
     async def patch_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
         """Merge into a UserSchedule's status (RFC 7396). Raises ApiError."""
+        await self.merge(SCHEDULES, namespace, name, {"status": status}, subresource="/status")
+
+    async def merge(
+        self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
+    ) -> None:
+        """Merge a patch into an object (RFC 7396). Raises ApiError."""
         await self._request(
             "PATCH",
-            _path(SCHEDULES, namespace, name) + "/status",
+            _path(resource, namespace, name) + subresource,
             query={"fieldManager": FIELD_MANAGER},
-            body={"status": status},
+            body=patch,
             content_type="application/merge-patch+json",
         )
+
+    async def delete_all(self, resource: str, namespace: str, *, selector: str) -> None:
+        """Delete what the label selector names, and what it owns. Raises ApiError."""
+        query = {"labelSelector": selector, "propagationPolicy": "Background"}
+        await self._request("DELETE", _path(resource, namespace), query=query)
 
     async def list_pages(
         self, resource: str, namespace: str | None, *, selector: str, metadata_only: bool = False

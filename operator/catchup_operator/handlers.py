@@ -1,21 +1,20 @@
-"""What the operator does, as a table of contents: run it with `kopf run -m catchup_operator.handlers`."""
+"""What the operator does, as a table of contents: run it with `catchup-operator run`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import kopf
 
 from catchup_jobs import contract
-from catchup_operator import settings as operator_settings
 from catchup_operator.background import Background
 from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.options import Options, configure_kopf
 from catchup_operator.reconcile import Reconciler, RefusedError
-from catchup_operator.template import ENV_TEMPLATE_FILE, InvalidTemplateError, JobTemplate
+from catchup_operator.template import JobTemplate
 
 _RETRY_FIRST_SECONDS: Final = 5
 _RETRY_MAX_SECONDS: Final = 900
@@ -27,13 +26,11 @@ RESOURCE: Final = (contract.API_GROUP, contract.API_VERSION, contract.PLURAL)
 
 @kopf.on.startup()
 async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> None:
-    operator_settings.configure(settings)
-    try:
-        template = JobTemplate.load(Path(os.environ.get(ENV_TEMPLATE_FILE, "/etc/catchup/job-template.yaml")))
-    except InvalidTemplateError as error:
-        raise kopf.PermanentError(f"{error} (the path is set by {ENV_TEMPLATE_FILE})") from None
+    configure_kopf(settings)
+    options = Options.from_env(os.environ)
+    template = JobTemplate.load(options.job_template)
     memo.cluster = await Cluster.connect()
-    memo.background = Background(memo.cluster, operator_settings.namespaces())
+    memo.background = Background(memo.cluster, options.namespaces)
     memo.reconciler = Reconciler(memo.cluster, template, memo.background.ledger, lambda: datetime.now(UTC))
     memo.background.start(memo.reconciler)
 

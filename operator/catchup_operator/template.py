@@ -11,8 +11,6 @@ import yaml
 
 from catchup_operator.naming import fingerprint
 
-ENV_TEMPLATE_FILE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
-
 # Bumped when desired.py makes other manifests from the same input, so that every CronJob is rolled once.
 MANIFEST_VERSION: Final = 1
 
