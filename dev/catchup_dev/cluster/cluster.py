@@ -113,15 +113,11 @@ class Cluster:
     def up(self) -> None:
         """Start or repair it; returns when it is ready for pods (or for objects, without a node)."""
         if self.with_node and os.geteuid() != 0:
-            raise Failure(
-                "A node needs root.", todo="run as root, or leave the node out: --control-plane-only."
-            )
+            raise Failure("A node needs root.", todo="run as root, or leave the node out: --control-plane-only.")
         with locked(self.layout.lock, self._console):
             if self._kept_node not in {None, self.with_node}:
                 there = "with" if self._kept_node else "without"
-                raise Failure(
-                    f"The cluster {self.name} is there already, {there} a node.", todo="run `down` first."
-                )
+                raise Failure(f"The cluster {self.name} is there already, {there} a node.", todo="run `down` first.")
             self._announce()
             programs = self._requirements()
             self.layout.make()
@@ -199,9 +195,7 @@ class Cluster:
                 self.layout.write_record("network", {"number": network.number, "init": init})
                 return network
         raise Failure(
-            f"The addresses {Network(kept).link} of this cluster are taken."
-            if kept
-            else "No free addresses.",
+            f"The addresses {Network(kept).link} of this cluster are taken." if kept else "No free addresses.",
             todo="see `ip route`; `down` and `up` makes a cluster with other addresses.",
         )
 

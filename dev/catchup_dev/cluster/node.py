@@ -82,9 +82,7 @@ conf_dir = {json.dumps(str(self._config / "cni"))}
         plugins: list[dict[str, Any]] = [{"type": "ptp", "ipMasq": False, "ipam": ipam}]
         network = {"cniVersion": "0.4.0", "name": "catchup", "plugins": plugins}
         write(self._config / "cni" / "10-catchup.conflist", json.dumps(network, indent=2))
-        return self._component(
-            "containerd", ["containerd", f"--config={path}"], SOCKET, self._answers, [path]
-        )
+        return self._component("containerd", ["containerd", f"--config={path}"], SOCKET, self._answers, [path])
 
     def kubelet(self) -> Component:
         pki, node = self._plane.pki, self._network.node
@@ -194,9 +192,7 @@ cluster.local in-addr.arpa {{
         def make(scratch: Path) -> None:
             oci.write_archive(scratch / "image.tar", self._programs["pause"], self._pause)
 
-        self.import_archive(
-            cached_directory(f"image-pause-{self._pause.rsplit(':', 1)[1]}", make) / "image.tar"
-        )
+        self.import_archive(cached_directory(f"image-pause-{self._pause.rsplit(':', 1)[1]}", make) / "image.tar")
 
     def images(self) -> set[str]:
         """The references of the images the node has."""
@@ -210,9 +206,7 @@ cluster.local in-addr.arpa {{
         command = self._sandbox.enter(["ctr", "--address", SOCKET, "--namespace", "k8s.io", *arguments])
         done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise Failure(
-                f"`ctr {arguments[0]} {arguments[1]}` failed.", log=done.stderr, todo="run `up` again."
-            )
+            raise Failure(f"`ctr {arguments[0]} {arguments[1]}` failed.", log=done.stderr, todo="run `up` again.")
         return done.stdout
 
     def _answers(self) -> bool:
