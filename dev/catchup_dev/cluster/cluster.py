@@ -225,11 +225,11 @@ class Cluster:
             time.sleep(0.05)
 
     def _is_ready(self, path: str) -> bool:
-        found: dict[str, Any] | None = self._plane.api.get(path) if self._plane else None
+        found = self._plane.api.get(path) if self._plane else None
         if found is None:
             return False
         conditions = {c["type"]: c["status"] for c in found.get("status", {}).get("conditions", [])}
-        return conditions.get("Ready", "True") == "True"
+        return bool(conditions.get("Ready", "True") == "True")
 
     def _link(self, programs: dict[str, Path]) -> None:
         """`.local/bin/` and, for the demo, `.local/kubeconfig`."""
