@@ -13,7 +13,7 @@ _HOUR = 60
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """Runs at every minute of the UTC day that is `offset` modulo `interval`, both in minutes; the interval divides a day."""
+    """Runs at every minute of the UTC day that is `offset` modulo `interval`; both in minutes, and it divides a day."""
 
     interval: int
     offset: int

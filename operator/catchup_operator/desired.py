@@ -147,7 +147,10 @@ def _env(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) 
         {"name": Env.SYNC_EVERY.value, "value": schedule.sync_every},
         {"name": Env.CRONJOB_NAME.value, "value": cronjob},
         {"name": Env.JOB_NAME.value, "valueFrom": _field("metadata.labels['batch.kubernetes.io/job-name']")},
-        {"name": Env.JOB_UID.value, "valueFrom": _field("metadata.labels['batch.kubernetes.io/controller-uid']")},
+        {
+            "name": Env.JOB_UID.value,
+            "valueFrom": _field("metadata.labels['batch.kubernetes.io/controller-uid']"),
+        },
         {"name": Env.POD_UID.value, "valueFrom": _field("metadata.uid")},
         {"name": Env.DEADLINE_SECONDS.value, "value": str(DEADLINES[job].active)},
         {"name": Env.TERMINATION_LOG.value, "value": _TERMINATION_LOG},

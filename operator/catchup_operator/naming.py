@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from catchup_jobs import contract
@@ -48,3 +49,12 @@ def fingerprint(value: Any) -> str:
     """Return 16 hexadecimal digits that change when the JSON-serialisable value does."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def labels_are_ours(found: Mapping[str, str]) -> bool:
+    """Whether an object carries the labels that say that this operator made it."""
+    return (
+        found.get("app.kubernetes.io/managed-by") == FIELD_MANAGER
+        and contract.LABEL_JOB in found
+        and contract.LABEL_USER_SCHEDULE in found
+    )

@@ -1,0 +1,260 @@
+"""The API server: every request of the operator that kopf does not make itself. The only I/O of the operator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import kopf
+from kubernetes.aio import client, config
+
+from catchup_jobs import contract
+from catchup_operator.naming import FIELD_MANAGER
+
+# One pool for kopf and for us: kopf's own has no limit, and thousands of resources at start would open as many
+# connections. Three of these are taken by the long-lived watches.
+_CONNECTIONS: Final = 23
+_REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
+_PAGE: Final = 500
+# The API server ends a watch after this time and sends a bookmark about every minute: silence beyond
+# _WATCH_SILENCE_SECONDS means a dead connection that nobody closed.
+_WATCH_SECONDS: Final = 300
+_WATCH_SILENCE_SECONDS: Final = 90
+
+SCHEDULES: Final = contract.PLURAL
+CRONJOBS: Final = "cronjobs"
+JOBS: Final = "jobs"
+PODS: Final = "pods"
+DEPLOYMENTS: Final = "deployments"
+_PREFIXES: Final = {
+    SCHEDULES: f"/apis/{contract.API_GROUP}/{contract.API_VERSION}",
+    CRONJOBS: "/apis/batch/v1",
+    JOBS: "/apis/batch/v1",
+    PODS: "/api/v1",
+    DEPLOYMENTS: "/apis/apps/v1",
+}
+
+
+class ApiError(Exception):
+    """The API server refused a request, or could not be reached (status 0). The text is the server's own."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server will say the same until somebody changes something (quota, policy, permission)."""
+        return self.status in {400, 403, 422}
+
+
+class Cluster:
+    """A connection to the API server, made by `connect`; `close` it."""
+
+    def __init__(self, api: client.ApiClient, connector: aiohttp.TCPConnector) -> None:
+        self._api = api
+        self._connector = connector
+
+    @classmethod
+    async def connect(cls) -> Cluster:
+        """Connect as a pod does, or else by the kubeconfig (`KUBECONFIG`, `~/.kube/config`).
+
+        Raises:
+            kopf.LoginError: neither is there.
+        """
+        configuration = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except config.ConfigException:
+            try:
+                await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            except config.ConfigException as error:
+                raise kopf.LoginError(f"neither in a cluster, nor a usable kubeconfig: {error}") from None
+        context = client.rest.RESTClientObject(configuration).ssl_context
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context)
+        configuration.client_session_kwargs = {"connector": connector}
+        api = client.ApiClient(configuration)
+        api.user_agent = FIELD_MANAGER
+        return cls(api, connector)
+
+    async def login(self) -> kopf.AiohttpSession:
+        """Return credentials for kopf over the same pool; called again by kopf when a token was refused."""
+        headers = await self._headers({})
+        session = aiohttp.ClientSession(
+            connector=self._connector,
+            connector_owner=False,
+            headers={**headers, "User-Agent": FIELD_MANAGER},
+        )
+        return kopf.AiohttpSession(server=self._api.configuration.host, aiohttp_session=session)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._api.close()  # type: ignore[no-untyped-call]
+        await self._connector.close()
+
+    async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return an object, or None if there is none. Raises ApiError."""
+        try:
+            return await self._request("GET", _path(resource, namespace, name))
+        except ApiError as error:
+            if error.status == 404:  # noqa: PLR2004
+                return None
+            raise
+
+    async def apply(self, resource: str, manifest: Mapping[str, Any], *, force: bool = False) -> dict[str, Any]:
+        """Apply server-side and return the object. Raises ApiError; 409 is a field that another manager owns."""
+        metadata = manifest["metadata"]
+        return await self._request(
+            "PATCH",
+            _path(resource, metadata["namespace"], metadata["name"]),
+            query={"fieldManager": FIELD_MANAGER, "force": str(force).lower()},
+            body=manifest,
+            content_type="application/apply-patch+yaml",
+        )
+
+    async def patch_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
+        """Merge into a UserSchedule's status (RFC 7396). Raises ApiError."""
+        await self.merge(SCHEDULES, namespace, name, {"status": status}, subresource="/status")
+
+    async def merge(
+        self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
+    ) -> None:
+        """Merge a patch into an object (RFC 7396). Raises ApiError."""
+        await self._request(
+            "PATCH",
+            _path(resource, namespace, name) + subresource,
+            query={"fieldManager": FIELD_MANAGER},
+            body=patch,
+            content_type="application/merge-patch+json",
+        )
+
+    async def delete_all(self, resource: str, namespace: str, *, selector: str) -> None:
+        """Delete what the label selector names, and what it owns. Raises ApiError."""
+        query = {"labelSelector": selector, "propagationPolicy": "Background"}
+        await self._request("DELETE", _path(resource, namespace), query=query)
+
+    async def list_pages(
+        self, resource: str, namespace: str | None, *, selector: str, metadata_only: bool = False
+    ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
+        """Yield pages of at most 500 objects with the list's resource version. Raises ApiError (410: start over)."""
+        query = {"labelSelector": selector, "limit": str(_PAGE)}
+        while True:
+            page = await self._request(
+                "GET",
+                _path(resource, namespace),
+                query=query,
+                accept=_accept(metadata_only, "PartialObjectMetadataList"),
+            )
+            yield page.get("items") or [], page["metadata"]["resourceVersion"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+            query["continue"] = token
+
+    async def watch(
+        self,
+        resource: str,
+        namespace: str | None,
+        version: str,
+        *,
+        selector: str,
+        metadata_only: bool = False,
+    ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Yield (type, object) events after a resource version until the server ends the watch.
+
+        Raises:
+            ApiError: status 410 when the version is too old; 0 when the connection broke or fell silent.
+        """
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "labelSelector": selector,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        }
+        timeout = aiohttp.ClientTimeout(total=_WATCH_SECONDS + _WATCH_SILENCE_SECONDS, sock_read=_WATCH_SILENCE_SECONDS)
+        accept = _accept(metadata_only, "PartialObjectMetadata")
+        response = await self._open("GET", _path(resource, namespace), query=query, accept=accept, limits=timeout)
+        try:
+            async for line in response.content:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise ApiError(event["object"].get("code", 0), event["object"].get("message", "watch failed"))
+                yield event["type"], event["object"]
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ApiError(0, f"the watch on {resource} broke ({type(error).__name__})") from None
+        finally:
+            response.close()
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str | None = None,
+        accept: str = "application/json",
+    ) -> dict[str, Any]:
+        response = await self._open(
+            method,
+            path,
+            query=query,
+            body=body,
+            content_type=content_type,
+            accept=accept,
+            limits=_REQUEST_TIMEOUT,
+        )
+        try:
+            document: dict[str, Any] = json.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ApiError(0, f"{method} {path}: the reply broke off ({type(error).__name__})") from None
+        return document
+
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None,
+        accept: str,
+        limits: aiohttp.ClientTimeout,
+        body: Mapping[str, Any] | None = None,
+        content_type: str | None = None,
+    ) -> aiohttp.ClientResponse:
+        headers = await self._headers({"Accept": accept})
+        if content_type:
+            headers["Content-Type"] = content_type
+        url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        try:
+            reply = await self._api.call_api(method, url, headers, body=body, _request_timeout=limits)
+            response: aiohttp.ClientResponse = reply.response
+            if response.status >= 400:  # noqa: PLR2004
+                raise ApiError(response.status, _message(await response.read()))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from None
+        return response
+
+    async def _headers(self, headers: dict[str, str]) -> dict[str, str]:
+        headers["User-Agent"] = FIELD_MANAGER
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
+        return headers
+
+
+def _path(resource: str, namespace: str | None, name: str | None = None) -> str:
+    scope = f"/namespaces/{quote(namespace)}" if namespace else ""
+    return f"{_PREFIXES[resource]}{scope}/{resource}" + (f"/{quote(name)}" if name else "")
+
+
+def _accept(metadata_only: bool, kind: str) -> str:
+    return f"application/json;as={kind};g=meta.k8s.io;v=v1" if metadata_only else "application/json"
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body[:500].decode(errors="replace")

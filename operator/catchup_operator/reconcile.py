@@ -1,0 +1,174 @@
+"""One visit to a UserSchedule: make its CronJobs as the spec wants them and say so in its status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from catchup_jobs import contract
+from catchup_jobs.contract import Job
+from catchup_operator import status
+from catchup_operator.cluster import CRONJOBS, PODS, SCHEDULES, ApiError, Cluster
+from catchup_operator.desired import desired
+from catchup_operator.ledger import Expected, Key, Ledger
+from catchup_operator.naming import labels_are_ours
+from catchup_operator.resource import InvalidSpecError, UserSchedule
+from catchup_operator.runs import FinishedJob, conclude
+from catchup_operator.template import JobTemplate
+
+_CONFLICT: Final = 409
+
+logger = logging.getLogger(__name__)
+
+Status = dict[str, Any]
+
+
+class RefusedError(Exception):
+    """The API server will not take a CronJob until somebody changes something; the status says why."""
+
+    def __init__(self, message: str, patch: Status | None) -> None:
+        super().__init__(message)
+        self.patch = patch
+
+
+class Reconciler:
+    """Everything that the operator does to a UserSchedule, one visit at a time for each."""
+
+    def __init__(self, cluster: Cluster, template: JobTemplate, ledger: Ledger, now: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._template = template
+        self._hash = template.hash
+        self._ledger = ledger
+        self._now = now
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def visit(self, body: Mapping[str, Any]) -> Status | None:
+        """Reconcile a UserSchedule that kopf shows us; return the status patch, or None.
+
+        Raises:
+            RefusedError: the API server refuses a CronJob; its `patch` tells the user.
+            ApiError: for everything that is worth another try.
+        """
+        if status.is_current(body, self._hash):
+            self._remember(body)
+            return None
+        async with self._lock(body["metadata"]["namespace"], body["metadata"]["name"]):
+            return await self._reconcile(body)
+
+    async def repair(self, cronjob: Key, name: str) -> None:
+        """Reconcile the UserSchedule of a CronJob that drifted, whatever its status says. Raises ApiError."""
+        namespace = cronjob[0]
+        async with self._lock(namespace, name):
+            body = await self._cluster.get(SCHEDULES, namespace, name)
+            if body is None or body["metadata"].get("deletionTimestamp"):
+                self._ledger.disown(cronjob)
+                return
+            logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", namespace, name, cronjob[1])
+            try:
+                patch = await self._reconcile(body)
+            except RefusedError as error:
+                patch = error.patch
+            if patch:
+                await self._cluster.patch_status(namespace, name, patch)
+
+    async def record(self, finished: FinishedJob) -> None:
+        """Write how a run ended into the status of its UserSchedule. Raises ApiError."""
+        async with self._lock(finished.namespace, finished.schedule):
+            body = await self._cluster.get(SCHEDULES, finished.namespace, finished.schedule)
+            known = ((body or {}).get("status") or {}).get(finished.job.value) or {}
+            if body is None or finished.cronjob is None or finished.cronjob != known.get("cronJobName"):
+                return  # of an earlier resource of this name, or only dressed up as ours
+            if status.is_recorded(known, finished.finished_at, finished.name):
+                return
+            pods = [
+                pod
+                async for page, _ in self._cluster.list_pages(
+                    PODS, finished.namespace, selector=f"batch.kubernetes.io/controller-uid={finished.uid}"
+                )
+                for pod in page
+            ]
+            run = conclude(finished, pods)
+            try:
+                schedule = UserSchedule.from_body(body)
+            except InvalidSpecError:
+                schedule = None
+            patch = status.recorded(body, schedule, run, now=self._now())
+            if patch:
+                await self._cluster.patch_status(finished.namespace, finished.schedule, patch)
+                logger.info(
+                    "%s/%s: %s run %s: %s%s",
+                    finished.namespace,
+                    finished.schedule,
+                    run.job,
+                    run.job_name,
+                    run.result,
+                    f" ({run.reason})" if run.reason else "",
+                )
+
+    async def _reconcile(self, body: Mapping[str, Any]) -> Status | None:
+        try:
+            schedule = UserSchedule.from_body(body)
+        except InvalidSpecError as error:
+            return status.not_ready(body, status.INVALID_SPEC, str(error), now=self._now())
+        applied: dict[Job, Mapping[str, Any]] = {}
+        for manifest in desired(schedule, self._template):
+            try:
+                cronjob = await self._apply(schedule, manifest)
+            except ApiError as error:
+                if not error.refused:
+                    raise
+                raise RefusedError(
+                    str(error), status.not_ready(body, status.REFUSED, str(error), now=self._now())
+                ) from None
+            applied[Job(manifest["metadata"]["labels"][contract.LABEL_JOB])] = cronjob
+            self._expect(schedule.namespace, schedule.name, schedule.uid, cronjob["metadata"])
+        return status.reconciled(body, schedule, applied, template_hash=self._hash, now=self._now())
+
+    async def _apply(self, schedule: UserSchedule, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Apply without force; where somebody else holds a field, take it back only if the CronJob is ours."""
+        try:
+            return await self._cluster.apply(CRONJOBS, manifest)
+        except ApiError as error:
+            if error.status != _CONFLICT:
+                raise
+        name = manifest["metadata"]["name"]
+        found = await self._cluster.get(CRONJOBS, schedule.namespace, name)
+        if found is not None and not _is_ours(found["metadata"], schedule):
+            raise ApiError(422, f"a CronJob {name} exists and is not ours; delete or rename it")
+        logger.info("%s/%s: taking back CronJob %s, which was edited", schedule.namespace, schedule.name, name)
+        return await self._cluster.apply(CRONJOBS, manifest, force=True)
+
+    def _remember(self, body: Mapping[str, Any]) -> None:
+        metadata = body["metadata"]
+        for job in Job:
+            known = body["status"].get(job.value) or {}
+            if "cronJobName" in known:
+                self._expect(
+                    metadata["namespace"],
+                    metadata["name"],
+                    metadata["uid"],
+                    {
+                        "name": known["cronJobName"],
+                        "uid": known.get("cronJobUID", ""),
+                        "generation": known.get("cronJobGeneration", 0),
+                    },
+                )
+
+    def _expect(self, namespace: str, schedule: str, owner_uid: str, cronjob: Mapping[str, Any]) -> None:
+        expected = Expected(schedule, owner_uid, cronjob["uid"], cronjob["generation"])
+        self._ledger.expect((namespace, cronjob["name"]), expected)
+
+    def _lock(self, namespace: str, name: str) -> asyncio.Lock:
+        return self._locks.setdefault((namespace, name), asyncio.Lock())
+
+
+def _is_ours(metadata: Mapping[str, Any], schedule: UserSchedule) -> bool:
+    owners = metadata.get("ownerReferences") or ()
+    return any(owner["uid"] == schedule.uid for owner in owners) or (
+        labels_are_ours(metadata.get("labels") or {})
+        and metadata["labels"][contract.LABEL_USER_SCHEDULE] == schedule.name
+    )

@@ -1,0 +1,112 @@
+"""List, then watch, for ever: keeps an observer's view of one kind of object current."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import Any, Final, Protocol
+
+from catchup_operator.cluster import ApiError, Cluster
+
+_GONE: Final = 410
+_BACKOFF_MAX_SECONDS: Final = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class Observer(Protocol):
+    """What a watch tells. The methods only note and enqueue; they never wait."""
+
+    def listing(self) -> None:
+        """A full list begins: what it does not name is gone."""
+
+    def observe(self, item: dict[str, Any]) -> None:
+        """The object exists, in this state."""
+
+    def forget(self, item: dict[str, Any]) -> None:
+        """The object was deleted; this was its last state."""
+
+    def listed(self) -> None:
+        """The full list has ended."""
+
+
+class Watch:
+    """One list+watch loop.
+
+    Lists anew when the server says that it has forgotten our version, after every error, and at least every
+    `resync_seconds`, so that a lost event cannot hide for longer than that.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        resource: str,
+        namespace: str | None,
+        observer: Observer,
+        *,
+        selector: str,
+        metadata_only: bool = False,
+        resync_seconds: float = 600,
+    ) -> None:
+        self._cluster = cluster
+        self._resource = resource
+        self._namespace = namespace
+        self._observer = observer
+        self._selector = selector
+        self._metadata_only = metadata_only
+        self._resync_seconds = resync_seconds
+        self._last_contact = time.monotonic()
+
+    @property
+    def silent_seconds(self) -> float:
+        """The time since the server last answered, in seconds: what a liveness probe asks."""
+        return time.monotonic() - self._last_contact
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self._follow(await self._list())
+                failures = 0
+            except ApiError as error:
+                if error.status == _GONE:
+                    continue
+                failures += 1
+                delay = min(_BACKOFF_MAX_SECONDS, 0.5 * 2**failures) * random.uniform(0.5, 1)  # noqa: S311
+                logger.warning("watching %s failed, again in %.0f s: %s", self._resource, delay, error)
+                await asyncio.sleep(delay)
+
+    async def _list(self) -> str:
+        self._observer.listing()
+        version = ""
+        pages = self._cluster.list_pages(
+            self._resource, self._namespace, selector=self._selector, metadata_only=self._metadata_only
+        )
+        async for items, listed_version in pages:
+            version = listed_version
+            self._last_contact = time.monotonic()
+            for item in items:
+                self._observer.observe(item)
+        self._observer.listed()
+        return version
+
+    async def _follow(self, version: str) -> None:
+        relist_at = time.monotonic() + self._resync_seconds
+        while time.monotonic() < relist_at:
+            events = self._cluster.watch(
+                self._resource,
+                self._namespace,
+                version,
+                selector=self._selector,
+                metadata_only=self._metadata_only,
+            )
+            async for kind, item in events:
+                self._last_contact = time.monotonic()
+                version = item["metadata"]["resourceVersion"]
+                if kind == "DELETED":
+                    self._observer.forget(item)
+                elif kind != "BOOKMARK":
+                    self._observer.observe(item)
