@@ -61,4 +61,6 @@ def _run(argv: list[str]) -> None:
     )
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-12:])
-        raise Failure(f"`{' '.join(argv[:4])} ...` failed.", log=tail, todo="check that Debian's mirror can be reached.")
+        raise Failure(
+            f"`{' '.join(argv[:4])} ...` failed.", log=tail, todo="check that Debian's mirror can be reached."
+        )

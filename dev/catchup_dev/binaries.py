@@ -81,11 +81,7 @@ def _module_of(program: str) -> Module:
 
 
 def _key(module: Module) -> str:
-    sources = [
-        path
-        for path in module.directory.iterdir()
-        if path.name in {"go.mod", "go.sum"} or path.suffix == ".go"
-    ]
+    sources = [path for path in module.directory.iterdir() if path.name in {"go.mod", "go.sum"} or path.suffix == ".go"]
     return f"{module.name}-{digest([digest_files(module.directory, sources), _go()[1]])}"
 
 
@@ -113,9 +109,7 @@ def _build(module: Module, target: Path) -> None:
     if (target / "server").exists():  # etcd's main package is go.etcd.io/etcd/server
         (target / "server").rename(target / "etcd")
     if lacking := [program for program in module.programs if not (target / program).exists()]:
-        raise Failure(
-            f"Building {module.name} left out {', '.join(lacking)}.", todo=f"see {module.directory}/go.mod."
-        )
+        raise Failure(f"Building {module.name} left out {', '.join(lacking)}.", todo=f"see {module.directory}/go.mod.")
 
 
 def _run(argv: list[str], directory: Path) -> str:

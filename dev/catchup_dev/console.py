@@ -30,9 +30,7 @@ class Failure(Exception):  # noqa: N818 - reads as what it is where it is raised
     def __str__(self) -> str:
         parts = [self.what]
         if self.log:
-            parts.append(
-                "Last lines of its log:\n" + "\n".join(f"    {line}" for line in self.log.splitlines())
-            )
+            parts.append("Last lines of its log:\n" + "\n".join(f"    {line}" for line in self.log.splitlines()))
         if self.todo:
             parts.append(f"What to do: {self.todo}")
         return "\n".join(parts)

@@ -41,7 +41,7 @@ def stage(files: list[Path], context: Path, target: Path) -> None:
 
 
 def _sources(text: str) -> list[str]:
-    sources = []
+    sources: list[str] = []
     for line in re.sub(r"\\\s*\n", " ", text).splitlines():
         match = _COPY.match(line)
         if not match:
@@ -60,7 +60,5 @@ def _files_below(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     return [
-        file
-        for file in path.rglob("*")
-        if file.is_file() and not _NEVER & set(file.parts) and file.suffix != ".pyc"
+        file for file in path.rglob("*") if file.is_file() and not _NEVER & set(file.parts) and file.suffix != ".pyc"
     ]

@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catchup_dev import base_image, packages
 from catchup_dev.cache import cache_root, cached_directory, digest, digest_files, locked
@@ -23,6 +23,9 @@ from catchup_dev.cluster import DEMO, Cluster
 from catchup_dev.cluster.layout import CHECKOUT
 from catchup_dev.console import Console, Failure
 from catchup_dev.dockerfile import stage, used_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEV_IMAGES = CHECKOUT / "dev" / "images"
 # name -> Dockerfile and context
@@ -73,7 +76,7 @@ def base(console: Console | None = None) -> Image:
         tarball = base_image.root_tarball(console)
         os.link(tarball, context / tarball.name)
 
-    return _built("base", tag, dockerfile, fill, {}, console)
+    return _built("base", tag, dockerfile, fill=fill, arguments={}, console=console)
 
 
 def build_image(
@@ -95,7 +98,11 @@ def build_image(
     arguments = {"BASE_IMAGE": base(console).reference, **(build_args or {})}
     files = used_files(dockerfile, context)
     tag = digest([dockerfile.read_bytes(), digest_files(context, files), json.dumps(arguments, sort_keys=True)])
-    return _built(name, tag, dockerfile, lambda target: stage(files, context, target), arguments, console)
+
+    def fill(target: Path) -> None:
+        stage(files, context, target)
+
+    return _built(name, tag, dockerfile, fill=fill, arguments=arguments, console=console)
 
 
 def import_image(cluster: Cluster, image: Image) -> bool:
@@ -112,7 +119,15 @@ def known_image(name: str, console: Console | None = None) -> Image:
     return build_image(name, dockerfile, context, console=console)
 
 
-def _built(name: str, tag: str, dockerfile: Path, fill: Any, arguments: dict[str, str], console: Console) -> Image:
+def _built(
+    name: str,
+    tag: str,
+    dockerfile: Path,
+    *,
+    fill: Callable[[Path], None],
+    arguments: dict[str, str],
+    console: Console,
+) -> Image:
     reference = f"localhost/catchup/{name}:{tag}"
 
     def make(scratch: Path) -> None:

@@ -38,9 +38,7 @@ IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
 def missing(programs: Mapping[str, str]) -> list[str]:
     """The packages whose program is not there."""
     path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
-    return sorted(
-        {package for program, package in programs.items() if shutil.which(program, path=path) is None}
-    )
+    return sorted({package for program, package in programs.items() if shutil.which(program, path=path) is None})
 
 
 def ensure(programs: Mapping[str, str], console: Console) -> None:
@@ -58,9 +56,7 @@ def ensure(programs: Mapping[str, str], console: Console) -> None:
         _apt("update", "-qq")
         _apt("install", "-y", "-qq", "--no-install-recommends", *packages)
     if still := missing(programs):
-        raise Failure(
-            f"Still missing after the installation: {' '.join(still)}.", todo="install them by hand."
-        )
+        raise Failure(f"Still missing after the installation: {' '.join(still)}.", todo="install them by hand.")
 
 
 def _apt(*arguments: str) -> None:

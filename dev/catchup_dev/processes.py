@@ -26,9 +26,7 @@ START_SECONDS = 10.0
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # The inner shell notes its own /proc entry and then turns into the program, keeping pid and start time. The outer
 # one returns at once, so that the program is nobody's child and leaves no zombie here.
-_NOTE_AND_EXEC = (
-    f'p=$1; shift; cat "/proc/$$/stat" {BOOT_ID} > "$p.new" && mv "$p.new" "$p" && unset p && exec "$@"'
-)
+_NOTE_AND_EXEC = f'p=$1; shift; cat "/proc/$$/stat" {BOOT_ID} > "$p.new" && mv "$p.new" "$p" && unset p && exec "$@"'
 _DETACH = f'l=$1; shift; setsid sh -c \'{_NOTE_AND_EXEC}\' catchup-dev "$@" </dev/null >>"$l" 2>&1 &'
 _STATE, _START_TIME = 0, 19  # positions in /proc/PID/stat behind the program's name
 

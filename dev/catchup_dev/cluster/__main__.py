@@ -23,9 +23,7 @@ def _up(cluster: Cluster, console: Console) -> int:
 def _down(cluster: Cluster, console: Console) -> int:
     started = time.monotonic()
     cluster.down()
-    console.say(
-        f"Cluster {cluster.name} is down, nothing is left of it ({time.monotonic() - started:.1f} s)."
-    )
+    console.say(f"Cluster {cluster.name} is down, nothing is left of it ({time.monotonic() - started:.1f} s).")
     return _OK
 
 
@@ -44,12 +42,8 @@ def _status(cluster: Cluster, console: Console) -> int:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m catchup_dev.cluster", description=__doc__)
     parser.add_argument("command", choices=["up", "down", "status"])
-    parser.add_argument(
-        "--name", default=DEMO, help="which cluster; several run side by side (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--control-plane-only", action="store_true", help="no node, so no pods; what non-root gets"
-    )
+    parser.add_argument("--name", default=DEMO, help="which cluster; several run side by side (default: %(default)s)")
+    parser.add_argument("--control-plane-only", action="store_true", help="no node, so no pods; what non-root gets")
     given = parser.parse_args(arguments)
     console = Console()
     try:

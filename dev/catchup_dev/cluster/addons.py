@@ -63,9 +63,7 @@ def _manifests(layout: Layout) -> Iterator[tuple[str, dict[str, Any]]]:
             "reclaimPolicy": "Retain",
         },
     )
-    on_this_node = {
-        "matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE_NAME]}]
-    }
+    on_this_node = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE_NAME]}]}
     for number in range(1, VOLUMES + 1):
         yield (
             "/api/v1/persistentvolumes",

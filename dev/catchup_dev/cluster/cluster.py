@@ -11,20 +11,21 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from catchup_dev import binaries, packages
+from catchup_dev import binaries
 from catchup_dev.cache import cache_root, locked
 from catchup_dev.cluster import addons
 from catchup_dev.cluster.component import Component, await_healthy
 from catchup_dev.cluster.control_plane import ControlPlane
 from catchup_dev.cluster.layout import CHECKOUT, DEMO, Layout
+from catchup_dev.cluster.needs import Needs
 from catchup_dev.cluster.network import Network, candidates
 from catchup_dev.cluster.node import Node
 from catchup_dev.cluster.pki import NODE_NAME
 from catchup_dev.cluster.sandbox import Sandbox
 from catchup_dev.console import Console, Failure
-from catchup_dev.processes import Daemon, stop_all
+from catchup_dev.processes import stop_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,10 +63,9 @@ class Cluster:
         self._console = console or Console(quiet=True)
         kept = self.layout.record("cluster").get("node")
         self._kept_node = None if kept is None else bool(kept)
-        self.with_node = node if node is not None else self._kept_node
-        if self.with_node is None:
-            self.with_node = os.geteuid() == 0
-        self._tools = ("kubectl", "helm") if helm else ("kubectl",)
+        wanted = node if node is not None else self._kept_node
+        self.with_node = os.geteuid() == 0 if wanted is None else wanted
+        self._needs = Needs(self.with_node, helm)
         self._sandbox = Sandbox(self.layout)
         self._plane: ControlPlane | None = None
         self._node: Node | None = None
@@ -113,44 +113,17 @@ class Cluster:
     def up(self) -> None:
         """Start or repair it; returns when it is ready for pods (or for objects, without a node)."""
         if self.with_node and os.geteuid() != 0:
-            raise Failure(
-                "A node needs root.", todo="run as root, or leave the node out: --control-plane-only."
-            )
+            raise Failure("A node needs root.", todo="run as root, or leave the node out: --control-plane-only.")
         with locked(self.layout.lock, self._console):
             if self._kept_node not in {None, self.with_node}:
                 there = "with" if self._kept_node else "without"
-                raise Failure(
-                    f"The cluster {self.name} is there already, {there} a node.", todo="run `down` first."
-                )
-            self._announce()
-            programs = self._requirements()
+                raise Failure(f"The cluster {self.name} is there already, {there} a node.", todo="run `down` first.")
+            self._needs.announce(self._console)
+            programs = self._needs.ensure(self._console)
             self.layout.make()
-            self.layout.write_record("cluster", {"node": int(bool(self.with_node))})
+            self.layout.write_record("cluster", {"node": int(self.with_node)})
             self._start(programs)
             self._link(programs)
-
-    def _announce(self) -> None:
-        """Say up front what a first run will do."""
-        to_build = binaries.missing(self._program_names())
-        to_install = packages.missing(self._package_programs())
-        if to_install:
-            self._console.say(f"Will install Debian packages: {' '.join(to_install)} (about a minute)")
-        if to_build:
-            parts = ", ".join(f"{module.name} ({module.first_build})" for module in to_build)
-            self._console.say(f"Will build, once, into {cache_root()}: {parts}; times are for two cores")
-        if not self.with_node:
-            self._console.say("Control plane only: no node, so Jobs and pods are made but nothing runs.")
-
-    def _program_names(self) -> list[str]:
-        node = binaries.NODE if self.with_node else ()
-        return [*binaries.CONTROL_PLANE, *node, *(tool for tool in self._tools if tool == "helm")]
-
-    def _package_programs(self) -> dict[str, str]:
-        return {**packages.CONTROL_PLANE, **(packages.NODE if self.with_node else {})}
-
-    def _requirements(self) -> dict[str, Path]:
-        packages.ensure(self._package_programs(), self._console)
-        return binaries.ensure(self._program_names(), self._console)
 
     def _start(self, programs: dict[str, Path]) -> None:
         network = None
@@ -199,9 +172,7 @@ class Cluster:
                 self.layout.write_record("network", {"number": network.number, "init": init})
                 return network
         raise Failure(
-            f"The addresses {Network(kept).link} of this cluster are taken."
-            if kept
-            else "No free addresses.",
+            f"The addresses {Network(kept).link} of this cluster are taken." if kept else "No free addresses.",
             todo="see `ip route`; `down` and `up` makes a cluster with other addresses.",
         )
 
@@ -234,7 +205,7 @@ class Cluster:
     def _link(self, programs: dict[str, Path]) -> None:
         """`.local/bin/` and, for the demo, `.local/kubeconfig`."""
         self.layout.bin.mkdir(parents=True, exist_ok=True)
-        links = {self.layout.bin / tool: programs[tool] for tool in self._tools}
+        links = {self.layout.bin / tool: programs[tool] for tool in self._needs.tools}
         if self.name == DEMO:
             links[self.layout.demo_kubeconfig] = self.kubeconfig
         for link, target in links.items():
@@ -270,7 +241,7 @@ class Cluster:
 
     def _attach(self) -> None:
         """Know the parts of a cluster without starting any."""
-        programs = binaries.ensure(self._program_names())
+        programs = self._needs.programs()
         network = self._network() if self.with_node else None
         self._plane = ControlPlane(self.layout, network, programs)
         if network:
@@ -289,14 +260,11 @@ class Cluster:
         """End every process and remove every trace. Nothing is asked to end in peace: its data goes with it."""
         with locked(self.layout.lock, self._console):
             self._sandbox.stop()
-            stop_all([self._daemon(name) for name in (*_CONTROL_PLANE_DAEMONS, *_NODE_DAEMONS)], grace=0)
+            stop_all([self.layout.daemon(name) for name in (*_CONTROL_PLANE_DAEMONS, *_NODE_DAEMONS)], grace=0)
             number = self.layout.record("network").get("number")
             if number is not None:
                 Network(int(number)).disconnect(self.layout.slug)
             self._remove_files()
-
-    def _daemon(self, name: str) -> Daemon:
-        return self.layout.daemon(name)
 
     def _remove_files(self) -> None:
         layout = self.layout
@@ -313,3 +281,5 @@ class Cluster:
         if not any(layout.lock.parent.iterdir()):
             layout.lock.parent.rmdir()
             shutil.rmtree(layout.bin, ignore_errors=True)
+            if not any(layout.local.iterdir()):
+                layout.local.rmdir()

@@ -88,9 +88,7 @@ class Network:
             _ip("link", "delete", self.device)
 
 
-_TODO = (
-    "look at `ip addr` and `ip route`; or start with --control-plane-only, which needs no network of its own."
-)
+_TODO = "look at `ip addr` and `ip route`; or start with --control-plane-only, which needs no network of its own."
 
 
 def candidates(kept: int | None) -> list[Network]:

@@ -51,11 +51,10 @@ class Node:
         self._pause = f"localhost/catchup/pause:{digest([pause.read_bytes()])}"
 
     def containerd(self) -> Component:
-        directory = self._layout.node / "containerd"
         cri = 'plugins."io.containerd.grpc.v1.cri"'
         config = f"""\
 version = 2
-root = {json.dumps(str(directory))}
+root = {json.dumps(str(self._layout.containerd))}
 state = "/run/containerd"
 # "opt" would make a directory in the machine's /opt
 disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.aufs",
@@ -82,9 +81,7 @@ conf_dir = {json.dumps(str(self._config / "cni"))}
         plugins: list[dict[str, Any]] = [{"type": "ptp", "ipMasq": False, "ipam": ipam}]
         network = {"cniVersion": "0.4.0", "name": "catchup", "plugins": plugins}
         write(self._config / "cni" / "10-catchup.conflist", json.dumps(network, indent=2))
-        return self._component(
-            "containerd", ["containerd", f"--config={path}"], SOCKET, self._answers, [path]
-        )
+        return self._component("containerd", ["containerd", f"--config={path}"], SOCKET, self._answers, [path])
 
     def kubelet(self) -> Component:
         pki, node = self._plane.pki, self._network.node
@@ -101,9 +98,8 @@ conf_dir = {json.dumps(str(self._config / "cni"))}
             "tlsCertFile": str(pki.certificate("kubelet")),
             "tlsPrivateKeyFile": str(pki.key("kubelet")),
             "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": str(pki.ca)}},
-            # pods' cgroups, all below one of the cluster's own; works with version 1 and 2, with or without systemd
+            # each container has one cgroup, /k8s.io/ID; works with version 1 and 2, with or without systemd
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": f"/{self._layout.slug}",
             "cgroupsPerQOS": False,
             "enforceNodeAllocatable": [],
             "failCgroupV1": False,
@@ -194,9 +190,7 @@ cluster.local in-addr.arpa {{
         def make(scratch: Path) -> None:
             oci.write_archive(scratch / "image.tar", self._programs["pause"], self._pause)
 
-        self.import_archive(
-            cached_directory(f"image-pause-{self._pause.rsplit(':', 1)[1]}", make) / "image.tar"
-        )
+        self.import_archive(cached_directory(f"image-pause-{self._pause.rsplit(':', 1)[1]}", make) / "image.tar")
 
     def images(self) -> set[str]:
         """The references of the images the node has."""
@@ -210,9 +204,7 @@ cluster.local in-addr.arpa {{
         command = self._sandbox.enter(["ctr", "--address", SOCKET, "--namespace", "k8s.io", *arguments])
         done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise Failure(
-                f"`ctr {arguments[0]} {arguments[1]}` failed.", log=done.stderr, todo="run `up` again."
-            )
+            raise Failure(f"`ctr {arguments[0]} {arguments[1]}` failed.", log=done.stderr, todo="run `up` again.")
         return done.stdout
 
     def _answers(self) -> bool:

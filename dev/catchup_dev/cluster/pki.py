@@ -44,9 +44,7 @@ class Pki:
         if not self.service_accounts.exists():
             self._openssl("ecparam", "-genkey", "-noout", "-name", "prime256v1", into="service-accounts")
         if not self.tokens.exists():
-            lines = [
-                f'{secrets.token_hex(24)},{user},{who},"{groups}"' for who, (user, groups) in _USERS.items()
-            ]
+            lines = [f'{secrets.token_hex(24)},{user},{who},"{groups}"' for who, (user, groups) in _USERS.items()]
             write(self.tokens, "\n".join(lines) + "\n")
         names = "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
         names += ",DNS:kubernetes.default.svc.cluster.local"
@@ -123,9 +121,7 @@ contexts:
             umask=0o077,
         )
         if done.returncode != 0:
-            raise Failure(
-                "openssl failed.", log=done.stderr, todo="OpenSSL 3 is needed; see `openssl version`."
-            )
+            raise Failure("openssl failed.", log=done.stderr, todo="OpenSSL 3 is needed; see `openssl version`.")
         for suffix in ("key", "crt"):
             if scratch[suffix].exists():
                 scratch[suffix].replace(self._directory / f"{into}.{suffix}")
