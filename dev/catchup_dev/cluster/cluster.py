@@ -17,7 +17,7 @@ from catchup_dev import binaries
 from catchup_dev.cache import cache_root, locked
 from catchup_dev.cluster import addons
 from catchup_dev.cluster.component import Component, await_healthy
-from catchup_dev.cluster.control_plane import ControlPlane
+from catchup_dev.cluster.control_plane import LOOPBACK, ControlPlane
 from catchup_dev.cluster.layout import CHECKOUT, DEMO, Layout
 from catchup_dev.cluster.needs import Needs
 from catchup_dev.cluster.network import Network, candidates
@@ -80,8 +80,8 @@ class Cluster:
     @property
     def host_address(self) -> str:
         """Where servers on this machine listen so that pods (and this machine) reach them."""
-        number = self.layout.record("network").get("number")
-        return Network(int(number)).host if number is not None else "127.0.0.1"
+        network = self._network()
+        return network.host if network else LOOPBACK
 
     def exists(self) -> bool:
         return bool(self.layout.record("cluster"))
@@ -157,14 +157,13 @@ class Cluster:
 
     def _connect(self) -> Network:
         """The sandbox and its link to this machine, both whole or made anew together."""
-        record = self.layout.record("network")
-        number = record.get("number")
-        kept = int(number) if number is not None else None
-        if kept is not None and self._sandbox.is_ready() and record.get("init") == self._sandbox.init_pid:
-            return Network(kept)
+        kept = self._network()
+        connected = self.layout.record("network").get("init")
+        if kept and self._sandbox.is_ready() and connected == self._sandbox.init_pid:
+            return kept
         self._sandbox.stop()
-        if kept is not None:
-            Network(kept).disconnect(self.layout.slug)
+        if kept:
+            kept.disconnect(self.layout.slug)
         self._sandbox.start([self.layout.directory, cache_root(), CHECKOUT])
         init = self._sandbox.init_pid or 0
         for network in candidates(kept):
@@ -172,7 +171,7 @@ class Cluster:
                 self.layout.write_record("network", {"number": network.number, "init": init})
                 return network
         raise Failure(
-            f"The addresses {Network(kept).link} of this cluster are taken." if kept else "No free addresses.",
+            f"The addresses {kept.link} of this cluster are taken." if kept else "No addresses are free.",
             todo="see `ip route`; `down` and `up` makes a cluster with other addresses.",
         )
 
@@ -217,7 +216,7 @@ class Cluster:
 
     def status(self) -> list[Row]:
         """Every component and the node; empty when there is no cluster."""
-        if not self.exists():
+        if not self.exists() or (self.with_node and self._network() is None):  # or its start was cut off
             return []
         self._attach()
         components = self._components()
@@ -228,21 +227,19 @@ class Cluster:
             Row(component.name, ok, component.address, version)
             for component, ok, version in zip(components, health, versions, strict=True)
         ]
-        if self._node:
+        if network := self._network():
             ready = self._is_ready(f"/api/v1/nodes/{NODE_NAME}") and all(health)
-            rows.append(Row(NODE_NAME, ready, self._network().node))
+            rows.append(Row(NODE_NAME, ready, network.node))
         return rows
 
-    def _network(self) -> Network:
+    def _network(self) -> Network | None:
         number = self.layout.record("network").get("number")
-        if number is None:
-            raise Failure(f"The start of cluster {self.name} was cut off.", todo="run `up` again.")
-        return Network(int(number))
+        return None if number is None else Network(int(number))
 
     def _attach(self) -> None:
         """Know the parts of a cluster without starting any."""
         programs = self._needs.programs()
-        network = self._network() if self.with_node else None
+        network = self._network()
         self._plane = ControlPlane(self.layout, network, programs)
         if network:
             self._node = Node(self.layout, network, self._sandbox, programs, self._plane)
@@ -261,9 +258,8 @@ class Cluster:
         with locked(self.layout.lock, self._console):
             self._sandbox.stop()
             stop_all([self.layout.daemon(name) for name in (*_CONTROL_PLANE_DAEMONS, *_NODE_DAEMONS)], grace=0)
-            number = self.layout.record("network").get("number")
-            if number is not None:
-                Network(int(number)).disconnect(self.layout.slug)
+            if network := self._network():
+                network.disconnect(self.layout.slug)
             self._remove_files()
 
     def _remove_files(self) -> None:

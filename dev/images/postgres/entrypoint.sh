@@ -11,13 +11,13 @@ fi
 
 sockets=/var/run/postgresql
 [ -w "$sockets" ] || sockets=$PGDATA
+mkdir -p "$PGDATA"
+chmod 00700 "$PGDATA" # every time: a pod with fsGroup finds it opened to its group
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     : "${POSTGRES_PASSWORD:?must be set to make a database}"
     user=${POSTGRES_USER:-postgres}
     database=${POSTGRES_DB:-$user}
-    mkdir -p "$PGDATA"
-    chmod 700 "$PGDATA"
     # made beside and moved in last, so that a pod killed half-way starts over
     fresh=$PGDATA/.fresh
     rm -rf "$fresh"
