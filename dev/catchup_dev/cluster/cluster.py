@@ -11,20 +11,21 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from catchup_dev import binaries, packages
+from catchup_dev import binaries
 from catchup_dev.cache import cache_root, locked
 from catchup_dev.cluster import addons
 from catchup_dev.cluster.component import Component, await_healthy
-from catchup_dev.cluster.control_plane import ControlPlane
+from catchup_dev.cluster.control_plane import LOOPBACK, ControlPlane
 from catchup_dev.cluster.layout import CHECKOUT, DEMO, Layout
+from catchup_dev.cluster.needs import Needs
 from catchup_dev.cluster.network import Network, candidates
 from catchup_dev.cluster.node import Node
 from catchup_dev.cluster.pki import NODE_NAME
 from catchup_dev.cluster.sandbox import Sandbox
 from catchup_dev.console import Console, Failure
-from catchup_dev.processes import Daemon, stop_all
+from catchup_dev.processes import stop_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,10 +63,9 @@ class Cluster:
         self._console = console or Console(quiet=True)
         kept = self.layout.record("cluster").get("node")
         self._kept_node = None if kept is None else bool(kept)
-        self.with_node = node if node is not None else self._kept_node
-        if self.with_node is None:
-            self.with_node = os.geteuid() == 0
-        self._tools = ("kubectl", "helm") if helm else ("kubectl",)
+        wanted = node if node is not None else self._kept_node
+        self.with_node = os.geteuid() == 0 if wanted is None else wanted
+        self._needs = Needs(self.with_node, helm)
         self._sandbox = Sandbox(self.layout)
         self._plane: ControlPlane | None = None
         self._node: Node | None = None
@@ -80,8 +80,8 @@ class Cluster:
     @property
     def host_address(self) -> str:
         """Where servers on this machine listen so that pods (and this machine) reach them."""
-        number = self.layout.record("network").get("number")
-        return Network(int(number)).host if number is not None else "127.0.0.1"
+        network = self._network()
+        return network.host if network else LOOPBACK
 
     def exists(self) -> bool:
         return bool(self.layout.record("cluster"))
@@ -118,35 +118,12 @@ class Cluster:
             if self._kept_node not in {None, self.with_node}:
                 there = "with" if self._kept_node else "without"
                 raise Failure(f"The cluster {self.name} is there already, {there} a node.", todo="run `down` first.")
-            self._announce()
-            programs = self._requirements()
+            self._needs.announce(self._console)
+            programs = self._needs.ensure(self._console)
             self.layout.make()
-            self.layout.write_record("cluster", {"node": int(bool(self.with_node))})
+            self.layout.write_record("cluster", {"node": int(self.with_node)})
             self._start(programs)
             self._link(programs)
-
-    def _announce(self) -> None:
-        """Say up front what a first run will do."""
-        to_build = binaries.missing(self._program_names())
-        to_install = packages.missing(self._package_programs())
-        if to_install:
-            self._console.say(f"Will install Debian packages: {' '.join(to_install)} (about a minute)")
-        if to_build:
-            parts = ", ".join(f"{module.name} ({module.first_build})" for module in to_build)
-            self._console.say(f"Will build, once, into {cache_root()}: {parts}; times are for two cores")
-        if not self.with_node:
-            self._console.say("Control plane only: no node, so Jobs and pods are made but nothing runs.")
-
-    def _program_names(self) -> list[str]:
-        node = binaries.NODE if self.with_node else ()
-        return [*binaries.CONTROL_PLANE, *node, *(tool for tool in self._tools if tool == "helm")]
-
-    def _package_programs(self) -> dict[str, str]:
-        return {**packages.CONTROL_PLANE, **(packages.NODE if self.with_node else {})}
-
-    def _requirements(self) -> dict[str, Path]:
-        packages.ensure(self._package_programs(), self._console)
-        return binaries.ensure(self._program_names(), self._console)
 
     def _start(self, programs: dict[str, Path]) -> None:
         network = None
@@ -180,14 +157,13 @@ class Cluster:
 
     def _connect(self) -> Network:
         """The sandbox and its link to this machine, both whole or made anew together."""
-        record = self.layout.record("network")
-        number = record.get("number")
-        kept = int(number) if number is not None else None
-        if kept is not None and self._sandbox.is_ready() and record.get("init") == self._sandbox.init_pid:
-            return Network(kept)
+        kept = self._network()
+        connected = self.layout.record("network").get("init")
+        if kept and self._sandbox.is_ready() and connected == self._sandbox.init_pid:
+            return kept
         self._sandbox.stop()
-        if kept is not None:
-            Network(kept).disconnect(self.layout.slug)
+        if kept:
+            kept.disconnect(self.layout.slug)
         self._sandbox.start([self.layout.directory, cache_root(), CHECKOUT])
         init = self._sandbox.init_pid or 0
         for network in candidates(kept):
@@ -195,7 +171,7 @@ class Cluster:
                 self.layout.write_record("network", {"number": network.number, "init": init})
                 return network
         raise Failure(
-            f"The addresses {Network(kept).link} of this cluster are taken." if kept else "No free addresses.",
+            f"The addresses {kept.link} of this cluster are taken." if kept else "No addresses are free.",
             todo="see `ip route`; `down` and `up` makes a cluster with other addresses.",
         )
 
@@ -219,16 +195,16 @@ class Cluster:
             time.sleep(0.05)
 
     def _is_ready(self, path: str) -> bool:
-        found: dict[str, Any] | None = self._plane.api.get(path) if self._plane else None
+        found = self._plane.api.get(path) if self._plane else None
         if found is None:
             return False
         conditions = {c["type"]: c["status"] for c in found.get("status", {}).get("conditions", [])}
-        return conditions.get("Ready", "True") == "True"
+        return bool(conditions.get("Ready", "True") == "True")
 
     def _link(self, programs: dict[str, Path]) -> None:
         """`.local/bin/` and, for the demo, `.local/kubeconfig`."""
         self.layout.bin.mkdir(parents=True, exist_ok=True)
-        links = {self.layout.bin / tool: programs[tool] for tool in self._tools}
+        links = {self.layout.bin / tool: programs[tool] for tool in self._needs.tools}
         if self.name == DEMO:
             links[self.layout.demo_kubeconfig] = self.kubeconfig
         for link, target in links.items():
@@ -240,7 +216,7 @@ class Cluster:
 
     def status(self) -> list[Row]:
         """Every component and the node; empty when there is no cluster."""
-        if not self.exists():
+        if not self.exists() or (self.with_node and self._network() is None):  # or its start was cut off
             return []
         self._attach()
         components = self._components()
@@ -251,21 +227,19 @@ class Cluster:
             Row(component.name, ok, component.address, version)
             for component, ok, version in zip(components, health, versions, strict=True)
         ]
-        if self._node:
+        if network := self._network():
             ready = self._is_ready(f"/api/v1/nodes/{NODE_NAME}") and all(health)
-            rows.append(Row(NODE_NAME, ready, self._network().node))
+            rows.append(Row(NODE_NAME, ready, network.node))
         return rows
 
-    def _network(self) -> Network:
+    def _network(self) -> Network | None:
         number = self.layout.record("network").get("number")
-        if number is None:
-            raise Failure(f"The start of cluster {self.name} was cut off.", todo="run `up` again.")
-        return Network(int(number))
+        return None if number is None else Network(int(number))
 
     def _attach(self) -> None:
         """Know the parts of a cluster without starting any."""
-        programs = binaries.ensure(self._program_names())
-        network = self._network() if self.with_node else None
+        programs = self._needs.programs()
+        network = self._network()
         self._plane = ControlPlane(self.layout, network, programs)
         if network:
             self._node = Node(self.layout, network, self._sandbox, programs, self._plane)
@@ -283,14 +257,10 @@ class Cluster:
         """End every process and remove every trace. Nothing is asked to end in peace: its data goes with it."""
         with locked(self.layout.lock, self._console):
             self._sandbox.stop()
-            stop_all([self._daemon(name) for name in (*_CONTROL_PLANE_DAEMONS, *_NODE_DAEMONS)], grace=0)
-            number = self.layout.record("network").get("number")
-            if number is not None:
-                Network(int(number)).disconnect(self.layout.slug)
+            stop_all([self.layout.daemon(name) for name in (*_CONTROL_PLANE_DAEMONS, *_NODE_DAEMONS)], grace=0)
+            if network := self._network():
+                network.disconnect(self.layout.slug)
             self._remove_files()
-
-    def _daemon(self, name: str) -> Daemon:
-        return self.layout.daemon(name)
 
     def _remove_files(self) -> None:
         layout = self.layout
@@ -307,3 +277,5 @@ class Cluster:
         if not any(layout.lock.parent.iterdir()):
             layout.lock.parent.rmdir()
             shutil.rmtree(layout.bin, ignore_errors=True)
+            if not any(layout.local.iterdir()):
+                layout.local.rmdir()

@@ -16,6 +16,7 @@ from catchup_dev.processes import SYSTEM_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
     from catchup_dev.processes import Daemon
 
 _POLL_SECONDS = 0.03

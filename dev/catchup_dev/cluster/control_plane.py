@@ -86,6 +86,13 @@ class ControlPlane:
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-signing-key-file={pki.service_accounts}",
             f"--service-account-key-file={pki.service_accounts}",
+            # these two make the record by which the other parts of the control plane know callers
+            f"--client-ca-file={pki.ca}",
+            f"--requestheader-client-ca-file={pki.ca}",
+            "--requestheader-allowed-names=front-proxy-client",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             f"--token-auth-file={pki.tokens}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",  # beside the default ones
@@ -107,7 +114,6 @@ class ControlPlane:
 
     def controller_manager(self) -> Component:
         argv = [
-            "--use-service-account-credentials=true",
             f"--service-account-private-key-file={self.pki.service_accounts}",
             f"--root-ca-file={self.pki.ca}",
         ]

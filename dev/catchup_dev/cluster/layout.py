@@ -33,9 +33,10 @@ class Layout:
         self.pki = self.directory / "pki"
         self.etcd = self.directory / "etcd"
         self.node = self.directory / "node"
+        self.containerd = self.node / "containerd"
         self.volumes = self.node / "volumes"
         self.node_log = self.node / "log"
-        # what carries a name outside of the directory (cgroups) is told apart by the directory's path
+        # what has a name outside of the directory (a network device) is told apart by the directory's path
         self.slug = f"catchup-{digest([str(self.directory)])[:10]}"
 
     def daemon(self, name: str) -> Daemon:

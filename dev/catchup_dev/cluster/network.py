@@ -91,11 +91,11 @@ class Network:
 _TODO = "look at `ip addr` and `ip route`; or start with --control-plane-only, which needs no network of its own."
 
 
-def candidates(kept: int | None) -> list[Network]:
+def candidates(kept: Network | None) -> list[Network]:
     """Networks that meet nothing on this machine; a cluster that has a number keeps it."""
     taken = _networks_in_use()
     free = []
-    for network in map(Network, _NUMBERS if kept is None else [kept]):
+    for network in [kept] if kept else map(Network, _NUMBERS):
         ours = [
             ipaddress.ip_network(f"{network.host}/24", strict=False),
             ipaddress.ip_network(network.services),

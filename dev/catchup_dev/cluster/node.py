@@ -51,11 +51,10 @@ class Node:
         self._pause = f"localhost/catchup/pause:{digest([pause.read_bytes()])}"
 
     def containerd(self) -> Component:
-        directory = self._layout.node / "containerd"
         cri = 'plugins."io.containerd.grpc.v1.cri"'
         config = f"""\
 version = 2
-root = {json.dumps(str(directory))}
+root = {json.dumps(str(self._layout.containerd))}
 state = "/run/containerd"
 # "opt" would make a directory in the machine's /opt
 disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.aufs",
@@ -99,9 +98,8 @@ conf_dir = {json.dumps(str(self._config / "cni"))}
             "tlsCertFile": str(pki.certificate("kubelet")),
             "tlsPrivateKeyFile": str(pki.key("kubelet")),
             "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": str(pki.ca)}},
-            # pods' cgroups, all below one of the cluster's own; works with version 1 and 2, with or without systemd
+            # each container has one cgroup, /k8s.io/ID; works with version 1 and 2, with or without systemd
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": f"/{self._layout.slug}",
             "cgroupsPerQOS": False,
             "enforceNodeAllocatable": [],
             "failCgroupV1": False,

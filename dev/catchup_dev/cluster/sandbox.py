@@ -69,10 +69,8 @@ class Sandbox:
             time.sleep(0.005)
 
     def enter(self, argv: Sequence[str]) -> list[str]:
-        """The command that runs `argv` inside; killing it kills the program inside too."""
-        pid = self.init_pid
-        if pid is None:
-            raise Failure("The node's namespaces are gone.", todo="run `up` again.")
+        """The command that runs `argv` inside; killing it kills the program inside too. Fails without a sandbox."""
+        pid = self.init_pid or 0
         return ["nsenter", "-t", str(pid), "-m", "-n", "-p", "--", "setpriv", "--pdeathsig", "KILL", *argv]
 
     def path(self, inside: str) -> Path:
@@ -87,11 +85,22 @@ class Sandbox:
         while init is not None and Path(f"/proc/{init}").exists() and time.monotonic() < deadline:
             time.sleep(0.005)
         self._ready.unlink(missing_ok=True)
-        for mount in cgroup_mounts():
-            _remove_cgroup(mount / self._layout.slug)
+        self._remove_cgroups()
+
+    def _remove_cgroups(self) -> None:
+        """Those of the containers there were; their common parent too, unless another cluster has some in it."""
+        containers = self._layout.containerd / "io.containerd.runtime.v2.task" / "k8s.io"
+        names = [entry.name for entry in containers.iterdir()] if containers.exists() else []
+        for parent in (mount / "k8s.io" for mount in _cgroup_mounts()):
+            for name in names:
+                _remove_cgroup(parent / name)
+            try:
+                parent.rmdir()
+            except OSError:
+                continue
 
 
-def cgroup_mounts() -> list[Path]:
+def _cgroup_mounts() -> list[Path]:
     """Every cgroup hierarchy of this machine, version 1 or 2."""
     entries = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     return [Path(entry[1]) for entry in entries if entry[2] in {"cgroup", "cgroup2"}]
