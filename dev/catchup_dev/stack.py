@@ -170,8 +170,13 @@ class Stack:
     def catchup_jobs(self, *arguments: str, stdin: str | None = None) -> str:
         """Run `catchup-jobs` in the toolbox."""
         return self.kubectl(
-            "exec", *(["-i"] if stdin is not None else []), f"deployment/{RELEASE}-toolbox", "--", "catchup-jobs",
-            *arguments, stdin=stdin,
+            "exec",
+            *(["-i"] if stdin is not None else []),
+            f"deployment/{RELEASE}-toolbox",
+            "--",
+            "catchup-jobs",
+            *arguments,
+            stdin=stdin,
         )
 
     def wait_for_operator(self) -> None:
