@@ -139,7 +139,7 @@ def _built(
             fill(Path(context))
             _bud(reference, dockerfile, Path(context), arguments)
             archive = f"oci-archive:{scratch / 'image.tar'}:{reference}"
-            _buildah("push", "--quiet", "--disable-compression", reference, archive)
+            _buildah("push", "--quiet", "--compression-level=1", reference, archive)
         _prune(name)
 
     return Image(reference, cached_directory(f"image-{name}-{tag}", make, console))
