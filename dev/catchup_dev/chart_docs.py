@@ -55,7 +55,9 @@ def values(text: str) -> Iterator[Value]:
     Raises:
         ValueError: a value has neither a comment nor values below it.
     """
-    yield from _walk(yaml.compose(text), text.splitlines(), "")
+    root = yaml.compose(text)
+    if isinstance(root, yaml.MappingNode):
+        yield from _walk(root, text.splitlines(), "")
 
 
 def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Value]:
