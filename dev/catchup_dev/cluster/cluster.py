@@ -65,7 +65,7 @@ class Cluster:
         self._kept_node = None if kept is None else bool(kept)
         wanted = node if node is not None else self._kept_node
         self.with_node = os.geteuid() == 0 if wanted is None else wanted
-        self._needs = Needs(self.with_node, helm)
+        self._needs = Needs(self.with_node, helm and self.with_node)
         self._sandbox = Sandbox(self.layout)
         self._plane: ControlPlane | None = None
         self._node: Node | None = None
