@@ -56,7 +56,6 @@ class Settings(BaseSettings):
     job_uid: str | None = Field(default=None, validation_alias=Env.JOB_UID)
     pod_uid: str | None = Field(default=None, validation_alias=Env.POD_UID)
     deadline: PositiveInt | None = Field(default=None, validation_alias=Env.DEADLINE_SECONDS)
-    termination_log: Path | None = Field(default=None, validation_alias=Env.TERMINATION_LOG)
     log_format: Literal["json", "console"] | None = Field(default=None, validation_alias=Env.LOG_FORMAT)
     database: SecretStr | None = Field(default=None, validation_alias=Env.DATABASE_URL)
     redis: SecretStr | None = Field(default=None, validation_alias=Env.REDIS_URL)
