@@ -196,10 +196,8 @@ def test_a_database_that_cannot_be_used_is_told_without_its_password(
     assert "s3cret" not in output + errors
 
 
-def test_a_wrong_database_or_user_at_postgresql_is_a_misconfiguration(shell: Shell, database_url: str) -> None:
-    if database_url.startswith("sqlite"):
-        pytest.skip("a file has neither")
-    for wrong in (database_url + "nope", database_url.replace("catchup@", "nobody-here@")):
+def test_a_wrong_database_or_user_at_postgresql_is_a_misconfiguration(shell: Shell, postgresql_url: str) -> None:
+    for wrong in (postgresql_url + "nope", postgresql_url.replace("catchup@", "nobody-here@")):
         assert shell.run("db", "status", env={Env.DATABASE_URL: wrong})[0] == 78
 
 
@@ -261,7 +259,6 @@ def test_on_a_laptop_a_job_runs_on_lock_files_and_every_run_is_its_own(shell: Sh
 @pytest.mark.parametrize(
     ("name", "value", "ending"),
     [
-        (Env.REDIS_URL, "", (78, Reason.MISCONFIGURED)),
         (Env.REDIS_URL, "http://x", (78, Reason.MISCONFIGURED)),
         (Env.DEADLINE_SECONDS, "x", (78, Reason.MISCONFIGURED)),
         (Env.DATABASE_URL, "mysql://x", (78, Reason.MISCONFIGURED)),
@@ -272,11 +269,13 @@ def test_on_a_laptop_a_job_runs_on_lock_files_and_every_run_is_its_own(shell: Sh
 def test_a_job_that_cannot_start_says_so_in_its_exit_code_and_summary(
     shell: Shell, job_environment: dict[str, str], name: Env, value: str, ending: tuple[int, Reason]
 ) -> None:
-    if job_environment[Env.DATABASE_URL].startswith("sqlite") and (name, value) == (Env.REDIS_URL, ""):
-        pytest.skip("SQLite does without Redis")
     code, output, _ = shell.run(code=JOB, env=job_environment | {name.value: value})
     summary = Summary.from_json(Path(job_environment[Env.TERMINATION_LOG]).read_text())
     assert ((code, summary.reason), output) == (ending, "")
+
+
+def test_postgresql_without_redis_is_a_misconfiguration(shell: Shell, postgresql_url: str, tmp_path: Path) -> None:
+    assert shell.run(code=JOB, env=job_env(postgresql_url, "", tmp_path / "summary"))[:2] == (78, "")
 
 
 def test_sigterm_while_a_job_waits_for_the_schema_ends_it_at_once(
