@@ -41,14 +41,17 @@ class _BoundedResponse(http.client.HTTPResponse):
         """
         if amt is not None:
             return super().read(amt)
-        return b"".join(self._pieces())
+        try:
+            return b"".join(self._pieces())
+        finally:
+            # `read1` leaves a finished response open, and the connection could not be used again.
+            self.close()
 
     def _pieces(self) -> Iterator[bytes]:
         size, started = 0, time.monotonic()
         while piece := self.read1(_CHUNK):
             size += len(piece)
             if size > MAX_BODY_BYTES or time.monotonic() - started > BODY_TIMEOUT_SECONDS:
-                self.close()
                 raise _TooMuchError
             yield piece
         if self.length:

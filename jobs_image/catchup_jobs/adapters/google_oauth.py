@@ -65,11 +65,16 @@ class GoogleOAuth:
             "client_secret": self._client_secret,
             "refresh_token": token.refresh_token,
         }
+        # One refresh a run: the connection is not kept.
         response, content = self._http.request(
             self._token_uri,
             "POST",
             body=urlencode(form),
-            headers={"content-type": "application/x-www-form-urlencoded", "accept": "application/json"},
+            headers={
+                "content-type": "application/x-www-form-urlencoded",
+                "accept": "application/json",
+                "connection": "close",
+            },
         )
         answer = _document(content)
         if response.status != _OK:

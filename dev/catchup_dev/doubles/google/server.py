@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from contextlib import contextmanager
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         if url.path == "/healthz":
             self._send(200, {"status": "ok"})
             return
-        form = dict(parse_qsl(body.decode(errors="replace"))) if self.command == "POST" else {}
+        form = self._form(body)
         try:
             request = self._describe(url.path, query, form)
         except (GoogleError, OAuthError) as error:
@@ -119,6 +120,17 @@ class _Handler(BaseHTTPRequestHandler):
             status, document, headers = error.status, error.body, error.headers
         self._record(request, status, fault)
         self._send(status, document, headers, fault)
+
+    def _form(self, body: bytes) -> dict[str, str]:
+        if self.command != "POST":
+            return {}
+        form = dict(parse_qsl(body.decode(errors="replace")))
+        scheme, _, credentials = (self.headers.get("Authorization") or "").partition(" ")
+        if scheme.lower() == "basic":
+            # The client's other way to name itself (RFC 6749, section 2.3.1).
+            client_id, _, secret = base64.b64decode(credentials).decode().partition(":")
+            form |= {"client_id": unquote(client_id), "client_secret": unquote(secret)}
+        return form
 
     def _describe(self, path: str, query: dict[str, str], form: dict[str, str]) -> Request:
         store = self.server.store
@@ -200,6 +212,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
             for name, value in (headers or {}).items():
                 self.send_header(name, value)
+            if self.close_connection:
+                self.send_header("Connection", "close")
             self.end_headers()
             self._write(body, fault)
         except ConnectionError:
