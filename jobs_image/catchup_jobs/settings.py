@@ -56,7 +56,6 @@ class Settings(BaseSettings):
     job_uid: str | None = Field(default=None, validation_alias=Env.JOB_UID)
     pod_uid: str | None = Field(default=None, validation_alias=Env.POD_UID)
     deadline: PositiveInt | None = Field(default=None, validation_alias=Env.DEADLINE_SECONDS)
-    termination_log: Path | None = Field(default=None, validation_alias=Env.TERMINATION_LOG)
     log_format: Literal["json", "console"] | None = Field(default=None, validation_alias=Env.LOG_FORMAT)
     database: SecretStr | None = Field(default=None, validation_alias=Env.DATABASE_URL)
     redis: SecretStr | None = Field(default=None, validation_alias=Env.REDIS_URL)
@@ -65,6 +64,7 @@ class Settings(BaseSettings):
     google_client_secret: SecretStr | None = Field(default=None, validation_alias=Env.GOOGLE_CLIENT_SECRET)
     google_api_endpoint: str | None = Field(default=None, validation_alias=Env.GOOGLE_API_ENDPOINT)
     google_token_uri: str | None = Field(default=None, validation_alias=Env.GOOGLE_TOKEN_URI)
+    google_auth_uri: str | None = Field(default=None, validation_alias=Env.GOOGLE_AUTH_URI)
 
     @classmethod
     def load(cls) -> Settings:
@@ -122,6 +122,19 @@ class Settings(BaseSettings):
                 ' `python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"`'
             )
         return read_or_make_key_file(_data_directory() / _KEY_FILE)
+
+    @property
+    def google_client(self) -> tuple[str, str] | None:
+        """Id and secret of the OAuth client, None where Google is not configured at all.
+
+        Raises:
+            MisconfiguredError: one of the two is missing.
+        """
+        if self.google_client_id is None and self.google_client_secret is None:
+            return None
+        if self.google_client_id is None or self.google_client_secret is None:
+            raise MisconfiguredError(f"{Env.GOOGLE_CLIENT_ID} and {Env.GOOGLE_CLIENT_SECRET} must both be set")
+        return self.google_client_id, self.google_client_secret.get_secret_value()
 
     def deadline_seconds(self, job: Job) -> int:
         """Return how long a job's process may take, in seconds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from googleapiclient.discovery import build
@@ -26,6 +27,9 @@ from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError, Tempo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
+
+# At DEBUG it writes addresses with calendar ids in them, which are people's e-mail addresses.
+logging.getLogger("googleapiclient").setLevel(logging.WARNING)
 
 DEFAULT_ENDPOINT: Final = "https://www.googleapis.com/calendar/v3/"
 

@@ -16,6 +16,8 @@ from catchup_jobs.contract import ExitCode
 
 # Subcommand -> module that defines it under the same name, and its line in `--help`.
 _COMMANDS: Final = {
+    "sync": ("catchup_jobs.cli.sync", "Bring a user's calendars up to date."),
+    "calendar": ("catchup_jobs.cli.calendar", "Connect a Google Calendar and choose what blocks."),
     "user": ("catchup_jobs.cli.user", "Import and show users."),
     "schedule": ("catchup_jobs.cli.schedule", "Print UserSchedule resources for users in the database."),
     "db": ("catchup_jobs.cli.db", "Bring the database's schema up to date, or see where it stands."),
@@ -56,6 +58,8 @@ def cli() -> None:
     \b
     Examples:
       catchup-jobs user import users.json
+      catchup-jobs calendar connect ada --installed-app
+      catchup-jobs sync --user ada
       catchup-jobs schedule render | kubectl apply -f -
       catchup-jobs db status
     """

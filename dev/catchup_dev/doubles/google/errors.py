@@ -46,7 +46,8 @@ def bad_request(message: str) -> GoogleError:
 
 def unauthorized() -> GoogleError:
     """401 for an access token that is unknown or expired."""
-    return GoogleError(401, "authError", "Invalid Credentials", headers={"WWW-Authenticate": "Bearer"})
+    challenge = 'Bearer realm="https://accounts.google.com/", error="invalid_token"'
+    return GoogleError(401, "authError", "Invalid Credentials", headers={"WWW-Authenticate": challenge})
 
 
 def not_found() -> GoogleError:
