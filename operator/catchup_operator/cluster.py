@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -18,6 +19,7 @@ from catchup_operator.naming import FIELD_MANAGER
 # connections. Three of these are taken by the long-lived watches.
 _CONNECTIONS: Final = 23
 _REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
+_CLOSE_SECONDS: Final = 0.1
 _PAGE: Final = 500
 # The API server ends a watch after this time and sends a bookmark about every minute: silence beyond
 # _WATCH_SILENCE_SECONDS means a dead connection that nobody closed.
@@ -28,11 +30,13 @@ SCHEDULES: Final = contract.PLURAL
 CRONJOBS: Final = "cronjobs"
 JOBS: Final = "jobs"
 PODS: Final = "pods"
+DEPLOYMENTS: Final = "deployments"
 _PREFIXES: Final = {
     SCHEDULES: f"/apis/{contract.API_GROUP}/{contract.API_VERSION}",
     CRONJOBS: "/apis/batch/v1",
     JOBS: "/apis/batch/v1",
     PODS: "/api/v1",
+    DEPLOYMENTS: "/apis/apps/v1",
 }
 
 
@@ -91,7 +95,9 @@ class Cluster:
     async def close(self) -> None:
         """Close the pool."""
         await self._api.close()  # type: ignore[no-untyped-call]
-        await self._connector.close()
+        await self._connector.close(abort_ssl=True)
+        # Connections of watches that were broken off are no longer the pool's; the loop must still see them closed.
+        await asyncio.sleep(_CLOSE_SECONDS)
 
     async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object, or None if there is none. Raises ApiError."""
@@ -115,13 +121,24 @@ class Cluster:
 
     async def patch_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
         """Merge into a UserSchedule's status (RFC 7396). Raises ApiError."""
+        await self.merge(SCHEDULES, namespace, name, {"status": status}, subresource="/status")
+
+    async def merge(
+        self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
+    ) -> None:
+        """Merge a patch into an object (RFC 7396). Raises ApiError."""
         await self._request(
             "PATCH",
-            _path(SCHEDULES, namespace, name) + "/status",
+            _path(resource, namespace, name) + subresource,
             query={"fieldManager": FIELD_MANAGER},
-            body={"status": status},
+            body=patch,
             content_type="application/merge-patch+json",
         )
+
+    async def delete_all(self, resource: str, namespace: str, *, selector: str) -> None:
+        """Delete what the label selector names, and what it owns. Raises ApiError."""
+        query = {"labelSelector": selector, "propagationPolicy": "Background"}
+        await self._request("DELETE", _path(resource, namespace), query=query)
 
     async def list_pages(
         self, resource: str, namespace: str | None, *, selector: str, metadata_only: bool = False

@@ -1,25 +1,20 @@
-"""What the operator does, as a table of contents: run it with `kopf run -m catchup_operator.handlers`."""
+"""What the operator does, as a table of contents: run it with `catchup-operator run`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import kopf
 
 from catchup_jobs import contract
-from catchup_operator import settings as operator_settings
 from catchup_operator.background import Background
 from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.options import Options, configure_kopf
 from catchup_operator.reconcile import Reconciler, RefusedError
-from catchup_operator.template import ENV_TEMPLATE_FILE, InvalidTemplateError, JobTemplate
+from catchup_operator.template import JobTemplate
 
-_RETRY_FIRST_SECONDS: Final = 5
-_RETRY_MAX_SECONDS: Final = 900
-_REFUSED_RETRY_SECONDS: Final = 600
 _SILENCE_MAX_SECONDS: Final = 300
 
 RESOURCE: Final = (contract.API_GROUP, contract.API_VERSION, contract.PLURAL)
@@ -27,13 +22,11 @@ RESOURCE: Final = (contract.API_GROUP, contract.API_VERSION, contract.PLURAL)
 
 @kopf.on.startup()
 async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> None:
-    operator_settings.configure(settings)
-    try:
-        template = JobTemplate.load(Path(os.environ.get(ENV_TEMPLATE_FILE, "/etc/catchup/job-template.yaml")))
-    except InvalidTemplateError as error:
-        raise kopf.PermanentError(f"{error} (the path is set by {ENV_TEMPLATE_FILE})") from None
+    configure_kopf(settings)
+    options = Options.from_env(os.environ)
+    template = JobTemplate.load(options.job_template)
     memo.cluster = await Cluster.connect()
-    memo.background = Background(memo.cluster, operator_settings.namespaces())
+    memo.background = Background(memo.cluster, options.namespaces)
     memo.reconciler = Reconciler(memo.cluster, template, memo.background.ledger, lambda: datetime.now(UTC))
     memo.background.start(memo.reconciler)
 
@@ -47,16 +40,16 @@ async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
 @kopf.on.create(*RESOURCE)
 @kopf.on.update(*RESOURCE)
 @kopf.on.resume(*RESOURCE)
-async def reconcile(body: kopf.Body, patch: kopf.Patch, memo: kopf.Memo, retry: int, **_: Any) -> None:
+async def reconcile(body: kopf.Body, patch: kopf.Patch, memo: kopf.Memo, **_: Any) -> None:
+    # Failures are retried by our own queue: kopf's costs two patches each, and would keep an edit that mends the
+    # cause waiting until the delay is over.
     try:
-        status: Mapping[str, Any] | None = await memo.reconciler.visit(body)
+        patch.status.update(await memo.reconciler.visit(body) or {})
     except RefusedError as error:
         patch.status.update(error.patch or {})
-        raise kopf.TemporaryError(str(error), delay=_REFUSED_RETRY_SECONDS) from None
+        memo.background.retry(body, error, refused=True)
     except ApiError as error:
-        delay = min(_RETRY_MAX_SECONDS, _RETRY_FIRST_SECONDS * 2**retry)
-        raise kopf.TemporaryError(f"API server: {error}", delay=delay) from None
-    patch.status.update(status or {})
+        memo.background.retry(body, error, refused=False)
 
 
 @kopf.on.probe(id="loops")

@@ -116,4 +116,5 @@ def _time_zone(spec: Mapping[str, Any]) -> str:
 
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())  # reads the whole database: 25 ms
+    # Reads the whole database (25 ms). Some systems keep names there that are no zones of a user.
+    return frozenset(available_timezones() - {"Factory", "localtime", "posixrules"})

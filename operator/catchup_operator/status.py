@@ -151,7 +151,7 @@ def _differs(current: Any, patch: Any) -> bool:
     if not isinstance(patch, Mapping):
         return bool(current != patch)
     if not isinstance(current, Mapping):
-        return any(value is not None for value in patch.values()) or not patch
+        return True  # merging makes it an object, if only an empty one
     return any(
         (name in current) if value is None else _differs(current.get(name), value) for name, value in patch.items()
     )

@@ -11,8 +11,6 @@ import yaml
 
 from catchup_operator.naming import fingerprint
 
-ENV_TEMPLATE_FILE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
-
 # Bumped when desired.py makes other manifests from the same input, so that every CronJob is rolled once.
 MANIFEST_VERSION: Final = 1
 
@@ -101,6 +99,8 @@ class JobTemplate:
                 )
             if not isinstance(value, fields[name]):
                 raise InvalidTemplateError(f"the job template {path}: {name} must be a {fields[name].__name__}")
+        if not all(isinstance(entry, dict) and "name" in entry for entry in document.get("env", ())):
+            raise InvalidTemplateError(f"the job template {path}: env must be a list of objects with a name")
         unknown = sorted(set(document.get("pod", {})) - _POD_FIELDS)
         if unknown:
             raise InvalidTemplateError(

@@ -94,6 +94,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, migrated_templa
 
 
 @pytest.fixture
+def postgresql_url(postgres: PostgresServer, migrated_template: Callable[[str], str]) -> str:
+    """The URL of a migrated, empty PostgreSQL database, for what only a server does."""
+    return postgres.url(_create_database(postgres, migrated_template("postgresql")))
+
+
+@pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """A migrated, empty database, on each backend in turn."""
     opened = Database.open(database_url)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from catchup_jobs.adapters.database.availability import DatabaseAvailabilityStore
 from catchup_jobs.adapters.database.calendars import CalendarRow, DatabaseCalendarStore
 from catchup_jobs.adapters.database.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.users import DatabaseUsers
@@ -16,6 +17,8 @@ from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.contract import Env, Reason
+from catchup_jobs.domain.local_time import day_bounds, local_date
+from catchup_jobs.domain.week import draw, legend
 from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError
 from catchup_jobs.settings import Settings
 
@@ -109,6 +112,34 @@ def deselect(user_id: str, which: str) -> None:
     _choose(user_id, which, selected=False)
 
 
+@calendar.command()
+@click.argument("user_id", metavar="USER", type=USER_ID)
+@click.option("--days", type=click.IntRange(1, 30), default=7, help="How many days, from today. Default: 7.")
+def week(user_id: str, *, days: int) -> None:
+    """Draw a user's busy and free hours in the user's own time zone, as the last sync left them.
+
+    \b
+    Example:
+      catchup-jobs calendar week ada
+    """
+    with open_database(Settings.load()) as database:
+        store = DatabaseAvailabilityStore(database)
+        inputs = store.inputs(user_id)
+        if inputs is None:
+            raise _unknown(user_id)
+        first = local_date(datetime.now(UTC), inputs.zone)
+        start, _ = day_bounds(first, inputs.zone)
+        _, end = day_bounds(first + timedelta(days=days - 1), inputs.zone)
+        busy = store.busy(user_id, inputs.zone, start=start, end=end)
+        free = store.slots(user_id, start=start, end=end)
+    click.echo(f"{user_id}, {inputs.zone.key} ({start.astimezone(inputs.zone):%Z})")
+    for line in draw(busy, free, inputs.zone, first=first, days=days):
+        click.echo(line)
+    click.echo(legend())
+    if inputs.computed_at is None:
+        click.echo(f"not synced yet: run `catchup-jobs sync --user {user_id}`", err=True)
+
+
 def _choose(user_id: str, which: str, *, selected: bool) -> None:
     with open_database(Settings.load()) as database:
         _require_user(database, user_id)
@@ -158,9 +189,13 @@ def _consent(settings: Settings, token_file: TextIO | None, *, open_browser: boo
 
 def _require_user(database: Database, user_id: str) -> None:
     if DatabaseUsers(database).get(user_id) is None:
-        raise PermanentError(
-            f"there is no user {user_id}: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
-        )
+        raise _unknown(user_id)
+
+
+def _unknown(user_id: str) -> PermanentError:
+    return PermanentError(
+        f"there is no user {user_id}: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
+    )
 
 
 def _shown_name(row: CalendarRow) -> str:

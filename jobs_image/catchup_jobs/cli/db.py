@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import closing
 
 import click
@@ -11,6 +12,7 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.errors import MIGRATE_HINT
 from catchup_jobs.adapters.database.migrate import SchemaStatus, status, upgrade
 from catchup_jobs.contract import ExitCode
+from catchup_jobs.jobs.outcomes import TemporaryError
 from catchup_jobs.settings import Settings
 
 
@@ -23,16 +25,23 @@ def db() -> None:
 
 
 @db.command()
-def migrate() -> None:
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="SECONDS",
+    help="Go on trying for so long if the database cannot be reached. Default: 0.",
+)
+def migrate(*, wait_seconds: int) -> None:
     """Apply all missing migrations, in one transaction. Running it twice, or twice at once, is harmless.
 
     \b
     Example:
-      CATCHUP_DATABASE_URL=postgresql://catchup@db/catchup catchup-jobs db migrate
+      CATCHUP_DATABASE_URL=postgresql://catchup@db/catchup catchup-jobs db migrate --wait 60
     """
     settings = Settings.load()
-    with closing(Database.open(settings.database_url)) as database:
-        before = status(database)
+    before = _reached(settings.database_url, wait_seconds)
     after = upgrade(settings.database_url)
     if before == after:
         click.echo(f"{after.backend}: nothing to do, the schema is at revision {after.current:04d}")
@@ -51,6 +60,22 @@ def show_status() -> None:
     click.echo(f"wanted    {found.wanted:04d}")
     click.echo(f"status    {verdict}")
     sys.exit(code)
+
+
+def _reached(url: str, wait_seconds: int) -> SchemaStatus:
+    until = time.monotonic() + wait_seconds
+    told = False
+    while True:
+        try:
+            with closing(Database.open(url)) as database:
+                return status(database)
+        except TemporaryError as error:
+            if time.monotonic() >= until:
+                raise
+            if not told:
+                click.echo(f"waiting up to {wait_seconds} s: {error}", err=True)
+                told = True
+            time.sleep(1)
 
 
 def _verdict(found: SchemaStatus) -> tuple[str, ExitCode]:

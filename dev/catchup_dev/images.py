@@ -1,0 +1,237 @@
+"""Container images without Docker: built by buildah, kept as archives in the cache, given to a cluster's node.
+
+`python -m catchup_dev.images build operator jobs redis postgres [--cluster NAME]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catchup_dev import base_image, packages
+from catchup_dev.cache import cache_root, cached_directory, digest, digest_files, locked
+from catchup_dev.cluster import DEMO, Cluster
+from catchup_dev.cluster.layout import CHECKOUT
+from catchup_dev.console import Console, Failure
+from catchup_dev.dockerfile import stage, used_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEV_IMAGES = CHECKOUT / "dev" / "images"
+# name -> Dockerfile and context
+KNOWN = {
+    "operator": (CHECKOUT / "operator" / "Dockerfile", CHECKOUT),
+    "jobs": (CHECKOUT / "jobs_image" / "Dockerfile", CHECKOUT),
+    "redis": (DEV_IMAGES / "redis" / "Dockerfile", DEV_IMAGES / "redis"),
+    "postgres": (DEV_IMAGES / "postgres" / "Dockerfile", DEV_IMAGES / "postgres"),
+}
+_KEPT_PER_NAME = 4
+_CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+_CA_OF_DEBIAN = "/etc/ssl/certs/ca-certificates.crt"
+_MEGA = 1e6
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image: how pods name it, and the archive it is in."""
+
+    reference: str
+    directory: Path
+
+    @property
+    def archive(self) -> Path:
+        return self.directory / "image.tar"
+
+    def layers(self) -> dict[str, int]:
+        """Digest and size of its layers."""
+        with tarfile.open(self.archive) as tar:
+
+            def read(name: str) -> dict[str, Any]:
+                member = tar.extractfile(name)
+                loaded: dict[str, Any] = json.load(member) if member else {}
+                return loaded
+
+            manifest = read(_blob(read("index.json")["manifests"][0]["digest"]))
+            return {layer["digest"]: layer["size"] for layer in manifest["layers"]}
+
+
+def base(console: Console | None = None) -> Image:
+    """The image all others stand on."""
+    console = console or Console(quiet=True)
+    packages.ensure(packages.IMAGES, console)
+    dockerfile = DEV_IMAGES / "base" / "Dockerfile"
+    tag = digest([base_image.key(), dockerfile.read_bytes()])
+
+    def fill(context: Path) -> None:
+        tarball = base_image.root_tarball(console)
+        os.link(tarball, context / tarball.name)
+
+    return _built("base", tag, dockerfile, fill=fill, arguments={}, console=console)
+
+
+def build_image(
+    name: str,
+    dockerfile: Path,
+    context: Path,
+    build_args: dict[str, str] | None = None,
+    *,
+    console: Console | None = None,
+) -> Image:
+    """Build what is named by the content of Dockerfile, used files and arguments; what is built is only named.
+
+    `BASE_IMAGE` is given where the arguments have none. RUN steps find the machine's certificates as the secret
+    `ca`, and `--mount=type=cache` lasts from build to build.
+    """
+    console = console or Console(quiet=True)
+    if not dockerfile.exists():
+        raise Failure(f"There is no {dockerfile}.", todo="build other images, or add it.")
+    arguments = {"BASE_IMAGE": base(console).reference, **(build_args or {})}
+    files = used_files(dockerfile, context)
+    tag = digest([dockerfile.read_bytes(), digest_files(context, files), json.dumps(arguments, sort_keys=True)])
+
+    def fill(target: Path) -> None:
+        stage(files, context, target)
+
+    return _built(name, tag, dockerfile, fill=fill, arguments=arguments, console=console)
+
+
+def import_image(cluster: Cluster, image: Image) -> bool:
+    """Give the image to the cluster's node; False when it had it."""
+    if image.reference in cluster.images():
+        return False
+    cluster.import_image(image.archive)
+    return True
+
+
+def known_image(name: str, console: Console | None = None) -> Image:
+    """Build one of the project's images by its name."""
+    dockerfile, context = KNOWN[name]
+    return build_image(name, dockerfile, context, console=console)
+
+
+def _built(
+    name: str,
+    tag: str,
+    dockerfile: Path,
+    *,
+    fill: Callable[[Path], None],
+    arguments: dict[str, str],
+    console: Console,
+) -> Image:
+    reference = f"localhost/catchup/{name}:{tag}"
+
+    def make(scratch: Path) -> None:
+        with (
+            console.step(f"Building image {name}"),
+            locked(cache_root() / ".buildah.lock", console),
+            tempfile.TemporaryDirectory(prefix="context-", dir=_build_directory("tmp")) as context,
+        ):
+            fill(Path(context))
+            _bud(reference, dockerfile, Path(context), arguments)
+            archive = f"oci-archive:{scratch / 'image.tar'}:{reference}"
+            _buildah("push", "--quiet", "--compression-level=1", reference, archive)
+        _prune(name)
+
+    return Image(reference, cached_directory(f"image-{name}-{tag}", make, console))
+
+
+def _bud(reference: str, dockerfile: Path, context: Path, arguments: dict[str, str]) -> None:
+    options = ["--isolation=chroot", "--layers", "--pull-never", "--format=oci", f"--tag={reference}"]
+    ca = next((os.environ[v] for v in _CA_VARIABLES if os.environ.get(v)), _CA_OF_DEBIAN)
+    if Path(ca).exists():
+        options.append(f"--secret=id=ca,src={ca}")
+    options += [f"--build-arg={key}={value}" for key, value in arguments.items()]
+    _ensure_stored(arguments.get("BASE_IMAGE"))
+    _buildah("bud", *options, f"--file={dockerfile}", str(context))
+
+
+def _ensure_stored(reference: str | None) -> None:
+    """The base must be in buildah's store, which may have been emptied while the archives stayed."""
+    if reference is None or not reference.startswith("localhost/catchup/base:"):
+        return
+    listed = _buildah("images", "--json", "--noheading")
+    names = {name for image in json.loads(listed or "[]") or [] for name in image.get("names") or []}
+    if reference not in names:
+        tag = reference.rsplit(":", 1)[1]
+        archive = cache_root() / f"image-base-{tag}" / "image.tar"
+        _buildah("pull", "--quiet", f"oci-archive:{archive}:{reference}")
+
+
+def _buildah(*arguments: str) -> str:
+    """Run buildah on a store of our own; in a mount namespace, since it leaves mounts of its store behind."""
+    command = ["unshare", "--mount", "buildah", f"--root={_build_directory('store')}"]
+    command += [f"--runroot={_build_directory('run')}", *arguments]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "TMPDIR": str(_build_directory("tmp"))},  # type=cache mounts are kept there
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-25:])
+        raise Failure(f"`buildah {arguments[0]}` failed.", log=tail, todo="mend what it names, then run this again.")
+    return done.stdout
+
+
+def _build_directory(name: str) -> Path:
+    directory = cache_root() / "buildah" / name
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def _blob(name: str) -> str:
+    return f"blobs/{name.replace(':', '/')}"
+
+
+def _prune(name: str) -> None:
+    """Drop the oldest archives of an image: each change makes a new one."""
+    archives = sorted(cache_root().glob(f"image-{name}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in archives[_KEPT_PER_NAME - 1 :]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m catchup_dev.images", description=__doc__)
+    parser.add_argument("command", choices=["build"])
+    parser.add_argument("names", nargs="+", choices=sorted(KNOWN), metavar="NAME", help=" ".join(sorted(KNOWN)))
+    parser.add_argument("--cluster", default=DEMO, help="import into this cluster if it runs (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    console = Console()
+    try:
+        if os.geteuid() != 0:
+            raise Failure("Building images needs root.", todo="run this as root.")  # noqa: TRY301
+        cluster = Cluster(given.cluster)
+        running = bool(cluster.exists() and cluster.with_node)
+        below = base(console).layers()
+        for name in given.names:
+            image = known_image(name, console)
+            if running:
+                with console.step(f"Importing {name} into cluster {given.cluster}"):
+                    import_image(cluster, image)
+            above = sum(size for layer, size in image.layers().items() if layer not in below)
+            print(f"{image.reference}  {above / _MEGA:.1f} MB above the base image")
+        if not running:
+            console.say(f"Cluster {given.cluster} has no running node, so nothing was imported.")
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing half-done is kept.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

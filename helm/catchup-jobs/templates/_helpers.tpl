@@ -1,0 +1,111 @@
+{{- define "catchup.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "catchup.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains (include "catchup.name" .) .Release.Name }}
+{{- .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "catchup.name" .) | trunc 40 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* Takes a dict: context, component. */}}
+{{- define "catchup.selector" -}}
+app.kubernetes.io/name: {{ include "catchup.name" .context }}
+app.kubernetes.io/instance: {{ .context.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "catchup.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .context.Chart.Name .context.Chart.Version }}
+app.kubernetes.io/version: {{ .context.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .context.Release.Service }}
+app.kubernetes.io/part-of: catchup-jobs
+{{ include "catchup.selector" . }}
+{{- with .context.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Takes a dict: context, image. */}}
+{{- define "catchup.image" -}}
+{{- if .image.digest -}}
+{{ .image.repository }}@{{ .image.digest }}
+{{- else -}}
+{{ .image.repository }}:{{ .image.tag | default .context.Chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{- define "catchup.serviceAccountName" -}}
+{{- .Values.operator.serviceAccount.name | default (printf "%s-operator" (include "catchup.fullname" .)) }}
+{{- end }}
+
+{{- define "catchup.namespaces" -}}
+{{- .Values.operator.namespaces | default (list .Release.Namespace) | toJson }}
+{{- end }}
+
+{{- define "catchup.databaseSecret" -}}
+{{- .Values.database.existingSecret | default (printf "%s-database" (include "catchup.fullname" .)) }}
+{{- end }}
+{{- define "catchup.redisSecret" -}}
+{{- .Values.redis.existingSecret | default (printf "%s-redis" (include "catchup.fullname" .)) }}
+{{- end }}
+{{- define "catchup.encryptionSecret" -}}
+{{- .Values.encryption.existingSecret | default (printf "%s-encryption" (include "catchup.fullname" .)) }}
+{{- end }}
+
+{{- define "catchup.podSecurity" -}}
+runAsNonRoot: true
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+{{- define "catchup.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* The settings of every container of the jobs' image. */}}
+{{- define "catchup.jobsEnv" -}}
+- name: CATCHUP_LOG_FORMAT
+  value: json
+- name: CATCHUP_DATABASE_URL
+  valueFrom: {secretKeyRef: {name: {{ include "catchup.databaseSecret" . }}, key: {{ ternary .Values.database.existingSecretKey "url" (ne .Values.database.existingSecret "") }}}}
+- name: CATCHUP_REDIS_URL
+  valueFrom: {secretKeyRef: {name: {{ include "catchup.redisSecret" . }}, key: {{ ternary .Values.redis.existingSecretKey "url" (ne .Values.redis.existingSecret "") }}}}
+- name: CATCHUP_ENCRYPTION_KEYS
+  valueFrom: {secretKeyRef: {name: {{ include "catchup.encryptionSecret" . }}, key: {{ ternary .Values.encryption.existingSecretKey "keys" (ne .Values.encryption.existingSecret "") }}}}
+{{- with .Values.google }}
+{{- if .existingSecret }}
+- name: CATCHUP_GOOGLE_CLIENT_ID
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .clientIdKey }}}}
+- name: CATCHUP_GOOGLE_CLIENT_SECRET
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .clientSecretKey }}}}
+{{- end }}
+{{- if .apiEndpoint }}
+- name: CATCHUP_GOOGLE_API_ENDPOINT
+  value: {{ .apiEndpoint | quote }}
+{{- end }}
+{{- if .tokenUri }}
+- name: CATCHUP_GOOGLE_TOKEN_URI
+  value: {{ .tokenUri | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.jobs.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The fields of a pod that are the jobs' own. */}}
+{{- define "catchup.jobsPod" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- range $field := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" }}
+{{- with index $.Values.jobs $field }}
+{{ $field }}: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,17 @@
+{{/* What the operator puts into every job's pod; read by catchup_operator.template. */}}
+{{- define "catchup.jobTemplate" -}}
+image: {{ include "catchup.image" (dict "context" . "image" .Values.jobs.image) }}
+imagePullPolicy: {{ .Values.jobs.image.pullPolicy }}
+resources: {{- toYaml .Values.jobs.resources | nindent 2 }}
+{{- with .Values.jobs.podLabels }}
+podLabels: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.jobs.podAnnotations }}
+podAnnotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "catchup.jobsPod" . | fromYaml }}
+pod: {{- toYaml . | nindent 2 }}
+{{- end }}
+env:
+  {{- include "catchup.jobsEnv" . | nindent 2 }}
+{{- end }}

@@ -1,0 +1,84 @@
+"""`catchup-operator`: run the operator, or clean up before it is uninstalled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from typing import Any, cast
+
+import click
+
+from catchup_jobs.contract import ExitCode
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="catchup-jobs")
+def main() -> None:
+    """Reconciles UserSchedule resources into CronJobs."""
+
+
+@main.command()
+@click.option("--json-logs/--plain-logs", default=not sys.stderr.isatty(), help="Default: JSON unless on a terminal.")
+@click.option("--verbose", "-v", is_flag=True, help="Log each step of the reconciliation.")
+def run(*, json_logs: bool, verbose: bool) -> None:
+    """Run until stopped.
+
+    \b
+    Connects as a pod does, or else by KUBECONFIG. Reads from the environment:
+      CATCHUP_NAMESPACES         namespaces to serve, separated by commas; empty: all
+      CATCHUP_JOB_TEMPLATE_FILE  YAML file with the image, env and pod settings of the jobs
+                                 (default /etc/catchup/job-template.yaml)
+      CATCHUP_HEALTH_PORT        serve /healthz on this port
+    """
+    import kopf  # noqa: PLC0415 - half a second that --help need not pay
+
+    from catchup_operator import handlers  # noqa: F401, PLC0415 - registers the handlers
+    from catchup_operator.options import InvalidOptionError, Options  # noqa: PLC0415
+    from catchup_operator.template import InvalidTemplateError, JobTemplate  # noqa: PLC0415
+
+    try:
+        options = Options.from_env(os.environ)
+        JobTemplate.load(options.job_template)
+    except (InvalidOptionError, InvalidTemplateError) as error:
+        click.echo(f"catchup-operator: {error}", err=True)
+        sys.exit(ExitCode.MISCONFIGURED)
+    kopf.configure(verbose=verbose, log_format=kopf.LogFormat.JSON if json_logs else kopf.LogFormat.FULL)
+    # A probe every few seconds is not news.
+    for noisy in ("aiohttp.access", "kopf.activities.probe"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    kopf.run(
+        standalone=True,
+        # kopf would ask the password file for a name, and a pod may run as any uid.
+        identity=cast(Any, socket.gethostname()),
+        clusterwide=not options.namespaces,
+        namespaces=options.namespaces,
+        liveness_endpoint=f"http://0.0.0.0:{options.health_port}/healthz" if options.health_port else None,
+    )
+
+
+@main.command("prepare-uninstall")
+@click.option(
+    "--namespace", "-n", "namespaces", multiple=True, required=True, help="Where to delete CronJobs; repeatable."
+)
+@click.option(
+    "--deployment", required=True, metavar="NAMESPACE/NAME", help="The operator's Deployment, scaled to 0 first."
+)
+def prepare_uninstall(*, namespaces: tuple[str, ...], deployment: str) -> None:
+    """Stop the operator and delete the CronJobs that it made; UserSchedules stay.
+
+    Without this they would go on firing after `helm uninstall`, without the Secrets that they need. Installing
+    the chart again makes them again.
+    """
+    from catchup_operator.cluster import ApiError  # noqa: PLC0415
+    from catchup_operator.uninstall import prepare  # noqa: PLC0415
+
+    namespace, _, name = deployment.partition("/")
+    try:
+        deleted = asyncio.run(prepare(namespace, name, namespaces))
+    except ApiError as error:
+        click.echo(f"catchup-operator: {error}", err=True)
+        sys.exit(ExitCode.TEMPORARY)
+    click.echo(f"stopped {deployment} and deleted {deleted} CronJobs")

@@ -1,0 +1,68 @@
+"""The operator's settings, from the environment, and how kopf is set up; each with its reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import kopf
+
+ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
+ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
+ENV_HEALTH_PORT: Final = "CATCHUP_HEALTH_PORT"
+
+_PORT_MAX: Final = 65535
+
+
+class InvalidOptionError(ValueError):
+    """A variable of the environment has no usable value; the message names it and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one installation of the operator is told.
+
+    Attributes:
+        namespaces: the namespaces to serve; empty for all.
+        job_template: the file with the installation's part of a job's pod.
+        health_port: where `/healthz` is served, or None.
+    """
+
+    namespaces: tuple[str, ...]
+    job_template: Path
+    health_port: int | None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Options:
+        """Read the variables named above. Raises InvalidOptionError."""
+        port = env.get(ENV_HEALTH_PORT, "")
+        if port and not (port.isdecimal() and 0 < int(port) <= _PORT_MAX):
+            raise InvalidOptionError(f"{ENV_HEALTH_PORT} must be a port number, not {port!r}")
+        names = (name.strip() for name in env.get(ENV_NAMESPACES, "").split(","))
+        return cls(
+            namespaces=tuple(name for name in names if name),
+            job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
+            health_port=int(port) if port else None,
+        )
+
+
+def configure_kopf(settings: kopf.OperatorSettings) -> None:
+    """Fill in kopf's settings."""
+    # kopf's bookkeeping rides in the one status patch: no annotations, no second write.
+    settings.persistence.progress_storage = kopf.StatusProgressStorage(field="status.kopf.progress")
+    settings.persistence.diffbase_storage = kopf.StatusDiffBaseStorage(
+        field="status.kopf.lastHandled", ignored_fields=["metadata"]
+    )
+    # The CRD is installed with the operator: no watch on definitions, no permission for it.
+    settings.scanning.disabled = True
+    settings.watching.chunk_size = 500
+    settings.watching.inactivity_timeout = 70
+    settings.networking.request_timeout = 30
+    # kopf would post an Event for each handler that succeeded.
+    settings.posting.level = logging.WARNING
+    # Few workers that end soon: their number bounds the memory; connections bound the speed.
+    settings.queueing.worker_limit = 20
+    settings.queueing.idle_timeout = 0.01

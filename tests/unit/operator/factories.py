@@ -1,0 +1,26 @@
+"""Bodies and objects as the API server would show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catchup_operator.resource import UserSchedule
+from catchup_operator.template import JobTemplate
+
+TEMPLATE = JobTemplate(image="catchup-jobs:test")
+
+
+def body(
+    spec: dict[str, Any] | None = None, *, status: dict[str, Any] | None = None, **metadata: Any
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "metadata": {"namespace": "people", "name": "ada", "uid": "uid-1", "generation": 1, **metadata},
+        "spec": {"userId": "ada", **(spec or {})},
+    }
+    if status is not None:
+        found["status"] = status
+    return found
+
+
+def schedule(spec: dict[str, Any] | None = None, **metadata: Any) -> UserSchedule:
+    return UserSchedule.from_body(body(spec, **metadata))

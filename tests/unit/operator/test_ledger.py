@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from unit.operator.factories import schedule
+
+from catchup_jobs.contract import Job
+from catchup_operator.ledger import Expected, Ledger
+from catchup_operator.naming import labels
+
+KEY = ("people", "ada-sync-x")
+EXPECTED = Expected("ada", "uid-1", "cj-1", 2)
+
+
+def cronjob(**changes: Any) -> dict[str, Any]:
+    metadata = {
+        "namespace": "people",
+        "name": "ada-sync-x",
+        "uid": "cj-1",
+        "generation": 2,
+        "labels": labels(schedule(), Job.SYNC),
+        "ownerReferences": [{"uid": "uid-1", "controller": True}],
+    }
+    return {"metadata": {**metadata, **changes}}
+
+
+@pytest.fixture
+def drifts() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def ledger(drifts: list[str]) -> Ledger:
+    found = Ledger(lambda _, schedule: drifts.append(schedule))
+    found.listed("people", set())
+    found.expect(KEY, EXPECTED, applied=True)
+    return found
+
+
+def test_a_cronjob_as_it_was_left_is_no_drift(ledger: Ledger, drifts: list[str]) -> None:
+    ledger.see(cronjob())
+    assert drifts == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"generation": 3}, {"uid": "cj-2", "generation": 1}, {"ownerReferences": []}, {"labels": {}}],
+    ids=["edited", "recreated by hand", "owner removed", "labels removed"],
+)
+def test_a_changed_cronjob_is_drift(ledger: Ledger, drifts: list[str], change: dict[str, Any]) -> None:
+    ledger.see(cronjob(**change))
+    assert drifts == ["ada"]
+
+
+def test_a_view_older_than_our_last_write_is_no_drift(ledger: Ledger, drifts: list[str]) -> None:
+    ledger.see(cronjob(generation=1))
+    assert drifts == []
+
+
+def test_a_deleted_cronjob_is_drift(ledger: Ledger, drifts: list[str]) -> None:
+    ledger.see(cronjob())
+    ledger.lose(KEY)
+    assert drifts == ["ada"]
+
+
+def test_one_that_the_watch_never_showed_is_drift_only_after_a_full_list(ledger: Ledger, drifts: list[str]) -> None:
+    assert drifts == []
+    ledger.listed("people", set())
+    assert drifts == ["ada"]
+
+
+def test_a_deletion_that_the_watch_missed_is_found_by_the_next_list(ledger: Ledger, drifts: list[str]) -> None:
+    ledger.see(cronjob())
+    ledger.listed("people", set())
+    assert drifts == ["ada"]
+
+
+def test_a_list_of_one_namespace_says_nothing_of_another(ledger: Ledger, drifts: list[str]) -> None:
+    ledger.see(cronjob())
+    ledger.listed("others", set())
+    assert drifts == []
+
+
+def test_before_the_first_list_nothing_is_drift() -> None:
+    drifts: list[str] = []
+    ledger = Ledger(lambda _, schedule: drifts.append(schedule))
+    ledger.expect(KEY, EXPECTED, applied=False)
+    ledger.see(cronjob(generation=9))
+    assert drifts == []
+    ledger.listed(None, {KEY})
+    assert drifts == ["ada"]
+
+
+def test_a_cronjob_whose_resource_is_gone_is_forgotten(ledger: Ledger, drifts: list[str]) -> None:
+    ledger.disown(KEY)
+    ledger.see(cronjob(generation=9))
+    ledger.lose(KEY)
+    assert drifts == []
+
+
+def test_one_that_is_missing_when_a_restarted_operator_remembers_it_is_drift(drifts: list[str]) -> None:
+    ledger = Ledger(lambda _, schedule: drifts.append(schedule))
+    ledger.listed(None, set())
+    ledger.expect(KEY, EXPECTED, applied=False)
+    assert drifts == ["ada"]

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from catchup_operator.template import InvalidTemplateError, JobTemplate
+
+
+def written(path: Path, text: str) -> Path:
+    file = path / "job-template.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must name an image"),
+        ("image: ''", "must name an image"),
+        ("image: [", "is not YAML"),
+        ("image: x\nimages: y", "unknown field 'images'"),
+        ("image: x\nenv: {}", "env must be a list"),
+        ("image: x\npod: {hostNetwork: true}", "not hostNetwork"),
+        ("image: x\nenv: [CATCHUP]", "env must be a list of objects with a name"),
+    ],
+)
+def test_a_malformed_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidTemplateError, match=message):
+        JobTemplate.load(written(tmp_path, text))
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InvalidTemplateError, match=r"absent\.yaml: No such file"):
+        JobTemplate.load(tmp_path / "absent.yaml")
+
+
+def test_the_hash_changes_with_everything_that_a_pod_takes_from_the_file(tmp_path: Path) -> None:
+    texts = [
+        "image: x",
+        "image: y",
+        "image: x\nimagePullPolicy: Never",
+        "image: x\nenv: [{name: A, value: b}]",
+        "image: x\nresources: {limits: {memory: 1Gi}}",
+        "image: x\npod: {nodeSelector: {a: b}}",
+        "image: x\npodLabels: {a: b}",
+        "image: x\npodAnnotations: {a: b}",
+    ]
+    hashes = {JobTemplate.load(written(tmp_path, text)).hash for text in texts}
+    assert len(hashes) == len(texts)
+    assert JobTemplate.load(written(tmp_path, texts[0])).hash == JobTemplate(image="x").hash

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catchup_jobs import contract
+from catchup_jobs.contract import Count, Job, Outcome, Reason, Summary, run_key, slot_of
+
+ROOT = Path(__file__).parents[2]
+instants = st.integers(0, 4_000_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+
+
+@given(
+    st.builds(
+        Summary,
+        st.sampled_from(Job),
+        st.sampled_from(Outcome),
+        instants,
+        instants,
+        st.integers(0, 10),
+        st.none() | st.sampled_from(Reason),
+        st.dictionaries(st.sampled_from(Count), st.integers(0, 10**9)),
+    )
+)
+def test_a_summary_survives_the_termination_message(summary: Summary) -> None:
+    text = summary.to_json()
+    assert Summary.from_json(text) == summary
+    assert len(text.encode()) <= contract.SUMMARY_MAX_BYTES
+
+
+@given(st.text())
+def test_any_other_text_is_refused_with_one_error_that_does_not_repeat_it(text: str) -> None:
+    with pytest.raises(contract.InvalidSummaryError) as caught:
+        Summary.from_json(text)
+    assert len(str(caught.value)) < 60
+
+
+@pytest.mark.parametrize(
+    ("job_name", "slot"),
+    [
+        ("ada-sync-x-29401200", datetime(2025, 11, 25, 12, 0, tzinfo=UTC)),
+        ("ada-sync-x-now", None),
+        ("ada-sync-x-", None),
+        ("ada-sync-x--29401200", None),
+        ("ada-sync-x-029401200", None),
+        ("ada-sync-x-29401200-29401200", None),
+        ("ada-sync-x-9999999999", None),
+        ("ada-sync-x-٢٩٤٠١٢٠٠", None),
+        ("ada-sync-y-29401200", None),
+        ("ada-sync-x", None),
+        ("", None),
+    ],
+)
+def test_only_a_job_that_the_cronjob_controller_named_serves_a_slot(job_name: str, slot: datetime | None) -> None:
+    assert slot_of(job_name, "ada-sync-x") == slot
+
+
+def test_without_a_cronjob_every_run_is_manual() -> None:
+    assert slot_of("-29401200", "") is None
+
+
+def test_two_jobs_of_one_slot_are_one_run_and_two_manual_jobs_are_two() -> None:
+    slot = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+    assert run_key(Job.SYNC, "ada", slot=slot, manual_id="1") == run_key(Job.SYNC, "ada", slot=slot, manual_id="2")
+    assert run_key(Job.SYNC, "ada", slot=slot, manual_id="1") == "sync:ada:2026-11-23T09:00:00Z"
+    assert run_key(Job.SYNC, "ada", slot=None, manual_id="1") != run_key(Job.SYNC, "ada", slot=None, manual_id="2")
+
+
+def test_the_schema_and_the_contract_name_the_same_values_and_defaults() -> None:
+    document = yaml.safe_load((ROOT / "crds/userschedules.yaml").read_text())
+    assert document["spec"]["group"] == contract.API_GROUP
+    assert document["spec"]["names"]["kind"] == contract.KIND
+    (version,) = document["spec"]["versions"]
+    assert version["name"] == contract.API_VERSION
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    every, digest = spec["calendarSync"]["properties"]["every"], spec["digest"]["properties"]
+    assert (every["enum"], every["default"]) == (list(contract.SYNC_INTERVALS_MINUTES), contract.DEFAULT_SYNC_EVERY)
+    assert (digest["day"]["enum"], digest["day"]["default"]) == (
+        list(contract.DIGEST_DAYS),
+        contract.DEFAULT_DIGEST_DAY,
+    )
+    assert digest["time"]["default"] == contract.DEFAULT_DIGEST_TIME
+    assert spec["timeZone"]["default"] == contract.DEFAULT_TIME_ZONE
+
+
+def test_every_interval_divides_a_day() -> None:
+    assert all(24 * 60 % minutes == 0 for minutes in contract.SYNC_INTERVALS_MINUTES.values())

@@ -1,0 +1,83 @@
+"""Rules of the tree that no other tool checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+REQUIREMENTS = ROOT / "requirements"
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (REQUIREMENTS / f"{name}.txt").read_text().splitlines()
+    found = (re.match(r"([a-z0-9-]+)==([^ ;]+)", line) for line in lines)
+    return {match[1]: match[2] for match in found if match}
+
+
+@pytest.mark.parametrize("source_root", ["operator", "jobs_image", "dev"])
+def test_source_roots_are_no_packages(source_root: str) -> None:
+    """An `operator/__init__.py` would shadow Python's own `operator` module."""
+    assert not (ROOT / source_root / "__init__.py").exists()
+
+
+def test_the_images_are_pinned_by_one_lock() -> None:
+    everything = pins("dev")
+    for image in ("operator", "jobs", "build"):
+        assert pins(image).items() <= everything.items()
+
+
+def test_neither_image_has_the_others_dependencies() -> None:
+    assert not {"sqlalchemy", "redis", "google-api-python-client", "cryptography"} & pins("operator").keys()
+    assert not {"kopf", "kubernetes", "aiohttp"} & pins("jobs").keys()
+
+
+def test_no_requirement_names_an_address() -> None:
+    for file in REQUIREMENTS.iterdir():
+        assert "://" not in file.read_text()
+
+
+def test_the_chart_carries_the_one_definition() -> None:
+    assert (ROOT / "helm/catchup-jobs/files/userschedules.yaml").read_text() == (
+        ROOT / "crds/userschedules.yaml"
+    ).read_text()
+
+
+def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, child in (schema.get("properties") or {}).items():
+        yield from nodes(child, f"{path}.{name}")
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), dict):
+            yield from nodes(schema[name], f"{path}[]")
+
+
+def definition() -> list[tuple[str, dict[str, Any]]]:
+    document = yaml.safe_load((ROOT / "crds/userschedules.yaml").read_text())
+    return list(nodes(document["spec"]["versions"][0]["schema"]["openAPIV3Schema"], ""))
+
+
+def test_every_string_of_the_schema_is_bounded_and_every_list_and_map_too() -> None:
+    bounds = {"string": "maxLength", "array": "maxItems"}
+    for path, schema in definition():
+        if schema["type"] in bounds:
+            assert bounds[schema["type"]] in schema, path
+        if "additionalProperties" in schema:
+            assert "maxProperties" in schema, path
+
+
+def test_every_field_of_spec_and_status_is_described() -> None:
+    for path, schema in definition():
+        if path.startswith((".spec", ".status")) and not path.endswith("[]"):
+            assert schema.get("description", "").endswith("."), path
+
+
+def test_every_field_of_the_spec_tells_its_default_or_an_example() -> None:
+    for path, schema in definition():
+        if path.startswith(".spec.") and schema["type"] != "object":
+            assert re.search(r"Default:|Example:", schema["description"]), path
