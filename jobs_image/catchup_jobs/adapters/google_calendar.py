@@ -11,7 +11,7 @@ from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 
 from catchup_jobs.adapters.google_http import Http, retry_after_seconds
-from catchup_jobs.domain.events import CalendarEvent, MalformedEventError, Tombstone, read_event
+from catchup_jobs.domain.events import CalendarEvent, MalformedEventError, Tombstone, read_event, storable
 from catchup_jobs.domain.oauth import ReconnectNeededError
 from catchup_jobs.domain.sync_window import FullSync, IncrementalSync
 from catchup_jobs.domain.vocabulary import CalendarError
@@ -175,8 +175,8 @@ class GoogleCalendar:
             wait = retry_after_seconds(error.resp, now=self._now())
             return TemporaryError("Google's usage limit is reached", wait_seconds=wait)
         if status >= _SERVER_ERROR:
-            wait = retry_after_seconds(error.resp, now=self._now())
-            return TemporaryError(f"Google Calendar answers {status}", wait_seconds=wait)
+            # An outage is booked as an attempt whatever it says of its end; only a quota's wait is free.
+            return TemporaryError(f"Google Calendar answers {status}")
         if status == _FORBIDDEN and reasons & _API_SWITCHED_OFF:
             return MisconfiguredError("the Calendar API is switched off in the Google Cloud project of this client")
         if status == _FORBIDDEN and reasons & _SCOPE_MISSING:
@@ -218,7 +218,7 @@ def _listed(entry: dict[str, Any]) -> ListedCalendar:
     time_zone = entry.get("timeZone")
     return ListedCalendar(
         google_id=google_id,
-        summary=summary.replace("\x00", ""),
+        summary=storable(summary),
         primary=entry.get("primary") is True,
         access_role=str(entry.get("accessRole") or "reader"),
         time_zone=time_zone if isinstance(time_zone, str) else None,

@@ -23,6 +23,8 @@ BODY_TIMEOUT_SECONDS: Final = 60.0
 MAX_BODY_BYTES: Final = 16 * 2**20
 
 _CHUNK: Final = 65536
+_DAY_SECONDS: Final = 86400
+_DIGITS: Final = 9
 
 
 class _TooMuchError(Exception):
@@ -93,7 +95,7 @@ class Http(httplib2.Http):  # type: ignore[misc]
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float | None:
-    """Return the wait that `Retry-After` asks for (RFC 9110, section 10.2.3), or None without a usable one.
+    """Return the wait that `Retry-After` asks for (RFC 9110, section 10.2.3), a day at most, or None without one.
 
     Args:
         headers: of the response, names in lower case.
@@ -101,8 +103,9 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float |
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return float(text)
+        # No deadline is a day away; a number of a thousand digits must not become infinite.
+        return float(min(int(text[:_DIGITS]), _DAY_SECONDS))
     try:
-        return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
+        return min(max(0.0, (parsedate_to_datetime(text) - now).total_seconds()), float(_DAY_SECONDS))
     except (ValueError, TypeError):
         return None

@@ -91,9 +91,11 @@ class GoogleOAuth:
 
     def _refusal(self, response: Any, answer: dict[str, Any]) -> Exception:
         error = answer.get("error")
-        if response.status == _TOO_MANY or response.status >= _SERVER_ERROR:
+        if response.status == _TOO_MANY:
             wait = retry_after_seconds(response, now=self._now())
-            return TemporaryError(f"the OAuth server answers {response.status}", wait_seconds=wait)
+            return TemporaryError("the OAuth server's usage limit is reached", wait_seconds=wait)
+        if response.status >= _SERVER_ERROR:
+            return TemporaryError(f"the OAuth server answers {response.status}")
         if error == "invalid_grant":
             return ReconnectNeededError("the user's consent ended")
         if error in _CLIENT_REFUSED:

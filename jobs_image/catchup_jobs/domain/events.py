@@ -170,6 +170,11 @@ def reconcile(
     )
 
 
+def storable(text: str) -> str:
+    """Return text without what databases refuse: NUL (PostgreSQL) and lone surrogates, which JSON can spell."""
+    return text.replace("\x00", "").encode(errors="replace").decode()
+
+
 def overlaps(event: CalendarEvent, window: Window, zone: ZoneInfo) -> bool:
     """Return whether any of the event is in the window: `timeMin` and `timeMax` of `events.list`, both exclusive."""
     return _ends(event, zone) > window.start and _starts(event, zone) < window.end
@@ -200,6 +205,8 @@ def _span(resource: Mapping[str, Any]) -> TimedSpan | AllDaySpan:
             days = AllDaySpan(date.fromisoformat(start["date"]), date.fromisoformat(end["date"]))
             if days.start_date >= days.end_date:
                 raise MalformedEventError("an all-day event ends before it starts")
+            if days.start_date.year == date.min.year or days.end_date.year == date.max.year:
+                raise MalformedEventError("an all-day event is at the end of the calendar's range")
             return days
         timed = TimedSpan(_instant(start), _instant(end))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -242,5 +249,4 @@ def _text(resource: Mapping[str, Any], name: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise MalformedEventError(f"an event's {name} is not text")
-    # PostgreSQL refuses NUL in text; nothing of meaning is lost with it.
-    return value.replace("\x00", "")
+    return storable(value)

@@ -129,7 +129,7 @@ class CalendarSync:
             if calendar.id in progress.finished:
                 continue
             try:
-                self._sync_calendar(context, source, calendar, zone, progress)
+                reading = self._read(context, source, calendar)
             except CalendarFailedError as error:
                 failed += 1
                 self._record_failure(context, calendar, error.reason, str(error))
@@ -140,6 +140,8 @@ class CalendarSync:
                 failed += 1
                 passing = error
                 self._record_failure(context, calendar, CalendarError.UNAVAILABLE, str(error))
+            else:
+                self._store(context, calendar, reading, zone, progress)
         if passing is not None and (context.attempt < BUDGET or not progress.finished):
             raise passing
         return failed
@@ -154,14 +156,8 @@ class CalendarSync:
         progress.add(Count.EVENTS_REMOVED, removed)
         progress.list_done()
 
-    def _sync_calendar(
-        self,
-        context: RunContext,
-        source: CalendarSource,
-        calendar: StoredCalendar,
-        zone: ZoneInfo,
-        progress: _Progress,
-    ) -> None:
+    def _read(self, context: RunContext, source: CalendarSource, calendar: StoredCalendar) -> _Reading:
+        """Read a calendar for changes, or whole where that is due."""
         how = plan(
             calendar.state,
             params_hash=source.params_hash,
@@ -170,23 +166,20 @@ class CalendarSync:
             force_full=self.full,
         )
         try:
-            received, sync_token = _read(context, source, calendar, how)
+            return _read_pages(context, source, calendar, how)
         except SyncTokenExpiredError:
             _log.info("the sync token is no longer good, reading the calendar whole", calendar=calendar.id)
-            how = FullSync(full_window(context.now()))
-            received, sync_token = _read(context, source, calendar, how)
+            return _read_pages(context, source, calendar, FullSync(full_window(context.now())))
+
+    def _store(
+        self, context: RunContext, calendar: StoredCalendar, reading: _Reading, zone: ZoneInfo, progress: _Progress
+    ) -> None:
         context.check_stop()
         changes = self.calendars.apply(
-            calendar.id,
-            received,
-            how,
-            zone,
-            SyncState(sync_token, source.params_hash, how.window.end),
-            now=context.now(),
-            fence=context.fence,
+            calendar.id, reading.events, reading.how, zone, reading.state, now=context.now(), fence=context.fence
         )
         progress.add(Count.CALENDARS, 1)
-        progress.add(Count.FULL_SYNCS if isinstance(how, FullSync) else Count.INCREMENTAL_SYNCS, 1)
+        progress.add(Count.FULL_SYNCS if isinstance(reading.how, FullSync) else Count.INCREMENTAL_SYNCS, 1)
         progress.add(Count.EVENTS_ADDED, len(changes.added))
         progress.add(Count.EVENTS_CHANGED, len(changes.changed))
         progress.add(Count.EVENTS_REMOVED, len(changes.removed))
@@ -227,14 +220,23 @@ class _Progress:
         return {Count(name): number for name, number in self._checkpoint.get(_COUNTS, {}).items()}
 
 
-def _read(
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """All of what Google sent of a calendar, and how far that brings it."""
+
+    how: FullSync | IncrementalSync
+    events: list[CalendarEvent | Tombstone]
+    state: SyncState
+
+
+def _read_pages(
     context: RunContext, source: CalendarSource, calendar: StoredCalendar, how: FullSync | IncrementalSync
-) -> tuple[list[CalendarEvent | Tombstone], str | None]:
+) -> _Reading:
     """Read all pages; nothing is stored before the last one came."""
-    received: list[CalendarEvent | Tombstone] = []
+    events: list[CalendarEvent | Tombstone] = []
     sync_token: str | None = None
     for page in source.events(calendar.google_id, how):
         context.check_stop()
-        received += page.events
+        events += page.events
         sync_token = page.next_sync_token
-    return received, sync_token
+    return _Reading(how, events, SyncState(sync_token, source.params_hash, how.window.end))

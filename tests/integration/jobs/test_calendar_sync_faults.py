@@ -297,15 +297,19 @@ def test_page_2_of_the_calendar_list_failing_removes_no_calendar(world: SyncWorl
 # Usage limits -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["events", "calendarList", "token"])
 @pytest.mark.parametrize(
-    ("status", "reason"),
-    [(429, "rateLimitExceeded"), (403, "userRateLimitExceeded"), (403, "quotaExceeded")],
+    ("kind", "status", "reason"),
+    [
+        ("events", 429, "rateLimitExceeded"),
+        ("events", 403, "userRateLimitExceeded"),
+        ("events", 403, "quotaExceeded"),
+        ("calendarList", 429, "rateLimitExceeded"),
+        ("calendarList", 403, "rateLimitExceeded"),
+        ("token", 429, "rateLimitExceeded"),
+    ],
 )
 def test_a_named_wait_is_honoured_and_books_no_attempt(world: SyncWorld, kind: str, status: int, reason: str) -> None:
     if kind == "token":
-        if status == 403:
-            pytest.skip("the token endpoint answers 429 only")
         world.pass_time(hours=2)
     world.google.add_fault(kind=kind, status=status, reason=reason, retry_after="30", times=6)
     report = world.sync()
@@ -336,6 +340,14 @@ def test_a_usage_limit_without_a_named_wait_is_an_attempt(world: SyncWorld) -> N
     report = world.sync()
     assert (outcome(report), fired(world)) == (DONE, [1])
     assert report.summary.attempts == 1
+
+
+@pytest.mark.parametrize("kind", ["events", "token"])
+def test_an_outage_books_attempts_even_when_it_names_a_wait(world: SyncWorld, kind: str) -> None:
+    world.pass_time(hours=2)
+    world.google.add_fault(kind=kind, status=503, retry_after="30", times=None)
+    assert outcome(world.sync()) == SPENT
+    assert fired(world) == [4]
 
 
 def test_calendars_done_before_a_usage_limit_are_not_read_again(world: SyncWorld) -> None:

@@ -123,6 +123,8 @@ def test_busy_is_opaque_and_not_declined_by_the_user(fields: dict[str, Any], bus
         {"start": {"date": "2026-11-31"}},
         {"start": {"date": "2026-11-24"}, "end": {"date": "2026-11-24"}},
         {"start": {"date": "2026-11-24"}},
+        {"start": {"date": "0001-01-01"}, "end": {"date": "2026-11-24"}},
+        {"start": {"date": "2026-11-24"}, "end": {"date": "9999-12-31"}},
         {"start": {"dateTime": "2026-11-24T12:00:00+01:00"}},
         {"updated": "yesterday"},
         {"summary": ["secret title"]},
@@ -137,8 +139,9 @@ def test_an_unreadable_event_is_an_error_that_does_not_quote_it(broken: dict[str
     assert "soon" not in text
 
 
-def test_nul_in_text_is_dropped_since_postgresql_cannot_hold_it() -> None:
+def test_text_that_databases_refuse_is_mended() -> None:
     assert read(summary="a\x00b").summary == "ab"
+    assert read(summary="a\ud800b").summary == "a?b"
 
 
 def by_id(*events: CalendarEvent) -> dict[str, CalendarEvent]:
