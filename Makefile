@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@/ {print substr($$0, 5)} /^[a-z][a-z0-9-]*:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Python environment
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
@@ -38,6 +38,37 @@ lint: venv ## Check style, types and the architecture's import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+##@ Tests
+.PHONY: test
+test: lint test-unit test-integration test-e2e ## Everything: lint, then all tiers
 .PHONY: test-unit
 test-unit: venv ## Unit tests: seconds, no services
 	$(BIN)/pytest tests/unit
+.PHONY: test-integration
+test-integration: venv ## A real API server, Redis, PostgreSQL and SQLite; doubles of Google
+	$(BIN)/python -m catchup_dev.packages tests
+	$(BIN)/pytest tests/integration
+.PHONY: test-e2e
+test-e2e: venv ## The chart by Helm on a real node; needs root, and says so without it
+	$(BIN)/pytest tests/e2e
+
+.PHONY: docs
+docs: venv ## Make the generated parts of the documentation
+	$(BIN)/python -m catchup_dev.chart_docs
+
+##@ Local Kubernetes
+.PHONY: cluster-up cluster-down cluster-status images
+cluster-up: venv ## A real Kubernetes on this machine (builds it from source on the first run)
+	$(BIN)/python -m catchup_dev.cluster up
+cluster-down: venv ## End it; nothing stays but the caches
+	$(BIN)/python -m catchup_dev.cluster down
+cluster-status: venv ## Its components, addresses and versions
+	$(BIN)/python -m catchup_dev.cluster status
+images: venv ## Build the images and give them to the local cluster, if it runs
+	$(BIN)/python -m catchup_dev.images build operator jobs redis postgres
+
+.PHONY: demo demo-down
+demo: venv ## The product on a local Kubernetes: users, syncs, what they changed
+	@$(BIN)/python -m catchup_dev.demo up
+demo-down: venv ## End the demo and its cluster
+	@$(BIN)/python -m catchup_dev.demo down

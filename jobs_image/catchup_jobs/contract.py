@@ -84,6 +84,7 @@ class Env(StrEnum):
     GOOGLE_CLIENT_SECRET = "CATCHUP_GOOGLE_CLIENT_SECRET"  # noqa: S105 - the variable's name
     GOOGLE_API_ENDPOINT = "CATCHUP_GOOGLE_API_ENDPOINT"
     GOOGLE_TOKEN_URI = "CATCHUP_GOOGLE_TOKEN_URI"  # noqa: S105 - the variable's name
+    GOOGLE_AUTH_URI = "CATCHUP_GOOGLE_AUTH_URI"  # of the consent page; only `calendar connect --installed-app` reads it
 
 
 class ExitCode(IntEnum):

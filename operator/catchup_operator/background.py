@@ -11,7 +11,7 @@ from typing import Any, Final
 from catchup_jobs import contract
 from catchup_operator.cluster import CRONJOBS, JOBS, ApiError, Cluster
 from catchup_operator.ledger import Key, Ledger, key_of
-from catchup_operator.reconcile import Reconciler
+from catchup_operator.reconcile import Reconciler, RefusedError
 from catchup_operator.runs import FinishedJob
 from catchup_operator.watch import Watch
 
@@ -20,6 +20,8 @@ _WORKERS: Final = 4
 _SETTLE_SECONDS: Final = 1.0
 _RETRY_FIRST_SECONDS: Final = 1.0
 _RETRY_MAX_SECONDS: Final = 300.0
+# A quota, a policy or a missing permission: somebody must act first.
+REFUSED_RETRY_SECONDS: Final = 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,9 @@ class WorkQueue:
             task = self._waiting.pop(key)
             try:
                 await task()
+            except RefusedError as error:
+                logger.warning("%s: %s; again in %.0f s", key, error, REFUSED_RETRY_SECONDS)
+                self.add(key, task, delay=REFUSED_RETRY_SECONDS)
             except ApiError as error:
                 failures = self._failures[key] = self._failures.get(key, 0) + 1
                 delay = min(_RETRY_MAX_SECONDS, _RETRY_FIRST_SECONDS * 2**failures) * random.uniform(0.5, 1)  # noqa: S311
@@ -169,14 +174,27 @@ class Background:
         """Return what a loop died of; a bug, since none ever ends by itself."""
         return next((task.exception() for task in self._tasks if task.done() and not task.cancelled()), None)
 
+    def retry(self, body: Mapping[str, Any], error: Exception, *, refused: bool) -> None:
+        """Visit a UserSchedule again later, if it still needs it then."""
+        reconciler = self._reconciler
+        namespace, schedule = key_of(body)
+        logger.warning("%s/%s: the API server says: %s", namespace, schedule, error)
+
+        async def revisit() -> None:
+            if reconciler is not None:
+                await reconciler.revisit(namespace, schedule)
+
+        delay = REFUSED_RETRY_SECONDS if refused else _RETRY_FIRST_SECONDS
+        self._queue.add(("retry", namespace, schedule), revisit, delay=delay)
+
     def _on_drift(self, cronjob: Key, schedule: str) -> None:
         reconciler = self._reconciler
 
         async def repair() -> None:
             if reconciler is not None and self.ledger.drifted(cronjob):
-                await reconciler.repair(cronjob, schedule)
+                await reconciler.revisit(cronjob[0], schedule, drifted=cronjob)
 
-        self._queue.add(("repair", *cronjob), repair, delay=_SETTLE_SECONDS)
+        self._queue.add(("drift", *cronjob), repair, delay=_SETTLE_SECONDS)
 
     def _on_finished(self, finished: FinishedJob) -> None:
         reconciler = self._reconciler

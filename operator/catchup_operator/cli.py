@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import socket
 import sys
+from typing import Any, cast
 
 import click
 
@@ -43,8 +46,13 @@ def run(*, json_logs: bool, verbose: bool) -> None:
         click.echo(f"catchup-operator: {error}", err=True)
         sys.exit(ExitCode.MISCONFIGURED)
     kopf.configure(verbose=verbose, log_format=kopf.LogFormat.JSON if json_logs else kopf.LogFormat.FULL)
+    # A probe every few seconds is not news.
+    for noisy in ("aiohttp.access", "kopf.activities.probe"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     kopf.run(
         standalone=True,
+        # kopf would ask the password file for a name, and a pod may run as any uid.
+        identity=cast(Any, socket.gethostname()),
         clusterwide=not options.namespaces,
         namespaces=options.namespaces,
         liveness_endpoint=f"http://0.0.0.0:{options.health_port}/healthz" if options.health_port else None,

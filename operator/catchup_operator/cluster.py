@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -18,6 +19,7 @@ from catchup_operator.naming import FIELD_MANAGER
 # connections. Three of these are taken by the long-lived watches.
 _CONNECTIONS: Final = 23
 _REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
+_CLOSE_SECONDS: Final = 0.1
 _PAGE: Final = 500
 # The API server ends a watch after this time and sends a bookmark about every minute: silence beyond
 # _WATCH_SILENCE_SECONDS means a dead connection that nobody closed.
@@ -93,7 +95,9 @@ class Cluster:
     async def close(self) -> None:
         """Close the pool."""
         await self._api.close()  # type: ignore[no-untyped-call]
-        await self._connector.close()
+        await self._connector.close(abort_ssl=True)
+        # Connections of watches that were broken off are no longer the pool's; the loop must still see them closed.
+        await asyncio.sleep(_CLOSE_SECONDS)
 
     async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object, or None if there is none. Raises ApiError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,9 +15,6 @@ from catchup_operator.options import Options, configure_kopf
 from catchup_operator.reconcile import Reconciler, RefusedError
 from catchup_operator.template import JobTemplate
 
-_RETRY_FIRST_SECONDS: Final = 5
-_RETRY_MAX_SECONDS: Final = 900
-_REFUSED_RETRY_SECONDS: Final = 600
 _SILENCE_MAX_SECONDS: Final = 300
 
 RESOURCE: Final = (contract.API_GROUP, contract.API_VERSION, contract.PLURAL)
@@ -44,16 +40,16 @@ async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
 @kopf.on.create(*RESOURCE)
 @kopf.on.update(*RESOURCE)
 @kopf.on.resume(*RESOURCE)
-async def reconcile(body: kopf.Body, patch: kopf.Patch, memo: kopf.Memo, retry: int, **_: Any) -> None:
+async def reconcile(body: kopf.Body, patch: kopf.Patch, memo: kopf.Memo, **_: Any) -> None:
+    # Failures are retried by our own queue: kopf's costs two patches each, and would keep an edit that mends the
+    # cause waiting until the delay is over.
     try:
-        status: Mapping[str, Any] | None = await memo.reconciler.visit(body)
+        patch.status.update(await memo.reconciler.visit(body) or {})
     except RefusedError as error:
         patch.status.update(error.patch or {})
-        raise kopf.TemporaryError(str(error), delay=_REFUSED_RETRY_SECONDS) from None
+        memo.background.retry(body, error, refused=True)
     except ApiError as error:
-        delay = min(_RETRY_MAX_SECONDS, _RETRY_FIRST_SECONDS * 2**retry)
-        raise kopf.TemporaryError(f"API server: {error}", delay=delay) from None
-    patch.status.update(status or {})
+        memo.background.retry(body, error, refused=False)
 
 
 @kopf.on.probe(id="loops")

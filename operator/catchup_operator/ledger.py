@@ -58,10 +58,10 @@ class Ledger:
         self._listed: set[str | None] = set()
         self._on_drift = on_drift
 
-    def expect(self, key: Key, expected: Expected) -> None:
-        """Note how a CronJob was left. One that was not seen yet is given time, to the end of the next list."""
+    def expect(self, key: Key, expected: Expected, *, applied: bool) -> None:
+        """Note how a CronJob was left: just `applied` (the watch may take its time to show it), or long ago."""
         self._expected[key] = expected
-        if key in self._seen:
+        if key in self._seen or not applied:
             self._check(key)
 
     def disown(self, key: Key) -> None:

@@ -59,19 +59,29 @@ class Reconciler:
         async with self._lock(body["metadata"]["namespace"], body["metadata"]["name"]):
             return await self._reconcile(body)
 
-    async def repair(self, cronjob: Key, name: str) -> None:
-        """Reconcile the UserSchedule of a CronJob that drifted, whatever its status says. Raises ApiError."""
-        namespace = cronjob[0]
+    async def revisit(self, namespace: str, name: str, *, drifted: Key | None = None) -> None:
+        """Reconcile by name: after a failure, or because a CronJob drifted, whatever the status says then.
+
+        Raises:
+            RefusedError: as `visit`, after the status was written.
+            ApiError: for everything that is worth another try.
+        """
         async with self._lock(namespace, name):
             body = await self._cluster.get(SCHEDULES, namespace, name)
             if body is None or body["metadata"].get("deletionTimestamp"):
-                self._ledger.disown(cronjob)
+                if drifted:
+                    self._ledger.disown(drifted)
                 return
-            logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", namespace, name, cronjob[1])
+            if drifted:
+                logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", namespace, name, drifted[1])
+            elif status.is_current(body, self._hash):
+                return
             try:
                 patch = await self._reconcile(body)
             except RefusedError as error:
-                patch = error.patch
+                if error.patch:
+                    await self._cluster.patch_status(namespace, name, error.patch)
+                raise
             if patch:
                 await self._cluster.patch_status(namespace, name, patch)
 
@@ -125,7 +135,7 @@ class Reconciler:
                     str(error), status.not_ready(body, status.REFUSED, str(error), now=self._now())
                 ) from None
             applied[Job(manifest["metadata"]["labels"][contract.LABEL_JOB])] = cronjob
-            self._expect(schedule.namespace, schedule.name, schedule.uid, cronjob["metadata"])
+            self._expect(schedule.namespace, schedule.name, schedule.uid, cronjob["metadata"], applied=True)
         return status.reconciled(body, schedule, applied, template_hash=self._hash, now=self._now())
 
     async def _apply(self, schedule: UserSchedule, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -156,11 +166,14 @@ class Reconciler:
                         "uid": known.get("cronJobUID", ""),
                         "generation": known.get("cronJobGeneration", 0),
                     },
+                    applied=False,
                 )
 
-    def _expect(self, namespace: str, schedule: str, owner_uid: str, cronjob: Mapping[str, Any]) -> None:
+    def _expect(
+        self, namespace: str, schedule: str, owner_uid: str, cronjob: Mapping[str, Any], *, applied: bool
+    ) -> None:
         expected = Expected(schedule, owner_uid, cronjob["uid"], cronjob["generation"])
-        self._ledger.expect((namespace, cronjob["name"]), expected)
+        self._ledger.expect((namespace, cronjob["name"]), expected, applied=applied)
 
     def _lock(self, namespace: str, name: str) -> asyncio.Lock:
         return self._locks.setdefault((namespace, name), asyncio.Lock())

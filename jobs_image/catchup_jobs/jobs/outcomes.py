@@ -31,9 +31,7 @@ class TemporaryError(JobError):
         wait_seconds: the wait that the server asked for, in seconds, or None.
     """
 
-    def __init__(
-        self, message: str, *, reason: Reason = Reason.UNAVAILABLE, wait_seconds: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, reason: Reason = Reason.UNAVAILABLE, wait_seconds: float | None = None) -> None:
         super().__init__(message, reason=reason)
         self.wait_seconds = wait_seconds
 

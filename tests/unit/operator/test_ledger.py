@@ -34,7 +34,7 @@ def drifts() -> list[str]:
 def ledger(drifts: list[str]) -> Ledger:
     found = Ledger(lambda _, schedule: drifts.append(schedule))
     found.listed("people", set())
-    found.expect(KEY, EXPECTED)
+    found.expect(KEY, EXPECTED, applied=True)
     return found
 
 
@@ -85,7 +85,7 @@ def test_a_list_of_one_namespace_says_nothing_of_another(ledger: Ledger, drifts:
 def test_before_the_first_list_nothing_is_drift() -> None:
     drifts: list[str] = []
     ledger = Ledger(lambda _, schedule: drifts.append(schedule))
-    ledger.expect(KEY, EXPECTED)
+    ledger.expect(KEY, EXPECTED, applied=False)
     ledger.see(cronjob(generation=9))
     assert drifts == []
     ledger.listed(None, {KEY})
@@ -97,3 +97,10 @@ def test_a_cronjob_whose_resource_is_gone_is_forgotten(ledger: Ledger, drifts: l
     ledger.see(cronjob(generation=9))
     ledger.lose(KEY)
     assert drifts == []
+
+
+def test_one_that_is_missing_when_a_restarted_operator_remembers_it_is_drift(drifts: list[str]) -> None:
+    ledger = Ledger(lambda _, schedule: drifts.append(schedule))
+    ledger.listed(None, set())
+    ledger.expect(KEY, EXPECTED, applied=False)
+    assert drifts == ["ada"]

@@ -1,0 +1,240 @@
+"""The double's HTTP server: routing, delivery (and its scripted faults), the log of requests."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from catchup_dev.doubles.google import calendars, fields, oauth
+from catchup_dev.doubles.google.control import Control
+from catchup_dev.doubles.google.errors import GoogleError, OAuthError, bad_request, not_found
+from catchup_dev.doubles.google.faults import Fault, Faults, Request
+from catchup_dev.doubles.google.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+API_PATH = "/calendar/v3/"
+CONTROL_PATH = "/control"
+MAX_LOG = 100_000
+
+
+class GoogleServer(ThreadingHTTPServer):
+    """Serves the double; a thread for each connection."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], *, state: Path | None = None) -> None:
+        super().__init__(address, _Handler)
+        self.store = Store(state)
+        self.faults = Faults()
+        self.log: list[dict[str, Any]] = []
+        self.closing = threading.Event()
+        self.control = Control(self.store, self.faults, self.log, self.url)
+
+    @property
+    def url(self) -> str:
+        """Where the double is reached, without a slash at the end."""
+        host, port = self.server_address[:2]
+        return f"http://{'127.0.0.1' if host == '0.0.0.0' else str(host)}:{port}"  # noqa: S104 - only compared
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up: a test of timeouts does it all the time."""
+
+    def shutdown(self) -> None:
+        """Stop serving, and stop every scripted wait."""
+        self.closing.set()
+        super().shutdown()
+
+
+@contextmanager
+def running(*, host: str = "127.0.0.1", port: int = 0, state: Path | None = None) -> Iterator[GoogleServer]:
+    """Serve in a thread of this process until the block ends; port 0 picks a free one."""
+    server = GoogleServer((host, port), state=state)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="google-double", daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: GoogleServer
+    protocol_version = "HTTP/1.1"
+    # Headers and body leave in one packet; two would wait for the client's delayed acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
+        """Keep the terminal quiet; `requests` shows the log."""
+
+    def do_GET(self) -> None:
+        """Serve a GET."""
+        self._serve()
+
+    def do_POST(self) -> None:
+        """Serve a POST."""
+        self._serve()
+
+    def _serve(self) -> None:
+        url = urlsplit(self.path)
+        query = dict(parse_qsl(url.query, keep_blank_values=True))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if url.path == CONTROL_PATH and self.command == "POST":
+            self._control(body)
+            return
+        if url.path == "/healthz":
+            self._send(200, {"status": "ok"})
+            return
+        form = self._form(body)
+        try:
+            request = self._describe(url.path, query, form)
+        except (GoogleError, OAuthError) as error:
+            self._record(Request(kind="refused"), error.status, None)
+            self._send(error.status, error.body, error.headers)
+            return
+        with self.server.store.lock:
+            fault = self.server.faults.take(request)
+        if fault is not None and fault.delay and self.server.closing.wait(fault.delay):
+            self.close_connection = True
+            return
+        answer = fault.answer() if fault else None
+        headers: dict[str, str] = {}
+        document: dict[str, Any] = {}
+        try:
+            if answer is not None:
+                raise answer
+            document, headers = self._answer(request, query, form)
+            status = 302 if "Location" in headers else 200
+        except (GoogleError, OAuthError) as error:
+            status, document, headers = error.status, error.body, error.headers
+        self._record(request, status, fault)
+        self._send(status, document, headers, fault)
+
+    def _form(self, body: bytes) -> dict[str, str]:
+        if self.command != "POST":
+            return {}
+        form = dict(parse_qsl(body.decode(errors="replace")))
+        scheme, _, credentials = (self.headers.get("Authorization") or "").partition(" ")
+        if scheme.lower() == "basic":
+            # The client's other way to name itself (RFC 6749, section 2.3.1).
+            client_id, _, secret = base64.b64decode(credentials).decode().partition(":")
+            form |= {"client_id": unquote(client_id), "client_secret": unquote(secret)}
+        return form
+
+    def _describe(self, path: str, query: dict[str, str], form: dict[str, str]) -> Request:
+        store = self.server.store
+        if path == "/token":
+            return Request("token", user=oauth.user_of_refresh_token(store, form))
+        if path == "/revoke":
+            return Request("revoke")
+        if path == "/o/oauth2/v2/auth":
+            return Request("authorize", user=query.get("login_hint"))
+        user = oauth.user_of(store, self.headers.get("Authorization"))
+        page = calendars.page_number(query)
+        parts = path.removeprefix(API_PATH).split("/")
+        if parts == ["users", "me", "calendarList"]:
+            return Request("calendarList", user=user, page=page)
+        if path.startswith(API_PATH) and len(parts) == 3 and (parts[0], parts[2]) == ("calendars", "events"):  # noqa: PLR2004
+            sync = "incremental" if "syncToken" in query else "full"
+            return Request("events", user=user, calendar=unquote(parts[1]), page=page, sync=sync)
+        raise not_found()
+
+    def _answer(
+        self, request: Request, query: dict[str, str], form: dict[str, str]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        store = self.server.store
+        if request.kind == "authorize":
+            location = oauth.authorize(store, query)
+            store.save()
+            return {}, {"Location": location}
+        if request.kind == "token":
+            answer = oauth.token(store, form)
+            store.save()
+            return answer, {}
+        if request.kind == "revoke":
+            oauth.revoke(store, form)
+            store.save()
+            return {}, {}
+        assert request.user is not None  # noqa: S101 - _describe saw to it
+        with store.lock:
+            if request.kind == "calendarList":
+                document = calendars.list_calendars(store, request.user, query)
+            else:
+                document = calendars.list_events(store, request.user, request.calendar or "", query)
+        try:
+            return fields.apply(document, fields.parse(query["fields"]) if "fields" in query else {}), {}
+        except fields.InvalidFieldsError:
+            raise bad_request("Invalid field selection") from None
+
+    def _control(self, body: bytes) -> None:
+        try:
+            command = json.loads(body)
+            with self.server.store.lock:
+                run = _command(self.server.control, command["call"])
+                result = run(*command.get("args", ()), **command.get("named", {}))
+                self.server.store.save()
+        except (LookupError, TypeError, ValueError) as error:
+            self._send(400, {"error": f"{error}" if str(error) else type(error).__name__})
+            return
+        self._send(200, {"result": result})
+
+    def _record(self, request: Request, status: int, fault: Fault | None) -> None:
+        if len(self.server.log) < MAX_LOG:
+            entry = {"kind": request.kind, "user": request.user, "calendar": request.calendar, "page": request.page}
+            entry |= {"sync": request.sync, "status": status, "fault": fault.id if fault else None}
+            self.server.log.append(entry)
+
+    def _send(
+        self, status: int, document: dict[str, Any], headers: dict[str, str] | None = None, fault: Fault | None = None
+    ) -> None:
+        if fault is not None and fault.drop:
+            self.close_connection = True
+            return
+        body = json.dumps(document).encode()
+        if fault is not None and fault.body is not None:
+            body = fault.body.encode()
+        if fault is not None and fault.huge:
+            body = b'{"items":[],"padding":"' + b"x" * fault.huge + b'"}'
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json; charset=UTF-8")
+            self.send_header("Content-Length", str(len(body)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            if self.close_connection:
+                self.send_header("Connection", "close")
+            self.end_headers()
+            self._write(body, fault)
+        except ConnectionError:
+            self.close_connection = True
+
+    def _write(self, body: bytes, fault: Fault | None) -> None:
+        if fault is not None and fault.truncate:
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+        elif fault is not None and fault.drip:
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                if self.server.closing.wait(fault.drip):
+                    return
+        else:
+            self.wfile.write(body)
+        self.wfile.flush()
+
+
+def _command(control: Control, name: str) -> Callable[..., Any]:
+    if name.startswith("_") or not hasattr(control, name):
+        raise LookupError(f"no command {name}")
+    return cast("Callable[..., Any]", getattr(control, name))

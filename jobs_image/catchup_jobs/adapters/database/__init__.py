@@ -1,0 +1,1 @@
+"""The database: SQLite (embedded default) and PostgreSQL behind one set of tables and repositories."""

@@ -1,0 +1,195 @@
+"""Connections and transactions: what differs between SQLite and PostgreSQL stands here and in `errors.py`."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from catchup_jobs.adapters.database.errors import classify
+from catchup_jobs.jobs.outcomes import MisconfiguredError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.dialects.postgresql import Insert
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+_CONNECT_TIMEOUT_SECONDS: Final = 5
+_BUSY_TIMEOUT_SECONDS: Final = 10
+_POSTGRES_SESSION: Final = (
+    "SET statement_timeout = '60s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '120s'"
+)
+_READ_ONLY: Final = "catchup_read_only"
+
+
+class Database:
+    """One database and its small pool.
+
+    Errors of the server or the file come out of `read` and `write` as `jobs.outcomes` errors, whose messages hold
+    neither SQL parameters nor the server's details, since those may quote personal data.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> Database:
+        """Return the database behind a URL (`sqlite:///file`, `postgresql://…`); connects on first use.
+
+        Raises:
+            MisconfiguredError: the URL is malformed or names another kind of database.
+        """
+        return cls(_engine(parse_url(url)))
+
+    @property
+    def backend(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a read-only transaction; it never waits for a writer, nor makes one wait.
+
+        Raises:
+            JobError: classified by `errors.classify`.
+        """
+        with self._classified(), self.engine.connect() as connection:
+            options: dict[str, Any] = {_READ_ONLY: True}
+            if self.backend == "postgresql":
+                options["postgresql_readonly"] = True
+            yield connection.execution_options(**options)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that is committed when the block ends and rolled back when it raises.
+
+        On SQLite it takes the writer's lock at once: a transaction that begins reading and then writes would fail
+        with `database is locked` without any wait.
+
+        Raises:
+            JobError: classified by `errors.classify`. A lost reply to the commit is a `TemporaryError` too: the
+                next pass reads what was stored.
+        """
+        with self._classified(), self.engine.begin() as connection:
+            yield connection
+
+    def insert(self, table: Table) -> Insert:
+        """Return an INSERT that knows `on_conflict_do_update` and `on_conflict_do_nothing`."""
+        if self.backend == "postgresql":
+            from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - each backend pays for its own
+
+            return postgresql.insert(table)
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+        # The two classes share these methods and their parameters, but no base class.
+        insert: Any = sqlite.insert(table)
+        return insert  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _classified(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            classified = classify(error)
+            if classified is None:
+                raise
+            raise classified from None
+
+
+def parse_url(text: str) -> URL:
+    """Return the URL with its driver.
+
+    Raises:
+        MisconfiguredError: never repeats the text, which may hold a password.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise MisconfiguredError("CATCHUP_DATABASE_URL is not a URL such as postgresql://user@host/name") from None
+    match url.get_backend_name():
+        case "postgresql" | "postgres":
+            return url.set(drivername="postgresql+psycopg")
+        case "sqlite" if url.database and url.database != ":memory:":
+            return url.set(drivername="sqlite+pysqlite")
+        case "sqlite":
+            raise MisconfiguredError("CATCHUP_DATABASE_URL must name a file, such as sqlite:////data/catchup.db")
+        case _:
+            raise MisconfiguredError("CATCHUP_DATABASE_URL must begin with postgresql:// or sqlite:///")
+
+
+def _engine(url: URL, *, foreign_keys: bool = True) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url, foreign_keys=foreign_keys)
+    return _postgresql(url)
+
+
+def migration_engine(url: URL) -> Engine:
+    """Return an engine for migrations: without SQLite's foreign keys, since rebuilding a table drops it first."""
+    return _engine(url, foreign_keys=False)
+
+
+def _postgresql(url: URL) -> Engine:
+    defaults = {
+        "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+        "application_name": "catchup-jobs",
+        "tcp_user_timeout": 30_000,
+    }
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=2,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        connect_args={name: value for name, value in defaults.items() if name not in url.query},
+    )
+
+    def prepare(dbapi_connection: Any, _record: ConnectionPoolEntry) -> None:
+        dbapi_connection.execute(_POSTGRES_SESSION)
+        dbapi_connection.commit()
+
+    event.listen(engine, "connect", prepare)
+    return engine
+
+
+def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
+    # Journal and autocommit are ours: the driver's own "begin" comes too late and never locks for writing.
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS, "isolation_level": None}
+    )
+
+    def prepare(dbapi_connection: Any, _record: ConnectionPoolEntry) -> None:
+        _use_wal(dbapi_connection)
+        dbapi_connection.execute("PRAGMA synchronous = NORMAL")
+        dbapi_connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+
+    def begin(connection: Connection) -> None:
+        read_only = connection.get_execution_options().get(_READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _use_wal(dbapi_connection: sqlite3.Connection) -> None:
+    # SQLite's busy timeout does not cover the change of the journal, which two first users may try at once.
+    give_up = time.monotonic() + _BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            dbapi_connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
+        else:
+            return

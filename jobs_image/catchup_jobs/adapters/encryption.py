@@ -1,0 +1,87 @@
+"""Encryption of what the database must not show: Fernet, several keys, newest first.
+
+To rotate: put a new key first and keep the old ones until everything was written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError
+
+_SEPARATOR: Final = b"\0"
+_KEY_ID_LENGTH: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A ciphertext and the id of the key that made it."""
+
+    key_id: str
+    ciphertext: bytes
+
+
+class Encryption:
+    """Seals values for a user and opens them for that user only."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """Take keys as `Fernet.generate_key` makes them, newest first.
+
+        Raises:
+            MisconfiguredError: there is none, or one is not a key; it is not repeated.
+        """
+        if not keys:
+            raise MisconfiguredError("CATCHUP_ENCRYPTION_KEYS holds no key")
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys])
+        except ValueError:
+            raise MisconfiguredError(
+                "CATCHUP_ENCRYPTION_KEYS must hold Fernet keys (32 bytes in URL-safe base64), separated by commas"
+            ) from None
+        self._keys = [key.encode() for key in keys]
+        self.key_id = _derived(self._keys[0], b"key id").hex()[:_KEY_ID_LENGTH]
+
+    def seal(self, user_id: str, plaintext: bytes) -> Sealed:
+        """Encrypt with the newest key."""
+        return Sealed(self.key_id, self._fernet.encrypt(user_id.encode() + _SEPARATOR + plaintext))
+
+    def open(self, user_id: str, ciphertext: bytes) -> bytes:
+        """Decrypt with whichever key fits.
+
+        Raises:
+            MisconfiguredError: no key fits: one is missing, since the database would not change it.
+            PermanentError: it was sealed for another user.
+        """
+        try:
+            content = self._fernet.decrypt(ciphertext)
+        except InvalidToken:
+            raise MisconfiguredError(
+                "none of the encryption keys opens the stored value: put the key that sealed it back into"
+                " CATCHUP_ENCRYPTION_KEYS (or the key file); nothing was changed"
+            ) from None
+        owner, _, plaintext = content.partition(_SEPARATOR)
+        if owner != user_id.encode():
+            raise PermanentError("a stored value was sealed for another user: the row was moved or copied")
+        return plaintext
+
+    def lookups(self, purpose: str, value: str) -> list[str]:
+        """Return keyed hashes by which a value is found without being stored, one per key, newest first.
+
+        Store the first; search for any, since rows may be older than the newest key.
+
+        Args:
+            purpose: keeps the hashes of an account and an address apart, e.g. `account`.
+            value: normalised by the caller.
+        """
+        message = value.encode()
+        return [hmac.new(_derived(key, purpose.encode()), message, hashlib.sha256).hexdigest() for key in self._keys]
+
+
+def _derived(key: bytes, purpose: bytes) -> bytes:
+    return hmac.new(key, b"catchup-jobs " + purpose, hashlib.sha256).digest()

@@ -1,0 +1,187 @@
+"""The JSON file of `catchup-jobs user import`: read whole, checked whole, and every problem named by its field."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import time
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from catchup_jobs import contract
+from catchup_jobs.domain.availability import AvailabilityParameters, Night, WeeklyWindow
+from catchup_jobs.domain.time_zones import is_time_zone
+from catchup_jobs.domain.users import Schedule, User
+from catchup_jobs.domain.vocabulary import DigestDay, Weekday
+from catchup_jobs.jobs.outcomes import PermanentError
+
+_MAX_SHOWN: Final = 20
+
+
+def _named(name: str) -> str:
+    if not name.strip() or any(ord(character) < ord(" ") for character in name):
+        raise ValueError("must not be blank, nor hold control characters")
+    return name
+
+
+def _zone(name: str) -> str:
+    if not is_time_zone(name):
+        raise ValueError("must be an IANA time zone such as Europe/Berlin")
+    return name
+
+
+def _interval(value: str) -> str:
+    if value not in contract.SYNC_INTERVALS_MINUTES:
+        raise ValueError(f"must be one of {', '.join(contract.SYNC_INTERVALS_MINUTES)}")
+    return value
+
+
+_TimeOfDay = Annotated[str, Field(pattern=f"^{contract.TIME_OF_DAY_PATTERN}$")]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
+
+
+class _Digest(_Entry):
+    day: DigestDay = DigestDay(contract.DEFAULT_DIGEST_DAY)
+    time: _TimeOfDay = contract.DEFAULT_DIGEST_TIME
+
+
+class _CalendarSync(_Entry):
+    every: Annotated[str, AfterValidator(_interval)] = contract.DEFAULT_SYNC_EVERY
+
+
+class _Hours(_Entry):
+    start: _TimeOfDay
+    end: _TimeOfDay
+
+
+class _Weekly(_Hours):
+    days: Annotated[list[Weekday], Field(min_length=1)]
+
+    def windows(self) -> list[WeeklyWindow]:
+        return [WeeklyWindow(day, time.fromisoformat(self.start), time.fromisoformat(self.end)) for day in self.days]
+
+
+def _without_repeats(entries: list[_Weekly]) -> list[_Weekly]:
+    starts = Counter((window.weekday, window.start) for entry in entries for window in entry.windows())
+    if repeated := [f"{day} {start:%H:%M}" for (day, start), times in starts.items() if times > 1]:
+        raise ValueError(f"holds two entries that start on {', '.join(repeated)}")
+    return entries
+
+
+_WeeklyList = Annotated[list[_Weekly], AfterValidator(_without_repeats)]
+
+
+def _not_all_day(night: _Hours | None) -> _Hours | None:
+    if night is not None and night.start == night.end:
+        raise ValueError("must end at another time than it starts")
+    return night
+
+
+class _Availability(_Entry):
+    manual_blocks: _WeeklyList = []
+    commute_windows: _WeeklyList = []
+    night: Annotated[_Hours | None, AfterValidator(_not_all_day)] = None
+
+    def parameters(self) -> AvailabilityParameters:
+        night = self.night
+        return AvailabilityParameters(
+            blocks=tuple(window for entry in self.manual_blocks for window in entry.windows()),
+            commutes=tuple(window for entry in self.commute_windows for window in entry.windows()),
+            night=Night(time.fromisoformat(night.start), time.fromisoformat(night.end)) if night else None,
+        )
+
+
+class _User(_Entry):
+    id: Annotated[str, Field(pattern=f"^{contract.USER_ID_PATTERN}$")]
+    name: Annotated[str, Field(max_length=200), AfterValidator(_named)]
+    time_zone: Annotated[str, AfterValidator(_zone)] = contract.DEFAULT_TIME_ZONE
+    digest: _Digest = _Digest()
+    calendar_sync: _CalendarSync = _CalendarSync()
+    paused: StrictBool = False
+    availability: _Availability = _Availability()
+
+    def user(self) -> User:
+        return User(
+            id=self.id,
+            name=self.name,
+            schedule=Schedule(
+                time_zone=self.time_zone,
+                digest_day=self.digest.day,
+                digest_time=time.fromisoformat(self.digest.time),
+                sync_every=self.calendar_sync.every,
+            ),
+            paused=self.paused,
+            availability=self.availability.parameters(),
+        )
+
+
+def read_users(text: str) -> list[User]:
+    """Return the users of a JSON document: one object, a list of them, or `{"users": [...]}`.
+
+    Raises:
+        PermanentError: names every field that is wrong and what is allowed there, never a value.
+    """
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise PermanentError(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise PermanentError("not a file of users: nested too deeply") from None
+    try:
+        entries = TypeAdapter(list[_User]).validate_python(_listed(document))
+    except ValidationError as error:
+        raise PermanentError(_told([f"{_place(item)}: {_problem(item)}" for item in error.errors()])) from None
+    repeated = [user_id for user_id, times in Counter(entry.id for entry in entries).items() if times > 1]
+    if repeated:
+        raise PermanentError(_told([f"the user {user_id} is there twice" for user_id in repeated]))
+    return [entry.user() for entry in entries]
+
+
+def _listed(document: Any) -> list[Any]:
+    if isinstance(document, dict) and "users" in document:
+        if set(document) != {"users"}:
+            raise PermanentError("beside `users` the document must hold nothing")
+        document = document["users"]
+    elif isinstance(document, dict):
+        document = [document]
+    if not isinstance(document, list):
+        raise PermanentError("must be a user, a list of users, or an object with a list under `users`")
+    if not document:
+        raise PermanentError("holds no user")
+    return document
+
+
+def _place(item: ErrorDetails) -> str:
+    path = "users"
+    for part in item["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path
+
+
+def _problem(item: ErrorDetails) -> str:
+    match item["type"]:
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return "is not a field that is known here"
+        case "value_error":
+            return str(item["ctx"]["error"])
+        case "string_pattern_mismatch" if item["loc"][-1] == "id":
+            return "must be lower-case letters, digits and dashes, at most 63 characters"
+        case "string_pattern_mismatch":
+            return 'must be a time of day from "00:00" to "23:59", as HH:MM'
+        case _:
+            return item["msg"][0].lower() + item["msg"][1:]
+
+
+def _told(problems: list[str]) -> str:
+    shown = problems[:_MAX_SHOWN]
+    if len(problems) > _MAX_SHOWN:
+        shown.append(f"and {len(problems) - _MAX_SHOWN} more")
+    return "nothing was imported:\n" + "\n".join(f"  {problem}" for problem in shown)

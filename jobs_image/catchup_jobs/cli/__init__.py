@@ -1,0 +1,89 @@
+"""The `catchup-jobs` command.
+
+Nothing heavy is imported before a subcommand runs: `--help` costs click alone, and a pod pays for its own job only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+from catchup_jobs.contract import ExitCode
+
+# Subcommand -> module that defines it under the same name, and its line in `--help`.
+_COMMANDS: Final = {
+    "sync": ("catchup_jobs.cli.sync", "Bring a user's calendars up to date."),
+    "calendar": ("catchup_jobs.cli.calendar", "Connect a Google Calendar and choose what blocks."),
+    "user": ("catchup_jobs.cli.user", "Import and show users."),
+    "schedule": ("catchup_jobs.cli.schedule", "Print UserSchedule resources for users in the database."),
+    "db": ("catchup_jobs.cli.db", "Bring the database's schema up to date, or see where it stands."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Loads a subcommand's module when it is called, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done or nothing to do, 65 wrong input (the same again cannot work), 75 temporary (try again"
+    " later), 78 misconfigured.",
+)
+@click.version_option(package_name="catchup-jobs")
+def cli() -> None:
+    """CatchUp's background jobs.
+
+    Settings come from CATCHUP_* environment variables. With none set, everything is kept in a SQLite file under
+    ~/.local/share/catchup-jobs, and no server is needed.
+
+    \b
+    Examples:
+      catchup-jobs user import users.json
+      catchup-jobs calendar connect ada --installed-app
+      catchup-jobs sync --user ada
+      catchup-jobs schedule render | kubectl apply -f -
+      catchup-jobs db status
+    """
+
+
+def main() -> None:
+    """Run the command and exit by the contract's codes; no mistake of a user ends in a traceback."""
+    from catchup_jobs.jobs.outcomes import JobError  # noqa: PLC0415 - light, but not needed by --help
+
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        click.echo("Aborted.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        # Usage, too: the same arguments will not be right at the next attempt.
+        sys.exit(ExitCode.PERMANENT)
+    except BrokenPipeError:
+        # Whoever read our output has enough (`| head`); Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except JobError as error:
+        from catchup_jobs.jobs.run import ending_of  # noqa: PLC0415
+
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(ending_of(error).exit_code)

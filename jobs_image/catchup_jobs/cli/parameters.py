@@ -1,0 +1,27 @@
+"""Types of arguments that several commands take."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import click
+
+from catchup_jobs.contract import USER_ID_PATTERN
+
+_USER_ID: Final = re.compile(USER_ID_PATTERN, re.ASCII)
+
+
+class UserId(click.ParamType[str]):
+    """A user's id; it becomes part of run keys, lock names and resources, so its form is checked first."""
+
+    name = "user"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the id, or fail by naming what is allowed."""
+        if not isinstance(value, str) or not _USER_ID.fullmatch(value):
+            self.fail("a user id is lower-case letters, digits and dashes, at most 63 characters", param, ctx)
+        return value
+
+
+USER_ID: Final = UserId()

@@ -1,0 +1,41 @@
+"""What commands open before they work, and close after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.migrate import upgrade, wait_for_schema
+from catchup_jobs.jobs.ports import Surroundings
+from catchup_jobs.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a job's body builds its adapters from."""
+
+    settings: Settings
+    database: Database
+
+
+@contextmanager
+def open_database(settings: Settings, surroundings: Surroundings | None = None) -> Iterator[Database]:
+    """Open the database with a schema that fits this code; the embedded one is brought up to date on the way.
+
+    Args:
+        surroundings: of a job, which waits 60 s for a schema that may be being migrated; a person is told at once.
+
+    Raises:
+        TemporaryError: the schema does not fit in time; the message names the command that helps.
+        JobError: the database cannot be used.
+    """
+    with closing(Database.open(settings.database_url)) as database:
+        if settings.is_embedded:
+            upgrade(settings.database_url)
+        if surroundings is None:
+            wait_for_schema(database, wait_seconds=0)
+        else:
+            wait_for_schema(database, sleep=surroundings.sleep, stopping=surroundings.stopping)
+        yield database

@@ -1,0 +1,134 @@
+"""`catchup-jobs user`: who the users are."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from catchup_jobs.adapters.database.users import DatabaseUsers, UserOverview
+from catchup_jobs.adapters.user_file import read_users
+from catchup_jobs.cli.parameters import USER_ID
+from catchup_jobs.cli.resources import open_database
+from catchup_jobs.contract import ExitCode
+from catchup_jobs.domain.vocabulary import Weekday
+from catchup_jobs.jobs.outcomes import PermanentError
+from catchup_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from catchup_jobs.domain.availability import WeeklyWindow
+
+
+@click.group()
+def user() -> None:
+    """Import and show users."""
+
+
+@user.command("import")
+@click.argument("file", type=click.File(encoding="utf-8"))
+def import_(file: TextIO) -> None:
+    """Create or replace users from a JSON file (`-` for standard input).
+
+    The file is checked whole before anything is written, and written in one transaction. It holds one user, a list,
+    or an object with a list under `users`. Only `id` and `name` are required. A user's schedule (time zone, digest,
+    calendar sync) is left alone where a UserSchedule resource owns it.
+
+    \b
+    Example:
+      {"users": [{
+        "id": "ada", "name": "Ada", "timeZone": "Europe/Berlin",
+        "digest": {"day": "Sunday", "time": "09:00"}, "calendarSync": {"every": "30m"},
+        "paused": false,
+        "availability": {
+          "manualBlocks": [{"days": ["SA", "SU"], "start": "10:00", "end": "20:00"}],
+          "commuteWindows": [{"days": ["MO", "TU", "WE"], "start": "08:00", "end": "09:00"}],
+          "night": {"start": "22:30", "end": "07:00"}}}]}
+    """
+    try:
+        text = file.read()
+    except UnicodeDecodeError:
+        raise PermanentError("nothing was imported: the file is not UTF-8 text") from None
+    people = read_users(text)
+    with open_database(Settings.load()) as database:
+        imported = DatabaseUsers(database).import_all(people, now=datetime.now(UTC))
+    click.echo(f"{len(imported.created)} created, {len(imported.updated)} updated")
+    if imported.kept_schedule:
+        click.echo(f"schedule owned by a UserSchedule, left alone: {', '.join(imported.kept_schedule)}")
+
+
+@user.command()
+@click.argument("user_id", metavar="[ID]", type=USER_ID, required=False)
+def show(user_id: str | None) -> None:
+    """Show all users, one a line, or one user in full.
+
+    CALENDAR is `active`, `reconnect` (the user must connect again) or `-` (never connected).
+
+    \b
+    Examples:
+      catchup-jobs user show
+      catchup-jobs user show ada
+    """
+    with open_database(Settings.load()) as database:
+        overviews = DatabaseUsers(database).overviews(user_id)
+        if user_id is None:
+            _show_all(overviews)
+            return
+        found = next(overviews, None)
+    if found is None:
+        raise PermanentError(f"there is no user {user_id}: import it with `catchup-jobs user import`")
+    _show_one(found)
+
+
+_ROW = "{:<20} {:<24} {:<6} {:<17} {:<10} {}"
+
+
+def _show_all(overviews: Iterable[UserOverview]) -> None:
+    empty = True
+    for overview in overviews:
+        if empty:
+            click.echo(_ROW.format("ID", "TIME ZONE", "SYNC", "DIGEST", "CALENDAR", "LAST SYNC"))
+            empty = False
+        schedule = overview.user.schedule
+        digest = f"{schedule.digest_day} {schedule.digest_time:%H:%M}"
+        cells = (overview.user.id, schedule.time_zone, schedule.sync_every, digest, overview.calendar or "-")
+        click.echo(_ROW.format(*cells, _last_sync(overview)))
+    if empty:
+        click.echo("no users yet: import them with `catchup-jobs user import FILE`", err=True)
+        sys.exit(ExitCode.DONE)
+
+
+def _show_one(overview: UserOverview) -> None:
+    found, schedule = overview.user, overview.user.schedule
+    night = found.availability.night
+    lines = {
+        "id": found.id,
+        "name": found.name,
+        "time zone": schedule.time_zone,
+        "digest": f"{schedule.digest_day} {schedule.digest_time:%H:%M}",
+        "sync": f"every {schedule.sync_every}",
+        "paused": "yes" if found.paused else "no",
+        "open hours": _weekly(found.availability.blocks) or "every day 09:00-21:00",
+        "commutes": _weekly(found.availability.commutes) or "-",
+        "night": f"{night.start:%H:%M}-{night.end:%H:%M}" if night else "-",
+        "calendar": overview.calendar or "not connected",
+        "last sync": _last_sync(overview),
+    }
+    for name, value in lines.items():
+        click.echo(f"{name:<11} {value}")
+
+
+def _weekly(windows: Iterable[WeeklyWindow]) -> str:
+    days: dict[str, list[Weekday]] = {}
+    for window in windows:
+        days.setdefault(f"{window.start:%H:%M}-{window.end:%H:%M}", []).append(window.weekday)
+    return "; ".join(f"{','.join(names)} {hours}" for hours, names in days.items())
+
+
+def _last_sync(overview: UserOverview) -> str:
+    if overview.last_sync_at is None:
+        return "-"
+    return f"{overview.last_sync_at:%Y-%m-%d %H:%M} UTC ({overview.last_sync_state})"

@@ -1,0 +1,70 @@
+"""Closed vocabularies of the domain that are stored as text; a new value needs a migration of the column's CHECK."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Weekday(StrEnum):
+    """A day of the week by its name in RFC 5545, Monday first."""
+
+    MONDAY = "MO"
+    TUESDAY = "TU"
+    WEDNESDAY = "WE"
+    THURSDAY = "TH"
+    FRIDAY = "FR"
+    SATURDAY = "SA"
+    SUNDAY = "SU"
+
+
+class DigestDay(StrEnum):
+    """The local day of the digest, as in `contract.DIGEST_DAYS`."""
+
+    MONDAY = "Monday"
+    TUESDAY = "Tuesday"
+    WEDNESDAY = "Wednesday"
+    THURSDAY = "Thursday"
+    FRIDAY = "Friday"
+    SATURDAY = "Saturday"
+    SUNDAY = "Sunday"
+    DAILY = "Daily"
+
+
+class Provider(StrEnum):
+    """Who issued an OAuth token."""
+
+    GOOGLE = "google"
+
+
+class TokenState(StrEnum):
+    """Whether an OAuth token can be used, or the user must connect the calendar again."""
+
+    ACTIVE = "active"
+    RECONNECT = "reconnect"
+
+
+class EventStatus(StrEnum):
+    """The status of a stored calendar event (a cancelled one is deleted, not stored)."""
+
+    CONFIRMED = "confirmed"
+    TENTATIVE = "tentative"
+
+
+class CalendarError(StrEnum):
+    """Why a calendar's last sync failed, in the user's terms."""
+
+    UNAVAILABLE = "unavailable"
+    QUOTA = "quota"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    BAD_DATA = "bad_data"
+
+
+class RunState(StrEnum):
+    """Where a run stands: `open` and `retry` are unfinished, the others are its end."""
+
+    OPEN = "open"
+    RETRY = "retry"
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"

@@ -1,0 +1,240 @@
+"""The calendar sync of one user: list, events of each selected calendar, availability.
+
+Cost of a sync in which nothing changed: one request for the list and one for each selected calendar, no event write.
+A calendar that fails keeps its last events and its sync token; the others still sync.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from catchup_jobs.contract import Count, Outcome, Reason
+from catchup_jobs.domain.oauth import ReconnectNeededError
+from catchup_jobs.domain.sync_window import FullSync, SyncState, full_window, plan
+from catchup_jobs.domain.vocabulary import CalendarError, TokenState
+from catchup_jobs.jobs.access_tokens import TokenKeeper
+from catchup_jobs.jobs.availability import refresh_availability
+from catchup_jobs.jobs.calendar_ports import CalendarFailedError, SyncTokenExpiredError
+from catchup_jobs.jobs.outcomes import PermanentError, Result, TemporaryError
+from catchup_jobs.jobs.run import BUDGET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from zoneinfo import ZoneInfo
+
+    from catchup_jobs.domain.events import CalendarEvent, Tombstone
+    from catchup_jobs.domain.sync_window import IncrementalSync
+    from catchup_jobs.jobs.calendar_ports import (
+        AccessTokens,
+        AvailabilityStore,
+        CalendarSource,
+        CalendarStore,
+        KeptToken,
+        StoredCalendar,
+        TokenRefresher,
+        TokenStore,
+    )
+    from catchup_jobs.jobs.context import RunContext
+
+_log = structlog.get_logger()
+
+_LISTED: Final = "listed"
+_FINISHED: Final = "finished"
+_COUNTS: Final = "counts"
+
+
+@dataclass(frozen=True, slots=True)
+class Google:
+    """The installation's access to Google.
+
+    Attributes:
+        refresher: refreshes tokens as our OAuth client.
+        calendars: makes a client of one user's calendars.
+    """
+
+    refresher: TokenRefresher
+    calendars: Callable[[AccessTokens], CalendarSource]
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarSync:
+    """The job. Called once per pass; a later pass goes on where the earlier ones stopped.
+
+    Attributes:
+        google: makes the access to Google, or returns None when no OAuth client is configured; called only for a
+            user who is connected, since the client costs time to import.
+        full: read every selected calendar whole.
+    """
+
+    google: Callable[[], Google | None]
+    tokens: TokenStore
+    calendars: CalendarStore
+    availability: AvailabilityStore
+    full: bool = False
+
+    def __call__(self, context: RunContext) -> Result:
+        """Make one pass.
+
+        Raises:
+            JobError: see `jobs.outcomes`.
+        """
+        inputs = self.availability.inputs(context.subject)
+        if inputs is None:
+            raise PermanentError(
+                "there is no such user in the database: import it with `catchup-jobs user import`",
+                reason=Reason.UNKNOWN_USER,
+            )
+        kept = self.tokens.load(context.subject)
+        if kept is None:
+            return Result(Outcome.SKIPPED, Reason.NOT_CONNECTED)
+        if kept.state is TokenState.RECONNECT:
+            return Result(Outcome.SKIPPED, Reason.RECONNECT)
+        google = self.google()
+        if google is None:
+            return Result(Outcome.SKIPPED, Reason.NOT_CONFIGURED)
+        return self._sync(context, kept, google, inputs.zone)
+
+    def _sync(self, context: RunContext, kept: KeptToken, google: Google, zone: ZoneInfo) -> Result:
+        progress = _Progress(context.checkpoint)
+        keeper = TokenKeeper(context, kept, store=self.tokens, refresher=google.refresher)
+        source = google.calendars(keeper)
+        try:
+            failed = self._sync_calendars(context, source, progress, zone)
+        except ReconnectNeededError:
+            keeper.mark_reconnect()
+            _log.warning("the user must connect the calendar again")
+            return Result(Outcome.SKIPPED, Reason.RECONNECT, progress.counts())
+        finally:
+            progress.add(Count.API_REQUESTS, source.requests)
+            progress.add(Count.PAGES, source.pages)
+            source.close()
+        slots = refresh_availability(context, self.availability)
+        counts = progress.counts() | {Count.CALENDARS_FAILED: failed, Count.FREE_SLOTS: slots}
+        return Result(Outcome.DONE, Reason.PARTIAL if failed else None, counts)
+
+    def _sync_calendars(self, context: RunContext, source: CalendarSource, progress: _Progress, zone: ZoneInfo) -> int:
+        """Sync what is unfinished and return how many calendars failed for good.
+
+        Raises:
+            TemporaryError: calendars failed in a way that may pass, and either attempts are left or none succeeded.
+        """
+        if not progress.listed:
+            self._update_list(context, source, progress)
+        failed = 0
+        passing: TemporaryError | None = None
+        for calendar in self.calendars.selected(context.subject):
+            if calendar.id in progress.finished:
+                continue
+            try:
+                self._sync_calendar(context, source, calendar, zone, progress)
+            except CalendarFailedError as error:
+                failed += 1
+                self._record_failure(context, calendar, error.reason, str(error))
+            except TemporaryError as error:
+                if error.wait_seconds is not None:
+                    # A usage limit is the user's or the project's: the other calendars would meet it too.
+                    raise
+                failed += 1
+                passing = error
+                self._record_failure(context, calendar, CalendarError.UNAVAILABLE, str(error))
+        if passing is not None and (context.attempt < BUDGET or not progress.finished):
+            raise passing
+        return failed
+
+    def _update_list(self, context: RunContext, source: CalendarSource, progress: _Progress) -> None:
+        listed = []
+        for page in source.calendars():
+            context.check_stop()
+            listed += page
+        context.check_stop()
+        removed = self.calendars.update_list(context.subject, listed, now=context.now(), fence=context.fence)
+        progress.add(Count.EVENTS_REMOVED, removed)
+        progress.list_done()
+
+    def _sync_calendar(
+        self,
+        context: RunContext,
+        source: CalendarSource,
+        calendar: StoredCalendar,
+        zone: ZoneInfo,
+        progress: _Progress,
+    ) -> None:
+        how = plan(
+            calendar.state,
+            params_hash=source.params_hash,
+            spread_key=f"{context.subject}:{calendar.id}",
+            now=context.now(),
+            force_full=self.full,
+        )
+        try:
+            received, sync_token = _read(context, source, calendar, how)
+        except SyncTokenExpiredError:
+            _log.info("the sync token is no longer good, reading the calendar whole", calendar=calendar.id)
+            how = FullSync(full_window(context.now()))
+            received, sync_token = _read(context, source, calendar, how)
+        context.check_stop()
+        changes = self.calendars.apply(
+            calendar.id,
+            received,
+            how,
+            zone,
+            SyncState(sync_token, source.params_hash, how.window.end),
+            now=context.now(),
+            fence=context.fence,
+        )
+        progress.add(Count.CALENDARS, 1)
+        progress.add(Count.FULL_SYNCS if isinstance(how, FullSync) else Count.INCREMENTAL_SYNCS, 1)
+        progress.add(Count.EVENTS_ADDED, len(changes.added))
+        progress.add(Count.EVENTS_CHANGED, len(changes.changed))
+        progress.add(Count.EVENTS_REMOVED, len(changes.removed))
+        progress.calendar_done(calendar.id)
+
+    def _record_failure(self, context: RunContext, calendar: StoredCalendar, reason: CalendarError, why: str) -> None:
+        _log.warning("calendar failed, it keeps its last events", calendar=calendar.id, reason=reason.value, why=why)
+        context.check_stop()
+        self.calendars.record_failure(calendar.id, reason, fence=context.fence)
+
+
+class _Progress:
+    """What earlier passes of the run did, kept in the run's checkpoint; JSON values only."""
+
+    def __init__(self, checkpoint: dict[str, Any]) -> None:
+        self._checkpoint = checkpoint
+
+    @property
+    def listed(self) -> bool:
+        return bool(self._checkpoint.get(_LISTED))
+
+    @property
+    def finished(self) -> list[int]:
+        finished: list[int] = self._checkpoint.get(_FINISHED, [])
+        return finished
+
+    def list_done(self) -> None:
+        self._checkpoint[_LISTED] = True
+
+    def calendar_done(self, calendar_id: int) -> None:
+        self._checkpoint.setdefault(_FINISHED, []).append(calendar_id)
+
+    def add(self, count: Count, number: int) -> None:
+        counts = self._checkpoint.setdefault(_COUNTS, {})
+        counts[count.value] = counts.get(count.value, 0) + number
+
+    def counts(self) -> dict[Count, int]:
+        return {Count(name): number for name, number in self._checkpoint.get(_COUNTS, {}).items()}
+
+
+def _read(
+    context: RunContext, source: CalendarSource, calendar: StoredCalendar, how: FullSync | IncrementalSync
+) -> tuple[list[CalendarEvent | Tombstone], str | None]:
+    """Read all pages; nothing is stored before the last one came."""
+    received: list[CalendarEvent | Tombstone] = []
+    sync_token: str | None = None
+    for page in source.events(calendar.google_id, how):
+        context.check_stop()
+        received += page.events
+        sync_token = page.next_sync_token
+    return received, sync_token

@@ -1,0 +1,169 @@
+"""The settings of a job's process: the environment variables of `contract.Env`, with defaults that suit a laptop.
+
+Nothing set at all: a SQLite file and a key file under `$XDG_DATA_HOME` (`~/.local/share`), locks by files beside it.
+PostgreSQL is for several machines, so it wants Redis and encryption keys; an explicit SQLite file wants keys.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from catchup_jobs.adapters.key_file import read_or_make_key_file
+from catchup_jobs.contract import DEADLINES, SYNC_INTERVALS_MINUTES, TIME_OF_DAY_PATTERN, Env, Job, slot_of
+from catchup_jobs.domain.time_zones import is_time_zone
+from catchup_jobs.domain.vocabulary import DigestDay
+from catchup_jobs.jobs.outcomes import MisconfiguredError
+
+_DATABASE_FILE: Final = "catchup.db"
+_KEY_FILE: Final = "encryption.keys"
+
+
+def _zone(value: str) -> str:
+    if not is_time_zone(value):
+        raise ValueError("must be an IANA time zone such as Europe/Berlin")
+    return value
+
+
+def _interval(value: str) -> str:
+    if value not in SYNC_INTERVALS_MINUTES:
+        raise ValueError(f"must be one of {', '.join(SYNC_INTERVALS_MINUTES)}")
+    return value
+
+
+class Settings(BaseSettings):
+    """What the environment says. Secrets do not show in its `repr`."""
+
+    model_config = SettingsConfigDict(
+        extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True, case_sensitive=True
+    )
+
+    time_zone: Annotated[str, AfterValidator(_zone)] | None = Field(default=None, validation_alias=Env.TIME_ZONE)
+    digest_day: DigestDay | None = Field(default=None, validation_alias=Env.DIGEST_DAY)
+    digest_time: Annotated[str, Field(pattern=f"^{TIME_OF_DAY_PATTERN}$")] | None = Field(
+        default=None, validation_alias=Env.DIGEST_TIME
+    )
+    sync_every: Annotated[str, AfterValidator(_interval)] | None = Field(default=None, validation_alias=Env.SYNC_EVERY)
+    cronjob_name: str = Field(default="", validation_alias=Env.CRONJOB_NAME)
+    job_name: str = Field(default="", validation_alias=Env.JOB_NAME)
+    job_uid: str | None = Field(default=None, validation_alias=Env.JOB_UID)
+    pod_uid: str | None = Field(default=None, validation_alias=Env.POD_UID)
+    deadline: PositiveInt | None = Field(default=None, validation_alias=Env.DEADLINE_SECONDS)
+    log_format: Literal["json", "console"] | None = Field(default=None, validation_alias=Env.LOG_FORMAT)
+    database: SecretStr | None = Field(default=None, validation_alias=Env.DATABASE_URL)
+    redis: SecretStr | None = Field(default=None, validation_alias=Env.REDIS_URL)
+    keys: SecretStr | None = Field(default=None, validation_alias=Env.ENCRYPTION_KEYS)
+    google_client_id: str | None = Field(default=None, validation_alias=Env.GOOGLE_CLIENT_ID)
+    google_client_secret: SecretStr | None = Field(default=None, validation_alias=Env.GOOGLE_CLIENT_SECRET)
+    google_api_endpoint: str | None = Field(default=None, validation_alias=Env.GOOGLE_API_ENDPOINT)
+    google_token_uri: str | None = Field(default=None, validation_alias=Env.GOOGLE_TOKEN_URI)
+    google_auth_uri: str | None = Field(default=None, validation_alias=Env.GOOGLE_AUTH_URI)
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the environment.
+
+        Raises:
+            MisconfiguredError: names each variable that is wrong and what is allowed, never its value.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            problems = [f"{item['loc'][0]} {_problem(item)}" for item in error.errors()]
+            raise MisconfiguredError("the environment is wrong: " + "; ".join(problems)) from None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is the default file of this machine's user."""
+        return self.database is None
+
+    @cached_property
+    def database_url(self) -> str:
+        """The database's URL; the default file's directory is made.
+
+        Raises:
+            MisconfiguredError: there is no place for the default file.
+        """
+        if self.database is not None:
+            return self.database.get_secret_value()
+        return f"sqlite:///{_data_directory() / _DATABASE_FILE}"
+
+    @property
+    def redis_url(self) -> str | None:
+        """Redis's URL, None where locks are files of this machine.
+
+        Raises:
+            MisconfiguredError: PostgreSQL without Redis: processes of several machines could not agree.
+        """
+        if self.redis is not None:
+            return self.redis.get_secret_value()
+        if not self.database_url.startswith("sqlite"):
+            raise MisconfiguredError(f"{Env.REDIS_URL} is not set: with PostgreSQL, locks and attempts are in Redis")
+        return None
+
+    def encryption_keys(self) -> list[str]:
+        """Return the keys, newest first; for the default database they are made when first needed.
+
+        Raises:
+            MisconfiguredError: another database without keys, or a key file that cannot be used.
+        """
+        if self.keys is not None:
+            return self.keys.get_secret_value().replace(",", " ").split()
+        if not self.is_embedded:
+            raise MisconfiguredError(
+                f"{Env.ENCRYPTION_KEYS} is not set: tokens are stored encrypted only. Make a key with"
+                ' `python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"`'
+            )
+        return read_or_make_key_file(_data_directory() / _KEY_FILE)
+
+    @property
+    def google_client(self) -> tuple[str, str] | None:
+        """Id and secret of the OAuth client, None where Google is not configured at all.
+
+        Raises:
+            MisconfiguredError: one of the two is missing.
+        """
+        if self.google_client_id is None and self.google_client_secret is None:
+            return None
+        if self.google_client_id is None or self.google_client_secret is None:
+            raise MisconfiguredError(f"{Env.GOOGLE_CLIENT_ID} and {Env.GOOGLE_CLIENT_SECRET} must both be set")
+        return self.google_client_id, self.google_client_secret.get_secret_value()
+
+    def deadline_seconds(self, job: Job) -> int:
+        """Return how long a job's process may take, in seconds."""
+        return self.deadline or DEADLINES[job].active
+
+    @property
+    def slot(self) -> datetime | None:
+        """The slot (UTC) that this process's Job serves, None for a manual run."""
+        return slot_of(self.job_name, self.cronjob_name)
+
+
+def _problem(item: ErrorDetails) -> str:
+    match item["type"]:
+        case "value_error":
+            return str(item["ctx"]["error"])
+        case "string_pattern_mismatch":
+            return "must be a time of day as HH:MM"
+        case _:
+            return item["msg"].replace("Input should", "should")
+
+
+def _data_directory() -> Path:
+    try:
+        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+        directory = Path(base) / "catchup-jobs"
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        raise MisconfiguredError(
+            f"no place for the default database ({error.__class__.__name__}): set {Env.DATABASE_URL}, or"
+            " XDG_DATA_HOME to a directory that can be written"
+        ) from None
+    return directory

@@ -1,0 +1,63 @@
+"""A job's process, for tests that kill it: `python -m integration.jobs.run_process '<JSON>'`.
+
+The job writes one line per step to a file and ends, from step to step, as the script says.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+from catchup_jobs.adapters.coordination import RedisCoordination
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.runs import DatabaseRunStore, check_fence
+from catchup_jobs.adapters.process import surroundings
+from catchup_jobs.contract import Job
+from catchup_jobs.jobs.context import RunContext
+from catchup_jobs.jobs.outcomes import Result, TemporaryError
+from catchup_jobs.jobs.ports import Run
+from catchup_jobs.jobs.run import run_job
+
+
+def main(text: str) -> int:
+    """Run as the JSON says and return the exit code."""
+    options = json.loads(text)
+    effects = Path(options["effects"])
+    database = Database.open(options["database_url"])
+
+    def body(context: RunContext) -> Result:
+        with effects.open("a") as file:
+            for step in range(options.get("steps", 1)):
+                context.check_stop()
+                with database.write() as connection:
+                    check_fence(connection, context.fence)
+                    file.write(f"{options['pod']} {step}\n")
+                    file.flush()
+                time.sleep(options.get("step_seconds", 0))
+        match options.get("then"):
+            case "temporary":
+                raise TemporaryError("scripted")
+            case "crash":
+                raise ZeroDivisionError
+            case _:
+                return Result()
+
+    slot = datetime.fromisoformat(options["slot"])
+    with surroundings(options["pod"]) as around:
+        report = run_job(
+            body,
+            Run(Job.SYNC, "ada", slot, ""),
+            store=DatabaseRunStore(database),
+            coordination=RedisCoordination.open(options["redis_url"], lock_seconds=options.get("lock_seconds", 2)),
+            surroundings=around,
+            deadline_seconds=options.get("deadline_seconds", 60),
+        )
+    sys.stdout.write(report.summary.to_json() + "\n")
+    return report.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,416 @@
+"""The calendar sync when Google, the token or a calendar fails; every test sees that its fault fired."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from integration.jobs.sync_world import ADA, CLIENT_ID, EMAIL, SyncWorld, outcome
+from sqlalchemy import select
+
+from catchup_dev.doubles.google.client import GoogleDouble
+from catchup_jobs.adapters import google_http
+from catchup_jobs.adapters.database.schema import dead_letters
+from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
+from catchup_jobs.domain.oauth import OAuthToken
+from catchup_jobs.domain.vocabulary import CalendarError, TokenState
+
+if TYPE_CHECKING:
+    from catchup_jobs.jobs.run import Report
+
+DONE = (ExitCode.DONE, Outcome.DONE, None)
+PARTIAL = (ExitCode.DONE, Outcome.DONE, Reason.PARTIAL)
+RECONNECT = (ExitCode.DONE, Outcome.SKIPPED, Reason.RECONNECT)
+SPENT = (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
+TUESDAY = "2026-11-24"
+
+
+def fired(world: SyncWorld) -> list[int]:
+    """Return how often each scripted fault fired."""
+    return [fault["fired"] for fault in world.google.faults()]
+
+
+def letters(world: SyncWorld) -> list[Any]:
+    with world.database.read() as connection:
+        return list(connection.execute(select(dead_letters)))
+
+
+# Tokens -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_refreshed_token_is_saved_and_used_by_the_next_run(world: SyncWorld) -> None:
+    before = world.token()
+    world.pass_time(hours=2)
+    assert outcome(world.sync()) == DONE
+    after = world.token()
+    assert after.access_token not in {None, before.access_token}
+    assert after.expires_at == world.now + timedelta(hours=1)
+    world.sync()
+    assert world.google.count("token") == 1
+
+
+def test_the_stored_refresh_token_is_not_nulled_when_the_reply_omits_it(world: SyncWorld) -> None:
+    before = world.token()
+    world.pass_time(hours=2)
+    world.sync()
+    assert world.token().refresh_token == before.refresh_token
+    world.pass_time(hours=2)
+    assert outcome(world.sync()) == DONE
+
+
+def test_a_rotated_refresh_token_is_saved_before_anything_can_fail(world: SyncWorld) -> None:
+    world.google.set(rotate_refresh_tokens=True)
+    before = world.token()
+    world.pass_time(hours=2)
+    world.google.add_fault(kind="calendarList", times=None, status=500)
+    assert outcome(world.sync()) == SPENT
+    assert fired(world) == [4]
+    assert world.token().refresh_token != before.refresh_token
+    world.google.clear_faults()
+    world.pass_time(hours=2)
+    assert outcome(world.sync()) == DONE
+
+
+def test_an_access_token_that_google_rejects_early_is_refreshed_once(world: SyncWorld) -> None:
+    world.sync()
+    world.google.expire_access_tokens()
+    world.google.clear_requests()
+    assert outcome(world.sync()) == DONE
+    assert [(entry["kind"], entry["status"]) for entry in world.google.requests()] == [
+        ("refused", 401),
+        ("token", 200),
+        ("calendarList", 200),
+        ("events", 200),
+    ]
+
+
+def test_invalid_grant_marks_reconnect_stops_retrying_and_exits_0(world: SyncWorld) -> None:
+    world.google.revoke(EMAIL)
+    world.pass_time(hours=2)
+    assert outcome(world.sync()) == RECONNECT
+    assert world.token_state() is TokenState.RECONNECT
+    assert world.google.count("token") == 1
+    assert world.slept == []
+    assert letters(world) == []
+    world.google.clear_requests()
+    assert outcome(world.sync()) == RECONNECT
+    assert world.google.requests() == []
+
+
+def test_connecting_again_ends_the_reconnect_state(world: SyncWorld) -> None:
+    world.google.revoke(EMAIL)
+    world.pass_time(hours=2)
+    world.sync()
+    world.connect()
+    assert outcome(world.sync()) == DONE
+    assert world.token_state() is TokenState.ACTIVE
+
+
+def test_a_token_stored_while_the_old_one_was_refused_is_not_marked(world: SyncWorld) -> None:
+    world.pass_time(hours=2)
+    world.google.add_fault(kind="token", oauth_error="invalid_grant")
+    mark = world.tokens.mark_reconnect
+
+    def connect_first(*arguments: Any, **named: Any) -> bool:
+        world.connect()
+        return mark(*arguments, **named)
+
+    world.tokens.mark_reconnect = connect_first  # type: ignore[method-assign]
+    assert outcome(world.sync()) == RECONNECT
+    assert fired(world) == [1]
+    assert world.token_state() is TokenState.ACTIVE
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 503},
+        {"status": 400, "oauth_error": "temporarily_unavailable"},
+        {"drop": True},
+        {"body": "<html>502</html>"},
+        {"body": "{}"},
+    ],
+    ids=str,
+)
+def test_transient_oauth_errors_are_not_treated_as_revocation(world: SyncWorld, fault: dict[str, Any]) -> None:
+    # httplib2 sends a request again by itself, once, when the connection was dropped without an answer.
+    world.google.add_fault(kind="token", times=2 if "drop" in fault else 1, **fault)
+    world.pass_time(hours=2)
+    assert outcome(world.sync()) == DONE
+    assert fired(world) == [2 if "drop" in fault else 1]
+    assert world.token_state() is TokenState.ACTIVE
+    assert len(world.slept) == 1
+
+
+@pytest.mark.parametrize("how", ["wrong secret", "unknown client"])
+def test_invalid_client_exits_78_and_leaves_the_token(world: SyncWorld, how: str) -> None:
+    if how == "wrong secret":
+        world.client_secret = "wrong"
+    else:
+        world.client_id = "unknown"
+    world.pass_time(hours=2)
+    before = world.token_row()
+    assert outcome(world.sync()) == (ExitCode.MISCONFIGURED, Outcome.FAILED, Reason.MISCONFIGURED)
+    assert world.google.count("token", status=401) == 1
+    assert world.token_row() == before
+    world.client_id, world.client_secret = CLIENT_ID, "catchup-double-secret"
+    assert outcome(world.sync()) == DONE
+
+
+def test_a_consent_without_calendars_asks_to_reconnect(world: SyncWorld) -> None:
+    world.google.add_fault(kind="calendarList", status=403, reason="insufficientPermissions")
+    assert outcome(world.sync()) == RECONNECT
+    assert fired(world) == [1]
+    assert world.token_state() is TokenState.RECONNECT
+
+
+def test_the_calendar_api_switched_off_is_a_misconfiguration(world: SyncWorld) -> None:
+    world.google.add_fault(kind="calendarList", status=403, reason="accessNotConfigured")
+    assert outcome(world.sync()) == (ExitCode.MISCONFIGURED, Outcome.FAILED, Reason.MISCONFIGURED)
+    assert fired(world) == [1]
+
+
+def test_another_processs_refresh_is_taken_over(world: SyncWorld) -> None:
+    world.pass_time(hours=2)
+    replace = world.tokens.replace
+
+    def lose_the_race(*arguments: Any, **named: Any) -> bool:
+        world.tokens.replace = replace  # type: ignore[method-assign]
+        world.connect()
+        return replace(*arguments, **named)
+
+    world.tokens.replace = lose_the_race  # type: ignore[method-assign]
+    assert outcome(world.sync()) == DONE
+    assert world.google.count("token") == 1
+
+
+# Calendars that fail ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"status": 404, "reason": "notFound"}, CalendarError.NOT_FOUND),
+        ({"status": 403, "reason": "forbidden"}, CalendarError.FORBIDDEN),
+        ({"status": 500}, CalendarError.UNAVAILABLE),
+        ({"body": '{"items":[{"id":"x","start":{"dateTime":"soon"},"end":{}}]}'}, CalendarError.BAD_DATA),
+    ],
+    ids=["not found", "forbidden", "unavailable", "bad data"],
+)
+def test_one_failed_calendar_keeps_its_events_and_the_others_sync(
+    world: SyncWorld, fault: dict[str, Any], reason: CalendarError
+) -> None:
+    world.add_calendar("team")
+    world.add_event("t", f"{TUESDAY} 10:00", calendar="team")
+    world.sync()
+    token = world.calendar("team").sync_token
+    world.google.add_fault(kind="events", calendar="team", times=None, **fault)
+    world.google.delete_event("team", "t")
+    world.add_event("a", f"{TUESDAY} 15:00")
+    report = world.sync()
+    assert outcome(report) == PARTIAL
+    assert fired(world)[0] >= 1
+    assert (report.summary.counts[Count.CALENDARS], report.summary.counts[Count.CALENDARS_FAILED]) == (1, 1)
+    assert world.free(TUESDAY) == ["09:00-10:00", "11:00-15:00", "16:00-21:00"], "a failed calendar is not free"
+    assert (world.calendar("team").sync_token, world.calendar("team").last_error) == (token, reason)
+    world.google.clear_faults()
+    assert outcome(world.sync()) == DONE
+    assert world.free(TUESDAY) == ["09:00-15:00", "16:00-21:00"]
+    assert world.calendar("team").last_error is None
+
+
+def test_a_calendar_that_fails_once_is_tried_again_within_the_run_and_only_that(world: SyncWorld) -> None:
+    world.add_calendar("team")
+    world.sync()
+    world.google.clear_requests()
+    world.google.add_fault(kind="events", calendar=EMAIL, status=503)
+    report = world.sync()
+    assert outcome(report) == DONE
+    assert fired(world) == [1]
+    assert [(entry["kind"], entry["calendar"], entry["status"]) for entry in world.google.requests()] == [
+        ("calendarList", None, 200),
+        ("events", EMAIL, 503),
+        ("events", "team", 200),
+        ("events", EMAIL, 200),
+    ]
+    assert (report.summary.attempts, len(world.slept)) == (1, 1)
+    assert report.summary.counts[Count.CALENDARS] == 2
+    assert report.summary.counts[Count.API_REQUESTS] == 4
+
+
+def test_page_3_fails_and_the_sync_token_is_not_advanced(world: SyncWorld) -> None:
+    world.sync()
+    token = world.calendar().sync_token
+    for number in range(5):
+        world.add_event(f"e{number}", f"{TUESDAY} 1{number}:00")
+    world.google.set(page_size=2)
+    world.google.add_fault(kind="events", page=3, times=None, status=503)
+    assert outcome(world.sync()) == SPENT
+    assert fired(world) == [4]
+    assert world.calendar().sync_token == token
+    assert not world.stored_events()
+    world.google.clear_faults()
+    assert world.sync().summary.counts[Count.EVENTS_ADDED] == 5
+
+
+def test_page_3_of_a_first_sync_fails_and_leaves_nothing_half_read(world: SyncWorld) -> None:
+    for number in range(5):
+        world.add_event(f"e{number}", f"{TUESDAY} 1{number}:00")
+    world.google.set(page_size=2)
+    world.google.add_fault(kind="events", page=3, status=503)
+    assert outcome(world.sync()) == DONE
+    assert fired(world) == [1]
+    assert len(world.stored_events()) == 5
+
+
+def test_when_every_calendar_stays_unavailable_the_run_is_a_dead_letter(world: SyncWorld) -> None:
+    world.google.add_fault(kind="events", times=None, status=500)
+    assert outcome(world.sync()) == SPENT
+    assert fired(world) == [4]
+    assert [letter.attempts for letter in letters(world)] == [4]
+
+
+def test_the_calendar_list_failing_keeps_everything_as_it_was(world: SyncWorld) -> None:
+    world.add_event("a", f"{TUESDAY} 10:00")
+    world.sync()
+    world.google.add_fault(kind="calendarList", times=None, status=500)
+    assert outcome(world.sync()) == SPENT
+    assert fired(world) == [4]
+    assert world.free(TUESDAY) == ["09:00-10:00", "11:00-21:00"]
+    assert world.calendar().removed_at is None
+
+
+def test_page_2_of_the_calendar_list_failing_removes_no_calendar(world: SyncWorld) -> None:
+    world.google.add_calendar(EMAIL, "team")
+    world.google.add_calendar(EMAIL, "zoo")
+    world.sync()
+    world.google.set(page_size=1)
+    world.google.add_fault(kind="calendarList", page=2, times=None, status=500)
+    assert outcome(world.sync()) == SPENT
+    assert fired(world) == [4]
+    assert len(world.calendars.listing(ADA)) == 3
+
+
+# Usage limits -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["events", "calendarList", "token"])
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(429, "rateLimitExceeded"), (403, "userRateLimitExceeded"), (403, "quotaExceeded")],
+)
+def test_a_named_wait_is_honoured_and_books_no_attempt(world: SyncWorld, kind: str, status: int, reason: str) -> None:
+    if kind == "token":
+        if status == 403:
+            pytest.skip("the token endpoint answers 429 only")
+        world.pass_time(hours=2)
+    world.google.add_fault(kind=kind, status=status, reason=reason, retry_after="30", times=6)
+    report = world.sync()
+    assert outcome(report) == DONE
+    assert fired(world) == [6]
+    assert len(world.slept) == 6
+    assert all(seconds >= 30 for seconds in world.slept)
+    assert report.summary.attempts == 0
+
+
+def test_a_wait_given_as_a_date_is_honoured(world: SyncWorld) -> None:
+    world.google.add_fault(kind="events", status=429, retry_after="Mon, 23 Nov 2026 11:00:45 GMT")
+    assert outcome(world.sync()) == DONE
+    assert fired(world) == [1]
+    assert 45 <= world.slept[0] < 50
+
+
+def test_a_wait_beyond_the_deadline_ends_the_run_for_now_with_75(world: SyncWorld) -> None:
+    world.google.add_fault(kind="events", status=429, retry_after="3600")
+    report = world.sync()
+    assert outcome(report) == (ExitCode.TEMPORARY, Outcome.RETRY, Reason.DEADLINE)
+    assert fired(world) == [1]
+    assert (report.summary.attempts, letters(world)) == (0, [])
+
+
+def test_a_usage_limit_without_a_named_wait_is_an_attempt(world: SyncWorld) -> None:
+    world.google.add_fault(kind="events", status=429)
+    report = world.sync()
+    assert (outcome(report), fired(world)) == (DONE, [1])
+    assert report.summary.attempts == 1
+
+
+def test_calendars_done_before_a_usage_limit_are_not_read_again(world: SyncWorld) -> None:
+    world.add_calendar("team")
+    world.sync()
+    world.google.clear_requests()
+    world.google.add_fault(kind="events", calendar="team", status=429, retry_after="5")
+    assert outcome(world.sync()) == DONE
+    assert fired(world) == [1]
+    assert world.google.count("events", calendar=EMAIL) == 1
+    assert world.google.count("calendarList") == 1
+
+
+# Answers that never come whole --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"delay": 3}, {"drop": True}, {"truncate": True}, {"body": "no json"}, {"body": "[]"}, {"body": "[" * 100_000}],
+    ids=["hang", "dropped", "truncated", "not json", "not an object", "nested deeply"],
+)
+def test_an_answer_that_does_not_come_whole_is_a_temporary_error(world: SyncWorld, fault: dict[str, Any]) -> None:
+    world.add_event("a", f"{TUESDAY} 10:00")
+    world.socket_timeout = 0.3
+    times = 2 if "drop" in fault else 1
+    world.google.add_fault(kind="events", times=times, **fault)
+    report = world.sync()
+    assert (outcome(report), fired(world)) == (DONE, [times])
+    assert report.summary.attempts == 1
+    assert set(world.stored_events()) == {"a"}
+
+
+def test_a_huge_answer_is_cut_off_at_the_limit(world: SyncWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(google_http, "MAX_BODY_BYTES", 100_000)
+    world.google.add_fault(kind="events", huge=5_000_000)
+    report = world.sync()
+    assert (outcome(report), fired(world)) == (DONE, [1])
+    assert report.summary.attempts == 1
+
+
+def test_a_dripping_answer_is_given_up_after_its_time(world: SyncWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(google_http, "BODY_TIMEOUT_SECONDS", 0.3)
+    world.google.add_fault(kind="events", drip=0.05)
+    report = world.sync()
+    assert (outcome(report), fired(world)) == (DONE, [1])
+    assert report.summary.attempts == 1
+
+
+def test_a_server_that_is_not_there_is_a_temporary_error(world: SyncWorld) -> None:
+    # Port 9 (discard) has no listener.
+    world.google = GoogleDouble("http://127.0.0.1:9")
+    assert outcome(world.sync()) == SPENT
+
+
+# Privacy ------------------------------------------------------------------------------------------------------------
+
+
+def test_no_log_and_no_summary_holds_a_token_an_address_or_a_title(
+    world: SyncWorld, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    world.add_calendar("canary-calendar")
+    world.add_event("a", f"{TUESDAY} 10:00")
+    world.google.add_fault(kind="events", calendar="canary-calendar", status=404, reason="notFound")
+    world.google.add_fault(kind="events", calendar="canary-calendar", truncate=True)
+    world.pass_time(hours=2)
+    reports: list[Report] = [world.sync(), world.sync()]
+    world.google.revoke(EMAIL)
+    world.pass_time(hours=2)
+    reports.append(world.sync())
+    assert fired(world) == [1, 1]
+    text = capsys.readouterr().out + caplog.text + "".join(report.summary.to_json() for report in reports)
+    token: OAuthToken = world.token()
+    for secret in (token.access_token, token.refresh_token, EMAIL, "canary-calendar", "Canary title"):
+        assert secret
+        assert secret not in text
+    assert not re.search(r"ya29\.|1//", text)
+    assert "calendar failed" in text

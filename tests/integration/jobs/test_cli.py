@@ -1,0 +1,296 @@
+"""The command as a person and a pod type it: real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from integration.services import free_port, wait_until
+
+from catchup_jobs.contract import Env, Job, Outcome, Reason, Summary
+
+ROOT = Path(__file__).parents[3]
+COMMAND = "from catchup_jobs.cli import main; main()"
+ADA = {"id": "ada", "name": "Ada", "timeZone": "Europe/Berlin", "digest": {"day": "Friday", "time": "18:30"}}
+# A job of this module: `run_process.py` tests the contract, this the way from the environment to it.
+JOB = """
+import sys
+from catchup_jobs.cli.harness import execute
+from catchup_jobs.contract import Count, Job
+from catchup_jobs.jobs.outcomes import Result
+
+def body(context, resources):
+    print(context.run_key, resources.database.backend, flush=True)
+    context.check_stop()
+    if len(sys.argv) > 1:
+        raise RuntimeError("canary@example.com")
+    return Result(counts={Count.CALENDARS: 2})
+
+sys.exit(execute(Job.SYNC, "ada", body))
+"""
+
+
+class Shell:
+    """Runs commands in an environment that holds nothing of ours but what is given."""
+
+    def __init__(self, home: Path) -> None:
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT / "jobs_image"),
+            "XDG_DATA_HOME": str(home),
+            "HOME": str(home),
+        }
+
+    def start(self, code: str, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            env={**self.environment, **(env or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, *arguments: str, code: str = COMMAND, stdin: str = "", env: Mapping[str, str] | None = None
+    ) -> tuple[int, str, str]:
+        process = self.start(code, *arguments, env=env)
+        output, errors = process.communicate(stdin, timeout=60)
+        assert "Traceback" not in errors
+        return process.returncode, output, errors
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def test_help_names_the_commands_and_imports_no_client(shell: Shell) -> None:
+    code, output, _ = shell.run("--help")
+    assert code == 0
+    assert {"user", "schedule", "db"} <= set(re.findall(r"^  ([a-z]+) ", output, re.MULTILINE))
+    heavy = ("pydantic", "sqlalchemy", "alembic", "redis", "google", "googleapiclient", "structlog", "cryptography")
+    listing = (
+        "import sys; from catchup_jobs.cli import cli; cli.main(['--help'], standalone_mode=False);"
+        f" print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    assert shell.run(code=listing)[1].splitlines()[-1] == "[]"
+
+
+def test_on_a_laptop_users_are_imported_shown_and_rendered_with_no_server_at_all(shell: Shell) -> None:
+    assert shell.run("user", "import", "-", stdin=json.dumps([ADA, {"id": "0x1", "name": "Bob"}]))[:2] == (
+        0,
+        "2 created, 0 updated\n",
+    )
+    assert "ada" in shell.run("user", "show")[1]
+    code, output, _ = shell.run("user", "show", "ada")
+    assert code == 0
+    assert "Friday 18:30" in output
+    code, output, _ = shell.run("schedule", "render", "--namespace", "people")
+    documents = list(yaml.safe_load_all(output))
+    assert [document["spec"]["userId"] for document in documents] == ["0x1", "ada"]
+    assert documents[1] == {
+        "apiVersion": "catchup.dev/v1alpha1",
+        "kind": "UserSchedule",
+        "metadata": {
+            "name": "ada",
+            "namespace": "people",
+            "labels": {"app.kubernetes.io/part-of": "catchup-jobs"},
+        },
+        "spec": {
+            "userId": "ada",
+            "timeZone": "Europe/Berlin",
+            "calendarSync": {"every": "30m"},
+            "digest": {"day": "Friday", "time": "18:30"},
+        },
+    }
+
+
+def test_rendered_fields_are_those_of_the_crd(shell: Shell) -> None:
+    shell.run("user", "import", "-", stdin=json.dumps(ADA))
+    (document,) = yaml.safe_load_all(shell.run("schedule", "render", "ada")[1])
+    crd = yaml.safe_load((ROOT / "crds" / "userschedules.yaml").read_text())
+    version = crd["spec"]["versions"][0]
+    assert document["apiVersion"] == f"{crd['spec']['group']}/{version['name']}"
+    assert document["kind"] == crd["spec"]["names"]["kind"]
+    assert "namespace" not in document["metadata"]
+
+    def known(value: Any, schema: dict[str, Any]) -> None:
+        for name, child in value.items():
+            assert name in schema["properties"]
+            if isinstance(child, dict):
+                known(child, schema["properties"][name])
+
+    known(document["spec"], version["schema"]["openAPIV3Schema"]["properties"]["spec"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code", "told"),
+    [
+        (["user", "show", "nobody"], "", 65, "there is no user nobody"),
+        (["user", "show", "$(SECRET)"], "", 65, "a user id is lower-case"),
+        (["user", "import", "-"], "{", 65, "not JSON"),
+        (["user", "import", "-"], '{"id": "ada"}', 65, "users[0].name: is missing"),
+        (["user", "import", "/nonexistent"], "", 65, "No such file"),
+        (["schedule", "render", "nobody"], "", 65, "there is no user nobody"),
+        (["schedule", "render", "-n", "a b"], "", 65, "a namespace is lower-case"),
+        (["schedule", "render"], "", 0, "no users yet"),
+        (["user", "show"], "", 0, "no users yet"),
+        (["nonsense"], "", 65, "No such command"),
+    ],
+)
+def test_a_users_mistake_is_told_without_a_traceback(
+    shell: Shell, arguments: list[str], stdin: str, code: int, told: str
+) -> None:
+    found, _, errors = shell.run(*arguments, stdin=stdin)
+    assert (found, told in errors) == (code, True), errors
+
+
+def test_a_failed_import_writes_nothing(shell: Shell) -> None:
+    assert shell.run("user", "import", "-", stdin=json.dumps([ADA, {"id": "bob"}]))[0] == 65
+    assert "no users yet" in shell.run("user", "show")[2]
+
+
+def test_db_status_and_migrate_tell_where_the_schema_stands(shell: Shell, empty_database_url: str) -> None:
+    env = {Env.DATABASE_URL.value: empty_database_url.replace("catchup@", "catchup:s3cret@")}
+    code, output, errors = shell.run("db", "status", env=env)
+    assert code == 75
+    assert "catchup-jobs db migrate" in output
+    code, migrated, _ = shell.run("db", "migrate", env=env)
+    assert (code, "migrated from revision 0000 to 0001" in migrated) == (0, True)
+    assert "nothing to do" in shell.run("db", "migrate", env=env)[1]
+    code, output, more = shell.run("db", "status", env=env)
+    assert (code, re.findall(r"^(current|wanted) +(\w+)$", output, re.MULTILINE)) == (
+        0,
+        [("current", "0001"), ("wanted", "0001")],
+    )
+    assert empty_database_url.partition(":")[0] in output
+    assert "s3cret" not in output + migrated + errors + more
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "told"),
+    [
+        ("postgresql://x:s3cret@127.0.0.1:{port}/y", 75, "cannot be reached"),
+        ("mysql://x:s3cret@127.0.0.1/y", 78, "must begin with postgresql://"),
+        ("s3cret", 78, "is not a URL"),
+        ("sqlite://", 78, "must name a file"),
+        ("sqlite:////nonexistent/catchup.db", 78, "cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_without_its_password(
+    shell: Shell, url: str, code: int, told: str
+) -> None:
+    found, output, errors = shell.run("db", "status", env={Env.DATABASE_URL: url.format(port=free_port())})
+    assert (found, told in errors) == (code, True), errors
+    assert "s3cret" not in output + errors
+
+
+def test_a_wrong_database_or_user_at_postgresql_is_a_misconfiguration(shell: Shell, postgresql_url: str) -> None:
+    for wrong in (postgresql_url + "nope", postgresql_url.replace("catchup@", "nobody-here@")):
+        assert shell.run("db", "status", env={Env.DATABASE_URL: wrong})[0] == 78
+
+
+def job_env(database_url: str, redis_url: str, summary: Path) -> dict[str, str]:
+    return {
+        Env.DATABASE_URL: database_url,
+        Env.REDIS_URL: redis_url,
+        Env.CRONJOB_NAME: "sync-ada-1a2b",
+        Env.JOB_NAME: "sync-ada-1a2b-29401200",
+        Env.JOB_UID: "job-uid",
+        Env.POD_UID: "pod-uid",
+        Env.DEADLINE_SECONDS: "600",
+        Env.TERMINATION_LOG: str(summary),
+        Env.LOG_FORMAT: "json",
+    }
+
+
+@pytest.fixture
+def job_environment(database_url: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
+    return job_env(database_url, redis_url, tmp_path / "summary")
+
+
+def test_a_pods_environment_becomes_its_run_and_its_summary(
+    shell: Shell, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    env = job_env(database_url, redis_url, tmp_path / "summary")
+    code, output, logs = shell.run(code=JOB, env=env)
+    assert (code, output.split()[0]) == (0, "sync:ada:2025-11-25T12:00:00Z")
+    summary = Summary.from_json((tmp_path / "summary").read_text())
+    assert (summary.job, summary.outcome, dict(summary.counts)) == (Job.SYNC, Outcome.DONE, {"calendars": 2})
+    last = json.loads(logs.splitlines()[-1])
+    assert {"run_key", "user", "kind", "slot", "event", "level", "timestamp"} <= set(last)
+    code, _, _ = shell.run(code=JOB, env=env)
+    again = Summary.from_json((tmp_path / "summary").read_text())
+    assert (code, again.outcome, again.reason) == (0, Outcome.SKIPPED, Reason.ALREADY_DONE)
+    manual = shell.run(code=JOB, env=env | {Env.JOB_NAME.value: "by-hand"})
+    assert manual[1].split()[0] == "sync:ada:job-uid"
+
+
+def test_a_crash_names_the_place_in_the_code_and_not_the_message(
+    shell: Shell, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    env = job_env(database_url, redis_url, tmp_path / "summary")
+    code, _, logs = shell.run("crash", code=JOB, env=env)
+    assert code == 1
+    assert "RuntimeError" in logs
+    assert "body" in logs
+    assert "canary" not in logs + (tmp_path / "summary").read_text()
+    assert Summary.from_json((tmp_path / "summary").read_text()).reason is Reason.CRASHED
+
+
+def test_on_a_laptop_a_job_runs_on_lock_files_and_every_run_is_its_own(shell: Shell, tmp_path: Path) -> None:
+    outputs = [shell.run(code=JOB) for _ in range(2)]
+    assert [code for code, _, _ in outputs] == [0, 0]
+    assert outputs[0][1] != outputs[1][1]
+    assert (tmp_path / "catchup-jobs" / "catchup.db.locks" / "sync-ada.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "ending"),
+    [
+        (Env.REDIS_URL, "http://x", (78, Reason.MISCONFIGURED)),
+        (Env.DEADLINE_SECONDS, "x", (78, Reason.MISCONFIGURED)),
+        (Env.DATABASE_URL, "mysql://x", (78, Reason.MISCONFIGURED)),
+        (Env.DATABASE_URL, "postgresql://127.0.0.1:1/x", (75, Reason.UNAVAILABLE)),
+        (Env.REDIS_URL, "redis://127.0.0.1:1", (75, Reason.UNAVAILABLE)),
+    ],
+)
+def test_a_job_that_cannot_start_says_so_in_its_exit_code_and_summary(
+    shell: Shell, job_environment: dict[str, str], name: Env, value: str, ending: tuple[int, Reason]
+) -> None:
+    code, output, _ = shell.run(code=JOB, env=job_environment | {name.value: value})
+    summary = Summary.from_json(Path(job_environment[Env.TERMINATION_LOG]).read_text())
+    assert ((code, summary.reason), output) == (ending, "")
+
+
+def test_postgresql_without_redis_is_a_misconfiguration(shell: Shell, postgresql_url: str, tmp_path: Path) -> None:
+    assert shell.run(code=JOB, env=job_env(postgresql_url, "", tmp_path / "summary"))[:2] == (78, "")
+
+
+def test_sigterm_while_a_job_waits_for_the_schema_ends_it_at_once(
+    shell: Shell, empty_database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    process = shell.start(JOB, env=job_env(empty_database_url, redis_url, tmp_path / "summary"))
+    stat = Path(f"/proc/{process.pid}/status")
+    wait_until(lambda: _catches_sigterm(stat), "the job handles SIGTERM")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=5)
+    assert (process.returncode, output) == (75, "")
+    assert Summary.from_json((tmp_path / "summary").read_text()).reason is Reason.TERMINATED
+
+
+def _catches_sigterm(status: Path) -> bool:
+    caught = int(re.findall(r"^SigCgt:\s+(\w+)$", status.read_text(), re.MULTILINE)[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)

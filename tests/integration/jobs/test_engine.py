@@ -1,0 +1,177 @@
+"""What databases do to a job on a bad day, and what the job makes of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from integration.jobs.proxy import LossyProxy
+from integration.services import PostgresServer
+from sqlalchemy import text
+
+from catchup_jobs.adapters.database import engine
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.contract import Job, Reason
+from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.jobs.outcomes import JobError, MisconfiguredError, TemporaryError
+from catchup_jobs.jobs.ports import Closing, DeadLetter, Run
+
+NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+RUN = Run(Job.SYNC, "ada", NOW, "")
+
+_COUNT_UP = """
+import sys
+from sqlalchemy import text
+from catchup_jobs.adapters.database.engine import Database
+database = Database.open(sys.argv[1])
+for _ in range(200):
+    with database.write() as connection:
+        count = connection.execute(text("SELECT count FROM counter")).scalar_one()
+        connection.execute(text("UPDATE counter SET count = :count"), {"count": count + 1})
+"""
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Database:
+    database = Database.open(f"sqlite:///{tmp_path / 'catchup.db'}")
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE counter (count INTEGER)"))
+        connection.execute(text("INSERT INTO counter VALUES (0)"))
+    return database
+
+
+def count(database: Database) -> int:
+    with database.read() as connection:
+        return int(connection.execute(text("SELECT count FROM counter")).scalar_one())
+
+
+def test_two_processes_that_read_and_then_write_one_sqlite_file_lose_nothing(sqlite: Database) -> None:
+    command = [sys.executable, "-c", _COUNT_UP, str(sqlite.engine.url)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    assert count(sqlite) == 400
+
+
+def test_a_reader_of_sqlite_neither_waits_for_a_writer_nor_sees_half_of_it(sqlite: Database) -> None:
+    with sqlite.write() as connection:
+        connection.execute(text("UPDATE counter SET count = 1"))
+        assert count(sqlite) == 0
+    assert count(sqlite) == 1
+
+
+def test_a_sqlite_file_that_stays_locked_is_temporary(
+    sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_BUSY_TIMEOUT_SECONDS", 0.2)
+    second = Database.open(f"sqlite:///{tmp_path / 'catchup.db'}")
+    with (
+        sqlite.write(),
+        pytest.raises(TemporaryError, match="SQLITE_BUSY"),
+        second.write(),
+    ):
+        pytest.fail("got the lock")
+
+
+def test_a_full_disk_is_temporary(sqlite: Database) -> None:
+    def fill() -> None:
+        with sqlite.write() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 3")
+            connection.execute(text("CREATE TABLE filler AS SELECT randomblob(100000) AS bytes"))
+
+    with pytest.raises(TemporaryError, match="SQLITE_FULL"):
+        fill()
+    assert count(sqlite) == 0
+
+
+def test_a_file_that_is_no_database_is_a_misconfiguration(tmp_path: Path) -> None:
+    (tmp_path / "catchup.db").write_text("not a database, but long enough to be read as one" * 100)
+    with pytest.raises(MisconfiguredError, match="SQLITE_NOTADB"):
+        count(Database.open(f"sqlite:///{tmp_path / 'catchup.db'}"))
+
+
+def test_a_missing_table_names_the_command_that_helps(empty_database_url: str) -> None:
+    with (
+        closing(Database.open(empty_database_url)) as database,
+        pytest.raises(TemporaryError, match="catchup-jobs db migrate"),
+    ):
+        count(database)
+
+
+@pytest.fixture
+def postgresql(postgresql_url: str) -> Iterator[Database]:
+    with closing(Database.open(postgresql_url)) as database:
+        yield database
+
+
+def test_a_connection_that_the_server_ended_is_temporary_and_the_next_one_works(
+    postgresql: Database, postgresql_url: str
+) -> None:
+    def cut_off() -> None:
+        with postgresql.write() as connection, closing(Database.open(postgresql_url)) as admin, admin.write() as other:
+            backend = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            assert other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": backend}).scalar_one()
+            connection.execute(text("SELECT 1"))
+
+    with pytest.raises(TemporaryError):
+        cut_off()
+    with postgresql.read() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_a_deadlock_is_temporary_for_one_of_the_two(postgresql: Database) -> None:
+    with postgresql.write() as connection:
+        connection.execute(text("CREATE TABLE pair AS SELECT * FROM (VALUES (1), (2)) AS v (id)"))
+    both_hold, errors = threading.Barrier(2), list[JobError]()
+
+    def lock(first: int, second: int) -> None:
+        try:
+            with postgresql.write() as connection:
+                connection.execute(text("UPDATE pair SET id = id WHERE id = :id"), {"id": first})
+                both_hold.wait(timeout=10)
+                connection.execute(text("UPDATE pair SET id = id WHERE id = :id"), {"id": second})
+        except JobError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=lock, args=pair) for pair in ((1, 2), (2, 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(type(error), "40P01" in str(error)) for error in errors] == [(TemporaryError, True)]
+
+
+def test_a_reader_of_postgresql_cannot_write(postgresql: Database) -> None:
+    with pytest.raises(TemporaryError, match="25006"), postgresql.read() as connection:
+        connection.execute(text("DELETE FROM users"))
+
+
+@pytest.mark.parametrize("state", [RunState.DONE, RunState.FAILED])
+def test_a_commit_whose_reply_was_lost_is_found_done_by_the_next_process(
+    postgresql: Database, postgres: PostgresServer, state: RunState
+) -> None:
+    proxy = LossyProxy(postgres.port)
+    through = Database.open(str(postgresql.engine.url).replace(f":{postgres.port}/", f":{proxy.port}/"))
+    store = DatabaseRunStore(through)
+    store.open(RUN, now=NOW, lease_until=NOW + timedelta(minutes=11))
+    store.claim(RUN, "pod")
+    letter = DeadLetter(Reason.UNAVAILABLE, "TemporaryError") if state is RunState.FAILED else None
+    closing = Closing(state, None, 4, {}, {}, letter)
+    proxy.marker = b"COMMIT"
+    with pytest.raises(TemporaryError):
+        store.close(RUN, "pod", closing, now=NOW)
+    assert proxy.lost == 1
+    through.close()
+    direct = DatabaseRunStore(postgresql)
+    record = direct.open(RUN, now=NOW, lease_until=NOW + timedelta(minutes=11))
+    assert record.attempts == 4
+    assert (record.state is RunState.DONE) == (state is RunState.DONE)
+    proxy.close()

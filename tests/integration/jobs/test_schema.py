@@ -1,0 +1,195 @@
+"""The migrations make the schema that the code declares, and a database that does not fit is refused in time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, time, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Executable, inspect, select, text
+
+from catchup_jobs.adapters.database import migrate
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, metadata, schema_info, users
+from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError, TemporaryError
+
+NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+
+
+def user_row(user_id: str, **changes: object) -> dict[str, object]:
+    return {
+        "id": user_id,
+        "name": "Ada",
+        "time_zone": "Europe/Berlin",
+        "digest_day": "Sunday",
+        "digest_time": time(9),
+        "sync_every": "30m",
+        "created_at": NOW,
+        "updated_at": NOW,
+        **changes,
+    }
+
+
+def _checks(database: Database) -> dict[str, set[str]]:
+    inspector = inspect(database.engine)
+    return {
+        table: {str(check["name"]) for check in inspector.get_check_constraints(table)}
+        for table in inspector.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+def test_the_migrations_make_exactly_the_declared_schema(database: Database, tmp_path: Path) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    migrated = _checks(database)
+    declared = Database.open(f"sqlite:///{tmp_path / 'declared.db'}")
+    metadata.create_all(declared.engine)
+    # PostgreSQL and SQLite name them alike: the naming convention holds on both.
+    assert migrated == _checks(declared)
+    declared.close()
+
+
+def test_each_check_admits_the_same_values_as_the_code(migrated_template: Callable[[str], str], tmp_path: Path) -> None:
+    # The same statements make both backends' tables; SQLite keeps their text as it was.
+    migrated = Database.open(f"sqlite:///{migrated_template('sqlite')}")
+    declared = Database.open(f"sqlite:///{tmp_path / 'declared.db'}")
+    metadata.create_all(declared.engine)
+    for table in metadata.tables:
+        found, wanted = (
+            {(check["name"], check["sqltext"]) for check in inspect(opened.engine).get_check_constraints(table)}
+            for opened in (migrated, declared)
+        )
+        assert found == wanted
+    migrated.close()
+    declared.close()
+
+
+def test_the_newest_migration_has_the_number_that_the_code_declares() -> None:
+    scripts = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
+    assert scripts.get_current_head() == f"{SCHEMA_VERSION:04d}"
+
+
+def test_upgrading_sets_the_version_and_is_idempotent(empty_database_url: str) -> None:
+    first = migrate.upgrade(empty_database_url)
+    assert (first.current, first.min_code, first.is_current) == (SCHEMA_VERSION, 1, True)
+    assert migrate.upgrade(empty_database_url) == first
+
+
+def test_two_upgrades_at_once_take_turns(empty_database_url: str) -> None:
+    results: list[object] = []
+
+    def run() -> None:
+        try:
+            results.append(migrate.upgrade(empty_database_url).current)
+        except Exception as error:  # noqa: BLE001 - shown by the assertion
+            results.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [SCHEMA_VERSION, SCHEMA_VERSION]
+
+
+def test_a_missing_schema_is_waited_for_then_temporary_with_the_command_to_run(
+    empty_database_url: str,
+) -> None:
+    database = Database.open(empty_database_url)
+    clock, slept = [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock[0] += seconds
+
+    with pytest.raises(TemporaryError, match="catchup-jobs db migrate"):
+        migrate.wait_for_schema(database, monotonic=lambda: clock[0], sleep=sleep)
+    assert sum(slept) == migrate.WAIT_SECONDS
+    database.close()
+
+
+def test_a_schema_that_arrives_during_the_wait_ends_it(empty_database_url: str) -> None:
+    database = Database.open(empty_database_url)
+    migrate.wait_for_schema(database, sleep=lambda _: void(migrate.upgrade(empty_database_url)))
+    database.close()
+
+
+def void(_: object) -> None:
+    return None
+
+
+@pytest.mark.parametrize(("version", "min_code", "refused"), [(9, 1, False), (9, SCHEMA_VERSION, False), (9, 9, True)])
+def test_a_newer_schema_is_refused_only_where_it_declares_so(
+    database: Database, version: int, min_code: int, refused: bool
+) -> None:
+    with database.write() as connection:
+        connection.execute(schema_info.update().values(version=version, min_code=min_code))
+    if refused:
+        with pytest.raises(MisconfiguredError, match="upgrade catchup-jobs"):
+            migrate.wait_for_schema(database)
+    else:
+        migrate.wait_for_schema(database)
+
+
+def test_instants_come_back_as_aware_utc(database: Database) -> None:
+    with database.write() as connection:
+        local = NOW.astimezone(timezone(timedelta(hours=5, minutes=45)))
+        connection.execute(users.insert(), user_row("ada", created_at=local))
+    with database.read() as connection:
+        stored = connection.execute(select(users.c.created_at)).scalar_one()
+    assert (stored, stored.tzinfo) == (NOW, UTC)
+
+
+def test_a_naive_instant_is_refused(database: Database) -> None:
+    with pytest.raises(Exception, match="must be an aware datetime"), database.write() as connection:
+        connection.execute(users.insert(), user_row("ada", created_at=NOW.replace(tzinfo=None)))
+
+
+def test_user_ids_are_ordered_by_bytes(database: Database) -> None:
+    ids = ["a-b", "ab", "a1", "a", "b", "1", "a--b", "aa"]
+    with database.write() as connection:
+        connection.execute(users.insert(), [user_row(user_id) for user_id in ids])
+    with database.read() as connection:
+        assert list(connection.execute(select(users.c.id).order_by(users.c.id)).scalars()) == sorted(ids)
+
+
+def test_a_value_outside_an_enum_is_refused_by_the_database_itself(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(users.insert(), user_row("ada"))
+    with pytest.raises(PermanentError) as caught, database.write() as connection:
+        connection.execute(text("UPDATE users SET digest_day = 'Someday'"))
+    assert "Someday" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_foreign_keys_hold_and_the_failed_block_leaves_nothing(database: Database) -> None:
+    statements: list[Executable] = [
+        users.insert().values(user_row("ada")),
+        text("INSERT INTO manual_blocks VALUES ('bob', 'MO', '09:00:00', '10:00:00')"),
+    ]
+    with pytest.raises(PermanentError):
+        _execute_all(database, statements)
+    with database.read() as connection:
+        assert connection.execute(select(users.c.id)).all() == []
+
+
+def _execute_all(database: Database, statements: list[Executable]) -> None:
+    with database.write() as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def test_an_insert_can_update_on_conflict_on_each_backend(database: Database) -> None:
+    statement = database.insert(users).values(user_row("ada"))
+    statement = statement.on_conflict_do_update(index_elements=["id"], set_={"name": statement.excluded.name})
+    with database.write() as connection:
+        connection.execute(statement)
+        connection.execute(statement)
+        assert connection.execute(select(users.c.name)).scalars().all() == ["Ada"]

@@ -1,0 +1,184 @@
+"""Users and their tokens, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import event, select
+
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.schema import oauth_tokens, users
+from catchup_jobs.adapters.database.tokens import DatabaseTokens
+from catchup_jobs.adapters.database.users import DatabaseUsers
+from catchup_jobs.adapters.encryption import Encryption
+from catchup_jobs.domain.availability import AvailabilityParameters, Night, WeeklyWindow
+from catchup_jobs.domain.oauth import OAuthToken
+from catchup_jobs.domain.users import Schedule, User
+from catchup_jobs.domain.vocabulary import DigestDay, TokenState, Weekday
+from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError
+
+NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+BERLIN = Schedule("Europe/Berlin", DigestDay.SUNDAY, time(9), "30m")
+LISBON = Schedule("Europe/Lisbon", DigestDay.DAILY, time(18, 30), "1h")
+HOURS = AvailabilityParameters(
+    blocks=(
+        WeeklyWindow(Weekday.MONDAY, time(9), time(12)),
+        WeeklyWindow(Weekday.MONDAY, time(14), time(0)),
+        WeeklyWindow(Weekday.SUNDAY, time(8), time(10)),
+    ),
+    commutes=(WeeklyWindow(Weekday.FRIDAY, time(8), time(9)),),
+    night=Night(time(22, 30), time(7)),
+)
+TOKEN = OAuthToken("refresh-s3cret", "access-s3cret", NOW)
+KEY, OTHER_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+
+
+def user(user_id: str = "ada", schedule: Schedule = BERLIN, hours: AvailabilityParameters = HOURS) -> User:
+    return User(user_id, "Ada", schedule, False, hours)
+
+
+@pytest.fixture
+def people(database: Database) -> DatabaseUsers:
+    return DatabaseUsers(database)
+
+
+@pytest.fixture
+def tokens(database: Database, people: DatabaseUsers) -> DatabaseTokens:
+    people.import_all([user("ada"), user("bob")], now=NOW)
+    return DatabaseTokens(database, Encryption([KEY]))
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[str]]:
+    seen: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith("BEGIN"):
+            seen.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+
+
+def test_an_imported_user_comes_back_whole(people: DatabaseUsers) -> None:
+    assert people.import_all([user()], now=NOW).created == ["ada"]
+    assert people.get("ada") == user()
+    assert people.get("bob") is None
+
+
+def test_a_second_import_replaces_the_user(people: DatabaseUsers) -> None:
+    people.import_all([user()], now=NOW)
+    changed = user("ada", LISBON, AvailabilityParameters())
+    imported = people.import_all([changed, user("bob")], now=LATER)
+    assert (imported.created, imported.updated, imported.kept_schedule) == (["bob"], ["ada"], [])
+    assert people.get_many(["bob", "ada", "nobody"]) == [changed, user("bob")]
+
+
+def test_an_import_leaves_a_schedule_alone_that_a_user_schedule_owns(people: DatabaseUsers) -> None:
+    people.import_all([user()], now=NOW)
+    assert people.record_schedule("ada", LISBON, now=NOW)
+    imported = people.import_all([user("ada", BERLIN, AvailabilityParameters())], now=LATER)
+    assert imported.kept_schedule == ["ada"]
+    found = people.get("ada")
+    assert found is not None
+    assert (found.schedule, found.availability) == (LISBON, AvailabilityParameters())
+
+
+def test_a_schedule_is_written_only_when_it_changed(people: DatabaseUsers, database: Database) -> None:
+    people.import_all([user()], now=NOW)
+    assert people.record_schedule("ada", BERLIN, now=NOW), "seen for the first time"
+    with statements(database) as seen:
+        assert not people.record_schedule("ada", BERLIN, now=LATER)
+    assert len(seen) == 1
+    assert people.record_schedule("ada", LISBON, now=LATER)
+    assert not people.record_schedule("nobody", LISBON, now=LATER)
+    with database.read() as connection:
+        row = connection.execute(select(users.c.schedule_seen_at, users.c.time_zone)).one()
+    assert (row.schedule_seen_at, row.time_zone) == (LATER, "Europe/Lisbon")
+
+
+@pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1000])
+def test_all_users_are_listed_once_in_order_with_few_statements(
+    people: DatabaseUsers, database: Database, count: int
+) -> None:
+    people.import_all([user(f"u{number}") for number in range(count)], now=NOW)
+    with statements(database) as seen:
+        ids = [overview.user.id for overview in people.overviews()]
+    assert ids == sorted(f"u{number}" for number in range(count))
+    assert len(seen) <= 4 * (count // 500 + 1)
+
+
+def test_the_overview_tells_how_the_calendar_fares(people: DatabaseUsers, tokens: DatabaseTokens) -> None:
+    tokens.connect("ada", TOKEN, now=NOW)
+    assert [(o.user.id, o.calendar, o.last_sync_at) for o in people.overviews()] == [
+        ("ada", TokenState.ACTIVE, None),
+        ("bob", None, None),
+    ]
+    assert [o.user.id for o in people.overviews("bob")] == ["bob"]
+
+
+def test_a_token_is_stored_sealed_and_comes_back(tokens: DatabaseTokens, database: Database) -> None:
+    assert tokens.load("ada") is None
+    tokens.connect("ada", TOKEN, now=NOW, account="account-s3cret")
+    kept = tokens.load("ada")
+    assert kept is not None
+    assert (kept.token, kept.state, kept.version) == (TOKEN, TokenState.ACTIVE, 1)
+    with database.read() as connection:
+        row = connection.execute(select(oauth_tokens)).one()
+    assert "s3cret" not in repr(row)
+
+
+def test_of_two_who_refresh_a_token_at_once_one_wins(tokens: DatabaseTokens) -> None:
+    tokens.connect("ada", TOKEN, now=NOW)
+    mine, theirs = OAuthToken("refresh", "mine", LATER), OAuthToken("refresh", "theirs", LATER)
+    assert tokens.replace("ada", theirs, version=1, now=NOW)
+    assert not tokens.replace("ada", mine, version=1, now=NOW)
+    assert not tokens.mark_reconnect("ada", version=1, now=NOW)
+    kept = tokens.load("ada")
+    assert kept is not None
+    assert (kept.token, kept.state, kept.version) == (theirs, TokenState.ACTIVE, 2)
+
+
+def test_connecting_again_ends_the_reconnect_state(tokens: DatabaseTokens) -> None:
+    tokens.connect("ada", TOKEN, now=NOW)
+    assert tokens.mark_reconnect("ada", version=1, now=NOW)
+    kept = tokens.load("ada")
+    assert kept is not None
+    assert (kept.token, kept.state, kept.version) == (TOKEN, TokenState.RECONNECT, 2)
+    tokens.connect("ada", TOKEN, now=LATER)
+    kept = tokens.load("ada")
+    assert kept is not None
+    assert (kept.state, kept.version) == (TokenState.ACTIVE, 3)
+
+
+def test_the_wrong_key_is_a_misconfiguration_and_changes_nothing(tokens: DatabaseTokens, database: Database) -> None:
+    tokens.connect("ada", TOKEN, now=NOW)
+    with pytest.raises(MisconfiguredError):
+        DatabaseTokens(database, Encryption([OTHER_KEY])).load("ada")
+    rotated = DatabaseTokens(database, Encryption([OTHER_KEY, KEY])).load("ada")
+    assert rotated is not None
+    assert rotated.token == TOKEN
+
+
+def test_a_token_copied_to_another_users_row_does_not_open(tokens: DatabaseTokens, database: Database) -> None:
+    tokens.connect("ada", TOKEN, now=NOW)
+    tokens.connect("bob", TOKEN, now=NOW)
+    with database.write() as connection:
+        stolen = select(oauth_tokens.c.ciphertext).where(oauth_tokens.c.user_id == "ada").scalar_subquery()
+        connection.execute(oauth_tokens.update().where(oauth_tokens.c.user_id == "bob").values(ciphertext=stolen))
+    with pytest.raises(PermanentError, match="another user"):
+        tokens.load("bob")
+
+
+def test_a_token_for_nobody_is_refused(tokens: DatabaseTokens) -> None:
+    with pytest.raises(PermanentError):
+        tokens.connect("nobody", TOKEN, now=NOW)

@@ -1,0 +1,172 @@
+"""A real API server, etcd and controller manager for the operator's tests, one for the session; a namespace each."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+from kopf.testing import KopfRunner
+
+from catchup_dev.cluster import Cluster
+
+ROOT = Path(__file__).parents[3]
+JOB_TEMPLATE = {
+    "image": "catchup-jobs:test",
+    "env": [{"name": "CATCHUP_DATABASE_URL", "valueFrom": {"secretKeyRef": {"name": "database", "key": "url"}}}],
+}
+T = TypeVar("T")
+# Deletions are the namespace controller's: the operator may not delete.
+WRITES = ("APPLY", "PATCH", "POST", "PUT")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    found = Cluster(f"op-{os.getpid()}", tmp_path_factory.mktemp("cluster"), node=False)
+    found.up()
+    try:
+        found.kubectl("apply", "-f", str(ROOT / "crds/userschedules.yaml"))
+        found.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=20s")
+        eventually(lambda: found.kubectl("get", "userschedules", "-A") is not None)
+        yield found
+    finally:
+        found.down()
+
+
+def eventually(probe: Callable[[], T | None], *, seconds: float = 15.0) -> T:
+    """Return the first truthy value of the probe; fail with the last value, or its error, after the time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            found = probe()
+            if found:
+                return found
+            trouble: object = found
+        except Exception as error:  # noqa: BLE001 - told below
+            trouble = error
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s; last: {trouble!r}")
+        time.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """One test's namespace, spoken to as a user does: by kubectl."""
+
+    cluster: Cluster
+    name: str
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return self.cluster.kubectl("--namespace", self.name, *arguments, stdin=stdin)
+
+    def apply(self, name: str = "ada", **spec: Any) -> None:
+        document = {
+            "apiVersion": "catchup.dev/v1alpha1",
+            "kind": "UserSchedule",
+            "metadata": {"name": name},
+            "spec": {"userId": name, **spec},
+        }
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = yaml.safe_load(self.kubectl("get", kind, name, "-o", "json"))
+        return found
+
+    def items(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = yaml.safe_load(self.kubectl("get", kind, *arguments, "-o", "json"))["items"]
+        return found
+
+    def schedule(self, name: str = "ada") -> dict[str, Any]:
+        return self.get("userschedule", name)
+
+    def ready(self, name: str = "ada") -> dict[str, Any]:
+        """Wait until the newest generation is Ready; return the resource."""
+
+        def probe() -> dict[str, Any] | None:
+            found = self.schedule(name)
+            status = found.get("status") or {}
+            current = status.get("observedGeneration") == found["metadata"]["generation"]
+            return found if current and status["conditions"][0]["status"] == "True" else None
+
+        return eventually(probe)
+
+    def cronjob(self) -> dict[str, Any]:
+        (found,) = self.items("cronjobs")
+        return found
+
+    def writes(self) -> int:
+        """The API server's own count of writes to CronJobs and UserSchedules' status, controllers' apart."""
+        total = 0
+        pattern = re.compile(r'(\w+)="([^"]*)"')
+        for line in self.cluster.kubectl("get", "--raw", "/metrics").splitlines():
+            if not line.startswith("apiserver_request_total{"):
+                continue
+            labels = dict(pattern.findall(line))
+            ours = (labels["resource"], labels["subresource"]) in {("cronjobs", ""), ("userschedules", "status")}
+            if ours and labels["verb"] in WRITES:
+                total += int(float(line.rsplit(" ", 1)[1]))
+        return total
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[Namespace]:
+    found = Namespace(cluster, f"t-{secrets.token_hex(4)}")
+    cluster.kubectl("create", "namespace", found.name)
+    yield found
+    cluster.kubectl("delete", "namespace", found.name, "--wait=false")
+
+
+@pytest.fixture
+def operator_env(cluster: Cluster, namespace: Namespace, tmp_path: Path) -> dict[str, str]:
+    template = tmp_path / "job-template.yaml"
+    template.write_text(yaml.safe_dump(JOB_TEMPLATE))
+    return {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "CATCHUP_NAMESPACES": namespace.name,
+        "CATCHUP_JOB_TEMPLATE_FILE": str(template),
+    }
+
+
+@pytest.fixture
+def operator(
+    operator_env: dict[str, str], namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[KopfRunner]:
+    """The operator in this process, until the test ends."""
+    for name, value in operator_env.items():
+        monkeypatch.setenv(name, value)
+    arguments = ["run", "--standalone", "--namespace", namespace.name, "-m", "catchup_operator.handlers"]
+    with KopfRunner(arguments, timeout=20) as runner:
+        yield runner
+    assert runner.exit_code == 0
+
+
+@pytest.fixture
+def operator_process(operator_env: dict[str, str], tmp_path: Path) -> Callable[[], Any]:
+    """Start the operator as a process of its own, to be killed."""
+
+    @contextmanager
+    def start() -> Iterator[subprocess.Popen[bytes]]:
+        with (tmp_path / "operator.log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(Path(sys.executable).parent / "catchup-operator"), "run", "--json-logs"],
+                env={**os.environ, **operator_env},
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    return start

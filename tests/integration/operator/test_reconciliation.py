@@ -1,0 +1,284 @@
+"""The operator against a real API server: what it makes, what it writes, what it heals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+import yaml
+from integration.operator.conftest import JOB_TEMPLATE, Namespace, eventually
+from kopf.testing import KopfRunner
+
+from catchup_jobs.contract import Count, Job, Outcome, Reason, Summary
+
+StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+
+# The garbage collector looks for new kinds of resources every 30 seconds.
+GARBAGE_SECONDS = 60
+
+
+def same(cronjob: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same in every end state: the spec, labels and owner; not uids, versions and times."""
+    metadata = cronjob["metadata"]
+    return {
+        "name": metadata["name"],
+        "labels": metadata["labels"],
+        "owners": metadata["ownerReferences"],
+        "spec": cronjob["spec"],
+    }
+
+
+def test_a_resource_becomes_a_cronjob_with_one_write_and_a_status_with_another(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    before = namespace.writes()
+    namespace.apply("ada", timeZone="Europe/Berlin")
+    found = namespace.ready()
+    cronjob = namespace.cronjob()
+    assert found["status"]["sync"]["cronJobName"] == cronjob["metadata"]["name"]
+    assert found["status"]["sync"]["display"] == "every 30m"
+    assert namespace.writes() - before == 2
+
+
+def test_an_edit_of_the_spec_changes_the_cronjob_and_an_edit_of_labels_writes_nothing(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    before = namespace.writes()
+    namespace.kubectl("label", "us", "ada", "team=people")
+    namespace.kubectl("annotate", "us", "ada", "note=hello")
+    namespace.apply("bob")
+    namespace.ready("bob")
+    assert namespace.writes() - before == 2  # bob's
+    namespace.kubectl("patch", "us", "ada", "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    namespace.ready()
+    (cronjob,) = namespace.items("cronjobs", "-l", "catchup.dev/user-schedule=ada")
+    assert cronjob["spec"]["suspend"] is True
+    assert namespace.writes() - before == 4
+
+
+def test_a_cronjob_deleted_or_edited_by_hand_comes_back(operator: KopfRunner, namespace: Namespace) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    wanted = same(namespace.cronjob())
+    name = wanted["name"]
+    for harm in (
+        ["delete", "cronjob", name],
+        ["patch", "cronjob", name, "--type=merge", "-p", '{"spec":{"schedule":"1 1 1 1 *","suspend":true}}'],
+        ["patch", "cronjob", name, "--type=merge", "-p", '{"metadata":{"ownerReferences":null}}'],
+        ["label", "cronjob", name, "catchup.dev/job-"],
+    ):
+        namespace.kubectl(*harm)
+        eventually(lambda: same(namespace.cronjob()) == wanted)
+    eventually(lambda: namespace.schedule()["status"]["sync"]["cronJobUID"] == namespace.cronjob()["metadata"]["uid"])
+
+
+def test_harm_done_while_the_operator_was_down_is_healed_at_its_start(
+    operator_process: StartOperator, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    namespace.apply("bob")
+    namespace.apply("gone")
+    with operator_process():
+        for name in ("ada", "bob", "gone"):
+            namespace.ready(name)
+    wanted = [same(item) for item in namespace.items("cronjobs", "-l", "catchup.dev/user-schedule in (ada,bob)")]
+    ada, bob = (item["name"] for item in wanted)
+    namespace.kubectl("delete", "cronjob", ada)
+    namespace.kubectl("patch", "cronjob", bob, "--type=merge", "-p", '{"spec":{"schedule":"1 1 1 1 *"}}')
+    namespace.kubectl("delete", "us", "gone", "--timeout=10s")
+    with operator_process():
+        eventually(lambda: [same(item) for item in namespace.items("cronjobs")] == wanted, seconds=GARBAGE_SECONDS)
+
+
+def test_a_restart_with_nothing_changed_writes_nothing(operator_process: StartOperator, namespace: Namespace) -> None:
+    for name in ("ada", "bob"):
+        namespace.apply(name)
+    with operator_process():
+        for name in ("ada", "bob"):
+            namespace.ready(name)
+    before = namespace.writes()
+    with operator_process():
+        namespace.apply("carol")
+        namespace.ready("carol")
+        namespace.kubectl("delete", "cronjob", "-l", "catchup.dev/user-schedule=carol")
+        eventually(lambda: len(namespace.items("cronjobs")) == 3)
+        eventually(lambda: namespace.writes() - before == 4)  # carol's two and the repair's two
+
+
+def test_a_changed_template_rolls_every_cronjob_once(
+    operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace
+) -> None:
+    for name in ("ada", "bob"):
+        namespace.apply(name)
+    with operator_process():
+        for name in ("ada", "bob"):
+            namespace.ready(name)
+    template = {**JOB_TEMPLATE, "image": "catchup-jobs:next"}
+    Path(operator_env["CATCHUP_JOB_TEMPLATE_FILE"]).write_text(yaml.safe_dump(template))
+    before = namespace.writes()
+
+    def images() -> set[str]:
+        pods = [item["spec"]["jobTemplate"]["spec"]["template"]["spec"] for item in namespace.items("cronjobs")]
+        return {pod["containers"][0]["image"] for pod in pods}
+
+    with operator_process():
+        eventually(lambda: images() == {"catchup-jobs:next"})
+        eventually(lambda: namespace.writes() - before == 4)
+
+
+def test_deleting_the_resource_deletes_its_cronjob_and_nothing_hangs(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    assert "finalizers" not in namespace.ready()["metadata"]
+    namespace.kubectl("delete", "us", "ada", "--timeout=10s")
+    eventually(lambda: namespace.items("cronjobs") == [], seconds=GARBAGE_SECONDS)
+
+
+def test_a_recreated_resource_gets_a_cronjob_of_its_own(operator: KopfRunner, namespace: Namespace) -> None:
+    namespace.apply("ada")
+    first = namespace.ready()
+    namespace.kubectl("delete", "us", "ada")
+    namespace.apply("ada")
+    second = namespace.ready()
+    assert first["status"]["sync"]["cronJobName"] != second["status"]["sync"]["cronJobName"]
+
+    def owners() -> list[str]:
+        return [item["metadata"]["ownerReferences"][0]["uid"] for item in namespace.items("cronjobs")]
+
+    eventually(lambda: owners() == [second["metadata"]["uid"]], seconds=GARBAGE_SECONDS)
+
+
+def test_what_the_api_server_refuses_is_told_in_the_status_and_heals(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    namespace.kubectl("create", "quota", "none", "--hard=count/cronjobs.batch=0")
+    eventually(lambda: namespace.get("quota", "none").get("status", {}).get("hard"))
+    namespace.apply("ada")
+
+    def refused() -> bool:
+        (ready,) = namespace.schedule()["status"]["conditions"]
+        return ready["status"] == "False" and ready["reason"] == "CronJobRefused" and "quota" in ready["message"]
+
+    eventually(refused)
+    namespace.kubectl("delete", "quota", "none")
+    namespace.kubectl("patch", "us", "ada", "--type=merge", "-p", '{"spec":{"priority":"high"}}')
+    namespace.ready()
+
+
+def finish_job(namespace: Namespace, name: str, *, exit_code: int, message: str) -> None:
+    """Do what a kubelet would: report that the Job's pod has ended."""
+    pod = eventually(lambda: namespace.items("pods", "-l", f"batch.kubernetes.io/job-name={name}"))[0]
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    terminated = {"exitCode": exit_code, "message": message, "startedAt": now, "finishedAt": now, "reason": "x"}
+    status = {
+        "phase": "Failed" if exit_code else "Succeeded",
+        "containerStatuses": [
+            {
+                "name": "job",
+                "image": "x",
+                "imageID": "",
+                "ready": False,
+                "restartCount": 0,
+                "state": {"terminated": terminated},
+            }
+        ],
+    }
+    name = pod["metadata"]["name"]
+    namespace.kubectl("patch", "pod", name, "--subresource=status", "-p", json.dumps({"status": status}))
+
+
+def summary(outcome: Outcome, reason: Reason | None = None) -> str:
+    now = datetime.now(UTC)
+    return Summary(Job.SYNC, outcome, now, now, 1, reason, {Count.CALENDARS: 2, Count.EVENTS_ADDED: 7}).to_json()
+
+
+def run_by_hand(namespace: Namespace, job: str) -> None:
+    namespace.kubectl("create", "job", job, f"--from=cronjob/{namespace.cronjob()['metadata']['name']}")
+
+
+def test_a_finished_run_reaches_the_status_with_its_counts_by_one_write(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    run_by_hand(namespace, "now")
+    before = namespace.writes()
+    finish_job(namespace, "now", exit_code=0, message=summary(Outcome.DONE))
+    sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
+    assert (sync["lastResult"], sync["lastJobName"], sync["consecutiveFailures"]) == ("Succeeded", "now", 0)
+    assert sync["counts"] == {"calendars": 2, "eventsAdded": 7}
+    assert sync["lastSuccessTime"] == sync["lastRunTime"]
+    assert namespace.writes() - before == 1
+
+
+def test_a_permanent_failure_ends_the_job_at_once_and_its_reason_reaches_the_status(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    run_by_hand(namespace, "now")
+    finish_job(namespace, "now", exit_code=65, message=summary(Outcome.FAILED, Reason.UNKNOWN_USER))
+    sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
+    assert (sync["lastResult"], sync["lastReason"], sync["consecutiveFailures"]) == ("Failed", "UnknownUser", 1)
+    assert "import the user" in sync["lastError"]["message"]
+    assert len(namespace.items("pods")) == 1
+
+
+def test_results_that_came_while_the_operator_was_down_are_picked_up(
+    operator_process: StartOperator, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    with operator_process():
+        namespace.ready()
+    run_by_hand(namespace, "now")
+    finish_job(namespace, "now", exit_code=0, message=summary(Outcome.SKIPPED, Reason.RECONNECT))
+    eventually(lambda: namespace.get("job", "now")["status"].get("succeeded"))
+    with operator_process():
+        sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
+    assert (sync["lastResult"], sync["lastReason"]) == ("Skipped", "Reconnect")
+
+
+def test_a_job_only_dressed_up_as_ours_tells_nothing(operator: KopfRunner, namespace: Namespace) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    labels = {"catchup.dev/job": "sync", "catchup.dev/user-schedule": "ada"}
+    container = {"name": "job", "image": "x"}
+    impostor = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "impostor", "labels": labels},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
+    }
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(impostor))
+    finish_job(namespace, "impostor", exit_code=0, message=summary(Outcome.DONE))
+    eventually(lambda: namespace.get("job", "impostor")["status"].get("succeeded"))
+    run_by_hand(namespace, "real")
+    finish_job(namespace, "real", exit_code=0, message=summary(Outcome.DONE))
+    sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
+    assert sync["lastJobName"] == "real"
+
+
+@pytest.mark.parametrize("writes", [1, 2])
+def test_killed_between_its_writes_and_started_again_the_operator_ends_in_the_same_state(
+    operator_process: StartOperator, namespace: Namespace, writes: int
+) -> None:
+    before = namespace.writes()
+    namespace.apply("ada", timeZone="Europe/Berlin")
+    with operator_process() as process:
+        eventually(lambda: namespace.writes() - before >= writes)
+        process.kill()
+    with operator_process():
+        found = namespace.ready()
+    cronjob = namespace.cronjob()
+    assert found["status"]["sync"]["cronJobUID"] == cronjob["metadata"]["uid"]
+    assert found["status"]["sync"]["schedule"] == cronjob["spec"]["schedule"]
+    assert namespace.writes() - before <= 4

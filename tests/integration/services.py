@@ -1,0 +1,171 @@
+"""Real servers for tests: started on a free loopback port, stopped with the test, never a system service."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_START_SECONDS = 20.0
+
+
+def free_port() -> int:
+    """Return a TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def find_program(name: str, *folders: str) -> str:
+    """Return the program's path, or skip the test, saying what is missing."""
+    found = shutil.which(name) or next(
+        (str(path) for folder in folders for path in sorted(Path("/").glob(f"{folder}/{name}"), reverse=True)),
+        None,
+    )
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = _START_SECONDS) -> None:
+    """Poll until `holds()`, or fail the test, naming `what` was waited for."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds} s in vain: {what}")
+        time.sleep(0.02)
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+@dataclass
+class RedisServer:
+    """A Redis of its own, without persistence; it can be stopped and started again (empty) on the same port."""
+
+    port: int = field(default_factory=free_port)
+    password: str = ""
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL that clients use."""
+        return f"redis://{f':{self.password}@' if self.password else ''}127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start and wait until it listens."""
+        program = find_program("redis-server", "usr/bin")
+        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        if self.password:
+            arguments += ["--requirepass", self.password]
+        self.process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, cwd="/")
+        wait_until(lambda: _listens(self.port), "redis-server listens")
+
+    def stop(self) -> None:
+        """Stop at once; all keys are lost."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@contextmanager
+def redis_server(password: str = "") -> Iterator[RedisServer]:
+    """Run a Redis for the time of the block."""
+    server = RedisServer(password=password)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@dataclass
+class PostgresServer:
+    """A PostgreSQL cluster of its own in a temporary directory."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def url(self, database: str) -> str:
+        """The URL of one of its databases."""
+        return f"postgresql://catchup@127.0.0.1:{self.port}/{database}"
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL for the time of the block; as root, under an unprivileged user, as PostgreSQL demands."""
+    folders = ("usr/lib/postgresql/*/bin", "usr/local/bin", "usr/pgsql-*/bin")
+    initdb, postgres = find_program("initdb", *folders), find_program("postgres", *folders)
+    as_user: dict[str, Any] = {}
+    home = Path(tempfile.mkdtemp(prefix="catchup-postgres-"))
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    data = home / "data"
+    try:
+        made = subprocess.run(
+            [
+                initdb,
+                "-D",
+                str(data),
+                "-U",
+                "catchup",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "--no-sync",
+            ],
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
+            **as_user,
+        )
+        assert made.returncode == 0, made.stderr
+        port = free_port()
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": home,
+            "fsync": "off",
+            "full_page_writes": "off",
+            "max_connections": 50,
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (home / "log").open("wb") as log:
+            process = subprocess.Popen([postgres, "-D", str(data), *options], cwd=home, stderr=log, **as_user)
+        try:
+            wait_until(lambda: (data / "postmaster.pid").is_file() and _ready(data), "postgres accepts connections")
+            yield PostgresServer(port, process)
+        finally:
+            process.send_signal(signal.SIGINT)  # fast shutdown
+            process.wait(timeout=30)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _ready(data: Path) -> bool:
+    # The last line of postmaster.pid is the server's own account of its state.
+    return "ready" in (data / "postmaster.pid").read_text().split()
