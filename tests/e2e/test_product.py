@@ -144,7 +144,7 @@ def test_a_jobs_pod_killed_in_the_middle_is_replaced_and_ends_in_the_same_state(
     first = eventually(
         lambda: next((p for p in pods_of(stack, job) if p["status"]["phase"] == "Running"), None), seconds=30
     )
-    eventually(lambda: stack.google.count("events", calendar="barbara@example.com"))
+    eventually(lambda: [f for f in stack.google.faults() if f["calendar"] == fault["calendar"] and f["fired"]])
     stack.kubectl("delete", "pod", first["metadata"]["name"], "--grace-period=0", "--force")
     status = stack.follow("barbara", job, seconds=120)
     assert (status["lastResult"], status["counts"]["eventsAdded"]) == ("Succeeded", 1)
