@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -55,7 +55,8 @@ class Settings(BaseSettings):
     job_name: str = Field(default="", validation_alias=Env.JOB_NAME)
     job_uid: str | None = Field(default=None, validation_alias=Env.JOB_UID)
     pod_uid: str | None = Field(default=None, validation_alias=Env.POD_UID)
-    deadline: PositiveInt | None = Field(default=None, validation_alias=Env.DEADLINE_SECONDS)
+    # Below this nothing could be begun: a job stops before its deadline to close its run.
+    deadline: int | None = Field(default=None, ge=30, validation_alias=Env.DEADLINE_SECONDS)
     log_format: Literal["json", "console"] | None = Field(default=None, validation_alias=Env.LOG_FORMAT)
     database: SecretStr | None = Field(default=None, validation_alias=Env.DATABASE_URL)
     redis: SecretStr | None = Field(default=None, validation_alias=Env.REDIS_URL)

@@ -1,4 +1,4 @@
-"""How a pass over a job's work can end; what every job raises or returns and the run harness turns into an exit code."""
+"""How a pass over a job's work can end: what jobs raise or return and the run harness turns into an exit code."""
 
 from __future__ import annotations
 

@@ -119,6 +119,6 @@ def _without_state(error: DBAPIError) -> JobError | None:
                 "PostgreSQL refused the connection: check user, password, database and TLS in CATCHUP_DATABASE_URL"
             )
         return TemporaryError(
-            "PostgreSQL cannot be reached, or the connection was lost: check that the host in CATCHUP_DATABASE_URL answers"
+            "PostgreSQL cannot be reached, or the connection was lost: check that CATCHUP_DATABASE_URL's host answers"
         )
     return None
