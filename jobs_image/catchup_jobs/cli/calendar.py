@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
@@ -170,6 +172,9 @@ def _consent(settings: Settings, token_file: TextIO | None, *, open_browser: boo
             return read_token_file(token_file.read(), client_id=client[0] if client else None)
         if client is None:
             raise MisconfiguredError(f"{Env.GOOGLE_CLIENT_ID} is not set: consent is given to an OAuth client")
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # The page's address must be seen at once, through a pipe (`| tee`) too.
+            sys.stdout.reconfigure(line_buffering=True)
         return consent_in_browser(
             *client,
             auth_uri=settings.google_auth_uri,
