@@ -35,7 +35,9 @@ KNOWN = {
     "redis": (DEV_IMAGES / "redis" / "Dockerfile", DEV_IMAGES / "redis"),
     "postgres": (DEV_IMAGES / "postgres" / "Dockerfile", DEV_IMAGES / "postgres"),
 }
-_KEPT_PER_NAME = 4
+_BASE_PREFIX = "localhost/catchup/base:"
+_KEPT_PER_NAME = 6
+_STORED_AT_MOST = 200  # images with their intermediate steps: 4 to 5 GB
 _CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _CA_OF_DEBIAN = "/etc/ssl/certs/ca-certificates.crt"
 _MEGA = 1e6
@@ -140,7 +142,7 @@ def _built(
             _bud(reference, dockerfile, Path(context), arguments)
             archive = f"oci-archive:{scratch / 'image.tar'}:{reference}"
             _buildah("push", "--quiet", "--compression-level=1", reference, archive)
-        _prune(name)
+            _prune(name)
 
     return Image(reference, cached_directory(f"image-{name}-{tag}", make, console))
 
@@ -151,20 +153,21 @@ def _bud(reference: str, dockerfile: Path, context: Path, arguments: dict[str, s
     if Path(ca).exists():
         options.append(f"--secret=id=ca,src={ca}")
     options += [f"--build-arg={key}={value}" for key, value in arguments.items()]
-    _ensure_stored(arguments.get("BASE_IMAGE"))
+    _prepare_store(arguments.get("BASE_IMAGE"))
     _buildah("bud", *options, f"--file={dockerfile}", str(context))
 
 
-def _ensure_stored(reference: str | None) -> None:
-    """The base must be in buildah's store, which may have been emptied while the archives stayed."""
-    if reference is None or not reference.startswith("localhost/catchup/base:"):
+def _prepare_store(base_reference: str | None) -> None:
+    """Keep buildah's store from growing without end, and have the base in it, which may be gone from it."""
+    listed = json.loads(_buildah("images", "--all", "--json") or "[]") or []
+    if len(listed) > _STORED_AT_MOST:
+        _buildah("rmi", "--all", "--force")
+        listed = []
+    if base_reference is None or not base_reference.startswith(_BASE_PREFIX):
         return
-    listed = _buildah("images", "--json", "--noheading")
-    names = {name for image in json.loads(listed or "[]") or [] for name in image.get("names") or []}
-    if reference not in names:
-        tag = reference.rsplit(":", 1)[1]
-        archive = cache_root() / f"image-base-{tag}" / "image.tar"
-        _buildah("pull", "--quiet", f"oci-archive:{archive}:{reference}")
+    if base_reference not in {name for image in listed for name in image.get("names") or []}:
+        archive = cache_root() / f"image-base-{base_reference.removeprefix(_BASE_PREFIX)}" / "image.tar"
+        _buildah("pull", "--quiet", f"oci-archive:{archive}:{base_reference}")
 
 
 def _buildah(*arguments: str) -> str:

@@ -55,6 +55,14 @@ def is_running(identity: Identity) -> bool:
     return now == identity and state not in {"Z", "X"}
 
 
+def identify(pid: int) -> Identity | None:
+    """The process that has this pid now."""
+    try:
+        return _parse(Path(f"/proc/{pid}/stat").read_text(), BOOT_ID.read_text().strip())[0]
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 class Daemon:
     """One named background process with its pid file, log and a stamp of what it was started with."""
 

@@ -75,7 +75,7 @@ def pod(image: str, *command: str, **more: Any) -> dict[str, Any]:
         "resources": {"limits": {"memory": "64Mi"}},
     }
     container |= more.pop("container", {})
-    return {"securityContext": POD_SECURITY, "restartPolicy": "Never", "containers": [container], **more}
+    return {"securityContext": POD_SECURITY, "restartPolicy": "Never", "containers": [container]} | more
 
 
 def manifest(kind: str, name: str, version: str = "v1", **more: Any) -> dict[str, Any]:
@@ -223,6 +223,32 @@ def test_a_pod_failure_policy_ends_a_job_at_its_first_pod(one: Cluster) -> None:
 
 def test_a_command_runs_in_a_pod(one: Cluster) -> None:
     assert one.kubectl("exec", "-n", "apart", "web", "--", "cat", "/proc/1/comm") == "python3\n"
+
+
+def test_redis_and_postgres_run_restricted(one: Cluster) -> None:
+    references = {}
+    for name in ("redis", "postgres"):
+        built = images.known_image(name)
+        images.import_image(one, built)
+        references[name] = built.reference
+    database = {"POSTGRES_USER": "catchup", "POSTGRES_PASSWORD": "it's", "POSTGRES_DB": "catch-up"}
+    variables = {"env": [{"name": name, "value": value} for name, value in database.items()]}
+    services = {"redis": {"args": ["--requirepass", "secret"]}, "postgres": variables}
+    user = {**POD_SECURITY, "runAsUser": 999}
+    specs = {name: pod(references[name], container=more, securityContext=user) for name, more in services.items()}
+    for spec in specs.values():
+        del spec["containers"][0]["command"]  # the image's own
+        spec["containers"][0]["resources"]["limits"]["memory"] = "128Mi"
+    items = [manifest("Pod", name, metadata={"namespace": "apart"}, spec=spec) for name, spec in specs.items()]
+    one.kubectl("apply", "-f", "-", stdin=json.dumps(manifest("List", "all", items=items)))
+    one.kubectl("wait", "-n", "apart", "--for=condition=Ready", "pod/redis", "pod/postgres", "--timeout=60s")
+    ping = one.kubectl("exec", "-n", "apart", "redis", "--", "redis-cli", "-a", "secret", "--no-auth-warning", "ping")
+    assert ping == "PONG\n"
+    shell = (
+        "until pg_isready -q -h 127.0.0.1; do sleep 0.1; done; "
+        'PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U catchup -d catch-up -Atc "select current_user"'
+    )
+    assert one.kubectl("exec", "-n", "apart", "postgres", "--", "sh", "-c", shell) == "catchup\n"
 
 
 def test_up_after_the_node_was_killed_brings_its_pods_back(one: Cluster) -> None:

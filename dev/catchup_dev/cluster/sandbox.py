@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catchup_dev.console import Failure
+from catchup_dev.processes import identify, is_running
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,10 +80,10 @@ class Sandbox:
 
     def stop(self) -> None:
         """End everything inside and remove its cgroups."""
-        init = self.init_pid
+        init = identify(self.init_pid or 0)
         self.daemon.stop(grace=0)
         deadline = time.monotonic() + _READY_SECONDS
-        while init is not None and Path(f"/proc/{init}").exists() and time.monotonic() < deadline:
+        while init and is_running(init) and time.monotonic() < deadline:  # it waits for all others inside
             time.sleep(0.005)
         self._ready.unlink(missing_ok=True)
         self._remove_cgroups()

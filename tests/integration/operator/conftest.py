@@ -7,16 +7,16 @@ import re
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import yaml
 from kopf.testing import KopfRunner
+from waiting import eventually
 
 from catchup_dev.cluster import Cluster
 
@@ -25,7 +25,6 @@ JOB_TEMPLATE = {
     "image": "catchup-jobs:test",
     "env": [{"name": "CATCHUP_DATABASE_URL", "valueFrom": {"secretKeyRef": {"name": "database", "key": "url"}}}],
 }
-T = TypeVar("T")
 # Deletions are the namespace controller's: the operator may not delete.
 WRITES = ("APPLY", "PATCH", "POST", "PUT")
 
@@ -41,22 +40,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield found
     finally:
         found.down()
-
-
-def eventually(probe: Callable[[], T | None], *, seconds: float = 15.0) -> T:
-    """Return the first truthy value of the probe; fail with the last value, or its error, after the time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            found = probe()
-            if found:
-                return found
-            trouble: object = found
-        except Exception as error:  # noqa: BLE001 - told below
-            trouble = error
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds} s; last: {trouble!r}")
-        time.sleep(0.1)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
-from integration.operator.conftest import Namespace, eventually
+from integration.operator.conftest import Namespace
+from waiting import eventually
 
 from catchup_dev.cluster import Failure
 

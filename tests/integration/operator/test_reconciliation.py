@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
-from integration.operator.conftest import JOB_TEMPLATE, Namespace, eventually
+from integration.operator.conftest import JOB_TEMPLATE, Namespace
 from kopf.testing import KopfRunner
+from waiting import eventually
 
 from catchup_jobs.contract import Count, Job, Outcome, Reason, Summary
 

@@ -1,0 +1,34 @@
+"""The product on a real node: one cluster and one installation for the session, apart from the demo's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from catchup_dev.cluster import Cluster
+from catchup_dev.stack import CHART, RELEASE, Stack
+
+NEEDS_ROOT = "a node needs root: namespaces, mounts, network devices"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The product installed as a user does it, with the double in Google's place."""
+    if os.geteuid() != 0:
+        pytest.skip(NEEDS_ROOT)
+    cluster = Cluster(f"e2e-{os.getpid()}", tmp_path_factory.mktemp("cluster"), node=True, helm=True)
+    found = Stack(cluster)
+    try:
+        cluster.up()
+        built = found.load_images()
+        found.start_google()
+        found.make_namespace()
+        values = found.write_values(found.values(built))
+        found.helm("install", RELEASE, str(CHART), "--values", str(values), "--timeout=4m")
+        found.wait_for_operator()
+        yield found
+    finally:
+        found.stop_doubles()
+        cluster.down()
