@@ -46,7 +46,7 @@ test-unit: venv ## Unit tests: seconds, no services
 	$(BIN)/pytest tests/unit
 .PHONY: test-integration
 test-integration: venv ## A real API server, Redis, PostgreSQL and SQLite; doubles of Google
-	$(BIN)/python -m catchup_dev.packages tests
+	$(BIN)/python -m catchup_dev.packages
 	$(BIN)/pytest tests/integration
 .PHONY: test-e2e
 test-e2e: venv ## The chart by Helm on a real node; needs root, and says so without it

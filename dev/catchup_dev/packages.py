@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,11 +34,16 @@ NODE = {
     "setpriv": "util-linux",
 }
 IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
+TESTS = {"redis-server": "redis-server", "initdb": "postgresql", **CONTROL_PLANE}
+# A cluster and the tests run their own.
+_SERVICES = ("containerd.service", "redis-server.service", "postgresql.service")
 
 
 def missing(programs: Mapping[str, str]) -> list[str]:
     """The packages whose program is not there."""
-    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+    # Debian keeps PostgreSQL's programs out of PATH, a folder for each version.
+    postgresql = (str(folder) for folder in Path("/usr/lib/postgresql").glob("*/bin"))
+    path = ":".join([os.environ.get("PATH", ""), SYSTEM_PATH, *postgresql])
     return sorted({package for program, package in programs.items() if shutil.which(program, path=path) is None})
 
 
@@ -52,7 +58,7 @@ def ensure(programs: Mapping[str, str], console: Console) -> None:
             f"These programs are missing: {', '.join(p for p, owner in programs.items() if owner in packages)}.",
             todo=f"install them (Debian's packages: {names}), or run this as root on Debian to have it done.",
         )
-    with console.step(f"Installing Debian packages: {names}"), _services_stay_off("containerd.service"):
+    with console.step(f"Installing Debian packages: {names}"), _services_stay_off(*_SERVICES):
         _apt("update", "-qq")
         _apt("install", "-y", "-qq", "--no-install-recommends", *packages)
     if still := missing(programs):
@@ -84,3 +90,17 @@ def _services_stay_off(*units: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["systemctl", "unmask", "--runtime", *units], check=False, capture_output=True)
+
+
+def main() -> int:
+    """Install what the integration tests need."""
+    try:
+        ensure(TESTS, Console())
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -32,13 +32,13 @@ def free_port() -> int:
 
 
 def find_program(name: str, *folders: str) -> str:
-    """Return the program's path, or skip the test, saying what is missing."""
+    """Return the program's path, or fail the test, saying what is missing."""
     found = shutil.which(name) or next(
         (str(path) for folder in folders for path in sorted(Path("/").glob(f"{folder}/{name}"), reverse=True)),
         None,
     )
     if found is None:
-        pytest.skip(f"{name} is not installed")
+        pytest.fail(f"{name} is not installed; `make test-integration` installs it as root on Debian")
     return found
 
 
