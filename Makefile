@@ -55,6 +55,7 @@ test-e2e: venv ## The chart by Helm on a real node; needs root, and says so with
 .PHONY: docs
 docs: venv ## Make the generated parts of the documentation
 	$(BIN)/python -m catchup_dev.chart_docs
+	$(BIN)/python -m catchup_dev.configuration_docs
 
 ##@ Local Kubernetes
 .PHONY: cluster-up cluster-down cluster-status images

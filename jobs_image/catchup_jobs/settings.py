@@ -10,7 +10,7 @@ import os
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
@@ -38,6 +38,11 @@ def _interval(value: str) -> str:
     return value
 
 
+def _setting(variable: Env, description: str, *, default: Any = None, ge: int | None = None) -> Any:
+    """Return a field read from a variable; the description is its line in docs/configuration.md."""
+    return Field(default=default, validation_alias=variable, description=description, ge=ge)
+
+
 class Settings(BaseSettings):
     """What the environment says. Secrets do not show in its `repr`."""
 
@@ -45,27 +50,63 @@ class Settings(BaseSettings):
         extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True, case_sensitive=True
     )
 
-    time_zone: Annotated[str, AfterValidator(_zone)] | None = Field(default=None, validation_alias=Env.TIME_ZONE)
-    digest_day: DigestDay | None = Field(default=None, validation_alias=Env.DIGEST_DAY)
-    digest_time: Annotated[str, Field(pattern=f"^{TIME_OF_DAY_PATTERN}$")] | None = Field(
-        default=None, validation_alias=Env.DIGEST_TIME
+    time_zone: Annotated[str, AfterValidator(_zone)] | None = _setting(
+        Env.TIME_ZONE, "IANA zone of the user's schedule; set by the operator"
     )
-    sync_every: Annotated[str, AfterValidator(_interval)] | None = Field(default=None, validation_alias=Env.SYNC_EVERY)
-    cronjob_name: str = Field(default="", validation_alias=Env.CRONJOB_NAME)
-    job_name: str = Field(default="", validation_alias=Env.JOB_NAME)
-    job_uid: str | None = Field(default=None, validation_alias=Env.JOB_UID)
-    pod_uid: str | None = Field(default=None, validation_alias=Env.POD_UID)
+    digest_day: DigestDay | None = _setting(
+        Env.DIGEST_DAY, "day of the digest, `Monday` to `Sunday` or `Daily`; set by the operator"
+    )
+    digest_time: Annotated[str, Field(pattern=f"^{TIME_OF_DAY_PATTERN}$")] | None = _setting(
+        Env.DIGEST_TIME, "local time of the digest, HH:MM; set by the operator"
+    )
+    sync_every: Annotated[str, AfterValidator(_interval)] | None = _setting(
+        Env.SYNC_EVERY, "time between two syncs, such as `30m`; set by the operator"
+    )
+    cronjob_name: str = _setting(
+        Env.CRONJOB_NAME, "the CronJob whose slots the run serves; set by the operator and the chart", default=""
+    )
+    job_name: str = _setting(
+        Env.JOB_NAME, "the pod's Job, whose last part is the slot; set by the operator and the chart", default=""
+    )
+    job_uid: str | None = _setting(
+        Env.JOB_UID, "tells a run that serves no slot from another; set by the operator and the chart"
+    )
+    pod_uid: str | None = _setting(
+        Env.POD_UID, "tells this process from another; set by the operator and the chart. Default: a random one"
+    )
     # Below this nothing could be begun: a job stops before its deadline to close its run.
-    deadline: int | None = Field(default=None, ge=30, validation_alias=Env.DEADLINE_SECONDS)
-    log_format: Literal["json", "console"] | None = Field(default=None, validation_alias=Env.LOG_FORMAT)
-    database: SecretStr | None = Field(default=None, validation_alias=Env.DATABASE_URL)
-    redis: SecretStr | None = Field(default=None, validation_alias=Env.REDIS_URL)
-    keys: SecretStr | None = Field(default=None, validation_alias=Env.ENCRYPTION_KEYS)
-    google_client_id: str | None = Field(default=None, validation_alias=Env.GOOGLE_CLIENT_ID)
-    google_client_secret: SecretStr | None = Field(default=None, validation_alias=Env.GOOGLE_CLIENT_SECRET)
-    google_api_endpoint: str | None = Field(default=None, validation_alias=Env.GOOGLE_API_ENDPOINT)
-    google_token_uri: str | None = Field(default=None, validation_alias=Env.GOOGLE_TOKEN_URI)
-    google_auth_uri: str | None = Field(default=None, validation_alias=Env.GOOGLE_AUTH_URI)
+    deadline: int | None = _setting(
+        Env.DEADLINE_SECONDS, "how long the process may take, in seconds. Default: the job's own, see below", ge=30
+    )
+    log_format: Literal["json", "console"] | None = _setting(
+        Env.LOG_FORMAT, "`json` or `console`. Default: `console` on a terminal, else `json`"
+    )
+    database: SecretStr | None = _setting(
+        Env.DATABASE_URL,
+        "`postgresql://user@host/name` or `sqlite:////file`. Default: a SQLite file under"
+        " `~/.local/share/catchup-jobs`",
+    )
+    redis: SecretStr | None = _setting(
+        Env.REDIS_URL, "`redis://host:6379/0` or `rediss://…`; needed with PostgreSQL. Default: locks by files"
+    )
+    keys: SecretStr | None = _setting(
+        Env.ENCRYPTION_KEYS,
+        "Fernet keys, newest first, separated by commas; needed unless the database is the default file. Default: a"
+        " key file beside that",
+    )
+    google_client_id: str | None = _setting(
+        Env.GOOGLE_CLIENT_ID, "the OAuth client that users consent to; without one, syncs are skipped"
+    )
+    google_client_secret: SecretStr | None = _setting(Env.GOOGLE_CLIENT_SECRET, "that client's secret")
+    google_api_endpoint: str | None = _setting(
+        Env.GOOGLE_API_ENDPOINT, "another server in place of the Calendar API, with the path `/calendar/v3/`"
+    )
+    google_token_uri: str | None = _setting(
+        Env.GOOGLE_TOKEN_URI, "another server in place of Google's OAuth token endpoint"
+    )
+    google_auth_uri: str | None = _setting(
+        Env.GOOGLE_AUTH_URI, "another server in place of Google's consent page; for `calendar connect` only"
+    )
 
     @classmethod
     def load(cls) -> Settings:

@@ -14,6 +14,17 @@ ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
 ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
 ENV_HEALTH_PORT: Final = "CATCHUP_HEALTH_PORT"
 
+# Name, default and meaning of each variable: what `run --help` and docs/configuration.md say.
+VARIABLES: Final = (
+    (ENV_NAMESPACES, "all", "the namespaces to serve, separated by commas"),
+    (
+        ENV_JOB_TEMPLATE,
+        "/etc/catchup/job-template.yaml",
+        "the file with the image, env and pod settings of the jobs, as the chart renders it",
+    ),
+    (ENV_HEALTH_PORT, "none", "the port on which `/healthz` is served"),
+)
+
 _PORT_MAX: Final = 65535
 
 

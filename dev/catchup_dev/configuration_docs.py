@@ -1,0 +1,97 @@
+"""docs/configuration.md, made from the UserSchedule's schema, the jobs' settings and the contract's constants.
+
+`make docs` writes it; a test holds it current.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import yaml
+
+from catchup_dev.cluster.layout import CHECKOUT
+from catchup_jobs import contract
+from catchup_jobs.contract import DEADLINES, Env, ExitCode
+from catchup_jobs.settings import Settings
+from catchup_operator.options import VARIABLES
+
+PAGE: Final = CHECKOUT / "docs" / "configuration.md"
+DEFINITION: Final = CHECKOUT / "crds" / "userschedules.yaml"
+
+_HEADER: Final = """# Configuration
+
+Four places hold settings, each with one owner: a **UserSchedule** says when one user's jobs run, the **chart's values**
+say what an installation is made of, and they become the **environment** of the operator and of the jobs' pods. What
+`contract.py` fixes cannot be set; it stands at the end.
+"""
+_EXITS: Final = {
+    ExitCode.DONE: "done, or nothing to do; the summary has the reason",
+    ExitCode.PERMANENT: "permanent for this run: budget spent, bad data, unknown user",
+    ExitCode.TEMPORARY: "temporary: try again",
+    ExitCode.MISCONFIGURED: "misconfigured: missing setting, wrong key, refused credentials",
+}
+
+
+def page() -> str:
+    """Return the text of docs/configuration.md."""
+    parts = [
+        _HEADER,
+        "## UserSchedule\n\n`kubectl explain userschedule.spec --recursive` says the same.\n",
+        _table(("field", "type", "what it is"), _spec()),
+        "## The chart\n\nEvery value and its default: [helm/catchup-jobs/README.md](../helm/catchup-jobs/README.md).\n",
+        "## The operator\n",
+        _table(("variable", "default", "what it is"), ((f"`{name}`", *rest) for name, *rest in VARIABLES)),
+        "## The jobs and `catchup-jobs`\n\nAn empty value is as if the variable were not set.\n",
+        _table(("variable", "what it is"), _variables()),
+        "## Fixed by the contract\n",
+        _table(("what", "value"), _constants()),
+    ]
+    return "\n".join(parts)
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines) + "\n"
+
+
+def _spec() -> Iterator[tuple[str, ...]]:
+    document = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))
+    schema = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    yield from _fields(schema["properties"]["spec"], "spec")
+
+
+def _fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, ...]]:
+    for name, child in schema["properties"].items():
+        if "properties" in child:
+            yield from _fields(child, f"{path}.{name}")
+        else:
+            allowed = f" ({', '.join(child['enum'])})" if "enum" in child else ""
+            yield f"`{path}.{name}`", f"{child['type']}{allowed}", child["description"]
+
+
+def _variables() -> Iterator[tuple[str, ...]]:
+    for field in Settings.model_fields.values():
+        yield f"`{field.validation_alias}`", str(field.description)
+    yield f"`{Env.TERMINATION_LOG}`", "a file that the run's summary is written to; set by the operator and the chart"
+
+
+def _constants() -> Iterator[tuple[str, ...]]:
+    delays = ", ".join(f"{delay:.0f}" for delay in contract.RETRY_DELAYS_SECONDS)
+    yield "attempts of a run, over all pods", f"1, and {len(contract.RETRY_DELAYS_SECONDS)} more after {delays} s"
+    yield "`backoffLimit` of a Job", str(contract.BACKOFF_LIMIT)
+    for job, deadlines in DEADLINES.items():
+        yield f"{job}: `startingDeadlineSeconds`, `activeDeadlineSeconds`", f"{deadlines.starting}, {deadlines.active}"
+    for code, meaning in _EXITS.items():
+        yield f"exit code {code.value}", meaning
+
+
+def main() -> int:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
