@@ -381,7 +381,7 @@ def test_a_snoozed_suggestion_without_room_waits_until_there_is_some() -> None:
 
 @pytest.mark.parametrize("status", [SuggestionStatus.PENDING, SNOOZED])
 def test_an_excluded_or_archived_contact_loses_its_open_suggestion(status: SuggestionStatus) -> None:
-    snooze = {"snoozed_until": NOW + DAY} if status is SNOOZED else {}
+    snooze: dict[str, Any] = {"snoozed_until": NOW + DAY} if status is SNOOZED else {}
     one = suggestion(span("24 10:00", "12:00"), 7, status, **snooze)
     assert changes(plan(user([], suggestions=[one]), now=NOW)) == {one.id: "contact_excluded"}
 
@@ -586,7 +586,7 @@ def test_an_event_that_was_booked_for_an_accepted_suggestion_is_not_proposed_aga
 
 @pytest.mark.parametrize("status", [SuggestionStatus.PENDING, ACCEPTED, SNOOZED])
 def test_an_event_with_a_suggestion_gets_no_second_one(status: SuggestionStatus) -> None:
-    snooze = {"snoozed_until": NOW + DAY} if status is SNOOZED else {}
+    snooze: dict[str, Any] = {"snoozed_until": NOW + DAY} if status is SNOOZED else {}
     there = suggestion(CLIMBING.when, 5, status, of=CLIMBING, **snooze)
     assert slots(user([climber(1), climber(5)], [CLIMBING], [there])) == []
 

@@ -19,7 +19,7 @@ from catchup_jobs.domain.local_time import local_date
 from catchup_jobs.domain.planning import plan
 from catchup_jobs.domain.shared_activity import EventFacts
 from catchup_jobs.domain.slots import DURATIONS, LEAD, MAX_PER_DATE, next_half_hour
-from catchup_jobs.domain.suggestions import HORIZON, MAX_OPEN, Source, Suggestion, UserFacts
+from catchup_jobs.domain.suggestions import HORIZON, MAX_OPEN, Plan, Source, Suggestion, UserFacts
 from catchup_jobs.domain.vocabulary import Frequency, SuggestionStatus, Trigger
 
 # Starts of changes of the clock in the zones of `ZONES`, and any other time of 2026.
@@ -75,7 +75,8 @@ def _stored(draw: st.DrawFn, now: datetime, contacts: tuple[Any, ...], events: t
             continue
         start = next_half_hour(now + draw(st.integers(-48 * 2, 14 * 24 * 2)) * 30 * MINUTE, ZONE_UTC)
         when = Interval(start, start + draw(st.sampled_from(list(DURATIONS.values()))))
-        source = draw(st.none() | st.sampled_from([event for event in events if event.event_id not in used] or [None]))
+        unused: list[EventFacts | None] = [event for event in events if event.event_id not in used]
+        source = draw(st.none() | st.sampled_from([*unused, None]))
         if source is not None:
             used.add(source.event_id)
             when = draw(st.sampled_from([source.when, when]))
@@ -120,6 +121,10 @@ Case = tuple[UserFacts, datetime]
 def pending_after(facts: UserFacts, now: datetime) -> list[Suggestion]:
     after = applied(facts, plan(facts, now=now), now)
     return [one for one in after.suggestions if one.status is SuggestionStatus.PENDING]
+
+
+def times(made: Plan) -> list[Interval]:
+    return [one.when for one in made.created] + [one.when for one in made.moved]
 
 
 def own(one: Suggestion, event: EventFacts) -> bool:
@@ -172,7 +177,7 @@ def test_time_bound_slots_are_within_free_time_whole_and_on_the_half_hours(case:
 def test_what_is_placed_is_2_hours_to_14_days_ahead_and_within_what_is_known(case: Case) -> None:
     facts, now = case
     made = plan(facts, now=now)
-    for when in [one.when for one in (*made.created, *made.moved)]:
+    for when in times(made):
         assert facts.known_until is not None
         assert now + LEAD <= when.start
         assert when.end <= min(now + HORIZON, facts.known_until)
@@ -188,7 +193,7 @@ def test_dates_and_users_keep_their_limits_and_each_contact_has_one_open_suggest
     assert max(Counter(one.contact_id for one in open_ones).values(), default=0) <= 1
     starts = [one.when.start for one in after if one.status is not SuggestionStatus.SNOOZED]
     dates = Counter(local_date(start, facts.zone) for start in starts)
-    for when in [one.when for one in (*made.created, *made.moved)]:
+    for when in times(made):
         assert dates[local_date(when.start, facts.zone)] <= MAX_PER_DATE
 
 
