@@ -136,6 +136,8 @@ class Reason(StrEnum):
     UNKNOWN_USER = "unknown_user"
     MISCONFIGURED = "misconfigured"
     CRASHED = "crashed"
+    CALENDAR_STALE = "calendar_stale"
+    PAUSED = "paused"
 
 
 class Count(StrEnum):
