@@ -136,10 +136,11 @@ class Reason(StrEnum):
     UNKNOWN_USER = "unknown_user"
     MISCONFIGURED = "misconfigured"
     CRASHED = "crashed"
+    CALENDAR_STALE = "calendar_stale"
+    PAUSED = "paused"
     EMPTY = "empty"  # no suggestion to send
     LATE = "late"  # more than four hours after the due time
     NOT_DUE = "not_due"  # the slot serves no due date
-    PAUSED = "paused"  # by the user
     NO_CHANNEL = "no_channel"  # the user has no address, or does not want or may not get messages there
     QUIET_HOURS = "quiet_hours"
     UNDELIVERED = "undelivered"  # every message was refused for good

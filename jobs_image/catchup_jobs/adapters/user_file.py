@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 from datetime import time
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from catchup_jobs import contract
+from catchup_jobs.adapters.contact_file import ContactList
+from catchup_jobs.adapters.file_fields import Entry, Name, TimeZone
 from catchup_jobs.domain.availability import AvailabilityParameters, Night, WeeklyWindow
-from catchup_jobs.domain.time_zones import is_time_zone
+from catchup_jobs.domain.contacts import Contact
 from catchup_jobs.domain.users import Schedule, User
 from catchup_jobs.domain.vocabulary import DigestDay, Weekday
 from catchup_jobs.jobs.outcomes import PermanentError
 
 _MAX_SHOWN: Final = 20
-
-
-def _named(name: str) -> str:
-    if not name.strip() or any(ord(character) < ord(" ") for character in name):
-        raise ValueError("must not be blank, nor hold control characters")
-    return name
-
-
-def _zone(name: str) -> str:
-    if not is_time_zone(name):
-        raise ValueError("must be an IANA time zone such as Europe/Berlin")
-    return name
 
 
 def _interval(value: str) -> str:
@@ -42,20 +32,16 @@ def _interval(value: str) -> str:
 _TimeOfDay = Annotated[str, Field(pattern=f"^{contract.TIME_OF_DAY_PATTERN}$")]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
-
-
-class _Digest(_Entry):
+class _Digest(Entry):
     day: DigestDay = DigestDay(contract.DEFAULT_DIGEST_DAY)
     time: _TimeOfDay = contract.DEFAULT_DIGEST_TIME
 
 
-class _CalendarSync(_Entry):
+class _CalendarSync(Entry):
     every: Annotated[str, AfterValidator(_interval)] = contract.DEFAULT_SYNC_EVERY
 
 
-class _Hours(_Entry):
+class _Hours(Entry):
     start: _TimeOfDay
     end: _TimeOfDay
 
@@ -83,9 +69,9 @@ def _not_all_day(night: _Hours | None) -> _Hours | None:
     return night
 
 
-class _Availability(_Entry):
-    manual_blocks: _WeeklyList = []
-    commute_windows: _WeeklyList = []
+class _Availability(Entry):
+    manual_blocks: _WeeklyList = Field(default_factory=list)
+    commute_windows: _WeeklyList = Field(default_factory=list)
     night: Annotated[_Hours | None, AfterValidator(_not_all_day)] = None
 
     def parameters(self) -> AvailabilityParameters:
@@ -97,19 +83,34 @@ class _Availability(_Entry):
         )
 
 
-class _User(_Entry):
+@dataclass(frozen=True, slots=True)
+class ImportedUser:
+    """A user of the file; what the file does not speak of is None and stays as it is stored."""
+
+    user: User
+    contacts: tuple[Contact, ...] | None = None
+
+
+class _User(Entry):
     id: Annotated[str, Field(pattern=f"^{contract.USER_ID_PATTERN}$")]
-    name: Annotated[str, Field(max_length=200), AfterValidator(_named)]
-    time_zone: Annotated[str, AfterValidator(_zone)] = contract.DEFAULT_TIME_ZONE
+    name: Name
+    city: Name | None = None
+    time_zone: TimeZone = contract.DEFAULT_TIME_ZONE
     digest: _Digest = _Digest()
     calendar_sync: _CalendarSync = _CalendarSync()
     paused: StrictBool = False
     availability: _Availability = _Availability()
+    contacts: ContactList | None = None
 
-    def user(self) -> User:
+    def imported(self) -> ImportedUser:
+        contacts = None if self.contacts is None else tuple(entry.contact() for entry in self.contacts)
+        return ImportedUser(self._user(), contacts)
+
+    def _user(self) -> User:
         return User(
             id=self.id,
             name=self.name,
+            city=self.city,
             schedule=Schedule(
                 time_zone=self.time_zone,
                 digest_day=self.digest.day,
@@ -121,7 +122,7 @@ class _User(_Entry):
         )
 
 
-def read_users(text: str) -> list[User]:
+def read_users(text: str) -> list[ImportedUser]:
     """Return the users of a JSON document: one object, a list of them, or `{"users": [...]}`.
 
     Raises:
@@ -140,7 +141,7 @@ def read_users(text: str) -> list[User]:
     repeated = [user_id for user_id, times in Counter(entry.id for entry in entries).items() if times > 1]
     if repeated:
         raise PermanentError(_told([f"the user {user_id} is there twice" for user_id in repeated]))
-    return [entry.user() for entry in entries]
+    return [entry.imported() for entry in entries]
 
 
 def _listed(document: Any) -> list[Any]:
@@ -164,12 +165,17 @@ def _place(item: ErrorDetails) -> str:
     return path
 
 
+_PROBLEMS: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field that is known here",
+    "timezone_aware": "must be a date and time with its offset, such as 2026-11-23T18:30:00+01:00",
+}
+
+
 def _problem(item: ErrorDetails) -> str:
     match item["type"]:
-        case "missing":
-            return "is missing"
-        case "extra_forbidden":
-            return "is not a field that is known here"
+        case kind if kind in _PROBLEMS:
+            return _PROBLEMS[kind]
         case "value_error":
             return str(item["ctx"]["error"])
         case "string_pattern_mismatch" if item["loc"][-1] == "id":

@@ -37,24 +37,35 @@ def import_(file: TextIO) -> None:
     or an object with a list under `users`. Only `id` and `name` are required. A user's schedule (time zone, digest,
     calendar sync) is left alone where a UserSchedule resource owns it.
 
+    With `contacts`, a user's contacts become these: those known by their id are changed, new ones are added, those
+    that are missing are archived, and suggestions stay with their contacts. Without the key, contacts stay as they
+    are; without `interactions`, so does a contact's log.
+
     \b
     Example:
       {"users": [{
         "id": "ada", "name": "Ada", "timeZone": "Europe/Berlin",
         "digest": {"day": "Sunday", "time": "09:00"}, "calendarSync": {"every": "30m"},
-        "paused": false,
+        "city": "Berlin", "paused": false,
         "availability": {
           "manualBlocks": [{"days": ["SA", "SU"], "start": "10:00", "end": "20:00"}],
           "commuteWindows": [{"days": ["MO", "TU", "WE"], "start": "08:00", "end": "09:00"}],
-          "night": {"start": "22:30", "end": "07:00"}}}]}
+          "night": {"start": "22:30", "end": "07:00"}},
+        "contacts": [{
+          "id": "c-1", "name": "Ben", "frequency": "monthly", "city": "Berlin", "timeZone": "Europe/Berlin",
+          "tags": ["climbing", "IRL preferred"], "groups": ["Close Friends"],
+          "createdAt": "2026-01-10T12:00:00Z", "interactions": ["2026-10-12T18:00:00+02:00"]}]}]}
     """
     try:
         text = file.read()
     except UnicodeDecodeError:
         raise PermanentError("nothing was imported: the file is not UTF-8 text") from None
-    people = read_users(text)
+    entries = read_users(text)
+    contacts = {entry.user.id: entry.contacts for entry in entries if entry.contacts is not None}
     with open_database(Settings.load()) as database:
-        imported = DatabaseUsers(database).import_all(people, now=datetime.now(UTC))
+        imported = DatabaseUsers(database).import_all(
+            [entry.user for entry in entries], now=datetime.now(UTC), contacts=contacts
+        )
     click.echo(f"{len(imported.created)} created, {len(imported.updated)} updated")
     if imported.kept_schedule:
         click.echo(f"schedule owned by a UserSchedule, left alone: {', '.join(imported.kept_schedule)}")
@@ -107,6 +118,7 @@ def _show_one(overview: UserOverview) -> None:
     lines = {
         "id": found.id,
         "name": found.name,
+        "city": found.city or "-",
         "time zone": schedule.time_zone,
         "digest": f"{schedule.digest_day} {schedule.digest_time:%H:%M}",
         "sync": f"every {schedule.sync_every}",

@@ -29,6 +29,7 @@ class User:
     """A person who uses CatchUp.
 
     Attributes:
+        city: where the user lives; a contact there is near.
         paused: no suggestions and digests, by the user's own wish; calendars are still synced.
     """
 
@@ -37,3 +38,4 @@ class User:
     schedule: Schedule
     paused: bool
     availability: AvailabilityParameters
+    city: str | None = field(default=None, repr=False)

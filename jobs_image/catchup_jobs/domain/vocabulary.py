@@ -70,6 +70,60 @@ class RunState(StrEnum):
     FAILED = "failed"
 
 
+class Frequency(StrEnum):
+    """How often a user wants to see a contact; a contact without one counts as `monthly`."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    BIWEEKLY = "biweekly"
+    MONTHLY = "monthly"
+    QUARTERLY = "quarterly"
+    YEARLY = "yearly"
+    FLEXIBLE = "flexible"
+    NA = "na"
+
+
+class Trigger(StrEnum):
+    """What a suggestion comes from: time that has passed, or an event that both like."""
+
+    TIME_BOUND = "time_bound"
+    SHARED_ACTIVITY = "shared_activity"
+
+
+class SuggestionStatus(StrEnum):
+    """Where a suggestion stands; `pending` and `snoozed` are open, the user answered all others but `expired`."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    DISMISSED = "dismissed"
+    SNOOZED = "snoozed"
+    EXPIRED = "expired"
+
+
+class Mode(StrEnum):
+    """How the two would meet."""
+
+    IN_PERSON = "in_person"
+    CALL = "call"
+    EITHER = "either"
+
+
+class ExpiryReason(StrEnum):
+    """Why a suggestion expired.
+
+    `passed`: its time came without an answer. `clash`: the user is no longer free then. `event_gone` and
+    `event_moved`: so is the event that it was about. `met`: the two were in contact meanwhile. `contact_excluded`:
+    the contact was excluded or archived.
+    """
+
+    PASSED = "passed"
+    CLASH = "clash"
+    EVENT_GONE = "event_gone"
+    EVENT_MOVED = "event_moved"
+    MET = "met"
+    CONTACT_EXCLUDED = "contact_excluded"
+
+
 class Channel(StrEnum):
     """A way by which a digest reaches its user."""
 

@@ -11,11 +11,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Executable, inspect, select, text
+from sqlalchemy import Executable, func, inspect, select, text
 
 from catchup_jobs.adapters.database import migrate
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, metadata, schema_info, users
+from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, dead_letters, metadata, runs, schema_info, users
 from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError, TemporaryError
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
@@ -193,3 +193,44 @@ def test_an_insert_can_update_on_conflict_on_each_backend(database: Database) ->
         connection.execute(statement)
         connection.execute(statement)
         assert connection.execute(select(users.c.name)).scalars().all() == ["Ada"]
+
+
+def _upgrade_to_first(url: str) -> None:
+    engine = migrate.migration_engine(migrate.parse_url(url))
+    with engine.begin() as connection:
+        migrate._run_alembic(connection, "0001")
+    engine.dispose()
+
+
+def test_what_the_older_code_stored_is_still_there_after_the_upgrade_and_it_may_go_on(empty_database_url: str) -> None:
+    _upgrade_to_first(empty_database_url)
+    stored = [
+        (
+            "INSERT INTO users (id, name, time_zone, digest_day, digest_time, sync_every, created_at, updated_at)"
+            " VALUES ('ada', 'Ada', 'Europe/Berlin', 'Sunday', '09:00:00.000000', '30m', :now, :now)"
+        ),
+        (
+            "INSERT INTO runs (run_key, kind, subject, state, reason, attempts, started_at)"
+            " VALUES (:key, 'sync', 'ada', 'failed', 'budget_spent', 4, :now)"
+        ),
+        (
+            "INSERT INTO dead_letters (run_key, kind, subject, reason, error_class, attempts, created_at)"
+            " VALUES (:key, 'sync', 'ada', 'unavailable', 'TemporaryError', 4, :now)"
+        ),
+    ]
+    values = {"now": "2026-11-23 08:30:00.000000", "key": "sync:ada:1"}
+    database = Database.open(empty_database_url)
+    with database.write() as connection:
+        for statement in stored:
+            connection.execute(text(statement), values)
+    found = migrate.upgrade(empty_database_url)
+    assert (found.current, found.min_code) == (SCHEMA_VERSION, 1)
+    with database.write() as connection:
+        for table in (users, runs, dead_letters):
+            assert connection.execute(select(func.count()).select_from(table)).scalar_one() == 1
+        # The statement of the older code, which knows none of the new columns.
+        connection.execute(text(stored[0].replace("'ada'", "'bob'")), values)
+        connection.execute(text(stored[1]), values | {"key": "sync:ada:2"})
+    with pytest.raises(PermanentError), database.write() as connection:
+        connection.execute(text("UPDATE runs SET reason = 'because'"))
+    database.close()

@@ -40,7 +40,7 @@ KEY, OTHER_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
 
 def user(user_id: str = "ada", schedule: Schedule = BERLIN, hours: AvailabilityParameters = HOURS) -> User:
-    return User(user_id, "Ada", schedule, False, hours)
+    return User(user_id, "Ada", schedule, False, hours, "Berlin")
 
 
 @pytest.fixture

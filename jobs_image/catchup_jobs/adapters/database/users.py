@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from catchup_jobs.adapters.database.contacts import import_contacts
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks, oauth_tokens, runs, users
 from catchup_jobs.contract import Job
 from catchup_jobs.domain.availability import AvailabilityParameters, Night, WeeklyWindow
+from catchup_jobs.domain.contacts import Contact
 from catchup_jobs.domain.users import Schedule, User
 from catchup_jobs.domain.vocabulary import RunState, TokenState
 
@@ -55,8 +57,13 @@ class DatabaseUsers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def import_all(self, people: Sequence[User], *, now: datetime) -> Imported:
+    def import_all(
+        self, people: Sequence[User], *, now: datetime, contacts: Mapping[str, Sequence[Contact]] | None = None
+    ) -> Imported:
         """Create or replace users, all in one transaction.
+
+        Args:
+            contacts: by user id; the contacts of other users stay as they are.
 
         The schedule of a user with a UserSchedule stays: that resource owns it, and the next sync would only copy it
         again.
@@ -65,6 +72,8 @@ class DatabaseUsers:
         with self._database.write() as connection:
             for page in _pages(people):
                 self._import_page(connection, page, now, imported)
+            for user_id, entries in (contacts or {}).items():
+                import_contacts(connection, user_id, entries, now=now)
         return imported
 
     def _import_page(self, connection: Connection, people: Sequence[User], now: datetime, imported: Imported) -> None:
@@ -84,7 +93,8 @@ class DatabaseUsers:
         for user in people:
             if user.id in seen:
                 schedule = {} if user in kept else _schedule(user.schedule)
-                connection.execute(update(users).where(users.c.id == user.id).values(**_person(user, now), **schedule))
+                values = {**_person(user, now), **schedule, "planning_version": users.c.planning_version + 1}
+                connection.execute(update(users).where(users.c.id == user.id).values(**values))
         for table, field in ((manual_blocks, "blocks"), (commute_windows, "commutes")):
             connection.execute(delete(table).where(table.c.user_id.in_(ids)))
             windows = [
@@ -144,7 +154,14 @@ class DatabaseUsers:
             return False
         with self._database.write() as connection:
             connection.execute(
-                update(users).where(users.c.id == user_id).values(**values, schedule_seen_at=now, updated_at=now)
+                update(users)
+                .where(users.c.id == user_id)
+                .values(
+                    **values,
+                    schedule_seen_at=now,
+                    updated_at=now,
+                    planning_version=users.c.planning_version + 1,
+                )
             )
         return True
 
@@ -153,6 +170,7 @@ def _person(user: User, now: datetime) -> dict[str, Any]:
     night = user.availability.night
     return {
         "name": user.name,
+        "city": user.city,
         "paused": user.paused,
         "night_start": night.start if night else None,
         "night_end": night.end if night else None,
@@ -178,6 +196,7 @@ def _load(connection: Connection, statement: Any) -> list[tuple[User, Any]]:
             User(
                 id=row.id,
                 name=row.name,
+                city=row.city,
                 schedule=Schedule(row.time_zone, row.digest_day, row.digest_time, row.sync_every),
                 paused=row.paused,
                 availability=AvailabilityParameters(

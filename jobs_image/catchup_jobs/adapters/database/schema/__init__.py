@@ -1,0 +1,44 @@
+"""The tables. Instants are UTC; local times and dates have no zone and are meant in the user's.
+
+A change here needs a migration in `migrations/versions` and `SCHEMA_VERSION` raised with it; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from catchup_jobs.adapters.database.schema.base import NAMING_CONVENTION, metadata
+from catchup_jobs.adapters.database.schema.bookkeeping import dead_letters, runs, schema_info
+from catchup_jobs.adapters.database.schema.calendar import calendars, events, free_slots
+from catchup_jobs.adapters.database.schema.people import commute_windows, manual_blocks, oauth_tokens, users
+from catchup_jobs.adapters.database.schema.suggestions import (
+    contact_groups,
+    contact_tags,
+    contacts,
+    interactions,
+    suggestions,
+)
+
+# The newest migration's number: what this code needs at least, and what `schema_info.min_code` is compared with.
+SCHEMA_VERSION: Final = 2
+
+__all__ = [
+    "NAMING_CONVENTION",
+    "SCHEMA_VERSION",
+    "calendars",
+    "commute_windows",
+    "contact_groups",
+    "contact_tags",
+    "contacts",
+    "dead_letters",
+    "events",
+    "free_slots",
+    "interactions",
+    "manual_blocks",
+    "metadata",
+    "oauth_tokens",
+    "runs",
+    "schema_info",
+    "suggestions",
+    "users",
+]
