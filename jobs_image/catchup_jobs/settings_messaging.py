@@ -14,9 +14,9 @@ from catchup_jobs.jobs.outcomes import MisconfiguredError
 _MAX_ACTION_URL: Final = 100
 
 
-def setting(name: Env, description: str, *, default: Any = None, **rules: Any) -> Any:
-    """Return the field of a variable, with what `docs/configuration.md` says of it."""
-    return Field(default=default, validation_alias=name, description=description, **rules)
+def setting(variable: Env, description: str, *, default: Any = None, **rules: Any) -> Any:
+    """Return a field read from a variable; the description is its line in docs/configuration.md."""
+    return Field(default=default, validation_alias=variable, description=description, **rules)
 
 
 def _url(value: str) -> str:
@@ -68,9 +68,7 @@ class MessagingSettings(BaseSettings):
         "`starttls`, `tls` or `none`; nothing but `none` ever sends in the clear. Default: `starttls`",
         default="starttls",
     )
-    smtp_ca_file: str | None = setting(
-        Env.SMTP_CA_FILE, "a PEM file of authorities to trust instead of the system's"
-    )
+    smtp_ca_file: str | None = setting(Env.SMTP_CA_FILE, "a PEM file of authorities to trust instead of the system's")
     action_base_url: Annotated[str, AfterValidator(_short_url)] | None = setting(
         Env.ACTION_BASE_URL,
         "where the application serves the links in messages, as `<address>/<token>`; without it, messages have none",

@@ -30,12 +30,12 @@ class Messenger:
         *,
         sms: Callable[[], SmsGateway] | None,
         email: Callable[[], EmailGateway] | None,
-        links: Links | None = None,
+        links: Callable[[], Links] | None = None,
     ) -> None:
-        """Take the ways to make the gateways; None where the installation has no provider for a channel."""
+        """Take the ways to make the gateways and the links; None where the installation has none."""
         self._make_sms = sms
         self._make_email = email
-        self._links = links
+        self._make_links = links
 
     def with_configuration(self, reaches: Mapping[Channel, Reach]) -> Mapping[Channel, Reach]:
         """Return the same reaches, with what the installation is configured for."""
@@ -99,6 +99,10 @@ class Messenger:
             JobError: the provider cannot be asked now.
         """
         return None if self._make_sms is None else self._sms.look(provider_id)
+
+    @cached_property
+    def _links(self) -> Links | None:
+        return None if self._make_links is None else self._make_links()
 
     @cached_property
     def _sms(self) -> SmsGateway:
