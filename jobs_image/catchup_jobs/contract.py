@@ -271,3 +271,12 @@ def run_key(job: Job, subject: str, *, slot: datetime | None, manual_id: str) ->
         manual_id: what tells one manual run from another (the Job's uid); used only without a slot.
     """
     return f"{job}:{subject}:{format_utc(slot) if slot else manual_id}"
+
+
+_REPLAY: Final = re.compile(r"(.+):r([1-9]\d*)", re.ASCII | re.DOTALL)
+
+
+def replay_key(key: str) -> str:
+    """Return the key of the next replay of a run that was given up: `…:r1` of a run, `…:r2` of `…:r1`."""
+    replay = _REPLAY.fullmatch(key)
+    return f"{replay[1]}:r{int(replay[2]) + 1}" if replay else f"{key}:r1"

@@ -6,8 +6,10 @@ Nothing heavy is imported before a subcommand runs: `--help` costs click alone, 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
+from types import FrameType
 from typing import Final
 
 import click
@@ -22,6 +24,8 @@ _COMMANDS: Final = {
     "calendar": ("catchup_jobs.cli.calendar", "Connect a Google Calendar and choose what blocks."),
     "user": ("catchup_jobs.cli.user", "Import and show users."),
     "schedule": ("catchup_jobs.cli.schedule", "Print UserSchedule resources for users in the database."),
+    "runs": ("catchup_jobs.cli.runs", "See what ran, and how it ended."),
+    "failures": ("catchup_jobs.cli.failures", "List, retry or discard runs that were given up."),
     "db": ("catchup_jobs.cli.db", "Bring the database's schema up to date, or see where it stands."),
 }
 
@@ -70,6 +74,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command and exit by the contract's codes; no mistake of a user ends in a traceback."""
+    # The first process of a container ignores signals that it has no handler for, and imports take their time. Until a
+    # job takes SIGTERM over nothing has begun, so that there is nothing to close.
+    signal.signal(signal.SIGTERM, _terminated_early)
     from catchup_jobs.jobs.outcomes import JobError  # noqa: PLC0415 - light, but not needed by --help
 
     try:
@@ -90,3 +97,7 @@ def main() -> None:
 
         click.echo(f"Error: {error}", err=True)
         sys.exit(ending_of(error).exit_code)
+
+
+def _terminated_early(_number: int, _frame: FrameType | None) -> None:
+    os._exit(ExitCode.TEMPORARY)

@@ -26,10 +26,13 @@ from catchup_jobs.jobs.run import Report, crash, ending_of, report_of, run_job
 from catchup_jobs.log import configure
 from catchup_jobs.settings import Settings
 
+Body = Callable[[RunContext, Resources], Result]
+"""A job with its adapters: called once per pass; whatever it opens it closes before it returns."""
+
 _log = structlog.get_logger()
 
 
-def execute(job: Job, subject: str, body: Callable[[RunContext, Resources], Result]) -> int:
+def execute(job: Job, subject: str, body: Body) -> int:
     """Run a job for a subject by the contract of `jobs.run` and return the process's exit code.
 
     It reads the environment (`Settings`), sets up logging, takes over SIGTERM, opens the database and waits for its
@@ -53,7 +56,7 @@ def execute(job: Job, subject: str, body: Callable[[RunContext, Resources], Resu
         settings = Settings.load()
         configure(settings.log_format)
         run = Run(job, subject, settings.slot, settings.job_uid or run.manual_id)
-        report = _run(run, settings, body)
+        report = perform(run, settings, body)
     except JobError as error:
         # Before there was a run: nothing is booked, the Job's own backoff covers a longer outage.
         _log.error("cannot start", error_class=type(error).__name__, why=str(error))
@@ -66,7 +69,12 @@ def execute(job: Job, subject: str, body: Callable[[RunContext, Resources], Resu
     return report.exit_code
 
 
-def _run(run: Run, settings: Settings, body: Callable[[RunContext, Resources], Result]) -> Report:
+def perform(run: Run, settings: Settings, body: Body) -> Report:
+    """Run a job in this process, with the database and the coordination that the settings name.
+
+    Raises:
+        JobError: it could not begin.
+    """
     with (
         # First of all: a container's first process that does not handle SIGTERM is not ended by it.
         surroundings(settings.pod_uid or str(uuid.uuid4())) as around,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from enum import StrEnum
+from typing import Any, Final
 
 import click
 
@@ -25,3 +26,15 @@ class UserId(click.ParamType[str]):
 
 
 USER_ID: Final = UserId()
+
+
+class OneOf(click.Choice[Any]):
+    """A member of an enum, by its value."""
+
+    def __init__(self, enum: type[StrEnum]) -> None:
+        super().__init__([member.value for member in enum])
+        self._enum = enum
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
+        """Return the member, or fail by naming all values."""
+        return self._enum(super().convert(value, param, ctx))

@@ -13,7 +13,7 @@ from catchup_jobs.adapters.database.calendars import DatabaseCalendarStore
 from catchup_jobs.adapters.database.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.cli.harness import execute
+from catchup_jobs.cli.harness import Body, execute
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.contract import Job
 from catchup_jobs.domain.users import Schedule
@@ -43,6 +43,11 @@ def sync(user_id: str, full: bool) -> None:
       catchup-jobs sync --user ada
       catchup-jobs sync --user ada --full
     """
+    sys.exit(execute(Job.SYNC, user_id, sync_body(user_id, full=full)))
+
+
+def sync_body(user_id: str, *, full: bool = False) -> Body:
+    """Return the sync of a user, for the harness to run."""
 
     def body(context: RunContext, resources: Resources) -> Result:
         settings, database = resources.settings, resources.database
@@ -58,7 +63,7 @@ def sync(user_id: str, full: bool) -> None:
         )
         return job(context)
 
-    sys.exit(execute(Job.SYNC, user_id, body))
+    return body
 
 
 def schedule_of(settings: Settings) -> Schedule | None:

@@ -20,16 +20,20 @@ class Run:
         subject: the user's id, or the shard.
         slot: the slot that it serves (UTC), None for a manual run.
         manual_id: tells one manual run from another; used only without a slot.
+        replays: the key of a run that was given up, when this one is to do its work after all.
     """
 
     job: Job
     subject: str
     slot: datetime | None
     manual_id: str
+    replays: str | None = None
 
     @property
     def key(self) -> str:
         """The key under which it is booked."""
+        if self.replays is not None:
+            return contract.replay_key(self.replays)
         return contract.run_key(self.job, self.subject, slot=self.slot, manual_id=self.manual_id)
 
     @property
@@ -88,7 +92,10 @@ class RunStore(Protocol):
     """The book of runs and dead letters. Every method is one transaction and raises `JobError`."""
 
     def open(self, run: Run, *, now: datetime, lease_until: datetime) -> RunRecord:
-        """Record that the run goes on (unless it is done), remove its dead letter, and sweep expired leases."""
+        """Record that the run goes on (unless it is done), remove its dead letter, and sweep expired leases.
+
+        The dead letter of the run that it replays goes too: from here on this run answers for the work.
+        """
         ...
 
     def claim(self, run: Run, owner: str) -> RunRecord:

@@ -48,7 +48,8 @@ class DatabaseRunStore:
         with self._database.write() as connection:
             record = self._reopen(connection, run, now, lease_until)
             if record.state is not RunState.DONE:
-                connection.execute(delete(dead_letters).where(dead_letters.c.run_key == run.key))
+                answered = [key for key in (run.key, run.replays) if key is not None]
+                connection.execute(delete(dead_letters).where(dead_letters.c.run_key.in_(answered)))
             self._sweep(connection, now)
         return record
 

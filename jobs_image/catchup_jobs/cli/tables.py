@@ -1,0 +1,81 @@
+"""Lists on the command line: columns for people, JSON for programs, from the same rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Final
+
+import click
+
+TABLE: Final = "table"
+JSON: Final = "json"
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+
+output_option = click.option("-o", "--output", type=click.Choice([TABLE, JSON]), default=TABLE, help="Default: table.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), default=100, metavar="N", help="At most so many. Default: 100."
+)
+
+
+class Age(click.ParamType[timedelta]):
+    """A length of time such as `90m`, `36h` or `7d`."""
+
+    name = "age"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Return it, or fail by naming what is allowed."""
+        text = str(value)
+        if len(text) < 2 or not text[:-1].isdecimal() or text[-1] not in _UNITS:  # noqa: PLR2004 - a number and a unit
+            self.fail("an age is a number and m, h or d: 90m, 36h, 7d", param, ctx)
+        return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+
+
+AGE: Final = Age()
+
+
+def echo_rows(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], output: str) -> None:
+    """Print rows.
+
+    Args:
+        columns: key of a row -> its title in the table; keys that are not named show in JSON only.
+        output: `table` or `json`; JSON has every key of the rows, instants in RFC 3339 UTC.
+    """
+    if output == JSON:
+        click.echo(json.dumps([{key: _json(value) for key, value in row.items()} for row in rows], indent=2))
+        return
+    if not rows:
+        return
+    cells = [list(columns.values()), *([_cell(row[key]) for key in columns] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]
+    for line in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def age_of(instant: datetime, now: datetime) -> str:
+    """Return how long ago an instant was, as kubectl writes it: `45s`, `12m`, `5h`, `3d`."""
+    seconds = max(int((now - instant).total_seconds()), 0)
+    if seconds < _MINUTE:
+        return f"{seconds}s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE}m"
+    return f"{seconds // _HOUR}h" if seconds < _DAY else f"{seconds // _DAY}d"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    # A name may hold anything; a control character must not reach a terminal.
+    return "".join(character if character.isprintable() else " " for character in str(value))
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return value.value if isinstance(value, Enum) else value

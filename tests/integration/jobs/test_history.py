@@ -1,0 +1,122 @@
+"""Reading and tidying the book of runs and dead letters, on both databases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.history import DatabaseHistory, Failures
+from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.contract import Count, Job, Reason
+from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.jobs.ports import Closing, DeadLetter, Run
+
+NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+LEASE = timedelta(seconds=660)
+
+
+@pytest.fixture
+def history(database: Database) -> DatabaseHistory:
+    return DatabaseHistory(database)
+
+
+def end(
+    database: Database,
+    run: Run,
+    *,
+    state: RunState = RunState.FAILED,
+    reason: Reason = Reason.UNAVAILABLE,
+    error_class: str = "TemporaryError",
+    at: datetime = NOW,
+) -> str:
+    """Let a run end as said; a failed one leaves a dead letter."""
+    store = DatabaseRunStore(database)
+    store.open(run, now=at, lease_until=at + LEASE)
+    store.claim(run, "pod")
+    letter = DeadLetter(reason, error_class) if state is RunState.FAILED else None
+    done = state is RunState.DONE
+    closing = Closing(state, None if done else reason, 4, {Count.CALENDARS: 1} if done else {}, {}, letter)
+    assert store.close(run, "pod", closing, now=at)
+    return run.key
+
+
+def run(job: Job = Job.SYNC, subject: str = "ada", minutes: int = 0, replays: str | None = None) -> Run:
+    return Run(job, subject, NOW + timedelta(minutes=minutes), "", replays)
+
+
+@pytest.fixture
+def keys(database: Database) -> dict[str, str]:
+    """Four dead letters that differ in every way of choosing."""
+    return {
+        "sync": end(database, run(minutes=0)),
+        "digest": end(database, run(Job.DIGEST, minutes=5), at=NOW + timedelta(minutes=5)),
+        "bob": end(database, run(subject="bob", minutes=10), reason=Reason.BAD_DATA, at=NOW + timedelta(minutes=10)),
+        "crash": end(database, run(subject="eve", minutes=15), error_class="KeyError", at=NOW + timedelta(minutes=15)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [
+        (Failures(), ["sync", "digest", "bob", "crash"]),
+        (Failures(kind=Job.DIGEST), ["digest"]),
+        (Failures(subject="ada"), ["sync", "digest"]),
+        (Failures(reason=Reason.BAD_DATA), ["bob"]),
+        (Failures(error_class="KeyError"), ["crash"]),
+        (Failures(before=NOW + timedelta(minutes=5)), ["sync"]),
+        (Failures(after=NOW + timedelta(minutes=10)), ["bob", "crash"]),
+        (Failures(kind=Job.SYNC, subject="bob"), ["bob"]),
+        (Failures(kind=Job.SUGGESTIONS), []),
+    ],
+)
+def test_failures_are_chosen_by_kind_user_reason_class_and_age(
+    database: Database, history: DatabaseHistory, keys: dict[str, str], which: Failures, expected: list[str]
+) -> None:
+    wanted = [keys[name] for name in expected]
+    assert [failure.run_key for failure in history.failures(which, limit=10)] == wanted
+    assert history.count_failures(which) == len(wanted)
+    assert history.discard(which) == len(wanted)
+    assert {failure.run_key for failure in history.failures(Failures(), limit=10)} == set(keys.values()) - set(wanted)
+
+
+def test_pages_of_failures_meet_without_gap_or_overlap(database: Database, history: DatabaseHistory) -> None:
+    expected = sorted(end(database, run(subject=f"user-{number}")) for number in range(7))
+    found: list[str] = []
+    after = None
+    while page := history.failures(Failures(), limit=3, after=after):
+        found += [failure.run_key for failure in page]
+        after = (page[-1].created_at, page[-1].run_key)
+    assert found == expected
+
+
+def test_a_replay_answers_for_the_run_that_was_given_up(
+    database: Database, history: DatabaseHistory, keys: dict[str, str]
+) -> None:
+    replay = run(minutes=0, replays=keys["sync"])
+    assert replay.key == f"{keys['sync']}:r1"
+    end(database, replay, state=RunState.DONE, at=NOW + timedelta(hours=1))
+    assert keys["sync"] not in {failure.run_key for failure in history.failures(Failures(), limit=10)}
+
+
+def test_a_replay_that_fails_again_is_given_up_under_its_own_key(
+    database: Database, history: DatabaseHistory, keys: dict[str, str]
+) -> None:
+    first = end(database, run(minutes=0, replays=keys["sync"]), at=NOW + timedelta(hours=1))
+    second = end(database, run(minutes=0, replays=first), at=NOW + timedelta(hours=2))
+    assert (first, second) == (f"{keys['sync']}:r1", f"{keys['sync']}:r2")
+    left = {failure.run_key for failure in history.failures(Failures(), limit=10)}
+    assert left & {keys["sync"], first, second} == {second}
+
+
+def test_runs_are_listed_the_latest_first_and_by_kind_user_and_state(
+    database: Database, history: DatabaseHistory, keys: dict[str, str]
+) -> None:
+    done = end(database, run(minutes=30), state=RunState.DONE, at=NOW + timedelta(minutes=30))
+    listed = history.runs(limit=10)
+    assert [past.run_key for past in listed] == [done, keys["crash"], keys["bob"], keys["digest"], keys["sync"]]
+    assert listed[0].counts == {Count.CALENDARS: 1}
+    assert [past.run_key for past in history.runs(limit=1, state=RunState.FAILED)] == [keys["crash"]]
+    assert [past.run_key for past in history.runs(limit=10, kind=Job.DIGEST)] == [keys["digest"]]
+    assert [past.run_key for past in history.runs(limit=10, subject="ada")] == [done, keys["digest"], keys["sync"]]
