@@ -36,7 +36,7 @@ class UnreadableAnswerError(Exception):
     """The answer is too long or takes too long; the request was carried out all the same, perhaps."""
 
 
-class BoundedHttp(TwilioHttpClient):  # type: ignore[misc] - the package has no types
+class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no types
     """`twilio.rest.Client`'s `http_client`.
 
     Attributes:

@@ -20,7 +20,7 @@ from catchup_jobs.contract import Reason, format_utc
 from catchup_jobs.domain.action_tokens import Action, ActionToken
 from catchup_jobs.domain.answers import Answer
 from catchup_jobs.domain.digest_items import clean
-from catchup_jobs.domain.digest_words import mode_words, short_time
+from catchup_jobs.domain.digest_words import contact_name, mode_words, short_time
 from catchup_jobs.domain.vocabulary import Channel, SuggestionStatus
 from catchup_jobs.jobs.outcomes import PermanentError
 from catchup_jobs.settings import Settings
@@ -207,7 +207,7 @@ def _tell(view: SuggestionView, output: str, *, changed: bool) -> None:
 
 def _line(view: SuggestionView) -> str:
     until = f" until {format_utc(view.snoozed_until)}" if view.snoozed_until else ""
-    who, when = clean(view.item.contact, _NAME_WIDTH), short_time(view.item, ZoneInfo(view.time_zone))
+    who, when = contact_name(view.item, _NAME_WIDTH), short_time(view.item, ZoneInfo(view.time_zone))
     return f"{view.status.value}{until}: {who}, {when}"
 
 
@@ -215,7 +215,7 @@ def _table(views: Sequence[SuggestionView]) -> None:
     rows = [("ID", "STATUS", "CONTACT", "WHEN", "HOW", "WHY")]
     for view in views:
         when = short_time(view.item, ZoneInfo(view.time_zone))
-        who, why = clean(view.item.contact, _NAME_WIDTH), clean(view.item.reason, 100)
+        who, why = contact_name(view.item, _NAME_WIDTH), clean(view.item.reason, 100)
         rows.append((str(view.id), view.status.value, who, when, mode_words(view.item), why))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:

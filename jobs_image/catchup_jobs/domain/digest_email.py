@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from catchup_jobs.domain.digest_items import MAX_NAME, MAX_REASON, DigestItem, clean
-from catchup_jobs.domain.digest_words import contact_time, long_time, mode_words
+from catchup_jobs.domain.digest_items import MAX_REASON, DigestItem, clean
+from catchup_jobs.domain.digest_words import contact_name, contact_time, long_time, mode_words
 
 _NAMES_IN_SUBJECT: Final = 2
 _SUBJECT_NAME: Final = 40
@@ -89,7 +89,7 @@ class EmailDigest:
 def entry_of(item: DigestItem, zone: ZoneInfo, links: Mapping[str, str]) -> Entry:
     """Return a suggestion in words, its time in the user's zone."""
     return Entry(
-        name=clean(item.contact, MAX_NAME),
+        name=contact_name(item),
         when=long_time(item, zone),
         theirs=contact_time(item, zone),
         how=mode_words(item).capitalize(),

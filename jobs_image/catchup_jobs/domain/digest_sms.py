@@ -13,7 +13,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from catchup_jobs.domain.digest_items import DigestItem, clean
-from catchup_jobs.domain.digest_words import mode_words, short_time
+from catchup_jobs.domain.digest_words import contact_name, mode_words, short_time
 from catchup_jobs.domain.gsm7 import segments
 
 MAX_SEGMENTS: Final = 2
@@ -85,7 +85,7 @@ def _heading(count: int) -> str:
 
 
 def _entry(item: DigestItem, zone: ZoneInfo, form: _Form) -> str:
-    line = f"{clean(item.contact, form.name)} {short_time(item, zone)}, {mode_words(item)}"
+    line = f"{contact_name(item, form.name)} {short_time(item, zone)}, {mode_words(item)}"
     reason = item.reason if form.whole_reason else item.reason.split(";")[0]
     reason = clean(reason, form.reason) if form.reason else ""
     return f"{line}: {reason}" if reason else line

@@ -37,6 +37,11 @@ def zone_name(at: datetime, zone: ZoneInfo) -> str:
     return f"UTC{name[0]}{hours}{f':{minutes}' if minutes not in ('', '00') else ''}"
 
 
+def contact_name(item: DigestItem, limit: int = MAX_NAME) -> str:
+    """Return the contact's name on one line; a name of nothing that can be shown becomes `a contact`."""
+    return clean(item.contact, limit) or "a contact"
+
+
 def mode_words(item: DigestItem) -> str:
     """Return how to meet: `meet`, `call`, or `meet or call`."""
     return _MODES.get(item.mode, _MODES["either"])
@@ -67,7 +72,7 @@ def contact_time(item: DigestItem, zone: ZoneInfo) -> str | None:
         return None
     here, there = item.start_at.astimezone(zone), item.start_at.astimezone(other)
     day = "" if there.date() == here.date() else f"{_long_day(there)}, "
-    return f"{day}{there:%H:%M} {zone_name(there, other)} for {clean(item.contact, MAX_NAME)}"
+    return f"{day}{there:%H:%M} {zone_name(there, other)} for {contact_name(item)}"
 
 
 def _other_zone(item: DigestItem, zone: ZoneInfo) -> ZoneInfo | None:

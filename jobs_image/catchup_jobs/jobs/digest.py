@@ -239,20 +239,21 @@ class _Pass:
 
     def _settle(self, delivery_id: int, attempt_id: str, channel: Channel, answer: Answer) -> DeliveryStatus:
         self.store.settle(delivery_id, attempt_id, answer, now=self.context.now())
-        status, code, why = DeliveryStatus.PENDING, None, None
+        status = DeliveryStatus.PENDING
         match answer:
             case Accepted():
                 status = DeliveryStatus.SENT
-            case Refused(code):
+            case Refused():
                 status = DeliveryStatus.FAILED
                 self._note(Count.DELIVERIES_FAILED)
-            case NotSent(why, wait_seconds):
-                self.troubles.append(TemporaryError(why, wait_seconds=wait_seconds))
-            case Unusable(why, code):
-                self.troubles.append(MisconfiguredError(why))
-            case Ambiguous(why):
+            case NotSent():
+                self.troubles.append(TemporaryError(answer.why, wait_seconds=answer.wait_seconds))
+            case Unusable():
+                self.troubles.append(MisconfiguredError(answer.why))
+            case Ambiguous():
                 status = DeliveryStatus.UNKNOWN
-                self.troubles.append(self._after_ambiguous(channel, why))
+                self.troubles.append(self._after_ambiguous(channel, answer.why))
+        code, why = getattr(answer, "code", None), getattr(answer, "why", None)
         _log.info("delivery", channel=channel.value, status=status.value, code=code, why=why)
         return status
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
@@ -71,7 +71,7 @@ def running(
             yield SmtpDouble(smtp_port, control, control_url, crt)
 
 
-class _Smtp(SMTP):  # type: ignore[misc] - the package has no types
+class _Smtp(SMTP):
     """aiosmtpd's server, with a script between it and the client."""
 
     def __init__(self, control: Control, context: ssl.SSLContext, *, tls: bool) -> None:
@@ -87,9 +87,14 @@ class _Smtp(SMTP):  # type: ignore[misc] - the package has no types
             loop=asyncio.get_running_loop(),
         )
 
+    @property
+    def connection(self) -> asyncio.Transport:
+        """The client's connection."""
+        return cast("asyncio.Transport", self.transport)
+
     def is_encrypted(self) -> bool:
         """Whether TLS is spoken, from the first byte or since STARTTLS."""
-        return self.transport.get_extra_info("ssl_object") is not None
+        return self.connection.get_extra_info("ssl_object") is not None
 
     async def _scripted(self, stage: str) -> bool:
         """Return whether the script answered instead of the server."""
@@ -102,7 +107,7 @@ class _Smtp(SMTP):  # type: ignore[misc] - the package has no types
 
     async def _answered(self, fault: Fault) -> bool:
         if fault.drop:
-            self.transport.abort()
+            self.connection.abort()
             return True
         if fault.reply is not None:
             await self.push(fault.reply)
@@ -111,8 +116,8 @@ class _Smtp(SMTP):  # type: ignore[misc] - the package has no types
 
     async def _handle_client(self) -> None:
         # After STARTTLS it is called again.
-        if self.session.ssl is None and await self._scripted("connect"):
-            self.transport.close()
+        if not self.is_encrypted() and await self._scripted("connect"):
+            self.connection.close()
             return
         await super()._handle_client()
 
@@ -159,7 +164,7 @@ class _Mailbox:
             encrypted = server.is_encrypted()
             control._keep(Received(envelope.mail_from, envelope.rcpt_tos, content, encrypted, login))
         if fault is not None and (fault.drop or fault.accept_then_drop):
-            server.transport.abort()
+            server.connection.abort()
         return fault.reply if fault is not None and fault.reply else "250 OK"
 
 

@@ -103,7 +103,7 @@ class DatabaseAnswers:
             PermanentError: the digest is gone.
         """
         with self._database.read() as connection:
-            items = connection.execute(select(digests.c.items).where(digests.c.id == digest_id)).scalar_one_or_none()
+            items = connection.execute(select(digests.c.content).where(digests.c.id == digest_id)).scalar_one_or_none()
             if items is None:
                 raise PermanentError("the digest of this link is gone")
             ids = [document["suggestion_id"] for document in items]

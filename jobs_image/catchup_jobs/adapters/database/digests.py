@@ -191,7 +191,7 @@ class DatabaseDigests:
                 update(digests)
                 .where(digests.c.id == digest_id)
                 .values(
-                    items=[item.to_json() for item in items],
+                    content=[item.to_json() for item in items],
                     skip_reason=None,
                     updated_at=now,
                     **({"delivered_mark": now} if mark(connection, items, now=now) else {}),

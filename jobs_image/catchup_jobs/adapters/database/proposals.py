@@ -68,7 +68,7 @@ def proposals(connection: Connection, user_id: str, digest_id: int, now: datetim
         for row in rows
     }
     frozen = connection.execute(
-        select(digests.c.items).where(
+        select(digests.c.content).where(
             digests.c.id == digest_id,
             exists().where(deliveries.c.digest_id == digest_id, deliveries.c.status.in_(SAID)),
         )
@@ -86,14 +86,14 @@ def proposals(connection: Connection, user_id: str, digest_id: int, now: datetim
 def take_back_mark(connection: Connection, delivery_id: int, now: datetime) -> None:
     """Let suggestions move again that were marked delivered for a message that did not go out."""
     digest = connection.execute(
-        select(digests.c.id, digests.c.items, digests.c.delivered_mark)
+        select(digests.c.id, digests.c.content, digests.c.delivered_mark)
         .join(deliveries)
         .where(deliveries.c.id == delivery_id)
     ).one()
     taken = exists().where(deliveries.c.digest_id == digest.id, deliveries.c.status.in_(tuple(TAKEN)))
     if digest.delivered_mark is None or connection.execute(select(taken)).scalar():
         return
-    items = [DigestItem.from_json(document) for document in digest.items or ()]
+    items = [DigestItem.from_json(document) for document in digest.content or ()]
     connection.execute(
         update(suggestions)
         .where(_among(items), suggestions.c.delivered_at == digest.delivered_mark)

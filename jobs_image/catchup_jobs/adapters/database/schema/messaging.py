@@ -48,8 +48,8 @@ consents: Final = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# `due_at`: null for a digest that was asked for by hand. `items`: frozen when claimed. `skip_reason`: why nothing was
-# sent so far. `delivered_mark`: what its suggestions' `delivered_at` was set to, so that it can be taken back.
+# `due_at`: null for a digest that was asked for by hand. `content`: the items, frozen when claimed. `skip_reason`: why
+# nothing was sent so far. `delivered_mark`: what its suggestions' `delivered_at` was set to, so that it can be taken back.
 digests: Final = Table(
     "digests",
     metadata,
@@ -57,7 +57,7 @@ digests: Final = Table(
     of_user(),
     Column("due_date", Date, nullable=False),
     Column("due_at", UtcDateTime),
-    Column("items", JSON(none_as_null=True)),
+    Column("content", JSON(none_as_null=True)),
     Column("skip_reason", text_enum(SkipReason, "skip_reason")),
     Column("delivered_mark", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),

@@ -88,7 +88,7 @@ def _digests() -> None:
         _of_user(),
         sa.Column("due_date", sa.Date, nullable=False),
         sa.Column("due_at", UtcDateTime),
-        sa.Column("items", sa.JSON),
+        sa.Column("content", sa.JSON),
         _enum("skip_reason", nullable=True),
         sa.Column("delivered_mark", UtcDateTime),
         sa.Column("created_at", UtcDateTime, nullable=False),
