@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from email.headerregistry import Address
+from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, Policy
 from email.utils import format_datetime, parseaddr
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +22,20 @@ if TYPE_CHECKING:
     from catchup_jobs.jobs.digest_ports import Letter
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
+
+
+class _OneLine(UnstructuredHeader):
+    """An address in a header: never folded, since Python would tear a long one, or encode it as words."""
+
+    def fold(self, *, policy: Policy) -> str:
+        """Return the header's line."""
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_headers = HeaderRegistry()
+_headers.map_to_type("list-unsubscribe", _OneLine)
 # As quoted-printable every line is short and every byte ASCII, whatever the servers on the way can do.
-_POLICY: Final = SMTP.clone(cte_type="7bit")
+_POLICY: Final = SMTP.clone(cte_type="7bit", header_factory=_headers)
 
 
 def compose(letter: Letter, *, sender: str, now: datetime) -> EmailMessage:
