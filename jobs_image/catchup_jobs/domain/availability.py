@@ -99,6 +99,19 @@ def free_slots(
     return [slot for slot in clipped if slot is not None and slot.end - slot.start >= MINIMUM_SLOT]
 
 
+def blocked_hours(
+    parameters: AvailabilityParameters, zone: ZoneInfo, *, start: datetime, end: datetime
+) -> list[Interval]:
+    """Return the user's commutes and nights around the stretch from start to end, in order, merged."""
+    days = _days(local_date(start, zone) - _DAY, local_date(end, zone))
+    return merge(_blocked_hours(parameters, list(days), zone))
+
+
+def overlaps(interval: Interval, others: Iterable[Interval]) -> bool:
+    """Return whether the interval shares time with any of the others."""
+    return any(other.start < interval.end and interval.start < other.end for other in others)
+
+
 def merge(intervals: Iterable[Interval]) -> list[Interval]:
     """Return the same time as ordered intervals that neither overlap nor touch."""
     merged: list[Interval] = []

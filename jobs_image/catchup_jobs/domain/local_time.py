@@ -23,7 +23,7 @@ def instant(day: date, at: time, zone: ZoneInfo, *, later: bool = False) -> date
     second = local.replace(fold=1).astimezone(UTC)
     if first <= second:
         return second if later else first
-    return _jump_between(second, first, zone)
+    return jump_between(second, first, zone)
 
 
 def day_bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
@@ -36,7 +36,7 @@ def local_date(at: datetime, zone: ZoneInfo) -> date:
     return at.astimezone(zone).date()
 
 
-def _jump_between(low: datetime, high: datetime, zone: ZoneInfo) -> datetime:
+def jump_between(low: datetime, high: datetime, zone: ZoneInfo) -> datetime:
     """Return the instant, to the second, between two instants at which the zone's offset changes."""
     before = low.astimezone(zone).utcoffset()
     while high - low > _SECOND:

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Executable, func, inspect, select, text
 
 from catchup_jobs.adapters.database import migrate
-from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.engine import Database, migration_engine, parse_url
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, dead_letters, metadata, runs, schema_info, users
 from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError, TemporaryError
 
@@ -196,7 +196,7 @@ def test_an_insert_can_update_on_conflict_on_each_backend(database: Database) ->
 
 
 def _upgrade_to_first(url: str) -> None:
-    engine = migrate.migration_engine(migrate.parse_url(url))
+    engine = migration_engine(parse_url(url))
     with engine.begin() as connection:
         migrate._run_alembic(connection, "0001")
     engine.dispose()

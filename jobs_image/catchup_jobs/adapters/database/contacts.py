@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, insert, select, tuple_, update
 from catchup_jobs.adapters.database.schema import contact_groups, contact_tags, contacts, interactions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Table
@@ -78,7 +78,7 @@ def _values(entry: Contact, now: datetime) -> dict[str, Any]:
     return values if entry.created_at is None else values | {"created_at": entry.created_at}
 
 
-def _replace(connection: Connection, table: Table, column: str, wanted: dict[int, Sequence[Any]]) -> None:
+def _replace(connection: Connection, table: Table, column: str, wanted: Mapping[int, Sequence[Any]]) -> None:
     """Make the rows of these contacts be those wanted; rows that stay the same are not written."""
     found: set[tuple[int, Any]] = set()
     for ids in _chunks(wanted):
