@@ -49,7 +49,7 @@ consents: Final = Table(
 )
 
 # `due_at`: null for a digest that was asked for by hand. `content`: the items, frozen when claimed. `skip_reason`: why
-# nothing was sent so far. `delivered_mark`: what its suggestions' `delivered_at` was set to, to be taken back if need be.
+# nothing was sent so far. `delivered_mark`: what its suggestions' `delivered_at` was set to, to be taken back.
 digests: Final = Table(
     "digests",
     metadata,
