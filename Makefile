@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One more than cores: many integration tests wait for a server.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 export PYTHONPATH := dev
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -47,7 +49,7 @@ test-unit: venv ## Unit tests: seconds, no services
 .PHONY: test-integration
 test-integration: venv ## A real API server, Redis, PostgreSQL and SQLite; doubles of Google
 	$(BIN)/python -m catchup_dev.packages
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/integration
 .PHONY: test-e2e
 test-e2e: venv ## The chart by Helm on a real node; needs root, and says so without it
 	$(BIN)/pytest tests/e2e
