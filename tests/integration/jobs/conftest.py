@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from integration.jobs.fleet_world import FleetWorld
 from integration.jobs.sync_world import BERLIN, EMAIL, SyncWorld
 
 from catchup_dev.doubles.google.client import GoogleDouble
@@ -39,3 +40,9 @@ def world(database: Database, google: GoogleDouble, tmp_path: Path) -> SyncWorld
     made.add_user()
     made.connect()
     return made
+
+
+@pytest.fixture
+def fleet(database: Database, tmp_path: Path) -> FleetWorld:
+    """A database without users, on each backend in turn."""
+    return FleetWorld(database, tmp_path / "locks")
