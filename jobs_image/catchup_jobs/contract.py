@@ -139,6 +139,13 @@ class Reason(StrEnum):
     CRASHED = "crashed"
     CALENDAR_STALE = "calendar_stale"
     PAUSED = "paused"
+    EMPTY = "empty"  # no suggestion to send
+    LATE = "late"  # more than four hours after the due time
+    NOT_DUE = "not_due"  # the slot serves no due date
+    NO_CHANNEL = "no_channel"  # the user has no address, or does not want or may not get messages there
+    QUIET_HOURS = "quiet_hours"
+    UNDELIVERED = "undelivered"  # every message was refused for good
+    UNCONFIRMED = "unconfirmed"  # a message may have been sent, and the provider does not list it
 
 
 class Count(StrEnum):
@@ -164,6 +171,11 @@ class Count(StrEnum):
     SUGGESTIONS_CREATED = "suggestionsCreated"
     SUGGESTIONS_MOVED = "suggestionsMoved"
     SUGGESTIONS_EXPIRED = "suggestionsExpired"
+    DIGEST_ITEMS = "digestItems"
+    SMS_SENT = "smsSent"
+    EMAILS_SENT = "emailsSent"
+    DELIVERIES_FAILED = "deliveriesFailed"
+    DELIVERIES_UNKNOWN = "deliveriesUnknown"
 
 
 SUMMARY_MAX_BYTES: Final = 4096

@@ -10,17 +10,19 @@ import os
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from catchup_jobs.adapters.key_file import read_or_make_key_file
 from catchup_jobs.contract import DEADLINES, SYNC_INTERVALS_MINUTES, TIME_OF_DAY_PATTERN, Env, Job, slot_of
 from catchup_jobs.domain.time_zones import is_time_zone
 from catchup_jobs.domain.vocabulary import DigestDay
 from catchup_jobs.jobs.outcomes import MisconfiguredError
+from catchup_jobs.settings_messaging import MessagingSettings
+from catchup_jobs.settings_messaging import setting as _setting
 
 _DATABASE_FILE: Final = "catchup.db"
 _KEY_FILE: Final = "encryption.keys"
@@ -38,12 +40,7 @@ def _interval(value: str) -> str:
     return value
 
 
-def _setting(variable: Env, description: str, *, default: Any = None, ge: int | None = None) -> Any:
-    """Return a field read from a variable; the description is its line in docs/configuration.md."""
-    return Field(default=default, validation_alias=variable, description=description, ge=ge)
-
-
-class Settings(BaseSettings):
+class Settings(MessagingSettings):
     """What the environment says. Secrets do not show in its `repr`."""
 
     model_config = SettingsConfigDict(

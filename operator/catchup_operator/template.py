@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +14,7 @@ import yaml
 from catchup_operator.naming import fingerprint
 
 # Bumped when desired.py makes other manifests from the same input, so that every CronJob is rolled once.
-MANIFEST_VERSION: Final = 1
+MANIFEST_VERSION: Final = 2
 
 _POD_FIELDS: Final = frozenset(
     {
@@ -54,10 +56,11 @@ class JobTemplate:
 
     @property
     def hash(self) -> str:
-        """A fingerprint of everything that a CronJob's manifest takes from here."""
+        """A fingerprint of everything that a CronJob's manifest takes from here, or from this operator itself."""
         return fingerprint(
             [
                 MANIFEST_VERSION,
+                _zone_database(),
                 self.image,
                 self.image_pull_policy,
                 [dict(entry) for entry in self.env],
@@ -115,3 +118,9 @@ class JobTemplate:
             pod_labels=document.get("podLabels", {}),
             pod_annotations=document.get("podAnnotations", {}),
         )
+
+
+@cache
+def _zone_database() -> str:
+    # A zone that gets new rules may need another cron expression.
+    return metadata.version("tzdata")

@@ -82,6 +82,20 @@ class Encryption:
         message = value.encode()
         return [hmac.new(_derived(key, purpose.encode()), message, hashlib.sha256).hexdigest() for key in self._keys]
 
+    def sign(self, purpose: str, message: bytes) -> bytes:
+        """Return a signature (32 bytes) of a message for one purpose, by the newest key."""
+        return _signature(self._keys[0], purpose, message)
+
+    def is_signed(self, purpose: str, message: bytes, signature: bytes) -> bool:
+        """Return whether a signature, or a beginning of one, is ours, by any of the keys."""
+        return any(
+            hmac.compare_digest(_signature(key, purpose, message)[: len(signature)], signature) for key in self._keys
+        )
+
+
+def _signature(key: bytes, purpose: str, message: bytes) -> bytes:
+    return hmac.new(_derived(key, b"signature " + purpose.encode()), message, hashlib.sha256).digest()
+
 
 def _derived(key: bytes, purpose: bytes) -> bytes:
     return hmac.new(key, b"catchup-jobs " + purpose, hashlib.sha256).digest()

@@ -12,8 +12,10 @@ from pydantic import AfterValidator, Field, StrictBool, TypeAdapter, ValidationE
 from pydantic_core import ErrorDetails
 
 from catchup_jobs import contract
+from catchup_jobs.adapters.channel_file import ChannelsEntry
 from catchup_jobs.adapters.contact_file import ContactList
 from catchup_jobs.adapters.file_fields import Entry, Name, TimeZone
+from catchup_jobs.domain.addresses import GivenAddress
 from catchup_jobs.domain.availability import AvailabilityParameters, Night, WeeklyWindow
 from catchup_jobs.domain.contacts import Contact
 from catchup_jobs.domain.users import Schedule, User
@@ -89,6 +91,7 @@ class ImportedUser:
 
     user: User
     contacts: tuple[Contact, ...] | None = None
+    channels: tuple[GivenAddress, ...] | None = None
 
 
 class _User(Entry):
@@ -101,10 +104,12 @@ class _User(Entry):
     paused: StrictBool = False
     availability: _Availability = _Availability()
     contacts: ContactList | None = None
+    channels: ChannelsEntry | None = None
 
     def imported(self) -> ImportedUser:
         contacts = None if self.contacts is None else tuple(entry.contact() for entry in self.contacts)
-        return ImportedUser(self._user(), contacts)
+        channels = None if self.channels is None else self.channels.given()
+        return ImportedUser(self._user(), contacts, channels)
 
     def _user(self) -> User:
         return User(

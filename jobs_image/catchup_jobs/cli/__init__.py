@@ -21,6 +21,8 @@ _COMMANDS: Final = {
     "sync": ("catchup_jobs.cli.sync", "Bring a user's calendars up to date."),
     "suggestions": ("catchup_jobs.cli.suggestions", "Plan who to catch up with, for all users or one."),
     "progress": ("catchup_jobs.cli.progress", "Show how far the suggestion run is."),
+    "digest": ("catchup_jobs.cli.digest", "Send a user's suggestions by SMS and email."),
+    "suggestion": ("catchup_jobs.cli.suggestion", "See and answer suggestions."),
     "calendar": ("catchup_jobs.cli.calendar", "Connect a Google Calendar and choose what blocks."),
     "user": ("catchup_jobs.cli.user", "Import and show users."),
     "schedule": ("catchup_jobs.cli.schedule", "Print UserSchedule resources for users in the database."),
@@ -67,6 +69,7 @@ def cli() -> None:
       catchup-jobs calendar connect ada --installed-app
       catchup-jobs sync --user ada
       catchup-jobs suggestions
+      catchup-jobs digest --user ada
       catchup-jobs schedule render | kubectl apply -f -
       catchup-jobs db status
     """

@@ -19,6 +19,7 @@ from catchup_jobs.adapters.process import surroundings
 from catchup_jobs.cli.resources import Resources, open_database
 from catchup_jobs.contract import Env, Job
 from catchup_jobs.jobs.context import RunContext
+from catchup_jobs.jobs.database_first import DatabaseFirst
 from catchup_jobs.jobs.outcomes import JobError, Result
 from catchup_jobs.jobs.ports import Coordination, Run
 from catchup_jobs.jobs.run import Report, crash, ending_of, report_of, run_job
@@ -85,7 +86,8 @@ def perform(run: Run, settings: Settings, body: Body) -> Report:
             lambda context: body(context, resources),
             run,
             store=DatabaseRunStore(database),
-            coordination=coordination,
+            # A digest's side effects are claimed one by one in the database: it goes on without Redis.
+            coordination=DatabaseFirst(coordination) if run.job is Job.DIGEST else coordination,
             surroundings=around,
             deadline_seconds=settings.deadline_seconds(run.job),
         )

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from catchup_jobs.adapters.database.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.digest_overview import DeliveryOverview, latest_digest
 from catchup_jobs.adapters.database.users import DatabaseUsers, UserOverview
 from catchup_jobs.adapters.user_file import read_users
+from catchup_jobs.cli.digest import encryption_of
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.contract import ExitCode
-from catchup_jobs.domain.vocabulary import Weekday
-from catchup_jobs.jobs.outcomes import PermanentError
+from catchup_jobs.domain.addresses import masked
+from catchup_jobs.domain.vocabulary import Channel, Weekday
+from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.domain.availability import WeeklyWindow
 
 
@@ -41,6 +46,10 @@ def import_(file: TextIO) -> None:
     that are missing are archived, and suggestions stay with their contacts. Without the key, contacts stay as they
     are; without `interactions`, so does a contact's log.
 
+    With `channels`, a user is reached by these: a phone number with its country (`mode` on or off), an email address
+    (`mode` on, off, or fallback: where the SMS cannot do it). SMS need consent, `consentAt` (when) or `consent`; it
+    belongs to the number, and so does a STOP, which only a later `consentAt` ends.
+
     \b
     Example:
       {"users": [{
@@ -51,6 +60,9 @@ def import_(file: TextIO) -> None:
           "manualBlocks": [{"days": ["SA", "SU"], "start": "10:00", "end": "20:00"}],
           "commuteWindows": [{"days": ["MO", "TU", "WE"], "start": "08:00", "end": "09:00"}],
           "night": {"start": "22:30", "end": "07:00"}},
+        "channels": {
+          "sms": {"phone": "+44 7700 900123", "mode": "on", "consentAt": "2026-01-10T12:00:00Z"},
+          "email": {"address": "ada@example.com", "mode": "fallback"}},
         "contacts": [{
           "id": "c-1", "name": "Ben", "frequency": "monthly", "city": "Berlin", "timeZone": "Europe/Berlin",
           "tags": ["climbing", "IRL preferred"], "groups": ["Close Friends"],
@@ -62,9 +74,15 @@ def import_(file: TextIO) -> None:
         raise PermanentError("nothing was imported: the file is not UTF-8 text") from None
     entries = read_users(text)
     contacts = {entry.user.id: entry.contacts for entry in entries if entry.contacts is not None}
-    with open_database(Settings.load()) as database:
+    channels = {entry.user.id: entry.channels for entry in entries if entry.channels is not None}
+    settings = Settings.load()
+    with open_database(settings) as database:
         imported = DatabaseUsers(database).import_all(
-            [entry.user for entry in entries], now=datetime.now(UTC), contacts=contacts
+            [entry.user for entry in entries],
+            now=datetime.now(UTC),
+            contacts=contacts,
+            channels=channels,
+            addresses=_addresses(settings, database),
         )
     click.echo(f"{len(imported.created)} created, {len(imported.updated)} updated")
     if imported.kept_schedule:
@@ -83,15 +101,22 @@ def show(user_id: str | None) -> None:
       catchup-jobs user show
       catchup-jobs user show ada
     """
-    with open_database(Settings.load()) as database:
+    settings = Settings.load()
+    with open_database(settings) as database:
         overviews = DatabaseUsers(database).overviews(user_id)
         if user_id is None:
             _show_all(overviews)
             return
         found = next(overviews, None)
-    if found is None:
-        raise PermanentError(f"there is no user {user_id}: import it with `catchup-jobs user import`")
-    _show_one(found)
+        if found is None:
+            raise PermanentError(f"there is no user {user_id}: import it with `catchup-jobs user import`")
+        _show_one(found)
+        _show_channels(_addresses(settings, database), user_id)
+        _show_digest(database, user_id)
+
+
+def _addresses(settings: Settings, database: Database) -> DatabaseAddresses:
+    return DatabaseAddresses(database, lambda: encryption_of(settings))
 
 
 _ROW = "{:<20} {:<24} {:<6} {:<17} {:<10} {}"
@@ -131,6 +156,38 @@ def _show_one(overview: UserOverview) -> None:
     }
     for name, value in lines.items():
         click.echo(f"{name:<11} {value}")
+
+
+def _show_channels(addresses: DatabaseAddresses, user_id: str) -> None:
+    try:
+        found = addresses.overviews(user_id)
+    except MisconfiguredError:
+        click.echo("channels    (not readable with these encryption keys)")
+        return
+    for overview in found:
+        said = [overview.mode.value]
+        if overview.channel is Channel.SMS:
+            said.append(f"consent {overview.consented_at:%Y-%m-%d}" if overview.consented_at else "no consent")
+        if overview.opted_out_at is not None:
+            said.append(f"opted out {overview.opted_out_at:%Y-%m-%d}")
+        click.echo(f"{overview.channel.value:<11} {masked(overview.channel, overview.address)} ({', '.join(said)})")
+
+
+def _show_digest(database: Database, user_id: str) -> None:
+    last = latest_digest(database, user_id)
+    if last is None:
+        click.echo(f"{'last digest':<11} -")
+        return
+    told = [_delivery(each) for each in last.deliveries]
+    if last.skip_reason is not None:
+        told = [f"skipped ({last.skip_reason.value})"]
+    click.echo(f"{'last digest':<11} {last.due_date}: {', '.join(told)}")
+
+
+def _delivery(each: DeliveryOverview) -> str:
+    notes = [str(note) for note in (each.skip_reason, each.provider_status, each.error_code) if note]
+    told = f" ({', '.join(notes)})" if notes else ""
+    return f"{each.channel.value} {each.status.value}{told}"
 
 
 def _weekly(windows: Iterable[WeeklyWindow]) -> str:

@@ -122,3 +122,47 @@ class ExpiryReason(StrEnum):
     EVENT_MOVED = "event_moved"
     MET = "met"
     CONTACT_EXCLUDED = "contact_excluded"
+
+
+class Channel(StrEnum):
+    """A way by which a digest reaches its user."""
+
+    SMS = "sms"
+    EMAIL = "email"
+
+
+class ChannelMode(StrEnum):
+    """When a user wants a channel used. `fallback` is for email: where the SMS cannot do it."""
+
+    OFF = "off"
+    FALLBACK = "fallback"
+    ON = "on"
+
+
+class DeliveryStatus(StrEnum):
+    """Where one channel's attempt at one digest stands.
+
+    `sending`: the provider is being asked, or its process died meanwhile. `unknown`: it may have been sent.
+    """
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+
+class SkipReason(StrEnum):
+    """Why a digest, or one channel of it, was not sent."""
+
+    EMPTY = "empty"
+    LATE = "late"
+    PAUSED = "paused"
+    OFF = "off"
+    NO_ADDRESS = "no_address"
+    NO_CONSENT = "no_consent"
+    OPTED_OUT = "opted_out"
+    NOT_CONFIGURED = "not_configured"
+    QUIET_HOURS = "quiet_hours"
+    NOT_NEEDED = "not_needed"

@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from integration.jobs.digest_world import DigestWorld
 from integration.jobs.fleet_world import FleetWorld
 from integration.jobs.sync_world import BERLIN, EMAIL, SyncWorld
 
 from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_dev.doubles.google.server import running
+from catchup_dev.doubles.smtp import server as smtp_server
+from catchup_dev.doubles.twilio import server as twilio_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from catchup_dev.doubles.smtp.server import SmtpDouble
+    from catchup_dev.doubles.twilio.server import TwilioServer
     from catchup_jobs.adapters.database.engine import Database
 
 
@@ -46,3 +51,40 @@ def world(database: Database, google: GoogleDouble, tmp_path: Path) -> SyncWorld
 def fleet(database: Database, tmp_path: Path) -> FleetWorld:
     """A database without users, on each backend in turn."""
     return FleetWorld(database, tmp_path / "locks")
+
+
+@pytest.fixture(scope="session")
+def twilio_of_session() -> Iterator[TwilioServer]:
+    """One double of Twilio for the whole session; tests use `twilio`."""
+    with twilio_server.running() as server:
+        yield server
+
+
+@pytest.fixture
+def twilio(twilio_of_session: TwilioServer) -> TwilioServer:
+    """A double of Twilio that has forgotten everything."""
+    twilio_of_session.control.reset()
+    return twilio_of_session
+
+
+@pytest.fixture(scope="session")
+def mail_of_session() -> Iterator[SmtpDouble]:
+    """One mail server for the whole session; tests use `mail`."""
+    with smtp_server.running() as double:
+        yield double
+
+
+@pytest.fixture
+def mail(mail_of_session: SmtpDouble) -> SmtpDouble:
+    """A mail server that has forgotten everything."""
+    mail_of_session.control.reset()
+    return mail_of_session
+
+
+@pytest.fixture
+def digest_world(database: Database, twilio: TwilioServer, mail: SmtpDouble, tmp_path: Path) -> DigestWorld:
+    """User `ada`, reachable by SMS and, as a fallback, by email, without suggestions; on each database in turn."""
+    made = DigestWorld(database, twilio, mail, tmp_path / "locks")
+    made.add_user()
+    made.reach()
+    return made

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from catchup_operator.template import InvalidTemplateError, JobTemplate
+from catchup_operator.template import InvalidTemplateError, JobTemplate, _zone_database
 
 
 def written(path: Path, text: str) -> Path:
@@ -49,3 +50,15 @@ def test_the_hash_changes_with_everything_that_a_pod_takes_from_the_file(tmp_pat
     hashes = {JobTemplate.load(written(tmp_path, text)).hash for text in texts}
     assert len(hashes) == len(texts)
     assert JobTemplate.load(written(tmp_path, texts[0])).hash == JobTemplate(image="x").hash
+
+
+def test_another_zone_database_rolls_the_cronjobs_since_their_schedules_may_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = JobTemplate(image="x").hash
+    _zone_database.cache_clear()
+    monkeypatch.setattr(metadata, "version", lambda _: "2099.1")
+    try:
+        assert JobTemplate(image="x").hash != before
+    finally:
+        _zone_database.cache_clear()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catchup_dev.doubles import command as control_command
 from catchup_dev.doubles.google.client import DEFAULT_URL, ControlError, GoogleDouble
 
 if TYPE_CHECKING:
@@ -197,15 +198,10 @@ def _double(options: argparse.Namespace) -> GoogleDouble:
 
 
 def _pairs(texts: list[str]) -> dict[str, Any]:
-    pairs: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ControlError(f"{text!r} is not NAME=VALUE")
-        try:
-            pairs[name] = json.loads(value)
-        except json.JSONDecodeError:
-            pairs[name] = value
+    try:
+        pairs = control_command.pairs(texts)
+    except ValueError as error:
+        raise ControlError(str(error)) from None
     # An HTTP header's value is text even when it looks like a number.
     if "retry_after" in pairs:
         pairs["retry_after"] = str(pairs["retry_after"])

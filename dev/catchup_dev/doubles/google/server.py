@@ -7,9 +7,10 @@ import json
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from catchup_dev.doubles.command import run_command
 from catchup_dev.doubles.google import calendars, fields, oauth
 from catchup_dev.doubles.google.control import Control
 from catchup_dev.doubles.google.errors import GoogleError, OAuthError, bad_request, not_found
@@ -17,7 +18,7 @@ from catchup_dev.doubles.google.faults import Fault, Faults, Request
 from catchup_dev.doubles.google.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 API_PATH = "/calendar/v3/"
@@ -178,16 +179,10 @@ class _Handler(BaseHTTPRequestHandler):
             raise bad_request("Invalid field selection") from None
 
     def _control(self, body: bytes) -> None:
-        try:
-            command = json.loads(body)
-            with self.server.store.lock:
-                run = _command(self.server.control, command["call"])
-                result = run(*command.get("args", ()), **command.get("named", {}))
-                self.server.store.save()
-        except (LookupError, TypeError, ValueError) as error:
-            self._send(400, {"error": f"{error}" if str(error) else type(error).__name__})
-            return
-        self._send(200, {"result": result})
+        with self.server.store.lock:
+            answer = run_command(self.server.control, body)
+            self.server.store.save()
+        self._send(*answer)
 
     def _record(self, request: Request, status: int, fault: Fault | None) -> None:
         if len(self.server.log) < MAX_LOG:
@@ -232,9 +227,3 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(body)
         self.wfile.flush()
-
-
-def _command(control: Control, name: str) -> Callable[..., Any]:
-    if name.startswith("_") or not hasattr(control, name):
-        raise LookupError(f"no command {name}")
-    return cast("Callable[..., Any]", getattr(control, name))

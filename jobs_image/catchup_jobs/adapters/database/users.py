@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.contacts import import_contacts
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks, oauth_tokens, runs, users
 from catchup_jobs.contract import Job
+from catchup_jobs.domain.addresses import GivenAddress
 from catchup_jobs.domain.availability import AvailabilityParameters, Night, WeeklyWindow
 from catchup_jobs.domain.contacts import Contact
 from catchup_jobs.domain.users import Schedule, User
@@ -58,12 +60,19 @@ class DatabaseUsers:
         self._database = database
 
     def import_all(
-        self, people: Sequence[User], *, now: datetime, contacts: Mapping[str, Sequence[Contact]] | None = None
+        self,
+        people: Sequence[User],
+        *,
+        now: datetime,
+        contacts: Mapping[str, Sequence[Contact]] | None = None,
+        channels: Mapping[str, Sequence[GivenAddress]] | None = None,
+        addresses: DatabaseAddresses | None = None,
     ) -> Imported:
         """Create or replace users, all in one transaction.
 
         Args:
-            contacts: by user id; the contacts of other users stay as they are.
+            contacts, channels: by user id; those of other users stay as they are.
+            addresses: writes the channels.
 
         The schedule of a user with a UserSchedule stays: that resource owns it, and the next sync would only copy it
         again.
@@ -74,6 +83,9 @@ class DatabaseUsers:
                 self._import_page(connection, page, now, imported)
             for user_id, entries in (contacts or {}).items():
                 import_contacts(connection, user_id, entries, now=now)
+            for user_id, given in (channels or {}).items():
+                assert addresses is not None  # noqa: S101 - whoever has channels has what writes them
+                addresses.import_into(connection, user_id, given, now=now)
         return imported
 
     def _import_page(self, connection: Connection, people: Sequence[User], now: datetime, imported: Imported) -> None:

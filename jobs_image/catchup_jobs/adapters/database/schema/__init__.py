@@ -10,6 +10,7 @@ from typing import Final
 from catchup_jobs.adapters.database.schema.base import NAMING_CONVENTION, metadata
 from catchup_jobs.adapters.database.schema.bookkeeping import dead_letters, runs, schema_info
 from catchup_jobs.adapters.database.schema.calendar import calendars, events, free_slots
+from catchup_jobs.adapters.database.schema.messaging import addresses, consents, deliveries, digests
 from catchup_jobs.adapters.database.schema.people import commute_windows, manual_blocks, oauth_tokens, users
 from catchup_jobs.adapters.database.schema.suggestions import (
     contact_groups,
@@ -20,17 +21,21 @@ from catchup_jobs.adapters.database.schema.suggestions import (
 )
 
 # The newest migration's number: what this code needs at least, and what `schema_info.min_code` is compared with.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 __all__ = [
     "NAMING_CONVENTION",
     "SCHEMA_VERSION",
+    "addresses",
     "calendars",
     "commute_windows",
+    "consents",
     "contact_groups",
     "contact_tags",
     "contacts",
     "dead_letters",
+    "deliveries",
+    "digests",
     "events",
     "free_slots",
     "interactions",

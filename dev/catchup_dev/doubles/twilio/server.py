@@ -1,0 +1,176 @@
+"""The double's HTTP server: authentication, routing, delivery of answers with their scripted faults."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from catchup_dev.doubles.command import run_command
+from catchup_dev.doubles.twilio.faults import Fault, Faults
+from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, Control, Messages, TwilioError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MESSAGES = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/]+)/Messages(/(?P<sid>[^/]+))?\.json")
+_CREDENTIALS = base64.b64encode(f"{ACCOUNT_SID}:{AUTH_TOKEN}".encode()).decode()
+
+
+class TwilioServer(ThreadingHTTPServer):
+    """Serves the double; a thread for each connection."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], *, outbox: Path | None = None) -> None:
+        super().__init__(address, _Handler)
+        self.store = Messages(outbox)
+        self.faults = Faults()
+        self.log: list[dict[str, Any]] = []
+        self.control = Control(self.store, self.faults, self.log)
+        self.lock = threading.RLock()
+        self.closing = threading.Event()
+
+    @property
+    def url(self) -> str:
+        """Where the double is reached, without a slash at the end."""
+        host, port = self.server_address[:2]
+        return f"http://{'127.0.0.1' if host == '0.0.0.0' else str(host)}:{port}"  # noqa: S104 - only compared
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up: a test of timeouts does it all the time."""
+
+    def shutdown(self) -> None:
+        """Stop serving, and stop every scripted wait."""
+        self.closing.set()
+        super().shutdown()
+
+
+@contextmanager
+def running(*, host: str = "127.0.0.1", port: int = 0, outbox: Path | None = None) -> Iterator[TwilioServer]:
+    """Serve in a thread of this process until the block ends; port 0 picks a free one."""
+    server = TwilioServer((host, port), outbox=outbox)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="twilio-double", daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: TwilioServer
+    protocol_version = "HTTP/1.1"
+    # Headers and body leave in one packet; two would wait for the client's delayed acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
+        """Keep the terminal quiet; `requests` shows the log."""
+
+    def do_GET(self) -> None:
+        """Serve a GET."""
+        self._serve()
+
+    def do_POST(self) -> None:
+        """Serve a POST."""
+        self._serve()
+
+    def _serve(self) -> None:
+        url = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if url.path == "/control" and self.command == "POST":
+            with self.server.lock:
+                self._send(*run_command(self.server.control, body))
+            return
+        if url.path == "/healthz":
+            self._send(200, {"status": "ok"})
+            return
+        query, form = dict(parse_qsl(url.query)), dict(parse_qsl(body.decode(errors="replace")))
+        kind, sid = self._kind(url.path)
+        to = form.get("To") or query.get("To")
+        with self.server.lock:
+            fault = self.server.faults.take(kind, to)
+        if fault is not None and fault.delay and self.server.closing.wait(fault.delay):
+            self.close_connection = True
+            return
+        headers: dict[str, str] = {}
+        try:
+            if fault is not None and fault.drop:
+                self.close_connection = True
+                return
+            status, document = self._answer(kind, sid, to, form, fault)
+        except TwilioError as error:
+            status, document, headers = error.status, error.body, error.headers
+        self.server.log.append({"kind": kind, "status": status, "fault": fault.id if fault else None})
+        self._send(status, document, headers, fault)
+
+    def _kind(self, path: str) -> tuple[str, str | None]:
+        match = _MESSAGES.fullmatch(path)
+        if match is None or match["account"] != ACCOUNT_SID:
+            return "unknown", None
+        if match["sid"]:
+            return "fetch", match["sid"]
+        return ("create" if self.command == "POST" else "list"), None
+
+    def _answer(
+        self, kind: str, sid: str | None, to: str | None, form: dict[str, str], fault: Fault | None
+    ) -> tuple[int, dict[str, Any]]:
+        if fault is not None and fault.status is not None:
+            headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
+            raise TwilioError(fault.status, fault.code or fault.status, "scripted", headers)
+        if (self.headers.get("Authorization") or "").removeprefix("Basic ") != _CREDENTIALS:
+            raise TwilioError(401, 20003, "Authenticate")
+        with self.server.lock:
+            if kind == "create":
+                return 201, self.server.store.create(form)
+            if kind == "fetch":
+                return 200, self.server.store.fetch(sid or "")
+            if kind == "list":
+                found = [] if fault is not None and fault.empty else self.server.store.list(to)
+                return 200, {"messages": found, "page": 0, "page_size": 50, "next_page_uri": None, "uri": self.path}
+        raise TwilioError(404, 20404, "The requested resource was not found")
+
+    def _send(
+        self, status: int, document: dict[str, Any], headers: dict[str, str] | None = None, fault: Fault | None = None
+    ) -> None:
+        if fault is not None and fault.accept_then_drop:
+            self.close_connection = True
+            return
+        body = json.dumps(document).encode()
+        if fault is not None and fault.body is not None:
+            body = fault.body.encode()
+        if fault is not None and fault.huge:
+            body = b'{"sid":"' + b"x" * fault.huge + b'"}'
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self._write(body, fault)
+        except ConnectionError:
+            self.close_connection = True
+
+    def _write(self, body: bytes, fault: Fault | None) -> None:
+        if fault is not None and fault.truncate:
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+        elif fault is not None and fault.drip:
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                if self.server.closing.wait(fault.drip):
+                    return
+        else:
+            self.wfile.write(body)
+        self.wfile.flush()

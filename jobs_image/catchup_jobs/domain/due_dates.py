@@ -1,0 +1,101 @@
+"""Which local date a digest is for: the rule that keeps one digest a date, whatever clocks and schedules do.
+
+A digest serves an occurrence of its schedule: a due date, which is a local date in the schedule's zone, and the instant
+at which that date's digest falls due. A slot (when the CronJob fired) is matched to an occurrence; `now` is not, so
+that a pod that starts after midnight still serves the evening before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Final
+
+from catchup_jobs.domain.local_time import day_bounds, instant, local_date
+from catchup_jobs.domain.vocabulary import DigestDay
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+# The CronJob also fires about 1 h and 3 h after the due time; what comes later than this is of another day's mood.
+LATEST: Final = timedelta(hours=4)
+QUIET_FROM: Final = time(21)
+QUIET_UNTIL: Final = time(8)
+# A run that began at the due time has ended by then (its deadline): it still counts as the time that the user chose.
+ON_TIME: Final = timedelta(minutes=15)
+
+_NAMES: Final = tuple(DigestDay)[:7]
+
+
+@dataclass(frozen=True, slots=True)
+class DigestTime:
+    """When a user wants the digest: a day of the week or every day, at a time on the clock of a zone."""
+
+    zone: ZoneInfo
+    day: DigestDay
+    at: time
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One digest of a schedule.
+
+    Attributes:
+        due_date: the local date that it is for; unique per user.
+        due_at: when it falls due (UTC), None for one that was asked for by hand.
+    """
+
+    due_date: date
+    due_at: datetime | None
+
+    def is_late(self, now: datetime) -> bool:
+        """Return whether `now` (aware) is so long after the due time that the digest is not sent any more."""
+        return self.due_at is not None and now > self.due_at + LATEST
+
+
+def due_instant(day: date, when: DigestTime) -> datetime | None:
+    """Return the instant (UTC) at which a date's digest falls due, None where the date has none.
+
+    A time that the clock skips is due at the moment of the jump, a time that it shows twice at the first. A date that
+    the zone skips whole (Samoa's 2011-12-30) has no digest.
+    """
+    if when.day is not DigestDay.DAILY and _NAMES[day.weekday()] is not when.day:
+        return None
+    begin, end = day_bounds(day, when.zone)
+    return None if begin == end else instant(day, when.at, when.zone)
+
+
+def occurrence_of_slot(slot: datetime, when: DigestTime) -> Occurrence | None:
+    """Return the occurrence that a slot (aware) serves: the latest due instant up to 4 h before it.
+
+    None where the slot serves none: it was not due yet. A CronJob that cannot express a zone's rule fires at more
+    instants than are due, and a schedule may have been edited since the slot.
+    """
+    around = local_date(slot, when.zone)
+    # A day on either side: a skipped time is due on the next date's first second, and midnight may be shown twice.
+    days = [around + timedelta(days=offset) for offset in (-1, 0, 1)]
+    due = [(at, day) for day in days if (at := due_instant(day, when)) is not None and at <= slot]
+    if not due:
+        return None
+    latest, day = max(due)
+    return Occurrence(day, latest) if slot - latest <= LATEST else None
+
+
+def occurrence_by_hand(now: datetime, when: DigestTime) -> Occurrence:
+    """Return the occurrence that a digest asked for by hand serves: today's, on the clock of the schedule's zone."""
+    return Occurrence(local_date(now, when.zone), None)
+
+
+def is_quiet(now: datetime, when: DigestTime, occurrence: Occurrence) -> bool:
+    """Return whether an SMS would disturb: it is between 21:00 and 08:00, and the user did not choose that time.
+
+    A user who wants the digest at 22:00 or 06:30 gets it then, and at any hour if it comes late. One who wants it at
+    20:59 gets it then too, though the pod needs a minute, but not at 22:00 after an outage.
+    """
+    if not _quiet(now.astimezone(when.zone).time()) or _quiet(when.at):
+        return False
+    return occurrence.due_at is None or now > occurrence.due_at + ON_TIME
+
+
+def _quiet(clock: time) -> bool:
+    return clock >= QUIET_FROM or clock < QUIET_UNTIL
