@@ -141,7 +141,10 @@ def _pod(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) 
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
+            *(dict(mount) for mount in template.volume_mounts),
+        ],
     }
     if template.image_pull_policy:
         container["imagePullPolicy"] = template.image_pull_policy
@@ -154,7 +157,10 @@ def _pod(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) 
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+            *(dict(volume) for volume in template.volumes),
+        ],
         "containers": [container],
     }
 

@@ -43,6 +43,7 @@ class JobTemplate:
         env: container env entries (`EnvVar` objects): the jobs' settings and secret references.
         resources: the container's `ResourceRequirements`.
         pod: further fields of the pod's spec.
+        volumes, volume_mounts: files that the settings name, beside the pod's own `/tmp`.
         pod_labels, pod_annotations: added to the pods' metadata.
     """
 
@@ -51,6 +52,8 @@ class JobTemplate:
     env: tuple[Mapping[str, Any], ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
     pod: Mapping[str, Any] = field(default_factory=dict)
+    volumes: tuple[Mapping[str, Any], ...] = ()
+    volume_mounts: tuple[Mapping[str, Any], ...] = ()
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,6 +69,8 @@ class JobTemplate:
                 [dict(entry) for entry in self.env],
                 self.resources,
                 self.pod,
+                [dict(entry) for entry in self.volumes],
+                [dict(entry) for entry in self.volume_mounts],
                 self.pod_labels,
                 self.pod_annotations,
             ]
@@ -90,6 +95,8 @@ class JobTemplate:
             "env": list,
             "resources": dict,
             "pod": dict,
+            "volumes": list,
+            "volumeMounts": list,
             "podLabels": dict,
             "podAnnotations": dict,
         }
@@ -102,8 +109,9 @@ class JobTemplate:
                 )
             if not isinstance(value, fields[name]):
                 raise InvalidTemplateError(f"the job template {path}: {name} must be a {fields[name].__name__}")
-        if not all(isinstance(entry, dict) and "name" in entry for entry in document.get("env", ())):
-            raise InvalidTemplateError(f"the job template {path}: env must be a list of objects with a name")
+        for name in ("env", "volumes", "volumeMounts"):
+            if not all(isinstance(entry, dict) and "name" in entry for entry in document.get(name, ())):
+                raise InvalidTemplateError(f"the job template {path}: {name} must be a list of objects with a name")
         unknown = sorted(set(document.get("pod", {})) - _POD_FIELDS)
         if unknown:
             raise InvalidTemplateError(
@@ -115,6 +123,8 @@ class JobTemplate:
             env=tuple(document.get("env", ())),
             resources=document.get("resources", {}),
             pod=document.get("pod", {}),
+            volumes=tuple(document.get("volumes", ())),
+            volume_mounts=tuple(document.get("volumeMounts", ())),
             pod_labels=document.get("podLabels", {}),
             pod_annotations=document.get("podAnnotations", {}),
         )
