@@ -99,6 +99,7 @@ class Env(StrEnum):
     SMTP_FROM = "CATCHUP_SMTP_FROM"
     SMTP_SECURITY = "CATCHUP_SMTP_SECURITY"  # starttls, tls or none
     SMTP_CA_FILE = "CATCHUP_SMTP_CA_FILE"
+    COMPLETION_INDEX = "JOB_COMPLETION_INDEX"  # set by Kubernetes in the pods of an Indexed Job
     ACTION_BASE_URL = "CATCHUP_ACTION_BASE_URL"
     SUGGESTION_SHARDS = "CATCHUP_SUGGESTION_SHARDS"
 
@@ -162,6 +163,16 @@ class Count(StrEnum):
     PAGES = "pages"
     FULL_SYNCS = "fullSyncs"
     INCREMENTAL_SYNCS = "incrementalSyncs"
+    USERS = "users"
+    USERS_SKIPPED = "usersSkipped"
+    USERS_PAUSED = "usersPaused"
+    USERS_RECONNECT = "usersReconnect"
+    USERS_NOT_CONNECTED = "usersNotConnected"
+    USERS_CALENDAR_STALE = "usersCalendarStale"
+    USERS_FAILED = "usersFailed"
+    SUGGESTIONS_CREATED = "suggestionsCreated"
+    SUGGESTIONS_MOVED = "suggestionsMoved"
+    SUGGESTIONS_EXPIRED = "suggestionsExpired"
     DIGEST_ITEMS = "digestItems"
     SMS_SENT = "smsSent"
     EMAILS_SENT = "emailsSent"

@@ -98,7 +98,7 @@ class SyncWorld:
             self.select(google_id)
 
     def select(self, google_id: str, *, selected: bool = True) -> None:
-        assert self.calendars.select(ADA, google_id, selected=selected)
+        assert self.calendars.select(ADA, google_id, selected=selected, now=self.now)
 
     # What happens ----------------------------------------------------------------------------------------------
 
