@@ -49,6 +49,8 @@ MODULES = (
     Module("coredns", ("coredns",), "2 min"),
     Module("helm", ("helm",), "3 min"),
     Module("pause", ("pause",), "5 s"),
+    # No part of a cluster: the controller's cron library by itself, for the tests.
+    Module("cron-oracle", ("cron-oracle",), "5 s"),
 )
 
 

@@ -21,15 +21,19 @@ SCHEMA: Final = CHART / "values.schema.json"
 
 _MARK: Final = "# -- "
 _TYPES: Final = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
+# By a value's path, or else by its last part.
 _NARROWED: Final[dict[str, dict[str, Any]]] = {
+    "suggestions.shards": {"minimum": 1, "maximum": 1000},
+    "smtp.port": {"minimum": 1, "maximum": 65535},
+    "smtp.security": {"enum": ["starttls", "tls", "none"]},
     "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "digest": {"pattern": "^(sha256:[0-9a-f]{64})?$"},
 }
 _HEADER: Final = """# The chart `catchup-jobs`
 
-Installs the operator, the UserSchedule definition, the database migration and, for trying out, one pod each of Redis
-and PostgreSQL. `helm install catchup-jobs helm/catchup-jobs` works without any value; `docs/operations.md` says what
-to set for production.
+Installs the operator, the UserSchedule definition, the CronJob that plans suggestions, the database migration and, for
+trying out, one pod each of Redis and PostgreSQL. `helm install catchup-jobs helm/catchup-jobs` works without any value;
+`docs/operations.md` says what to set for production.
 
 A Secret that the chart makes (database and Redis password, encryption key) is looked up and kept at an upgrade, and
 stays when the release is uninstalled. `helm template` and tools that render with it cannot look anything up: give them
@@ -92,7 +96,8 @@ def schema(text: str) -> str:
         for parent in parents:
             place = place["properties"].setdefault(parent, _object())
         kind = _TYPES[type(value.default)]
-        place["properties"][name] = {"type": kind, "description": value.description, **_NARROWED.get(name, {})}
+        narrowed = _NARROWED.get(value.path) or _NARROWED.get(name, {})
+        place["properties"][name] = {"type": kind, "description": value.description, **narrowed}
     return json.dumps(root, indent=2, ensure_ascii=False) + "\n"
 
 

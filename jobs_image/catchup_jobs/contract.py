@@ -84,6 +84,8 @@ class Env(StrEnum):
     GOOGLE_CLIENT_SECRET = "CATCHUP_GOOGLE_CLIENT_SECRET"  # noqa: S105 - the variable's name
     GOOGLE_API_ENDPOINT = "CATCHUP_GOOGLE_API_ENDPOINT"
     GOOGLE_TOKEN_URI = "CATCHUP_GOOGLE_TOKEN_URI"  # noqa: S105 - the variable's name
+    GOOGLE_PROJECT_QUOTA = "CATCHUP_GOOGLE_PROJECT_QUOTA"
+    GOOGLE_USER_QUOTA = "CATCHUP_GOOGLE_USER_QUOTA"
     GOOGLE_AUTH_URI = "CATCHUP_GOOGLE_AUTH_URI"  # of the consent page; only `calendar connect --installed-app` reads it
     TWILIO_ACCOUNT_SID = "CATCHUP_TWILIO_ACCOUNT_SID"
     TWILIO_AUTH_TOKEN = "CATCHUP_TWILIO_AUTH_TOKEN"  # noqa: S105 - the variable's name
@@ -97,6 +99,7 @@ class Env(StrEnum):
     SMTP_FROM = "CATCHUP_SMTP_FROM"
     SMTP_SECURITY = "CATCHUP_SMTP_SECURITY"  # starttls, tls or none
     SMTP_CA_FILE = "CATCHUP_SMTP_CA_FILE"
+    COMPLETION_INDEX = "JOB_COMPLETION_INDEX"  # set by Kubernetes in the pods of an Indexed Job
     ACTION_BASE_URL = "CATCHUP_ACTION_BASE_URL"
     SUGGESTION_SHARDS = "CATCHUP_SUGGESTION_SHARDS"
 
@@ -160,6 +163,16 @@ class Count(StrEnum):
     PAGES = "pages"
     FULL_SYNCS = "fullSyncs"
     INCREMENTAL_SYNCS = "incrementalSyncs"
+    USERS = "users"
+    USERS_SKIPPED = "usersSkipped"
+    USERS_PAUSED = "usersPaused"
+    USERS_RECONNECT = "usersReconnect"
+    USERS_NOT_CONNECTED = "usersNotConnected"
+    USERS_CALENDAR_STALE = "usersCalendarStale"
+    USERS_FAILED = "usersFailed"
+    SUGGESTIONS_CREATED = "suggestionsCreated"
+    SUGGESTIONS_MOVED = "suggestionsMoved"
+    SUGGESTIONS_EXPIRED = "suggestionsExpired"
     DIGEST_ITEMS = "digestItems"
     SMS_SENT = "smsSent"
     EMAILS_SENT = "emailsSent"

@@ -75,6 +75,12 @@ class Settings(MessagingSettings):
     deadline: int | None = _setting(
         Env.DEADLINE_SECONDS, "how long the process may take, in seconds. Default: the job's own, see below", ge=30
     )
+    suggestion_shards: int | None = _setting(
+        Env.SUGGESTION_SHARDS, "parts of the fleet for `suggestions`; set by the chart. Default: 1", ge=1
+    )
+    completion_index: int | None = _setting(
+        Env.COMPLETION_INDEX, "which of them this process plans, from 0; set by Kubernetes in an Indexed Job", ge=0
+    )
     log_format: Literal["json", "console"] | None = _setting(
         Env.LOG_FORMAT, "`json` or `console`. Default: `console` on a terminal, else `json`"
     )
@@ -100,6 +106,15 @@ class Settings(MessagingSettings):
     )
     google_token_uri: str | None = _setting(
         Env.GOOGLE_TOKEN_URI, "another server in place of Google's OAuth token endpoint"
+    )
+    google_project_quota: int = _setting(
+        Env.GOOGLE_PROJECT_QUOTA,
+        "requests a minute that Google grants the project; all pods together stay below. Default: 10000",
+        default=10_000,
+        ge=1,
+    )
+    google_user_quota: int = _setting(
+        Env.GOOGLE_USER_QUOTA, "requests a minute that Google grants each user. Default: 600", default=600, ge=1
     )
     google_auth_uri: str | None = _setting(
         Env.GOOGLE_AUTH_URI, "another server in place of Google's consent page; for `calendar connect` only"
@@ -178,6 +193,25 @@ class Settings(MessagingSettings):
     def deadline_seconds(self, job: Job) -> int:
         """Return how long a job's process may take, in seconds."""
         return self.deadline or DEADLINES[job].active
+
+    @property
+    def shard(self) -> int:
+        """Index of the part of the fleet that this process plans.
+
+        Raises:
+            MisconfiguredError: there are several parts and nothing tells which, or the index is none of them.
+        """
+        if self.completion_index is None and self.shards > 1:
+            raise MisconfiguredError(f"{Env.SUGGESTION_SHARDS} is {self.shards}, but {Env.COMPLETION_INDEX} is not set")
+        index = self.completion_index or 0
+        if index >= self.shards:
+            raise MisconfiguredError(f"{Env.COMPLETION_INDEX} must be below {Env.SUGGESTION_SHARDS} ({self.shards})")
+        return index
+
+    @property
+    def shards(self) -> int:
+        """How many parts the fleet has for `suggestions`."""
+        return self.suggestion_shards or 1
 
     @property
     def slot(self) -> datetime | None:

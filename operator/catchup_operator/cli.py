@@ -41,7 +41,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
 
     try:
         options = Options.from_env(os.environ)
-        JobTemplate.load(options.job_template)
+        template = JobTemplate.load(options.job_template)
     except (InvalidOptionError, InvalidTemplateError) as error:
         click.echo(f"catchup-operator: {error}", err=True)
         sys.exit(ExitCode.MISCONFIGURED)
@@ -50,6 +50,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
     for noisy in ("aiohttp.access", "kopf.activities.probe"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     kopf.run(
+        memo=kopf.Memo(options=options, template=template),
         standalone=True,
         # kopf would ask the password file for a name, and a pod may run as any uid.
         identity=cast(Any, socket.gethostname()),

@@ -8,6 +8,7 @@ from typing import Any, Final
 from catchup_jobs import contract
 from catchup_jobs.contract import DEADLINES, Env, ExitCode, Job
 from catchup_operator.cadence import Cadence
+from catchup_operator.digest_times import DigestTimes
 from catchup_operator.naming import cronjob_name, labels
 from catchup_operator.resource import UserSchedule
 from catchup_operator.template import JobTemplate
@@ -38,12 +39,17 @@ def desired(schedule: UserSchedule, template: JobTemplate) -> list[dict[str, Any
 
     A job that is switched off keeps its CronJob, suspended: one path for every change.
     """
-    return [_sync(schedule, template)]
+    return [_sync(schedule, template), _digest(schedule, template)]
 
 
 def sync_cadence(schedule: UserSchedule) -> Cadence:
     """Return when the user's sync runs."""
     return Cadence.spread(contract.SYNC_INTERVALS_MINUTES[schedule.sync_every], schedule.user_id)
+
+
+def digest_times(schedule: UserSchedule) -> DigestTimes:
+    """Return when the user's digest is due."""
+    return DigestTimes(schedule.time_zone, schedule.digest_day, schedule.digest_time)
 
 
 def _sync(schedule: UserSchedule, template: JobTemplate) -> dict[str, Any]:
@@ -53,8 +59,22 @@ def _sync(schedule: UserSchedule, template: JobTemplate) -> dict[str, Any]:
         Job.SYNC,
         schedule_spec={
             "schedule": sync_cadence(schedule).cron(),
-            "timeZone": "Etc/UTC",
+            "timeZone": contract.DEFAULT_TIME_ZONE,
             "suspend": schedule.suspend or not schedule.sync_enabled,
+        },
+    )
+
+
+def _digest(schedule: UserSchedule, template: JobTemplate) -> dict[str, Any]:
+    times = digest_times(schedule).schedule()
+    return _cronjob(
+        schedule,
+        template,
+        Job.DIGEST,
+        schedule_spec={
+            "schedule": times.cron,
+            "timeZone": times.time_zone,
+            "suspend": schedule.suspend or not schedule.digest_enabled,
         },
     )
 
@@ -121,7 +141,10 @@ def _pod(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) 
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
+            *(dict(mount) for mount in template.volume_mounts),
+        ],
     }
     if template.image_pull_policy:
         container["imagePullPolicy"] = template.image_pull_policy
@@ -134,7 +157,10 @@ def _pod(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) 
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+            *(dict(volume) for volume in template.volumes),
+        ],
         "containers": [container],
     }
 

@@ -11,6 +11,7 @@ import kopf
 from catchup_jobs import contract
 from catchup_operator.background import Background
 from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.ledger import Ledger
 from catchup_operator.options import Options, configure_kopf
 from catchup_operator.reconcile import Reconciler, RefusedError
 from catchup_operator.template import JobTemplate
@@ -23,12 +24,13 @@ RESOURCE: Final = (contract.API_GROUP, contract.API_VERSION, contract.PLURAL)
 @kopf.on.startup()
 async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> None:
     configure_kopf(settings)
-    options = Options.from_env(os.environ)
-    template = JobTemplate.load(options.job_template)
+    options: Options = memo.get("options") or Options.from_env(os.environ)
+    template: JobTemplate = memo.get("template") or JobTemplate.load(options.job_template)
     memo.cluster = await Cluster.connect()
-    memo.background = Background(memo.cluster, options.namespaces)
-    memo.reconciler = Reconciler(memo.cluster, template, memo.background.ledger, lambda: datetime.now(UTC))
-    memo.background.start(memo.reconciler)
+    ledger = Ledger()
+    memo.reconciler = Reconciler(memo.cluster, template, ledger, lambda: datetime.now(UTC))
+    memo.background = Background(memo.cluster, options.namespaces, ledger, memo.reconciler)
+    memo.background.start()
 
 
 @kopf.on.login()

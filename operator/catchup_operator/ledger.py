@@ -50,12 +50,16 @@ class Seen:
 
 
 class Ledger:
-    """Expected and seen CronJobs; calls `on_drift(cronjob, schedule)` where they differ."""
+    """Expected and seen CronJobs; tells where they differ."""
 
-    def __init__(self, on_drift: Callable[[Key, str], None]) -> None:
+    def __init__(self) -> None:
         self._expected: dict[Key, Expected] = {}
         self._seen: dict[Key, Seen] = {}
         self._listed: set[str | None] = set()
+        self._on_drift: Callable[[Key, str], None] = _nobody_is_told
+
+    def report_to(self, on_drift: Callable[[Key, str], None]) -> None:
+        """Call `on_drift(cronjob, schedule)` for every CronJob that drifts from now on."""
         self._on_drift = on_drift
 
     def expect(self, key: Key, expected: Expected, *, applied: bool) -> None:
@@ -67,6 +71,11 @@ class Ledger:
     def disown(self, key: Key) -> None:
         """Forget a CronJob whose UserSchedule no longer exists."""
         self._expected.pop(key, None)
+
+    def owner_uid(self, key: Key) -> str | None:
+        """Return the uid of the UserSchedule that a CronJob was made for."""
+        expected = self._expected.get(key)
+        return expected.owner_uid if expected else None
 
     def see(self, item: Mapping[str, Any]) -> Key:
         """Note a CronJob that exists; return its key."""
@@ -114,3 +123,7 @@ class Ledger:
 def key_of(item: Mapping[str, Any]) -> Key:
     """Return (namespace, name) of an object."""
     return item["metadata"]["namespace"], item["metadata"]["name"]
+
+
+def _nobody_is_told(cronjob: Key, schedule: str) -> None:
+    """Before anybody asked for reports."""

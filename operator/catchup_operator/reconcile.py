@@ -68,9 +68,12 @@ class Reconciler:
         """
         async with self._lock(namespace, name):
             body = await self._cluster.get(SCHEDULES, namespace, name)
-            if body is None or body["metadata"].get("deletionTimestamp"):
-                if drifted:
-                    self._ledger.disown(drifted)
+            if body is not None and body["metadata"].get("deletionTimestamp"):
+                body = None
+            if drifted and (body is None or body["metadata"]["uid"] != self._ledger.owner_uid(drifted)):
+                self._ledger.disown(drifted)  # it went with the resource that it belonged to
+                return
+            if body is None:
                 return
             if drifted:
                 logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", namespace, name, drifted[1])

@@ -34,6 +34,7 @@ class FinishedJob:
     Attributes:
         schedule: the UserSchedule's name, by the Job's label.
         cronjob: the CronJob that controls the Job, or None.
+        slot: the time (UTC) that the CronJob controller started it for, or None for a run by hand.
         finished_at: UTC, from the condition that ended it.
         failure: the Job's own CamelCase reason, or None for a success.
     """
@@ -44,6 +45,7 @@ class FinishedJob:
     job: Job
     schedule: str
     cronjob: str | None
+    slot: datetime | None
     finished_at: datetime
     failure: str | None
 
@@ -61,13 +63,15 @@ class FinishedJob:
         except (KeyError, ValueError):
             return None
         owners = metadata.get("ownerReferences") or ()
+        cronjob = next((o["name"] for o in owners if o.get("controller") and o["kind"] == "CronJob"), None)
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
             uid=metadata["uid"],
             job=job,
             schedule=found[contract.LABEL_USER_SCHEDULE],
-            cronjob=next((o["name"] for o in owners if o.get("controller") and o["kind"] == "CronJob"), None),
+            cronjob=cronjob,
+            slot=contract.slot_of(metadata["name"], cronjob) if cronjob else None,
             finished_at=contract.parse_utc(end["lastTransitionTime"]),
             failure=None if end["type"] == "Complete" else str(end.get("reason") or "Failed"),
         )
@@ -84,6 +88,7 @@ class Run:
     reason: str | None = None
     message: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    slot: datetime | None = None
 
 
 def conclude(finished: FinishedJob, pods: Iterable[Mapping[str, Any]]) -> Run:
@@ -101,6 +106,7 @@ def conclude(finished: FinishedJob, pods: Iterable[Mapping[str, Any]]) -> Run:
             reason,
             None,
             counts,
+            finished.slot,
         )
     reason = finished.failure
     if reason == "PodFailurePolicy" or (reason == "BackoffLimitExceeded" and summary and summary.reason):
@@ -110,7 +116,7 @@ def conclude(finished: FinishedJob, pods: Iterable[Mapping[str, Any]]) -> Run:
             reason = _camel_case(_BY_EXIT_CODE[ExitCode(exit_code)])
     advice = _ADVICE.get(reason, "see the log of the Job's pod")
     message = f"Job {finished.name} failed: {advice}"
-    return Run(finished.job, finished.name, finished.finished_at, "Failed", reason, message, counts)
+    return Run(finished.job, finished.name, finished.finished_at, "Failed", reason, message, counts, finished.slot)
 
 
 def _last_words(finished: FinishedJob, pods: Iterable[Mapping[str, Any]]) -> tuple[Summary | None, int | None]:

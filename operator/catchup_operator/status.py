@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from catchup_jobs.contract import Job, format_utc
+from catchup_jobs.contract import Job, format_utc, parse_utc
 from catchup_operator.cadence import in_zone
-from catchup_operator.desired import sync_cadence
+from catchup_operator.desired import digest_times, sync_cadence
 from catchup_operator.resource import UserSchedule
 from catchup_operator.runs import Run
 
@@ -19,7 +19,11 @@ INVALID_SPEC: Final = "InvalidSpec"
 REFUSED: Final = "CronJobRefused"
 NOT_OURS: Final = "CronJobNotOurs"
 
+_NOT_DUE: Final = "NotDue"
+_ALREADY_DONE: Final = "AlreadyDone"
 _MESSAGE_MAX: Final = 2000
+# The firings of one due date end within this time; what is earlier is of another date.
+_ONE_DIGEST: Final = timedelta(hours=6)
 
 
 def is_current(body: Mapping[str, Any], template_hash: str) -> bool:
@@ -41,10 +45,7 @@ def reconciled(
     now: datetime,
 ) -> dict[str, Any] | None:
     """Return the status patch after the CronJobs (as the API server returned them) were applied."""
-    reason, message = (
-        RECONCILED,
-        f"{len(cronjobs)} CronJob{'s are' if len(cronjobs) != 1 else ' is'} as specified",
-    )
+    reason, message = RECONCILED, "the CronJobs are as specified"
     if schedule.suspend:
         reason, message = SUSPENDED, "the jobs are suspended; set spec.suspend to false to go on"
     patch: dict[str, Any] = {
@@ -81,8 +82,12 @@ def recorded(
     before = (body.get("status") or {}).get(run.job.value) or {}
     if is_recorded(before, run.finished_at, run.job_name):
         return None
+    following = {} if schedule is None else {"nextRun": next_run(schedule, run.job, now)}
+    if not _is_news(before, run):
+        return _changed(body.get("status") or {}, {run.job.value: following})
     ended = format_utc(run.finished_at)
     entry: dict[str, Any] = {
+        **following,
         "lastRunTime": ended,
         "lastResult": run.result,
         "lastReason": run.reason,
@@ -91,13 +96,26 @@ def recorded(
         "counts": {**dict.fromkeys(before.get("counts") or {}), **run.counts},
         "consecutiveFailures": before.get("consecutiveFailures", 0) + 1 if run.result == "Failed" else 0,
     }
-    if schedule is not None:
-        entry["nextRun"] = next_run(schedule, run.job, now)
     if run.result == "Succeeded":
         entry["lastSuccessTime"] = ended
     if run.result == "Failed":
         entry["lastError"] = {"reason": run.reason, "message": run.message, "time": ended}
     return _changed(body.get("status") or {}, {run.job.value: entry})
+
+
+def _is_news(before: Mapping[str, Any], run: Run) -> bool:
+    """Whether a run says more than what is told already.
+
+    A digest fires several times for each due date: perhaps too early in UTC, and again after it was settled. Such a
+    firing must not replace what became of the digest, nor cost a write.
+    """
+    if run.job is not Job.DIGEST or run.slot is None or run.result != "Skipped":
+        return True
+    if run.reason == _NOT_DUE:
+        return False
+    last = before.get("lastRunTime")
+    told = last is not None and run.finished_at - parse_utc(last) < _ONE_DIGEST
+    return not told or run.reason not in {_ALREADY_DONE, before.get("lastReason")}
 
 
 def is_recorded(job_status: Mapping[str, Any], finished_at: datetime, job_name: str) -> bool:
@@ -109,17 +127,23 @@ def is_recorded(job_status: Mapping[str, Any], finished_at: datetime, job_name: 
 
 def next_run(schedule: UserSchedule, job: Job, now: datetime) -> str | None:
     """Return the next run in the user's zone, or None where nothing will run."""
-    if job is not Job.SYNC or schedule.suspend or not schedule.sync_enabled:
+    if schedule.suspend or not _enabled(schedule, job):
         return None
-    return in_zone(sync_cadence(schedule).next_after(now), schedule.time_zone)
+    if job is Job.SYNC:
+        return in_zone(sync_cadence(schedule).next_after(now), schedule.time_zone)
+    return in_zone(next(digest_times(schedule).due_after(now)), schedule.time_zone)
 
 
 def _display(schedule: UserSchedule, job: Job) -> str:
     if schedule.suspend:
         return "Suspended"
-    if job is Job.SYNC:
-        return f"every {schedule.sync_every}" if schedule.sync_enabled else "Disabled"
-    raise ValueError(job)
+    if not _enabled(schedule, job):
+        return "Disabled"
+    return f"every {schedule.sync_every}" if job is Job.SYNC else f"{schedule.digest_day} {schedule.digest_time}"
+
+
+def _enabled(schedule: UserSchedule, job: Job) -> bool:
+    return schedule.sync_enabled if job is Job.SYNC else schedule.digest_enabled
 
 
 def _condition(status: Mapping[str, Any]) -> Mapping[str, Any]:

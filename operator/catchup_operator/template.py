@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +14,7 @@ import yaml
 from catchup_operator.naming import fingerprint
 
 # Bumped when desired.py makes other manifests from the same input, so that every CronJob is rolled once.
-MANIFEST_VERSION: Final = 1
+MANIFEST_VERSION: Final = 2
 
 _POD_FIELDS: Final = frozenset(
     {
@@ -41,6 +43,7 @@ class JobTemplate:
         env: container env entries (`EnvVar` objects): the jobs' settings and secret references.
         resources: the container's `ResourceRequirements`.
         pod: further fields of the pod's spec.
+        volumes, volume_mounts: files that the settings name, beside the pod's own `/tmp`.
         pod_labels, pod_annotations: added to the pods' metadata.
     """
 
@@ -49,20 +52,25 @@ class JobTemplate:
     env: tuple[Mapping[str, Any], ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
     pod: Mapping[str, Any] = field(default_factory=dict)
+    volumes: tuple[Mapping[str, Any], ...] = ()
+    volume_mounts: tuple[Mapping[str, Any], ...] = ()
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
-        """A fingerprint of everything that a CronJob's manifest takes from here."""
+        """A fingerprint of everything that a CronJob's manifest takes from here, or from this operator itself."""
         return fingerprint(
             [
                 MANIFEST_VERSION,
+                _zone_database(),
                 self.image,
                 self.image_pull_policy,
                 [dict(entry) for entry in self.env],
                 self.resources,
                 self.pod,
+                [dict(entry) for entry in self.volumes],
+                [dict(entry) for entry in self.volume_mounts],
                 self.pod_labels,
                 self.pod_annotations,
             ]
@@ -87,6 +95,8 @@ class JobTemplate:
             "env": list,
             "resources": dict,
             "pod": dict,
+            "volumes": list,
+            "volumeMounts": list,
             "podLabels": dict,
             "podAnnotations": dict,
         }
@@ -99,8 +109,9 @@ class JobTemplate:
                 )
             if not isinstance(value, fields[name]):
                 raise InvalidTemplateError(f"the job template {path}: {name} must be a {fields[name].__name__}")
-        if not all(isinstance(entry, dict) and "name" in entry for entry in document.get("env", ())):
-            raise InvalidTemplateError(f"the job template {path}: env must be a list of objects with a name")
+        for name in ("env", "volumes", "volumeMounts"):
+            if not all(isinstance(entry, dict) and "name" in entry for entry in document.get(name, ())):
+                raise InvalidTemplateError(f"the job template {path}: {name} must be a list of objects with a name")
         unknown = sorted(set(document.get("pod", {})) - _POD_FIELDS)
         if unknown:
             raise InvalidTemplateError(
@@ -112,6 +123,14 @@ class JobTemplate:
             env=tuple(document.get("env", ())),
             resources=document.get("resources", {}),
             pod=document.get("pod", {}),
+            volumes=tuple(document.get("volumes", ())),
+            volume_mounts=tuple(document.get("volumeMounts", ())),
             pod_labels=document.get("podLabels", {}),
             pod_annotations=document.get("podAnnotations", {}),
         )
+
+
+@cache
+def _zone_database() -> str:
+    # A zone that gets new rules may need another cron expression.
+    return metadata.version("tzdata")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from typing import Any, Final, Protocol
 
+from catchup_operator import backoff
 from catchup_operator.cluster import ApiError, Cluster
 
 _GONE: Final = 410
+_BACKOFF_FIRST_SECONDS: Final = 1.0
 _BACKOFF_MAX_SECONDS: Final = 30.0
+_EMPTY_WATCH_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class Watch:
         self._metadata_only = metadata_only
         self._resync_seconds = resync_seconds
         self._last_contact = time.monotonic()
+        self._failures = 0
 
     @property
     def silent_seconds(self) -> float:
@@ -66,17 +69,15 @@ class Watch:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        failures = 0
         while True:
             try:
                 await self._follow(await self._list())
-                failures = 0
             except ApiError as error:
-                if error.status == _GONE:
-                    continue
-                failures += 1
-                delay = min(_BACKOFF_MAX_SECONDS, 0.5 * 2**failures) * random.uniform(0.5, 1)  # noqa: S311
-                logger.warning("watching %s failed, again in %.0f s: %s", self._resource, delay, error)
+                self._failures += 1
+                delay = backoff.delay(self._failures, first=_BACKOFF_FIRST_SECONDS, longest=_BACKOFF_MAX_SECONDS)
+                # That the server has forgotten a version is its normal way; that it does so at once every time is not.
+                level = logging.INFO if error.status == _GONE and self._failures == 1 else logging.WARNING
+                logger.log(level, "watching %s failed, again in %.1f s: %s", self._resource, delay, error)
                 await asyncio.sleep(delay)
 
     async def _list(self) -> str:
@@ -96,6 +97,7 @@ class Watch:
     async def _follow(self, version: str) -> None:
         relist_at = time.monotonic() + self._resync_seconds
         while time.monotonic() < relist_at:
+            heard = False
             events = self._cluster.watch(
                 self._resource,
                 self._namespace,
@@ -105,8 +107,12 @@ class Watch:
             )
             async for kind, item in events:
                 self._last_contact = time.monotonic()
+                self._failures = 0
+                heard = True
                 version = item["metadata"]["resourceVersion"]
                 if kind == "DELETED":
                     self._observer.forget(item)
                 elif kind != "BOOKMARK":
                     self._observer.observe(item)
+            if not heard:  # a server or a proxy that ends every watch at once
+                await asyncio.sleep(_EMPTY_WATCH_SECONDS)

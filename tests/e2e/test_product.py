@@ -70,6 +70,8 @@ def test_apply_get_and_a_sync_by_hand(stack: Stack) -> None:
     row = columns(stack, "ada")
     assert (row["READY"], row["TIMEZONE"], row["SYNC"]) == ("True", "Europe/Berlin", "every 30m")
     assert row["LAST-SYNC"].endswith("s")
+    assert row["DIGEST"] == "Sunday 09:00"
+    assert row["NEXT-DIGEST"].endswith(("09:00 CET (UTC+01:00)", "09:00 CEST (UTC+02:00)"))
     assert "█" in stack.catchup_jobs("calendar", "week", "ada")
 
     stack.google.move_event("ada@example.com", "dentist", at="+3d 11:00", minutes=90)

@@ -93,8 +93,67 @@ capabilities: {drop: [ALL]}
   value: {{ .tokenUri | quote }}
 {{- end }}
 {{- end }}
+{{- with .Values.twilio }}
+{{- if .existingSecret }}
+- name: CATCHUP_TWILIO_ACCOUNT_SID
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .accountSidKey }}}}
+- name: CATCHUP_TWILIO_AUTH_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .authTokenKey }}}}
+{{- end }}
+{{- if .from }}
+- name: CATCHUP_TWILIO_FROM
+  value: {{ .from | quote }}
+{{- end }}
+{{- if .messagingServiceSid }}
+- name: CATCHUP_TWILIO_MESSAGING_SERVICE_SID
+  value: {{ .messagingServiceSid | quote }}
+{{- end }}
+{{- if .apiBaseUrl }}
+- name: CATCHUP_TWILIO_API_BASE_URL
+  value: {{ .apiBaseUrl | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.smtp }}
+{{- if .host }}
+- name: CATCHUP_SMTP_HOST
+  value: {{ .host | quote }}
+- name: CATCHUP_SMTP_PORT
+  value: {{ .port | quote }}
+- name: CATCHUP_SMTP_SECURITY
+  value: {{ .security }}
+- name: CATCHUP_SMTP_FROM
+  value: {{ required "smtp.from must be the sender's address where smtp.host is set" .from | quote }}
+{{- if .existingSecret }}
+- name: CATCHUP_SMTP_USERNAME
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .usernameKey }}}}
+- name: CATCHUP_SMTP_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .passwordKey }}}}
+{{- end }}
+{{- if .caConfigMap }}
+- name: CATCHUP_SMTP_CA_FILE
+  value: /etc/catchup/smtp-ca/{{ .caConfigMapKey }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.actionBaseUrl }}
+- name: CATCHUP_ACTION_BASE_URL
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.jobs.extraEnv }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* What those settings name is mounted where they say. */}}
+{{- define "catchup.jobsVolumes" -}}
+{{- if and .Values.smtp.host .Values.smtp.caConfigMap }}
+- name: smtp-ca
+  configMap: {name: {{ .Values.smtp.caConfigMap }}}
+{{- end }}
+{{- end }}
+{{- define "catchup.jobsVolumeMounts" -}}
+{{- if and .Values.smtp.host .Values.smtp.caConfigMap }}
+- {name: smtp-ca, mountPath: /etc/catchup/smtp-ca, readOnly: true}
 {{- end }}
 {{- end }}
 

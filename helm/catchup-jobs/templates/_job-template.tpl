@@ -12,6 +12,12 @@ podAnnotations: {{- toYaml . | nindent 2 }}
 {{- with include "catchup.jobsPod" . | fromYaml }}
 pod: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with include "catchup.jobsVolumes" . | fromYamlArray }}
+volumes: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "catchup.jobsVolumeMounts" . | fromYamlArray }}
+volumeMounts: {{- toYaml . | nindent 2 }}
+{{- end }}
 env:
   {{- include "catchup.jobsEnv" . | nindent 2 }}
 {{- end }}

@@ -19,6 +19,8 @@ from catchup_jobs.contract import ExitCode
 # Subcommand -> module that defines it under the same name, and its line in `--help`.
 _COMMANDS: Final = {
     "sync": ("catchup_jobs.cli.sync", "Bring a user's calendars up to date."),
+    "suggestions": ("catchup_jobs.cli.suggestions", "Plan who to catch up with, for all users or one."),
+    "progress": ("catchup_jobs.cli.progress", "Show how far the suggestion run is."),
     "digest": ("catchup_jobs.cli.digest", "Send a user's suggestions by SMS and email."),
     "suggestion": ("catchup_jobs.cli.suggestion", "See and answer suggestions."),
     "calendar": ("catchup_jobs.cli.calendar", "Connect a Google Calendar and choose what blocks."),
@@ -66,6 +68,7 @@ def cli() -> None:
       catchup-jobs user import users.json
       catchup-jobs calendar connect ada --installed-app
       catchup-jobs sync --user ada
+      catchup-jobs suggestions
       catchup-jobs digest --user ada
       catchup-jobs schedule render | kubectl apply -f -
       catchup-jobs db status

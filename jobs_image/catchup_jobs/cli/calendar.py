@@ -145,7 +145,7 @@ def _choose(user_id: str, which: str, *, selected: bool) -> None:
         _require_user(database, user_id)
         store = DatabaseCalendarStore(database)
         google_id = _find(store.listing(user_id), which, user_id)
-        if not store.select(user_id, google_id, selected=selected):
+        if not store.select(user_id, google_id, selected=selected, now=datetime.now(UTC)):
             raise PermanentError("the calendar has just gone from the user's list")
     done = "selected" if selected else "deselected"
     click.echo(f"{done}; the next sync (`catchup-jobs sync --user {user_id}`) takes it into account")

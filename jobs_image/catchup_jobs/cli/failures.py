@@ -29,7 +29,10 @@ EXIT_FAILURES: Final = 1
 _PAGE: Final = 500
 
 # The function of each job's command that returns its body for a subject; imported when one is retried.
-_BODIES: Final = {Job.SYNC: ("catchup_jobs.cli.sync", "sync_body")}
+_BODIES: Final = {
+    Job.SYNC: ("catchup_jobs.cli.sync", "sync_body"),
+    Job.SUGGESTIONS: ("catchup_jobs.cli.suggestions", "suggestions_body"),
+}
 
 _COLUMNS: Final = {
     "runKey": "RUN KEY",

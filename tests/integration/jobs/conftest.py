@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from integration.jobs.digest_world import DigestWorld
+from integration.jobs.fleet_world import FleetWorld
 from integration.jobs.sync_world import BERLIN, EMAIL, SyncWorld
 
 from catchup_dev.doubles.google.client import GoogleDouble
@@ -44,6 +45,12 @@ def world(database: Database, google: GoogleDouble, tmp_path: Path) -> SyncWorld
     made.add_user()
     made.connect()
     return made
+
+
+@pytest.fixture
+def fleet(database: Database, tmp_path: Path) -> FleetWorld:
+    """A database without users, on each backend in turn."""
+    return FleetWorld(database, tmp_path / "locks")
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from kopf.testing import KopfRunner
 from waiting import eventually
 
 from catchup_dev.cluster import Cluster
+from catchup_jobs.contract import Job
 
 ROOT = Path(__file__).parents[3]
 JOB_TEMPLATE = {
@@ -83,8 +84,8 @@ class Namespace:
 
         return eventually(probe)
 
-    def cronjob(self) -> dict[str, Any]:
-        (found,) = self.items("cronjobs")
+    def cronjob(self, job: Job = Job.SYNC) -> dict[str, Any]:
+        (found,) = self.items("cronjobs", "-l", f"catchup.dev/job={job}")
         return found
 
     def writes(self) -> int:

@@ -15,6 +15,15 @@ from integration.operator.conftest import ROOT, Namespace
 from catchup_dev.binaries import ensure
 from catchup_dev.cluster import Cluster
 from catchup_dev.console import Console
+from catchup_jobs.contract import (
+    BACKOFF_LIMIT,
+    DEADLINES,
+    LABEL_JOB,
+    LABEL_USER_SCHEDULE,
+    Env,
+    ExitCode,
+    Job,
+)
 from catchup_operator.desired import desired
 from catchup_operator.resource import UserSchedule
 from catchup_operator.template import JobTemplate
@@ -25,6 +34,8 @@ EXISTING: dict[str, Any] = {
     "redis": {"existingSecret": "our-redis"},
     "encryption": {"existingSecret": "our-keys"},
     "google": {"existingSecret": "our-google", "apiEndpoint": "http://google.test/calendar/v3/"},
+    "twilio": {"existingSecret": "our-twilio", "from": "+15550100", "apiBaseUrl": "http://twilio.test"},
+    "smtp": {"host": "mail.test", "from": "catchup@example.com", "existingSecret": "our-mail"},
 }
 SCHEDULING: dict[str, Any] = {
     "nodeSelector": {"disk": "fast"},
@@ -45,6 +56,10 @@ EVERYTHING: dict[str, Any] = {
     "operator": {**SCHEDULING, "image": {"digest": f"sha256:{'0' * 64}"}},
     "jobs": {**SCHEDULING, "image": {"tag": "next"}},
     "toolbox": {"enabled": True},
+    "suggestions": {"shards": 4, "schedule": "15 3 * * *", "suspend": True},
+    "twilio": {**EXISTING["twilio"], "messagingServiceSid": "MG0", "accountSidKey": "sid", "authTokenKey": "token"},
+    "smtp": {**EXISTING["smtp"], "port": 465, "security": "tls", "caConfigMap": "our-ca", "caConfigMapKey": "root.pem"},
+    "actionBaseUrl": "https://app.example.com/act",
     "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra"}, "data": {"a": "b"}}],
 }
 COMBINATIONS: dict[str, dict[str, Any]] = {
@@ -52,6 +67,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "existing secrets": EXISTING,
     "everything": EVERYTHING,
     "toolbox": {"toolbox": {"enabled": True}},
+    "no suggestions": {"suggestions": {"enabled": False}},
 }
 
 
@@ -86,6 +102,44 @@ def pod_templates(documents: list[dict[str, Any]]) -> Iterator[tuple[str, dict[s
             yield name, {"metadata": {}, "spec": document["spec"]}
         elif "template" in document.get("spec", {}):
             yield name, document["spec"]["template"]
+        elif "jobTemplate" in document.get("spec", {}):
+            yield name, document["spec"]["jobTemplate"]["spec"]["template"]
+
+
+def job_template(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """The file that the operator reads."""
+    (config,) = [d for d in documents if d["kind"] == "ConfigMap" and "job-template.yaml" in d["data"]]
+    found: dict[str, Any] = yaml.safe_load(config["data"]["job-template.yaml"])
+    return found
+
+
+def users_cronjob(documents: list[dict[str, Any]], job: Job) -> dict[str, Any]:
+    """What the operator makes of that file for a user."""
+    found = job_template(documents)
+    template = JobTemplate(
+        image=found["image"],
+        image_pull_policy=found["imagePullPolicy"],
+        env=tuple(found["env"]),
+        resources=found["resources"],
+        pod=found.get("pod", {}),
+        volumes=tuple(found.get("volumes", ())),
+        volume_mounts=tuple(found.get("volumeMounts", ())),
+    )
+    metadata = {"namespace": "people", "name": "ada", "uid": "0", "generation": 1}
+    schedule = UserSchedule.from_body({"metadata": metadata, "spec": {"userId": "ada"}})
+    (cronjob,) = [c for c in desired(schedule, template) if c["metadata"]["labels"]["catchup.dev/job"] == job]
+    return cronjob
+
+
+def suggestions_cronjob(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    (found,) = [d for d in documents if d["kind"] == "CronJob"]
+    return found
+
+
+def job_container(cronjob: dict[str, Any]) -> dict[str, Any]:
+    (found,) = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert isinstance(found, dict)
+    return found
 
 
 @pytest.mark.parametrize("values", COMBINATIONS.values(), ids=COMBINATIONS)
@@ -101,17 +155,13 @@ def test_every_pod_is_admitted_under_restricted_pod_security(
     helm: Path, restricted: Namespace, values: dict[str, Any], tmp_path: Path
 ) -> None:
     documents = render(helm, restricted, values)
-    (config,) = [d for d in documents if d["kind"] == "ConfigMap" and "job-template.yaml" in d["data"]]
     file = tmp_path / "job-template.yaml"
-    file.write_text(config["data"]["job-template.yaml"])
+    file.write_text(yaml.safe_dump(job_template(documents)))
     template = JobTemplate.load(file)
     metadata = {"namespace": restricted.name, "name": "ada", "uid": "0", "generation": 1}
     schedule = UserSchedule.from_body({"metadata": metadata, "spec": {"userId": "ada"}})
-    cronjobs = [
-        (c["metadata"]["name"], c["spec"]["jobTemplate"]["spec"]["template"]) for c in desired(schedule, template)
-    ]
-    pods = [*pod_templates(documents), *cronjobs]
-    assert len(pods) >= 4
+    pods = [*pod_templates(documents), *pod_templates(desired(schedule, template))]
+    assert len(pods) >= 5
     for name, pod in pods:
         spec = {
             **pod["spec"],
@@ -140,10 +190,7 @@ def secret_references(node: Any) -> Iterator[tuple[str, str]]:
 def test_without_values_every_secret_that_a_pod_names_is_made_by_the_chart(helm: Path, namespace: Namespace) -> None:
     documents = render(helm, namespace, {"toolbox": {"enabled": True}})
     made = {(d["metadata"]["name"], key) for d in documents if d["kind"] == "Secret" for key in d["data"]}
-    (config,) = [d for d in documents if d["kind"] == "ConfigMap"]
-    named = set(secret_references(documents)) | set(
-        secret_references(yaml.safe_load(config["data"]["job-template.yaml"]))
-    )
+    named = set(secret_references(documents)) | set(secret_references(job_template(documents)))
     assert named
     assert named <= made
 
@@ -151,8 +198,112 @@ def test_without_values_every_secret_that_a_pod_names_is_made_by_the_chart(helm:
 def test_with_existing_secrets_the_chart_makes_none_and_brings_no_database(helm: Path, namespace: Namespace) -> None:
     documents = render(helm, namespace, EXISTING)
     assert {d["kind"] for d in documents}.isdisjoint({"Secret", "StatefulSet"})
-    names = {name for name, _ in secret_references(documents)}
-    assert names == {"our-database", "our-redis", "our-keys", "our-google"}
+    names = {name for name, _ in [*secret_references(documents), *secret_references(job_template(documents))]}
+    assert names == {"our-database", "our-redis", "our-keys", "our-google", "our-twilio", "our-mail"}
+
+
+# What the pods of a person, of the fleet and of an administrator all get alike from the installation.
+SETTINGS_OF_A_PERSONS_POD = {Env.TIME_ZONE, Env.DIGEST_DAY, Env.DIGEST_TIME, Env.SYNC_EVERY}
+
+
+def test_the_suggestions_cronjob_runs_what_the_contract_names_with_the_slot_and_the_limits_of_the_contract(
+    helm: Path, namespace: Namespace
+) -> None:
+    cronjob = suggestions_cronjob(render(helm, namespace, EVERYTHING))
+    spec, job = cronjob["spec"], cronjob["spec"]["jobTemplate"]["spec"]
+    deadlines = DEADLINES[Job.SUGGESTIONS]
+    assert (spec["schedule"], spec["timeZone"], spec["suspend"]) == ("15 3 * * *", "Etc/UTC", True)
+    assert (spec["concurrencyPolicy"], spec["startingDeadlineSeconds"]) == ("Forbid", deadlines.starting)
+    assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 4, 4)
+    assert (job["backoffLimitPerIndex"], job["activeDeadlineSeconds"]) == (BACKOFF_LIMIT, deadlines.active)
+    assert job["maxFailedIndexes"] == 4  # a shard that fails stops no other
+    container = job_container(cronjob)
+    assert container["args"] == [Job.SUGGESTIONS]
+    ignore, fail = job["podFailurePolicy"]["rules"]
+    assert (ignore["action"], ignore["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+    assert (fail["action"], fail["onExitCodes"]["containerName"]) == ("FailIndex", container["name"])
+    assert fail["onExitCodes"]["values"] == [ExitCode.PERMANENT, ExitCode.MISCONFIGURED]
+    for metadata in (cronjob["metadata"], spec["jobTemplate"]["metadata"], job["template"]["metadata"]):
+        assert metadata["labels"][LABEL_JOB] == Job.SUGGESTIONS
+        assert LABEL_USER_SCHEDULE not in metadata["labels"]  # the operator must not take its Jobs for a user's
+    assert job["template"]["spec"]["automountServiceAccountToken"] is False
+
+
+def test_the_fleets_pods_get_the_settings_of_a_persons_pods_and_know_their_shard(
+    helm: Path, namespace: Namespace
+) -> None:
+    documents = render(helm, namespace, EVERYTHING)
+    fleet = {entry["name"]: entry for entry in job_container(suggestions_cronjob(documents))["env"]}
+    person = {entry["name"]: entry for entry in job_container(users_cronjob(documents, Job.SYNC))["env"]}
+    own = {Env.CRONJOB_NAME, Env.DEADLINE_SECONDS}
+    assert fleet.keys() == (person.keys() - SETTINGS_OF_A_PERSONS_POD) | {Env.SUGGESTION_SHARDS}
+    for name in person.keys() & fleet.keys() - own:
+        assert fleet[name] == person[name]
+    assert fleet[Env.SUGGESTION_SHARDS]["value"] == "4"
+    assert fleet[Env.CRONJOB_NAME]["value"] == suggestions_cronjob(documents)["metadata"]["name"]
+    assert fleet[Env.DEADLINE_SECONDS]["value"] == str(DEADLINES[Job.SUGGESTIONS].active)
+    assert fleet.keys() - {"EXTRA"} <= set(Env)
+
+
+def test_the_suggestions_can_be_left_out(helm: Path, namespace: Namespace) -> None:
+    documents = render(helm, namespace, {"suggestions": {"enabled": False}})
+    assert "CronJob" not in {document["kind"] for document in documents}
+
+
+@pytest.mark.parametrize("where", ["digest", "toolbox"])
+def test_twilio_and_the_mail_server_reach_the_pods_that_send(helm: Path, namespace: Namespace, where: str) -> None:
+    documents = render(helm, namespace, EVERYTHING)
+    pod = (
+        users_cronjob(documents, Job.DIGEST)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        if where == "digest"
+        else dict(pod_templates(documents))["Deployment/people-jobs-toolbox"]["spec"]
+    )
+    (container,) = pod["containers"]
+    env = {entry["name"]: entry for entry in container["env"]}
+    values = {name: entry["value"] for name, entry in env.items() if "value" in entry}
+    assert values[Env.TWILIO_FROM] == "+15550100"
+    assert values[Env.TWILIO_MESSAGING_SERVICE_SID] == "MG0"
+    assert values[Env.TWILIO_API_BASE_URL] == "http://twilio.test"
+    assert (values[Env.SMTP_HOST], values[Env.SMTP_PORT], values[Env.SMTP_SECURITY]) == ("mail.test", "465", "tls")
+    assert values[Env.SMTP_FROM] == "catchup@example.com"
+    assert values[Env.ACTION_BASE_URL] == "https://app.example.com/act"
+    assert dict(secret_references(env[Env.TWILIO_ACCOUNT_SID])) == {"our-twilio": "sid"}
+    assert dict(secret_references(env[Env.TWILIO_AUTH_TOKEN])) == {"our-twilio": "token"}
+    assert dict(secret_references(env[Env.SMTP_USERNAME])) == {"our-mail": "username"}
+    assert dict(secret_references(env[Env.SMTP_PASSWORD])) == {"our-mail": "password"}
+    assert values[Env.SMTP_CA_FILE] == "/etc/catchup/smtp-ca/root.pem"
+    (mount,) = [m for m in container["volumeMounts"] if values[Env.SMTP_CA_FILE].startswith(m["mountPath"] + "/")]
+    assert {"name": mount["name"], "configMap": {"name": "our-ca"}} in pod["volumes"]
+
+
+def test_without_twilio_and_a_mail_server_the_pods_are_told_of_neither(helm: Path, namespace: Namespace) -> None:
+    text = yaml.safe_dump(job_template(render(helm, namespace, {})))
+    assert not [
+        name for name in Env if name.startswith(("CATCHUP_TWILIO", "CATCHUP_SMTP", "CATCHUP_ACTION")) and name in text
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"suggestions": {"shards": 0}}, "/suggestions/shards"),
+        ({"smtp": {"host": "mail.test"}}, "smtp.from must be the sender's address"),
+        ({"smtp": {"security": "ssl"}}, "'starttls', 'tls', 'none'"),
+        ({"twilio": {"authToken": "x"}}, "additional properties 'authToken' not allowed"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_name(
+    helm: Path, namespace: Namespace, values: dict[str, Any], says: str
+) -> None:
+    done = subprocess.run(
+        [str(helm), "template", "catchup-jobs", str(CHART), "--values", "-"],
+        input=yaml.safe_dump(values),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert says in done.stderr
 
 
 def test_the_operator_may_do_only_what_it_does(helm: Path, namespace: Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -35,16 +36,36 @@ def same(cronjob: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_a_resource_becomes_a_cronjob_with_one_write_and_a_status_with_another(
+def test_a_resource_becomes_two_cronjobs_and_a_status_with_exactly_three_writes(
     operator: KopfRunner, namespace: Namespace
 ) -> None:
     before = namespace.writes()
-    namespace.apply("ada", timeZone="Europe/Berlin")
-    found = namespace.ready()
-    cronjob = namespace.cronjob()
-    assert found["status"]["sync"]["cronJobName"] == cronjob["metadata"]["name"]
-    assert found["status"]["sync"]["display"] == "every 30m"
-    assert namespace.writes() - before == 2
+    namespace.apply("ada", timeZone="Europe/Berlin", digest={"day": "Friday", "time": "18:30"})
+    found = namespace.ready()["status"]
+    for job in (Job.SYNC, Job.DIGEST):
+        cronjob = namespace.cronjob(job)
+        assert found[job]["cronJobName"] == cronjob["metadata"]["name"]
+        assert found[job]["schedule"] == cronjob["spec"]["schedule"]
+    assert (found["sync"]["display"], found["digest"]["display"]) == ("every 30m", "Friday 18:30")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d 18:30 CES?T \(UTC\+0[12]:00\)", found["digest"]["nextRun"])
+    row = namespace.kubectl("get", "us", "ada", "--no-headers")
+    assert "Friday 18:30" in row
+    assert found["digest"]["nextRun"] in row
+    assert namespace.writes() - before == 3
+
+
+def test_the_controller_takes_the_schedule_of_every_kind_of_zone(operator: KopfRunner, namespace: Namespace) -> None:
+    zones = {
+        "berlin": "Europe/Berlin",
+        "beirut": "Asia/Beirut",
+        "chatham": "Pacific/Chatham",
+        "howe": "Australia/Lord_Howe",
+    }
+    for name, zone in zones.items():
+        namespace.apply(name, timeZone=zone)
+    found = {name: namespace.ready(name)["status"]["digest"]["timeZone"] for name in zones}
+    assert found == {"berlin": "Europe/Berlin", "beirut": "Etc/UTC", "chatham": "Etc/UTC", "howe": "Etc/UTC"}
+    assert len(namespace.items("cronjobs")) == 8
 
 
 def test_an_edit_of_the_spec_changes_the_cronjob_and_an_edit_of_labels_writes_nothing(
@@ -57,12 +78,12 @@ def test_an_edit_of_the_spec_changes_the_cronjob_and_an_edit_of_labels_writes_no
     namespace.kubectl("annotate", "us", "ada", "note=hello")
     namespace.apply("bob")
     namespace.ready("bob")
-    assert namespace.writes() - before == 2  # bob's
+    assert namespace.writes() - before == 3  # bob's
     namespace.kubectl("patch", "us", "ada", "--type=merge", "-p", '{"spec":{"suspend":true}}')
     namespace.ready()
-    (cronjob,) = namespace.items("cronjobs", "-l", "catchup.dev/user-schedule=ada")
-    assert cronjob["spec"]["suspend"] is True
-    assert namespace.writes() - before == 4
+    cronjobs = namespace.items("cronjobs", "-l", "catchup.dev/user-schedule=ada")
+    assert [cronjob["spec"]["suspend"] for cronjob in cronjobs] == [True, True]
+    assert namespace.writes() - before == 6
 
 
 def test_a_cronjob_deleted_or_edited_by_hand_comes_back(operator: KopfRunner, namespace: Namespace) -> None:
@@ -91,9 +112,9 @@ def test_harm_done_while_the_operator_was_down_is_healed_at_its_start(
         for name in ("ada", "bob", "gone"):
             namespace.ready(name)
     wanted = [same(item) for item in namespace.items("cronjobs", "-l", "catchup.dev/user-schedule in (ada,bob)")]
-    ada, bob = (item["name"] for item in wanted)
-    namespace.kubectl("delete", "cronjob", ada)
-    namespace.kubectl("patch", "cronjob", bob, "--type=merge", "-p", '{"spec":{"schedule":"1 1 1 1 *"}}')
+    deleted, _, edited, _ = (item["name"] for item in wanted)
+    namespace.kubectl("delete", "cronjob", deleted)
+    namespace.kubectl("patch", "cronjob", edited, "--type=merge", "-p", '{"spec":{"schedule":"1 1 1 1 *"}}')
     namespace.kubectl("delete", "us", "gone", "--timeout=10s")
     with operator_process():
         eventually(lambda: [same(item) for item in namespace.items("cronjobs")] == wanted, seconds=GARBAGE_SECONDS)
@@ -109,9 +130,9 @@ def test_a_restart_with_nothing_changed_writes_nothing(operator_process: StartOp
     with operator_process():
         namespace.apply("carol")
         namespace.ready("carol")
-        namespace.kubectl("delete", "cronjob", "-l", "catchup.dev/user-schedule=carol")
-        eventually(lambda: len(namespace.items("cronjobs")) == 3)
-        eventually(lambda: namespace.writes() - before == 4)  # carol's two and the repair's two
+        namespace.kubectl("delete", "cronjob", "-l", "catchup.dev/user-schedule=carol,catchup.dev/job=digest")
+        eventually(lambda: len(namespace.items("cronjobs")) == 6)
+        eventually(lambda: namespace.writes() - before == 6)  # carol's three and the repair's three
 
 
 def test_a_changed_template_rolls_every_cronjob_once(
@@ -132,7 +153,7 @@ def test_a_changed_template_rolls_every_cronjob_once(
 
     with operator_process():
         eventually(lambda: images() == {"catchup-jobs:next"})
-        eventually(lambda: namespace.writes() - before == 4)
+        eventually(lambda: namespace.writes() - before == 6)
 
 
 def test_deleting_the_resource_deletes_its_cronjob_and_nothing_hangs(
@@ -155,7 +176,7 @@ def test_a_recreated_resource_gets_a_cronjob_of_its_own(operator: KopfRunner, na
     def owners() -> list[str]:
         return [item["metadata"]["ownerReferences"][0]["uid"] for item in namespace.items("cronjobs")]
 
-    eventually(lambda: owners() == [second["metadata"]["uid"]], seconds=GARBAGE_SECONDS)
+    eventually(lambda: owners() == [second["metadata"]["uid"]] * 2, seconds=GARBAGE_SECONDS)
 
 
 def test_what_the_api_server_refuses_is_told_in_the_status_and_heals(
@@ -197,9 +218,9 @@ def finish_job(namespace: Namespace, name: str, *, exit_code: int, message: str)
     namespace.kubectl("patch", "pod", name, "--subresource=status", "-p", json.dumps({"status": status}))
 
 
-def summary(outcome: Outcome, reason: Reason | None = None) -> str:
+def summary(outcome: Outcome, reason: Reason | None = None, *, job: Job = Job.SYNC) -> str:
     now = datetime.now(UTC)
-    return Summary(Job.SYNC, outcome, now, now, 1, reason, {Count.CALENDARS: 2, Count.EVENTS_ADDED: 7}).to_json()
+    return Summary(job, outcome, now, now, 1, reason, {Count.CALENDARS: 2, Count.EVENTS_ADDED: 7}).to_json()
 
 
 def run_by_hand(namespace: Namespace, job: str) -> None:
@@ -219,6 +240,28 @@ def test_a_finished_run_reaches_the_status_with_its_counts_by_one_write(
     assert sync["counts"] == {"calendars": 2, "eventsAdded": 7}
     assert sync["lastSuccessTime"] == sync["lastRunTime"]
     assert namespace.writes() - before == 1
+
+
+def test_a_digest_run_reaches_the_status_by_one_write_and_its_later_firings_by_none(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    cronjob = namespace.cronjob(Job.DIGEST)["metadata"]["name"]
+    before = namespace.writes()
+    for job, outcome in (
+        (f"{cronjob}-29401200", summary(Outcome.DONE, job=Job.DIGEST)),
+        (f"{cronjob}-29401260", summary(Outcome.SKIPPED, Reason.ALREADY_DONE, job=Job.DIGEST)),
+    ):
+        namespace.kubectl("create", "job", job, f"--from=cronjob/{cronjob}")
+        finish_job(namespace, job, exit_code=0, message=outcome)
+        digest = eventually(lambda: (s := namespace.schedule()["status"]["digest"]).get("lastResult") and s)
+    eventually(lambda: namespace.get("job", job)["status"].get("succeeded"))
+    namespace.apply("bob")
+    namespace.ready("bob")
+    digest = namespace.schedule()["status"]["digest"]
+    assert (digest["lastResult"], digest["lastJobName"]) == ("Succeeded", f"{cronjob}-29401200")
+    assert namespace.writes() - before == 4  # one, and bob's three
 
 
 def test_a_permanent_failure_ends_the_job_at_once_and_its_reason_reaches_the_status(
@@ -268,7 +311,7 @@ def test_a_job_only_dressed_up_as_ours_tells_nothing(operator: KopfRunner, names
     assert sync["lastJobName"] == "real"
 
 
-@pytest.mark.parametrize("writes", [1, 2])
+@pytest.mark.parametrize("writes", [1, 2, 3])
 def test_killed_between_its_writes_and_started_again_the_operator_ends_in_the_same_state(
     operator_process: StartOperator, namespace: Namespace, writes: int
 ) -> None:
@@ -279,7 +322,8 @@ def test_killed_between_its_writes_and_started_again_the_operator_ends_in_the_sa
         process.kill()
     with operator_process():
         found = namespace.ready()
-    cronjob = namespace.cronjob()
-    assert found["status"]["sync"]["cronJobUID"] == cronjob["metadata"]["uid"]
-    assert found["status"]["sync"]["schedule"] == cronjob["spec"]["schedule"]
-    assert namespace.writes() - before <= 4
+    for job in (Job.SYNC, Job.DIGEST):
+        cronjob = namespace.cronjob(job)
+        assert found["status"][job]["cronJobUID"] == cronjob["metadata"]["uid"]
+        assert found["status"][job]["schedule"] == cronjob["spec"]["schedule"]
+    assert namespace.writes() - before <= 6

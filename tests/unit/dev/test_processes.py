@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import eventually
 
 from catchup_dev.processes import Daemon, stop_all
 
@@ -26,7 +27,8 @@ def test_its_life_from_start_to_end(daemon: Daemon) -> None:
     daemon.start(["sleep", "60"], stamp="one")
     pid = daemon.pid
     assert pid is not None
-    assert Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0] == "sleep"
+    # Noted before it becomes the program, and in between its command line is empty.
+    eventually(lambda: Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0] == "sleep")
     assert daemon.runs_with("one")
     assert not daemon.runs_with("two")
     daemon.start(["sleep", "60"])  # runs already

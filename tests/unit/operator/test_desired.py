@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from unit.operator.factories import TEMPLATE, schedule
 
 from catchup_jobs.contract import Env, Job
@@ -10,11 +11,19 @@ from catchup_operator.desired import desired
 from catchup_operator.template import JobTemplate
 
 
-def sync_of(template: JobTemplate = TEMPLATE, **spec: Any) -> dict[str, Any]:
+def cronjob_of(job: Job, template: JobTemplate = TEMPLATE, **spec: Any) -> dict[str, Any]:
     (found,) = [
-        item for item in desired(schedule(spec), template) if item["metadata"]["labels"]["catchup.dev/job"] == "sync"
+        item for item in desired(schedule(spec), template) if item["metadata"]["labels"]["catchup.dev/job"] == job
     ]
     return found
+
+
+def sync_of(template: JobTemplate = TEMPLATE, **spec: Any) -> dict[str, Any]:
+    return cronjob_of(Job.SYNC, template, **spec)
+
+
+def digest_of(template: JobTemplate = TEMPLATE, **spec: Any) -> dict[str, Any]:
+    return cronjob_of(Job.DIGEST, template, **spec)
 
 
 def container_of(cronjob: dict[str, Any]) -> dict[str, Any]:
@@ -27,27 +36,51 @@ def test_sync_runs_in_utc_whatever_the_users_zone() -> None:
     assert sync_of(timeZone="Asia/Kathmandu")["spec"]["timeZone"] == "Etc/UTC"
 
 
+def test_a_digest_runs_at_the_users_local_time_and_again_after_one_and_three_hours() -> None:
+    spec = digest_of(timeZone="Europe/Berlin", digest={"day": "Friday", "time": "18:30"})["spec"]
+    assert (spec["schedule"], spec["timeZone"]) == ("30 18,19,21 * * 5", "Europe/Berlin")
+
+
+def test_a_digest_in_a_zone_that_the_controller_reads_wrong_runs_in_utc() -> None:
+    spec = digest_of(timeZone="Asia/Beirut")["spec"]
+    assert (spec["schedule"], spec["timeZone"]) == ("0 6,7,8,9,10 * * 0", "Etc/UTC")
+
+
+def test_the_digests_pod_runs_the_digest_of_the_user_and_knows_when_it_is_due() -> None:
+    container = container_of(digest_of(timeZone="Asia/Beirut", digest={"day": "Friday", "time": "18:30"}))
+    assert container["args"] == ["digest", "--user", "ada"]
+    env = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert (env[Env.TIME_ZONE], env[Env.DIGEST_DAY], env[Env.DIGEST_TIME]) == ("Asia/Beirut", "Friday", "18:30")
+    assert env[Env.DEADLINE_SECONDS] == "900"
+
+
 def test_switched_off_is_suspended_never_absent() -> None:
     assert sync_of()["spec"]["suspend"] is False
     assert sync_of(suspend=True)["spec"]["suspend"] is True
     assert sync_of(calendarSync={"enabled": False})["spec"]["suspend"] is True
+    assert digest_of(calendarSync={"enabled": False})["spec"]["suspend"] is False
+    assert digest_of(suspend=True)["spec"]["suspend"] is True
+    assert digest_of(digest={"enabled": False})["spec"]["suspend"] is True
+    assert sync_of(digest={"enabled": False})["spec"]["suspend"] is False
 
 
-def test_the_job_is_bounded_and_retried_as_the_contract_says() -> None:
-    spec = sync_of()["spec"]
+@pytest.mark.parametrize(("kind", "starting", "active"), [(Job.SYNC, 600, 600), (Job.DIGEST, 7200, 900)])
+def test_the_job_is_bounded_and_retried_as_the_contract_says(kind: Job, starting: int, active: int) -> None:
+    spec = cronjob_of(kind)["spec"]
     assert spec["concurrencyPolicy"] == "Forbid"
-    assert spec["startingDeadlineSeconds"] == 600
+    assert spec["startingDeadlineSeconds"] == starting
     assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (1, 3)
     job = spec["jobTemplate"]["spec"]
-    assert (job["backoffLimit"], job["activeDeadlineSeconds"]) == (3, 600)
+    assert (job["backoffLimit"], job["activeDeadlineSeconds"]) == (3, active)
     assert "ttlSecondsAfterFinished" not in job
     ignore, fail = job["podFailurePolicy"]["rules"]
     assert (ignore["action"], ignore["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
     assert (fail["action"], fail["onExitCodes"]["values"]) == ("FailJob", [65, 78])
 
 
-def test_pods_fit_the_restricted_profile_and_hold_no_service_account_token() -> None:
-    cronjob = sync_of()
+@pytest.mark.parametrize("job", [Job.SYNC, Job.DIGEST])
+def test_pods_fit_the_restricted_profile_and_hold_no_service_account_token(job: Job) -> None:
+    cronjob = cronjob_of(job)
     pod = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["enableServiceLinks"] is False
@@ -109,9 +142,10 @@ def test_the_same_input_gives_the_same_manifests() -> None:
     assert desired(schedule(), TEMPLATE) == desired(schedule(), TEMPLATE)
 
 
-def test_cronjob_job_and_pod_carry_the_labels_by_which_runs_are_found() -> None:
-    cronjob = sync_of()
+@pytest.mark.parametrize("job", [Job.SYNC, Job.DIGEST])
+def test_cronjob_job_and_pod_carry_the_labels_by_which_runs_are_found(job: Job) -> None:
+    cronjob = cronjob_of(job)
     template = cronjob["spec"]["jobTemplate"]
     for metadata in (cronjob["metadata"], template["metadata"], template["spec"]["template"]["metadata"]):
-        assert metadata["labels"]["catchup.dev/job"] == Job.SYNC
+        assert metadata["labels"]["catchup.dev/job"] == job
         assert metadata["labels"]["catchup.dev/user-schedule"] == "ada"

@@ -25,6 +25,12 @@ def cronjob(**changes: Any) -> dict[str, Any]:
     return {"metadata": {**metadata, **changes}}
 
 
+def reporting_to(drifts: list[str]) -> Ledger:
+    found = Ledger()
+    found.report_to(lambda _, schedule: drifts.append(schedule))
+    return found
+
+
 @pytest.fixture
 def drifts() -> list[str]:
     return []
@@ -32,7 +38,7 @@ def drifts() -> list[str]:
 
 @pytest.fixture
 def ledger(drifts: list[str]) -> Ledger:
-    found = Ledger(lambda _, schedule: drifts.append(schedule))
+    found = reporting_to(drifts)
     found.listed("people", set())
     found.expect(KEY, EXPECTED, applied=True)
     return found
@@ -84,7 +90,7 @@ def test_a_list_of_one_namespace_says_nothing_of_another(ledger: Ledger, drifts:
 
 def test_before_the_first_list_nothing_is_drift() -> None:
     drifts: list[str] = []
-    ledger = Ledger(lambda _, schedule: drifts.append(schedule))
+    ledger = reporting_to(drifts)
     ledger.expect(KEY, EXPECTED, applied=False)
     ledger.see(cronjob(generation=9))
     assert drifts == []
@@ -100,7 +106,7 @@ def test_a_cronjob_whose_resource_is_gone_is_forgotten(ledger: Ledger, drifts: l
 
 
 def test_one_that_is_missing_when_a_restarted_operator_remembers_it_is_drift(drifts: list[str]) -> None:
-    ledger = Ledger(lambda _, schedule: drifts.append(schedule))
+    ledger = reporting_to(drifts)
     ledger.listed(None, set())
     ledger.expect(KEY, EXPECTED, applied=False)
     assert drifts == ["ada"]

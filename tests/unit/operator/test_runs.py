@@ -88,6 +88,15 @@ def test_the_outcome_is_the_jobs_condition_and_the_details_are_the_summarys(
     assert (run.message is None) == (result != "Failed")
 
 
+def test_a_slot_is_told_from_a_run_by_hand_by_the_name_that_the_controller_gives() -> None:
+    assert finished("Complete").slot == datetime(2025, 11, 25, 12, 0, tzinfo=UTC)
+    by_hand = job(condition("Complete"))
+    by_hand["metadata"]["name"] = "ada-now"
+    found = FinishedJob.from_object(by_hand)
+    assert found is not None
+    assert found.slot is None
+
+
 def test_counts_come_from_the_pod_that_ended_last() -> None:
     early = pod(summary(Outcome.RETRY, Reason.UNAVAILABLE, events_added=1), at="2026-11-23T08:59:00Z")
     late = pod(summary(Outcome.DONE, events_added=2), at="2026-11-23T09:00:00Z")

@@ -12,9 +12,19 @@ from catchup_operator import status
 from catchup_operator.runs import Run
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+SLOT = NOW
 CRONJOB = {
     "metadata": {"name": "ada-sync-x", "uid": "cj-1", "generation": 1},
     "spec": {"schedule": "7,37 * * * *", "timeZone": "Etc/UTC"},
+}
+
+
+BOTH = {
+    Job.SYNC: CRONJOB,
+    Job.DIGEST: {
+        "metadata": {"name": "ada-digest-x", "uid": "cj-2", "generation": 1},
+        "spec": {"schedule": "0 9,10,12 * * 0", "timeZone": "Europe/Berlin"},
+    },
 }
 
 
@@ -33,8 +43,24 @@ def merge(target: Any, patch: Any) -> Any:
 
 def after_reconcile(spec: dict[str, Any] | None = None, now: datetime = NOW) -> dict[str, Any]:
     found = body(spec)
-    patch = status.reconciled(found, schedule(spec), {Job.SYNC: CRONJOB}, template_hash="h", now=now)
+    patch = status.reconciled(found, schedule(spec), BOTH, template_hash="h", now=now)
     return body(spec, status=merge({}, patch))
+
+
+def digest_run(result: str, minutes: int, reason: str | None = None, *, slot: datetime | None = SLOT) -> Run:
+    return Run(
+        Job.DIGEST, f"ada-digest-x-{minutes}", NOW + timedelta(minutes=minutes), result, reason, message="m", slot=slot
+    )
+
+
+def told(*runs: Run) -> dict[str, Any]:
+    """The status of the digest after these runs."""
+    current = after_reconcile()
+    for each in runs:
+        patch = status.recorded(current, schedule(), each, now=each.finished_at)
+        current = merge(current, {"status": patch or {}})
+    found: dict[str, Any] = current["status"]["digest"]
+    return found
 
 
 def run(result: str, minutes: int, **fields: Any) -> Run:
@@ -46,12 +72,27 @@ def test_a_reconciled_resource_is_ready_and_says_when_it_runs_next() -> None:
     assert found["conditions"][0]["status"] == "True"
     assert found["sync"]["display"] == "every 30m"
     assert found["sync"]["nextRun"].endswith("CET (UTC+01:00)")
+    assert found["digest"]["display"] == "Sunday 09:00"
+    assert found["digest"]["schedule"] == "0 9,10,12 * * 0"
+    assert found["digest"]["nextRun"] == "2026-11-29 09:00 CET (UTC+01:00)"
+
+
+def test_the_next_digest_is_the_due_time_never_one_of_its_later_firings() -> None:
+    sunday = datetime(2026, 11, 29, 8, 30, tzinfo=UTC)  # half an hour after the due time
+    found = after_reconcile({"timeZone": "Europe/Berlin", "digest": {"day": "Daily"}}, now=sunday)["status"]
+    assert found["digest"]["nextRun"] == "2026-11-30 09:00 CET (UTC+01:00)"
+
+
+def test_a_digest_in_a_zone_whose_clock_was_set_is_told_with_the_new_offset() -> None:
+    now = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
+    found = after_reconcile({"timeZone": "Asia/Beirut"}, now=now)["status"]
+    assert found["digest"]["nextRun"] == "2026-03-29 09:00 EEST (UTC+03:00)"
 
 
 def test_nothing_is_written_where_the_status_says_it_already() -> None:
     current = after_reconcile()
     assert status.is_current(current, "h")
-    assert status.reconciled(current, schedule(), {Job.SYNC: CRONJOB}, template_hash="h", now=NOW) is None
+    assert status.reconciled(current, schedule(), BOTH, template_hash="h", now=NOW) is None
 
 
 def test_another_generation_another_template_or_a_failure_needs_a_visit() -> None:
@@ -65,7 +106,7 @@ def test_another_generation_another_template_or_a_failure_needs_a_visit() -> Non
 def test_the_time_of_a_condition_changes_only_with_its_status() -> None:
     current = after_reconcile()
     later = NOW + timedelta(hours=1)
-    again = status.reconciled(current, schedule({"suspend": True}), {Job.SYNC: CRONJOB}, template_hash="h", now=later)
+    again = status.reconciled(current, schedule({"suspend": True}), BOTH, template_hash="h", now=later)
     assert again is not None
     assert again["conditions"][0]["lastTransitionTime"] == "2026-11-23T09:00:00Z"
     failed = status.not_ready(current, status.REFUSED, "quota", now=later)
@@ -79,6 +120,14 @@ def test_what_is_switched_off_has_no_next_run() -> None:
     assert disabled["status"]["sync"]["display"] == "Disabled"
     assert "nextRun" not in suspended["status"]["sync"]
     assert "nextRun" not in disabled["status"]["sync"]
+    assert (suspended["status"]["digest"]["display"], "nextRun" in suspended["status"]["digest"]) == (
+        "Suspended",
+        False,
+    )
+    assert disabled["status"]["digest"]["display"] == "Sunday 09:00"
+    without = after_reconcile({"digest": {"enabled": False}})["status"]
+    assert (without["digest"]["display"], "nextRun" in without["digest"]) == ("Disabled", False)
+    assert without["sync"]["display"] == "every 30m"
 
 
 def test_runs_are_counted_and_a_success_ends_the_failures_but_keeps_the_last_error() -> None:
@@ -112,6 +161,33 @@ def test_a_run_is_told_once_and_never_over_a_later_one() -> None:
     current = merge(current, {"status": status.recorded(current, schedule(), late, now=NOW)})
     assert status.recorded(current, schedule(), late, now=NOW) is None
     assert status.recorded(current, schedule(), run("Failed", 0, reason="x", message="m"), now=NOW) is None
+
+
+def test_later_firings_that_find_the_digest_settled_do_not_hide_what_became_of_it() -> None:
+    found = told(digest_run("Succeeded", 0), digest_run("Skipped", 60, "AlreadyDone"))
+    assert (found["lastResult"], found["lastRunTime"]) == ("Succeeded", "2026-11-23T09:00:00Z")
+    found = told(digest_run("Skipped", 0, "Empty"), digest_run("Skipped", 60, "Empty"))
+    assert (found["lastReason"], found["lastRunTime"]) == ("Empty", "2026-11-23T09:00:00Z")
+
+
+def test_a_firing_before_the_due_time_is_no_news() -> None:
+    assert "lastResult" not in told(digest_run("Skipped", -60, "NotDue"))
+
+
+def test_a_later_firing_that_sent_or_failed_is_news() -> None:
+    assert told(digest_run("Failed", 0, "Unavailable"), digest_run("Succeeded", 60))["lastResult"] == "Succeeded"
+    assert told(digest_run("Skipped", 0, "Empty"), digest_run("Failed", 60, "BadData"))["lastReason"] == "BadData"
+    assert told(digest_run("Failed", 0, "Unavailable"), digest_run("Skipped", 60, "Late"))["lastReason"] == "Late"
+
+
+def test_a_digest_that_was_sent_while_the_operator_was_down_is_told_by_a_later_firing() -> None:
+    found = told(digest_run("Succeeded", -7 * 24 * 60), digest_run("Skipped", 60, "AlreadyDone"))
+    assert (found["lastResult"], found["lastReason"]) == ("Skipped", "AlreadyDone")
+
+
+def test_a_digest_run_by_hand_is_told_whatever_it_found() -> None:
+    found = told(digest_run("Succeeded", 0), digest_run("Skipped", 60, "AlreadyDone", slot=None))
+    assert (found["lastResult"], found["lastReason"]) == ("Skipped", "AlreadyDone")
 
 
 json_values = st.recursive(

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from catchup_operator.template import InvalidTemplateError, JobTemplate
+from catchup_operator.template import InvalidTemplateError, JobTemplate, _zone_database
 
 
 def written(path: Path, text: str) -> Path:
@@ -43,9 +44,23 @@ def test_the_hash_changes_with_everything_that_a_pod_takes_from_the_file(tmp_pat
         "image: x\nenv: [{name: A, value: b}]",
         "image: x\nresources: {limits: {memory: 1Gi}}",
         "image: x\npod: {nodeSelector: {a: b}}",
+        "image: x\nvolumes: [{name: a, emptyDir: {}}]",
+        "image: x\nvolumeMounts: [{name: a, mountPath: /a}]",
         "image: x\npodLabels: {a: b}",
         "image: x\npodAnnotations: {a: b}",
     ]
     hashes = {JobTemplate.load(written(tmp_path, text)).hash for text in texts}
     assert len(hashes) == len(texts)
     assert JobTemplate.load(written(tmp_path, texts[0])).hash == JobTemplate(image="x").hash
+
+
+def test_another_zone_database_rolls_the_cronjobs_since_their_schedules_may_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = JobTemplate(image="x").hash
+    _zone_database.cache_clear()
+    monkeypatch.setattr(metadata, "version", lambda _: "2099.1")
+    try:
+        assert JobTemplate(image="x").hash != before
+    finally:
+        _zone_database.cache_clear()

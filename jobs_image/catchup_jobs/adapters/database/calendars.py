@@ -10,6 +10,7 @@ from sqlalchemy import and_, delete, insert, select, update
 from catchup_jobs.adapters.database.events import change_events, stored_events
 from catchup_jobs.adapters.database.runs import check_fence
 from catchup_jobs.adapters.database.schema import calendars, events, users
+from catchup_jobs.adapters.database.suggestions import raise_version, repair
 from catchup_jobs.domain.events import CalendarEvent, Changes, Tombstone, reconcile
 from catchup_jobs.domain.sync_window import FullSync, SyncState
 from catchup_jobs.jobs.calendar_ports import ListedCalendar, StoredCalendar
@@ -82,7 +83,12 @@ class DatabaseCalendarStore:
             for values in changed:
                 row_id = values.pop("row_id")
                 connection.execute(update(calendars).where(calendars.c.id == row_id).values(**values))
-            return _drop(connection, gone, removed_at=now) if gone else 0
+            if not gone:
+                return 0
+            dropped = _drop(connection, gone, removed_at=now)
+            raise_version(connection, [user_id])
+            repair(connection, user_id, now)
+            return dropped
 
     def selected(self, user_id: str) -> list[StoredCalendar]:
         """Return the calendars to sync, oldest first."""
@@ -114,7 +120,8 @@ class DatabaseCalendarStore:
         """Reconcile a calendar's events and keep its new sync state, together or not at all.
 
         Changed events also void the user's availability, in the same transaction: a process that dies before it
-        computes them anew leaves the next one to do it. A calendar deselected meanwhile is left alone.
+        computes them anew leaves the next one to do it. What they make clash among the user's suggestions moves or
+        expires in it too. A calendar deselected meanwhile is left alone.
         """
         full = isinstance(how, FullSync)
         progress: dict[str, Any] = {
@@ -137,7 +144,8 @@ class DatabaseCalendarStore:
             changes = reconcile(stored, received, how.window, zone, full=full)
             if changes:
                 change_events(connection, calendar_id, changes)
-                _void_availability(connection, calendar_id)
+                user_id = _void_availability(connection, calendar_id)
+                repair(connection, user_id, now)
             return changes
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:
@@ -167,11 +175,11 @@ class DatabaseCalendarStore:
                 for row in connection.execute(statement)
             ]
 
-    def select(self, user_id: str, google_id: str, *, selected: bool) -> bool:
+    def select(self, user_id: str, google_id: str, *, selected: bool, now: datetime) -> bool:
         """Select or deselect a calendar; return whether the user has it.
 
-        A deselected calendar's events are deleted at once, so that they cannot block; selecting it again reads it
-        whole.
+        A deselected calendar's events are deleted at once, so that they cannot block, and suggestions about them
+        expire; selecting it again reads it whole.
         """
         with self._database.write() as connection:
             row = connection.execute(
@@ -185,8 +193,10 @@ class DatabaseCalendarStore:
                 return False
             if row.selected != selected:
                 connection.execute(update(calendars).where(calendars.c.id == row.id).values(selected=selected))
+                raise_version(connection, [user_id])
                 if not selected:
                     _drop(connection, [row.id])
+                    repair(connection, user_id, now)
             return True
 
 
@@ -235,6 +245,9 @@ def _drop(connection: Connection, calendar_ids: Sequence[int], *, removed_at: da
     return gone
 
 
-def _void_availability(connection: Connection, calendar_id: int) -> None:
-    owner = select(calendars.c.user_id).where(calendars.c.id == calendar_id).scalar_subquery()
-    connection.execute(update(users).where(users.c.id == owner).values(availability_computed_at=None))
+def _void_availability(connection: Connection, calendar_id: int) -> str:
+    """Void what was computed and planned from the calendar's events as they were; return whose it is."""
+    owner: str = connection.execute(select(calendars.c.user_id).where(calendars.c.id == calendar_id)).scalar_one()
+    void = {"availability_computed_at": None, "planning_version": users.c.planning_version + 1}
+    connection.execute(update(users).where(users.c.id == owner).values(**void))
+    return owner

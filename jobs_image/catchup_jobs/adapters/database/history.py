@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, or_, sele
 from catchup_jobs.adapters.database.schema import dead_letters, runs
 from catchup_jobs.contract import Count, Job, Reason
 from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.jobs.suggestion_ports import CHECKPOINT_COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,6 +145,17 @@ class DatabaseHistory:
                 statement = statement.where(column == value)
         with self._database.read() as connection:
             return [_past_run(row) for row in connection.execute(statement)]
+
+    def latest(self, kind: Job) -> dict[str, tuple[RunState, dict[str, int]]]:
+        """Return, by subject, how the latest run of a kind stands and what it has counted so far."""
+        columns = (runs.c.subject, runs.c.state, runs.c.counts, runs.c.checkpoint)
+        statement = select(*columns).where(runs.c.kind == kind).order_by(runs.c.started_at)
+        with self._database.read() as connection:
+            rows = connection.execute(statement).all()
+        return {
+            row.subject: (row.state, dict(row.counts or (row.checkpoint or {}).get(CHECKPOINT_COUNTS) or {}))
+            for row in rows
+        }
 
 
 def _past_run(row: Row[Any]) -> PastRun:

@@ -37,6 +37,14 @@ def check_fence(connection: Connection, fence: Fence) -> None:
         raise RunInterruptedError("the run is another process's by now", reason=Reason.UNAVAILABLE)
 
 
+def keep_checkpoint(connection: Connection, fence: Fence, checkpoint: dict[str, Any]) -> None:
+    """Store how far the run is within the transaction that brought it there; call `check_fence` first.
+
+    A process that goes on with the run after this one was killed then knows exactly what is done.
+    """
+    connection.execute(update(runs).where(runs.c.run_key == fence.run_key).values(checkpoint=checkpoint or None))
+
+
 class DatabaseRunStore:
     """`jobs.ports.RunStore` in the database."""
 

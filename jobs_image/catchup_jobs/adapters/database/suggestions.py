@@ -1,0 +1,203 @@
+"""Suggestions in the database: stored by batches, repaired with the events, answered by the user.
+
+Whoever changes what a user's suggestions are planned from raises `users.planning_version` first: that takes the lock
+of the user's row, so that plans of two processes for one user come one after the other, and the second is made from
+what the first left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.exc import DataError, IntegrityError
+
+from catchup_jobs.adapters.database.facts import known_users
+from catchup_jobs.adapters.database.runs import check_fence, keep_checkpoint
+from catchup_jobs.adapters.database.schema import suggestions, users
+from catchup_jobs.domain.planning import plan
+from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.jobs.suggestion_ports import Saved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.domain.suggestions import Plan
+    from catchup_jobs.jobs.ports import Fence
+    from catchup_jobs.jobs.suggestion_ports import KnownUser
+
+
+class DatabaseSuggestionStore:
+    """`jobs.suggestion_ports.SuggestionStore` in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ids(self, *, after: str, limit: int) -> list[str]:
+        """Return the next users' ids, in the order of their bytes."""
+        statement = select(users.c.id).where(users.c.id > after).order_by(users.c.id).limit(limit)
+        with self._database.read() as connection:
+            return list(connection.execute(statement).scalars())
+
+    def user_count(self) -> int:
+        """Return how many users there are."""
+        with self._database.read() as connection:
+            return connection.execute(select(func.count()).select_from(users)).scalar_one()
+
+    def known(self, user_ids: Sequence[str], *, now: datetime) -> list[KnownUser]:
+        """Return what is stored of those users who still exist, in the order of their ids."""
+        with self._database.read() as connection:
+            return known_users(connection, user_ids, now)
+
+    def save(
+        self,
+        plans: Mapping[str, tuple[int, Plan]],
+        *,
+        again: Callable[[KnownUser], Plan],
+        checkpoint: Callable[[Saved], dict[str, Any]],
+        now: datetime,
+        fence: Fence,
+    ) -> Saved:
+        """Store plans and the run's checkpoint in one transaction, refused to a stale process."""
+        with self._database.write() as connection:
+            check_fence(connection, fence)
+            saved = _save_plans(connection, plans, again, now) if plans else Saved()
+            keep_checkpoint(connection, fence, checkpoint(saved))
+        return saved
+
+
+def raise_version(connection: Connection, user_ids: Iterable[str]) -> None:
+    """Take the lock of these users' rows and void plans that were made from what is stored now."""
+    connection.execute(
+        update(users).where(users.c.id.in_(list(user_ids))).values(planning_version=users.c.planning_version + 1)
+    )
+
+
+def repair(connection: Connection, user_id: str, now: datetime) -> None:
+    """Move or expire, in the transaction that changed a user's events, what is pending and clashes with them now.
+
+    Call it after the change, and after `raise_version`, which voids plans that were made from the events as they were.
+    """
+    pending = select(suggestions.c.id).where(
+        suggestions.c.user_id == user_id, suggestions.c.status == SuggestionStatus.PENDING
+    )
+    if connection.execute(pending.limit(1)).first() is None:
+        return
+    for user in known_users(connection, [user_id], now):
+        if user.facts is not None and (made := plan(user.facts, now=now, create=False)):
+            _write(connection, {user_id: made}, now)
+
+
+def _save_plans(
+    connection: Connection,
+    plans: Mapping[str, tuple[int, Plan]],
+    again: Callable[[KnownUser], Plan],
+    now: datetime,
+) -> Saved:
+    # In the order of ids, so that two batches cannot wait for each other.
+    locked = connection.execute(
+        select(users.c.id, users.c.planning_version)
+        .where(users.c.id.in_(sorted(plans)))
+        .order_by(users.c.id)
+        .with_for_update()
+    ).all()
+    current = {row.id: plans[row.id][1] for row in locked if plans[row.id][0] == row.planning_version}
+    overtaken = [row.id for row in locked if row.id not in current]
+    if overtaken:
+        current |= {user.user_id: again(user) for user in known_users(connection, overtaken, now)}
+    changed = {user_id: made for user_id, made in current.items() if made}
+    if not changed:
+        return Saved()
+    try:
+        with connection.begin_nested():
+            _write(connection, changed, now)
+            raise_version(connection, changed)
+    except (IntegrityError, DataError):
+        return _save_one_by_one(connection, changed, now)
+    return Saved(changed)
+
+
+def _save_one_by_one(connection: Connection, plans: Mapping[str, Plan], now: datetime) -> Saved:
+    saved = Saved()
+    for user_id, made in plans.items():
+        try:
+            with connection.begin_nested():
+                _write(connection, {user_id: made}, now)
+                raise_version(connection, [user_id])
+        except (IntegrityError, DataError) as error:
+            saved.refused[user_id] = type(error.orig).__name__
+        else:
+            saved.plans[user_id] = made
+    return saved
+
+
+def _write(connection: Connection, plans: Mapping[str, Plan], now: datetime) -> None:
+    expired = [
+        {"row_id": one.suggestion.id, "row_version": one.suggestion.version, "reason": one.reason}
+        for made in plans.values()
+        for one in made.expired
+    ]
+    if expired:
+        over = _changed(now).values(
+            status=SuggestionStatus.EXPIRED, expiry_reason=bindparam("reason"), snoozed_until=None
+        )
+        connection.execute(over, expired)
+    for retold in (True, False):
+        moved = [
+            {
+                "row_id": one.suggestion.id,
+                "row_version": one.suggestion.version,
+                "new_start": one.when.start,
+                "new_end": one.when.end,
+                "new_title": one.title,
+                **({"new_reasoning": one.reasoning} if retold else {}),
+            }
+            for made in plans.values()
+            for one in made.moved
+            if (one.reasoning is not None) is retold
+        ]
+        if moved:
+            statement = _changed(now).values(
+                status=SuggestionStatus.PENDING,
+                start_at=bindparam("new_start"),
+                end_at=bindparam("new_end"),
+                source_event_title=bindparam("new_title"),
+                snoozed_until=None,
+                delivered_at=None,
+            )
+            if retold:
+                statement = statement.values(reasoning=bindparam("new_reasoning"))
+            connection.execute(statement, moved)
+    created = [
+        {
+            "user_id": user_id,
+            "contact_id": one.contact_id,
+            "trigger": one.trigger,
+            "status": SuggestionStatus.PENDING,
+            "mode": one.mode,
+            "start_at": one.when.start,
+            "end_at": one.when.end,
+            "reasoning": one.reasoning,
+            "source_calendar_id": one.source.calendar_id if one.source else None,
+            "source_event_id": one.source.event_id if one.source else None,
+            "source_event_title": one.source.title if one.source else None,
+            "created_at": now,
+            "updated_at": now,
+        }
+        for user_id, made in plans.items()
+        for one in made.created
+    ]
+    if created:
+        connection.execute(insert(suggestions), created)
+
+
+def _changed(now: datetime) -> Any:
+    return (
+        update(suggestions)
+        .where(suggestions.c.id == bindparam("row_id"), suggestions.c.version == bindparam("row_version"))
+        .values(version=suggestions.c.version + 1, updated_at=now)
+    )

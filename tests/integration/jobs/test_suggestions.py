@@ -1,0 +1,577 @@
+"""The suggestion job for a fleet, on both databases."""
+
+from __future__ import annotations
+
+from datetime import date, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from integration.jobs.fleet_world import BERLIN, NOW, FleetWorld, at, counts, person
+from integration.jobs.test_users import statements
+from sqlalchemy import insert, select, update
+
+from catchup_jobs.adapters.database.schema import (
+    calendars,
+    commute_windows,
+    contacts,
+    oauth_tokens,
+    suggestions,
+    users,
+)
+from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
+from catchup_jobs.domain import planning
+from catchup_jobs.domain.sharding import shard_of
+from catchup_jobs.domain.vocabulary import Frequency, Mode, SuggestionStatus, TokenState, Trigger, Weekday
+from catchup_jobs.jobs import suggestions as job
+from catchup_jobs.jobs.outcomes import TemporaryError
+from catchup_jobs.jobs.suggestions import Shard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+DAY = timedelta(days=1)
+DONE = (ExitCode.DONE, Outcome.DONE, None)
+PENDING, ACCEPTED = SuggestionStatus.PENDING, SuggestionStatus.ACCEPTED
+
+
+def outcome(report: Any) -> tuple[int, Outcome, Reason | None]:
+    return report.exit_code, report.summary.outcome, report.summary.reason
+
+
+# What is stored ------------------------------------------------------------------------------------------------------
+
+
+def test_a_time_bound_suggestion_is_stored_with_its_reason(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person("Ben", tags=("IRL preferred",))])
+    assert outcome(fleet.run()) == DONE
+    (row,) = fleet.rows()
+    assert (row.user_id, row.name, row.trigger, row.status, row.mode) == (
+        "ada",
+        "Ben",
+        Trigger.TIME_BOUND,
+        PENDING,
+        Mode.IN_PERSON,
+    )
+    assert (row.start_at, row.end_at) == (at("23 14:00"), at("23 16:00"))
+    assert row.reasoning == "42 days since you last met; you usually catch up monthly"
+    assert (row.source_event_id, row.booked_event_id, row.delivered_at, row.version) == (None, None, None, 1)
+
+
+def test_a_shared_activity_is_stored_with_its_events_id_and_title_and_not_as_a_booked_one(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person("Ben", 5, tags=("climbing",))])
+    fleet.add_event(at("25 18:15"), at("25 20:00"), event_id="evt", summary="Climbing", description="Top rope")
+    fleet.run()
+    (row,) = fleet.rows()
+    assert (row.trigger, row.start_at, row.end_at) == (Trigger.SHARED_ACTIVITY, at("25 18:15"), at("25 20:00"))
+    assert (row.source_event_id, row.source_event_title, row.booked_event_id) == ("evt", "Climbing", None)
+    assert row.source_calendar_id is not None
+    assert "both like climbing" in row.reasoning
+
+
+def test_busy_events_commutes_and_the_night_are_read_and_free_ones_are_not(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person()], night_start=time(20), night_end=time(9))
+    with fleet.database.write() as connection:
+        window = {"user_id": "ada", "weekday": Weekday.MONDAY}
+        hours = {
+            "start_time": at("23 16:00").time().replace(hour=16),
+            "end_time": at("23 17:00").time().replace(hour=17),
+        }
+        connection.execute(insert(commute_windows).values(**window, **hours))
+    fleet.add_event(at("23 13:00"), at("23 15:30"))
+    fleet.add_event(at("23 17:00"), at("23 19:00"), busy=False)
+    fleet.run()
+    assert fleet.shown() == ["ben pending 23 17:00-18:00"]
+
+
+def test_a_busy_all_day_event_blocks_its_days_in_the_users_zone(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person()], time_zone="Pacific/Kiritimati")
+    fleet.add_event(None, None, start_date=date(2026, 11, 24), end_date=date(2026, 11, 26))
+    fleet.run()
+    assert fleet.shown("Pacific/Kiritimati") == ["ben pending 26 09:00-10:00"]
+
+
+def test_events_of_calendars_that_are_deselected_or_removed_do_not_block(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person()])
+    fleet.add_event(at("23 13:00"), at("23 19:00"))
+    with fleet.database.write() as connection:
+        other = {"summary": "x", "is_primary": False, "access_role": "owner", "user_id": "ada", "google_id": "x"}
+        fresh = {"horizon_end": NOW + 45 * DAY, "last_full_sync_at": NOW, "last_success_at": NOW}
+        connection.execute(insert(calendars).values(**other, **fresh, selected=True))
+        connection.execute(update(calendars).where(calendars.c.google_id == "primary").values(selected=False))
+    fleet.run()
+    assert fleet.shown() == ["ben pending 23 14:00-15:00"]
+
+
+def test_groups_are_known_by_name_not_by_id(fleet: FleetWorld) -> None:
+    """Close Friends tested against group ids: what the first implementation got wrong."""
+    fleet.add_user("ada", [person("Ben"), person("Cleo", groups=("Close Friends",)), person("Dan", groups=("7",))])
+    fleet.run()
+    assert [row.name for row in fleet.rows()] == ["Cleo", "Ben", "Dan"]
+
+
+def test_excluded_and_archived_contacts_get_none(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person("Ben", excluded=True), person("Cleo", archived=True), person("Dan")])
+    fleet.run()
+    assert [row.name for row in fleet.rows()] == ["Dan"]
+
+
+def test_an_interaction_in_the_future_is_no_contact_yet(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person("Ben", interactions=(NOW - 42 * DAY, NOW + DAY))])
+    fleet.run()
+    assert "42 days" in fleet.rows()[0].reasoning
+
+
+# History -------------------------------------------------------------------------------------------------------------
+
+
+def test_running_twice_changes_nothing(fleet: FleetWorld) -> None:
+    """Every run inserted duplicates: what the first implementation got wrong."""
+    fleet.add_user("ada", [person(f"P{number}") for number in range(60)])
+    fleet.add_event(at("25 18:15"), at("25 20:00"), summary="Climbing")
+    assert counts(fleet.run())["suggestionsCreated"] == 3 * 15
+    before = [tuple(row) for row in fleet.rows()]
+    assert counts(fleet.run()) == {"users": 1}
+    assert [tuple(row) for row in fleet.rows()] == before
+
+
+def test_a_past_slot_expires_once_and_is_not_sent_again(fleet: FleetWorld) -> None:
+    """Past slots never expired and were re-sent weekly: what the first implementation got wrong."""
+    fleet.add_user("ada", [person()])
+    fleet.run()
+    fleet.change(suggestions, delivered_at=fleet.now)
+    fleet.pass_time(days=2)
+    assert counts(fleet.run()) == {"users": 1, "suggestionsExpired": 1}
+    assert fleet.shown() == ["ben passed 23 14:00-15:00"]
+    fleet.pass_time(days=5)
+    assert counts(fleet.run()) == {"users": 1}, "delivered and unanswered: a week's rest"
+    fleet.pass_time(days=1)
+    assert counts(fleet.run()) == {"users": 1, "suggestionsCreated": 1}
+
+
+def test_an_accepted_suggestion_counts_as_contact_when_its_slot_ends(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person(frequency=Frequency.WEEKLY)])
+    fleet.add_suggestion(at("24 10:00"), at("24 11:00"), status=ACCEPTED, answered_at=NOW)
+    for _ in range(2):
+        assert counts(fleet.run()) == {"users": 1}
+        fleet.pass_time(days=7)
+    fleet.pass_time(days=1)
+    fleet.run()
+    assert fleet.rows(PENDING)[0].reasoning == "14 days since you last met; you aim for weekly"
+
+
+@pytest.mark.parametrize(("days", "made"), [(29, 0), (31, 1)])
+def test_a_dismissed_contact_rests_for_one_threshold(fleet: FleetWorld, days: int, made: int) -> None:
+    fleet.add_user("ada", [person()])
+    answered: dict[str, Any] = {"status": SuggestionStatus.DISMISSED, "answered_at": NOW - days * DAY}
+    fleet.add_suggestion(at("01 10:00"), at("01 11:00"), **answered)
+    fleet.run()
+    assert len(fleet.rows(PENDING)) == made
+
+
+def test_a_snoozed_suggestion_returns_as_a_new_one_would_be(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person()])
+    key = fleet.add_suggestion(
+        at("10 10:00"),
+        at("10 11:00"),
+        status=SuggestionStatus.SNOOZED,
+        snoozed_until=NOW,
+        delivered_at=NOW - 9 * DAY,
+        version=4,
+    )
+    assert counts(fleet.run()) == {"users": 1, "suggestionsMoved": 1}
+    (row,) = fleet.rows()
+    assert (row.id, row.status, row.snoozed_until, row.delivered_at, row.version) == (key, PENDING, None, None, 5)
+    assert row.reasoning.startswith("42 days")
+
+
+def test_a_suggestion_of_a_contact_that_was_archived_expires(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person()])
+    fleet.run()
+    fleet.know("ada", [])
+    fleet.run()
+    assert fleet.shown() == ["ben contact_excluded 23 14:00-15:00"]
+
+
+# Who is skipped ------------------------------------------------------------------------------------------------------
+
+
+def stale(**values: Any) -> Callable[[FleetWorld], None]:
+    return lambda fleet: fleet.change(calendars, **values)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda fleet: fleet.change(users, paused=True), Reason.PAUSED),
+        (lambda fleet: fleet.change(oauth_tokens, state=TokenState.RECONNECT), Reason.RECONNECT),
+        (lambda fleet: fleet.change(oauth_tokens, user_id="other"), Reason.NOT_CONNECTED),
+        (stale(selected=False), Reason.CALENDAR_STALE),
+        (stale(removed_at=NOW), Reason.CALENDAR_STALE),
+        (stale(last_full_sync_at=None), Reason.CALENDAR_STALE),
+        (stale(last_success_at=None), Reason.CALENDAR_STALE),
+        (stale(last_success_at=NOW - DAY - timedelta(seconds=1)), Reason.CALENDAR_STALE),
+    ],
+)
+def test_a_user_who_paused_or_is_not_connected_and_fresh_is_skipped_and_counted(
+    fleet: FleetWorld, break_it: Callable[[FleetWorld], None], reason: Reason
+) -> None:
+    fleet.add_user("ada", [person()])
+    with fleet.database.write() as connection:
+        row = connection.execute(select(users)).mappings().one()
+        connection.execute(insert(users).values(**{**row, "id": "other"}))
+    break_it(fleet)
+    by_hand = fleet.run(user_id="ada")
+    assert outcome(by_hand) == (ExitCode.DONE, Outcome.SKIPPED, reason)
+    found = counts(fleet.run())
+    assert found["usersSkipped"] >= 1
+    assert fleet.rows() == []
+
+
+def test_a_calendar_synced_24_hours_ago_is_fresh_enough(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person()])
+    fleet.change(calendars, last_success_at=NOW - DAY)
+    assert counts(fleet.run()) == {"users": 1, "suggestionsCreated": 1}
+
+
+def test_one_stale_calendar_of_two_makes_the_user_wait(fleet: FleetWorld) -> None:
+    """A failed calendar counted as free: what the first implementation got wrong."""
+    fleet.add_user("ada", [person()])
+    with fleet.database.write() as connection:
+        other = {"summary": "x", "is_primary": False, "access_role": "owner", "selected": True}
+        connection.execute(insert(calendars).values(user_id="ada", google_id="new", **other))
+    assert counts(fleet.run()) == {"users": 1, "usersSkipped": 1, "usersCalendarStale": 1}
+
+
+def test_a_skipped_users_past_suggestion_expires_all_the_same(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person()])
+    fleet.add_suggestion(NOW - DAY, NOW - DAY / 2)
+    fleet.change(oauth_tokens, state=TokenState.RECONNECT)
+    found = counts(fleet.run())
+    assert found == {"users": 1, "usersSkipped": 1, "usersReconnect": 1, "suggestionsExpired": 1}
+
+
+def test_an_unknown_user_by_hand_is_permanent(fleet: FleetWorld) -> None:
+    assert outcome(fleet.run(user_id="nobody")) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.UNKNOWN_USER)
+
+
+def test_one_user_by_hand_gets_what_the_fleets_run_would_give(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person()])
+    fleet.add_user("bob", [person()])
+    assert outcome(fleet.run(user_id="bob")) == DONE
+    assert [row.user_id for row in fleet.rows()] == ["bob"]
+    assert counts(fleet.run()) == {"users": 2, "suggestionsCreated": 1}
+
+
+# The fleet -----------------------------------------------------------------------------------------------------------
+
+
+def names(count: int) -> list[str]:
+    return [f"u{number}" for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 120])
+def test_every_user_is_planned_exactly_once(fleet: FleetWorld, count: int) -> None:
+    """Only the first 50 users processed: what the first implementation got wrong."""
+    fleet.add_users(names(count))
+    fleet.add_contacts(names(count))
+    report = fleet.run()
+    assert outcome(report) == DONE
+    assert report.summary.counts.get(Count.USERS, 0) == count
+    assert [row.user_id for row in fleet.rows()] == sorted(names(count))
+
+
+def test_10_000_users_are_planned_each_once(fleet: FleetWorld) -> None:
+    fleet.add_users(names(10_000))
+    fleet.add_contacts(names(10_000))
+    assert counts(fleet.run()) == {"users": 10_000, "suggestionsCreated": 10_000}
+    assert [row.user_id for row in fleet.rows()] == sorted(names(10_000))
+
+
+@pytest.mark.parametrize("shards", [2, 3, 7])
+@pytest.mark.parametrize("batch_size", [1, 5, 50])
+def test_shards_together_plan_every_user_exactly_once(fleet: FleetWorld, shards: int, batch_size: int) -> None:
+    fleet.add_users(names(60))
+    fleet.add_contacts(names(60))
+    planned = 0
+    for index in range(shards):
+        found = counts(fleet.run(shard=Shard(index, shards), batch_size=batch_size))
+        assert found.get("suggestionsCreated", 0) == found.get("users", 0)
+        planned += found.get("users", 0)
+    assert planned == 60
+    assert [row.user_id for row in fleet.rows()] == sorted(names(60))
+
+
+def test_the_shard_of_a_user_is_the_same_for_ever() -> None:
+    assert [shard_of(user_id, 8) for user_id in ("ada", "grace", "zaha", "u1", "u2")] == [6, 3, 2, 2, 7]
+    sizes = [sum(shard_of(f"u{number}", 4) == index for number in range(4000)) for index in range(4)]
+    assert min(sizes) > 900
+
+
+def test_a_run_by_hand_may_begin_after_an_id(fleet: FleetWorld) -> None:
+    fleet.add_users(names(9))
+    fleet.add_contacts(names(9))
+    fleet.run(after="u5", batch_size=2)
+    assert [row.user_id for row in fleet.rows()] == ["u6", "u7", "u8"]
+
+
+@pytest.mark.parametrize("contacts_each", [1, 40])
+def test_the_number_of_statements_per_batch_is_a_constant(fleet: FleetWorld, contacts_each: int) -> None:
+    """N+1 queries everywhere: what the first implementation got wrong."""
+    fleet.add_users(names(100))
+    fleet.add_contacts(names(100), contacts_each)
+    with statements(fleet.database) as seen:
+        fleet.run(batch_size=50)
+    reads = [text for text in seen if text.startswith("SELECT") and "FROM runs" not in text and "FROM dead" not in text]
+    # Ids; then users, calendars, open suggestions, two tables of hours, history, contacts, events; then the lock.
+    assert len(reads) == 1 + 3 + 2 * (8 + 1)
+    writes = [text.split()[0:2] for text in seen if not text.startswith(("SELECT", "SAVEPOINT", "RELEASE"))]
+    per_batch = [["INSERT", "INTO"], ["UPDATE", "users"], ["UPDATE", "runs"]]
+    assert [writes.count(one) for one in per_batch[:2]] == [2 + 1, 2]
+
+
+def test_a_batch_in_which_nothing_changes_writes_the_checkpoint_alone(fleet: FleetWorld) -> None:
+    fleet.add_users(names(10))
+    fleet.add_contacts(names(10))
+    fleet.run()
+    with statements(fleet.database) as seen:
+        fleet.run()
+    written = [text for text in seen if not text.startswith("SELECT")]
+    assert all(text.startswith(("UPDATE runs", "INSERT INTO runs", "DELETE FROM")) for text in written), written
+
+
+# A bad user, a killed run --------------------------------------------------------------------------------------------
+
+
+def fail_for(monkeypatch: pytest.MonkeyPatch, user_id: str) -> None:
+    def planned(facts: Any, **named: Any) -> Any:
+        if facts.user_id == user_id:
+            raise ZeroDivisionError("s3cret")
+        return planning.plan(facts, **named)
+
+    monkeypatch.setattr(job, "plan", planned)
+
+
+def test_a_bad_user_among_50_is_recorded_and_the_other_49_get_theirs(
+    fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fleet.add_users(names(50))
+    fleet.add_contacts(names(50))
+    fail_for(monkeypatch, "u7")
+    report = fleet.run()
+    assert outcome(report) == (ExitCode.DONE, Outcome.DONE, Reason.PARTIAL)
+    assert counts(report) == {"users": 50, "usersFailed": 1, "suggestionsCreated": 49}
+    assert "u7" not in [row.user_id for row in fleet.rows()]
+    printed = capfd.readouterr()
+    assert "ZeroDivisionError" in printed.out + printed.err
+    assert "s3cret" not in printed.out + printed.err
+
+
+def test_a_user_whose_zone_is_unknown_is_recorded_and_the_others_go_on(fleet: FleetWorld) -> None:
+    fleet.add_users(["ada", "bob"])
+    fleet.add_contacts(["ada", "bob"])
+    with fleet.database.write() as connection:
+        connection.execute(update(users).where(users.c.id == "ada").values(time_zone="Mars/Base"))
+    assert counts(fleet.run()) == {"users": 2, "usersFailed": 1, "suggestionsCreated": 1}
+
+
+def test_what_the_database_refuses_costs_its_user_alone(fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.add_users(names(50))
+    fleet.add_contacts(names(50))
+    honest = fleet.store.known
+
+    def known(user_ids: Any, **named: Any) -> Any:
+        found = honest(user_ids, **named)
+        if "u7" in user_ids:
+            with fleet.database.write() as connection:
+                # An application that writes a suggestion without raising the user's version.
+                connection.execute(suggestions.insert().values(other_row(fleet, "u7")))
+        return found
+
+    monkeypatch.setattr(fleet.store, "known", known)
+    report = fleet.run()
+    assert counts(report) == {"users": 50, "usersFailed": 1, "suggestionsCreated": 49}
+    assert len(fleet.rows()) == 50, "the application's own is there, and none beside it"
+
+
+def other_row(fleet: FleetWorld, user_id: str) -> dict[str, Any]:
+    with fleet.database.read() as connection:
+        contact_id = connection.execute(select(contacts.c.id).where(contacts.c.user_id == user_id)).scalar_one()
+    return {
+        "user_id": user_id,
+        "contact_id": contact_id,
+        "trigger": Trigger.TIME_BOUND,
+        "status": PENDING,
+        "mode": Mode.CALL,
+        "start_at": NOW + DAY,
+        "end_at": NOW + DAY + timedelta(minutes=30),
+        "reasoning": "-",
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+
+
+def test_facts_that_change_between_reading_and_writing_are_planned_anew(
+    fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.add_users(names(3))
+    fleet.add_contacts(names(3))
+    honest = fleet.store.known
+
+    def known(user_ids: Any, **named: Any) -> Any:
+        found = honest(user_ids, **named)
+        fleet.add_event(at("23 13:00"), at("23 18:00"), user_id="u1")
+        with fleet.database.write() as connection:
+            raised = users.c.planning_version + 1
+            connection.execute(update(users).where(users.c.id == "u1").values(planning_version=raised))
+        return found
+
+    monkeypatch.setattr(fleet.store, "known", known)
+    assert counts(fleet.run()) == {"users": 3, "suggestionsCreated": 3}
+    starts = {row.user_id: row.start_at for row in fleet.rows()}
+    assert starts == {"u0": at("23 14:00"), "u1": at("23 18:00"), "u2": at("23 14:00")}
+
+
+def test_a_user_deleted_between_reading_and_writing_is_left_out(
+    fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.add_users(names(3))
+    fleet.add_contacts(names(3))
+    honest = fleet.store.known
+
+    def known(user_ids: Any, **named: Any) -> Any:
+        found = honest(user_ids, **named)
+        fleet.delete_user("u1")
+        return found
+
+    monkeypatch.setattr(fleet.store, "known", known)
+    assert counts(fleet.run())["suggestionsCreated"] == 2
+    assert [row.user_id for row in fleet.rows()] == ["u0", "u2"]
+
+
+def test_a_user_deleted_between_batches_is_not_missed_nor_a_reason_to_miss_another(
+    fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.add_users(names(6))
+    fleet.add_contacts(names(6))
+    honest = fleet.store.ids
+    pages: list[Any] = []
+
+    def ids(**named: Any) -> Any:
+        if len(pages) == 1:
+            fleet.delete_user("u1")
+            fleet.delete_user("u3")
+        pages.append(honest(**named))
+        return pages[-1]
+
+    monkeypatch.setattr(fleet.store, "ids", ids)
+    fleet.run(batch_size=2)
+    assert [row.user_id for row in fleet.rows()] == ["u0", "u2", "u4", "u5"]
+
+
+def test_a_run_goes_on_at_the_batch_where_it_stopped(fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.add_users(names(9))
+    fleet.add_contacts(names(9))
+    honest = fleet.store.known
+    read: list[Any] = []
+
+    def known(user_ids: Any, **named: Any) -> Any:
+        read.append(list(user_ids))
+        fleet.stopping = len(read) == 3
+        return honest(user_ids, **named)
+
+    monkeypatch.setattr(fleet.store, "known", known)
+    first = fleet.run(batch_size=2, slot=NOW)
+    assert outcome(first) == (ExitCode.TEMPORARY, Outcome.RETRY, Reason.TERMINATED)
+    assert [row.user_id for row in fleet.rows()] == ["u0", "u1", "u2", "u3"]
+    fleet.stopping = False
+    second = fleet.run(batch_size=2, slot=NOW)
+    assert read == [["u0", "u1"], ["u2", "u3"], ["u4", "u5"], ["u4", "u5"], ["u6", "u7"], ["u8"]]
+    assert counts(second) == {"users": 9, "suggestionsCreated": 9}, "counted over both processes, each user once"
+    assert fleet.run(slot=NOW).summary.reason is Reason.ALREADY_DONE
+
+
+def test_an_outage_in_the_middle_repeats_the_batch_alone(fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.add_users(names(5))
+    fleet.add_contacts(names(5))
+    honest = fleet.store.save
+    tried: list[int] = []
+
+    def save(plans: Any, **named: Any) -> Any:
+        tried.append(len(plans))
+        if len(tried) == 2:
+            raise TemporaryError("down")
+        return honest(plans, **named)
+
+    monkeypatch.setattr(fleet.store, "save", save)
+    report = fleet.run(batch_size=2)
+    assert (outcome(report), report.summary.attempts, tried) == (DONE, 1, [2, 2, 2, 1])
+    assert counts(report) == {"users": 5, "suggestionsCreated": 5}
+
+
+def test_the_checkpoint_is_stored_with_the_batch_or_not_at_all(
+    fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.add_users(names(4))
+    fleet.add_contacts(names(4))
+    honest = fleet.store.save
+    seen: list[Any] = []
+
+    def save(plans: Any, **named: Any) -> Any:
+        saved = honest(plans, **named)
+        seen.append((fleet.run_row().checkpoint["after"], len(fleet.rows())))
+        return saved
+
+    monkeypatch.setattr(fleet.store, "save", save)
+    fleet.run(batch_size=2)
+    assert seen == [("u1", 2), ("u3", 4)]
+    assert fleet.run_row().checkpoint is None, "a run that is done needs none"
+
+
+def test_a_replaced_process_cannot_write(fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.add_users(names(1))
+    fleet.add_contacts(names(1))
+    honest = fleet.store.known
+
+    def known(user_ids: Any, **named: Any) -> Any:
+        from catchup_jobs.adapters.database.schema import runs  # noqa: PLC0415
+
+        fleet.change(runs, owner="another pod")
+        return honest(user_ids, **named)
+
+    monkeypatch.setattr(fleet.store, "known", known)
+    assert fleet.run().exit_code == ExitCode.TEMPORARY
+    assert fleet.rows() == []
+
+
+class Board:
+    """Remembers what was shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str, dict[str, Any]]] = []
+
+    def show(self, subject: str, fields: Any) -> None:
+        self.shown.append((subject, dict(fields)))
+
+
+def test_progress_is_shown_while_it_runs_in_counts_and_times_only(fleet: FleetWorld) -> None:
+    fleet.add_users(names(5), name="Canary", city="Canaryville")
+    fleet.add_contacts(names(5))
+    fleet.board = Board()
+    fleet.run(batch_size=2, slot=NOW)
+    states = [(fields["state"], fields.get("users", 0), fields["total"]) for _, fields in fleet.board.shown]
+    assert states == [("running", 0, 5), ("running", 2, 5), ("running", 4, 5), ("done", 5, 5)]
+    assert "Canary" not in repr(fleet.board.shown)
+    assert not any(name in repr(fleet.board.shown) for name in names(5))
+
+
+def test_hours_are_the_users_own(fleet: FleetWorld) -> None:
+    """Filters in server time: what the first implementation got wrong."""
+    zones: dict[str, datetime] = {}
+    for zone in ("America/New_York", "Asia/Kathmandu", BERLIN):
+        fleet.add_user(zone.split("/")[1].lower().replace("_", "-"), [person()], time_zone=zone)
+    fleet.run()
+    zones = {row.user_id: row.start_at for row in fleet.rows()}
+    assert zones["new-york"] == at("23 09:00", "America/New_York")
+    assert zones["kathmandu"] == at("23 19:00", "Asia/Kathmandu")
+    assert zones["berlin"] == at("23 14:00")

@@ -1,0 +1,160 @@
+"""No due date of a digest is lost to daylight saving time: held against the CronJob controller's own cron library.
+
+Over all IANA zones (those with the same clock count once) and all their jumps from 2024 to 2037. A sample of the times
+of day here; every quarter of an hour with `make test-due-dates` (or CATCHUP_ALL_DUE_DATES=1).
+"""
+
+from __future__ import annotations
+
+import os
+import zoneinfo
+from collections.abc import Iterator
+from datetime import date, time, timedelta
+from zoneinfo import ZoneInfo
+
+import cron_oracle
+import pytest
+from cron_oracle import Firings
+
+from catchup_jobs.contract import DIGEST_DAYS
+from catchup_jobs.domain import local_time
+from catchup_operator.clock_jumps import FIRST, LAST, jumps, offsets
+from catchup_operator.digest_times import DigestTimes, _cron, _schedule
+from catchup_operator.resource import _zones
+
+EVERYTHING = "CATCHUP_ALL_DUE_DATES" in os.environ
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+_SAMPLE = ("00:00", "02:30", "09:00", "12:15", "22:30", "23:59")
+# How far from a jump due dates are looked at, in days.
+_AROUND = 3 if EVERYTHING else 1
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_zone_database() -> Iterator[None]:
+    """Let Python read the zones from where the oracle reads them: PyPI's tzdata, as in the images."""
+
+    def forget() -> None:
+        ZoneInfo.clear_cache()
+        for cached in (_zones, _schedule, jumps, offsets):
+            cached.cache_clear()
+
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath([])
+    forget()
+    yield
+    zoneinfo.reset_tzpath(before)
+    forget()
+
+
+def clocks() -> list[str]:
+    """One zone for each clock that differs from the others between 2024 and 2037."""
+    found: dict[object, str] = {}
+    for zone in sorted(_zones()):
+        found.setdefault((offsets(zone), jumps(zone)), zone)
+    return list(found.values())
+
+
+def times_of_day(zone: str) -> set[str]:
+    """The times at which a digest is tried in a zone: also those at, in and around what its jumps skip or repeat."""
+    minutes = {15 * quarter for quarter in range(96)} if EVERYTHING else set()
+    for jump in jumps(zone):
+        for offset in (jump.before, jump.after):
+            edge = jump.at + offset * MINUTE
+            steps = (-60, -1, 0, 1, 30) if EVERYTHING else (-1, 0)
+            minutes |= {(edge.hour * 60 + edge.minute + step) % 1440 for step in steps}
+    return {f"{minute // 60:02}:{minute % 60:02}" for minute in minutes} | set(_SAMPLE)
+
+
+def due_dates(zone: str, day: str) -> Iterator[date]:
+    """The dates of a digest that are near a jump."""
+    near = {
+        (jump.at + offset * MINUTE).date() + distance * DAY
+        for jump in jumps(zone)
+        for offset in (jump.before, jump.after)
+        for distance in range(-_AROUND, _AROUND + 1)
+    }
+    return (found for found in sorted(near) if day in {"Daily", DIGEST_DAYS[found.weekday()]})
+
+
+def due_times(times: DigestTimes) -> list[int]:
+    """When the digests near a jump are due by the job's own rule (the jobs' domain, not the operator's)."""
+    zone, at = ZoneInfo(times.time_zone), time.fromisoformat(times.time)
+    return [int(local_time.instant(day, at, zone).timestamp()) for day in due_dates(times.time_zone, times.day)]
+
+
+def cases() -> Iterator[DigestTimes]:
+    for zone in clocks():
+        for day in DIGEST_DAYS if EVERYTHING else ("Daily", "Sunday"):
+            for at in sorted(times_of_day(zone)):
+                if any(due_dates(zone, day)):
+                    yield DigestTimes(zone, day, at)
+
+
+def test_a_digest_fires_at_the_very_instant_at_which_each_date_is_due() -> None:
+    tried = list(cases())
+    asked = [Firings(t.schedule().cron, t.schedule().time_zone, due_times(t)) for t in tried]
+    leads = cron_oracle.ALL_LEADS if EVERYTHING else cron_oracle.LEADS
+    lost = {times: found for times, found in zip(tried, cron_oracle.missed(asked, leads), strict=True) if found}
+    assert not lost, list(lost.items())[:5]
+    # What was asked was no trifle, and both ways of scheduling were.
+    assert sum(len(case.due) for case in asked) > 30_000
+    assert {case.time_zone == "Etc/UTC" for case in asked} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"), [("Asia/Beirut", "Sunday"), ("Africa/Cairo", "Friday"), ("Australia/Lord_Howe", "Daily")]
+)
+def test_the_users_own_zone_would_lose_whole_dates_there(zone: str, day: str) -> None:
+    """Why the schedule is in UTC there: should this pass no more, the library was mended."""
+    times = DigestTimes(zone, day, "09:00")
+    assert times.schedule().time_zone == "Etc/UTC"
+    assert cron_oracle.missed([in_the_users_zone(times)]) != [[]]
+
+
+def test_utc_is_used_for_a_zone_only_if_its_own_would_lose_a_date() -> None:
+    unsafe = [
+        zone for zone in clocks() if jumps(zone) and DigestTimes(zone, "Daily", "09:00").schedule().time_zone != zone
+    ]
+    assert 5 < len(unsafe) < 15
+    for zone in unsafe:
+        tried = [
+            DigestTimes(zone, day, at) for day in DIGEST_DAYS for at in times_of_day(zone) if any(due_dates(zone, day))
+        ]
+        assert any(cron_oracle.missed(map(in_the_users_zone, tried))), zone
+
+
+def in_the_users_zone(times: DigestTimes) -> Firings:
+    return Firings(_cron(times.day, [times.minute]), times.time_zone, due_times(times))
+
+
+def test_the_jumps_found_by_probing_are_those_of_the_zone_database() -> None:
+    zones = sorted(_zones())
+    assert len(zones) > 590
+    by_go = cron_oracle.transitions(zones, int(FIRST.timestamp()), int(LAST.timestamp()))
+    for zone, found in zip(zones, by_go, strict=True):
+        ours = [(int(jump.at.timestamp()), jump.before * 60, jump.after * 60) for jump in jumps(zone)]
+        assert ours == found, zone
+
+
+def test_the_operator_and_the_job_agree_when_a_date_is_due() -> None:
+    for zone in clocks():
+        for at in times_of_day(zone):
+            times = DigestTimes(zone, "Daily", at)
+            for day in due_dates(zone, "Daily"):
+                assert times.due_on(day) == local_time.instant(day, time.fromisoformat(at), ZoneInfo(zone)), times
+
+
+@pytest.mark.parametrize("zone", ["Asia/Beirut", "America/New_York", "Australia/Lord_Howe"])
+def test_a_digest_that_could_not_be_sent_gets_a_second_and_a_third_chance_within_four_hours(zone: str) -> None:
+    times = DigestTimes(zone, "Sunday", "09:00")
+    due = times.due_on(date(2026, 3, 29))
+    schedule = times.schedule()
+    start = int(due.timestamp())
+    fired = cron_oracle.fires(schedule.cron, schedule.time_zone, start - 1, start + 4 * 3600)
+    assert {start, start + 3600, start + 3 * 3600} <= set(fired)
+
+
+def test_firings_stop_at_the_local_midnight_that_ends_the_due_date() -> None:
+    for at, expected in (("20:59", "59 20,21,23 * * 0"), ("21:00", "0 21,22 * * 0"), ("23:00", "0 23 * * 0")):
+        assert DigestTimes("Europe/Berlin", "Sunday", at).schedule().cron == expected
