@@ -23,8 +23,6 @@ from catchup_jobs.adapters.database.schema import contacts, suggestions
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from catchup_dev.doubles.google.client import GoogleDouble
     from catchup_dev.doubles.smtp.server import SmtpDouble
     from catchup_dev.doubles.twilio.server import TwilioServer
@@ -89,7 +87,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, google: GoogleDouble, twilio: TwilioServer, mail: SmtpDouble) -> Iterator[World]:
+def world(tmp_path: Path, google: GoogleDouble, twilio: TwilioServer, mail: SmtpDouble) -> World:
     """User ada with one contact."""
     shell = Shell(tmp_path, google)
     shell.environment = {
