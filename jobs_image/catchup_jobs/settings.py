@@ -107,6 +107,15 @@ class Settings(MessagingSettings):
     google_token_uri: str | None = _setting(
         Env.GOOGLE_TOKEN_URI, "another server in place of Google's OAuth token endpoint"
     )
+    google_project_quota: int = _setting(
+        Env.GOOGLE_PROJECT_QUOTA,
+        "requests a minute that Google grants the project; all pods together stay below. Default: 10000",
+        default=10_000,
+        ge=1,
+    )
+    google_user_quota: int = _setting(
+        Env.GOOGLE_USER_QUOTA, "requests a minute that Google grants each user. Default: 600", default=600, ge=1
+    )
     google_auth_uri: str | None = _setting(
         Env.GOOGLE_AUTH_URI, "another server in place of Google's consent page; for `calendar connect` only"
     )

@@ -10,29 +10,18 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Final, TypeVar
+from contextlib import suppress
+from typing import Final
 
 import redis
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
-from redis.retry import Retry
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 
-from catchup_jobs.jobs.outcomes import MisconfiguredError, TemporaryError
+from catchup_jobs.adapters.redis_client import TIMEOUT_SECONDS, classified, connect, twice
 from catchup_jobs.jobs.ports import HeldBy, Lock
 
 LOCK_SECONDS: Final = 60.0
 ATTEMPTS_SECONDS: Final = 48 * 3600
-_TIMEOUT_SECONDS: Final = 3.0
 _PREFIX: Final = "catchup"
-T = TypeVar("T")
 _SEPARATOR: Final = " "
 
 # KEYS[1] the lock, ARGV[1] our value; only the holder may release or extend.
@@ -56,18 +45,7 @@ class RedisCoordination:
         Raises:
             MisconfiguredError: the URL is malformed; it is not repeated, since it may hold a password.
         """
-        try:
-            client = redis.Redis.from_url(
-                url,
-                socket_timeout=_TIMEOUT_SECONDS,
-                socket_connect_timeout=_TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 0),
-                decode_responses=True,
-                protocol=2,
-            )
-        except ValueError:
-            raise MisconfiguredError("CATCHUP_REDIS_URL is not a URL such as redis://host:6379/0") from None
-        return cls(client, lock_seconds=lock_seconds)
+        return cls(connect(url), lock_seconds=lock_seconds)
 
     def close(self) -> None:
         """Close all connections."""
@@ -83,7 +61,7 @@ class RedisCoordination:
         key = f"{_PREFIX}:lock:{lock_name}"
         value = f"{secrets.token_hex(16)}{_SEPARATOR}{run_key}"
         asked_at = time.monotonic()
-        with _classified():
+        with classified():
             holder = self._take(key, value)
             if holder is None:
                 holder = self._take(key, value)  # it ran out between the refusal and the look at its holder
@@ -114,8 +92,8 @@ class RedisCoordination:
         Raises:
             TemporaryError, MisconfiguredError: Redis cannot be used.
         """
-        with _classified():
-            return _twice(lambda: int(self._client.scard(_attempts_key(run_key))))
+        with classified():
+            return twice(lambda: int(self._client.scard(_attempts_key(run_key))))
 
     def book(self, run_key: str, attempt_id: str) -> int:
         """Book an attempt for 48 hours and return their number; the same id twice counts once.
@@ -132,8 +110,8 @@ class RedisCoordination:
                 pipeline.scard(key)
                 return int(pipeline.execute()[2])
 
-        with _classified():
-            return _twice(add)
+        with classified():
+            return twice(add)
 
 
 class _RedisLock:
@@ -158,7 +136,7 @@ class _RedisLock:
     def release(self) -> None:
         """Give it back if it is still ours; unreachable, it runs out by itself."""
         self._released.set()
-        self._thread.join(timeout=2 * _TIMEOUT_SECONDS)
+        self._thread.join(timeout=2 * TIMEOUT_SECONDS)
         with suppress(RedisError):
             self._client.eval(_RELEASE, 1, self._key, self._value)
         self._lost = True
@@ -178,29 +156,3 @@ class _RedisLock:
 
 def _attempts_key(run_key: str) -> str:
     return f"{_PREFIX}:attempts:{run_key}"
-
-
-def _twice(command: Callable[[], T]) -> T:
-    # Only for commands that may be repeated: a lost reply, or a connection that the server closed meanwhile.
-    try:
-        return command()
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        if isinstance(error, AuthenticationError | AuthorizationError):
-            raise
-        return command()
-
-
-@contextmanager
-def _classified() -> Iterator[None]:
-    try:
-        yield
-    except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
-        raise MisconfiguredError(
-            f"Redis refused access ({type(error).__name__}): check user and password in CATCHUP_REDIS_URL"
-        ) from None
-    except ResponseError as error:
-        if str(error).startswith(("NOAUTH", "WRONGPASS")):
-            raise MisconfiguredError("Redis wants a password: check CATCHUP_REDIS_URL") from None
-        raise TemporaryError(f"Redis cannot serve now ({type(error).__name__})") from None
-    except RedisError as error:
-        raise TemporaryError(f"Redis cannot be reached ({type(error).__name__})") from None

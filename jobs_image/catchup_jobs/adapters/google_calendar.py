@@ -73,6 +73,7 @@ class GoogleCalendar:
     def __init__(
         self,
         tokens: AccessTokens,
+        await_turn: Callable[[], None],
         *,
         now: Callable[[], datetime],
         endpoint: str | None = None,
@@ -81,6 +82,7 @@ class GoogleCalendar:
         self.requests = 0
         self.pages = 0
         self._tokens = tokens
+        self._await_turn = await_turn
         self._now = now
         self._service: Any = build(
             "calendar",
@@ -158,6 +160,7 @@ class GoogleCalendar:
 
     def _send(self, request: Any, token: str) -> dict[str, Any]:
         request.headers["authorization"] = f"Bearer {token}"
+        self._await_turn()
         self.requests += 1
         try:
             document = request.execute()

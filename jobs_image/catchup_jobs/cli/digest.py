@@ -11,7 +11,7 @@ import click
 
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.digests import DatabaseDigests
-from catchup_jobs.cli.harness import execute
+from catchup_jobs.cli.harness import Body, execute
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.contract import Job
 from catchup_jobs.domain.due_dates import DigestTime
@@ -43,13 +43,19 @@ def digest(user_id: str) -> None:
       catchup-jobs digest --user ada
     """
 
+    sys.exit(execute(Job.DIGEST, user_id, digest_body(user_id)))
+
+
+def digest_body(user_id: str) -> Body:  # noqa: ARG001 - the context names the user, as for all bodies
+    """Return the job's body for a user."""
+
     def body(context: RunContext, resources: Resources) -> Result:
         settings, database = resources.settings, resources.database
         store = DatabaseDigests(database, DatabaseAddresses(database, lambda: encryption_of(settings)))
         job = Digest(store=store, messenger=messenger_of(settings, context.now), when=digest_time_of(settings))
         return job(context)
 
-    sys.exit(execute(Job.DIGEST, user_id, body))
+    return body
 
 
 def encryption_of(settings: Settings) -> Encryption:

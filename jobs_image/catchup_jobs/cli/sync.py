@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack, closing
 from datetime import time
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,7 @@ from catchup_jobs.domain.users import Schedule
 from catchup_jobs.jobs.calendar_sync import CalendarSync, Google
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
+    from catchup_jobs.adapters.quota import RedisQuota
     from catchup_jobs.cli.resources import Resources
     from catchup_jobs.jobs.context import RunContext
     from catchup_jobs.jobs.outcomes import Result
@@ -54,14 +53,15 @@ def sync_body(user_id: str, *, full: bool = False) -> Body:
         schedule = schedule_of(settings)
         if schedule is not None:
             DatabaseUsers(database).record_schedule(user_id, schedule, now=context.now())
-        job = CalendarSync(
-            google=lambda: _google(settings, context.now),
-            tokens=DatabaseTokens(database, Encryption(settings.encryption_keys())),
-            calendars=DatabaseCalendarStore(database),
-            availability=DatabaseAvailabilityStore(database),
-            full=full,
-        )
-        return job(context)
+        with ExitStack() as opened:
+            job = CalendarSync(
+                google=lambda: _google(settings, context, opened),
+                tokens=DatabaseTokens(database, Encryption(settings.encryption_keys())),
+                calendars=DatabaseCalendarStore(database),
+                availability=DatabaseAvailabilityStore(database),
+                full=full,
+            )
+            return job(context)
 
     return body
 
@@ -74,7 +74,7 @@ def schedule_of(settings: Settings) -> Schedule | None:
     return Schedule(zone, day, time.fromisoformat(at), every)
 
 
-def _google(settings: Settings, now: Callable[[], datetime]) -> Google | None:
+def _google(settings: Settings, context: RunContext, opened: ExitStack) -> Google | None:
     client = settings.google_client
     if client is None:
         return None
@@ -83,7 +83,21 @@ def _google(settings: Settings, now: Callable[[], datetime]) -> Google | None:
     from catchup_jobs.adapters.google_oauth import GoogleOAuth  # noqa: PLC0415
 
     client_id, client_secret = client
+    now = context.now
     return Google(
         refresher=GoogleOAuth(client_id, client_secret, now=now, token_uri=settings.google_token_uri),
-        calendars=lambda tokens: GoogleCalendar(tokens, now=now, endpoint=settings.google_api_endpoint),
+        calendars=lambda tokens, await_turn: GoogleCalendar(
+            tokens, await_turn, now=now, endpoint=settings.google_api_endpoint
+        ),
+        quota=_quota(settings, context.subject, opened),
     )
+
+
+def _quota(settings: Settings, user_id: str, opened: ExitStack) -> RedisQuota | None:
+    url = settings.redis_url
+    if url is None:
+        return None
+    from catchup_jobs.adapters.quota import RedisQuota  # noqa: PLC0415 - a laptop does without
+
+    quota = RedisQuota.open(url, user_id, project=settings.google_project_quota, user=settings.google_user_quota)
+    return opened.enter_context(closing(quota))

@@ -79,10 +79,10 @@ def decode(text: str) -> tuple[ActionToken, bytes, bytes]:
         raise InvalidTokenError("not a token")
     content, signature = raw[: _CONTENT.size], raw[_CONTENT.size :]
     version, letter, subject, minutes = _CONTENT.unpack(content)
-    try:
-        action = Action(letter.decode())
-    except ValueError:
-        raise InvalidTokenError("not a token") from None
     if version != _VERSION:
         raise InvalidTokenError("not a token of this version")
-    return ActionToken(action, subject, datetime.fromtimestamp(minutes * 60, UTC)), content, signature
+    try:
+        token = ActionToken(Action(letter.decode()), subject, datetime.fromtimestamp(minutes * 60, UTC))
+    except (ValueError, OverflowError):  # no action of ours, or a time beyond the year 9999
+        raise InvalidTokenError("not a token") from None
+    return token, content, signature

@@ -87,6 +87,14 @@ class CalendarSource(Protocol):
         ...
 
 
+class RequestQuota(Protocol):
+    """What Google grants, shared by all processes. Raises JobError."""
+
+    def reserve(self) -> float:
+        """Reserve one request; return how long to wait before it may be made, in seconds."""
+        ...
+
+
 class TokenRefresher(Protocol):
     """The OAuth server."""
 

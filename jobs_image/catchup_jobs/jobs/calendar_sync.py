@@ -19,6 +19,7 @@ from catchup_jobs.jobs.access_tokens import TokenKeeper
 from catchup_jobs.jobs.availability import refresh_availability
 from catchup_jobs.jobs.calendar_ports import CalendarFailedError, SyncTokenExpiredError
 from catchup_jobs.jobs.outcomes import PermanentError, Result, TemporaryError
+from catchup_jobs.jobs.quota import Turn
 from catchup_jobs.jobs.run import BUDGET
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         CalendarSource,
         CalendarStore,
         KeptToken,
+        RequestQuota,
         StoredCalendar,
         TokenRefresher,
         TokenStore,
@@ -52,11 +54,13 @@ class Google:
 
     Attributes:
         refresher: refreshes tokens as our OAuth client.
-        calendars: makes a client of one user's calendars.
+        calendars: makes a client of one user's calendars; it calls the second argument before each request.
+        quota: what Google grants, None where only this machine asks it.
     """
 
     refresher: TokenRefresher
-    calendars: Callable[[AccessTokens], CalendarSource]
+    calendars: Callable[[AccessTokens, Callable[[], None]], CalendarSource]
+    quota: RequestQuota | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class CalendarSync:
     def _sync(self, context: RunContext, kept: KeptToken, google: Google, zone: ZoneInfo) -> Result:
         progress = _Progress(context.checkpoint)
         keeper = TokenKeeper(context, kept, store=self.tokens, refresher=google.refresher)
-        source = google.calendars(keeper)
+        source = google.calendars(keeper, Turn(context, google.quota) if google.quota else _at_once)
         try:
             failed = self._sync_calendars(context, source, progress, zone)
         except ReconnectNeededError:
@@ -189,6 +193,10 @@ class CalendarSync:
         _log.warning("calendar failed, it keeps its last events", calendar=calendar.id, reason=reason.value, why=why)
         context.check_stop()
         self.calendars.record_failure(calendar.id, reason, fence=context.fence)
+
+
+def _at_once() -> None:
+    """Nobody else asks."""
 
 
 class _Progress:

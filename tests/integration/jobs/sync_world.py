@@ -140,7 +140,9 @@ class SyncWorld:
         http = partial(Http, timeout=self.socket_timeout)
         return Google(
             GoogleOAuth(self.client_id, self.client_secret, now=clock, token_uri=self.google.token_uri, http=http()),
-            lambda tokens: GoogleCalendar(tokens, now=clock, endpoint=self.google.api_endpoint, http=http()),
+            lambda tokens, turn: GoogleCalendar(
+                tokens, turn, now=clock, endpoint=self.google.api_endpoint, http=http()
+            ),
         )
 
     # What came of it -------------------------------------------------------------------------------------------
