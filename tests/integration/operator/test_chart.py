@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from integration.operator.conftest import ROOT, Namespace
@@ -15,6 +16,7 @@ from integration.operator.conftest import ROOT, Namespace
 from catchup_dev.binaries import ensure
 from catchup_dev.cluster import Cluster
 from catchup_dev.console import Console
+from catchup_jobs.cli import cli
 from catchup_jobs.contract import (
     BACKOFF_LIMIT,
     DEADLINES,
@@ -220,6 +222,9 @@ def test_the_suggestions_cronjob_runs_what_the_contract_names_with_the_slot_and_
     assert job["maxFailedIndexes"] == 4  # a shard that fails stops no other
     container = job_container(cronjob)
     assert container["args"] == [Job.SUGGESTIONS]
+    command = cli.get_command(click.Context(cli), container["args"][0])
+    assert command is not None
+    command.make_context("suggestions", container["args"][1:])  # the command takes these arguments
     ignore, fail = job["podFailurePolicy"]["rules"]
     assert (ignore["action"], ignore["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
     assert (fail["action"], fail["onExitCodes"]["containerName"]) == ("FailIndex", container["name"])
