@@ -559,7 +559,7 @@ def test_a_holder_stopped_past_its_lease_while_another_took_over_is_still_one_sm
 def test_a_database_that_fails_after_the_send_is_no_second_sms(
     by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle, failures = by_sms.store.settle, []
+    settle, failures = by_sms.store.settle, list[Any]()
 
     def failing(*arguments: Any, **named: Any) -> None:
         if not failures:

@@ -42,7 +42,7 @@ def test_whole_configurations_are_taken_and_no_secret_is_shown(monkeypatch: pyte
 
 
 def test_a_messaging_service_takes_the_place_of_a_sender(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {name: value for name, value in TWILIO.items() if name is not Env.TWILIO_FROM}
+    values: dict[Env, str] = {name: value for name, value in TWILIO.items() if name is not Env.TWILIO_FROM}
     assert load(monkeypatch, values | {Env.TWILIO_MESSAGING_SERVICE_SID: "MG0"}).require_twilio()
 
 
