@@ -19,6 +19,7 @@ from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
 from catchup_jobs.jobs.database_first import DatabaseFirst
 from catchup_jobs.jobs.digest import LEASE, LOOK_UP_SPAN
 from catchup_jobs.jobs.digest_ports import Ambiguous
+from catchup_jobs.jobs.outcomes import TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -527,6 +528,61 @@ def test_a_successor_that_finds_the_fate_unknown_never_sends_a_second_sms_blindl
     for hours in (1, 3):
         by_sms.firing(hours)
     assert len(by_sms.sms()) == 1
+
+
+def test_a_holder_stopped_past_its_lease_while_another_took_over_is_still_one_sms_and_recorded(
+    by_sms: DigestWorld,
+) -> None:
+    healthy = by_sms._sms
+    others = []
+
+    class _Stopped:
+        def send(self, to: str, text: str) -> Any:
+            # Meanwhile the lock is gone, and the next firing finds the claim, its lease run out, and no message.
+            by_sms.sms_gateway = None
+            others.append(told(by_sms.digest(slot=DUE + timedelta(hours=1))))
+            return healthy().send(to, text)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(healthy(), name)
+
+    by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
+    by_sms.now += timedelta(hours=1)
+    by_sms.sms_gateway = _Stopped
+    by_sms.digest(pod="pod-1")
+    assert others == [(ExitCode.DONE, Outcome.DONE, Reason.UNCONFIRMED)]
+    assert by_sms.statuses()["sms"] == "sent"
+    assert len(by_sms.sms()) == 1
+    assert told(by_sms.firing(3))[2] is Reason.ALREADY_DONE
+
+
+def test_a_database_that_fails_after_the_send_is_no_second_sms(
+    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, failures = by_sms.store.settle, list[Any]()
+
+    def failing(*arguments: Any, **named: Any) -> None:
+        if not failures:
+            failures.append(arguments)
+            raise TemporaryError("the database went away")
+        settle(*arguments, **named)
+
+    monkeypatch.setattr(by_sms.store, "settle", failing)
+    report = by_sms.digest()
+    assert (told(report), report.summary.attempts) == (SENT, 1)
+    assert len(failures) == len(by_sms.sms()) == 1
+    assert sum(by_sms.slept) >= LEASE.total_seconds()
+
+
+def test_words_that_cannot_be_written_give_the_claim_back(by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("catchup_jobs.jobs.digest_messages.compose", broken)
+    assert told(by_sms.digest())[2] is Reason.CRASHED
+    assert by_sms.statuses()["sms"] == "pending"
+    monkeypatch.undo()
+    assert told(by_sms.digest()) == SENT
 
 
 def test_redis_down_a_digest_goes_on_by_its_database_claim_alone(by_sms: DigestWorld) -> None:
