@@ -150,8 +150,10 @@ def _pod(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) 
         container["imagePullPolicy"] = template.image_pull_policy
     if template.resources:
         container["resources"] = dict(template.resources)
+    priority_class = template.priority_classes.get(schedule.priority)
     return {
         **template.pod,
+        **({"priorityClassName": priority_class} if priority_class else {}),
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": _GRACE_PERIOD_SECONDS,
         "automountServiceAccountToken": False,

@@ -13,10 +13,11 @@ from weakref import WeakValueDictionary
 from catchup_jobs import contract
 from catchup_jobs.contract import Job
 from catchup_operator import status
-from catchup_operator.claims import Claim, Claims
+from catchup_operator.claims import Claim
 from catchup_operator.cluster import CRONJOBS, PODS, SCHEDULES, ApiError, Cluster
 from catchup_operator.desired import desired
-from catchup_operator.ledger import Expected, Key, Ledger, key_of
+from catchup_operator.ledger import Expected, Key, key_of
+from catchup_operator.memory import Memory
 from catchup_operator.naming import labels_are_ours
 from catchup_operator.resource import InvalidSpecError, UserSchedule
 from catchup_operator.runs import FinishedJob, conclude
@@ -40,14 +41,13 @@ class RefusedError(Exception):
 class Reconciler:
     """Everything that the operator does to a UserSchedule, one visit at a time for each."""
 
-    def __init__(
-        self, cluster: Cluster, template: JobTemplate, ledger: Ledger, claims: Claims, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, cluster: Cluster, template: JobTemplate, memory: Memory, now: Callable[[], datetime]) -> None:
         self._cluster = cluster
         self._template = template
         self._hash = template.hash
-        self._ledger = ledger
-        self._claims = claims
+        self._ledger = memory.ledger
+        self._claims = memory.claims
+        self._roll = memory.roll
         self._now = now
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -58,8 +58,13 @@ class Reconciler:
             RefusedError: the API server refuses a CronJob; its `patch` tells the user.
             ApiError: for everything that is worth another try.
         """
-        if await self._is_as_wanted(body):
+        if await self._is_as_wanted(body, self._hash):
             self._remember(body)
+            return None
+        made_from = (body.get("status") or {}).get("templateHash")
+        if made_from and await self._is_as_wanted(body, made_from):
+            self._remember(body)
+            self._roll.add(key_of(body))
             return None
         async with self._lock(body["metadata"]["namespace"], body["metadata"]["name"]):
             return await self._reconcile(body)
@@ -82,7 +87,7 @@ class Reconciler:
                 return
             if drifted:
                 logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", namespace, name, drifted[1])
-            elif await self._is_as_wanted(body):
+            elif await self._is_as_wanted(body, self._hash):
                 return
             try:
                 patch = await self._reconcile(body)
@@ -131,11 +136,11 @@ class Reconciler:
                     f" ({run.reason})" if run.reason else "",
                 )
 
-    async def _is_as_wanted(self, body: Mapping[str, Any]) -> bool:
+    async def _is_as_wanted(self, body: Mapping[str, Any], template_hash: str) -> bool:
         rival = await self._rival(body)
         if rival is not None:
-            return status.is_known_conflict(body, self._hash, rival)
-        return status.is_current(body, self._hash)
+            return status.is_known_conflict(body, template_hash, rival)
+        return status.is_current(body, template_hash)
 
     async def _rival(self, body: Mapping[str, Any]) -> Claim | None:
         """Return the older UserSchedule of the same user, seen to be there, or None if this one is to be served."""

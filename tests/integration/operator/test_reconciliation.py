@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -154,6 +155,38 @@ def test_a_changed_template_rolls_every_cronjob_once(
     with operator_process():
         eventually(lambda: images() == {"catchup-jobs:next"})
         eventually(lambda: namespace.writes() - before == 6)
+
+
+def test_a_roll_is_no_faster_than_the_settings_say_and_a_new_start_goes_on_where_it_was(
+    operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace
+) -> None:
+    names = [f"u{number}" for number in range(5)]
+    for name in names:
+        namespace.apply(name)
+    with operator_process():
+        for name in names:
+            namespace.ready(name)
+    template = {**JOB_TEMPLATE, "image": "catchup-jobs:next"}
+    Path(operator_env["CATCHUP_JOB_TEMPLATE_FILE"]).write_text(yaml.safe_dump(template))
+    operator_env["CATCHUP_ROLL_PER_SECOND"] = "1"
+
+    def rolled() -> int:
+        pods = [item["spec"]["jobTemplate"]["spec"]["template"]["spec"] for item in namespace.items("cronjobs")]
+        return sum(pod["containers"][0]["image"] == "catchup-jobs:next" for pod in pods)
+
+    before = namespace.writes()
+    with operator_process() as process:
+        eventually(lambda: rolled() >= 2)
+        process.kill()
+    assert rolled() < 10
+    began = time.monotonic()
+    left = 5 - (rolled() + 1) // 2
+    with operator_process():
+        eventually(lambda: rolled() == 10, seconds=30)
+        assert time.monotonic() - began >= left - 1
+        eventually(lambda: namespace.writes() - before >= 15)
+    # One UserSchedule may have been in the middle of its three writes at the kill.
+    assert namespace.writes() - before <= 17
 
 
 def test_deleting_the_resource_deletes_its_cronjob_and_nothing_hangs(

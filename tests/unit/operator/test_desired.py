@@ -109,6 +109,21 @@ def test_the_installation_cannot_override_what_the_contract_hands_to_the_pod() -
     assert labels["team"] == "people"
 
 
+@pytest.mark.parametrize(("priority", "expected"), [("low", "people-low"), ("high", "gold"), ("normal", "of-the-pod")])
+def test_a_users_priority_becomes_the_priority_class_of_the_pods(priority: str, expected: str) -> None:
+    template = JobTemplate(
+        image="x", pod={"priorityClassName": "of-the-pod"}, priority_classes={"low": "people-low", "high": "gold"}
+    )
+    for job in (Job.SYNC, Job.DIGEST):
+        pod = cronjob_of(job, template, priority=priority)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        assert pod["priorityClassName"] == expected
+
+
+def test_without_priority_classes_a_pod_names_none() -> None:
+    pod = sync_of(priority="high")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert "priorityClassName" not in pod
+
+
 def test_the_slot_and_the_run_reach_the_pod_by_the_downward_api() -> None:
     cronjob = sync_of()
     env = {entry["name"]: entry for entry in container_of(cronjob)["env"]}
