@@ -8,6 +8,7 @@ not by a run: the later firings of the same date find it settled, or give it its
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,10 @@ _REASONS: Final = {
 # Something was, or may have been, said to the user or by the provider: the date is not a fresh one any more.
 _TOUCHED: Final = TAKEN | {DeliveryStatus.FAILED}
 _SENT_COUNTS: Final = {Channel.SMS: Count.SMS_SENT, Channel.EMAIL: Count.EMAILS_SENT}
+
+# In the run's checkpoint: an attempt that never came to the provider, whatever the database says of it.
+_UNSENT: Final = "unsent"
+_GIVEN_BACK: Final = NotSent("the provider was not asked")
 
 _log = structlog.get_logger()
 
@@ -118,6 +123,10 @@ class _Pass:
     def _look_again(self) -> None:
         now = self.context.now()
         for delivery in self._deliveries().values():
+            if delivery.status is DeliveryStatus.SENDING and delivery.attempt_id == self._unsent():
+                self._settle(delivery.id, delivery.attempt_id or "", delivery.channel, _GIVEN_BACK)
+                self.context.checkpoint.pop(_UNSENT, None)
+                continue
             if delivery.status is DeliveryStatus.SENDING:
                 left = (delivery.lease_until - now).total_seconds() if delivery.lease_until else 0.0
                 if left >= 0:
@@ -198,10 +207,13 @@ class _Pass:
             self.troubles.append(error)
             return DeliveryStatus.PENDING
         context.check_stop()
+        # Until the provider is asked: a claim whose commit's reply was lost is known not to have been sent.
+        context.checkpoint[_UNSENT] = attempt_id = str(uuid.uuid4())
         claim = self.store.claim(
             context.subject,
             self.occurrence,
             channel,
+            attempt_id=attempt_id,
             address_key=reach.key,
             now=now,
             lease_until=now + LEASE,
@@ -215,8 +227,9 @@ class _Pass:
             )
         except Exception:
             # Nothing was sent, and whoever mends the cause shall find it so.
-            self.store.settle(claim.delivery_id, claim.attempt_id, NotSent("not composed"), now=context.now())
+            self.store.settle(claim.delivery_id, claim.attempt_id, _GIVEN_BACK, now=context.now())
             raise
+        del context.checkpoint[_UNSENT]
         status = self._settle(claim.delivery_id, claim.attempt_id, channel, send())
         if status is DeliveryStatus.SENT:
             self._note(_SENT_COUNTS[channel])
@@ -224,6 +237,10 @@ class _Pass:
             self._note(Count.DELIVERIES_UNKNOWN)
         context.checkpoint[Count.DIGEST_ITEMS] = len(claim.items)
         return status
+
+    def _unsent(self) -> str | None:
+        attempt_id: str | None = self.context.checkpoint.get(_UNSENT)
+        return attempt_id
 
     def _message_key(self) -> str:
         return f"{self.context.subject} {self.occurrence.due_date.isoformat()}"
@@ -238,6 +255,9 @@ class _Pass:
         return delivery.status
 
     def _settle(self, delivery_id: int, attempt_id: str, channel: Channel, answer: Answer) -> DeliveryStatus:
+        if isinstance(answer, NotSent | Unusable):
+            # Should the record of it fail, the next pass still knows.
+            self.context.checkpoint[_UNSENT] = attempt_id
         self.store.settle(delivery_id, attempt_id, answer, now=self.context.now())
         status = DeliveryStatus.PENDING
         match answer:
@@ -246,7 +266,7 @@ class _Pass:
             case Refused():
                 status = DeliveryStatus.FAILED
                 self._note(Count.DELIVERIES_FAILED)
-            case NotSent():
+            case NotSent() if answer is not _GIVEN_BACK:
                 self.troubles.append(TemporaryError(answer.why, wait_seconds=answer.wait_seconds))
             case Unusable():
                 self.troubles.append(MisconfiguredError(answer.why))
