@@ -11,16 +11,17 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from catchup_jobs.contract import Count, Outcome, Reason
-from catchup_jobs.domain.digest_channels import TAKEN, email_wanted, may_send, obstacle, reason_for_nothing
+from catchup_jobs.domain.digest_channels import TAKEN, email_wanted, may_send, obstacle
 from catchup_jobs.domain.due_dates import is_quiet, occurrence_by_hand, occurrence_of_slot
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest_messages import Messenger
 from catchup_jobs.jobs.digest_ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest_results import REASONS, Tally, decisive, result_of
 from catchup_jobs.jobs.outcomes import JobError, MisconfiguredError, PermanentError, Result, TemporaryError
 
 if TYPE_CHECKING:
@@ -39,13 +40,6 @@ _LOOK_UP_PAUSE_SECONDS: Final = 20.0
 # A weekly digest's next run is the last to ask what became of it.
 FOLLOW_UP_SPAN: Final = timedelta(days=8)
 
-_REASONS: Final = {
-    SkipReason.EMPTY: Reason.EMPTY,
-    SkipReason.LATE: Reason.LATE,
-    SkipReason.PAUSED: Reason.PAUSED,
-    SkipReason.QUIET_HOURS: Reason.QUIET_HOURS,
-    SkipReason.NOT_CONFIGURED: Reason.NOT_CONFIGURED,
-}
 # Something was, or may have been, said to the user or by the provider: the date is not a fresh one any more.
 _TOUCHED: Final = TAKEN | {DeliveryStatus.FAILED}
 _SENT_COUNTS: Final = {Channel.SMS: Count.SMS_SENT, Channel.EMAIL: Count.EMAILS_SENT}
@@ -105,6 +99,10 @@ class _Pass:
     recipient: Recipient
     troubles: list[JobError] = field(default_factory=list)
 
+    @property
+    def tally(self) -> Tally:
+        return Tally(self.context.checkpoint)
+
     def perform(self) -> Result:
         self._look_again()
         deliveries = self._deliveries()
@@ -116,7 +114,7 @@ class _Pass:
         sms = self._serve(Channel.SMS, reaches[Channel.SMS], deliveries.get(Channel.SMS))
         self._serve_email(reaches[Channel.EMAIL], deliveries.get(Channel.EMAIL), sms)
         self._raise_trouble()
-        return self._result()
+        return result_of(self._deliveries(), self.tally)
 
     # What earlier passes and runs left --------------------------------------------------------------------------
 
@@ -133,7 +131,7 @@ class _Pass:
                     self.troubles.append(TemporaryError("another process is sending", wait_seconds=left + 1))
                     continue
                 self.store.give_up(delivery.id, delivery.attempt_id or "", now=now)
-                self._note(Count.DELIVERIES_UNKNOWN)
+                self.tally.add(Count.DELIVERIES_UNKNOWN)
             elif delivery.status is not DeliveryStatus.UNKNOWN:
                 continue
             if delivery.channel is Channel.SMS:
@@ -151,7 +149,7 @@ class _Pass:
             return
         if found is not None:
             if self._settle(delivery.id, delivery.attempt_id or "", Channel.SMS, found) is DeliveryStatus.SENT:
-                self._note(Count.SMS_SENT)
+                self.tally.add(Count.SMS_SENT)
             return
         left = (attempted_at + LOOK_UP_SPAN - self.context.now()).total_seconds()
         if left > 0:
@@ -232,10 +230,10 @@ class _Pass:
         del context.checkpoint[_UNSENT]
         status = self._settle(claim.delivery_id, claim.attempt_id, channel, send())
         if status is DeliveryStatus.SENT:
-            self._note(_SENT_COUNTS[channel])
+            self.tally.add(_SENT_COUNTS[channel])
         elif status is DeliveryStatus.UNKNOWN:
-            self._note(Count.DELIVERIES_UNKNOWN)
-        context.checkpoint[Count.DIGEST_ITEMS] = len(claim.items)
+            self.tally.add(Count.DELIVERIES_UNKNOWN)
+        self.tally.set(Count.DIGEST_ITEMS, len(claim.items))
         return status
 
     def _unsent(self) -> str | None:
@@ -265,7 +263,7 @@ class _Pass:
                 status = DeliveryStatus.SENT
             case Refused():
                 status = DeliveryStatus.FAILED
-                self._note(Count.DELIVERIES_FAILED)
+                self.tally.add(Count.DELIVERIES_FAILED)
             case NotSent() if answer is not _GIVEN_BACK:
                 self.troubles.append(TemporaryError(answer.why, wait_seconds=answer.wait_seconds))
             case Unusable():
@@ -286,34 +284,15 @@ class _Pass:
     # What came of it --------------------------------------------------------------------------------------------
 
     def _raise_trouble(self) -> None:
-        # An attempt that counts, then a wait that ends, then what only people can mend.
-        attempts = [error for error in self.troubles if not _waits(error) and isinstance(error, TemporaryError)]
-        waits = [error for error in self.troubles if _waits(error)]
-        others = [error for error in self.troubles if not isinstance(error, TemporaryError)]
-        for error in (*attempts, *waits, *others):
-            raise error
-
-    def _result(self) -> Result:
-        deliveries = self._deliveries()
-        statuses = {delivery.status for delivery in deliveries.values()}
-        ended_badly = statuses & {DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN}
-        if DeliveryStatus.SENT in statuses:
-            if not self._counted(Count.SMS_SENT, Count.EMAILS_SENT):
-                return Result(Outcome.SKIPPED, Reason.ALREADY_DONE, self._counts())
-            return Result(Outcome.DONE, Reason.PARTIAL if ended_badly else None, self._counts())
-        if ended_badly:
-            reason = Reason.UNCONFIRMED if DeliveryStatus.UNKNOWN in statuses else Reason.UNDELIVERED
-            ours = self._counted(Count.DELIVERIES_FAILED, Count.DELIVERIES_UNKNOWN)
-            return Result(Outcome.DONE if ours else Outcome.SKIPPED, reason, self._counts())
-        reasons = {channel: each.reason for channel, each in deliveries.items() if each.reason is not None}
-        reason = _REASONS.get(reason_for_nothing(reasons), Reason.NO_CHANNEL)
-        return Result(Outcome.SKIPPED, reason, self._counts())
+        trouble = decisive(self.troubles)
+        if trouble is not None:
+            raise trouble
 
     def _skip(self, reason: SkipReason) -> Result:
         self._raise_trouble()
         self.context.check_stop()
         self.store.skip(self.context.subject, self.occurrence, reason, now=self.context.now(), fence=self.context.fence)
-        return Result(Outcome.SKIPPED, _REASONS[reason])
+        return Result(Outcome.SKIPPED, REASONS[reason])
 
     def _skip_channel(self, channel: Channel, delivery: Delivery | None, reason: SkipReason) -> DeliveryStatus:
         if delivery is None or (delivery.status, delivery.reason) != (DeliveryStatus.SKIPPED, reason):
@@ -333,18 +312,3 @@ class _Pass:
 
     def _reaches(self) -> Mapping[Channel, Reach]:
         return self.messenger.with_configuration(self.store.reach(self.context.subject))
-
-    # Kept in the run's checkpoint, so that a pass after a failed one still counts what that one sent.
-    def _note(self, count: Count) -> None:
-        counts: dict[str, Any] = self.context.checkpoint
-        counts[count] = counts.get(count, 0) + 1
-
-    def _counted(self, *counts: Count) -> bool:
-        return any(self.context.checkpoint.get(count) for count in counts)
-
-    def _counts(self) -> dict[Count, int]:
-        return {count: self.context.checkpoint[count] for count in Count if count in self.context.checkpoint}
-
-
-def _waits(error: JobError) -> bool:
-    return isinstance(error, TemporaryError) and error.wait_seconds is not None
