@@ -31,6 +31,7 @@ _PAGE: Final = 500
 # The function of each job's command that returns its body for a subject; imported when one is retried.
 _BODIES: Final = {
     Job.SYNC: ("catchup_jobs.cli.sync", "sync_body"),
+    Job.DIGEST: ("catchup_jobs.cli.digest", "digest_body"),
     Job.SUGGESTIONS: ("catchup_jobs.cli.suggestions", "suggestions_body"),
 }
 
