@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from catchup_jobs import contract
+from catchup_operator.claims import Claims
 from catchup_operator.cluster import CRONJOBS, JOBS, Cluster
 from catchup_operator.ledger import Key, Ledger, key_of
 from catchup_operator.reconcile import Reconciler
@@ -18,6 +19,7 @@ from catchup_operator.work_queue import REFUSED_RETRY_SECONDS, RETRY_FIRST_SECON
 _WORKERS: Final = 4
 # Long enough for the watch to show our own write before a difference is called drift.
 _SETTLE_SECONDS: Final = 1.0
+_RESYNC_SECONDS: Final = 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -73,12 +75,16 @@ class _FinishedJobs:
 class Background:
     """Starts the loops, stops them, and tells whether they live."""
 
-    def __init__(self, cluster: Cluster, namespaces: Sequence[str], ledger: Ledger, reconciler: Reconciler) -> None:
+    def __init__(
+        self, cluster: Cluster, namespaces: Sequence[str], ledger: Ledger, claims: Claims, reconciler: Reconciler
+    ) -> None:
         self._cluster = cluster
         self._namespaces: list[str | None] = [*namespaces] or [None]
         self._queue = WorkQueue()
         self._ledger = ledger
         self._ledger.report_to(self._on_drift)
+        self._claims = claims
+        self._claims.report_to(self._revisit)
         self._reconciler = reconciler
         self._watches: list[Watch] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -104,6 +110,7 @@ class Background:
                 Watch(self._cluster, JOBS, namespace, _FinishedJobs(self._on_finished), selector=selector),
             ]
         loops = [watch.run() for watch in self._watches] + [self._queue.work() for _ in range(_WORKERS)]
+        loops.append(self._resync())
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:
@@ -123,12 +130,21 @@ class Background:
         """Visit a UserSchedule again later, if it still needs it then."""
         namespace, schedule = key_of(body)
         logger.warning("%s/%s: the API server says: %s", namespace, schedule, error)
+        self._revisit((namespace, schedule), delay=REFUSED_RETRY_SECONDS if refused else RETRY_FIRST_SECONDS)
 
+    def _revisit(self, schedule: Key, *, delay: float = 0.0) -> None:
         async def revisit() -> None:
-            await self._reconciler.revisit(namespace, schedule)
+            await self._reconciler.revisit(*schedule)
 
-        delay = REFUSED_RETRY_SECONDS if refused else RETRY_FIRST_SECONDS
-        self._queue.add(("retry", namespace, schedule), revisit, delay=delay)
+        # A visit for a reason of its own must not wait for one that is put off.
+        self._queue.add(("retry" if delay else "visit", *schedule), revisit, delay=delay)
+
+    async def _resync(self) -> None:
+        """Look again, now and then, at what waits for another resource to go: a deletion may have been missed."""
+        while True:
+            await asyncio.sleep(_RESYNC_SECONDS)
+            for schedule in self._claims.losers():
+                self._revisit(schedule)
 
     def _on_drift(self, cronjob: Key, schedule: str) -> None:
         async def repair() -> None:

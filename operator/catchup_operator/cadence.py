@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -30,6 +31,13 @@ class Cadence:
             return f"{','.join(map(str, minutes))} * * * *"
         hours = range(self.offset // _HOUR, 24, self.interval // _HOUR)
         return f"{self.offset % _HOUR} {','.join(map(str, hours))} * * *"
+
+    def runs_after(self, now: datetime) -> Iterator[datetime]:
+        """Yield the runs later than `now` (aware), in UTC, without end."""
+        following = self.next_after(now)
+        while True:
+            yield following
+            following += timedelta(minutes=self.interval)
 
     def next_after(self, now: datetime) -> datetime:
         """Return the first run later than `now` (aware), in UTC."""

@@ -119,9 +119,15 @@ class Cluster:
             content_type="application/apply-patch+yaml",
         )
 
-    async def patch_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
-        """Merge into a UserSchedule's status (RFC 7396). Raises ApiError."""
-        await self.merge(SCHEDULES, namespace, name, {"status": status}, subresource="/status")
+    async def patch_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """Merge into the status of a UserSchedule as it was read (RFC 7396).
+
+        Raises:
+            ApiError: 409 where it was written meanwhile: conditions are a list, and a list is replaced whole.
+        """
+        read = body["metadata"]
+        patch = {"metadata": {"resourceVersion": read["resourceVersion"]}, "status": status}
+        await self.merge(SCHEDULES, read["namespace"], read["name"], patch, subresource="/status")
 
     async def merge(
         self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""

@@ -10,6 +10,7 @@ import kopf
 
 from catchup_jobs import contract
 from catchup_operator.background import Background
+from catchup_operator.claims import Claims
 from catchup_operator.cluster import ApiError, Cluster
 from catchup_operator.ledger import Ledger
 from catchup_operator.options import Options, configure_kopf
@@ -28,8 +29,9 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     template: JobTemplate = memo.get("template") or JobTemplate.load(options.job_template)
     memo.cluster = await Cluster.connect()
     ledger = Ledger()
-    memo.reconciler = Reconciler(memo.cluster, template, ledger, lambda: datetime.now(UTC))
-    memo.background = Background(memo.cluster, options.namespaces, ledger, memo.reconciler)
+    claims = Claims()
+    memo.reconciler = Reconciler(memo.cluster, template, ledger, claims, lambda: datetime.now(UTC))
+    memo.background = Background(memo.cluster, options.namespaces, ledger, claims, memo.reconciler)
     memo.background.start()
 
 
@@ -52,6 +54,13 @@ async def reconcile(body: kopf.Body, patch: kopf.Patch, memo: kopf.Memo, **_: An
         memo.background.retry(body, error, refused=True)
     except ApiError as error:
         memo.background.retry(body, error, refused=False)
+
+
+@kopf.on.event(*RESOURCE)
+def notice_deletion(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+    # No deletion handler: it would put a finalizer on every resource.
+    if event["type"] == "DELETED":
+        memo.reconciler.gone(event["object"])
 
 
 @kopf.on.probe(id="loops")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -12,9 +13,10 @@ from weakref import WeakValueDictionary
 from catchup_jobs import contract
 from catchup_jobs.contract import Job
 from catchup_operator import status
+from catchup_operator.claims import Claim, Claims
 from catchup_operator.cluster import CRONJOBS, PODS, SCHEDULES, ApiError, Cluster
 from catchup_operator.desired import desired
-from catchup_operator.ledger import Expected, Key, Ledger
+from catchup_operator.ledger import Expected, Key, Ledger, key_of
 from catchup_operator.naming import labels_are_ours
 from catchup_operator.resource import InvalidSpecError, UserSchedule
 from catchup_operator.runs import FinishedJob, conclude
@@ -38,11 +40,14 @@ class RefusedError(Exception):
 class Reconciler:
     """Everything that the operator does to a UserSchedule, one visit at a time for each."""
 
-    def __init__(self, cluster: Cluster, template: JobTemplate, ledger: Ledger, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, cluster: Cluster, template: JobTemplate, ledger: Ledger, claims: Claims, now: Callable[[], datetime]
+    ) -> None:
         self._cluster = cluster
         self._template = template
         self._hash = template.hash
         self._ledger = ledger
+        self._claims = claims
         self._now = now
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -53,7 +58,7 @@ class Reconciler:
             RefusedError: the API server refuses a CronJob; its `patch` tells the user.
             ApiError: for everything that is worth another try.
         """
-        if status.is_current(body, self._hash):
+        if await self._is_as_wanted(body):
             self._remember(body)
             return None
         async with self._lock(body["metadata"]["namespace"], body["metadata"]["name"]):
@@ -77,16 +82,20 @@ class Reconciler:
                 return
             if drifted:
                 logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", namespace, name, drifted[1])
-            elif status.is_current(body, self._hash):
+            elif await self._is_as_wanted(body):
                 return
             try:
                 patch = await self._reconcile(body)
             except RefusedError as error:
                 if error.patch:
-                    await self._cluster.patch_status(namespace, name, error.patch)
+                    await self._cluster.patch_status(body, error.patch)
                 raise
             if patch:
-                await self._cluster.patch_status(namespace, name, patch)
+                await self._cluster.patch_status(body, patch)
+
+    def gone(self, body: Mapping[str, Any]) -> None:
+        """Forget a UserSchedule that was deleted; a younger one of the same user takes over."""
+        self._claims.release(key_of(body), body["metadata"]["uid"])
 
     async def record(self, finished: FinishedJob) -> None:
         """Write how a run ended into the status of its UserSchedule. Raises ApiError."""
@@ -111,7 +120,7 @@ class Reconciler:
                 schedule = None
             patch = status.recorded(body, schedule, run, now=self._now())
             if patch:
-                await self._cluster.patch_status(finished.namespace, finished.schedule, patch)
+                await self._cluster.patch_status(body, patch)
                 logger.info(
                     "%s/%s: %s run %s: %s%s",
                     finished.namespace,
@@ -122,11 +131,37 @@ class Reconciler:
                     f" ({run.reason})" if run.reason else "",
                 )
 
+    async def _is_as_wanted(self, body: Mapping[str, Any]) -> bool:
+        rival = await self._rival(body)
+        if rival is not None:
+            return status.is_known_conflict(body, self._hash, rival)
+        return status.is_current(body, self._hash)
+
+    async def _rival(self, body: Mapping[str, Any]) -> Claim | None:
+        """Return the older UserSchedule of the same user, seen to be there, or None if this one is to be served."""
+        claim = self._claims.hold(body)
+        named = (body.get("status") or {}).get("conflictsWith")
+        if named and self._claims.oldest_beside(claim) is None:
+            # At the operator's start the older one may not have been shown yet.
+            older = await self._cluster.get(SCHEDULES, *named.split("/", 1))
+            if older is not None:
+                self._claims.hold(older)
+        while (oldest := self._claims.oldest_beside(claim)) is not None:
+            found = await self._cluster.get(SCHEDULES, *oldest.key)
+            if found is not None and found["metadata"]["uid"] == oldest.uid:
+                return oldest
+            self._claims.release(oldest.key, oldest.uid)
+        return None
+
     async def _reconcile(self, body: Mapping[str, Any]) -> Status | None:
         try:
             schedule = UserSchedule.from_body(body)
         except InvalidSpecError as error:
             return status.not_ready(body, status.INVALID_SPEC, str(error), now=self._now())
+        rival = await self._rival(body)
+        if rival is not None:
+            logger.info("%s/%s: not served, since %s is older", schedule.namespace, schedule.name, rival)
+            schedule = replace(schedule, suspend=True)
         applied: dict[Job, Mapping[str, Any]] = {}
         for manifest in desired(schedule, self._template):
             try:
@@ -139,7 +174,7 @@ class Reconciler:
                 ) from None
             applied[Job(manifest["metadata"]["labels"][contract.LABEL_JOB])] = cronjob
             self._expect(schedule.namespace, schedule.name, schedule.uid, cronjob["metadata"], applied=True)
-        return status.reconciled(body, schedule, applied, template_hash=self._hash, now=self._now())
+        return status.reconciled(body, schedule, applied, template_hash=self._hash, now=self._now(), rival=rival)
 
     async def _apply(self, schedule: UserSchedule, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
         """Apply without force; where somebody else holds a field, take it back only if the CronJob is ours."""

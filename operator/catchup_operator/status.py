@@ -4,35 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 from catchup_jobs.contract import Job, format_utc, parse_utc
 from catchup_operator.cadence import in_zone
+from catchup_operator.conditions import READY, Condition, find, health, updated
 from catchup_operator.desired import digest_times, sync_cadence
 from catchup_operator.resource import UserSchedule
 from catchup_operator.runs import Run
 
-READY: Final = "Ready"
 RECONCILED: Final = "Reconciled"
 SUSPENDED: Final = "Suspended"
+CONFLICT: Final = "Conflict"
 INVALID_SPEC: Final = "InvalidSpec"
 REFUSED: Final = "CronJobRefused"
 NOT_OURS: Final = "CronJobNotOurs"
 
 _NOT_DUE: Final = "NotDue"
 _ALREADY_DONE: Final = "AlreadyDone"
-_MESSAGE_MAX: Final = 2000
+_NEXT_RUNS: Final = 3
 # The firings of one due date end within this time; what is earlier is of another date.
 _ONE_DIGEST: Final = timedelta(hours=6)
 
 
 def is_current(body: Mapping[str, Any], template_hash: str) -> bool:
     """Whether this generation was reconciled with this template, so that nothing need be written."""
+    return _observed(body, template_hash) and find(body["status"], READY).get("status") == "True"
+
+
+def is_known_conflict(body: Mapping[str, Any], template_hash: str, rival: object) -> bool:
+    """Whether the status of this generation and template says already that this other one serves the user."""
+    return (
+        _observed(body, template_hash)
+        and find(body["status"], READY).get("reason") == CONFLICT
+        and body["status"].get("conflictsWith") == str(rival)
+    )
+
+
+def _observed(body: Mapping[str, Any], template_hash: str) -> bool:
     status = body.get("status") or {}
     return (
         status.get("observedGeneration") == body["metadata"]["generation"]
         and status.get("templateHash") == template_hash
-        and _condition(status).get("status") == "True"
     )
 
 
@@ -43,15 +57,25 @@ def reconciled(
     *,
     template_hash: str,
     now: datetime,
+    rival: object = None,
 ) -> dict[str, Any] | None:
-    """Return the status patch after the CronJobs (as the API server returned them) were applied."""
-    reason, message = RECONCILED, "the CronJobs are as specified"
-    if schedule.suspend:
-        reason, message = SUSPENDED, "the jobs are suspended; set spec.suspend to false to go on"
+    """Return the status patch after the CronJobs (as the API server returned them) were applied.
+
+    With a `rival`, an older UserSchedule of the same user, the schedule given is the suspended one that was applied.
+    """
+    ready = Condition(READY, "True", RECONCILED, "the CronJobs are as specified")
+    if rival is not None:
+        message = f"the user is served by the older UserSchedule {rival}; delete that one or this one"
+        ready = Condition(READY, "False", CONFLICT, message)
+    elif schedule.suspend:
+        ready = Condition(READY, "True", SUSPENDED, "the jobs are suspended; set spec.suspend to false to go on")
+    status = body.get("status") or {}
+    healths = [health(job, status.get(job.value) or {}, switched_off=_switched_off(schedule, job)) for job in cronjobs]
     patch: dict[str, Any] = {
         "observedGeneration": schedule.generation,
         "templateHash": template_hash,
-        "conditions": _conditions(body, "True", reason, message, now),
+        "conflictsWith": None if rival is None else str(rival),
+        "conditions": updated(body, [ready, *healths], now),
     }
     for job, cronjob in cronjobs.items():
         patch[job.value] = {
@@ -61,7 +85,7 @@ def reconciled(
             "cronJobGeneration": cronjob["metadata"]["generation"],
             "schedule": cronjob["spec"]["schedule"],
             "timeZone": cronjob["spec"]["timeZone"],
-            "nextRun": next_run(schedule, job, now),
+            "nextRuns": next_runs(schedule, job, now),
         }
     return _changed(body.get("status") or {}, patch)
 
@@ -70,7 +94,7 @@ def not_ready(body: Mapping[str, Any], reason: str, message: str, *, now: dateti
     """Return the status patch that says why the CronJobs are not as the spec wants them."""
     patch = {
         "observedGeneration": body["metadata"]["generation"],
-        "conditions": _conditions(body, "False", reason, message[:_MESSAGE_MAX], now),
+        "conditions": updated(body, [Condition(READY, "False", reason, message)], now),
     }
     return _changed(body.get("status") or {}, patch)
 
@@ -82,7 +106,7 @@ def recorded(
     before = (body.get("status") or {}).get(run.job.value) or {}
     if is_recorded(before, run.finished_at, run.job_name):
         return None
-    following = {} if schedule is None else {"nextRun": next_run(schedule, run.job, now)}
+    following = {} if schedule is None else {"nextRuns": next_runs(schedule, run.job, now)}
     if not _is_news(before, run):
         return _changed(body.get("status") or {}, {run.job.value: following})
     ended = format_utc(run.finished_at)
@@ -100,7 +124,10 @@ def recorded(
         entry["lastSuccessTime"] = ended
     if run.result == "Failed":
         entry["lastError"] = {"reason": run.reason, "message": run.message, "time": ended}
-    return _changed(body.get("status") or {}, {run.job.value: entry})
+    after = {**before, **entry}
+    off = _switched_off(schedule, run.job) if schedule is not None else None
+    conditions = updated(body, [health(run.job, after, switched_off=off)], now)
+    return _changed(body.get("status") or {}, {run.job.value: entry, "conditions": conditions})
 
 
 def _is_news(before: Mapping[str, Any], run: Run) -> bool:
@@ -125,45 +152,25 @@ def is_recorded(job_status: Mapping[str, Any], finished_at: datetime, job_name: 
     return bool(ended < last or (ended == last and job_name == job_status.get("lastJobName")))
 
 
-def next_run(schedule: UserSchedule, job: Job, now: datetime) -> str | None:
-    """Return the next run in the user's zone, or None where nothing will run."""
-    if schedule.suspend or not _enabled(schedule, job):
+def next_runs(schedule: UserSchedule, job: Job, now: datetime) -> list[str] | None:
+    """Return the next three runs in the user's zone, or None where nothing will run."""
+    if _switched_off(schedule, job):
         return None
-    if job is Job.SYNC:
-        return in_zone(sync_cadence(schedule).next_after(now), schedule.time_zone)
-    return in_zone(next(digest_times(schedule).due_after(now)), schedule.time_zone)
+    runs = sync_cadence(schedule).runs_after(now) if job is Job.SYNC else digest_times(schedule).due_after(now)
+    return [in_zone(run, schedule.time_zone) for run in islice(runs, _NEXT_RUNS)]
 
 
 def _display(schedule: UserSchedule, job: Job) -> str:
-    if schedule.suspend:
-        return "Suspended"
-    if not _enabled(schedule, job):
-        return "Disabled"
+    if switched_off := _switched_off(schedule, job):
+        return switched_off
     return f"every {schedule.sync_every}" if job is Job.SYNC else f"{schedule.digest_day} {schedule.digest_time}"
 
 
-def _enabled(schedule: UserSchedule, job: Job) -> bool:
-    return schedule.sync_enabled if job is Job.SYNC else schedule.digest_enabled
-
-
-def _condition(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    conditions = status.get("conditions") or ()
-    return next((condition for condition in conditions if condition["type"] == READY), {})
-
-
-def _conditions(body: Mapping[str, Any], status: str, reason: str, message: str, now: datetime) -> list[dict[str, Any]]:
-    before = _condition(body.get("status") or {})
-    since = before["lastTransitionTime"] if before.get("status") == status else format_utc(now)
-    return [
-        {
-            "type": READY,
-            "status": status,
-            "reason": reason,
-            "message": message,
-            "observedGeneration": body["metadata"]["generation"],
-            "lastTransitionTime": since,
-        }
-    ]
+def _switched_off(schedule: UserSchedule, job: Job) -> str | None:
+    if schedule.suspend:
+        return SUSPENDED
+    enabled = schedule.sync_enabled if job is Job.SYNC else schedule.digest_enabled
+    return None if enabled else "Disabled"
 
 
 def _changed(status: Mapping[str, Any], patch: dict[str, Any]) -> dict[str, Any] | None:

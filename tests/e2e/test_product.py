@@ -81,13 +81,14 @@ def test_apply_get_and_a_sync_by_hand(stack: Stack) -> None:
 
 def test_suggestions_for_the_fleet_and_a_digest_by_hand_are_one_sms(stack: Stack) -> None:
     person(stack, "edith")
+    phone = "+447700900456"
     entry = {
         "id": "edith",
         "name": "Edith",
         "timeZone": "Europe/Berlin",
         # Chosen within the quiet hours, so that the test may run at any hour.
         "digest": {"day": "Daily", "time": "07:30"},
-        "channels": {"sms": {"phone": "+447700900456", "consentAt": "2026-09-01T08:00:00Z"}},
+        "channels": {"sms": {"phone": phone, "consentAt": "2026-09-01T08:00:00Z"}},
         "contacts": [{"id": "noor", "name": "Noor", "frequency": "weekly", "createdAt": "2025-01-10T10:00:00Z"}],
     }
     stack.catchup_jobs("user", "import", "-", stdin=json.dumps(entry))
@@ -103,7 +104,7 @@ def test_suggestions_for_the_fleet_and_a_digest_by_hand_are_one_sms(stack: Stack
     assert (first["lastResult"], first["counts"]["smsSent"]) == ("Succeeded", 1)
     second = stack.follow("edith", stack.trigger("edith", "digest"), "digest")
     assert (second["lastResult"], second["lastReason"]) == ("Skipped", "AlreadyDone")
-    (message,) = [each for each in stack.stand_ins.twilio.messages() if each["to"] == entry["channels"]["sms"]["phone"]]
+    (message,) = [each for each in stack.stand_ins.twilio.messages() if each["to"] == phone]
     assert "Noor" in message["body"]
     assert columns(stack, "edith")["DIGEST"] == "Daily 07:30"
 

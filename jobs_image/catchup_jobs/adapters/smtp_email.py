@@ -123,7 +123,7 @@ class SmtpEmail:
 
     def _introduce(self, smtp: smtplib.SMTP) -> None:
         server = self._server
-        smtp.ehlo_or_helo_if_needed()
+        self._greet(smtp)
         if server.security == "starttls":
             if not smtp.has_extn("starttls"):
                 raise _Stop(
@@ -136,9 +136,18 @@ class SmtpEmail:
                 smtp.starttls(context=self._context())
             except smtplib.SMTPResponseException as error:
                 raise _Stop(NotSent(f"the mail server cannot start TLS now (SMTP {error.smtp_code})")) from None
-            smtp.ehlo_or_helo_if_needed()
+            self._greet(smtp)
         if server.username is not None:
             self._log_in(smtp, server.username, server.password or "")
+
+    @staticmethod
+    def _greet(smtp: smtplib.SMTP) -> None:
+        # Python's own method would fall back to HELO, after which no server offers STARTTLS or a login.
+        code, _ = smtp.ehlo()
+        if code >= _PERMANENT:
+            raise _Stop(Unusable(f"the mail server does not speak ESMTP (SMTP {code}): check CATCHUP_SMTP_HOST"))
+        if code != _OK:
+            raise _Stop(NotSent(f"the mail server serves nobody now (SMTP {code})"))
 
     def _log_in(self, smtp: smtplib.SMTP, username: str, password: str) -> None:
         try:

@@ -6,6 +6,7 @@ recipient's, both of which are 400, and to know an opt-out.
 
 from __future__ import annotations
 
+import json
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
-from twilio.base.exceptions import TwilioRestException, TwilioServiceException
+from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
 from twilio.rest import Client
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError, ProxyError, SSLError
 
@@ -75,10 +76,8 @@ class TwilioSms:
             sender["from_"] = self._account.sender
         try:
             return _state(self._client.messages.create(to=to, body=text, **sender))
-        except TwilioRestException as error:
-            return self._answer(error.status, error.code)
-        except TwilioServiceException as error:
-            return self._answer(error.status, error.code)
+        except TwilioException as error:
+            return self._answer(*_status_and_code(error))
         except requests.RequestException as error:
             return _unanswered(error)
         except (HTTPError, OSError, ValueError, KeyError, TypeError, UnreadableAnswerError) as error:
@@ -91,7 +90,10 @@ class TwilioSms:
         Raises:
             TemporaryError, MisconfiguredError: Twilio cannot be asked now.
         """
-        listed = self._ask(lambda: self._client.messages.list(to=to, limit=_LISTED, page_size=_LISTED))
+        try:
+            listed = self._ask(lambda: self._client.messages.list(to=to, limit=_LISTED, page_size=_LISTED))
+        except _NotFoundError:
+            raise MisconfiguredError("Twilio knows no such account: check CATCHUP_TWILIO_ACCOUNT_SID") from None
         for message in listed:
             made = message.date_created
             if made is not None and made < since - _CLOCK_MARGIN:
@@ -114,16 +116,17 @@ class TwilioSms:
     def _ask(self, request: Callable[[], Any]) -> Any:
         try:
             return request()
-        except (TwilioRestException, TwilioServiceException) as error:
-            if error.status == 404:  # noqa: PLR2004 - its name says no more
+        except TwilioException as error:
+            status, code = _status_and_code(error)
+            if status == 404:  # noqa: PLR2004 - its name says no more
                 raise _NotFoundError from None
-            match self._answer(error.status, error.code):
+            match self._answer(status, code):
                 case Unusable(why):
                     raise MisconfiguredError(why) from None
                 case NotSent(why, wait_seconds):
                     raise TemporaryError(why, wait_seconds=wait_seconds) from None
                 case _:
-                    raise TemporaryError(f"Twilio cannot say now (HTTP {error.status})") from None
+                    raise TemporaryError(f"Twilio cannot say now (HTTP {status})") from None
         except (requests.RequestException, HTTPError, OSError, ValueError, KeyError, TypeError) as error:
             raise TemporaryError(f"Twilio cannot be asked ({type(error).__name__})") from None
         except UnreadableAnswerError as error:
@@ -162,6 +165,19 @@ class TwilioSms:
 
 class _NotFoundError(Exception):
     pass
+
+
+def _status_and_code(error: TwilioException) -> tuple[int, int | None]:
+    """Return the HTTP status and Twilio's code of an error; 0 where there was no answer that the client understood."""
+    if isinstance(error, TwilioRestException | TwilioServiceException):
+        return error.status, error.code
+    # A list's errors come with the response instead.
+    response = error.args[1] if len(error.args) > 1 else None
+    status = getattr(response, "status_code", 0)
+    try:
+        return status, json.loads(response.text)["code"] if response is not None else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return status, None
 
 
 def _state(message: Any) -> Accepted | Refused:

@@ -56,7 +56,7 @@ def digest(user_id: str, *, preview: bool) -> None:
         sys.exit(execute(Job.DIGEST, user_id, digest_body(user_id)))
 
 
-def digest_body(_user_id: str) -> Body:
+def digest_body(user_id: str) -> Body:  # noqa: ARG001 - the context names the user, as for all bodies
     """Return the digest of a user, for the harness to run."""
 
     def body(context: RunContext, resources: Resources) -> Result:

@@ -75,6 +75,7 @@ class DigestWorld:
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
+        self.twilio.store.now = lambda: self.now
         self.encryption = Encryption([self.key])
         self.addresses = DatabaseAddresses(self.database, lambda: self.encryption)
         self.store = DatabaseDigests(self.database, self.addresses)

@@ -47,10 +47,10 @@ def test_a_resource_becomes_two_cronjobs_and_a_status_with_exactly_three_writes(
         assert found[job]["cronJobName"] == cronjob["metadata"]["name"]
         assert found[job]["schedule"] == cronjob["spec"]["schedule"]
     assert (found["sync"]["display"], found["digest"]["display"]) == ("every 30m", "Friday 18:30")
-    assert re.fullmatch(r"20\d\d-\d\d-\d\d 18:30 CES?T \(UTC\+0[12]:00\)", found["digest"]["nextRun"])
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d 18:30 CES?T \(UTC\+0[12]:00\)", found["digest"]["nextRuns"][0])
     row = namespace.kubectl("get", "us", "ada", "--no-headers")
     assert "Friday 18:30" in row
-    assert found["digest"]["nextRun"] in row
+    assert found["digest"]["nextRuns"][0] in row
     assert namespace.writes() - before == 3
 
 
@@ -187,7 +187,7 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals(
     namespace.apply("ada")
 
     def refused() -> bool:
-        (ready,) = namespace.schedule()["status"]["conditions"]
+        (ready,) = [c for c in namespace.schedule()["status"]["conditions"] if c["type"] == "Ready"]
         return ready["status"] == "False" and ready["reason"] == "CronJobRefused" and "quota" in ready["message"]
 
     eventually(refused)

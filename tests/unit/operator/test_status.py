@@ -71,22 +71,27 @@ def test_a_reconciled_resource_is_ready_and_says_when_it_runs_next() -> None:
     found = after_reconcile({"timeZone": "Europe/Berlin"})["status"]
     assert found["conditions"][0]["status"] == "True"
     assert found["sync"]["display"] == "every 30m"
-    assert found["sync"]["nextRun"].endswith("CET (UTC+01:00)")
+    assert found["sync"]["nextRuns"][0].endswith("CET (UTC+01:00)")
     assert found["digest"]["display"] == "Sunday 09:00"
     assert found["digest"]["schedule"] == "0 9,10,12 * * 0"
-    assert found["digest"]["nextRun"] == "2026-11-29 09:00 CET (UTC+01:00)"
+    assert found["digest"]["nextRuns"] == [
+        "2026-11-29 09:00 CET (UTC+01:00)",
+        "2026-12-06 09:00 CET (UTC+01:00)",
+        "2026-12-13 09:00 CET (UTC+01:00)",
+    ]
+    assert len(found["sync"]["nextRuns"]) == 3
 
 
 def test_the_next_digest_is_the_due_time_never_one_of_its_later_firings() -> None:
     sunday = datetime(2026, 11, 29, 8, 30, tzinfo=UTC)  # half an hour after the due time
     found = after_reconcile({"timeZone": "Europe/Berlin", "digest": {"day": "Daily"}}, now=sunday)["status"]
-    assert found["digest"]["nextRun"] == "2026-11-30 09:00 CET (UTC+01:00)"
+    assert found["digest"]["nextRuns"][0] == "2026-11-30 09:00 CET (UTC+01:00)"
 
 
 def test_a_digest_in_a_zone_whose_clock_was_set_is_told_with_the_new_offset() -> None:
     now = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
     found = after_reconcile({"timeZone": "Asia/Beirut"}, now=now)["status"]
-    assert found["digest"]["nextRun"] == "2026-03-29 09:00 EEST (UTC+03:00)"
+    assert found["digest"]["nextRuns"][0] == "2026-03-29 09:00 EEST (UTC+03:00)"
 
 
 def test_nothing_is_written_where_the_status_says_it_already() -> None:
@@ -118,15 +123,15 @@ def test_what_is_switched_off_has_no_next_run() -> None:
     suspended, disabled = after_reconcile({"suspend": True}), after_reconcile({"calendarSync": {"enabled": False}})
     assert suspended["status"]["sync"]["display"] == "Suspended"
     assert disabled["status"]["sync"]["display"] == "Disabled"
-    assert "nextRun" not in suspended["status"]["sync"]
-    assert "nextRun" not in disabled["status"]["sync"]
-    assert (suspended["status"]["digest"]["display"], "nextRun" in suspended["status"]["digest"]) == (
+    assert "nextRuns" not in suspended["status"]["sync"]
+    assert "nextRuns" not in disabled["status"]["sync"]
+    assert (suspended["status"]["digest"]["display"], "nextRuns" in suspended["status"]["digest"]) == (
         "Suspended",
         False,
     )
     assert disabled["status"]["digest"]["display"] == "Sunday 09:00"
     without = after_reconcile({"digest": {"enabled": False}})["status"]
-    assert (without["digest"]["display"], "nextRun" in without["digest"]) == ("Disabled", False)
+    assert (without["digest"]["display"], "nextRuns" in without["digest"]) == ("Disabled", False)
     assert without["sync"]["display"] == "every 30m"
 
 

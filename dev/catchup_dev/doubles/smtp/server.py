@@ -82,7 +82,7 @@ class _Smtp(SMTP):
             hostname="smtp.double",
             tls_context=context if offered else None,
             authenticator=self._authenticate_user,
-            auth_required=control._setting("auth") and (offered or tls),
+            auth_required=control._setting("auth") and offered,
             auth_require_tls=not tls,
             loop=asyncio.get_running_loop(),
         )

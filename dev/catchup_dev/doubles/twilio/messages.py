@@ -14,6 +14,7 @@ from catchup_dev.doubles.twilio.faults import Faults
 from catchup_jobs.domain.gsm7 import segments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 ACCOUNT_SID = "AC" + "0" * 32
@@ -38,15 +39,24 @@ class TwilioError(Exception):
         }
 
 
+def _clock() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass
 class Messages:
-    """The account's messages, newest first in lists, as Twilio lists them."""
+    """The account's messages, newest first in lists, as Twilio lists them.
+
+    Attributes:
+        now: the provider's clock, which a test may turn.
+    """
 
     outbox: Path | None = None
     sent: list[dict[str, Any]] = field(default_factory=list)
     stopped: set[str] = field(default_factory=set)
     outcomes: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     senders: set[str] = field(default_factory=lambda: {SENDER})
+    now: Callable[[], datetime] = _clock
 
     def create(self, form: dict[str, str]) -> dict[str, Any]:
         """Take a message, or refuse it as Twilio would."""
@@ -88,7 +98,7 @@ class Messages:
         return [shown(message) for message in found]
 
     def _new(self, to: str, body: str, sender: str | None, service: str | None) -> dict[str, Any]:
-        now = format_datetime(datetime.now(UTC))
+        now = format_datetime(self.now())
         sid = "SM" + secrets.token_hex(16)
         return {
             "sid": sid,
@@ -118,7 +128,7 @@ class Messages:
         if self.outbox is None:
             return
         self.outbox.mkdir(parents=True, exist_ok=True)
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        stamp = self.now().strftime("%Y%m%dT%H%M%S%f")
         path = self.outbox / f"{stamp}-{message['sid']}.sms.json"
         path.write_text(json.dumps(shown(message), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -130,7 +140,7 @@ def shown(message: dict[str, Any]) -> dict[str, Any]:
 
 def _go_on(message: dict[str, Any]) -> None:
     message["status"], message["error_code"] = message["_outcome"]
-    message["date_sent"] = message["date_sent"] or format_datetime(datetime.now(UTC))
+    message["date_sent"] = message["date_sent"] or message["date_created"]
 
 
 class Control:
@@ -175,5 +185,6 @@ class Control:
         self._store.sent.clear()
         self._store.stopped.clear()
         self._store.outcomes.clear()
+        self._store.now = _clock
         self._faults.clear()
         self._log.clear()

@@ -133,6 +133,8 @@ class DatabaseAddresses:
         elif entry.consented is False:
             consented_at = None
         values = {"consented_at": consented_at, "opted_out_at": opted_out_at, "updated_at": now}
+        if consented_at is None and opted_out_at is None and entry.consented is None:
+            return
         # One row under the newest key: older keys can then be retired without forgetting a STOP.
         connection.execute(
             delete(consents).where(consents.c.channel == entry.channel, consents.c.lookup.in_(lookups[1:]))

@@ -1,0 +1,135 @@
+"""Digests whose process dies at a given line: `python -m integration.jobs.digest_process '<JSON>'`.
+
+It runs one digest whole and notes the lines that it passed around the send. Then, for each of these lines and a user of
+its own, it forks a process that runs a digest and dies there, as by SIGKILL: no handler runs, no transaction ends.
+It prints the lines as JSON, in the order of the users.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from catchup_jobs.adapters.database.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.digests import DatabaseDigests
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.adapters.encryption import Encryption
+from catchup_jobs.adapters.local_coordination import LocalCoordination
+from catchup_jobs.adapters.twilio_sms import TwilioAccount, TwilioSms
+from catchup_jobs.contract import Job
+from catchup_jobs.jobs.digest import Digest
+from catchup_jobs.jobs.digest_messages import Messenger
+from catchup_jobs.jobs.ports import Run, Surroundings
+from catchup_jobs.jobs.run import run_job
+
+# Everything between the decision to send and the record of what came of it.
+WATCHED = {
+    "digest.py": {"_send", "_settle", "_note"},
+    "digests.py": {"claim", "settle", "_digest_id", "_delivery_row"},
+    "proposals.py": {"mark", "proposals"},
+    "twilio_sms.py": {"send", "_state"},
+    "twilio_http.py": {"request", "_body"},
+}
+KILLED = 137
+Line = tuple[str, int]
+
+
+@dataclass
+class Pod:
+    """One digest on a database and a double, with a clock that stands still."""
+
+    options: dict[str, Any]
+
+    def run(self, user_id: str) -> None:
+        """Run the digest."""
+        now = datetime.fromisoformat(self.options["now"])
+        database = Database.open(self.options["database_url"])
+        store = DatabaseDigests(database, DatabaseAddresses(database, lambda: Encryption([self.options["key"]])))
+        account = TwilioAccount(**self.options["account"])
+        run_job(
+            Digest(store=store, messenger=Messenger(sms=lambda: TwilioSms(account, now=lambda: now), email=None)),
+            Run(Job.DIGEST, user_id, now, ""),
+            store=DatabaseRunStore(database),
+            coordination=LocalCoordination(Path(self.options["locks"])),
+            surroundings=Surroundings(
+                now=lambda: now,
+                sleep=lambda _: None,
+                random=lambda: 0.5,
+                stopping=lambda: False,
+                process_id=f"pod-of-{user_id}",
+            ),
+            deadline_seconds=900,
+        )
+        database.close()
+
+
+@cache
+def _statements(path: str) -> frozenset[int]:
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    return frozenset(node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt))
+
+
+def _watched(frame: FrameType) -> bool:
+    code = frame.f_code
+    return "catchup_jobs" in code.co_filename and code.co_name in WATCHED.get(Path(code.co_filename).name, ())
+
+
+def passed_lines(pod: Pod, user_id: str) -> list[Line]:
+    """Run a digest and return the watched statements that it passed, each once, in order."""
+    lines: dict[Line, None] = {}
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+        if not _watched(frame):
+            return None
+        if event == "line" and frame.f_lineno in _statements(frame.f_code.co_filename):
+            lines[Path(frame.f_code.co_filename).name, frame.f_lineno] = None
+        return trace
+
+    sys.settrace(trace)
+    pod.run(user_id)
+    sys.settrace(None)
+    return list(lines)
+
+
+def die_at(pod: Pod, user_id: str, line: Line) -> int:
+    """Run a digest in a process that dies when it comes to a line; return its exit code."""
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+        if not _watched(frame):
+            return None
+        if event == "line" and (Path(frame.f_code.co_filename).name, frame.f_lineno) == line:
+            os._exit(KILLED)
+        return trace
+
+    child = os.fork()
+    if child == 0:
+        sys.settrace(trace)
+        pod.run(user_id)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def main(text: str) -> None:
+    """Run all digests."""
+    options = json.loads(text)
+    pod = Pod(options)
+    users = iter(options["users"])
+    lines = passed_lines(pod, next(users))
+    for line in lines:
+        code = die_at(pod, next(users), line)
+        assert code == KILLED, f"{line}: {code}"
+    json.dump([list(line) for line in lines], sys.stdout)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

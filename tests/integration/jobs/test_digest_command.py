@@ -1,0 +1,395 @@
+"""`catchup-jobs digest` and `suggestion` as processes, the way a user, a pod and an application run them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.fernet import Fernet
+from integration.jobs.digest_world import BASE_URL, EMAIL, PHONE
+from integration.jobs.test_sync_command import Shell
+from integration.services import free_port
+from sqlalchemy import insert, select
+
+from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.schema import contacts, suggestions
+from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
+
+if TYPE_CHECKING:
+    from catchup_dev.doubles.google.client import GoogleDouble
+    from catchup_dev.doubles.smtp.server import SmtpDouble
+    from catchup_dev.doubles.twilio.server import TwilioServer
+
+FRIEND = "Ben Canary"
+# A user far from any quiet hour: the command takes the real clock.
+ZONE = next(
+    name
+    for name, offset in (("Asia/Tokyo", 9), ("Europe/London", 0), ("America/Phoenix", -7), ("Pacific/Auckland", 12))
+    if 9 <= (datetime.now(UTC) + timedelta(hours=offset)).hour <= 19
+)
+USER: dict[str, Any] = {
+    "id": "ada",
+    "name": "Ada",
+    "timeZone": ZONE,
+    "channels": {
+        "sms": {"phone": "+44 7700 900123", "consentAt": "2026-01-10T12:00:00Z"},
+        "email": {"address": EMAIL},
+    },
+    "contacts": [{"id": "c-1", "name": FRIEND}],
+}
+
+
+class World:
+    """A laptop with Twilio and a mail server at their doubles."""
+
+    def __init__(self, shell: Shell, twilio: TwilioServer, mail: SmtpDouble) -> None:
+        self.shell, self.twilio, self.mail = shell, twilio, mail
+        self.run, self.out, self.summary = shell.run, shell.out, shell.summary
+        self.environment = shell.environment
+
+    def import_user(self, **changes: Any) -> str:
+        return self.run("user", "import", "-", stdin=json.dumps(USER | changes))
+
+    @property
+    def database(self) -> Database:
+        return Database.open(f"sqlite:///{self.shell.directory / '.local/share/catchup-jobs/catchup.db'}")
+
+    def suggest(self, *, hours: float = 48) -> int:
+        """Add a suggestion, so many hours from now."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        database = self.database
+        with database.write() as connection:
+            contact = connection.execute(select(contacts.c.id)).scalar_one()
+            made = connection.execute(
+                insert(suggestions).values(
+                    user_id="ada",
+                    contact_id=contact,
+                    trigger="time_bound",
+                    status="pending",
+                    mode="call",
+                    start_at=now + timedelta(hours=hours),
+                    end_at=now + timedelta(hours=hours + 1),
+                    reasoning="42 days since you last met",
+                    created_at=now,
+                    updated_at=now,
+                )
+            ).inserted_primary_key
+        database.close()
+        assert made is not None
+        return int(made[0])
+
+
+@pytest.fixture
+def world(tmp_path: Path, google: GoogleDouble, twilio: TwilioServer, mail: SmtpDouble) -> World:
+    """User ada with one contact."""
+    shell = Shell(tmp_path, google)
+    shell.environment = {
+        "CATCHUP_TERMINATION_LOG": str(shell.termination_log),
+        "CATCHUP_TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+        "CATCHUP_TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+        "CATCHUP_TWILIO_FROM": SENDER,
+        "CATCHUP_TWILIO_API_BASE_URL": twilio.url,
+        "CATCHUP_SMTP_HOST": "localhost",
+        "CATCHUP_SMTP_PORT": str(mail.port),
+        "CATCHUP_SMTP_FROM": "CatchUp <digest@example.com>",
+        "CATCHUP_SMTP_USERNAME": "catchup",
+        "CATCHUP_SMTP_PASSWORD": "double",
+        "CATCHUP_SMTP_CA_FILE": str(mail.ca_file),
+    }
+    made = World(shell, twilio, mail)
+    made.import_user()
+    return made
+
+
+def test_a_digest_by_hand_is_sent_once_that_day_and_shown_with_the_user(world: World) -> None:
+    world.suggest()
+    world.run("digest", "--user", "ada")
+    assert world.summary().outcome is Outcome.DONE
+    assert world.summary().counts == {Count.DIGEST_ITEMS: 1, Count.SMS_SENT: 1}
+    world.run("digest", "--user", "ada")
+    assert (world.summary().outcome, world.summary().reason) == (Outcome.SKIPPED, Reason.ALREADY_DONE)
+    assert [message["to"] for message in world.twilio.control.messages()] == [PHONE]
+    shown = world.run("user", "show", "ada")
+    assert "sms         +44********23 (on, consent 2026-01-10)" in shown
+    assert "email       a***@example.com (fallback)" in shown
+    assert re.search(r"last digest \d{4}-\d\d-\d\d: sms sent \(delivered\), email skipped \(not_needed\)", shown)
+
+
+def test_neither_address_nor_name_nor_token_reaches_a_log_or_the_summary(world: World) -> None:
+    world.environment |= {"CATCHUP_ACTION_BASE_URL": BASE_URL, "CATCHUP_LOG_FORMAT": "json"}
+    world.import_user(channels=USER["channels"] | {"email": {"address": EMAIL, "mode": "on"}})
+    world.suggest()
+    world.twilio.control.add_fault(kind="create", accept_then_drop=True)
+    world.mail.control.add_fault(stage="rcpt", reply=f"451 {EMAIL} later")
+    printed = world.run("digest", "--user", "ada") + world.shell.termination_log.read_text()
+    world.twilio.control.outcome(PHONE, "undelivered", 30003)
+    printed += world.run("digest", "--user", "ada") + world.shell.termination_log.read_text()
+    assert (len(world.twilio.control.messages()), len(world.mail.control.messages())) == (1, 1)
+    for canary in (PHONE, PHONE[1:], "7700900123", EMAIL, FRIEND, "Ben", AUTH_TOKEN + '"', BASE_URL, "42 days"):
+        assert canary not in printed
+
+
+def test_nobody_configured_anything_and_the_digest_is_skipped(world: World) -> None:
+    for name in [name for name in world.environment if "TWILIO" in name or "SMTP" in name]:
+        del world.environment[name]
+    world.suggest()
+    world.run("digest", "--user", "ada")
+    assert (world.summary().outcome, world.summary().reason) == (Outcome.SKIPPED, Reason.NOT_CONFIGURED)
+
+
+@pytest.mark.parametrize("missing", ["CATCHUP_TWILIO_AUTH_TOKEN", "CATCHUP_TWILIO_FROM", "CATCHUP_SMTP_FROM"])
+def test_half_a_configuration_is_78_and_names_what_is_missing(world: World, missing: str) -> None:
+    del world.environment[missing]
+    world.suggest()
+    assert missing in world.run("digest", "--user", "ada", code=ExitCode.MISCONFIGURED)
+
+
+def test_the_userschedules_time_and_slot_decide(world: World) -> None:
+    due = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1)
+    world.environment |= {
+        "CATCHUP_TIME_ZONE": "Etc/UTC",
+        "CATCHUP_DIGEST_DAY": "Daily",
+        "CATCHUP_DIGEST_TIME": f"{due:%H:%M}",
+        "CATCHUP_CRONJOB_NAME": "digest-ada",
+        "CATCHUP_JOB_NAME": f"digest-ada-{int(due.timestamp()) // 60 - 1}",
+    }
+    world.suggest()
+    world.run("digest", "--user", "ada")
+    assert (world.summary().outcome, world.summary().reason) == (Outcome.SKIPPED, Reason.NOT_DUE)
+    world.environment["CATCHUP_JOB_NAME"] = f"digest-ada-{int(due.timestamp()) // 60}"
+    world.run("digest", "--user", "ada")
+    assert world.summary().outcome is Outcome.DONE
+
+
+def test_a_digest_goes_on_without_redis_and_a_sync_does_not(world: World, postgresql_url: str) -> None:
+    world.environment |= {
+        "CATCHUP_DATABASE_URL": postgresql_url,
+        "CATCHUP_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "CATCHUP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+    }
+    world.import_user()
+    world.run("digest", "--user", "ada")
+    assert (world.summary().outcome, world.summary().reason) == (Outcome.SKIPPED, Reason.EMPTY)
+    world.run("sync", "--user", "ada", code=ExitCode.TEMPORARY)
+
+
+def test_a_digest_that_was_given_up_can_be_retried(world: World) -> None:
+    world.environment["CATCHUP_JOB_UID"] = "job-1"
+    world.environment["CATCHUP_TWILIO_API_BASE_URL"] = f"http://127.0.0.1:{free_port()}"
+    world.suggest()
+    world.run("digest", "--user", "ada", code=ExitCode.PERMANENT)
+    world.environment["CATCHUP_TWILIO_API_BASE_URL"] = world.twilio.url
+    assert "1 ended well" in world.run("failures", "retry", "digest:ada:job-1")
+    assert len(world.twilio.control.messages()) == 1
+
+
+# What a pod pays --------------------------------------------------------------------------------------------------
+
+_PROBE = """
+import resource, sys
+sys.argv[0] = "catchup-jobs"
+from catchup_jobs.cli import main
+try:
+    main()
+finally:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    heavy = [name for name in ("twilio", "requests", "phonenumbers", "jinja2", "cryptography") if name in sys.modules]
+    print("PROBE", used.ru_utime + used.ru_stime, *heavy)
+"""
+
+
+def test_a_digest_with_nothing_to_send_costs_little_and_imports_no_client(world: World) -> None:
+    environment = world.environment | {"HOME": str(world.shell.directory), "CATCHUP_LOG_FORMAT": "json"}
+    costs = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE, "digest", "--user", "ada"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        _, cpu, *heavy = done.stdout.split()
+        assert heavy == []
+        costs.append(float(cpu))
+    assert (world.summary().outcome, world.summary().reason) == (Outcome.SKIPPED, Reason.EMPTY)
+    # The aim is 0.5 s; a busy machine of CI gets some more.
+    assert min(costs) < 0.75, costs
+
+
+# Suggestions ------------------------------------------------------------------------------------------------------
+
+
+def test_suggestions_are_listed_for_people_and_for_programs(world: World) -> None:
+    assert "no suggestions" in world.run("suggestion", "list", "ada")
+    suggestion = world.suggest()
+    listed = world.run("suggestion", "list", "ada")
+    assert re.search(
+        rf"^{suggestion} +pending +{FRIEND} +\w+ \d+ \w+ \d\d:\d\d \w+ +call +42 days", listed, re.MULTILINE
+    )
+    (document,) = json.loads(world.out("suggestion", "list", "ada", "--output", "json"))
+    assert (document["id"], document["contact"], document["status"]) == (suggestion, FRIEND, "pending")
+    assert (document["timeZone"], document["version"]) == (ZONE, 1)
+
+
+def test_answering_changes_the_status_once_and_what_is_over_is_refused(world: World) -> None:
+    suggestion = str(world.suggest())
+    assert f"accepted: {FRIEND}" in world.run("suggestion", "accept", suggestion)
+    assert f"already accepted: {FRIEND}" in world.run("suggestion", "accept", suggestion)
+    assert "the suggestion is accepted already" in world.run("suggestion", "snooze", suggestion, code=65)
+    assert f"dismissed: {FRIEND}" in world.run("suggestion", "dismiss", suggestion)
+    assert "the suggestion is dismissed already" in world.run("suggestion", "accept", suggestion, code=65)
+    assert "no suggestions" in world.run("suggestion", "list", "ada")
+    assert "dismissed" in world.run("suggestion", "list", "ada", "--status", "dismissed")
+
+
+def test_an_answered_suggestion_is_gone_from_the_next_digest(world: World) -> None:
+    world.run("suggestion", "accept", str(world.suggest()))
+    world.run("digest", "--user", "ada")
+    assert world.summary().reason is Reason.EMPTY
+
+
+def test_a_snooze_lasts_as_long_as_told(world: World) -> None:
+    suggestion = str(world.suggest())
+    told = json.loads(world.out("suggestion", "snooze", suggestion, "--days", "3", "--output", "json"))
+    until = datetime.strptime(told["snoozedUntil"], "%Y-%m-%dT%H:%M:%S%z")
+    assert timedelta(days=2, hours=23) < until - datetime.now(UTC) < timedelta(days=3, hours=1)
+    assert "a time to come" in world.run(
+        "suggestion", "snooze", suggestion, "--until", "2020-01-01T00:00:00+00:00", code=65
+    )
+
+
+def test_a_change_in_between_is_told_by_the_version(world: World) -> None:
+    suggestion = str(world.suggest())
+    world.run("suggestion", "snooze", suggestion, "--version", "1")
+    assert "at version 2 now" in world.run("suggestion", "accept", suggestion, "--version", "1", code=65)
+    world.run("suggestion", "accept", suggestion, "--version", "2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("suggestion", "accept", "999"), "no suggestion 999"),
+        (("suggestion", "accept", "zero"), "not a valid integer"),
+        (("suggestion", "list", "nobody"), "user import"),
+        (("suggestion", "redeem", "nonsense"), "the link is not valid"),
+        (("suggestion", "snooze", "1", "--days", "0"), "range"),
+    ],
+)
+def test_a_mistake_is_told_without_a_traceback(world: World, arguments: tuple[str, ...], message: str) -> None:
+    assert message in world.run(*arguments, code=65)
+
+
+# Links ------------------------------------------------------------------------------------------------------------
+
+
+def links(text: str) -> list[str]:
+    return re.findall(rf"{re.escape(BASE_URL)}/([A-Za-z0-9_-]+)", text)
+
+
+def test_the_links_of_an_email_are_redeemed_once_and_again_without_effect(world: World) -> None:
+    world.environment["CATCHUP_ACTION_BASE_URL"] = BASE_URL
+    world.import_user(channels={"email": {"address": EMAIL, "mode": "on"}})
+    world.suggest()
+    world.run("digest", "--user", "ada")
+    (email,) = world.mail.control.messages()
+    accept, snooze, dismiss, unsubscribe = links(email["text"])
+    told = json.loads(world.out("suggestion", "redeem", accept, "--output", "json"))
+    assert (told["status"], told["changed"], told["contact"]) == ("accepted", True, FRIEND)
+    told = json.loads(world.out("suggestion", "redeem", accept, "--output", "json"))
+    assert (told["status"], told["changed"]) == ("accepted", False)
+    assert "accepted already" in world.run("suggestion", "redeem", snooze, code=65)
+    assert json.loads(world.out("suggestion", "redeem", dismiss, "--output", "json"))["status"] == "dismissed"
+    for _ in range(2):
+        assert "no more emails" in world.run("suggestion", "redeem", unsubscribe)
+    assert "opted out" in world.run("user", "show", "ada")
+
+
+def test_the_link_of_an_sms_opens_the_digests_suggestions_with_a_link_for_each_answer(world: World) -> None:
+    world.environment["CATCHUP_ACTION_BASE_URL"] = f"{BASE_URL}/"
+    suggestion = world.suggest()
+    world.run("digest", "--user", "ada")
+    (sms,) = world.twilio.control.messages()
+    (token,) = links(sms["body"])
+    opened = json.loads(world.out("suggestion", "redeem", token, "--output", "json"))
+    (document,) = opened["suggestions"]
+    assert (opened["action"], document["id"], document["status"]) == ("open", suggestion, "pending")
+    assert list(document["links"]) == ["accept", "snooze", "dismiss"]
+    (accept,) = links(document["links"]["accept"])
+    assert "accepted" in world.run("suggestion", "redeem", accept)
+    assert "accept: https://" in world.run("suggestion", "redeem", token)
+
+
+def test_an_unsubscribed_address_gets_no_more_emails_whoever_gives_it(world: World) -> None:
+    world.environment["CATCHUP_ACTION_BASE_URL"] = BASE_URL
+    world.import_user(channels={"email": {"address": EMAIL, "mode": "on"}})
+    world.suggest()
+    world.run("digest", "--user", "ada")
+    *_, unsubscribe = links(world.mail.control.messages()[0]["text"])
+    world.run("suggestion", "redeem", unsubscribe)
+    other = {"id": "bob", "name": "Bob", "channels": {"email": {"address": EMAIL.title(), "mode": "on"}}}
+    world.run("user", "import", "-", stdin=json.dumps(other))
+    assert "opted out" in world.run("user", "show", "bob")
+
+
+# Channels in the import -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        ({"sms": {"phone": "07700 900123"}}, "channels.sms.phone: must be a phone number with its country"),
+        ({"sms": {"phone": "+1"}}, "channels.sms.phone"),
+        ({"sms": {"phone": PHONE, "mode": "fallback"}}, "channels.sms.mode"),
+        ({"sms": {"phone": PHONE, "consent": False, "consentAt": "2026-01-10T12:00:00Z"}}, "consentAt"),
+        ({"sms": {"phone": PHONE, "consentAt": "2026-01-10"}}, "channels.sms.consentAt"),
+        ({"email": {"address": "ada"}}, "channels.email.address: must be an email address"),
+        ({"email": {"address": "ada@example.com\nBcc: eve@example.com"}}, "channels.email.address"),
+        ({"email": {"address": "a" * 65 + "@example.com"}}, "channels.email.address"),
+        ({"email": {"address": EMAIL, "mode": "sometimes"}}, "channels.email.mode"),
+        ({"pager": {}}, "channels.pager: is not a field"),
+    ],
+)
+def test_a_wrong_channel_is_named_by_its_field_and_never_repeated(
+    world: World, channels: dict[str, Any], message: str
+) -> None:
+    printed = world.run("user", "import", "-", stdin=json.dumps({**USER, "channels": channels}), code=65)
+    assert message in printed
+    assert "900123" not in printed.replace("+44 7700 900123", "")
+    assert "Bcc" not in printed
+
+
+def test_a_file_without_channels_leaves_them_and_one_with_fewer_removes_the_rest(world: World) -> None:
+    without = {name: value for name, value in USER.items() if name != "channels"}
+    world.run("user", "import", "-", stdin=json.dumps(without))
+    assert "+44********23" in world.run("user", "show", "ada")
+    world.import_user(channels={"email": {"address": EMAIL, "mode": "off"}})
+    shown = world.run("user", "show", "ada")
+    assert "+44" not in shown
+    assert "a***@example.com (off)" in shown
+    world.import_user(channels={"sms": {"phone": PHONE}})
+    assert "consent 2026-01-10" in world.run("user", "show", "ada")  # it belongs to the number
+
+
+def test_addresses_survive_a_rotation_of_keys_and_are_not_shown_without_theirs(world: World) -> None:
+    (old,) = (world.shell.directory / ".local/share/catchup-jobs/encryption.keys").read_text().split()
+    new = Fernet.generate_key().decode()
+    world.environment["CATCHUP_ENCRYPTION_KEYS"] = f"{new},{old}"
+    world.suggest()
+    world.run("digest", "--user", "ada")
+    assert len(world.twilio.control.messages(PHONE)) == 1
+    world.environment["CATCHUP_ENCRYPTION_KEYS"] = new
+    assert "not readable with these encryption keys" in world.run("user", "show", "ada")
+    # Imported again under the new key, the old one can go, and the consent with it stays.
+    world.environment["CATCHUP_ENCRYPTION_KEYS"] = f"{new},{old}"
+    world.import_user(channels={"sms": {"phone": PHONE}})
+    world.environment["CATCHUP_ENCRYPTION_KEYS"] = new
+    assert "consent 2026-01-10" in world.run("user", "show", "ada")

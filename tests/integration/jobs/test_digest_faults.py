@@ -1,0 +1,618 @@
+"""The providers fail in every way that matters, and pods die: at most one SMS, at least one email, nothing lost."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from integration.jobs.digest_world import DUE, EMAIL, FRIEND, PHONE, DigestWorld
+from integration.services import free_port, wait_until
+
+from catchup_dev.doubles.smtp import server as smtp_server
+from catchup_jobs.adapters.coordination import RedisCoordination
+from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
+from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
+from catchup_jobs.jobs.database_first import DatabaseFirst
+from catchup_jobs.jobs.digest import LEASE, LOOK_UP_SPAN
+from catchup_jobs.jobs.digest_ports import Ambiguous
+from catchup_jobs.jobs.outcomes import TemporaryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from catchup_jobs.jobs.run import Report
+
+SENT = (ExitCode.DONE, Outcome.DONE, None)
+
+
+def told(report: Report) -> tuple[int, Outcome, Reason | None]:
+    return report.exit_code, report.summary.outcome, report.summary.reason
+
+
+@contextmanager
+def twilio_fault(world: DigestWorld, **fields: Any) -> Iterator[None]:
+    """Script a fault of Twilio; the test fails if it never fired."""
+    fault = world.twilio.control.add_fault(**fields)
+    yield
+    assert world.twilio.control.faults()[fault - 1]["fired"] > 0, "the fault never fired"
+
+
+@contextmanager
+def mail_fault(world: DigestWorld, **fields: Any) -> Iterator[None]:
+    """Script a fault of the mail server; the test fails if it never fired."""
+    fault = world.mail.control.add_fault(**fields)
+    yield
+    assert world.mail.control.faults()[fault - 1]["fired"] > 0, "the fault never fired"
+
+
+@pytest.fixture
+def by_email(digest_world: DigestWorld) -> DigestWorld:
+    """The user has no phone."""
+    digest_world.reach(phone=None)
+    digest_world.suggest()
+    return digest_world
+
+
+@pytest.fixture
+def by_sms(digest_world: DigestWorld) -> DigestWorld:
+    """The user has no email address."""
+    digest_world.reach(email=None)
+    digest_world.suggest()
+    return digest_world
+
+
+# Twilio: it may have been sent -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"accept_then_drop": True},
+        {"truncate": True},
+        {"body": "<html>Bad gateway</html>"},
+        {"huge": 5 * 2**20},
+        {"drip": 0.2},
+    ],
+    ids=lambda fault: next(iter(fault)),
+)
+def test_twilio_accepts_and_its_answer_is_lost_the_message_is_looked_up_and_adopted(
+    by_sms: DigestWorld, fault: dict[str, Any]
+) -> None:
+    by_sms.http_timeout = 1
+    with twilio_fault(by_sms, kind="create", **fault):
+        report = by_sms.digest()
+    assert told(report) == SENT
+    assert report.summary.counts == {Count.DIGEST_ITEMS: 1, Count.SMS_SENT: 1, Count.DELIVERIES_UNKNOWN: 1}
+    assert report.summary.attempts == 0
+    (sms,) = by_sms.sms()
+    row = by_sms.delivery(Channel.SMS)
+    assert (row.status, row.provider_id, row.attempts) == (DeliveryStatus.SENT, sms["sid"], 1)
+
+
+def test_a_message_that_is_listed_only_after_a_while_is_still_adopted(by_sms: DigestWorld) -> None:
+    with (
+        twilio_fault(by_sms, kind="create", accept_then_drop=True),
+        twilio_fault(by_sms, kind="list", empty=True, times=3),
+    ):
+        assert told(by_sms.digest()) == SENT
+    assert len(by_sms.sms()) == 1
+
+
+@pytest.mark.parametrize("fault", [{"drop": True}, {"status": 500}, {"status": 503}], ids=str)
+def test_absent_after_two_minutes_it_stays_unknown_and_no_second_sms_nor_an_email_is_sent(
+    digest_world: DigestWorld, fault: dict[str, Any]
+) -> None:
+    digest_world.suggest()
+    with twilio_fault(digest_world, kind="create", **fault):
+        report = digest_world.digest()
+    assert told(report) == (ExitCode.DONE, Outcome.DONE, Reason.UNCONFIRMED)
+    assert sum(digest_world.slept) >= LOOK_UP_SPAN.total_seconds()
+    for hours in (1, 3):
+        assert told(digest_world.firing(hours)) == (ExitCode.DONE, Outcome.SKIPPED, Reason.UNCONFIRMED)
+    assert digest_world.statuses() == {"sms": "unknown", "email": "skipped(not_needed)"}
+    assert (digest_world.sms(), digest_world.emails()) == ([], [])
+    assert [entry["kind"] for entry in digest_world.twilio.log].count("create") <= 1
+
+
+def test_a_hanging_twilio_is_given_up_in_time_and_is_unknown(by_sms: DigestWorld) -> None:
+    by_sms.http_timeout = 0.5
+    with twilio_fault(by_sms, kind="create", delay=3):
+        report = by_sms.digest()
+    # The request itself was written: the double carries it out afterwards, when the look-ups have been in vain.
+    assert told(report)[2] is Reason.UNCONFIRMED
+    wait_until(lambda: len(by_sms.sms()) == 1, "the double carries the request out")
+    by_sms.firing(1)
+    assert (by_sms.statuses()["sms"], by_sms.delivery(Channel.SMS).attempts) == ("sent", 1)
+    assert len(by_sms.sms()) == 1
+
+
+def test_an_unknown_message_that_twilio_lists_later_is_adopted_by_the_next_firing(by_sms: DigestWorld) -> None:
+    with (
+        twilio_fault(by_sms, kind="create", accept_then_drop=True),
+        twilio_fault(by_sms, kind="list", empty=True, times=None),
+    ):
+        assert told(by_sms.digest())[2] is Reason.UNCONFIRMED
+    by_sms.twilio.control.clear_faults()
+    by_sms.firing(1)
+    assert by_sms.statuses() == {"sms": "sent", "email": "skipped(no_address)"}
+    assert len(by_sms.sms()) == 1
+
+
+def test_a_look_up_that_fails_is_an_attempt_and_never_a_second_sms(by_sms: DigestWorld) -> None:
+    with (
+        twilio_fault(by_sms, kind="create", accept_then_drop=True),
+        twilio_fault(by_sms, kind="list", status=500, times=2),
+    ):
+        report = by_sms.digest()
+    assert told(report) == SENT
+    assert report.summary.attempts == 2
+    assert len(by_sms.sms()) == 1
+
+
+def test_the_message_of_another_delivery_is_not_mistaken_for_ours(by_sms: DigestWorld) -> None:
+    with twilio_fault(by_sms, kind="create", accept_then_drop=True):
+        by_sms.digest(slot=None)
+    by_sms.now += timedelta(days=7)
+    by_sms.suggest("Cleo", hours=24 * 10)
+    with twilio_fault(by_sms, kind="create", drop=True):
+        report = by_sms.digest(slot=DUE + timedelta(days=7))
+    assert told(report)[2] is Reason.UNCONFIRMED
+    assert len(by_sms.sms()) == 1
+
+
+# Twilio: it was certainly not sent ---------------------------------------------------------------------------------
+
+
+def test_429_waits_as_asked_books_nothing_and_sends_once(by_sms: DigestWorld) -> None:
+    with twilio_fault(by_sms, kind="create", status=429, code=20429, retry_after="7", times=3):
+        report = by_sms.digest()
+    assert told(report) == SENT
+    assert report.summary.attempts == 0
+    assert by_sms.slept == [7.5, 7.5, 7.5]
+    assert len(by_sms.sms()) == 1
+
+
+def test_429_without_a_wait_is_an_attempt_of_the_budget(by_sms: DigestWorld) -> None:
+    with twilio_fault(by_sms, kind="create", status=429, code=20429):
+        report = by_sms.digest()
+    assert (told(report), report.summary.attempts) == (SENT, 1)
+
+
+def test_a_wait_beyond_the_deadline_ends_the_run_as_temporary_with_the_claim_given_back(by_sms: DigestWorld) -> None:
+    with twilio_fault(by_sms, kind="create", status=429, code=20429, retry_after="3000", times=None):
+        report = by_sms.digest()
+    assert told(report) == (ExitCode.TEMPORARY, Outcome.RETRY, Reason.DEADLINE)
+    assert by_sms.statuses()["sms"] == "pending"
+
+
+def test_twilio_refusing_connections_spends_the_budget_and_the_next_firing_is_a_second_chance(
+    by_sms: DigestWorld,
+) -> None:
+    assert by_sms.account is not None
+    url, by_sms.account = by_sms.account.base_url, replace(by_sms.account, base_url=f"http://127.0.0.1:{free_port()}")
+    report = by_sms.digest()
+    assert told(report) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
+    assert by_sms.delivery(Channel.SMS).attempts == 4
+    by_sms.account = replace(by_sms.account, base_url=url)
+    assert told(by_sms.firing(1)) == SENT
+    assert len(by_sms.sms()) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, 20003), (403, 20403), (404, 20404), (400, 21606), (400, 21212), (400, 21703)]
+)
+def test_our_own_misconfiguration_gives_the_claim_back_with_78_and_loses_nothing(
+    digest_world: DigestWorld, status: int, code: int
+) -> None:
+    suggestion = digest_world.suggest()
+    with twilio_fault(digest_world, kind="create", status=status, code=code):
+        report = digest_world.digest()
+    assert told(report) == (ExitCode.MISCONFIGURED, Outcome.FAILED, Reason.MISCONFIGURED)
+    assert digest_world.statuses() == {"sms": f"pending({code})"}
+    assert digest_world.suggestion(suggestion).delivered_at is None
+    assert told(digest_world.firing(1)) == SENT
+    assert len(digest_world.sms()) == 1
+    assert digest_world.emails() == []
+
+
+def test_a_misconfigured_channel_does_not_keep_the_other_from_being_used(digest_world: DigestWorld) -> None:
+    digest_world.reach(email_mode=ChannelMode.ON)
+    digest_world.suggest()
+    with twilio_fault(digest_world, kind="create", status=401, code=20003):
+        assert digest_world.digest().exit_code == ExitCode.MISCONFIGURED
+    assert len(digest_world.emails()) == 1
+    assert told(digest_world.firing(1)) == (ExitCode.DONE, Outcome.DONE, None)
+    assert (len(digest_world.sms()), len(digest_world.emails())) == (1, 1)
+
+
+# Twilio: it never will be ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [21211, 21614, 21408])
+def test_a_permanent_refusal_is_failed_without_a_retry_and_email_stands_in(
+    digest_world: DigestWorld, code: int
+) -> None:
+    digest_world.suggest()
+    with twilio_fault(digest_world, kind="create", status=400, code=code, times=None):
+        report = digest_world.digest()
+    assert told(report) == (ExitCode.DONE, Outcome.DONE, Reason.PARTIAL)
+    assert report.summary.counts[Count.DELIVERIES_FAILED] == 1
+    assert digest_world.statuses() == {"sms": f"failed({code})", "email": "sent"}
+    assert len(digest_world.twilio.log) == 1
+    assert digest_world.emails()[0]["recipients"] == [EMAIL]
+
+
+def test_21610_is_failed_and_opts_the_number_out(digest_world: DigestWorld) -> None:
+    digest_world.suggest(hours=300)
+    digest_world.twilio.control.stop(PHONE)
+    digest_world.digest()
+    assert digest_world.statuses() == {"sms": "failed(21610)", "email": "sent"}
+    (consent,) = digest_world.consent_rows()
+    assert consent.opted_out_at is not None
+    digest_world.now += timedelta(days=7)
+    digest_world.digest(slot=DUE + timedelta(days=7))
+    assert len(digest_world.twilio.log) == 1  # not even tried
+
+
+def test_a_refusal_after_the_201_is_found_by_the_next_firing_and_email_follows(digest_world: DigestWorld) -> None:
+    digest_world.suggest()
+    digest_world.digest()
+    assert digest_world.statuses() == {"sms": "sent", "email": "skipped(not_needed)"}
+    digest_world.twilio.control.outcome(PHONE, "undelivered", 30003)
+    assert told(digest_world.firing(1)) == (ExitCode.DONE, Outcome.DONE, Reason.PARTIAL)
+    assert digest_world.statuses() == {"sms": "failed(30003)", "email": "sent"}
+    assert FRIEND in digest_world.emails()[0]["text"]
+    assert told(digest_world.firing(3))[1:] == (Outcome.SKIPPED, Reason.ALREADY_DONE)
+    assert (len(digest_world.sms()), len(digest_world.emails())) == (1, 1)
+
+
+def test_with_a_messaging_service_a_stop_is_found_after_the_201(digest_world: DigestWorld) -> None:
+    assert digest_world.account is not None
+    digest_world.account = replace(digest_world.account, sender=None, messaging_service_sid="MG" + "0" * 32)
+    digest_world.twilio.control.stop(PHONE)
+    digest_world.suggest()
+    assert told(digest_world.digest()) == SENT
+    digest_world.firing(1)
+    assert digest_world.statuses() == {"sms": "failed(21610)", "email": "sent"}
+    assert digest_world.consent_rows()[0].opted_out_at is not None
+
+
+def test_a_delivered_message_is_looked_at_once_more_and_then_left_alone(digest_world: DigestWorld) -> None:
+    digest_world.suggest()
+    digest_world.digest()
+    digest_world.firing(1)
+    row = digest_world.delivery(Channel.SMS)
+    assert (row.status, row.provider_status, row.provider_final) == (DeliveryStatus.SENT, "delivered", True)
+    digest_world.firing(3)
+    assert [entry["kind"] for entry in digest_world.twilio.log] == ["create", "fetch"]
+
+
+def test_last_weeks_digest_that_was_not_delivered_is_recorded_and_not_sent_again(digest_world: DigestWorld) -> None:
+    digest_world.suggest()
+    digest_world.digest()
+    digest_world.twilio.control.outcome(PHONE, "undelivered", 30003)
+    digest_world.now += timedelta(days=7)
+    digest_world.digest(slot=DUE + timedelta(days=7))
+    assert digest_world.statuses()["sms"] == "failed(30003)"
+    assert digest_world.emails() == []
+
+
+def test_a_follow_up_that_fails_does_not_keep_the_digest_that_is_due(digest_world: DigestWorld) -> None:
+    digest_world.suggest(hours=300)
+    digest_world.digest()
+    digest_world.now += timedelta(days=7)
+    with twilio_fault(digest_world, kind="fetch", status=500, times=None):
+        assert told(digest_world.digest(slot=DUE + timedelta(days=7))) == SENT
+    assert len(digest_world.sms()) == 2
+
+
+# The mail server ---------------------------------------------------------------------------------------------------
+
+
+def test_smtp_drops_after_the_final_dot_the_email_is_sent_again_under_one_message_id(
+    by_email: DigestWorld,
+) -> None:
+    with mail_fault(by_email, stage="message", accept_then_drop=True):
+        report = by_email.digest()
+    assert told(report) == SENT
+    assert report.summary.attempts == 1
+    first, second = ({**dict(email["headers"])} for email in by_email.emails())
+    assert first["Message-ID"] == second["Message-ID"]
+    assert first["Subject"] == second["Subject"]
+
+
+def test_an_email_whose_fate_is_never_known_is_given_up_after_four_and_said_so(by_email: DigestWorld) -> None:
+    with mail_fault(by_email, stage="message", accept_then_drop=True, times=None):
+        report = by_email.digest()
+        assert told(report) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
+        assert told(by_email.firing(1)) == (ExitCode.DONE, Outcome.SKIPPED, Reason.UNCONFIRMED)
+    assert len({dict(email["headers"])["Message-ID"] for email in by_email.emails()}) == 1
+    assert len(by_email.emails()) == 4
+
+
+@pytest.mark.parametrize("stage", ["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data"])
+@pytest.mark.parametrize("how", [{"drop": True}, {"reply": "421 4.3.2 closing down"}], ids=["drop", "421"])
+def test_before_the_message_was_given_a_failure_is_not_sent_and_tried_again(
+    by_email: DigestWorld, stage: str, how: dict[str, Any]
+) -> None:
+    # The client tries two ways to log in.
+    with mail_fault(by_email, stage=stage, times=2 if stage == "auth" and "reply" in how else 1, **how):
+        report = by_email.digest()
+    assert (told(report), report.summary.attempts) == (SENT, 1)
+    assert len(by_email.emails()) == 1
+
+
+@pytest.mark.parametrize("stage", ["rcpt", "data", "message"])
+def test_4xx_is_tried_again_and_5xx_is_permanent(by_email: DigestWorld, stage: str) -> None:
+    with mail_fault(by_email, stage=stage, reply="451 4.3.0 later"):
+        assert told(by_email.digest()) == SENT
+    by_email.now += timedelta(days=7)
+    by_email.suggest("Cleo", hours=24 * 8)
+    with mail_fault(by_email, stage=stage, reply="550 5.1.1 nobody of that name", times=None):
+        report = by_email.digest(slot=DUE + timedelta(days=7))
+    assert told(report) == (ExitCode.DONE, Outcome.DONE, Reason.UNDELIVERED)
+    assert len(by_email.emails()) == 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [
+        ("auth", "535 5.7.8 bad credentials"),
+        ("mail", "530 5.7.0 authentication required"),
+        ("mail", "550 5.7.1 you may not send as that"),
+        ("rcpt", "530 5.7.0 authentication required"),
+    ],
+)
+def test_a_refused_login_or_sender_is_78_and_gives_the_claim_back(
+    by_email: DigestWorld, stage: str, reply: str
+) -> None:
+    with mail_fault(by_email, stage=stage, reply=reply, times=2 if stage == "auth" else 1):
+        report = by_email.digest()
+    assert told(report) == (ExitCode.MISCONFIGURED, Outcome.FAILED, Reason.MISCONFIGURED)
+    assert by_email.delivery(Channel.EMAIL).status is DeliveryStatus.PENDING
+    assert told(by_email.firing(1)) == SENT
+    assert len(by_email.emails()) == 1
+
+
+def test_a_wrong_password_is_78(by_email: DigestWorld) -> None:
+    assert by_email.server is not None
+    by_email.server = replace(by_email.server, password="wrong")
+    assert by_email.digest().exit_code == ExitCode.MISCONFIGURED
+
+
+def test_starttls_stripped_nothing_is_sent_in_the_clear(by_email: DigestWorld) -> None:
+    by_email.mail.control.set(starttls=False)
+    report = by_email.digest()
+    assert told(report) == (ExitCode.MISCONFIGURED, Outcome.FAILED, Reason.MISCONFIGURED)
+    assert by_email.emails() == []
+    assert set(by_email.mail.control.stages()) == {"connect", "ehlo"}  # neither login nor address went over the wire
+
+
+def test_a_certificate_of_somebody_else_is_refused(by_email: DigestWorld) -> None:
+    assert by_email.server is not None
+    by_email.server = replace(by_email.server, ca_file=None)
+    assert by_email.digest().exit_code == ExitCode.MISCONFIGURED
+    by_email.server = replace(by_email.server, ca_file=str(by_email.mail.ca_file), host="127.1")
+    assert by_email.digest().exit_code == ExitCode.MISCONFIGURED
+    assert by_email.emails() == []
+
+
+def test_in_the_clear_only_where_told_so(by_email: DigestWorld) -> None:
+    assert by_email.server is not None
+    by_email.mail.control.set(starttls=False, auth=False)
+    by_email.server = replace(by_email.server, security="none", username=None, password=None)
+    assert told(by_email.digest()) == SENT
+    assert not by_email.emails()[0]["encrypted"]
+
+
+def test_tls_from_the_first_byte(by_email: DigestWorld) -> None:
+    assert by_email.server is not None
+    with smtp_server.running(tls=True) as double:
+        by_email.server = replace(by_email.server, security="tls", port=double.port, ca_file=str(double.ca_file))
+        assert told(by_email.digest()) == SENT
+        assert [message["encrypted"] for message in double.control.messages()] == [True]
+
+
+def test_a_hanging_mail_server_is_given_up_and_the_claim_given_back(by_email: DigestWorld) -> None:
+    by_email.http_timeout = 0.5
+    with mail_fault(by_email, stage="rcpt", delay=2):
+        assert told(by_email.digest()) == SENT
+    assert len(by_email.emails()) == 1
+
+
+def test_no_mail_server_at_all_spends_the_budget(by_email: DigestWorld) -> None:
+    assert by_email.server is not None
+    by_email.server = replace(by_email.server, port=free_port())
+    assert told(by_email.digest()) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
+
+
+def test_a_ca_file_that_cannot_be_read_is_78(by_email: DigestWorld) -> None:
+    assert by_email.server is not None
+    by_email.server = replace(by_email.server, ca_file="/nowhere.pem")
+    assert by_email.digest().exit_code == ExitCode.MISCONFIGURED
+
+
+# Names ------------------------------------------------------------------------------------------------------------
+
+
+NASTY = {
+    "line breaks": "Ben\r\nBcc: eve@example.com\r\n\r\nHello",
+    "html": "<img src=x onerror=alert(1)>\"'&",
+    "emoji": "👨‍👩‍👧‍👦 Ben 😀",
+    "10 kB": "x" * 10_000,
+    "a lone dot": ".\r\n.\r\nQUIT",
+}
+
+
+@pytest.mark.parametrize("name", NASTY.values(), ids=NASTY.keys())
+def test_no_name_injects_a_header_or_markup_or_grows_the_sms(digest_world: DigestWorld, name: str) -> None:
+    digest_world.base_url = "https://app.example.com/catchup"
+    digest_world.reach(email_mode=ChannelMode.ON)
+    digest_world.set_user(name=name)
+    digest_world.suggest(name, reason=name)
+    assert told(digest_world.digest()) == SENT
+    (sms,), (email,) = digest_world.sms(), digest_world.emails()
+    assert int(sms["num_segments"]) <= 2
+    names = [header.lower() for header, _ in email["headers"]]
+    assert "bcc" not in names
+    assert names.count("subject") == names.count("to") == names.count("from") == 1
+    assert email["recipients"] == [EMAIL]
+    assert "<img" not in email["html"]
+    assert "<script" not in email["html"]
+    assert "Accept" in email["text"]
+    assert all(len(line) <= 998 for line in email["raw"].split("\r\n"))
+
+
+# Pods die, Redis is down ------------------------------------------------------------------------------------------
+
+
+class _Dies(BaseException):
+    """Stands for SIGKILL: no handler of the job's sees it."""
+
+
+class _Deadly:
+    """A gateway whose process dies before or after the provider took the message."""
+
+    def __init__(self, inner: Any, *, after: bool) -> None:
+        self._inner = inner
+        self._after = after
+
+    def send(self, *arguments: Any) -> Any:
+        if self._after:
+            self._inner.send(*arguments)
+        raise _Dies
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
+def test_a_pod_killed_around_the_send_leaves_at_most_one_sms_and_its_successor_waits_for_the_lease(
+    by_sms: DigestWorld, after: bool
+) -> None:
+    healthy = by_sms._sms
+    by_sms.sms_gateway = lambda: _Deadly(healthy(), after=after)
+    with pytest.raises(_Dies):
+        by_sms.digest(pod="pod-1")
+    assert by_sms.statuses()["sms"] == "sending"
+    by_sms.sms_gateway = None
+    report = by_sms.digest(pod="pod-2")
+    assert sum(by_sms.slept) >= LEASE.total_seconds()
+    assert told(report) == (SENT if after else (ExitCode.DONE, Outcome.DONE, Reason.UNCONFIRMED))
+    assert len(by_sms.sms()) == (1 if after else 0)
+    by_sms.firing(1)
+    assert len(by_sms.sms()) == (1 if after else 0)
+
+
+def test_a_successor_that_finds_the_fate_unknown_never_sends_a_second_sms_blindly(by_sms: DigestWorld) -> None:
+    gateway = by_sms._sms()
+
+    class _Unsure:
+        def send(self, to: str, text: str) -> Ambiguous:
+            gateway.send(to, text)
+            return Ambiguous("scripted")
+
+        def find(self, *_: Any, **__: Any) -> None:
+            return None
+
+        def look(self, _: str) -> None:
+            return None
+
+    by_sms.sms_gateway = _Unsure
+    assert told(by_sms.digest())[2] is Reason.UNCONFIRMED
+    by_sms.sms_gateway = None
+    for hours in (1, 3):
+        by_sms.firing(hours)
+    assert len(by_sms.sms()) == 1
+
+
+def test_a_holder_stopped_past_its_lease_while_another_took_over_is_still_one_sms_and_recorded(
+    by_sms: DigestWorld,
+) -> None:
+    healthy = by_sms._sms
+    others = []
+
+    class _Stopped:
+        def send(self, to: str, text: str) -> Any:
+            # Meanwhile the lock is gone, and the next firing finds the claim, its lease run out, and no message.
+            by_sms.sms_gateway = None
+            others.append(told(by_sms.digest(slot=DUE + timedelta(hours=1))))
+            return healthy().send(to, text)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(healthy(), name)
+
+    by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
+    by_sms.now += timedelta(hours=1)
+    by_sms.sms_gateway = _Stopped
+    by_sms.digest(pod="pod-1")
+    assert others == [(ExitCode.DONE, Outcome.DONE, Reason.UNCONFIRMED)]
+    assert by_sms.statuses()["sms"] == "sent"
+    assert len(by_sms.sms()) == 1
+    assert told(by_sms.firing(3))[2] is Reason.ALREADY_DONE
+
+
+def test_a_database_that_fails_after_the_send_is_no_second_sms(
+    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, failures = by_sms.store.settle, list[Any]()
+
+    def failing(*arguments: Any, **named: Any) -> None:
+        if not failures:
+            failures.append(arguments)
+            raise TemporaryError("the database went away")
+        settle(*arguments, **named)
+
+    monkeypatch.setattr(by_sms.store, "settle", failing)
+    report = by_sms.digest()
+    assert (told(report), report.summary.attempts) == (SENT, 1)
+    assert len(failures) == len(by_sms.sms()) == 1
+    assert sum(by_sms.slept) >= LEASE.total_seconds()
+
+
+def test_words_that_cannot_be_written_give_the_claim_back(by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("catchup_jobs.jobs.digest_messages.compose", broken)
+    assert told(by_sms.digest())[2] is Reason.CRASHED
+    assert by_sms.statuses()["sms"] == "pending"
+    monkeypatch.undo()
+    assert told(by_sms.digest()) == SENT
+
+
+def test_redis_down_a_digest_goes_on_by_its_database_claim_alone(by_sms: DigestWorld) -> None:
+    by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
+    assert told(by_sms.digest()) == SENT
+    assert told(by_sms.digest())[2] is Reason.ALREADY_DONE
+    assert len(by_sms.sms()) == 1
+
+
+def test_redis_down_failures_are_counted_by_the_runs_row_and_the_budget_holds(by_sms: DigestWorld) -> None:
+    assert by_sms.account is not None
+    by_sms.account = replace(by_sms.account, base_url=f"http://127.0.0.1:{free_port()}")
+    by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
+    report = by_sms.digest()
+    assert told(report) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
+    assert report.summary.attempts == 4
+
+
+def test_redis_emptied_between_two_firings_is_no_second_sms(by_sms: DigestWorld, redis_url: str) -> None:
+    import redis  # noqa: PLC0415
+
+    by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
+    assert told(by_sms.digest()) == SENT
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
+    by_sms.firing(1)
+    assert len(by_sms.sms()) == 1
+
+
+def test_the_double_speaks_tls_that_python_verifies(by_email: DigestWorld) -> None:
+    context = ssl.create_default_context(cafile=by_email.mail.ca_file)
+    assert context.verify_mode is ssl.CERT_REQUIRED

@@ -1,0 +1,112 @@
+"""Two UserSchedules for one user: the older is served, the younger says so and takes over."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from subprocess import Popen
+from typing import Any
+
+import pytest
+from integration.operator.conftest import Namespace
+from kopf.testing import KopfRunner
+from waiting import eventually
+
+from catchup_operator.conditions import find
+
+StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+
+
+def conflict(namespace: Namespace, name: str) -> dict[str, Any] | None:
+    """The Ready condition, once it says Conflict."""
+    ready = find(namespace.schedule(name).get("status") or {}, "Ready")
+    return dict(ready) if ready.get("reason") == "Conflict" else None
+
+
+def suspended(namespace: Namespace, name: str) -> list[bool]:
+    cronjobs = namespace.items("cronjobs", "-l", f"catchup.dev/user-schedule={name}")
+    return [cronjob["spec"]["suspend"] for cronjob in cronjobs]
+
+
+def two_for_ada(namespace: Namespace) -> None:
+    namespace.apply("zeroth", userId="ada")
+    time.sleep(1.1)  # creation times have a second's resolution
+    namespace.apply("another", userId="ada")
+
+
+def test_the_older_is_served_and_the_younger_says_which_and_takes_over(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    two_for_ada(namespace)
+    namespace.ready("zeroth")
+    found = eventually(lambda: conflict(namespace, "another"))
+    assert found["status"] == "False"
+    assert f"{namespace.name}/zeroth" in found["message"]
+    assert (suspended(namespace, "zeroth"), suspended(namespace, "another")) == ([False, False], [True, True])
+    namespace.kubectl("delete", "us", "zeroth")
+    namespace.ready("another")
+    eventually(lambda: suspended(namespace, "another") == [False, False])
+    assert "conflictsWith" not in namespace.schedule("another")["status"]
+
+
+def test_a_start_with_a_known_conflict_writes_nothing_and_serves_nobody_twice(
+    operator_process: StartOperator, namespace: Namespace
+) -> None:
+    two_for_ada(namespace)
+    with operator_process():
+        namespace.ready("zeroth")
+        eventually(lambda: conflict(namespace, "another"))
+    before = namespace.writes()
+    with operator_process():
+        namespace.apply("bob")
+        namespace.ready("bob")
+        assert suspended(namespace, "another") == [True, True]
+    assert namespace.writes() - before == 3  # bob's
+
+
+def test_the_younger_takes_over_also_if_the_older_went_while_the_operator_was_down(
+    operator_process: StartOperator, namespace: Namespace
+) -> None:
+    two_for_ada(namespace)
+    with operator_process():
+        eventually(lambda: conflict(namespace, "another"))
+    namespace.kubectl("delete", "us", "zeroth")
+    with operator_process():
+        namespace.ready("another")
+    assert suspended(namespace, "another") == [False, False]
+
+
+def test_a_conflict_made_while_the_operator_was_down_ends_as_one_made_before_its_eyes(
+    operator_process: StartOperator, namespace: Namespace
+) -> None:
+    two_for_ada(namespace)
+    with operator_process():
+        namespace.ready("zeroth")
+        eventually(lambda: conflict(namespace, "another"))
+        eventually(lambda: suspended(namespace, "another") == [True, True])
+    assert suspended(namespace, "zeroth") == [False, False]
+
+
+@pytest.fixture
+def other_namespace(namespace: Namespace) -> Iterator[Namespace]:
+    found = Namespace(namespace.cluster, f"t-{secrets.token_hex(4)}")
+    namespace.cluster.kubectl("create", "namespace", found.name)
+    yield found
+    namespace.cluster.kubectl("delete", "namespace", found.name, "--wait=false")
+
+
+def test_the_same_user_in_two_served_namespaces_is_a_conflict_too(
+    operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace, other_namespace: Namespace
+) -> None:
+    operator_env["CATCHUP_NAMESPACES"] = f"{namespace.name},{other_namespace.name}"
+    namespace.apply("ada")
+    time.sleep(1.1)
+    other_namespace.apply("ada")
+    with operator_process():
+        namespace.ready("ada")
+        found = eventually(lambda: conflict(other_namespace, "ada"))
+        assert f"{namespace.name}/ada" in found["message"]
+        namespace.kubectl("delete", "us", "ada")
+        other_namespace.ready("ada")
