@@ -57,6 +57,11 @@ test-due-dates: venv ## Every quarter of an hour in every zone against the CronJ
 test-e2e: venv ## The chart by Helm on a real node; needs root, and says so without it
 	$(BIN)/pytest tests/e2e
 
+.PHONY: bench
+bench: venv ## What a pod pays per subcommand, and how fast the fleet's suggestions are planned (minutes)
+	$(BIN)/python tests/benchmarks/pods.py
+	$(BIN)/python tests/benchmarks/suggestions.py
+
 .PHONY: docs
 docs: venv ## Make the generated parts of the documentation
 	$(BIN)/python -m catchup_dev.chart_docs

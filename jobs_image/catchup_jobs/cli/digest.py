@@ -108,7 +108,7 @@ def digest_time_of(settings: Settings) -> DigestTime | None:
     zone, day, at = settings.time_zone, settings.digest_day, settings.digest_time
     if zone is None or day is None or at is None:
         return None
-    return DigestTime(ZoneInfo(zone), day, time.fromisoformat(at))
+    return DigestTime(ZoneInfo(zone), day, time.fromisoformat(at), settings.digest_since)
 
 
 def messenger_of(settings: Settings, now: Callable[[], datetime]) -> Messenger:

@@ -115,7 +115,7 @@ def overlaps(interval: Interval, others: Iterable[Interval]) -> bool:
 def merge(intervals: Iterable[Interval]) -> list[Interval]:
     """Return the same time as ordered intervals that neither overlap nor touch."""
     merged: list[Interval] = []
-    for interval in sorted(intervals):
+    for interval in sorted(intervals, key=_ends):
         if merged and interval.start <= merged[-1].end:
             merged[-1] = Interval(merged[-1].start, max(merged[-1].end, interval.end))
         else:
@@ -196,6 +196,10 @@ def _cut_at_midnights(hours: list[Interval], days: list[date], zone: ZoneInfo) -
             if part is not None:
                 yield part
             following += 1
+
+
+def _ends(interval: Interval) -> tuple[datetime, datetime]:
+    return interval.start, interval.end
 
 
 def _clip(interval: Interval, low: datetime, high: datetime) -> Interval | None:

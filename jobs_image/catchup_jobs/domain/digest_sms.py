@@ -86,7 +86,9 @@ def _heading(count: int) -> str:
 
 def _entry(item: DigestItem, zone: ZoneInfo, form: _Form) -> str:
     line = f"{contact_name(item, form.name)} {short_time(item, zone)}, {mode_words(item)}"
-    reason = item.reason if form.whole_reason else item.reason.split(";")[0]
+    # A shortened title's sign of it is not in the GSM alphabet; it is ours, no part of a name.
+    reason = item.reason.replace("\u2026", "...")
+    reason = reason if form.whole_reason else reason.split(";")[0]
     reason = clean(reason, form.reason) if form.reason else ""
     return f"{line}: {reason}" if reason else line
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 _SECOND = timedelta(seconds=1)
 
 
+# A fleet asks for the same hours of the same days in few zones.
+@lru_cache(maxsize=16384)
 def instant(day: date, at: time, zone: ZoneInfo, *, later: bool = False) -> datetime:
     """Return the instant (UTC) at which the clock of `zone` shows `at` on `day`.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from catchup_jobs.domain.contacts import MAX_TAG_WORDS, same_name, words
+from catchup_jobs.domain.contacts import same_name, words
 from catchup_jobs.domain.overdue import ContactFacts, Rank, interests, overdue, preference, rank
 from catchup_jobs.domain.vocabulary import Mode
 
@@ -71,14 +71,15 @@ def matches(
 ) -> list[Match]:
     """Return who would like which event, the best first; ties by the event's start, then by who comes first."""
     likes = _likes(contacts)
-    if not likes:
-        return []
     found = []
     for event in events:
-        liked: dict[int, list[str]] = {}
-        for phrase in set(_phrases(event)):
-            for index, tag in likes.get(phrase, ()):
-                liked.setdefault(index, []).append(tag)
+        liked: dict[int, set[str]] = {}
+        for inside in _texts(event) if likes else ():
+            # Almost no event has a word that begins an interest: looked at as sets, that costs next to nothing.
+            for first in likes.keys() & set(inside):
+                for phrase, index, tag in likes[first]:
+                    if len(phrase) == 1 or _holds(inside, phrase):
+                        liked.setdefault(index, set()).add(tag)
         for index, tags in liked.items():
             match = _match(contacts[index], event, tags, user_city, now)
             if match is not None:
@@ -105,38 +106,41 @@ def is_nearby(contact_city: str | None, location: str | None, user_city: str | N
 
 
 def _names(text: str, phrase: str) -> bool:
-    inside, wanted = words(text), words(phrase)
-    return bool(wanted) and any(
-        inside[start : start + len(wanted)] == wanted for start in range(len(inside) - len(wanted) + 1)
+    return _holds(words(text), _phrase(phrase))
+
+
+def _holds(inside: Sequence[str], phrase: Sequence[str]) -> bool:
+    length = len(phrase)
+    return length > 0 and any(
+        tuple(inside[start : start + length]) == phrase for start in range(len(inside) - length + 1)
     )
 
 
-def _likes(contacts: Sequence[ContactFacts]) -> dict[str, list[tuple[int, str]]]:
-    likes: dict[str, list[tuple[int, str]]] = {}
+def _likes(contacts: Sequence[ContactFacts]) -> dict[str, list[tuple[tuple[str, ...], int, str]]]:
+    """Return, by first word, each interest's words, the index of the contact, and the tag."""
+    likes: dict[str, list[tuple[tuple[str, ...], int, str]]] = {}
     for index, contact in enumerate(contacts):
         for tag in interests(contact.tags):
-            likes.setdefault(_normal(tag), []).append((index, tag))
+            phrase = _phrase(tag)
+            likes.setdefault(phrase[0], []).append((phrase, index, tag))
     return likes
 
 
+# Few tags serve many contacts.
 @lru_cache(maxsize=4096)
-def _normal(tag: str) -> str:
-    return " ".join(words(tag))
+def _phrase(tag: str) -> tuple[str, ...]:
+    return tuple(words(tag)) or ("",)
 
 
-def _phrases(event: EventFacts) -> Iterator[str]:
+def _texts(event: EventFacts) -> Iterator[list[str]]:
     # Title and description are separate texts: a tag does not begin in one and end in the other.
     for text in (event.title, event.description):
         if text:
-            inside = words(_MARKUP.sub(" ", text) if "<" in text else text)
-            yield from inside
-            for length in range(2, MAX_TAG_WORDS + 1):
-                for start in range(len(inside) - length + 1):
-                    yield " ".join(inside[start : start + length])
+            yield words(_MARKUP.sub(" ", text) if "<" in text else text)
 
 
 def _match(
-    contact: ContactFacts, event: EventFacts, tags: list[str], user_city: str | None, now: datetime
+    contact: ContactFacts, event: EventFacts, tags: set[str], user_city: str | None, now: datetime
 ) -> Match | None:
     online = is_online(event.location)
     mode = Mode.CALL if online else Mode.IN_PERSON

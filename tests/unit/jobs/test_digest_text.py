@@ -107,6 +107,12 @@ def test_names_outside_of_the_gsm_alphabet_stay_as_they_are_within_two_segments(
     assert "#K7Q2P9" in text
 
 
+def test_the_mark_of_a_shortened_title_does_not_cost_the_gsm_alphabet() -> None:
+    text = compose([item(reason='you have "A very long tit\u2026" then; both like tea')], BERLIN, code="K7Q2P9")
+    assert "A very long tit..." in text
+    assert is_gsm7(text)
+
+
 def test_a_long_link_is_given_up_before_the_segments_are() -> None:
     text = compose(items(3, "山田太郎"), BERLIN, code="K7Q2P9", link="https://example.com/" + "x" * 130)
     assert "http" not in text

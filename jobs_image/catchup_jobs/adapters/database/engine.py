@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5
 _BUSY_TIMEOUT_SECONDS: Final = 10
-_POSTGRES_SESSION: Final = (
-    "SET statement_timeout = '60s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '120s'"
+_POSTGRES_SESSION: Final = "; ".join(
+    (
+        # The driver's own UTC objects need no conversion.
+        "SET TimeZone = 'UTC'",
+        "SET statement_timeout = '60s'",
+        "SET lock_timeout = '10s'",
+        "SET idle_in_transaction_session_timeout = '120s'",
+    )
 )
 _READ_ONLY: Final = "catchup_read_only"
 

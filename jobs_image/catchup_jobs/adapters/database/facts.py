@@ -8,16 +8,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import and_, func, or_, select, union_all
 
+from catchup_jobs.adapters.database.contact_facts import contact_facts
 from catchup_jobs.adapters.database.schema import (
     calendars,
     commute_windows,
-    contact_groups,
-    contact_tags,
-    contacts,
     events,
-    interactions,
     manual_blocks,
     oauth_tokens,
     suggestions,
@@ -25,15 +22,13 @@ from catchup_jobs.adapters.database.schema import (
 )
 from catchup_jobs.contract import Reason
 from catchup_jobs.domain.availability import AvailabilityParameters, Interval, Night, WeeklyWindow, all_day
-from catchup_jobs.domain.contacts import is_close_friend
-from catchup_jobs.domain.overdue import REST_UNANSWERED, ContactFacts
 from catchup_jobs.domain.shared_activity import EventFacts
 from catchup_jobs.domain.suggestions import HORIZON, Source, Suggestion, UserFacts
-from catchup_jobs.domain.vocabulary import ExpiryReason, SuggestionStatus, TokenState
+from catchup_jobs.domain.vocabulary import SuggestionStatus, TokenState
 from catchup_jobs.jobs.suggestion_ports import KnownUser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection, Select, Table
 
@@ -41,11 +36,8 @@ if TYPE_CHECKING:
 FRESH: Final = timedelta(hours=24)
 # Accepted suggestions count for the local date of their start, which may have begun two days ago somewhere.
 _STILL_TODAY: Final = timedelta(days=2)
-_LONGEST_REST: Final = timedelta(days=366)
 # Of a longer description, so much is looked at for interests.
 _DESCRIPTION: Final = 2000
-# Unit separator: no tag or group holds it, since control characters are refused.
-_SEPARATOR: Final = "\x1f"
 _LIVE: Final = (SuggestionStatus.PENDING, SuggestionStatus.SNOOZED)
 T = TypeVar("T")
 
@@ -58,16 +50,17 @@ def known_users(connection: Connection, user_ids: Sequence[str], now: datetime) 
         return []
     synced = _calendars(connection, ids)
     reasons = {row.id: _why_skipped(row, synced.get(row.id, []), now) for row in rows}
-    live = _grouped((row.user_id, _suggestion(row)) for row in connection.execute(_live(ids, now)))
+    live = _grouped((row.user_id, _suggestion(row)) for row in connection.execute(_live(ids, now)).all())
     has_open = {
         user_id for user_id, found in live.items() if any(one.status is not SuggestionStatus.ACCEPTED for one in found)
     }
     # Users for whom nothing can change cost nothing more.
     planned = [user_id for user_id in ids if reasons[user_id] is None or user_id in has_open]
     blocks, commutes = (_windows(connection, table, planned) for table in (manual_blocks, commute_windows))
-    people = _contacts(connection, planned, now)
+    people = contact_facts(connection, planned, now)
     zones = {row.id: _zone(row.time_zone) for row in rows}
-    busy = _events(connection, {user_id: zone for user_id in planned if (zone := zones[user_id])}, now)
+    local = {user_id: zone for user_id in planned if (zone := zones[user_id])}
+    busy = _events(connection, synced, local, now)
     found = []
     for row in rows:
         zone = zones[row.id]
@@ -143,6 +136,7 @@ def _known_until(synced: Sequence[Any], now: datetime) -> datetime | None:
 def _calendars(connection: Connection, ids: Sequence[str]) -> dict[str, list[Any]]:
     columns = (
         calendars.c.user_id,
+        calendars.c.id,
         calendars.c.last_full_sync_at,
         calendars.c.last_success_at,
         calendars.c.horizon_end,
@@ -150,7 +144,7 @@ def _calendars(connection: Connection, ids: Sequence[str]) -> dict[str, list[Any
     statement = select(*columns).where(
         calendars.c.user_id.in_(ids), calendars.c.selected, calendars.c.removed_at.is_(None)
     )
-    return _grouped((row.user_id, row) for row in connection.execute(statement))
+    return _grouped((row.user_id, row) for row in connection.execute(statement).all())
 
 
 # The user's time ---------------------------------------------------------------------------------------------------
@@ -162,7 +156,7 @@ def _windows(connection: Connection, table: Table, ids: Sequence[str]) -> dict[s
         .where(table.c.user_id.in_(ids))
         .order_by(table.c.user_id, table.c.weekday, table.c.start_time)
     )
-    rows = connection.execute(statement) if ids else ()
+    rows = connection.execute(statement).all() if ids else ()
     return _grouped((user_id, WeeklyWindow(weekday, start, end)) for user_id, weekday, start, end in rows)
 
 
@@ -178,130 +172,51 @@ def _zone(name: str) -> ZoneInfo | None:
         return None
 
 
-def _events(connection: Connection, zones: dict[str, ZoneInfo], now: datetime) -> dict[str, list[EventFacts]]:
-    if not zones:
+def _events(
+    connection: Connection, synced: dict[str, list[Any]], zones: dict[str, ZoneInfo], now: datetime
+) -> dict[str, list[EventFacts]]:
+    owners = {calendar.id: user_id for user_id in zones for calendar in synced.get(user_id, ())}
+    if not owners:
         return {}
-    end = now + HORIZON
-    timed = and_(events.c.start_at < end, events.c.end_at > now)
+    end, day = now + HORIZON, timedelta(days=1)
+    timed = (events.c.start_at < end, events.c.end_at > now)
     # Dates are compared generously: the exact hours follow from the zone.
-    day = timedelta(days=1)
-    dated = and_(events.c.start_date <= (end + day).date(), events.c.end_date >= (now - day).date())
-    statement = (
-        select(
-            calendars.c.user_id,
-            events.c.calendar_id,
-            events.c.google_id,
-            events.c.start_at,
-            events.c.end_at,
-            events.c.start_date,
-            events.c.end_date,
-            events.c.summary,
-            func.substr(events.c.description, 1, _DESCRIPTION),
-            events.c.location,
-            events.c.ical_uid,
-        )
-        .join(calendars, calendars.c.id == events.c.calendar_id)
-        .where(
-            calendars.c.user_id.in_(list(zones)),
-            calendars.c.selected,
-            calendars.c.removed_at.is_(None),
-            events.c.busy,
-            or_(timed, dated),
-        )
+    dated = (
+        events.c.start_at.is_(None),
+        events.c.start_date <= (end + day).date(),
+        events.c.end_date >= (now - day).date(),
     )
-    return _grouped(_event_facts(connection.execute(statement), zones, now))
-
-
-def _event_facts(rows: Iterable[Any], zones: dict[str, ZoneInfo], now: datetime) -> Iterator[tuple[str, EventFacts]]:
-    for user_id, calendar_id, google_id, start, end, first, last, title, description, location, uid in rows:
+    # Two halves, so that each finds its rows by the index of calendar and start.
+    statement = union_all(_busy(owners).where(*timed), _busy(owners).where(*dated))
+    found: dict[str, list[EventFacts]] = defaultdict(list)
+    for calendar_id, google_id, start, until, first, last, title, text, location, uid in connection.execute(
+        statement
+    ).all():
+        user_id = owners[calendar_id]
         if start is None:
             when = all_day(first, last, zones[user_id])
             if when.end > now:
-                yield user_id, EventFacts(calendar_id, google_id, when, title, description, location, uid, True)
-        elif start < end:
-            when = Interval(start, end)
-            yield user_id, EventFacts(calendar_id, google_id, when, title, description, location, uid)
-
-
-# Contacts ----------------------------------------------------------------------------------------------------------
-
-
-def _contacts(connection: Connection, ids: Sequence[str], now: datetime) -> dict[str, list[ContactFacts]]:
-    if not ids:
-        return {}
-    history = {row.contact_id: row for row in connection.execute(_history(ids, now))}
-    found: dict[str, list[ContactFacts]] = {}
-    for row in connection.execute(_people(ids, now)):
-        past = history.get(row.id)
-        met = [row.met_at] if past is None else [row.met_at, past.accepted_past]
-        facts = ContactFacts(
-            id=row.id,
-            name=row.name,
-            frequency=row.frequency,
-            tags=tuple(row.tags.split(_SEPARATOR)) if row.tags else (),
-            close_friend=row.groups is not None and is_close_friend(row.groups.split(_SEPARATOR)),
-            city=row.city,
-            created_at=row.created_at,
-            last_contact_at=max((at for at in met if at is not None), default=None),
-            accepted_until=None if past is None else past.accepted_until,
-            dismissed_at=None if past is None else past.dismissed_at,
-            unanswered_until=None if past is None else past.unanswered_until,
-        )
-        found.setdefault(row.user_id, []).append(facts)
+                facts = EventFacts(calendar_id, google_id, when, title, text, location, uid, all_day=True)
+                found[user_id].append(facts)
+        elif start < until:
+            when = Interval(start, until)
+            found[user_id].append(EventFacts(calendar_id, google_id, when, title, text, location, uid))
     return found
 
 
-def _people(ids: Sequence[str], now: datetime) -> Select[Any]:
-    def listed(column: Any) -> Any:
-        of_contact = column.table.c.contact_id == contacts.c.id
-        return select(func.aggregate_strings(column, _SEPARATOR)).where(of_contact).scalar_subquery()
-
-    met_at = (
-        select(func.max(interactions.c.occurred_at))
-        .where(interactions.c.contact_id == contacts.c.id, interactions.c.occurred_at <= now)
-        .scalar_subquery()
-    )
+def _busy(calendar_ids: Iterable[int]) -> Select[Any]:
     return select(
-        contacts.c.user_id,
-        contacts.c.id,
-        contacts.c.name,
-        contacts.c.frequency,
-        contacts.c.city,
-        contacts.c.created_at,
-        listed(contact_tags.c.tag).label("tags"),
-        listed(contact_groups.c.name).label("groups"),
-        met_at.label("met_at"),
-    ).where(contacts.c.user_id.in_(ids), contacts.c.excluded.is_(False), contacts.c.archived.is_(False))
-
-
-def _history(ids: Sequence[str], now: datetime) -> Select[Any]:
-    """Select what earlier suggestions mean for their contacts, one row for each."""
-    accepted = suggestions.c.status == SuggestionStatus.ACCEPTED
-    dismissed = suggestions.c.status == SuggestionStatus.DISMISSED
-    unanswered = and_(
-        suggestions.c.status == SuggestionStatus.EXPIRED,
-        suggestions.c.expiry_reason == ExpiryReason.PASSED,
-        suggestions.c.delivered_at.is_not(None),
-        suggestions.c.end_at > now - REST_UNANSWERED,
-    )
-
-    def latest(condition: Any, column: Any) -> Any:
-        return func.max(case((condition, column)))
-
-    return (
-        select(
-            suggestions.c.contact_id,
-            latest(accepted, suggestions.c.end_at).label("accepted_until"),
-            latest(and_(accepted, suggestions.c.end_at <= now), suggestions.c.end_at).label("accepted_past"),
-            latest(dismissed, suggestions.c.answered_at).label("dismissed_at"),
-            latest(unanswered, suggestions.c.end_at).label("unanswered_until"),
-        )
-        .where(
-            suggestions.c.user_id.in_(ids),
-            or_(accepted, and_(dismissed, suggestions.c.answered_at > now - _LONGEST_REST), unanswered),
-        )
-        .group_by(suggestions.c.contact_id)
-    )
+        events.c.calendar_id,
+        events.c.google_id,
+        events.c.start_at,
+        events.c.end_at,
+        events.c.start_date,
+        events.c.end_date,
+        events.c.summary,
+        func.substr(events.c.description, 1, _DESCRIPTION).label("description"),
+        events.c.location,
+        events.c.ical_uid,
+    ).where(events.c.calendar_id.in_(list(calendar_ids)), events.c.busy)
 
 
 # Suggestions -------------------------------------------------------------------------------------------------------
