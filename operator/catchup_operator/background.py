@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from catchup_jobs import contract
-from catchup_operator.claims import Claims
 from catchup_operator.cluster import CRONJOBS, JOBS, Cluster
 from catchup_operator.ledger import Key, Ledger, key_of
+from catchup_operator.memory import Memory
 from catchup_operator.reconcile import Reconciler
 from catchup_operator.runs import FinishedJob
 from catchup_operator.watch import Watch
@@ -75,19 +76,16 @@ class _FinishedJobs:
 class Background:
     """Starts the loops, stops them, and tells whether they live."""
 
-    def __init__(
-        self, cluster: Cluster, namespaces: Sequence[str], ledger: Ledger, claims: Claims, reconciler: Reconciler
-    ) -> None:
+    def __init__(self, cluster: Cluster, namespaces: Sequence[str], memory: Memory, reconciler: Reconciler) -> None:
         self._cluster = cluster
         self._namespaces: list[str | None] = [*namespaces] or [None]
         self._queue = WorkQueue()
-        self._ledger = ledger
-        self._ledger.report_to(self._on_drift)
-        self._claims = claims
-        self._claims.report_to(self._revisit)
+        self._memory = memory
         self._reconciler = reconciler
         self._watches: list[Watch] = []
         self._tasks: list[asyncio.Task[None]] = []
+        memory.ledger.report_to(self._on_drift)
+        memory.claims.report_to(self._revisit)
 
     @property
     def silent_seconds(self) -> float:
@@ -103,14 +101,14 @@ class Background:
                     self._cluster,
                     CRONJOBS,
                     namespace,
-                    _CronJobs(self._ledger, namespace),
+                    _CronJobs(self._memory.ledger, namespace),
                     selector=selector,
                     metadata_only=True,
                 ),
                 Watch(self._cluster, JOBS, namespace, _FinishedJobs(self._on_finished), selector=selector),
             ]
         loops = [watch.run() for watch in self._watches] + [self._queue.work() for _ in range(_WORKERS)]
-        loops.append(self._resync())
+        loops += [self._resync(), self._memory.roll.run(self._revisit)]
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:
@@ -140,15 +138,21 @@ class Background:
         self._queue.add(("retry" if delay else "visit", *schedule), revisit, delay=delay)
 
     async def _resync(self) -> None:
-        """Look again, now and then, at what waits for another resource to go: a deletion may have been missed."""
+        """Look again, now and then, at what time alone makes wrong.
+
+        What waits for another resource to go, since a deletion may have been missed; and what names a next digest
+        that is over.
+        """
         while True:
             await asyncio.sleep(_RESYNC_SECONDS)
-            for schedule in self._claims.losers():
+            for schedule in self._memory.claims.losers():
                 self._revisit(schedule)
+            for schedule in self._reconciler.overdue():
+                self._queue.add(("refresh", *schedule), partial(self._reconciler.refresh, *schedule))
 
     def _on_drift(self, cronjob: Key, schedule: str) -> None:
         async def repair() -> None:
-            if self._ledger.drifted(cronjob):
+            if self._memory.ledger.drifted(cronjob):
                 await self._reconciler.revisit(cronjob[0], schedule, drifted=cronjob)
 
         self._queue.add(("drift", *cronjob), repair, delay=_SETTLE_SECONDS)

@@ -32,6 +32,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
       CATCHUP_JOB_TEMPLATE_FILE  YAML file with the image, env and pod settings of the jobs
                                  (default /etc/catchup/job-template.yaml)
       CATCHUP_HEALTH_PORT        serve /healthz on this port
+      CATCHUP_ROLL_PER_SECOND    UserSchedules a second that get their CronJobs anew after an upgrade (default 10)
     """
     import kopf  # noqa: PLC0415 - half a second that --help need not pay
 

@@ -10,11 +10,11 @@ import kopf
 
 from catchup_jobs import contract
 from catchup_operator.background import Background
-from catchup_operator.claims import Claims
 from catchup_operator.cluster import ApiError, Cluster
-from catchup_operator.ledger import Ledger
+from catchup_operator.memory import Memory
 from catchup_operator.options import Options, configure_kopf
 from catchup_operator.reconcile import Reconciler, RefusedError
+from catchup_operator.roll import Roll
 from catchup_operator.template import JobTemplate
 
 _SILENCE_MAX_SECONDS: Final = 300
@@ -28,10 +28,9 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     options: Options = memo.get("options") or Options.from_env(os.environ)
     template: JobTemplate = memo.get("template") or JobTemplate.load(options.job_template)
     memo.cluster = await Cluster.connect()
-    ledger = Ledger()
-    claims = Claims()
-    memo.reconciler = Reconciler(memo.cluster, template, ledger, claims, lambda: datetime.now(UTC))
-    memo.background = Background(memo.cluster, options.namespaces, ledger, claims, memo.reconciler)
+    memo.memory = Memory(Roll(options.roll_per_second))
+    memo.reconciler = Reconciler(memo.cluster, template, memo.memory, lambda: datetime.now(UTC))
+    memo.background = Background(memo.cluster, options.namespaces, memo.memory, memo.reconciler)
     memo.background.start()
 
 
@@ -69,6 +68,12 @@ def alive(memo: kopf.Memo, **_: Any) -> str:
     if died is not None or memo.background.silent_seconds > _SILENCE_MAX_SECONDS:
         raise kopf.PermanentError(f"a watch is dead: {died or 'no word from the API server'}")
     return "ok"
+
+
+@kopf.on.probe(id="roll")
+def roll_progress(memo: kopf.Memo, **_: Any) -> dict[str, int]:
+    progress: dict[str, int] = memo.memory.roll.progress
+    return progress
 
 
 @kopf.on.cleanup()

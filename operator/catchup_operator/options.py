@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import kopf
 ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
 ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
 ENV_HEALTH_PORT: Final = "CATCHUP_HEALTH_PORT"
+ENV_ROLL_PER_SECOND: Final = "CATCHUP_ROLL_PER_SECOND"
 
 # Name, default and meaning of each variable: what `run --help` and docs/configuration.md say.
 VARIABLES: Final = (
@@ -23,9 +25,11 @@ VARIABLES: Final = (
         "the file with the image, env and pod settings of the jobs, as the chart renders it",
     ),
     (ENV_HEALTH_PORT, "none", "the port on which `/healthz` is served"),
+    (ENV_ROLL_PER_SECOND, "10", "how many UserSchedules a second get their CronJobs anew after an upgrade"),
 )
 
 _PORT_MAX: Final = 65535
+_ROLL_PER_SECOND: Final = "10"
 
 
 class InvalidOptionError(ValueError):
@@ -39,24 +43,30 @@ class Options:
     Attributes:
         namespaces: the namespaces to serve; empty for all.
         job_template: the file with the installation's part of a job's pod.
+        roll_per_second: how many UserSchedules a second are rolled when the job template has changed.
         health_port: where `/healthz` is served, or None.
     """
 
     namespaces: tuple[str, ...]
     job_template: Path
     health_port: int | None
+    roll_per_second: float
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Options:
         """Read the variables named above. Raises InvalidOptionError."""
         port = env.get(ENV_HEALTH_PORT, "")
-        if port and not (port.isdecimal() and 0 < int(port) <= _PORT_MAX):
+        if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) <= _PORT_MAX):
             raise InvalidOptionError(f"{ENV_HEALTH_PORT} must be a port number, not {port!r}")
+        rate = env.get(ENV_ROLL_PER_SECOND) or _ROLL_PER_SECOND
+        if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", rate) or not float(rate):
+            raise InvalidOptionError(f"{ENV_ROLL_PER_SECOND} must be a number above 0 and below 10000, not {rate!r}")
         names = (name.strip() for name in env.get(ENV_NAMESPACES, "").split(","))
         return cls(
             namespaces=tuple(name for name in names if name),
             job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
             health_port=int(port) if port else None,
+            roll_per_second=float(rate),
         )
 
 

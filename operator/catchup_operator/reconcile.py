@@ -13,10 +13,11 @@ from weakref import WeakValueDictionary
 from catchup_jobs import contract
 from catchup_jobs.contract import Job
 from catchup_operator import status
-from catchup_operator.claims import Claim, Claims
+from catchup_operator.claims import Claim
 from catchup_operator.cluster import CRONJOBS, PODS, SCHEDULES, ApiError, Cluster
 from catchup_operator.desired import desired
-from catchup_operator.ledger import Expected, Key, Ledger, key_of
+from catchup_operator.ledger import Expected, Key, key_of
+from catchup_operator.memory import Memory
 from catchup_operator.naming import labels_are_ours
 from catchup_operator.resource import InvalidSpecError, UserSchedule
 from catchup_operator.runs import FinishedJob, conclude
@@ -40,14 +41,14 @@ class RefusedError(Exception):
 class Reconciler:
     """Everything that the operator does to a UserSchedule, one visit at a time for each."""
 
-    def __init__(
-        self, cluster: Cluster, template: JobTemplate, ledger: Ledger, claims: Claims, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, cluster: Cluster, template: JobTemplate, memory: Memory, now: Callable[[], datetime]) -> None:
         self._cluster = cluster
         self._template = template
         self._hash = template.hash
-        self._ledger = ledger
-        self._claims = claims
+        self._ledger = memory.ledger
+        self._claims = memory.claims
+        self._roll = memory.roll
+        self._next_due = memory.next_due
         self._now = now
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -58,8 +59,13 @@ class Reconciler:
             RefusedError: the API server refuses a CronJob; its `patch` tells the user.
             ApiError: for everything that is worth another try.
         """
-        if await self._is_as_wanted(body):
+        if await self._is_as_wanted(body, self._hash):
             self._remember(body)
+            return None
+        made_from = (body.get("status") or {}).get("templateHash")
+        if made_from and await self._is_as_wanted(body, made_from):
+            self._remember(body)
+            self._roll.add(key_of(body))
             return None
         async with self._lock(body["metadata"]["namespace"], body["metadata"]["name"]):
             return await self._reconcile(body)
@@ -82,7 +88,7 @@ class Reconciler:
                 return
             if drifted:
                 logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", namespace, name, drifted[1])
-            elif await self._is_as_wanted(body):
+            elif await self._is_as_wanted(body, self._hash):
                 return
             try:
                 patch = await self._reconcile(body)
@@ -96,6 +102,26 @@ class Reconciler:
     def gone(self, body: Mapping[str, Any]) -> None:
         """Forget a UserSchedule that was deleted; a younger one of the same user takes over."""
         self._claims.release(key_of(body), body["metadata"]["uid"])
+        self._next_due.forget(key_of(body))
+
+    def overdue(self) -> list[Key]:
+        """Return the UserSchedules whose status names a next digest that is over."""
+        return self._next_due.passed(self._now())
+
+    async def refresh(self, namespace: str, name: str) -> None:
+        """Write the next runs of a UserSchedule whose status names one that is over. Raises ApiError."""
+        async with self._lock(namespace, name):
+            body = await self._cluster.get(SCHEDULES, namespace, name)
+            if body is None:
+                self._next_due.forget((namespace, name))
+                return
+            try:
+                patch = status.refreshed(body, UserSchedule.from_body(body), now=self._now())
+            except InvalidSpecError:
+                patch = None
+            if patch:
+                await self._cluster.patch_status(body, patch)
+            self._next_due.note((namespace, name), patch or body.get("status") or {})
 
     async def record(self, finished: FinishedJob) -> None:
         """Write how a run ended into the status of its UserSchedule. Raises ApiError."""
@@ -121,6 +147,8 @@ class Reconciler:
             patch = status.recorded(body, schedule, run, now=self._now())
             if patch:
                 await self._cluster.patch_status(body, patch)
+                if finished.job is Job.DIGEST:
+                    self._next_due.note((finished.namespace, finished.schedule), patch)
                 logger.info(
                     "%s/%s: %s run %s: %s%s",
                     finished.namespace,
@@ -131,11 +159,11 @@ class Reconciler:
                     f" ({run.reason})" if run.reason else "",
                 )
 
-    async def _is_as_wanted(self, body: Mapping[str, Any]) -> bool:
+    async def _is_as_wanted(self, body: Mapping[str, Any], template_hash: str) -> bool:
         rival = await self._rival(body)
         if rival is not None:
-            return status.is_known_conflict(body, self._hash, rival)
-        return status.is_current(body, self._hash)
+            return status.is_known_conflict(body, template_hash, rival)
+        return status.is_current(body, template_hash)
 
     async def _rival(self, body: Mapping[str, Any]) -> Claim | None:
         """Return the older UserSchedule of the same user, seen to be there, or None if this one is to be served."""
@@ -162,8 +190,10 @@ class Reconciler:
         if rival is not None:
             logger.info("%s/%s: not served, since %s is older", schedule.namespace, schedule.name, rival)
             schedule = replace(schedule, suspend=True)
+        now = self._now()
+        since = status.digest_since(body, schedule, now=now)
         applied: dict[Job, Mapping[str, Any]] = {}
-        for manifest in desired(schedule, self._template):
+        for manifest in desired(schedule, self._template, digest_since=since):
             try:
                 cronjob = await self._apply(schedule, manifest)
             except ApiError as error:
@@ -174,7 +204,11 @@ class Reconciler:
                 ) from None
             applied[Job(manifest["metadata"]["labels"][contract.LABEL_JOB])] = cronjob
             self._expect(schedule.namespace, schedule.name, schedule.uid, cronjob["metadata"], applied=True)
-        return status.reconciled(body, schedule, applied, template_hash=self._hash, now=self._now(), rival=rival)
+        patch = status.reconciled(
+            body, schedule, applied, template_hash=self._hash, digest_since=since, now=now, rival=rival
+        )
+        self._next_due.note(key_of(body), patch or body.get("status") or {})
+        return patch
 
     async def _apply(self, schedule: UserSchedule, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
         """Apply without force; where somebody else holds a field, take it back only if the CronJob is ours."""
@@ -192,6 +226,7 @@ class Reconciler:
 
     def _remember(self, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]
+        self._next_due.note(key_of(body), body["status"])
         for job in Job:
             known = body["status"].get(job.value) or {}
             if "cronJobName" in known:

@@ -43,6 +43,7 @@ class JobTemplate:
         env: container env entries (`EnvVar` objects): the jobs' settings and secret references.
         resources: the container's `ResourceRequirements`.
         pod: further fields of the pod's spec.
+        priority_classes: a PriorityClass for each priority of a UserSchedule; where one is missing, the pod's own.
         volumes, volume_mounts: files that the settings name, beside the pod's own `/tmp`.
         pod_labels, pod_annotations: added to the pods' metadata.
     """
@@ -52,6 +53,7 @@ class JobTemplate:
     env: tuple[Mapping[str, Any], ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
     pod: Mapping[str, Any] = field(default_factory=dict)
+    priority_classes: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[Mapping[str, Any], ...] = ()
     volume_mounts: tuple[Mapping[str, Any], ...] = ()
     pod_labels: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class JobTemplate:
                 [dict(entry) for entry in self.env],
                 self.resources,
                 self.pod,
+                self.priority_classes,
                 [dict(entry) for entry in self.volumes],
                 [dict(entry) for entry in self.volume_mounts],
                 self.pod_labels,
@@ -95,6 +98,7 @@ class JobTemplate:
             "env": list,
             "resources": dict,
             "pod": dict,
+            "priorityClasses": dict,
             "volumes": list,
             "volumeMounts": list,
             "podLabels": dict,
@@ -123,6 +127,7 @@ class JobTemplate:
             env=tuple(document.get("env", ())),
             resources=document.get("resources", {}),
             pod=document.get("pod", {}),
+            priority_classes=document.get("priorityClasses", {}),
             volumes=tuple(document.get("volumes", ())),
             volume_mounts=tuple(document.get("volumeMounts", ())),
             pod_labels=document.get("podLabels", {}),

@@ -144,6 +144,16 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
+{{/* Takes a dict: context, priority. Empty where there is none for it. */}}
+{{- define "catchup.priorityClass" -}}
+{{- $given := index .context.Values.jobs.priorityClasses .priority }}
+{{- if $given }}
+{{- $given }}
+{{- else if .context.Values.jobs.priorityClasses.create }}
+{{- printf "%s-%s-%s" .context.Release.Namespace (include "catchup.fullname" .context) .priority }}
+{{- end }}
+{{- end }}
+
 {{/* What those settings name is mounted where they say. */}}
 {{- define "catchup.jobsVolumes" -}}
 {{- if and .Values.smtp.host .Values.smtp.caConfigMap }}

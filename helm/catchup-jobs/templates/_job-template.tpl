@@ -12,6 +12,15 @@ podAnnotations: {{- toYaml . | nindent 2 }}
 {{- with include "catchup.jobsPod" . | fromYaml }}
 pod: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- $classes := dict }}
+{{- range $priority := list "low" "normal" "high" }}
+{{- with include "catchup.priorityClass" (dict "context" $ "priority" $priority) }}
+{{- $_ := set $classes $priority . }}
+{{- end }}
+{{- end }}
+{{- with $classes }}
+priorityClasses: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with include "catchup.jobsVolumes" . | fromYamlArray }}
 volumes: {{- toYaml . | nindent 2 }}
 {{- end }}

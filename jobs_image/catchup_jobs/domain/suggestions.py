@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 HORIZON: Final = timedelta(days=14)
 MAX_OPEN: Final = 50
-DEFAULT_SNOOZE: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +158,7 @@ def test_events_and_what_they_make_clash_are_stored_together_or_not_at_all(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(calendar_store, "repair", broken)
+        patched.setattr(calendar_store, "repair_suggestions", broken)
         assert world.sync().exit_code == 1
     assert seen == [False]
     assert "dentist" not in world.stored_events()
@@ -201,3 +202,38 @@ def test_without_another_free_hour_a_suggestion_expires(world: SyncWorld, fleet:
     world.google.add_event(EMAIL, "leave", title="Leave", at="2026-11-23", days=20)
     world.sync()
     assert fleet.shown() == ["ben clash 24 10:00-12:00"]
+
+
+def test_a_plan_waits_for_a_sync_that_is_storing_events_and_is_made_anew(
+    world: SyncWorld, fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job has read the old events; the sync stores new ones while the job wants to write."""
+    honest = fleet.store.known
+    reports: list[Any] = []
+    read, stored = threading.Event(), threading.Event()
+
+    def known(user_ids: Any, **named: Any) -> Any:
+        found = honest(user_ids, **named)
+        read.set()
+        assert stored.wait(20)
+        return found
+
+    monkeypatch.setattr(fleet.store, "known", known)
+    planning = threading.Thread(target=lambda: reports.append(fleet.run()))
+    planning.start()
+    assert read.wait(20)
+    original = calendar_store.repair_suggestions
+
+    def slow(*arguments: Any) -> None:
+        original(*arguments)
+        # Within the sync's transaction, with the user's row locked: the job goes on and must wait.
+        stored.set()
+        planning.join(1)
+        assert planning.is_alive(), "the job did not wait for the sync's transaction"
+
+    monkeypatch.setattr(calendar_store, "repair_suggestions", slow)
+    world.add_event("long", "2026-11-23 13:00", minutes=5 * 60)
+    world.sync()
+    planning.join(20)
+    assert reports[0].exit_code == 0
+    assert fleet.shown() == ["ben pending 23 18:00-19:00"]

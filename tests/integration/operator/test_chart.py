@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from integration.operator.conftest import ROOT, Namespace
@@ -15,6 +16,7 @@ from integration.operator.conftest import ROOT, Namespace
 from catchup_dev.binaries import ensure
 from catchup_dev.cluster import Cluster
 from catchup_dev.console import Console
+from catchup_jobs.cli import cli
 from catchup_jobs.contract import (
     BACKOFF_LIMIT,
     DEADLINES,
@@ -122,6 +124,7 @@ def users_cronjob(documents: list[dict[str, Any]], job: Job) -> dict[str, Any]:
         env=tuple(found["env"]),
         resources=found["resources"],
         pod=found.get("pod", {}),
+        priority_classes=found.get("priorityClasses", {}),
         volumes=tuple(found.get("volumes", ())),
         volume_mounts=tuple(found.get("volumeMounts", ())),
     )
@@ -219,6 +222,9 @@ def test_the_suggestions_cronjob_runs_what_the_contract_names_with_the_slot_and_
     assert job["maxFailedIndexes"] == 4  # a shard that fails stops no other
     container = job_container(cronjob)
     assert container["args"] == [Job.SUGGESTIONS]
+    command = cli.get_command(click.Context(cli), container["args"][0])
+    assert command is not None
+    command.make_context("suggestions", container["args"][1:])  # the command takes these arguments
     ignore, fail = job["podFailurePolicy"]["rules"]
     assert (ignore["action"], ignore["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
     assert (fail["action"], fail["onExitCodes"]["containerName"]) == ("FailIndex", container["name"])
@@ -243,6 +249,28 @@ def test_the_fleets_pods_get_the_settings_of_a_persons_pods_and_know_their_shard
     assert fleet[Env.CRONJOB_NAME]["value"] == suggestions_cronjob(documents)["metadata"]["name"]
     assert fleet[Env.DEADLINE_SECONDS]["value"] == str(DEADLINES[Job.SUGGESTIONS].active)
     assert fleet.keys() - {"EXTRA"} <= set(Env)
+
+
+def test_each_priority_of_a_user_has_a_class_of_the_release_that_preempts_nothing(
+    helm: Path, namespace: Namespace
+) -> None:
+    documents = render(helm, namespace, {"jobs": {"priorityClasses": {"high": "gold"}}})
+    made = {d["metadata"]["name"]: d for d in documents if d["kind"] == "PriorityClass"}
+    named = job_template(documents)["priorityClasses"]
+    assert named == {
+        "low": f"{namespace.name}-catchup-jobs-low",
+        "normal": f"{namespace.name}-catchup-jobs-normal",
+        "high": "gold",
+    }
+    assert made.keys() == {named["low"], named["normal"]}
+    assert made[named["low"]]["value"] < made[named["normal"]]["value"] == 0
+    assert {each["preemptionPolicy"] for each in made.values()} == {"Never"}
+
+
+def test_priority_classes_can_be_left_out(helm: Path, namespace: Namespace) -> None:
+    documents = render(helm, namespace, {"jobs": {"priorityClasses": {"create": False}}})
+    assert "PriorityClass" not in {document["kind"] for document in documents}
+    assert "priorityClasses" not in job_template(documents)
 
 
 def test_the_suggestions_can_be_left_out(helm: Path, namespace: Namespace) -> None:

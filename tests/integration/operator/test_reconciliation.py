@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -86,6 +87,28 @@ def test_an_edit_of_the_spec_changes_the_cronjob_and_an_edit_of_labels_writes_no
     assert namespace.writes() - before == 6
 
 
+def test_a_resumed_digest_says_since_when_so_that_nothing_is_caught_up_on(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    def since() -> str | None:
+        job = namespace.cronjob(Job.DIGEST)["spec"]["jobTemplate"]["spec"]
+        env = {entry["name"]: entry.get("value") for entry in job["template"]["spec"]["containers"][0]["env"]}
+        return env.get("CATCHUP_DIGEST_SINCE")
+
+    namespace.apply("ada")
+    made = namespace.ready()["status"]["digest"]["activeSince"]
+    assert since() == made
+    namespace.apply("ada", digest={"time": "10:00"})
+    assert namespace.ready()["status"]["digest"]["activeSince"] == made
+    namespace.apply("ada", suspend=True)
+    namespace.ready()
+    assert since() is None
+    time.sleep(1)
+    namespace.apply("ada", suspend=False)
+    resumed = namespace.ready()["status"]["digest"]["activeSince"]
+    assert since() == resumed > made
+
+
 def test_a_cronjob_deleted_or_edited_by_hand_comes_back(operator: KopfRunner, namespace: Namespace) -> None:
     namespace.apply("ada")
     namespace.ready()
@@ -154,6 +177,38 @@ def test_a_changed_template_rolls_every_cronjob_once(
     with operator_process():
         eventually(lambda: images() == {"catchup-jobs:next"})
         eventually(lambda: namespace.writes() - before == 6)
+
+
+def test_a_roll_is_no_faster_than_the_settings_say_and_a_new_start_goes_on_where_it_was(
+    operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace
+) -> None:
+    names = [f"u{number}" for number in range(5)]
+    for name in names:
+        namespace.apply(name)
+    with operator_process():
+        for name in names:
+            namespace.ready(name)
+    template = {**JOB_TEMPLATE, "image": "catchup-jobs:next"}
+    Path(operator_env["CATCHUP_JOB_TEMPLATE_FILE"]).write_text(yaml.safe_dump(template))
+    operator_env["CATCHUP_ROLL_PER_SECOND"] = "1"
+
+    def rolled() -> int:
+        pods = [item["spec"]["jobTemplate"]["spec"]["template"]["spec"] for item in namespace.items("cronjobs")]
+        return sum(pod["containers"][0]["image"] == "catchup-jobs:next" for pod in pods)
+
+    before = namespace.writes()
+    with operator_process() as process:
+        eventually(lambda: rolled() >= 2)
+        process.kill()
+    assert rolled() < 10
+    began = time.monotonic()
+    left = 5 - (rolled() + 1) // 2
+    with operator_process():
+        eventually(lambda: rolled() == 10, seconds=30)
+        assert time.monotonic() - began >= left - 1
+        eventually(lambda: namespace.writes() - before >= 15)
+    # One UserSchedule may have been in the middle of its three writes at the kill.
+    assert namespace.writes() - before <= 17
 
 
 def test_deleting_the_resource_deletes_its_cronjob_and_nothing_hangs(

@@ -54,6 +54,12 @@ def test_the_digests_pod_runs_the_digest_of_the_user_and_knows_when_it_is_due() 
     assert env[Env.DEADLINE_SECONDS] == "900"
 
 
+def test_the_digests_pod_knows_since_when_it_runs_so_that_nothing_is_caught_up_on() -> None:
+    (sync, digest) = desired(schedule(), TEMPLATE, digest_since="2026-11-23T09:00:00Z")
+    assert {"name": "CATCHUP_DIGEST_SINCE", "value": "2026-11-23T09:00:00Z"} in container_of(digest)["env"]
+    assert "CATCHUP_DIGEST_SINCE" not in {entry["name"] for entry in container_of(sync)["env"]}
+
+
 def test_switched_off_is_suspended_never_absent() -> None:
     assert sync_of()["spec"]["suspend"] is False
     assert sync_of(suspend=True)["spec"]["suspend"] is True
@@ -107,6 +113,21 @@ def test_the_installation_cannot_override_what_the_contract_hands_to_the_pod() -
     labels = cronjob["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
     assert labels["catchup.dev/job"] == "sync"
     assert labels["team"] == "people"
+
+
+@pytest.mark.parametrize(("priority", "expected"), [("low", "people-low"), ("high", "gold"), ("normal", "of-the-pod")])
+def test_a_users_priority_becomes_the_priority_class_of_the_pods(priority: str, expected: str) -> None:
+    template = JobTemplate(
+        image="x", pod={"priorityClassName": "of-the-pod"}, priority_classes={"low": "people-low", "high": "gold"}
+    )
+    for job in (Job.SYNC, Job.DIGEST):
+        pod = cronjob_of(job, template, priority=priority)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        assert pod["priorityClassName"] == expected
+
+
+def test_without_priority_classes_a_pod_names_none() -> None:
+    pod = sync_of(priority="high")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert "priorityClassName" not in pod
 
 
 def test_the_slot_and_the_run_reach_the_pod_by_the_downward_api() -> None:

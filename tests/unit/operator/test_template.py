@@ -44,6 +44,7 @@ def test_the_hash_changes_with_everything_that_a_pod_takes_from_the_file(tmp_pat
         "image: x\nenv: [{name: A, value: b}]",
         "image: x\nresources: {limits: {memory: 1Gi}}",
         "image: x\npod: {nodeSelector: {a: b}}",
+        "image: x\npriorityClasses: {low: a}",
         "image: x\nvolumes: [{name: a, emptyDir: {}}]",
         "image: x\nvolumeMounts: [{name: a, mountPath: /a}]",
         "image: x\npodLabels: {a: b}",

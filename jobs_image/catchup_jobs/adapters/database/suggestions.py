@@ -1,9 +1,4 @@
-"""Suggestions in the database: stored by batches, repaired with the events, answered by the user.
-
-Whoever changes what a user's suggestions are planned from raises `users.planning_version` first: that takes the lock
-of the user's row, so that plans of two processes for one user come one after the other, and the second is made from
-what the first left.
-"""
+"""Suggestions in the database: stored by batches, and repaired with the events that made them clash."""
 
 from __future__ import annotations
 
@@ -13,6 +8,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
 from catchup_jobs.adapters.database.facts import known_users
+from catchup_jobs.adapters.database.planning_lock import raise_version
 from catchup_jobs.adapters.database.runs import check_fence, keep_checkpoint
 from catchup_jobs.adapters.database.schema import suggestions, users
 from catchup_jobs.domain.planning import plan
@@ -20,7 +16,7 @@ from catchup_jobs.domain.vocabulary import SuggestionStatus
 from catchup_jobs.jobs.suggestion_ports import Saved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -68,13 +64,6 @@ class DatabaseSuggestionStore:
             saved = _save_plans(connection, plans, again, now) if plans else Saved()
             keep_checkpoint(connection, fence, checkpoint(saved))
         return saved
-
-
-def raise_version(connection: Connection, user_ids: Iterable[str]) -> None:
-    """Take the lock of these users' rows and void plans that were made from what is stored now."""
-    connection.execute(
-        update(users).where(users.c.id.in_(list(user_ids))).values(planning_version=users.c.planning_version + 1)
-    )
 
 
 def repair(connection: Connection, user_id: str, now: datetime) -> None:

@@ -79,7 +79,8 @@ class DatabaseUsers:
         """
         imported = Imported([], [], [])
         with self._database.write() as connection:
-            for page in _pages(people):
+            # In the order of ids, as suggestions lock users: neither can wait for the other in a circle.
+            for page in _pages(sorted(people, key=lambda user: user.id)):
                 self._import_page(connection, page, now, imported)
             for user_id, entries in (contacts or {}).items():
                 import_contacts(connection, user_id, entries, now=now)
