@@ -69,6 +69,7 @@ class Env(StrEnum):
     TIME_ZONE = "CATCHUP_TIME_ZONE"
     DIGEST_DAY = "CATCHUP_DIGEST_DAY"
     DIGEST_TIME = "CATCHUP_DIGEST_TIME"
+    DIGEST_SINCE = "CATCHUP_DIGEST_SINCE"  # what was due before, while suspended, is not caught up on
     SYNC_EVERY = "CATCHUP_SYNC_EVERY"
     CRONJOB_NAME = "CATCHUP_CRONJOB_NAME"
     JOB_NAME = "CATCHUP_JOB_NAME"

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsConfigDict
 
@@ -55,6 +55,9 @@ class Settings(MessagingSettings):
     )
     digest_time: Annotated[str, Field(pattern=f"^{TIME_OF_DAY_PATTERN}$")] | None = _setting(
         Env.DIGEST_TIME, "local time of the digest, HH:MM; set by the operator"
+    )
+    digest_since: AwareDatetime | None = _setting(
+        Env.DIGEST_SINCE, "when the user's schedule was made or resumed (RFC 3339, UTC); set by the operator"
     )
     sync_every: Annotated[str, AfterValidator(_interval)] | None = _setting(
         Env.SYNC_EVERY, "time between two syncs, such as `30m`; set by the operator"

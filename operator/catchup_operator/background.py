@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from catchup_jobs import contract
@@ -137,11 +138,17 @@ class Background:
         self._queue.add(("retry" if delay else "visit", *schedule), revisit, delay=delay)
 
     async def _resync(self) -> None:
-        """Look again, now and then, at what waits for another resource to go: a deletion may have been missed."""
+        """Look again, now and then, at what time alone makes wrong.
+
+        What waits for another resource to go, since a deletion may have been missed; and what names a next digest
+        that is over.
+        """
         while True:
             await asyncio.sleep(_RESYNC_SECONDS)
             for schedule in self._memory.claims.losers():
                 self._revisit(schedule)
+            for schedule in self._reconciler.overdue():
+                self._queue.add(("refresh", *schedule), partial(self._reconciler.refresh, *schedule))
 
     def _on_drift(self, cronjob: Key, schedule: str) -> None:
         async def repair() -> None:

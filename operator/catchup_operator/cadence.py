@@ -52,3 +52,9 @@ def in_zone(instant: datetime, zone: str) -> str:
     local = instant.astimezone(ZoneInfo(zone))
     offset = local.strftime("%z")
     return f"{local:%Y-%m-%d %H:%M %Z} (UTC{offset[:3]}:{offset[3:5]})"
+
+
+def instant_of(text: str) -> datetime:
+    """Read the instant (UTC) that `in_zone` wrote. Raises ValueError for anything else."""
+    day, clock, *_, offset = text.split(" ")
+    return datetime.fromisoformat(f"{day}T{clock}{offset.removeprefix('(UTC').removesuffix(')')}").astimezone(UTC)

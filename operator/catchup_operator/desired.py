@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from catchup_jobs import contract
@@ -34,12 +34,15 @@ _POD_FAILURE_POLICY: Final = {
 }
 
 
-def desired(schedule: UserSchedule, template: JobTemplate) -> list[dict[str, Any]]:
+def desired(schedule: UserSchedule, template: JobTemplate, *, digest_since: str | None = None) -> list[dict[str, Any]]:
     """Return the CronJobs that the schedule wants, complete for a server-side apply.
+
+    `digest_since` (RFC 3339, UTC) is when the digest was made or resumed: the CronJob controller starts a slot of the
+    last two hours when a CronJob is resumed, and the job must know that nothing is caught up on.
 
     A job that is switched off keeps its CronJob, suspended: one path for every change.
     """
-    return [_sync(schedule, template), _digest(schedule, template)]
+    return [_sync(schedule, template), _digest(schedule, template, digest_since)]
 
 
 def sync_cadence(schedule: UserSchedule) -> Cadence:
@@ -65,7 +68,7 @@ def _sync(schedule: UserSchedule, template: JobTemplate) -> dict[str, Any]:
     )
 
 
-def _digest(schedule: UserSchedule, template: JobTemplate) -> dict[str, Any]:
+def _digest(schedule: UserSchedule, template: JobTemplate, since: str | None) -> dict[str, Any]:
     times = digest_times(schedule).schedule()
     return _cronjob(
         schedule,
@@ -76,11 +79,17 @@ def _digest(schedule: UserSchedule, template: JobTemplate) -> dict[str, Any]:
             "timeZone": times.time_zone,
             "suspend": schedule.suspend or not schedule.digest_enabled,
         },
+        env=[{"name": Env.DIGEST_SINCE.value, "value": since}] if since else [],
     )
 
 
 def _cronjob(
-    schedule: UserSchedule, template: JobTemplate, job: Job, *, schedule_spec: Mapping[str, Any]
+    schedule: UserSchedule,
+    template: JobTemplate,
+    job: Job,
+    *,
+    schedule_spec: Mapping[str, Any],
+    env: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     name = cronjob_name(schedule, job)
     deadlines = DEADLINES[job]
@@ -109,7 +118,7 @@ def _cronjob(
                     "backoffLimit": contract.BACKOFF_LIMIT,
                     "activeDeadlineSeconds": deadlines.active,
                     "podFailurePolicy": _POD_FAILURE_POLICY,
-                    "template": {"metadata": pod_metadata, "spec": _pod(schedule, template, job, name)},
+                    "template": {"metadata": pod_metadata, "spec": _pod(schedule, template, job, name, env)},
                 },
             },
         },
@@ -128,12 +137,14 @@ def owner_reference(schedule: UserSchedule) -> dict[str, Any]:
     }
 
 
-def _pod(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) -> dict[str, Any]:
+def _pod(
+    schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str, env: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": template.image,
         "args": [job.value, "--user", schedule.user_id],
-        "env": _env(schedule, template, job, cronjob),
+        "env": _env(schedule, template, job, cronjob, env),
         "terminationMessagePath": _TERMINATION_LOG,
         "terminationMessagePolicy": "File",
         "securityContext": {
@@ -167,7 +178,9 @@ def _pod(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) 
     }
 
 
-def _env(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) -> list[dict[str, Any]]:
+def _env(
+    schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str, further: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     own: list[dict[str, Any]] = [
         {"name": Env.TIME_ZONE.value, "value": schedule.time_zone},
         {"name": Env.DIGEST_DAY.value, "value": schedule.digest_day},
@@ -182,6 +195,7 @@ def _env(schedule: UserSchedule, template: JobTemplate, job: Job, cronjob: str) 
         {"name": Env.POD_UID.value, "valueFrom": _field("metadata.uid")},
         {"name": Env.DEADLINE_SECONDS.value, "value": str(DEADLINES[job].active)},
         {"name": Env.TERMINATION_LOG.value, "value": _TERMINATION_LOG},
+        *map(dict, further),
     ]
     taken = {entry["name"] for entry in own}
     return own + [dict(entry) for entry in template.env if entry["name"] not in taken]

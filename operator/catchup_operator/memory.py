@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 
 from catchup_operator.claims import Claims
 from catchup_operator.ledger import Ledger
+from catchup_operator.next_due import NextDue
 from catchup_operator.roll import Roll
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Which CronJobs there should be, who serves which user, and who awaits the new job template."""
+    """Which CronJobs there should be, who serves which user, whose digest is next, who awaits the new job template."""
 
     roll: Roll
     ledger: Ledger = field(default_factory=Ledger)
     claims: Claims = field(default_factory=Claims)
+    next_due: NextDue = field(default_factory=NextDue)

@@ -48,6 +48,7 @@ class Reconciler:
         self._ledger = memory.ledger
         self._claims = memory.claims
         self._roll = memory.roll
+        self._next_due = memory.next_due
         self._now = now
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -101,6 +102,26 @@ class Reconciler:
     def gone(self, body: Mapping[str, Any]) -> None:
         """Forget a UserSchedule that was deleted; a younger one of the same user takes over."""
         self._claims.release(key_of(body), body["metadata"]["uid"])
+        self._next_due.forget(key_of(body))
+
+    def overdue(self) -> list[Key]:
+        """Return the UserSchedules whose status names a next digest that is over."""
+        return self._next_due.passed(self._now())
+
+    async def refresh(self, namespace: str, name: str) -> None:
+        """Write the next runs of a UserSchedule whose status names one that is over. Raises ApiError."""
+        async with self._lock(namespace, name):
+            body = await self._cluster.get(SCHEDULES, namespace, name)
+            if body is None:
+                self._next_due.forget((namespace, name))
+                return
+            try:
+                patch = status.refreshed(body, UserSchedule.from_body(body), now=self._now())
+            except InvalidSpecError:
+                patch = None
+            if patch:
+                await self._cluster.patch_status(body, patch)
+            self._next_due.note((namespace, name), patch or body.get("status") or {})
 
     async def record(self, finished: FinishedJob) -> None:
         """Write how a run ended into the status of its UserSchedule. Raises ApiError."""
@@ -126,6 +147,8 @@ class Reconciler:
             patch = status.recorded(body, schedule, run, now=self._now())
             if patch:
                 await self._cluster.patch_status(body, patch)
+                if finished.job is Job.DIGEST:
+                    self._next_due.note((finished.namespace, finished.schedule), patch)
                 logger.info(
                     "%s/%s: %s run %s: %s%s",
                     finished.namespace,
@@ -167,8 +190,10 @@ class Reconciler:
         if rival is not None:
             logger.info("%s/%s: not served, since %s is older", schedule.namespace, schedule.name, rival)
             schedule = replace(schedule, suspend=True)
+        now = self._now()
+        since = status.digest_since(body, schedule, now=now)
         applied: dict[Job, Mapping[str, Any]] = {}
-        for manifest in desired(schedule, self._template):
+        for manifest in desired(schedule, self._template, digest_since=since):
             try:
                 cronjob = await self._apply(schedule, manifest)
             except ApiError as error:
@@ -179,7 +204,11 @@ class Reconciler:
                 ) from None
             applied[Job(manifest["metadata"]["labels"][contract.LABEL_JOB])] = cronjob
             self._expect(schedule.namespace, schedule.name, schedule.uid, cronjob["metadata"], applied=True)
-        return status.reconciled(body, schedule, applied, template_hash=self._hash, now=self._now(), rival=rival)
+        patch = status.reconciled(
+            body, schedule, applied, template_hash=self._hash, digest_since=since, now=now, rival=rival
+        )
+        self._next_due.note(key_of(body), patch or body.get("status") or {})
+        return patch
 
     async def _apply(self, schedule: UserSchedule, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
         """Apply without force; where somebody else holds a field, take it back only if the CronJob is ours."""
@@ -197,6 +226,7 @@ class Reconciler:
 
     def _remember(self, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]
+        self._next_due.note(key_of(body), body["status"])
         for job in Job:
             known = body["status"].get(job.value) or {}
             if "cronJobName" in known:

@@ -56,6 +56,7 @@ def reconciled(
     cronjobs: Mapping[Job, Mapping[str, Any]],
     *,
     template_hash: str,
+    digest_since: str | None,
     now: datetime,
     rival: object = None,
 ) -> dict[str, Any] | None:
@@ -87,7 +88,26 @@ def reconciled(
             "timeZone": cronjob["spec"]["timeZone"],
             "nextRuns": next_runs(schedule, job, now),
         }
+    patch.setdefault(Job.DIGEST.value, {})["activeSince"] = digest_since
     return _changed(body.get("status") or {}, patch)
+
+
+def digest_since(body: Mapping[str, Any], schedule: UserSchedule, *, now: datetime) -> str | None:
+    """Return since when (UTC) the digest runs without a pause: as the status says, or from now on; None while it does
+    not run."""
+    if _switched_off(schedule, Job.DIGEST):
+        return None
+    known = ((body.get("status") or {}).get(Job.DIGEST.value) or {}).get("activeSince")
+    return str(known) if known else format_utc(now)
+
+
+def refreshed(body: Mapping[str, Any], schedule: UserSchedule, *, now: datetime) -> dict[str, Any] | None:
+    """Return the status patch that brings the next runs up to date where those that it names are over."""
+    status = body.get("status") or {}
+    if find(status, READY).get("status") != "True":
+        return None
+    patch = {job.value: {"nextRuns": next_runs(schedule, job, now)} for job in (Job.SYNC, Job.DIGEST)}
+    return _changed(status, patch)
 
 
 def not_ready(body: Mapping[str, Any], reason: str, message: str, *, now: datetime) -> dict[str, Any] | None:

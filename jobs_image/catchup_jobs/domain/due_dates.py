@@ -29,11 +29,16 @@ _NAMES: Final = tuple(DigestDay)[:7]
 
 @dataclass(frozen=True, slots=True)
 class DigestTime:
-    """When a user wants the digest: a day of the week or every day, at a time on the clock of a zone."""
+    """When a user wants the digest: a day of the week or every day, at a time on the clock of a zone.
+
+    Attributes:
+        since: when the schedule was made or resumed (UTC), if known: nothing is caught up on from before.
+    """
 
     zone: ZoneInfo
     day: DigestDay
     at: time
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,9 @@ def due_instant(day: date, when: DigestTime) -> datetime | None:
 def occurrence_of_slot(slot: datetime, when: DigestTime) -> Occurrence | None:
     """Return the occurrence that a slot (aware) serves: the latest due instant up to 4 h before it.
 
-    None where the slot serves none: it was not due yet. A CronJob that cannot express a zone's rule fires at more
-    instants than are due, and a schedule may have been edited since the slot.
+    None where the slot serves none: it was not due yet, or was due while the schedule was suspended. A CronJob that
+    cannot express a zone's rule fires at more instants than are due, and a schedule may have been edited since the
+    slot.
     """
     around = local_date(slot, when.zone)
     # A day on either side: a skipped time is due on the next date's first second, and midnight may be shown twice.
@@ -78,6 +84,8 @@ def occurrence_of_slot(slot: datetime, when: DigestTime) -> Occurrence | None:
     if not due:
         return None
     latest, day = max(due)
+    if when.since is not None and latest < when.since:
+        return None
     return Occurrence(day, latest) if slot - latest <= LATEST else None
 
 

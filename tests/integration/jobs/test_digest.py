@@ -170,6 +170,18 @@ def test_a_slot_that_is_not_due_ends_at_once(digest_world: DigestWorld) -> None:
     assert digest_world.digest_rows() == []
 
 
+def test_what_was_due_while_the_schedule_was_suspended_is_not_caught_up_on(digest_world: DigestWorld) -> None:
+    digest_world.suggest()
+    resumed = DUE + timedelta(minutes=30)
+    digest_world.when = DigestTime(ZoneInfo("Europe/Berlin"), DigestDay.SUNDAY, time(9), resumed)
+    digest_world.now = DUE + timedelta(hours=1)
+    assert told(digest_world.digest(slot=digest_world.now)) == skipped(Reason.NOT_DUE)
+    assert (digest_world.sms(), digest_world.digest_rows()) == ([], [])
+    digest_world.now = DUE + timedelta(days=7)
+    digest_world.suggest()
+    assert told(digest_world.digest(slot=digest_world.now))[2] is not Reason.NOT_DUE
+
+
 def test_a_pod_that_starts_after_midnight_serves_the_evening_before(digest_world: DigestWorld) -> None:
     digest_world.when = DigestTime(ZoneInfo("Europe/Berlin"), DigestDay.SUNDAY, time(23, 50))
     digest_world.suggest()

@@ -87,6 +87,28 @@ def test_an_edit_of_the_spec_changes_the_cronjob_and_an_edit_of_labels_writes_no
     assert namespace.writes() - before == 6
 
 
+def test_a_resumed_digest_says_since_when_so_that_nothing_is_caught_up_on(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    def since() -> str | None:
+        job = namespace.cronjob(Job.DIGEST)["spec"]["jobTemplate"]["spec"]
+        env = {entry["name"]: entry.get("value") for entry in job["template"]["spec"]["containers"][0]["env"]}
+        return env.get("CATCHUP_DIGEST_SINCE")
+
+    namespace.apply("ada")
+    made = namespace.ready()["status"]["digest"]["activeSince"]
+    assert since() == made
+    namespace.apply("ada", digest={"time": "10:00"})
+    assert namespace.ready()["status"]["digest"]["activeSince"] == made
+    namespace.apply("ada", suspend=True)
+    namespace.ready()
+    assert since() is None
+    time.sleep(1)
+    namespace.apply("ada", suspend=False)
+    resumed = namespace.ready()["status"]["digest"]["activeSince"]
+    assert since() == resumed > made
+
+
 def test_a_cronjob_deleted_or_edited_by_hand_comes_back(operator: KopfRunner, namespace: Namespace) -> None:
     namespace.apply("ada")
     namespace.ready()

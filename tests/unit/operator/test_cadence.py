@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catchup_jobs.contract import SYNC_INTERVALS_MINUTES
-from catchup_operator.cadence import Cadence, in_zone
+from catchup_operator.cadence import Cadence, in_zone, instant_of
 
 cadences = st.sampled_from(sorted(SYNC_INTERVALS_MINUTES.values())).flatmap(
     lambda interval: st.builds(Cadence, st.just(interval), st.integers(0, interval - 1))
@@ -65,3 +65,8 @@ def test_local_time_names_the_zone_and_its_offset() -> None:
     instant = datetime(2026, 7, 1, 7, 0, tzinfo=UTC)
     assert in_zone(instant, "Europe/Berlin") == "2026-07-01 09:00 CEST (UTC+02:00)"
     assert in_zone(instant, "America/St_Johns") == "2026-07-01 04:30 NDT (UTC-02:30)"
+
+
+@given(instants, st.sampled_from(["Etc/UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "America/Nuuk"]))
+def test_local_time_with_its_offset_can_be_read_back_to_the_minute(instant: datetime, zone: str) -> None:
+    assert instant_of(in_zone(instant, zone)) == instant.replace(second=0)

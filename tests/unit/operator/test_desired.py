@@ -54,6 +54,12 @@ def test_the_digests_pod_runs_the_digest_of_the_user_and_knows_when_it_is_due() 
     assert env[Env.DEADLINE_SECONDS] == "900"
 
 
+def test_the_digests_pod_knows_since_when_it_runs_so_that_nothing_is_caught_up_on() -> None:
+    (sync, digest) = desired(schedule(), TEMPLATE, digest_since="2026-11-23T09:00:00Z")
+    assert {"name": "CATCHUP_DIGEST_SINCE", "value": "2026-11-23T09:00:00Z"} in container_of(digest)["env"]
+    assert "CATCHUP_DIGEST_SINCE" not in {entry["name"] for entry in container_of(sync)["env"]}
+
+
 def test_switched_off_is_suspended_never_absent() -> None:
     assert sync_of()["spec"]["suspend"] is False
     assert sync_of(suspend=True)["spec"]["suspend"] is True

@@ -13,6 +13,7 @@ from catchup_operator.runs import Run
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 SLOT = NOW
+SINCE = "2026-11-23T09:00:00Z"
 CRONJOB = {
     "metadata": {"name": "ada-sync-x", "uid": "cj-1", "generation": 1},
     "spec": {"schedule": "7,37 * * * *", "timeZone": "Etc/UTC"},
@@ -43,7 +44,8 @@ def merge(target: Any, patch: Any) -> Any:
 
 def after_reconcile(spec: dict[str, Any] | None = None, now: datetime = NOW) -> dict[str, Any]:
     found = body(spec)
-    patch = status.reconciled(found, schedule(spec), BOTH, template_hash="h", now=now)
+    since = status.digest_since(found, schedule(spec), now=now)
+    patch = status.reconciled(found, schedule(spec), BOTH, template_hash="h", digest_since=since, now=now)
     return body(spec, status=merge({}, patch))
 
 
@@ -97,7 +99,7 @@ def test_a_digest_in_a_zone_whose_clock_was_set_is_told_with_the_new_offset() ->
 def test_nothing_is_written_where_the_status_says_it_already() -> None:
     current = after_reconcile()
     assert status.is_current(current, "h")
-    assert status.reconciled(current, schedule(), BOTH, template_hash="h", now=NOW) is None
+    assert status.reconciled(current, schedule(), BOTH, template_hash="h", digest_since=SINCE, now=NOW) is None
 
 
 def test_another_generation_another_template_or_a_failure_needs_a_visit() -> None:
@@ -111,7 +113,9 @@ def test_another_generation_another_template_or_a_failure_needs_a_visit() -> Non
 def test_the_time_of_a_condition_changes_only_with_its_status() -> None:
     current = after_reconcile()
     later = NOW + timedelta(hours=1)
-    again = status.reconciled(current, schedule({"suspend": True}), BOTH, template_hash="h", now=later)
+    again = status.reconciled(
+        current, schedule({"suspend": True}), BOTH, template_hash="h", digest_since=None, now=later
+    )
     assert again is not None
     assert again["conditions"][0]["lastTransitionTime"] == "2026-11-23T09:00:00Z"
     failed = status.not_ready(current, status.REFUSED, "quota", now=later)
@@ -133,6 +137,18 @@ def test_what_is_switched_off_has_no_next_run() -> None:
     without = after_reconcile({"digest": {"enabled": False}})["status"]
     assert (without["digest"]["display"], "nextRuns" in without["digest"]) == ("Disabled", False)
     assert without["sync"]["display"] == "every 30m"
+
+
+def test_a_digest_runs_since_it_was_made_or_resumed_and_an_edit_does_not_change_that() -> None:
+    current, later = after_reconcile(), NOW + timedelta(days=1)
+    assert current["status"]["digest"]["activeSince"] == SINCE
+    assert status.digest_since(current, schedule({"digest": {"time": "18:30"}}), now=later) == SINCE
+    for off in ({"suspend": True}, {"digest": {"enabled": False}}):
+        assert status.digest_since(current, schedule(off), now=later) is None
+        stopped = status.reconciled(current, schedule(off), BOTH, template_hash="h", digest_since=None, now=later)
+        resumed = merge(current, {"status": stopped})
+        assert "activeSince" not in resumed["status"]["digest"]
+        assert status.digest_since(resumed, schedule(), now=later) == "2026-11-24T09:00:00Z"
 
 
 def test_runs_are_counted_and_a_success_ends_the_failures_but_keeps_the_last_error() -> None:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, delete, select, update
 
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses, record_opt_out
-from catchup_jobs.adapters.database.proposals import mark, pending, proposals, take_back_mark
+from catchup_jobs.adapters.database.proposals import mark, pending, proposals, standing, take_back_mark
 from catchup_jobs.adapters.database.runs import check_fence
 from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, suggestions, users
 from catchup_jobs.domain.digest_channels import TAKEN, Reach, may_send
@@ -38,6 +38,7 @@ from catchup_jobs.jobs.outcomes import PermanentError
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.domain.digest_items import DigestItem
     from catchup_jobs.jobs.ports import Fence
 
 KEEP: Final = timedelta(days=90)
@@ -104,6 +105,11 @@ class DatabaseDigests:
         with self._database.read() as connection:
             there = select(suggestions.c.id).join(contacts).where(*pending(user_id, now)).limit(1)
             return connection.execute(there).first() is not None
+
+    def pending(self, user_id: str, *, now: datetime) -> tuple[DigestItem, ...]:
+        """Return what a digest would propose now."""
+        with self._database.read() as connection:
+            return tuple(standing(connection, user_id, now).values())
 
     def skip(self, user_id: str, occurrence: Occurrence, reason: SkipReason, *, now: datetime, fence: Fence) -> None:
         """Record that a due date's digest is not sent; nothing is written where that is known already."""
