@@ -1,12 +1,14 @@
-"""`make demo`: the product on a real local Kubernetes, from nothing to synced calendars, told as it happens."""
+"""`make demo`: the product on a real local Kubernetes, from nothing to delivered digests, told as it happens."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import secrets
 import sys
 import time
+from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any, Final
 
 from catchup_dev.cluster import Cluster, Failure
@@ -29,7 +31,7 @@ CALENDARS: Final[dict[str, tuple[str, str, list[tuple[str, str, str, int, str | 
         [
             ("standup", "Standup", "+0d 09:30", 30, "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR"),
             ("dentist", "Dentist", "+1d 15:00", 90, None),
-            ("climbing", "Climbing", "+2d 18:00", 120, None),
+            ("climbing", "Climbing at the boulder hall", "+2d 18:00", 120, None),
         ],
     ),
     "grace": (
@@ -49,6 +51,9 @@ CALENDARS: Final[dict[str, tuple[str, str, list[tuple[str, str, str, int, str | 
         ],
     ),
 }
+OUTBOX: Final = CHECKOUT / ".local" / "demo" / "outbox"
+# Whom Ada says yes to.
+ACCEPTED: Final = ("ada", "Mei Tanaka")
 MOVED: Final = ("ada", "dentist", "+3d 11:00", 90)
 
 
@@ -58,7 +63,7 @@ class Demo:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._cluster = Cluster(console=console, helm=True)
-        self._stack = Stack(self._cluster, console=console)
+        self._stack = Stack(self._cluster, outbox=OUTBOX, console=console)
 
     def run(self) -> None:
         """Run all steps."""
@@ -67,9 +72,9 @@ class Demo:
             raise Failure("The demo runs pods, and a node needs root.", todo="run `make demo` as root.")
         self._say("1. A real Kubernetes on this machine")
         self._cluster.up()
-        self._say("2. Images, and a stand-in for Google")
+        self._say("2. Images, and stand-ins for Google, Twilio and a mail server")
         built = self._stack.load_images()
-        self._stack.start_google()
+        self._stack.stand_ins.start()
         self._fill_calendars()
         self._say("3. The product")
         self._stack.make_namespace()
@@ -77,25 +82,36 @@ class Demo:
         with self._console.step("helm upgrade --install"):
             self._stack.helm("upgrade", "--install", RELEASE, str(CHART), "--values", str(values), "--timeout=4m")
             self._stack.wait_for_operator()
-        self._say("4. Three users, their calendars connected, one UserSchedule each")
+        self._say("4. Three users, their contacts, calendars and addresses, one UserSchedule each")
         self._connect_users()
         self._type("apply", "-f", str(EXAMPLES.relative_to(CHECKOUT)))
         self._say("5. One sync each, by hand instead of waiting for its slot")
-        self._sync(*CALENDARS)
+        self._run("sync", *CALENDARS)
         self._week("ada")
         user, event, at, minutes = MOVED
         self._say(f"6. {user.capitalize()} moves the dentist to another day; the next sync shows it")
         self._stack.google.move_event(CALENDARS[user][0], event, at=at, minutes=minutes)
-        self._sync(user)
+        self._run("sync", user)
         self._week(user)
-        self._say("7. What there is now")
+        self._say("7. Suggestions for the whole fleet: whom to meet, when, why")
+        self._suggest()
+        for user in CALENDARS:
+            self._tell("suggestion", "list", user)
+        self._say(
+            "8. A digest each: Ada by SMS, Grace (who agreed to no SMS) by email, Zaha by both, but no SMS at night"
+        )
+        self._run("digest", *CALENDARS)
+        self._show_messages()
+        self._answer(*ACCEPTED)
+        self._say("10. What there is now")
         self._type("get", "userschedules")
         self._type("get", "cronjobs")
         self._next(time.monotonic() - started)
 
     def down(self) -> None:
         """End everything that `run` started."""
-        self._stack.stop_doubles()
+        self._stack.stand_ins.stop()
+        self._stack.stand_ins.forget_messages()
         self._cluster.down()
 
     def _fill_calendars(self) -> None:
@@ -104,6 +120,7 @@ class Demo:
             google.add_user(email, zone)
             for event, title, at, minutes, repeat in events:
                 google.add_event(email, event, title, at=at, minutes=minutes, repeat=repeat)
+        google.put_event("ada@example.com", "climbing", {"location": "Hauptstr. 9, Berlin"})
 
     def _connect_users(self) -> None:
         self._echo(f"$ catchup-jobs user import - < {USERS.relative_to(CHECKOUT)}   # in the toolbox pod")
@@ -113,25 +130,55 @@ class Demo:
             self._echo(f"$ catchup-jobs calendar connect {user} --token-file -")
             self._echo(self._stack.catchup_jobs("calendar", "connect", user, "--token-file", "-", stdin=token))
 
-    def _sync(self, *users: str) -> None:
-        jobs: dict[str, str] = {}
+    def _run(self, job: str, *users: str) -> None:
+        names: dict[str, str] = {}
         for user in users:
-            cronjob = self._stack.cronjob_of(user)
-            jobs[user] = self._stack.trigger_sync(user)
-            self._echo(f"$ kubectl create job {jobs[user]} --from=cronjob/{cronjob}")
-        for user, job in jobs.items():
-            with self._console.step(f"Sync of {user}"):
-                status = self._stack.follow(user, job)
-            self._echo(f"    {status['lastResult']}: {_counts(status)}")
-            if status["lastResult"] != "Succeeded":
+            cronjob = self._stack.cronjob_of(user, job)
+            names[user] = self._stack.trigger(user, job)
+            self._echo(f"$ kubectl create job {names[user]} --from=cronjob/{cronjob}")
+        for user, name in names.items():
+            with self._console.step(f"{job.capitalize()} of {user}"):
+                status = self._stack.follow(user, name, job)
+            reason = f" ({status['lastReason']})" if status.get("lastReason") else ""
+            self._echo(f"    {status['lastResult']}{reason}: {_counts(status)}")
+            if status["lastResult"] == "Failed" or (job == "sync" and status["lastResult"] != "Succeeded"):
                 raise Failure(
-                    f"The sync of {user} ended as {status['lastResult']} ({status.get('lastReason')}).",
-                    log=self._stack.kubectl("logs", f"job/{job}"),
+                    f"The {job} of {user} ended as {status['lastResult']} ({status.get('lastReason')}).",
+                    log=self._stack.kubectl("logs", f"job/{name}"),
                 )
 
+    def _suggest(self) -> None:
+        cronjob = f"{RELEASE}-suggestions"
+        name = f"suggestions-{secrets.token_hex(3)}"
+        self._type("create", "job", name, f"--from=cronjob/{cronjob}")
+        with self._console.step("Suggestions"):
+            self._stack.kubectl("wait", "--for=condition=Complete", f"job/{name}", "--timeout=90s")
+
+    def _show_messages(self) -> None:
+        for file in sorted(OUTBOX.glob("*.sms.json")):
+            sms = json.loads(file.read_text())
+            self._echo(f"\n{file.relative_to(CHECKOUT)}   to {sms['to']}\n{_indented(sms['body'])}")
+        for file in sorted(OUTBOX.glob("*.eml")):
+            email = message_from_bytes(file.read_bytes(), policy=policy.default)
+            text = email.get_body(("plain",))
+            self._echo(f"\n{file.relative_to(CHECKOUT)}   to {email['To']}   (plain text; it has HTML too)")
+            self._echo(_indented(f"Subject: {email['Subject']}\n\n{text.get_content() if text else ''}"))
+
+    def _answer(self, user: str, contact: str) -> None:
+        self._say(f"9. {user.capitalize()} accepts {contact}, who is then gone from the next digest")
+        listed = json.loads(self._stack.catchup_jobs("suggestion", "list", user, "--output", "json"))
+        chosen = next((each for each in listed if each["contact"] == contact), None)
+        if chosen is None:
+            raise Failure(f"{user.capitalize()} has no suggestion to meet {contact}.", log=json.dumps(listed, indent=2))
+        self._tell("suggestion", "accept", str(chosen["id"]))
+        self._tell("digest", "--user", user, "--preview")
+
+    def _tell(self, *arguments: str) -> None:
+        self._echo(f"$ catchup-jobs {' '.join(arguments)}")
+        self._echo(self._stack.catchup_jobs(*arguments))
+
     def _week(self, user: str) -> None:
-        self._echo(f"$ catchup-jobs calendar week {user}")
-        self._echo(self._stack.catchup_jobs("calendar", "week", user))
+        self._tell("calendar", "week", user)
 
     def _type(self, *arguments: str) -> None:
         self._echo(f"$ kubectl {' '.join(arguments)}")
@@ -149,6 +196,7 @@ class Demo:
   kubectl patch userschedule ada --type merge -p '{{"spec":{{"calendarSync":{{"every":"10m"}}}}}}'
   kubectl delete cronjob --all        # and see them come back
   kubectl exec deploy/{RELEASE}-toolbox -- catchup-jobs user show ada
+  kubectl exec deploy/{RELEASE}-toolbox -- catchup-jobs runs list
   PYTHONPATH=dev .venv/bin/python -m catchup_dev.doubles.google --url {google.url} --help
   make demo-down"""
         )
@@ -158,6 +206,10 @@ class Demo:
 
     def _echo(self, text: str) -> None:
         print(text.rstrip("\n"), flush=True)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  | {line}" for line in text.rstrip().splitlines())
 
 
 def _counts(status: dict[str, Any]) -> str:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
-import sys
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,31 +19,45 @@ from catchup_dev.binaries import ensure
 from catchup_dev.cluster import Failure
 from catchup_dev.cluster.layout import CHECKOUT
 from catchup_dev.console import Console
-from catchup_dev.doubles.google.client import GoogleDouble
-from catchup_dev.processes import Daemon
+from catchup_dev.stand_ins import StandIns
 
 if TYPE_CHECKING:
     from catchup_dev.cluster import Cluster
+    from catchup_dev.doubles.google.client import GoogleDouble
 
 CHART = CHECKOUT / "helm" / "catchup-jobs"
 RELEASE = "catchup-jobs"
 _IMAGES = ("operator", "jobs", "redis", "postgres")
-_DOUBLE_SECONDS = 15.0
-_CLIENT_SECRET_BYTES = 16
 
 
 class Stack:
     """One installation of the product, in a namespace with restricted Pod Security."""
 
-    def __init__(self, cluster: Cluster, namespace: str = "catchup", *, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        namespace: str = "catchup",
+        *,
+        outbox: Path | None = None,
+        console: Console | None = None,
+    ) -> None:
         self.cluster = cluster
         self.namespace = namespace
         self._console = console or Console(quiet=True)
         self._directory = cluster.layout.directory / "doubles"
-        self._google = Daemon("google", self._directory)
-        self._settings = self._directory / "google.settings.json"
+        self._outbox = outbox or self._directory / "outbox"
 
     # -- what the product stands on
+
+    @cached_property
+    def stand_ins(self) -> StandIns:
+        """The doubles of the outside services; the cluster must be up, since they listen where its pods reach them."""
+        return StandIns(self.cluster.host_address, self._directory, self._outbox, self._console)
+
+    @property
+    def google(self) -> GoogleDouble:
+        """The double of Google, running."""
+        return self.stand_ins.google
 
     def load_images(self) -> dict[str, images.Image]:
         """Build what changed and give it to the node."""
@@ -54,91 +67,32 @@ class Stack:
                 images.import_image(self.cluster, image)
         return built
 
-    @property
-    def google(self) -> GoogleDouble:
-        """The double of Google, running."""
-        return GoogleDouble(self._google_settings()["url"])
-
-    def start_google(self) -> None:
-        """Start the double where pods reach it; its state and its OAuth client last over restarts."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        settings = self._google_settings()
-        command = [sys.executable, "-m", "catchup_dev.doubles.google", "serve", "--host", settings["host"]]
-        command += ["--port", settings["port"], "--state", str(self._directory / "google.json")]
-        command += ["--client", f"{settings['client-id']}:{settings['client-secret']}"]
-        with self._console.step("Double of Google"):
-            env = {"PYTHONPATH": str(CHECKOUT / "dev"), "PYTHONUNBUFFERED": "1"}
-            self._google.start(command, stamp=settings["url"], env=env)
-            deadline = time.monotonic() + _DOUBLE_SECONDS
-            while not _listens(settings["host"], int(settings["port"])):
-                if not self._google.alive() or time.monotonic() > deadline:
-                    raise Failure("The double of Google does not answer.", log=self._google.log_tail())
-                time.sleep(0.05)
-
-    def stop_doubles(self) -> None:
-        """End the double."""
-        self._google.stop()
-
-    def _google_settings(self) -> dict[str, str]:
-        if not self._settings.exists():
-            host = self.cluster.host_address
-            with socket.socket() as probe:
-                probe.bind((host, 0))
-                port = str(probe.getsockname()[1])
-            made = {
-                "host": host,
-                "port": port,
-                "url": f"http://{host}:{port}",
-                "client-id": "catchup-demo",
-                "client-secret": secrets.token_urlsafe(_CLIENT_SECRET_BYTES),
-            }
-            self._settings.touch(mode=0o600)
-            self._settings.write_text(json.dumps(made))
-        found: dict[str, str] = json.loads(self._settings.read_text())
-        return found
-
     # -- the release
 
     def make_namespace(self) -> None:
-        """Make the namespace, with Pod Security enforced, and the Secret of the Google client."""
-        google = self._google_settings()
-        documents = [
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {
-                    "name": self.namespace,
-                    "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-                },
-            },
-            {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": "google-client", "namespace": self.namespace},
-                "stringData": {name: google[name] for name in ("client-id", "client-secret")},
-            },
-        ]
-        self.cluster.kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, documents)))
+        """Make the namespace, with Pod Security enforced, and the Secrets of the outside services."""
+        namespace = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": self.namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+        }
+        self.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(namespace))
+        self.kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, self.stand_ins.objects())))
 
     def values(self, built: dict[str, images.Image]) -> dict[str, Any]:
-        """The chart's values for a local cluster: local images, and the double in Google's place."""
+        """The chart's values for a local cluster: local images, and doubles in the outside services' place."""
 
         def image(name: str) -> dict[str, str]:
             repository, _, tag = built[name].reference.rpartition(":")
             return {"repository": repository, "tag": tag, "pullPolicy": "Never"}
 
-        google = self.google
         return {
             "operator": {"image": image("operator")},
             "jobs": {"image": image("jobs")},
             "postgresql": {"image": image("postgres")},
             "redis": {"image": image("redis")},
             "toolbox": {"enabled": True},
-            "google": {
-                "existingSecret": "google-client",
-                "apiEndpoint": google.api_endpoint,
-                "tokenUri": google.token_uri,
-            },
+            **self.stand_ins.values(),
         }
 
     def write_values(self, values: dict[str, Any]) -> Path:
@@ -184,32 +138,26 @@ class Stack:
         for name in ("operator", "toolbox"):
             self.kubectl("rollout", "status", f"deployment/{RELEASE}-{name}", "--timeout=120s")
 
-    def cronjob_of(self, schedule: str) -> str:
-        """The sync CronJob's name, as the status tells it; waits for the resource to be Ready."""
+    def cronjob_of(self, schedule: str, job: str = "sync") -> str:
+        """The CronJob's name, as the status tells it; waits for the resource to be Ready."""
         self.kubectl("wait", "--for=condition=Ready", f"userschedule/{schedule}", "--timeout=60s")
-        name: str = self.get("userschedule", schedule)["status"]["sync"]["cronJobName"]
+        name: str = self.get("userschedule", schedule)["status"][job]["cronJobName"]
         return name
 
-    def trigger_sync(self, schedule: str) -> str:
-        """Start a sync by hand; return the Job's name."""
-        job = f"{schedule}-{secrets.token_hex(3)}"
-        self.kubectl("create", "job", job, f"--from=cronjob/{self.cronjob_of(schedule)}")
-        return job
+    def trigger(self, schedule: str, job: str = "sync") -> str:
+        """Start a run by hand; return the Job's name."""
+        name = f"{schedule}-{job}-{secrets.token_hex(3)}"
+        self.kubectl("create", "job", name, f"--from=cronjob/{self.cronjob_of(schedule, job)}")
+        return name
 
-    def follow(self, schedule: str, job: str, *, seconds: float = 90.0) -> dict[str, Any]:
-        """Wait until the status tells of that Job; return the status of the sync."""
+    def follow(self, schedule: str, name: str, job: str = "sync", *, seconds: float = 90.0) -> dict[str, Any]:
+        """Wait until the status tells of that Job; return the status of its kind."""
         deadline = time.monotonic() + seconds
         while True:
-            status: dict[str, Any] = self.get("userschedule", schedule)["status"]["sync"]
-            if status.get("lastJobName") == job:
+            status: dict[str, Any] = self.get("userschedule", schedule)["status"][job]
+            if status.get("lastJobName") == name:
                 return status
             if time.monotonic() > deadline:
-                log = self.kubectl("describe", f"job/{job}")[-1500:]
-                raise Failure(f"The Job {job} has not ended within {seconds:.0f} s.", log=log)
+                log = self.kubectl("describe", f"job/{name}")[-1500:]
+                raise Failure(f"The Job {name} has not ended within {seconds:.0f} s.", log=log)
             time.sleep(0.2)
-
-
-def _listens(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex((host, port)) == 0

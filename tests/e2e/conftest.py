@@ -23,12 +23,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     try:
         cluster.up()
         built = found.load_images()
-        found.start_google()
+        found.stand_ins.start()
         found.make_namespace()
         values = found.write_values(found.values(built))
         found.helm("install", RELEASE, str(CHART), "--values", str(values), "--timeout=4m")
         found.wait_for_operator()
         yield found
     finally:
-        found.stop_doubles()
+        found.stand_ins.stop()
         cluster.down()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import time
+from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -13,41 +13,51 @@ from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.digests import DatabaseDigests
 from catchup_jobs.cli.harness import Body, execute
 from catchup_jobs.cli.parameters import USER_ID
-from catchup_jobs.contract import Job
+from catchup_jobs.cli.resources import open_database
+from catchup_jobs.contract import Job, Reason
+from catchup_jobs.domain.digest_channels import obstacle
+from catchup_jobs.domain.digest_email import EmailDigest, entries_of
+from catchup_jobs.domain.digest_items import MAX_NAME, clean
+from catchup_jobs.domain.digest_sms import compose
 from catchup_jobs.domain.due_dates import DigestTime
+from catchup_jobs.domain.vocabulary import Channel
 from catchup_jobs.jobs.digest import Digest
-from catchup_jobs.jobs.digest_messages import Messenger
+from catchup_jobs.jobs.digest_messages import Messenger, rhythm_of
+from catchup_jobs.jobs.outcomes import PermanentError
+from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from catchup_jobs.adapters.encryption import Encryption
     from catchup_jobs.cli.resources import Resources
     from catchup_jobs.jobs.context import RunContext
     from catchup_jobs.jobs.digest_ports import EmailGateway, Links, SmsGateway
     from catchup_jobs.jobs.outcomes import Result
-    from catchup_jobs.settings import Settings
 
 
 @click.command()
 @click.option("--user", "user_id", type=USER_ID, required=True, help="The user's id.")
-def digest(user_id: str) -> None:
+@click.option("--preview", is_flag=True, help="Print what it would say now; send and record nothing.")
+def digest(user_id: str, *, preview: bool) -> None:
     """Send a user's pending suggestions in one message per channel and date.
 
     By hand it serves today's date, once: a second run sends nothing again. With nothing to send, or nobody to send it
     to, it is skipped with exit code 0 and the reason.
 
     \b
-    Example:
+    Examples:
+      catchup-jobs digest --user ada --preview
       catchup-jobs digest --user ada
     """
-
-    sys.exit(execute(Job.DIGEST, user_id, digest_body(user_id)))
+    if preview:
+        _preview(user_id)
+    else:
+        sys.exit(execute(Job.DIGEST, user_id, digest_body(user_id)))
 
 
 def digest_body(user_id: str) -> Body:  # noqa: ARG001 - the context names the user, as for all bodies
-    """Return the job's body for a user."""
+    """Return the digest of a user, for the harness to run."""
 
     def body(context: RunContext, resources: Resources) -> Result:
         settings, database = resources.settings, resources.database
@@ -56,6 +66,34 @@ def digest_body(user_id: str) -> Body:  # noqa: ARG001 - the context names the u
         return job(context)
 
     return body
+
+
+def _preview(user_id: str) -> None:
+    settings, now = Settings.load(), datetime.now(UTC)
+    with open_database(settings) as database:
+        store = DatabaseDigests(database, DatabaseAddresses(database, lambda: encryption_of(settings)))
+        recipient = store.recipient(user_id)
+        if recipient is None:
+            raise PermanentError(
+                f"there is no user {user_id}: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
+            )
+        items = store.pending(user_id, now=now)
+        reaches = messenger_of(settings, lambda: now).with_configuration(store.reach(user_id))
+    when = digest_time_of(settings) or recipient.when
+    if recipient.paused or not items:
+        click.echo(
+            "nothing would be sent: " + ("the user is paused" if recipient.paused else "no suggestion is pending")
+        )
+        return
+    letter = EmailDigest(clean(recipient.name, MAX_NAME), entries_of(items, when.zone, {}), rhythm_of(when))
+    texts = {
+        Channel.SMS: compose(items, when.zone, code="...."),
+        Channel.EMAIL: f"Subject: {letter.subject}\n\n{letter.text()}",
+    }
+    for channel, text in texts.items():
+        reason = obstacle(channel, reaches[channel])
+        why = f"not sent: {reason}" if reason else f"mode {reaches[channel].mode}"
+        click.echo(f"--- {channel} ({why})\n{text.rstrip()}\n")
 
 
 def encryption_of(settings: Settings) -> Encryption:

@@ -10,13 +10,15 @@ from typing import Any, Final
 
 import click
 
-TABLE: Final = "table"
+TEXT: Final = "text"
 JSON: Final = "json"
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
-output_option = click.option("-o", "--output", type=click.Choice([TABLE, JSON]), default=TABLE, help="Default: table.")
+output_option = click.option(
+    "-o", "--output", type=click.Choice([TEXT, JSON]), default=TEXT, help="Lines for people, or JSON. Default: text."
+)
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), default=100, metavar="N", help="At most so many. Default: 100."
 )
@@ -43,7 +45,7 @@ def echo_rows(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], out
 
     Args:
         columns: key of a row -> its title in the table; keys that are not named show in JSON only.
-        output: `table` or `json`; JSON has every key of the rows, instants in RFC 3339 UTC.
+        output: `text` or `json`; JSON has every key of the rows, instants in RFC 3339 UTC.
     """
     if output == JSON:
         click.echo(json.dumps([{key: _json(value) for key, value in row.items()} for row in rows], indent=2))

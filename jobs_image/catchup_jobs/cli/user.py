@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.contacts import count_contacts
 from catchup_jobs.adapters.database.digest_overview import DeliveryOverview, latest_digest
 from catchup_jobs.adapters.database.users import DatabaseUsers, UserOverview
 from catchup_jobs.adapters.user_file import read_users
@@ -111,6 +112,7 @@ def show(user_id: str | None) -> None:
         if found is None:
             raise PermanentError(f"there is no user {user_id}: import it with `catchup-jobs user import`")
         _show_one(found)
+        _show_contacts(database, user_id)
         _show_channels(_addresses(settings, database), user_id)
         _show_digest(database, user_id)
 
@@ -156,6 +158,12 @@ def _show_one(overview: UserOverview) -> None:
     }
     for name, value in lines.items():
         click.echo(f"{name:<11} {value}")
+
+
+def _show_contacts(database: Database, user_id: str) -> None:
+    with database.read() as connection:
+        total, left_out = count_contacts(connection, user_id)
+    click.echo(f"{'contacts':<11} {total}{f' ({left_out} of them excluded or archived)' if left_out else ''}")
 
 
 def _show_channels(addresses: DatabaseAddresses, user_id: str) -> None:

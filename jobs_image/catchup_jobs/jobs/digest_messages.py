@@ -77,7 +77,7 @@ class Messenger:
         content = EmailDigest(
             greeting=clean(name, MAX_NAME),
             entries=entries_of(claim.items, when.zone, actions),
-            rhythm=_rhythm(when),
+            rhythm=rhythm_of(when),
             unsubscribe=links.unsubscribe(claim.digest_id, now=now) if links else None,
         )
         return partial(self._email.send, Letter(to, key, content))
@@ -117,6 +117,7 @@ class Messenger:
         return self._make_email()
 
 
-def _rhythm(when: DigestTime) -> str:
+def rhythm_of(when: DigestTime) -> str:
+    """Return how often a digest comes, in words."""
     day = "day" if when.day is DigestDay.DAILY else when.day.value
     return f"every {day} at {when.at:%H:%M} ({when.zone.key})"

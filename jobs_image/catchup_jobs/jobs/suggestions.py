@@ -219,7 +219,7 @@ class _Batch:
             counts[Count.SUGGESTIONS_CREATED] += len(made.created)
             counts[Count.SUGGESTIONS_MOVED] += len(made.moved)
             counts[Count.SUGGESTIONS_EXPIRED] += len(made.expired)
-        return dict(counts)
+        return {count: number for count, number in counts.items() if number}
 
 
 class _Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -86,9 +87,18 @@ class World:
         return int(made[0])
 
 
+@pytest.fixture(scope="session")
+def home_with_ada(tmp_path_factory: pytest.TempPathFactory, google_of_session: GoogleDouble) -> Path:
+    """A home directory whose database knows user ada; made once."""
+    home = tmp_path_factory.mktemp("ada")
+    Shell(home, google_of_session).run("user", "import", "-", stdin=json.dumps(USER))
+    return home
+
+
 @pytest.fixture
-def world(tmp_path: Path, google: GoogleDouble, twilio: TwilioServer, mail: SmtpDouble) -> World:
+def world(tmp_path: Path, home_with_ada: Path, google: GoogleDouble, twilio: TwilioServer, mail: SmtpDouble) -> World:
     """User ada with one contact."""
+    shutil.copytree(home_with_ada, tmp_path, dirs_exist_ok=True)
     shell = Shell(tmp_path, google)
     shell.environment = {
         "CATCHUP_TERMINATION_LOG": str(shell.termination_log),
@@ -103,9 +113,7 @@ def world(tmp_path: Path, google: GoogleDouble, twilio: TwilioServer, mail: Smtp
         "CATCHUP_SMTP_PASSWORD": "double",
         "CATCHUP_SMTP_CA_FILE": str(mail.ca_file),
     }
-    made = World(shell, twilio, mail)
-    made.import_user()
-    return made
+    return World(shell, twilio, mail)
 
 
 def test_a_digest_by_hand_is_sent_once_that_day_and_shown_with_the_user(world: World) -> None:

@@ -574,6 +574,42 @@ def test_a_database_that_fails_after_the_send_is_no_second_sms(
     assert sum(by_sms.slept) >= LEASE.total_seconds()
 
 
+def test_the_reply_to_the_claims_commit_is_lost_and_the_digest_is_sent_all_the_same(
+    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, failures = by_sms.store.claim, list[Any]()
+
+    def losing(*arguments: Any, **named: Any) -> Any:
+        claimed = claim(*arguments, **named)
+        if not failures:
+            failures.append(arguments)
+            raise TemporaryError("the reply to the commit was lost")
+        return claimed
+
+    monkeypatch.setattr(by_sms.store, "claim", losing)
+    report = by_sms.digest()
+    assert (told(report), report.summary.attempts) == (SENT, 1)
+    assert len(failures) == len(by_sms.sms()) == 1
+    assert sum(by_sms.slept) < LEASE.total_seconds()
+
+
+def test_a_database_that_fails_after_a_429_does_not_make_the_fate_unknown(
+    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, failures = by_sms.store.settle, list[Any]()
+
+    def failing(*arguments: Any, **named: Any) -> None:
+        if not failures:
+            failures.append(arguments)
+            raise TemporaryError("the database went away")
+        settle(*arguments, **named)
+
+    monkeypatch.setattr(by_sms.store, "settle", failing)
+    with twilio_fault(by_sms, kind="create", status=429, code=20429, retry_after="1"):
+        assert told(by_sms.digest()) == SENT
+    assert len(failures) == len(by_sms.sms()) == 1
+
+
 def test_words_that_cannot_be_written_give_the_claim_back(by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> str:
         raise ZeroDivisionError

@@ -580,7 +580,8 @@ def test_an_event_too_soon_too_late_or_without_hours_is_not_proposed(unfit: Any)
 
 
 def test_an_event_that_was_booked_for_an_accepted_suggestion_is_not_proposed_again() -> None:
-    booked = suggestion(CLIMBING.when, 5, ACCEPTED, booked_event_id=CLIMBING.event_id)
+    # The user moved it in the calendar since.
+    booked = suggestion(span("24 10:00", "11:00"), 5, ACCEPTED, booked_event_id=CLIMBING.event_id)
     assert slots(user([climber()], [CLIMBING], [booked])) == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import bindparam, case, delete, func, insert, or_, select, tuple_, update
 
 from catchup_jobs.adapters.database.schema import contact_groups, contact_tags, contacts, interactions
 
@@ -58,6 +58,14 @@ def import_contacts(connection: Connection, user_id: str, entries: Sequence[Cont
     _replace(connection, contact_groups, "name", {stored[entry.external_id]: entry.groups for entry in entries})
     logs = {stored[entry.external_id]: entry.interactions for entry in entries if entry.interactions is not None}
     _replace(connection, interactions, "occurred_at", logs)
+
+
+def count_contacts(connection: Connection, user_id: str) -> tuple[int, int]:
+    """Return how many contacts a user has, and how many of them are excluded or archived."""
+    left_out = or_(contacts.c.excluded, contacts.c.archived)
+    statement = select(func.count(), func.count(case((left_out, 1)))).where(contacts.c.user_id == user_id)
+    total, without = connection.execute(statement).one()
+    return total, without
 
 
 def _stored(connection: Connection, user_id: str) -> dict[str, int]:

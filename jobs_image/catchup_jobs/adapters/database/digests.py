@@ -7,7 +7,6 @@ moment that a message may go out, its suggestions count as delivered and do not 
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, delete, select, update
 
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses, record_opt_out
-from catchup_jobs.adapters.database.proposals import mark, pending, proposals, take_back_mark
+from catchup_jobs.adapters.database.proposals import mark, pending, proposals, standing, take_back_mark
 from catchup_jobs.adapters.database.runs import check_fence
 from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, suggestions, users
 from catchup_jobs.domain.digest_channels import TAKEN, Reach, may_send
@@ -38,6 +37,7 @@ from catchup_jobs.jobs.outcomes import PermanentError
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.domain.digest_items import DigestItem
     from catchup_jobs.jobs.ports import Fence
 
 KEEP: Final = timedelta(days=90)
@@ -105,6 +105,11 @@ class DatabaseDigests:
             there = select(suggestions.c.id).join(contacts).where(*pending(user_id, now)).limit(1)
             return connection.execute(there).first() is not None
 
+    def pending(self, user_id: str, *, now: datetime) -> tuple[DigestItem, ...]:
+        """Return what a digest would propose now."""
+        with self._database.read() as connection:
+            return tuple(standing(connection, user_id, now).values())
+
     def skip(self, user_id: str, occurrence: Occurrence, reason: SkipReason, *, now: datetime, fence: Fence) -> None:
         """Record that a due date's digest is not sent; nothing is written where that is known already."""
         with self._database.read() as connection:
@@ -152,6 +157,7 @@ class DatabaseDigests:
         occurrence: Occurrence,
         channel: Channel,
         *,
+        attempt_id: str,
         address_key: str | None,
         now: datetime,
         lease_until: datetime,
@@ -171,7 +177,7 @@ class DatabaseDigests:
             items = proposals(connection, user_id, digest_id, now)
             if not items:
                 return None
-            claim = Claim(digest_id, row.id, str(uuid.uuid4()), row.short_code, items)
+            claim = Claim(digest_id, row.id, attempt_id, row.short_code, items)
             connection.execute(
                 update(deliveries)
                 .where(deliveries.c.id == row.id)

@@ -47,8 +47,8 @@ def _among(items: Sequence[DigestItem]) -> Any:
     return suggestions.c.id.in_([item.suggestion_id for item in items])
 
 
-def proposals(connection: Connection, user_id: str, digest_id: int, now: datetime) -> tuple[DigestItem, ...]:
-    """Return what a claim proposes: what is pending now, or of an earlier message what still stands as it was said."""
+def standing(connection: Connection, user_id: str, now: datetime) -> dict[int, DigestItem]:
+    """Return what can be proposed to a user now, by the suggestion's id, in order."""
     rows = connection.execute(
         select(
             suggestions.c.id,
@@ -63,10 +63,15 @@ def proposals(connection: Connection, user_id: str, digest_id: int, now: datetim
         .where(*pending(user_id, now))
         .order_by(suggestions.c.start_at, suggestions.c.id)
     )
-    standing = {
+    return {
         row.id: DigestItem(row.id, row.name, row.start_at, row.end_at, row.mode.value, row.reasoning, row.time_zone)
         for row in rows
     }
+
+
+def proposals(connection: Connection, user_id: str, digest_id: int, now: datetime) -> tuple[DigestItem, ...]:
+    """Return what a claim proposes: what is pending now, or of an earlier message what still stands as it was said."""
+    pending_now = standing(connection, user_id, now)
     frozen = connection.execute(
         select(digests.c.content).where(
             digests.c.id == digest_id,
@@ -74,12 +79,12 @@ def proposals(connection: Connection, user_id: str, digest_id: int, now: datetim
         )
     ).scalar_one_or_none()
     if frozen is None:
-        return tuple(standing.values())
+        return tuple(pending_now.values())
     said = [DigestItem.from_json(document) for document in frozen]
     return tuple(
         item
         for item in said
-        if item.suggestion_id in standing and standing[item.suggestion_id].start_at == item.start_at
+        if item.suggestion_id in pending_now and pending_now[item.suggestion_id].start_at == item.start_at
     )
 
 
