@@ -1,7 +1,11 @@
-"""Whatever happens on the way to the API server, the operator ends in the state of a run without the fault."""
+"""Whatever happens on the way to the API server, the operator ends in the state of a run without the fault.
+
+A sample of the faults here; all with `make torture` (or CATCHUP_TORTURE=1).
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -20,6 +24,7 @@ from catchup_jobs.contract import Outcome
 from catchup_operator.conditions import find
 
 StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]
+TORTURE = "CATCHUP_TORTURE" in os.environ
 # Faults are waited out by backoff; a busy machine takes its time too.
 PATIENCE = 60.0
 
@@ -69,17 +74,33 @@ def converged(namespace: Namespace) -> bool:
     return made == {status[job]["cronJobName"]: status[job]["cronJobUID"] for job in ("sync", "digest")}
 
 
-WRITES = ("cronjobs", "userschedules/status")
+CRONJOBS, STATUS = "cronjobs", "userschedules/status"
 FAULTS = [
-    *(Fault("lost reply", "PATCH", resource, times=2) for resource in WRITES),
-    *(Fault("drop", "PATCH", resource, times=3) for resource in WRITES),
-    *(Fault("duplicate", "PATCH", resource, times=2) for resource in WRITES),
-    *(Fault("cut", "PATCH", resource, times=2) for resource in WRITES),
-    *(Fault("status", "PATCH", resource, times=3, code=code) for resource in WRITES for code in (409, 429, 500)),
-    Fault("cut", "GET", "cronjobs", times=1),
-    Fault("status", "GET", "userschedules", times=2, code=500),
-    Fault("delay", "PATCH", "cronjobs", times=2, seconds=2),
+    Fault("lost reply", "PATCH", CRONJOBS, times=2),
+    Fault("lost reply", "PATCH", STATUS, times=2),
+    Fault("drop", "PATCH", CRONJOBS, times=3),
+    Fault("cut", "PATCH", STATUS),
+    Fault("duplicate", "PATCH", STATUS),
+    Fault("status", "PATCH", CRONJOBS, times=3, code=409),
+    Fault("status", "PATCH", STATUS, times=3, code=429),
+    Fault("status", "PATCH", CRONJOBS, times=3, code=500),
 ]
+if TORTURE:
+    FAULTS += [
+        Fault("drop", "PATCH", STATUS, times=3),
+        # Of the status once: these writes arrive, and what has arrived is not written again.
+        Fault("cut", "PATCH", CRONJOBS, times=2),
+        Fault("duplicate", "PATCH", CRONJOBS, times=2),
+        Fault("status", "PATCH", STATUS, times=3, code=409),
+        Fault("status", "PATCH", CRONJOBS, times=3, code=429),
+        Fault("status", "PATCH", STATUS, times=3, code=500),
+        Fault("delay", "PATCH", CRONJOBS, times=2, seconds=2),
+        Fault("cut", "GET", CRONJOBS),
+        Fault("status", "GET", "userschedules", times=2, code=500),
+    ]
+WATCHES: list[tuple[Any, str]] = [("expire", "cronjobs"), ("freeze", "jobs"), ("drop", "cronjobs")]
+if TORTURE:
+    WATCHES = [(kind, resource) for kind in ("expire", "cut", "drop", "freeze") for resource in ("cronjobs", "jobs")]
 
 
 def name_of(fault: Fault) -> str:
@@ -102,8 +123,7 @@ def test_a_fault_ends_in_the_same_state(
         assert end_state(namespace) == through_faults
 
 
-@pytest.mark.parametrize("resource", ["cronjobs", "jobs"])
-@pytest.mark.parametrize("kind", ["expire", "cut", "drop", "freeze"])
+@pytest.mark.parametrize(("kind", "resource"), WATCHES)
 def test_a_watch_that_breaks_or_hangs_or_is_told_410_loses_nothing(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, kind: Any, resource: str
 ) -> None:
@@ -121,7 +141,7 @@ def test_a_watch_that_breaks_or_hangs_or_is_told_410_loses_nothing(
             eventually(lambda: namespace.schedule()["status"]["sync"].get("lastResult"), seconds=PATIENCE)
 
 
-@pytest.mark.parametrize("kind", ["expire", "cut", "drop"])
+@pytest.mark.parametrize("kind", ["expire", "cut", "drop"] if TORTURE else ["expire"])
 def test_a_watch_of_the_resources_that_breaks_misses_no_resource(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, kind: Any
 ) -> None:
