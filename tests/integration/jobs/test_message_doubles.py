@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from integration.services import free_port
 
+from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.smtp_email import MailServer, SmtpEmail
 from catchup_jobs.adapters.twilio_sms import TwilioAccount, TwilioSms
@@ -97,6 +98,11 @@ def test_no_connection_and_no_name_are_certainly_not_sent(url: str) -> None:
     answer = gateway(None, base_url=url).send(TO, "x")
     assert isinstance(answer, NotSent)
     assert TO not in answer.why
+
+
+def test_a_certificate_that_cannot_be_verified_is_our_fault_and_nothing_was_sent() -> None:
+    with smtp_server.running(tls=True) as stranger:
+        assert isinstance(gateway(None, base_url=f"https://localhost:{stranger.port}").send(TO, "x"), Unusable)
 
 
 @pytest.mark.parametrize(
