@@ -19,7 +19,7 @@ SUSPENDED: Final = "Suspended"
 CONFLICT: Final = "Conflict"
 INVALID_SPEC: Final = "InvalidSpec"
 REFUSED: Final = "CronJobRefused"
-PERMISSION: Final = "PermissionMissing"
+NOT_OURS: Final = "CronJobNotOurs"
 
 _NOT_DUE: Final = "NotDue"
 _ALREADY_DONE: Final = "AlreadyDone"
