@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import count
 from typing import Any, Final
 
 from catchup_jobs import contract
@@ -15,12 +16,14 @@ from catchup_operator.memory import Memory
 from catchup_operator.reconcile import Reconciler
 from catchup_operator.runs import FinishedJob
 from catchup_operator.watch import Watch
-from catchup_operator.work_queue import REFUSED_RETRY_SECONDS, RETRY_FIRST_SECONDS, WorkQueue
+from catchup_operator.work_queue import RETRY_FIRST_SECONDS, WorkQueue
 
 _WORKERS: Final = 4
 # Long enough for the watch to show our own write before a difference is called drift.
 _SETTLE_SECONDS: Final = 1.0
-_RESYNC_SECONDS: Final = 600.0
+_RESYNC_SECONDS: Final = 30.0
+# Each costs a read or two.
+_ROUNDS_BETWEEN_LOOKS_AT_LOSERS: Final = 20
 
 logger = logging.getLogger(__name__)
 
@@ -124,11 +127,11 @@ class Background:
         """Return what a loop died of; a bug, since none ever ends by itself."""
         return next((task.exception() for task in self._tasks if task.done() and not task.cancelled()), None)
 
-    def retry(self, body: Mapping[str, Any], error: Exception, *, refused: bool) -> None:
+    def retry(self, body: Mapping[str, Any], error: Exception) -> None:
         """Visit a UserSchedule again later, if it still needs it then."""
         namespace, schedule = key_of(body)
         logger.warning("%s/%s: the API server says: %s", namespace, schedule, error)
-        self._revisit((namespace, schedule), delay=REFUSED_RETRY_SECONDS if refused else RETRY_FIRST_SECONDS)
+        self._revisit((namespace, schedule), delay=getattr(error, "retry_seconds", RETRY_FIRST_SECONDS))
 
     def _revisit(self, schedule: Key, *, delay: float = 0.0) -> None:
         async def revisit() -> None:
@@ -140,12 +143,15 @@ class Background:
     async def _resync(self) -> None:
         """Look again, now and then, at what time alone makes wrong.
 
-        What waits for another resource to go, since a deletion may have been missed; and what names a next digest
-        that is over.
+        What names a next digest that is over, what lost its status on the way, and every ten minutes what waits for
+        another resource to go, since a deletion may have been missed.
         """
-        while True:
+        for round_number in count(1):
             await asyncio.sleep(_RESYNC_SECONDS)
-            for schedule in self._memory.claims.losers():
+            if round_number % _ROUNDS_BETWEEN_LOOKS_AT_LOSERS == 0:
+                for schedule in self._memory.claims.losers():
+                    self._revisit(schedule)
+            for schedule in self._reconciler.unwritten():
                 self._revisit(schedule)
             for schedule in self._reconciler.overdue():
                 self._queue.add(("refresh", *schedule), partial(self._reconciler.refresh, *schedule))

@@ -47,8 +47,8 @@ def run(*, json_logs: bool, verbose: bool) -> None:
         click.echo(f"catchup-operator: {error}", err=True)
         sys.exit(ExitCode.MISCONFIGURED)
     kopf.configure(verbose=verbose, log_format=kopf.LogFormat.JSON if json_logs else kopf.LogFormat.FULL)
-    # A probe every few seconds is not news.
-    for noisy in ("aiohttp.access", "kopf.activities.probe"):
+    # A probe every few seconds is not news, nor is each resource that is as wanted; what changes we log ourselves.
+    for noisy in ("aiohttp.access", "kopf.activities.probe", *(() if verbose else ("kopf.objects",))):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     kopf.run(
         memo=kopf.Memo(options=options, template=template),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -26,7 +28,11 @@ _PAGE: Final = 500
 _WATCH_SECONDS: Final = 300
 _WATCH_SILENCE_SECONDS: Final = 90
 
+# RBAC's own words; a quota or an admission policy, which are 403 too, has others.
+_FORBIDDEN: Final = re.compile(r'cannot (\w+) resource "([\w/]+)"')
+
 SCHEDULES: Final = contract.PLURAL
+EVENTS: Final = "events"
 CRONJOBS: Final = "cronjobs"
 JOBS: Final = "jobs"
 PODS: Final = "pods"
@@ -36,6 +42,7 @@ _PREFIXES: Final = {
     CRONJOBS: "/apis/batch/v1",
     JOBS: "/apis/batch/v1",
     PODS: "/api/v1",
+    EVENTS: "/api/v1",
     DEPLOYMENTS: "/apis/apps/v1",
 }
 
@@ -46,6 +53,12 @@ class ApiError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+    @property
+    def missing_permission(self) -> str | None:
+        """What the operator is not allowed to do, e.g. `patch cronjobs`; None where that is not the trouble."""
+        found = _FORBIDDEN.search(str(self)) if self.status == 403 else None  # noqa: PLR2004
+        return f"{found[1]} {found[2]}" if found else None
 
     @property
     def refused(self) -> bool:
@@ -72,7 +85,9 @@ class Cluster:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         except config.ConfigException:
             try:
-                await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+                # Left to itself the client reads the variable when it is imported.
+                kubeconfig = os.environ.get("KUBECONFIG") or None
+                await config.load_kube_config(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
             except config.ConfigException as error:
                 raise kopf.LoginError(f"neither in a cluster, nor a usable kubeconfig: {error}") from None
         context = client.rest.RESTClientObject(configuration).ssl_context
@@ -118,6 +133,11 @@ class Cluster:
             body=manifest,
             content_type="application/apply-patch+yaml",
         )
+
+    async def create(self, resource: str, manifest: Mapping[str, Any]) -> None:
+        """Create an object. Raises ApiError."""
+        namespace = manifest["metadata"]["namespace"]
+        await self._request("POST", _path(resource, namespace), body=manifest, content_type="application/json")
 
     async def patch_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         """Merge into the status of a UserSchedule as it was read (RFC 7396).

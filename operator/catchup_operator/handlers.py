@@ -50,16 +50,18 @@ async def reconcile(body: kopf.Body, patch: kopf.Patch, memo: kopf.Memo, **_: An
         patch.status.update(await memo.reconciler.visit(body) or {})
     except RefusedError as error:
         patch.status.update(error.patch or {})
-        memo.background.retry(body, error, refused=True)
+        memo.background.retry(body, error)
     except ApiError as error:
-        memo.background.retry(body, error, refused=False)
+        memo.background.retry(body, error)
 
 
 @kopf.on.event(*RESOURCE)
-def notice_deletion(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+def notice(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     # No deletion handler: it would put a finalizer on every resource.
     if event["type"] == "DELETED":
         memo.reconciler.gone(event["object"])
+    else:
+        memo.reconciler.shown(event["object"])
 
 
 @kopf.on.probe(id="loops")

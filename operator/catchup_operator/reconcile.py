@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,8 +14,10 @@ from weakref import WeakValueDictionary
 from catchup_jobs import contract
 from catchup_jobs.contract import Job
 from catchup_operator import status
+from catchup_operator.announce import announcements, event
 from catchup_operator.claims import Claim
-from catchup_operator.cluster import CRONJOBS, PODS, SCHEDULES, ApiError, Cluster
+from catchup_operator.cluster import CRONJOBS, EVENTS, PODS, SCHEDULES, ApiError, Cluster
+from catchup_operator.conditions import READY, find
 from catchup_operator.desired import desired
 from catchup_operator.ledger import Expected, Key, key_of
 from catchup_operator.memory import Memory
@@ -25,6 +28,11 @@ from catchup_operator.template import JobTemplate
 
 _CONFLICT: Final = 409
 
+# A quota or a policy: somebody must act first, and an edit of the resource is seen at once.
+REFUSED_RETRY_SECONDS: Final = 600.0
+# A permission that comes back shows by nothing else.
+_PERMISSION_RETRY_SECONDS: Final = 20.0
+
 logger = logging.getLogger(__name__)
 
 Status = dict[str, Any]
@@ -33,9 +41,10 @@ Status = dict[str, Any]
 class RefusedError(Exception):
     """The API server will not take a CronJob until somebody changes something; the status says why."""
 
-    def __init__(self, message: str, patch: Status | None) -> None:
+    def __init__(self, message: str, patch: Status | None, *, retry_seconds: float = REFUSED_RETRY_SECONDS) -> None:
         super().__init__(message)
         self.patch = patch
+        self.retry_seconds = retry_seconds
 
 
 class Reconciler:
@@ -49,6 +58,7 @@ class Reconciler:
         self._claims = memory.claims
         self._roll = memory.roll
         self._next_due = memory.next_due
+        self._unwritten = memory.unwritten
         self._now = now
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -67,8 +77,11 @@ class Reconciler:
             self._remember(body)
             self._roll.add(key_of(body))
             return None
-        async with self._lock(body["metadata"]["namespace"], body["metadata"]["name"]):
-            return await self._reconcile(body)
+        async with self._lock(*key_of(body)):
+            patch = await self._reconcile(body)
+        if patch:
+            self._unwritten.handed_over(body, time.monotonic())
+        return patch
 
     async def revisit(self, namespace: str, name: str, *, drifted: Key | None = None) -> None:
         """Reconcile by name: after a failure, or because a CronJob drifted, whatever the status says then.
@@ -89,6 +102,7 @@ class Reconciler:
             if drifted:
                 logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", namespace, name, drifted[1])
             elif await self._is_as_wanted(body, self._hash):
+                self._unwritten.forget((namespace, name))
                 return
             try:
                 patch = await self._reconcile(body)
@@ -98,11 +112,21 @@ class Reconciler:
                 raise
             if patch:
                 await self._cluster.patch_status(body, patch)
+            self._unwritten.forget((namespace, name))
 
     def gone(self, body: Mapping[str, Any]) -> None:
         """Forget a UserSchedule that was deleted; a younger one of the same user takes over."""
         self._claims.release(key_of(body), body["metadata"]["uid"])
         self._next_due.forget(key_of(body))
+        self._unwritten.forget(key_of(body))
+
+    def shown(self, body: Mapping[str, Any]) -> None:
+        """Note a UserSchedule as the watch shows it."""
+        self._unwritten.seen(body)
+
+    def unwritten(self) -> list[Key]:
+        """Return the UserSchedules whose status did not arrive."""
+        return self._unwritten.lost(time.monotonic())
 
     def overdue(self) -> list[Key]:
         """Return the UserSchedules whose status names a next digest that is over."""
@@ -147,6 +171,7 @@ class Reconciler:
             patch = status.recorded(body, schedule, run, now=self._now())
             if patch:
                 await self._cluster.patch_status(body, patch)
+                await self._announce(body, patch)
                 if finished.job is Job.DIGEST:
                     self._next_due.note((finished.namespace, finished.schedule), patch)
                 logger.info(
@@ -183,6 +208,26 @@ class Reconciler:
 
     async def _reconcile(self, body: Mapping[str, Any]) -> Status | None:
         try:
+            patch = await self._make_so(body)
+        except RefusedError as error:
+            await self._announce(body, error.patch)
+            raise
+        if patch:
+            namespace, name = key_of(body)
+            ready = find(patch, READY)
+            logger.info("%s/%s: generation %d: %s", namespace, name, body["metadata"]["generation"], ready["reason"])
+            await self._announce(body, patch)
+        return patch
+
+    async def _announce(self, body: Mapping[str, Any], patch: Status | None) -> None:
+        for each in announcements(body, patch or {}):
+            try:
+                await self._cluster.create(EVENTS, event(body, each, self._now()))
+            except ApiError as error:
+                logger.warning("%s/%s: cannot post an Event: %s", *key_of(body), error)
+
+    async def _make_so(self, body: Mapping[str, Any]) -> Status | None:
+        try:
             schedule = UserSchedule.from_body(body)
         except InvalidSpecError as error:
             return status.not_ready(body, status.INVALID_SPEC, str(error), now=self._now())
@@ -199,9 +244,7 @@ class Reconciler:
             except ApiError as error:
                 if not error.refused:
                     raise
-                raise RefusedError(
-                    str(error), status.not_ready(body, status.REFUSED, str(error), now=self._now())
-                ) from None
+                raise self._refusal(body, error) from None
             applied[Job(manifest["metadata"]["labels"][contract.LABEL_JOB])] = cronjob
             self._expect(schedule.namespace, schedule.name, schedule.uid, cronjob["metadata"], applied=True)
         patch = status.reconciled(
@@ -209,6 +252,14 @@ class Reconciler:
         )
         self._next_due.note(key_of(body), patch or body.get("status") or {})
         return patch
+
+    def _refusal(self, body: Mapping[str, Any], error: ApiError) -> RefusedError:
+        missing = error.missing_permission
+        if missing is None:
+            return RefusedError(str(error), status.not_ready(body, status.REFUSED, str(error), now=self._now()))
+        message = f"the operator may not {missing} in this namespace; see the Role in its chart. {error}"
+        patch = status.not_ready(body, status.PERMISSION, message, now=self._now())
+        return RefusedError(message, patch, retry_seconds=_PERMISSION_RETRY_SECONDS)
 
     async def _apply(self, schedule: UserSchedule, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
         """Apply without force; where somebody else holds a field, take it back only if the CronJob is ours."""

@@ -19,7 +19,7 @@ SUSPENDED: Final = "Suspended"
 CONFLICT: Final = "Conflict"
 INVALID_SPEC: Final = "InvalidSpec"
 REFUSED: Final = "CronJobRefused"
-NOT_OURS: Final = "CronJobNotOurs"
+PERMISSION: Final = "PermissionMissing"
 
 _NOT_DUE: Final = "NotDue"
 _ALREADY_DONE: Final = "AlreadyDone"

@@ -13,8 +13,6 @@ from catchup_operator.reconcile import RefusedError
 
 RETRY_FIRST_SECONDS: Final = 2.0
 _RETRY_MAX_SECONDS: Final = 300.0
-# A quota, a policy or a missing permission: somebody must act first.
-REFUSED_RETRY_SECONDS: Final = 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +48,8 @@ class WorkQueue:
             try:
                 await task()
             except RefusedError as error:
-                logger.warning("%s: %s; again in %.0f s", key, error, REFUSED_RETRY_SECONDS)
-                self.add(key, task, delay=REFUSED_RETRY_SECONDS)
+                logger.warning("%s: %s; again in %.0f s", key, error, error.retry_seconds)
+                self.add(key, task, delay=error.retry_seconds)
             except ApiError as error:
                 delay = self._delay(key)
                 logger.warning("%s failed, again in %.0f s: %s", key, delay, error)

@@ -8,18 +8,20 @@ not by a run: the later firings of the same date find it settled, or give it its
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from catchup_jobs.contract import Count, Outcome, Reason
-from catchup_jobs.domain.digest_channels import TAKEN, email_wanted, may_send, obstacle, reason_for_nothing
+from catchup_jobs.domain.digest_channels import TAKEN, email_wanted, may_send, obstacle
 from catchup_jobs.domain.due_dates import is_quiet, occurrence_by_hand, occurrence_of_slot
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest_messages import Messenger
 from catchup_jobs.jobs.digest_ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest_results import REASONS, Tally, decisive, result_of
 from catchup_jobs.jobs.outcomes import JobError, MisconfiguredError, PermanentError, Result, TemporaryError
 
 if TYPE_CHECKING:
@@ -38,16 +40,13 @@ _LOOK_UP_PAUSE_SECONDS: Final = 20.0
 # A weekly digest's next run is the last to ask what became of it.
 FOLLOW_UP_SPAN: Final = timedelta(days=8)
 
-_REASONS: Final = {
-    SkipReason.EMPTY: Reason.EMPTY,
-    SkipReason.LATE: Reason.LATE,
-    SkipReason.PAUSED: Reason.PAUSED,
-    SkipReason.QUIET_HOURS: Reason.QUIET_HOURS,
-    SkipReason.NOT_CONFIGURED: Reason.NOT_CONFIGURED,
-}
 # Something was, or may have been, said to the user or by the provider: the date is not a fresh one any more.
 _TOUCHED: Final = TAKEN | {DeliveryStatus.FAILED}
 _SENT_COUNTS: Final = {Channel.SMS: Count.SMS_SENT, Channel.EMAIL: Count.EMAILS_SENT}
+
+# In the run's checkpoint: an attempt that never came to the provider, whatever the database says of it.
+_UNSENT: Final = "unsent"
+_GIVEN_BACK: Final = NotSent("the provider was not asked")
 
 _log = structlog.get_logger()
 
@@ -100,6 +99,10 @@ class _Pass:
     recipient: Recipient
     troubles: list[JobError] = field(default_factory=list)
 
+    @property
+    def tally(self) -> Tally:
+        return Tally(self.context.checkpoint)
+
     def perform(self) -> Result:
         self._look_again()
         deliveries = self._deliveries()
@@ -111,20 +114,24 @@ class _Pass:
         sms = self._serve(Channel.SMS, reaches[Channel.SMS], deliveries.get(Channel.SMS))
         self._serve_email(reaches[Channel.EMAIL], deliveries.get(Channel.EMAIL), sms)
         self._raise_trouble()
-        return self._result()
+        return result_of(self._deliveries(), self.tally)
 
     # What earlier passes and runs left --------------------------------------------------------------------------
 
     def _look_again(self) -> None:
         now = self.context.now()
         for delivery in self._deliveries().values():
+            if delivery.status is DeliveryStatus.SENDING and delivery.attempt_id == self._unsent():
+                self._settle(delivery.id, delivery.attempt_id or "", delivery.channel, _GIVEN_BACK)
+                self.context.checkpoint.pop(_UNSENT, None)
+                continue
             if delivery.status is DeliveryStatus.SENDING:
                 left = (delivery.lease_until - now).total_seconds() if delivery.lease_until else 0.0
                 if left >= 0:
                     self.troubles.append(TemporaryError("another process is sending", wait_seconds=left + 1))
                     continue
                 self.store.give_up(delivery.id, delivery.attempt_id or "", now=now)
-                self._note(Count.DELIVERIES_UNKNOWN)
+                self.tally.add(Count.DELIVERIES_UNKNOWN)
             elif delivery.status is not DeliveryStatus.UNKNOWN:
                 continue
             if delivery.channel is Channel.SMS:
@@ -142,7 +149,7 @@ class _Pass:
             return
         if found is not None:
             if self._settle(delivery.id, delivery.attempt_id or "", Channel.SMS, found) is DeliveryStatus.SENT:
-                self._note(Count.SMS_SENT)
+                self.tally.add(Count.SMS_SENT)
             return
         left = (attempted_at + LOOK_UP_SPAN - self.context.now()).total_seconds()
         if left > 0:
@@ -198,10 +205,13 @@ class _Pass:
             self.troubles.append(error)
             return DeliveryStatus.PENDING
         context.check_stop()
+        # Until the provider is asked: a claim whose commit's reply was lost is known not to have been sent.
+        context.checkpoint[_UNSENT] = attempt_id = str(uuid.uuid4())
         claim = self.store.claim(
             context.subject,
             self.occurrence,
             channel,
+            attempt_id=attempt_id,
             address_key=reach.key,
             now=now,
             lease_until=now + LEASE,
@@ -215,15 +225,20 @@ class _Pass:
             )
         except Exception:
             # Nothing was sent, and whoever mends the cause shall find it so.
-            self.store.settle(claim.delivery_id, claim.attempt_id, NotSent("not composed"), now=context.now())
+            self.store.settle(claim.delivery_id, claim.attempt_id, _GIVEN_BACK, now=context.now())
             raise
+        del context.checkpoint[_UNSENT]
         status = self._settle(claim.delivery_id, claim.attempt_id, channel, send())
         if status is DeliveryStatus.SENT:
-            self._note(_SENT_COUNTS[channel])
+            self.tally.add(_SENT_COUNTS[channel])
         elif status is DeliveryStatus.UNKNOWN:
-            self._note(Count.DELIVERIES_UNKNOWN)
-        context.checkpoint[Count.DIGEST_ITEMS] = len(claim.items)
+            self.tally.add(Count.DELIVERIES_UNKNOWN)
+        self.tally.set(Count.DIGEST_ITEMS, len(claim.items))
         return status
+
+    def _unsent(self) -> str | None:
+        attempt_id: str | None = self.context.checkpoint.get(_UNSENT)
+        return attempt_id
 
     def _message_key(self) -> str:
         return f"{self.context.subject} {self.occurrence.due_date.isoformat()}"
@@ -238,6 +253,9 @@ class _Pass:
         return delivery.status
 
     def _settle(self, delivery_id: int, attempt_id: str, channel: Channel, answer: Answer) -> DeliveryStatus:
+        if isinstance(answer, NotSent | Unusable):
+            # Should the record of it fail, the next pass still knows.
+            self.context.checkpoint[_UNSENT] = attempt_id
         self.store.settle(delivery_id, attempt_id, answer, now=self.context.now())
         status = DeliveryStatus.PENDING
         match answer:
@@ -245,8 +263,8 @@ class _Pass:
                 status = DeliveryStatus.SENT
             case Refused():
                 status = DeliveryStatus.FAILED
-                self._note(Count.DELIVERIES_FAILED)
-            case NotSent():
+                self.tally.add(Count.DELIVERIES_FAILED)
+            case NotSent() if answer is not _GIVEN_BACK:
                 self.troubles.append(TemporaryError(answer.why, wait_seconds=answer.wait_seconds))
             case Unusable():
                 self.troubles.append(MisconfiguredError(answer.why))
@@ -266,34 +284,15 @@ class _Pass:
     # What came of it --------------------------------------------------------------------------------------------
 
     def _raise_trouble(self) -> None:
-        # An attempt that counts, then a wait that ends, then what only people can mend.
-        attempts = [error for error in self.troubles if not _waits(error) and isinstance(error, TemporaryError)]
-        waits = [error for error in self.troubles if _waits(error)]
-        others = [error for error in self.troubles if not isinstance(error, TemporaryError)]
-        for error in (*attempts, *waits, *others):
-            raise error
-
-    def _result(self) -> Result:
-        deliveries = self._deliveries()
-        statuses = {delivery.status for delivery in deliveries.values()}
-        ended_badly = statuses & {DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN}
-        if DeliveryStatus.SENT in statuses:
-            if not self._counted(Count.SMS_SENT, Count.EMAILS_SENT):
-                return Result(Outcome.SKIPPED, Reason.ALREADY_DONE, self._counts())
-            return Result(Outcome.DONE, Reason.PARTIAL if ended_badly else None, self._counts())
-        if ended_badly:
-            reason = Reason.UNCONFIRMED if DeliveryStatus.UNKNOWN in statuses else Reason.UNDELIVERED
-            ours = self._counted(Count.DELIVERIES_FAILED, Count.DELIVERIES_UNKNOWN)
-            return Result(Outcome.DONE if ours else Outcome.SKIPPED, reason, self._counts())
-        reasons = {channel: each.reason for channel, each in deliveries.items() if each.reason is not None}
-        reason = _REASONS.get(reason_for_nothing(reasons), Reason.NO_CHANNEL)
-        return Result(Outcome.SKIPPED, reason, self._counts())
+        trouble = decisive(self.troubles)
+        if trouble is not None:
+            raise trouble
 
     def _skip(self, reason: SkipReason) -> Result:
         self._raise_trouble()
         self.context.check_stop()
         self.store.skip(self.context.subject, self.occurrence, reason, now=self.context.now(), fence=self.context.fence)
-        return Result(Outcome.SKIPPED, _REASONS[reason])
+        return Result(Outcome.SKIPPED, REASONS[reason])
 
     def _skip_channel(self, channel: Channel, delivery: Delivery | None, reason: SkipReason) -> DeliveryStatus:
         if delivery is None or (delivery.status, delivery.reason) != (DeliveryStatus.SKIPPED, reason):
@@ -313,18 +312,3 @@ class _Pass:
 
     def _reaches(self) -> Mapping[Channel, Reach]:
         return self.messenger.with_configuration(self.store.reach(self.context.subject))
-
-    # Kept in the run's checkpoint, so that a pass after a failed one still counts what that one sent.
-    def _note(self, count: Count) -> None:
-        counts: dict[str, Any] = self.context.checkpoint
-        counts[count] = counts.get(count, 0) + 1
-
-    def _counted(self, *counts: Count) -> bool:
-        return any(self.context.checkpoint.get(count) for count in counts)
-
-    def _counts(self) -> dict[Count, int]:
-        return {count: self.context.checkpoint[count] for count in Count if count in self.context.checkpoint}
-
-
-def _waits(error: JobError) -> bool:
-    return isinstance(error, TemporaryError) and error.wait_seconds is not None

@@ -243,6 +243,7 @@ class DigestStore(Protocol):
         occurrence: Occurrence,
         channel: Channel,
         *,
+        attempt_id: str,
         address_key: str | None,
         now: datetime,
         lease_until: datetime,
@@ -251,6 +252,7 @@ class DigestStore(Protocol):
         """Mark a delivery `sending` and its suggestions as delivered; None: nothing to propose, or not ours to send.
 
         Args:
+            attempt_id: unique; the settlement names it.
             address_key: of the address that is about to be used; an opt-out belongs to it.
         """
         ...

@@ -33,7 +33,7 @@ from catchup_jobs.jobs.run import run_job
 
 # Everything between the decision to send and the record of what came of it.
 WATCHED = {
-    "digest.py": {"_send", "_settle", "_note"},
+    "digest.py": {"_send", "_settle"},
     "digests.py": {"claim", "settle", "_digest_id", "_delivery_row"},
     "proposals.py": {"mark", "proposals"},
     "twilio_sms.py": {"send", "_state"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from sqlalchemy import insert, select
 
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.schema import contacts, suggestions
+from catchup_jobs.adapters.database.schema import consents, contacts, metadata, suggestions
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 
 if TYPE_CHECKING:
@@ -86,9 +87,18 @@ class World:
         return int(made[0])
 
 
+@pytest.fixture(scope="session")
+def home_with_ada(tmp_path_factory: pytest.TempPathFactory, google_of_session: GoogleDouble) -> Path:
+    """A home directory whose database knows user ada; made once."""
+    home = tmp_path_factory.mktemp("ada")
+    Shell(home, google_of_session).run("user", "import", "-", stdin=json.dumps(USER))
+    return home
+
+
 @pytest.fixture
-def world(tmp_path: Path, google: GoogleDouble, twilio: TwilioServer, mail: SmtpDouble) -> World:
+def world(tmp_path: Path, home_with_ada: Path, google: GoogleDouble, twilio: TwilioServer, mail: SmtpDouble) -> World:
     """User ada with one contact."""
+    shutil.copytree(home_with_ada, tmp_path, dirs_exist_ok=True)
     shell = Shell(tmp_path, google)
     shell.environment = {
         "CATCHUP_TERMINATION_LOG": str(shell.termination_log),
@@ -103,9 +113,7 @@ def world(tmp_path: Path, google: GoogleDouble, twilio: TwilioServer, mail: Smtp
         "CATCHUP_SMTP_PASSWORD": "double",
         "CATCHUP_SMTP_CA_FILE": str(mail.ca_file),
     }
-    made = World(shell, twilio, mail)
-    made.import_user()
-    return made
+    return World(shell, twilio, mail)
 
 
 def test_a_digest_by_hand_is_sent_once_that_day_and_shown_with_the_user(world: World) -> None:
@@ -379,3 +387,77 @@ def test_addresses_survive_a_rotation_of_keys_and_are_not_shown_without_theirs(w
     world.import_user(channels={"sms": {"phone": PHONE}})
     world.environment["CATCHUP_ENCRYPTION_KEYS"] = new
     assert "consent 2026-01-10" in world.run("user", "show", "ada")
+
+
+def test_a_preview_says_what_would_be_sent_and_sends_and_records_nothing(world: World) -> None:
+    world.import_user()
+    assert "no suggestion is pending" in world.out("digest", "--user", "ada", "--preview")
+    world.suggest()
+    shown = world.out("digest", "--user", "ada", "--preview")
+    assert "--- sms (mode on)" in shown
+    assert "--- email (mode fallback)" in shown
+    assert shown.count(FRIEND) >= 2
+    assert world.twilio.control.messages() == []
+    assert world.mail.control.messages() == []
+    assert json.loads(world.out("deliveries", "list", "--output", "json")) == []
+    assert "user import" in world.run("digest", "--user", "nobody", "--preview", code=65)
+
+
+def test_a_preview_says_why_a_channel_would_not_be_used(world: World) -> None:
+    world.import_user(channels={"sms": {"phone": PHONE, "consent": False}})
+    world.suggest()
+    shown = world.out("digest", "--user", "ada", "--preview")
+    assert "--- sms (not sent: no_consent)" in shown
+    assert "--- email (not sent: no_address)" in shown
+
+
+def test_deliveries_are_listed_without_address_or_text_and_trouble_shows_in_the_exit_code(world: World) -> None:
+    world.import_user()
+    world.suggest()
+    world.run("digest", "--user", "ada")
+    (sms, email) = sorted(
+        json.loads(world.out("deliveries", "list", "--output", "json")), key=lambda each: str(each["channel"] != "sms")
+    )
+    assert (sms["user"], sms["channel"], sms["status"], sms["attempts"]) == ("ada", "sms", "sent", 1)
+    assert (email["channel"], email["status"], email["reason"]) == ("email", "skipped", "not_needed")
+    told = world.run("deliveries", "list", "--user", "ada", "--newer-than", "1h")
+    assert not any(secret in told for secret in (PHONE, EMAIL, FRIEND))
+    assert "no deliveries" in world.run("deliveries", "list", "--status", "failed")
+
+
+def test_a_failed_delivery_shows_in_the_exit_code(world: World) -> None:
+    world.import_user(channels={"sms": USER["channels"]["sms"]})
+    world.suggest()
+    world.twilio.control.stop(PHONE)
+    world.run("digest", "--user", "ada")
+    assert "21610" in world.run("deliveries", "list", code=1)
+
+
+def test_a_deleted_user_leaves_nothing_but_the_stop(world: World) -> None:
+    world.import_user()
+    world.suggest()
+    world.twilio.control.stop(PHONE)
+    world.run("digest", "--user", "ada")
+    told = world.run("user", "delete", "ada", "--yes")
+    for removed in ("1 contacts", "1 suggestions", "1 digests", "2 addresses", "1 runs"):
+        assert removed in told
+    assert "there is no user" in world.run("user", "delete", "ada", "--yes", code=65)
+    with world.database.read() as connection:
+        rows = {
+            table.name: connection.execute(select(table)).all()
+            for table in metadata.sorted_tables
+            if table.name not in {"schema_info", "consents"}
+        }
+        assert {name: len(found) for name, found in rows.items() if found} == {}
+        (consent,) = connection.execute(select(consents)).all()
+    assert consent.opted_out_at is not None
+    # Whoever has the number next is not written to either.
+    world.import_user()
+    world.suggest()
+    assert "opted out" in world.run("user", "show", "ada")
+
+
+def test_deleting_a_user_asks_first(world: World) -> None:
+    world.import_user()
+    assert "Aborted" in world.run("user", "delete", "ada", code=130)
+    assert "ada" in world.run("user", "show", "ada")

@@ -9,17 +9,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration.jobs.digest_world import DUE, EMAIL, FRIEND, PHONE, DigestWorld
+from integration.jobs.digest_world import ADA, DATE, DUE, EMAIL, FRIEND, PHONE, DigestWorld
 from integration.services import free_port, wait_until
 
 from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_jobs.adapters.coordination import RedisCoordination
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
+from catchup_jobs.domain.due_dates import Occurrence
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
 from catchup_jobs.jobs.database_first import DatabaseFirst
 from catchup_jobs.jobs.digest import LEASE, LOOK_UP_SPAN
 from catchup_jobs.jobs.digest_ports import Ambiguous
 from catchup_jobs.jobs.outcomes import TemporaryError
+from catchup_jobs.jobs.ports import Fence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -556,6 +558,30 @@ def test_a_holder_stopped_past_its_lease_while_another_took_over_is_still_one_sm
     assert told(by_sms.firing(3))[2] is Reason.ALREADY_DONE
 
 
+def test_the_database_itself_gives_no_second_claim_of_a_message_that_is_being_sent(by_sms: DigestWorld) -> None:
+    healthy, second = by_sms._sms, list[Any]()
+
+    class _Asks:
+        def send(self, to: str, text: str) -> Any:
+            second.append(
+                by_sms.store.claim(
+                    ADA,
+                    Occurrence(DATE, DUE),
+                    Channel.SMS,
+                    attempt_id="another",
+                    address_key=None,
+                    now=by_sms.now,
+                    lease_until=by_sms.now + LEASE,
+                    fence=Fence("digest:ada:2026-11-29T08:00:00Z", "pod-1"),
+                )
+            )
+            return healthy().send(to, text)
+
+    by_sms.sms_gateway = _Asks  # type: ignore[assignment]
+    assert told(by_sms.digest(pod="pod-1")) == SENT
+    assert second == [None]
+
+
 def test_a_database_that_fails_after_the_send_is_no_second_sms(
     by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -572,6 +598,42 @@ def test_a_database_that_fails_after_the_send_is_no_second_sms(
     assert (told(report), report.summary.attempts) == (SENT, 1)
     assert len(failures) == len(by_sms.sms()) == 1
     assert sum(by_sms.slept) >= LEASE.total_seconds()
+
+
+def test_the_reply_to_the_claims_commit_is_lost_and_the_digest_is_sent_all_the_same(
+    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, failures = by_sms.store.claim, list[Any]()
+
+    def losing(*arguments: Any, **named: Any) -> Any:
+        claimed = claim(*arguments, **named)
+        if not failures:
+            failures.append(arguments)
+            raise TemporaryError("the reply to the commit was lost")
+        return claimed
+
+    monkeypatch.setattr(by_sms.store, "claim", losing)
+    report = by_sms.digest()
+    assert (told(report), report.summary.attempts) == (SENT, 1)
+    assert len(failures) == len(by_sms.sms()) == 1
+    assert sum(by_sms.slept) < LEASE.total_seconds()
+
+
+def test_a_database_that_fails_after_a_429_does_not_make_the_fate_unknown(
+    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, failures = by_sms.store.settle, list[Any]()
+
+    def failing(*arguments: Any, **named: Any) -> None:
+        if not failures:
+            failures.append(arguments)
+            raise TemporaryError("the database went away")
+        settle(*arguments, **named)
+
+    monkeypatch.setattr(by_sms.store, "settle", failing)
+    with twilio_fault(by_sms, kind="create", status=429, code=20429, retry_after="1"):
+        assert told(by_sms.digest()) == SENT
+    assert len(failures) == len(by_sms.sms()) == 1
 
 
 def test_words_that_cannot_be_written_give_the_claim_back(by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -382,3 +382,22 @@ def test_killed_between_its_writes_and_started_again_the_operator_ends_in_the_sa
         assert found["status"][job]["cronJobUID"] == cronjob["metadata"]["uid"]
         assert found["status"][job]["schedule"] == cronjob["spec"]["schedule"]
     assert namespace.writes() - before <= 6
+
+
+def test_a_restart_logs_nothing_of_what_is_as_wanted_and_a_change_is_one_line(
+    operator_process: StartOperator, namespace: Namespace, tmp_path: Path
+) -> None:
+    def lines(name: str) -> list[str]:
+        log = (tmp_path / "operator.log").read_text().splitlines()
+        return [line for line in log if f"{namespace.name}/{name}" in line or f'"{name}"' in line]
+
+    namespace.apply("ada")
+    with operator_process():
+        namespace.ready()
+    assert [line for line in lines("ada") if "generation 1: Reconciled" not in line] == []
+    assert len(lines("ada")) == 1
+    with operator_process():
+        namespace.apply("bob")
+        namespace.ready("bob")
+    assert len(lines("ada")) == 1
+    assert len(lines("bob")) == 1

@@ -15,7 +15,6 @@ from catchup_operator.work_queue import WorkQueue
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work_queue, "RETRY_FIRST_SECONDS", 0.001)
-    monkeypatch.setattr(work_queue, "REFUSED_RETRY_SECONDS", 0.001)
 
 
 @asynccontextmanager
@@ -34,7 +33,9 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ApiError(500, "later"), ApiError(0, "lost"), RefusedError("quota", None), KeyError("a bug")], ids=repr
+    "error",
+    [ApiError(500, "later"), ApiError(0, "lost"), RefusedError("quota", None, retry_seconds=0.001), KeyError("a bug")],
+    ids=repr,
 )
 async def test_a_task_that_fails_is_tried_again_whatever_it_failed_of(error: Exception) -> None:
     queue, tries = WorkQueue(), [0]

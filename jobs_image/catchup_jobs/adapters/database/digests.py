@@ -7,7 +7,6 @@ moment that a message may go out, its suggestions count as delivered and do not 
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -158,6 +157,7 @@ class DatabaseDigests:
         occurrence: Occurrence,
         channel: Channel,
         *,
+        attempt_id: str,
         address_key: str | None,
         now: datetime,
         lease_until: datetime,
@@ -177,7 +177,7 @@ class DatabaseDigests:
             items = proposals(connection, user_id, digest_id, now)
             if not items:
                 return None
-            claim = Claim(digest_id, row.id, str(uuid.uuid4()), row.short_code, items)
+            claim = Claim(digest_id, row.id, attempt_id, row.short_code, items)
             connection.execute(
                 update(deliveries)
                 .where(deliveries.c.id == row.id)

@@ -1,0 +1,206 @@
+"""Each permission of the operator revoked in turn: it says which is missing, and goes on when it is back."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from integration.operator.conftest import ROOT, Namespace
+from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
+from kopf.testing import KopfRunner
+from waiting import eventually
+
+from catchup_dev.binaries import ensure
+from catchup_jobs.contract import Outcome
+from catchup_operator.conditions import find
+
+CHART = ROOT / "helm/catchup-jobs"
+
+
+@pytest.fixture
+def role(namespace: Namespace, operator_env: dict[str, str], tmp_path: Path) -> dict[str, Any]:
+    """The chart's own Role, in force; the operator's kubeconfig is its service account's."""
+    rendered = subprocess.run(
+        [str(ensure(["helm"])["helm"]), "template", "catchup-jobs", str(CHART), "--namespace", namespace.name],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    wanted = [d for d in yaml.safe_load_all(rendered) if d and d["metadata"]["name"] == "catchup-jobs-operator"]
+    rbac = [d for d in wanted if d["kind"] in {"ServiceAccount", "Role", "RoleBinding"}]
+    for document in rbac:
+        document["metadata"]["namespace"] = namespace.name
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(rbac))
+    token = namespace.kubectl("create", "token", "catchup-jobs-operator").strip()
+    config = yaml.safe_load(namespace.cluster.kubeconfig.read_text())
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    file = tmp_path / "kubeconfig"
+    file.touch(mode=0o600)
+    file.write_text(yaml.safe_dump(config))
+    operator_env["KUBECONFIG"] = str(file)
+    found: dict[str, Any] = next(document for document in rbac if document["kind"] == "Role")
+    return found
+
+
+@pytest.fixture
+def revoke(role: dict[str, Any], namespace: Namespace) -> Callable[..., Callable[[], None]]:
+    """Take verbs on a resource from the Role; returns what gives them back."""
+
+    def restore() -> None:
+        namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(role))
+
+    def revoke(resource: str, *verbs: str) -> Callable[[], None]:
+        less = yaml.safe_load(yaml.safe_dump(role))
+        for rule in less["rules"]:
+            if resource in rule["resources"]:
+                rule["verbs"] = [verb for verb in rule["verbs"] if verb not in verbs] or ["nothing"]
+        namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(less))
+        eventually(lambda: not may(namespace, verbs[0], resource))
+        return restore
+
+    return revoke
+
+
+def may(namespace: Namespace, verb: str, resource: str) -> bool:
+    """What the API server itself says of the operator's service account."""
+    groups = {"cronjobs": "batch", "jobs": "batch", "pods": "", "events": ""}
+    kind, _, subresource = resource.partition("/")
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": f"system:serviceaccount:{namespace.name}:catchup-jobs-operator",
+            "resourceAttributes": {
+                "namespace": namespace.name,
+                "verb": verb,
+                "group": groups.get(kind, "catchup.dev"),
+                "resource": kind,
+                "subresource": subresource,
+            },
+        },
+    }
+    answer = namespace.kubectl("create", "-f", "-", "-o", "json", stdin=yaml.safe_dump(review))
+    return bool(yaml.safe_load(answer)["status"]["allowed"])
+
+
+@pytest.fixture
+def start_operator(
+    role: dict[str, Any], operator_env: dict[str, str], namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], KopfRunner]:
+    """The operator in this process with only the permissions of its Role, and in a hurry to try again."""
+    monkeypatch.setattr("catchup_operator.reconcile._PERMISSION_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.unwritten._PATIENCE_SECONDS", 2.0)
+    monkeypatch.setattr("catchup_operator.background._RESYNC_SECONDS", 1.0)
+    for name, value in operator_env.items():
+        monkeypatch.setenv(name, value)
+    assert all(may(namespace, verb, "cronjobs") for verb in ("list", "watch", "create", "patch"))
+    assert not may(namespace, "delete", "cronjobs")
+    arguments = ["run", "--standalone", "--namespace", namespace.name, "-m", "catchup_operator.handlers"]
+    return lambda: KopfRunner(arguments, timeout=20)
+
+
+Revoke = Callable[..., Callable[[], None]]
+StartOperator = Callable[[], KopfRunner]
+
+
+def events(namespace: Namespace, reason: str) -> list[dict[str, Any]]:
+    return [event for event in namespace.items("events") if event["reason"] == reason]
+
+
+def test_without_the_permission_to_write_cronjobs_the_status_and_one_event_say_so(
+    start_operator: StartOperator, revoke: Revoke, namespace: Namespace
+) -> None:
+    restore = revoke("cronjobs", "patch")
+    with start_operator():
+        namespace.apply("ada")
+        ready = eventually(lambda: find(namespace.schedule().get("status") or {}, "Ready"))
+        assert (ready["status"], ready["reason"]) == ("False", "PermissionMissing")
+        assert "the operator may not patch cronjobs in this namespace" in ready["message"]
+        (event,) = eventually(lambda: events(namespace, "PermissionMissing"))
+        assert (event["type"], event["involvedObject"]["name"]) == ("Warning", "ada")
+        time.sleep(3)  # it tried again meanwhile
+        restore()
+        namespace.ready()
+        assert len(events(namespace, "PermissionMissing")) == 1
+        assert [event["type"] for event in eventually(lambda: events(namespace, "Reconciled"))] == ["Normal"]
+
+
+def test_without_the_permission_to_write_the_status_the_cronjobs_are_made_and_the_status_follows(
+    start_operator: StartOperator, revoke: Revoke, namespace: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    restore = revoke("userschedules/status", "patch")
+    with start_operator():
+        namespace.apply("ada")
+        eventually(lambda: len(namespace.items("cronjobs")) == 2)
+        eventually(lambda: 'cannot patch resource "userschedules/status"' in caplog.text)
+        assert "status" not in namespace.schedule()
+        restore()
+        found = eventually(lambda: (s := namespace.schedule().get("status")) and s, seconds=40)
+        assert find(found, "Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize("permission", [("jobs", "list", "watch"), ("pods", "list")], ids=" ".join)
+def test_without_the_permission_to_see_runs_their_results_are_told_once_it_is_back(
+    start_operator: StartOperator,
+    revoke: Revoke,
+    namespace: Namespace,
+    caplog: pytest.LogCaptureFixture,
+    permission: tuple[str, ...],
+) -> None:
+    restore = revoke(*permission)  # before the start: a watch that runs is not ended by it
+    with start_operator():
+        namespace.apply("ada")
+        namespace.ready()
+        run_by_hand(namespace, "now")
+        finish_job(namespace, "now", exit_code=0, message=summary(Outcome.DONE))
+        eventually(lambda: f'cannot list resource "{permission[0]}"' in caplog.text)
+        assert "lastResult" not in namespace.schedule()["status"]["sync"]
+        restore()
+        sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s, seconds=60)
+        assert (sync["lastResult"], sync["counts"]["eventsAdded"]) == ("Succeeded", 7)
+
+
+def test_without_the_permission_to_see_cronjobs_harm_is_healed_once_it_is_back(
+    start_operator: StartOperator, revoke: Revoke, namespace: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    restore = revoke("cronjobs", "list", "watch")
+    with start_operator():
+        namespace.apply("ada")
+        namespace.ready()
+        namespace.kubectl("delete", "cronjobs", "--all")
+        eventually(lambda: 'cannot list resource "cronjobs"' in caplog.text)
+        restore()
+        eventually(lambda: len(namespace.items("cronjobs")) == 2, seconds=60)
+
+
+def test_without_the_permission_to_post_events_all_else_goes_on(
+    start_operator: StartOperator, revoke: Revoke, namespace: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    revoke("events", "create")
+    namespace.kubectl("create", "quota", "none", "--hard=count/cronjobs.batch=0")
+    eventually(lambda: namespace.get("quota", "none").get("status", {}).get("hard"))
+    with start_operator():
+        namespace.apply("ada")
+        eventually(lambda: find(namespace.schedule().get("status") or {}, "Ready").get("reason") == "CronJobRefused")
+        assert 'cannot create resource "events"' in caplog.text
+        namespace.kubectl("delete", "quota", "none")
+        namespace.apply("ada", priority="high")
+        namespace.ready()
+
+
+def test_without_the_permission_to_see_resources_the_operator_goes_on_when_it_is_back(
+    start_operator: StartOperator, revoke: Revoke, namespace: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    restore = revoke("userschedules", "list", "watch", "get")
+    with start_operator():
+        namespace.apply("ada")
+        eventually(lambda: 'cannot list resource "userschedules"' in caplog.text)
+        assert namespace.items("cronjobs") == []
+        restore()
+        eventually(lambda: find(namespace.schedule().get("status") or {}, "Ready").get("status") == "True", seconds=60)
