@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from catchup_dev import configuration_docs
+from catchup_jobs.contract import Env
 from catchup_jobs.settings import Settings
 from catchup_operator.cli import run
 from catchup_operator.options import VARIABLES
@@ -15,6 +16,11 @@ def test_the_configuration_page_is_current() -> None:
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_says_what_it_is(name: str) -> None:
     assert Settings.model_fields[name].description
+
+
+def test_every_variable_of_the_contract_is_on_the_page() -> None:
+    page = configuration_docs.page()
+    assert [name for name in Env if f"`{name}`" not in page] == []
 
 
 def test_the_operators_help_names_every_variable() -> None:

@@ -28,7 +28,12 @@ class Sealed:
 
 
 class Encryption:
-    """Seals values for a user and opens them for that user only."""
+    """Seals values for a user and opens them for that user only.
+
+    Attributes:
+        key_ids: stand for the keys without giving them away, newest first.
+        key_id: of the newest, which seals.
+    """
 
     def __init__(self, keys: Sequence[str]) -> None:
         """Take keys as `Fernet.generate_key` makes them, newest first.
@@ -45,7 +50,8 @@ class Encryption:
                 "CATCHUP_ENCRYPTION_KEYS must hold Fernet keys (32 bytes in URL-safe base64), separated by commas"
             ) from None
         self._keys = [key.encode() for key in keys]
-        self.key_id = _derived(self._keys[0], b"key id").hex()[:_KEY_ID_LENGTH]
+        self.key_ids = [_derived(key, b"key id").hex()[:_KEY_ID_LENGTH] for key in self._keys]
+        self.key_id = self.key_ids[0]
 
     def seal(self, user_id: str, plaintext: bytes) -> Sealed:
         """Encrypt with the newest key."""

@@ -115,10 +115,13 @@ class SmtpEmail:
         watch.start()
         try:
             yield smtp
+        except _Stop:
+            _say_goodbye(smtp)
+            raise
+        else:
+            _say_goodbye(smtp)
         finally:
             watch.cancel()
-            with suppress(OSError, smtplib.SMTPException):
-                smtp.quit()
             smtp.close()
 
     def _introduce(self, smtp: smtplib.SMTP) -> None:
@@ -216,6 +219,11 @@ def _credentials(code: int) -> Unusable:
 
 def _dots_doubled(content: bytes) -> bytes:
     return content.replace(b"\r\n.", b"\r\n..")
+
+
+def _say_goodbye(smtp: smtplib.SMTP) -> None:
+    with suppress(OSError, smtplib.SMTPException):
+        smtp.quit()
 
 
 def _hang_up(smtp: Any) -> None:

@@ -195,7 +195,9 @@ def _unanswered(error: requests.RequestException) -> Answer:
     if isinstance(cause, MaxRetryError):
         cause = cause.reason
     if isinstance(cause, SSLError) and any(isinstance(each, ssl.SSLCertVerificationError) for each in cause.args):
-        return NotSent("Twilio's certificate cannot be verified")
+        return Unusable(
+            "Twilio's certificate cannot be verified: check CATCHUP_TWILIO_API_BASE_URL, or what is between"
+        )
     # Before there was a connection nothing was written. Everything else may have come after the request was.
     if isinstance(cause, NewConnectionError | ConnectTimeoutError | ProxyError):
         return NotSent(f"Twilio cannot be reached ({type(cause).__name__})")

@@ -24,10 +24,12 @@ _COMMANDS: Final = {
     "digest": ("catchup_jobs.cli.digest", "Send a user's suggestions by SMS and email."),
     "suggestion": ("catchup_jobs.cli.suggestion", "See and answer suggestions."),
     "calendar": ("catchup_jobs.cli.calendar", "Connect a Google Calendar and choose what blocks."),
-    "user": ("catchup_jobs.cli.user", "Import and show users."),
+    "user": ("catchup_jobs.cli.user", "Import, show and delete users."),
     "schedule": ("catchup_jobs.cli.schedule", "Print UserSchedule resources for users in the database."),
     "runs": ("catchup_jobs.cli.runs", "See what ran, and how it ended."),
     "failures": ("catchup_jobs.cli.failures", "List, retry or discard runs that were given up."),
+    "deliveries": ("catchup_jobs.cli.deliveries", "See which messages went out, and what became of them."),
+    "tokens": ("catchup_jobs.cli.tokens", "Replace the keys that seal tokens and addresses."),
     "db": ("catchup_jobs.cli.db", "Bring the database's schema up to date, or see where it stands."),
 }
 

@@ -11,12 +11,13 @@ import click
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.contacts import count_contacts
 from catchup_jobs.adapters.database.digest_overview import DeliveryOverview, latest_digest
+from catchup_jobs.adapters.database.erasure import erase
 from catchup_jobs.adapters.database.users import DatabaseUsers, UserOverview
 from catchup_jobs.adapters.user_file import read_users
 from catchup_jobs.cli.digest import encryption_of
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.contract import ExitCode
+from catchup_jobs.contract import ExitCode, Reason
 from catchup_jobs.domain.addresses import masked
 from catchup_jobs.domain.vocabulary import Channel, Weekday
 from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def user() -> None:
-    """Import and show users."""
+    """Import, show and delete users."""
 
 
 @user.command("import")
@@ -115,6 +116,28 @@ def show(user_id: str | None) -> None:
         _show_contacts(database, user_id)
         _show_channels(_addresses(settings, database), user_id)
         _show_digest(database, user_id)
+
+
+@user.command()
+@click.argument("user_id", metavar="ID", type=USER_ID)
+@click.confirmation_option(prompt="Delete the user and all personal data?")
+def delete(user_id: str) -> None:
+    """Delete a user and all personal data; says what was removed.
+
+    A STOP or an unsubscription stays: it belongs to the number or address, of which only a keyed hash is kept. A
+    UserSchedule of the user goes by kubectl, and the consent at Google is the user's to withdraw.
+
+    \b
+    Example:
+      catchup-jobs user delete ada --yes
+    """
+    with open_database(Settings.load()) as database:
+        counts = erase(database, user_id)
+    if counts is None:
+        raise PermanentError(f"there is no user {user_id}", reason=Reason.UNKNOWN_USER)
+    removed = ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing else was stored"
+    click.echo(f"deleted {user_id}: {removed}")
+    click.echo("its UserSchedule, if there is one, stays: kubectl delete userschedule NAME")
 
 
 def _addresses(settings: Settings, database: Database) -> DatabaseAddresses:

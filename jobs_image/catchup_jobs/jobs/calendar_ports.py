@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from catchup_jobs.domain.availability import AvailabilityParameters, Interval
-    from catchup_jobs.domain.events import CalendarEvent, Changes, Tombstone
+    from catchup_jobs.domain.events import CalendarEvent, Tombstone
     from catchup_jobs.domain.oauth import OAuthToken
     from catchup_jobs.domain.sync_window import FullSync, IncrementalSync, SyncState
     from catchup_jobs.domain.vocabulary import CalendarError, TokenState
@@ -137,11 +137,22 @@ class StoredCalendar:
     state: SyncState
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one transaction of a sync changed, in numbers: events, and suggestions that they made clash."""
+
+    events_added: int = 0
+    events_changed: int = 0
+    events_removed: int = 0
+    suggestions_moved: int = 0
+    suggestions_expired: int = 0
+
+
 class CalendarStore(Protocol):
     """Calendars and events of users. Each method that writes is one transaction, refused to a stale process."""
 
-    def update_list(self, user_id: str, listed: Sequence[ListedCalendar], *, now: datetime, fence: Fence) -> int:
-        """Make the stored list agree with Google's; return how many events went with calendars that are gone."""
+    def update_list(self, user_id: str, listed: Sequence[ListedCalendar], *, now: datetime, fence: Fence) -> Stored:
+        """Make the stored list agree with Google's; the events of calendars that are gone go too."""
         ...
 
     def selected(self, user_id: str) -> list[StoredCalendar]:
@@ -158,8 +169,8 @@ class CalendarStore(Protocol):
         *,
         now: datetime,
         fence: Fence,
-    ) -> Changes:
-        """Reconcile a calendar's events and keep its new sync state, together or not at all."""
+    ) -> Stored:
+        """Reconcile a calendar's events, repair suggestions, and keep the new sync state: all or nothing."""
         ...
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         CalendarStore,
         KeptToken,
         RequestQuota,
+        Stored,
         StoredCalendar,
         TokenRefresher,
         TokenStore,
@@ -156,8 +157,8 @@ class CalendarSync:
             context.check_stop()
             listed += page
         context.check_stop()
-        removed = self.calendars.update_list(context.subject, listed, now=context.now(), fence=context.fence)
-        progress.add(Count.EVENTS_REMOVED, removed)
+        stored = self.calendars.update_list(context.subject, listed, now=context.now(), fence=context.fence)
+        progress.add_stored(stored)
         progress.list_done()
 
     def _read(self, context: RunContext, source: CalendarSource, calendar: StoredCalendar) -> _Reading:
@@ -179,14 +180,12 @@ class CalendarSync:
         self, context: RunContext, calendar: StoredCalendar, reading: _Reading, zone: ZoneInfo, progress: _Progress
     ) -> None:
         context.check_stop()
-        changes = self.calendars.apply(
+        stored = self.calendars.apply(
             calendar.id, reading.events, reading.how, zone, reading.state, now=context.now(), fence=context.fence
         )
         progress.add(Count.CALENDARS, 1)
         progress.add(Count.FULL_SYNCS if isinstance(reading.how, FullSync) else Count.INCREMENTAL_SYNCS, 1)
-        progress.add(Count.EVENTS_ADDED, len(changes.added))
-        progress.add(Count.EVENTS_CHANGED, len(changes.changed))
-        progress.add(Count.EVENTS_REMOVED, len(changes.removed))
+        progress.add_stored(stored)
         progress.calendar_done(calendar.id)
 
     def _record_failure(self, context: RunContext, calendar: StoredCalendar, reason: CalendarError, why: str) -> None:
@@ -223,6 +222,13 @@ class _Progress:
     def add(self, count: Count, number: int) -> None:
         counts = self._checkpoint.setdefault(_COUNTS, {})
         counts[count.value] = counts.get(count.value, 0) + number
+
+    def add_stored(self, stored: Stored) -> None:
+        self.add(Count.EVENTS_ADDED, stored.events_added)
+        self.add(Count.EVENTS_CHANGED, stored.events_changed)
+        self.add(Count.EVENTS_REMOVED, stored.events_removed)
+        self.add(Count.SUGGESTIONS_MOVED, stored.suggestions_moved)
+        self.add(Count.SUGGESTIONS_EXPIRED, stored.suggestions_expired)
 
     def counts(self) -> dict[Count, int]:
         return {Count(name): number for name, number in self._checkpoint.get(_COUNTS, {}).items()}

@@ -37,7 +37,8 @@ class RunContext:
         deadline: when the process must have ended (UTC).
         fence: shown to `adapters.database.runs.check_fence` inside a write transaction, so that a process that
             lost its lock unknowingly cannot overwrite its successor's data.
-        checkpoint: what earlier passes of the run noted, JSON values; kept when a pass does not finish.
+        checkpoint: what earlier passes of the run noted, JSON values; kept when a pass does not finish. A job that
+            must not repeat its steps after a kill stores it with them (`adapters.database.runs.keep_checkpoint`).
     """
 
     run: Run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -15,12 +16,12 @@ import pytest
 from cryptography.fernet import Fernet
 from integration.jobs.digest_world import BASE_URL, EMAIL, PHONE
 from integration.jobs.test_sync_command import Shell
-from integration.services import free_port
+from integration.services import free_port, wait_until
 from sqlalchemy import insert, select
 
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.schema import contacts, suggestions
+from catchup_jobs.adapters.database.schema import consents, contacts, metadata, suggestions
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ class World:
     def database(self) -> Database:
         return Database.open(f"sqlite:///{self.shell.directory / '.local/share/catchup-jobs/catchup.db'}")
 
-    def suggest(self, *, hours: float = 48) -> int:
+    def suggest(self, *, hours: float = 48, database: Database | None = None) -> int:
         """Add a suggestion, so many hours from now."""
         now = datetime.now(UTC).replace(microsecond=0)
-        database = self.database
+        database = database or self.database
         with database.write() as connection:
             contact = connection.execute(select(contacts.c.id)).scalar_one()
             made = connection.execute(
@@ -186,6 +187,35 @@ def test_a_digest_goes_on_without_redis_and_a_sync_does_not(world: World, postgr
     world.run("digest", "--user", "ada")
     assert (world.summary().outcome, world.summary().reason) == (Outcome.SKIPPED, Reason.EMPTY)
     world.run("sync", "--user", "ada", code=ExitCode.TEMPORARY)
+
+
+def test_the_same_run_twice_at_once_is_one_sms(world: World, postgresql_url: str, redis_url: str) -> None:
+    world.environment |= {
+        "CATCHUP_DATABASE_URL": postgresql_url,
+        "CATCHUP_REDIS_URL": redis_url,
+        "CATCHUP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "CATCHUP_JOB_UID": "job-1",
+    }
+    world.import_user()
+    world.suggest(database=Database.open(postgresql_url))
+    world.twilio.control.add_fault(kind="create", delay=1.5)
+    pods = [world.shell.start("digest", "--user", "ada") for _ in range(2)]
+    printed = [pod.communicate(timeout=60) for pod in pods]
+    assert [pod.returncode for pod in pods] == [0, 0], printed
+    assert world.twilio.control.faults()[0]["fired"] == 1
+    assert len(world.twilio.control.messages()) == 1
+
+
+def test_sigterm_while_the_provider_is_asked_lets_the_answer_be_recorded(world: World) -> None:
+    world.suggest()
+    world.twilio.control.add_fault(kind="create", delay=2)
+    pod = world.shell.start("digest", "--user", "ada")
+    wait_until(lambda: world.twilio.control.faults()[0]["fired"] == 1, "Twilio is asked")
+    pod.send_signal(signal.SIGTERM)
+    out, err = pod.communicate(timeout=30)
+    assert pod.returncode == 0, out + err
+    assert world.summary().counts[Count.SMS_SENT] == 1
+    assert len(world.twilio.control.messages()) == 1
 
 
 def test_a_digest_that_was_given_up_can_be_retried(world: World) -> None:
@@ -387,3 +417,77 @@ def test_addresses_survive_a_rotation_of_keys_and_are_not_shown_without_theirs(w
     world.import_user(channels={"sms": {"phone": PHONE}})
     world.environment["CATCHUP_ENCRYPTION_KEYS"] = new
     assert "consent 2026-01-10" in world.run("user", "show", "ada")
+
+
+def test_a_preview_says_what_would_be_sent_and_sends_and_records_nothing(world: World) -> None:
+    world.import_user()
+    assert "no suggestion is pending" in world.out("digest", "--user", "ada", "--preview")
+    world.suggest()
+    shown = world.out("digest", "--user", "ada", "--preview")
+    assert "--- sms (mode on)" in shown
+    assert "--- email (mode fallback)" in shown
+    assert shown.count(FRIEND) >= 2
+    assert world.twilio.control.messages() == []
+    assert world.mail.control.messages() == []
+    assert json.loads(world.out("deliveries", "list", "--output", "json")) == []
+    assert "user import" in world.run("digest", "--user", "nobody", "--preview", code=65)
+
+
+def test_a_preview_says_why_a_channel_would_not_be_used(world: World) -> None:
+    world.import_user(channels={"sms": {"phone": PHONE, "consent": False}})
+    world.suggest()
+    shown = world.out("digest", "--user", "ada", "--preview")
+    assert "--- sms (not sent: no_consent)" in shown
+    assert "--- email (not sent: no_address)" in shown
+
+
+def test_deliveries_are_listed_without_address_or_text_and_trouble_shows_in_the_exit_code(world: World) -> None:
+    world.import_user()
+    world.suggest()
+    world.run("digest", "--user", "ada")
+    (sms, email) = sorted(
+        json.loads(world.out("deliveries", "list", "--output", "json")), key=lambda each: str(each["channel"] != "sms")
+    )
+    assert (sms["user"], sms["channel"], sms["status"], sms["attempts"]) == ("ada", "sms", "sent", 1)
+    assert (email["channel"], email["status"], email["reason"]) == ("email", "skipped", "not_needed")
+    told = world.run("deliveries", "list", "--user", "ada", "--newer-than", "1h")
+    assert not any(secret in told for secret in (PHONE, EMAIL, FRIEND))
+    assert "no deliveries" in world.run("deliveries", "list", "--status", "failed")
+
+
+def test_a_failed_delivery_shows_in_the_exit_code(world: World) -> None:
+    world.import_user(channels={"sms": USER["channels"]["sms"]})
+    world.suggest()
+    world.twilio.control.stop(PHONE)
+    world.run("digest", "--user", "ada")
+    assert "21610" in world.run("deliveries", "list", code=1)
+
+
+def test_a_deleted_user_leaves_nothing_but_the_stop(world: World) -> None:
+    world.import_user()
+    world.suggest()
+    world.twilio.control.stop(PHONE)
+    world.run("digest", "--user", "ada")
+    told = world.run("user", "delete", "ada", "--yes")
+    for removed in ("1 contacts", "1 suggestions", "1 digests", "2 addresses", "1 runs"):
+        assert removed in told
+    assert "there is no user" in world.run("user", "delete", "ada", "--yes", code=65)
+    with world.database.read() as connection:
+        rows = {
+            table.name: connection.execute(select(table)).all()
+            for table in metadata.sorted_tables
+            if table.name not in {"schema_info", "consents"}
+        }
+        assert {name: len(found) for name, found in rows.items() if found} == {}
+        (consent,) = connection.execute(select(consents)).all()
+    assert consent.opted_out_at is not None
+    # Whoever has the number next is not written to either.
+    world.import_user()
+    world.suggest()
+    assert "opted out" in world.run("user", "show", "ada")
+
+
+def test_deleting_a_user_asks_first(world: World) -> None:
+    world.import_user()
+    assert "Aborted" in world.run("user", "delete", "ada", code=130)
+    assert "ada" in world.run("user", "show", "ada")

@@ -9,17 +9,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration.jobs.digest_world import DUE, EMAIL, FRIEND, PHONE, DigestWorld
+from integration.jobs.digest_world import ADA, DATE, DUE, EMAIL, FRIEND, PHONE, DigestWorld
 from integration.services import free_port, wait_until
 
 from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_jobs.adapters.coordination import RedisCoordination
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
+from catchup_jobs.domain.due_dates import Occurrence
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
 from catchup_jobs.jobs.database_first import DatabaseFirst
 from catchup_jobs.jobs.digest import LEASE, LOOK_UP_SPAN
 from catchup_jobs.jobs.digest_ports import Ambiguous
 from catchup_jobs.jobs.outcomes import TemporaryError
+from catchup_jobs.jobs.ports import Fence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -554,6 +556,30 @@ def test_a_holder_stopped_past_its_lease_while_another_took_over_is_still_one_sm
     assert by_sms.statuses()["sms"] == "sent"
     assert len(by_sms.sms()) == 1
     assert told(by_sms.firing(3))[2] is Reason.ALREADY_DONE
+
+
+def test_the_database_itself_gives_no_second_claim_of_a_message_that_is_being_sent(by_sms: DigestWorld) -> None:
+    healthy, second = by_sms._sms, list[Any]()
+
+    class _Asks:
+        def send(self, to: str, text: str) -> Any:
+            second.append(
+                by_sms.store.claim(
+                    ADA,
+                    Occurrence(DATE, DUE),
+                    Channel.SMS,
+                    attempt_id="another",
+                    address_key=None,
+                    now=by_sms.now,
+                    lease_until=by_sms.now + LEASE,
+                    fence=Fence("digest:ada:2026-11-29T08:00:00Z", "pod-1"),
+                )
+            )
+            return healthy().send(to, text)
+
+    by_sms.sms_gateway = _Asks  # type: ignore[assignment]
+    assert told(by_sms.digest(pod="pod-1")) == SENT
+    assert second == [None]
 
 
 def test_a_database_that_fails_after_the_send_is_no_second_sms(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from integration.services import free_port
 
+from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.smtp_email import MailServer, SmtpEmail
 from catchup_jobs.adapters.twilio_sms import TwilioAccount, TwilioSms
@@ -92,11 +93,16 @@ def test_an_answer_is_judged_by_its_status(twilio: TwilioServer, status: int, ki
     assert isinstance(gateway(twilio).send(TO, "x"), kind)
 
 
-@pytest.mark.parametrize("url", [f"http://127.0.0.1:{free_port()}", "http://no-such-host.invalid:80"])
-def test_no_connection_and_no_name_are_certainly_not_sent(url: str) -> None:
-    answer = gateway(None, base_url=url).send(TO, "x")
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_no_connection_and_no_name_are_certainly_not_sent(host: str) -> None:
+    answer = gateway(None, base_url=f"http://{host}:{free_port()}").send(TO, "x")
     assert isinstance(answer, NotSent)
     assert TO not in answer.why
+
+
+def test_a_certificate_that_cannot_be_verified_is_our_fault_and_nothing_was_sent() -> None:
+    with smtp_server.running(tls=True) as stranger:
+        assert isinstance(gateway(None, base_url=f"https://localhost:{stranger.port}").send(TO, "x"), Unusable)
 
 
 @pytest.mark.parametrize(

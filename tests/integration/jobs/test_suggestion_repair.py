@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from catchup_jobs.adapters.database import calendars as calendar_store
 from catchup_jobs.adapters.database.schema import calendars, suggestions, users
-from catchup_jobs.contract import Outcome, Reason
+from catchup_jobs.contract import Count, Outcome, Reason
 from catchup_jobs.domain.vocabulary import SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_a_suggestion_not_yet_delivered_moves_when_an_event_comes_in_its_time(
 ) -> None:
     pending(fleet)
     world.add_event("dentist", f"{TUESDAY} 11:00")
-    world.sync()
+    assert world.sync().summary.counts[Count.SUGGESTIONS_MOVED] == 1
     assert fleet.shown() == ["ben pending 23 14:00-16:00"]
     (row,) = fleet.rows()
     assert (row.version, row.reasoning) == (2, "42 days since you last met; you usually catch up monthly")
@@ -64,7 +64,7 @@ def test_a_delivered_suggestion_does_not_move_under_the_users_eyes_it_expires(
 ) -> None:
     pending(fleet, delivered_at=NOW - DAY)
     world.add_event("dentist", f"{TUESDAY} 11:00")
-    world.sync()
+    assert world.sync().summary.counts[Count.SUGGESTIONS_EXPIRED] == 1
     assert fleet.shown() == ["ben clash 24 10:00-12:00"]
 
 
@@ -224,12 +224,13 @@ def test_a_plan_waits_for_a_sync_that_is_storing_events_and_is_made_anew(
     assert read.wait(20)
     original = calendar_store.repair_suggestions
 
-    def slow(*arguments: Any) -> None:
-        original(*arguments)
+    def slow(*arguments: Any) -> Any:
+        made = original(*arguments)
         # Within the sync's transaction, with the user's row locked: the job goes on and must wait.
         stored.set()
         planning.join(1)
         assert planning.is_alive(), "the job did not wait for the sync's transaction"
+        return made
 
     monkeypatch.setattr(calendar_store, "repair_suggestions", slow)
     world.add_event("long", "2026-11-23 13:00", minutes=5 * 60)

@@ -21,7 +21,7 @@ from catchup_jobs.adapters.database.schema import (
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain import planning
 from catchup_jobs.domain.sharding import shard_of
-from catchup_jobs.domain.vocabulary import Frequency, Mode, SuggestionStatus, TokenState, Trigger, Weekday
+from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, Mode, SuggestionStatus, TokenState, Trigger, Weekday
 from catchup_jobs.jobs import suggestions as job
 from catchup_jobs.jobs.outcomes import TemporaryError
 from catchup_jobs.jobs.suggestions import Shard
@@ -191,6 +191,22 @@ def test_a_suggestion_of_a_contact_that_was_archived_expires(fleet: FleetWorld) 
     fleet.know("ada", [])
     fleet.run()
     assert fleet.shown() == ["ben contact_excluded 23 14:00-15:00"]
+
+
+def test_expired_suggestions_are_forgotten_in_the_end_and_answered_ones_are_not(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person()])
+    expired = {"status": SuggestionStatus.EXPIRED, "expiry_reason": ExpiryReason.PASSED}
+    kept = []
+    for days, delivered in ((89, False), (91, False), (365, True), (367, True)):
+        start = NOW - days * DAY - timedelta(hours=1)
+        key = fleet.add_suggestion(start, NOW - days * DAY, delivered_at=start if delivered else None, **expired)
+        kept += [key] if days in {89, 365} else []
+    old = (NOW - 900 * DAY, NOW - 899 * DAY)
+    kept.append(fleet.add_suggestion(*old, status=SuggestionStatus.DISMISSED, answered_at=NOW - 900 * DAY))
+    kept.append(fleet.add_suggestion(*old, status=ACCEPTED, answered_at=NOW - 900 * DAY))
+    fleet.run()
+    assert {row.id for row in fleet.rows() if row.status is not PENDING} == set(kept)
+    assert len(fleet.rows(PENDING)) == 1
 
 
 # Who is skipped ------------------------------------------------------------------------------------------------------

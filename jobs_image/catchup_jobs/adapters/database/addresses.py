@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from catchup_jobs.adapters.database.schema import addresses, consents
 from catchup_jobs.domain.addresses import GivenAddress, key_text
@@ -132,16 +132,49 @@ class DatabaseAddresses:
             consented_at = entry.consented_at or consented_at or now
         elif entry.consented is False:
             consented_at = None
+        self._keep_consent(connection, entry.channel, lookups, (consented_at, opted_out_at), now=now)
+
+    def seal_anew(self, connection: Connection, row: Any, *, now: datetime) -> int:
+        """Seal a stored address, and what its owner said, with the newest key; return 0 if the row has changed since.
+
+        Args:
+            row: of the table `addresses`.
+        """
+        address = self._encryption.open(row.user_id, row.ciphertext).decode()
+        lookups = self._lookups(row.channel, address)
+        sealed = self._encryption.seal(row.user_id, address.encode())
+        written = connection.execute(
+            update(addresses)
+            .where(
+                addresses.c.user_id == row.user_id,
+                addresses.c.channel == row.channel,
+                addresses.c.ciphertext == row.ciphertext,
+            )
+            .values(key_id=sealed.key_id, ciphertext=sealed.ciphertext, lookup=lookups[0], updated_at=now)
+        ).rowcount
+        self._keep_consent(connection, row.channel, lookups, _said(connection, row.channel, lookups), now=now)
+        return written
+
+    def _keep_consent(
+        self,
+        connection: Connection,
+        channel: Channel,
+        lookups: Sequence[str],
+        said: tuple[datetime | None, datetime | None],
+        *,
+        now: datetime,
+    ) -> None:
+        consented_at, opted_out_at = said
         values = {"consented_at": consented_at, "opted_out_at": opted_out_at, "updated_at": now}
-        if consented_at is None and opted_out_at is None and entry.consented is None:
+        # One row under the newest key: older keys can then be retired without forgetting a STOP. None where nothing
+        # was said: not even a hash of the address is kept without a reason.
+        outdated = lookups[1:] if any(said) else lookups
+        connection.execute(delete(consents).where(consents.c.channel == channel, consents.c.lookup.in_(outdated)))
+        if not any(said):
             return
-        # One row under the newest key: older keys can then be retired without forgetting a STOP.
-        connection.execute(
-            delete(consents).where(consents.c.channel == entry.channel, consents.c.lookup.in_(lookups[1:]))
-        )
         connection.execute(
             self._database.insert(consents)
-            .values(channel=entry.channel, lookup=lookups[0], **values)
+            .values(channel=channel, lookup=lookups[0], **values)
             .on_conflict_do_update(index_elements=["channel", "lookup"], set_=values)
         )
 

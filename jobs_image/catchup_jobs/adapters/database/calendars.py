@@ -13,7 +13,7 @@ from catchup_jobs.adapters.database.runs import check_fence
 from catchup_jobs.adapters.database.schema import calendars, events, users
 from catchup_jobs.domain.events import CalendarEvent, Changes, Tombstone, reconcile
 from catchup_jobs.domain.sync_window import FullSync, SyncState
-from catchup_jobs.jobs.calendar_ports import ListedCalendar, StoredCalendar
+from catchup_jobs.jobs.calendar_ports import ListedCalendar, Stored, StoredCalendar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.domain.suggestions import Plan
     from catchup_jobs.domain.sync_window import IncrementalSync
     from catchup_jobs.domain.vocabulary import CalendarError
     from catchup_jobs.jobs.ports import Fence
@@ -58,8 +59,8 @@ class DatabaseCalendarStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def update_list(self, user_id: str, listed: Sequence[ListedCalendar], *, now: datetime, fence: Fence) -> int:
-        """Make the stored list agree with Google's; return how many events went with calendars that are gone.
+    def update_list(self, user_id: str, listed: Sequence[ListedCalendar], *, now: datetime, fence: Fence) -> Stored:
+        """Make the stored list agree with Google's; the events of calendars that are gone go too.
 
         A new calendar is selected when it is the user's primary one, so that a new user's first sync finds what to
         sync. Nothing is written where nothing differs.
@@ -75,7 +76,7 @@ class DatabaseCalendarStore:
         ]
         gone = [row.id for google_id, row in stored.items() if google_id not in wanted and row.removed_at is None]
         if not (added or changed or gone):
-            return 0
+            return Stored()
         with self._database.write() as connection:
             check_fence(connection, fence)
             if added:
@@ -84,11 +85,10 @@ class DatabaseCalendarStore:
                 row_id = values.pop("row_id")
                 connection.execute(update(calendars).where(calendars.c.id == row_id).values(**values))
             if not gone:
-                return 0
+                return Stored()
             dropped = _drop(connection, gone, removed_at=now)
             raise_version(connection, [user_id])
-            repair_suggestions(connection, user_id, now)
-            return dropped
+            return _told(Changes(), repair_suggestions(connection, user_id, now), dropped=dropped)
 
     def selected(self, user_id: str) -> list[StoredCalendar]:
         """Return the calendars to sync, oldest first."""
@@ -116,7 +116,7 @@ class DatabaseCalendarStore:
         *,
         now: datetime,
         fence: Fence,
-    ) -> Changes:
+    ) -> Stored:
         """Reconcile a calendar's events and keep its new sync state, together or not at all.
 
         Changed events also void the user's availability, in the same transaction: a process that dies before it
@@ -137,16 +137,16 @@ class DatabaseCalendarStore:
             check_fence(connection, fence)
             statement = update(calendars).where(calendars.c.id == calendar_id, _ACTIVE).values(**progress)
             if connection.execute(statement).rowcount == 0:
-                return Changes()
+                return Stored()
             if not received and not full:
-                return Changes()
+                return Stored()
             stored = stored_events(connection, calendar_id, None if full else received)
             changes = reconcile(stored, received, how.window, zone, full=full)
-            if changes:
-                change_events(connection, calendar_id, changes)
-                user_id = _void_availability(connection, calendar_id)
-                repair_suggestions(connection, user_id, now)
-            return changes
+            if not changes:
+                return Stored()
+            change_events(connection, calendar_id, changes)
+            user_id = _void_availability(connection, calendar_id)
+            return _told(changes, repair_suggestions(connection, user_id, now))
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:
         """Note why a calendar could not be read; its events and its sync token stay."""
@@ -253,9 +253,19 @@ def _void_availability(connection: Connection, calendar_id: int) -> str:
     return owner
 
 
-def repair_suggestions(connection: Connection, user_id: str, now: datetime) -> None:
+def repair_suggestions(connection: Connection, user_id: str, now: datetime) -> Plan:
     """Move or expire what the changed events make clash; call it after `raise_version` or `_void_availability`."""
     # 20 ms that a sync in which nothing changed does not pay.
     from catchup_jobs.adapters.database.suggestions import repair  # noqa: PLC0415
 
-    repair(connection, user_id, now)
+    return repair(connection, user_id, now)
+
+
+def _told(changes: Changes, repaired: Plan, *, dropped: int = 0) -> Stored:
+    return Stored(
+        events_added=len(changes.added),
+        events_changed=len(changes.changed),
+        events_removed=len(changes.removed) + dropped,
+        suggestions_moved=len(repaired.moved),
+        suggestions_expired=len(repaired.expired),
+    )

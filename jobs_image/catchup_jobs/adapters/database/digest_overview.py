@@ -1,12 +1,12 @@
-"""A user's latest digest as `catchup-jobs user show` tells it."""
+"""Digests and deliveries as the command line tells them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
-from typing import TYPE_CHECKING
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from catchup_jobs.adapters.database.schema import deliveries, digests
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason
@@ -47,8 +47,51 @@ def latest_digest(database: Database, user_id: str) -> DigestOverview | None:
         rows = connection.execute(
             select(deliveries).where(deliveries.c.digest_id == digest.id).order_by(deliveries.c.channel.desc())
         ).all()
-    found = (
-        DeliveryOverview(row.channel, row.status, row.skip_reason, row.provider_status, row.error_code, row.attempts)
-        for row in rows
+    return DigestOverview(digest.due_date, digest.skip_reason, tuple(map(_overview, rows)))
+
+
+@dataclass(frozen=True, slots=True)
+class PastDelivery:
+    """One message, or why there was none; `updated_at` is when its status last changed (UTC)."""
+
+    user_id: str
+    due_date: date
+    overview: DeliveryOverview
+    updated_at: datetime
+
+
+def past_deliveries(
+    database: Database,
+    *,
+    limit: int,
+    user_id: str | None = None,
+    channel: Channel | None = None,
+    status: DeliveryStatus | None = None,
+    since: datetime | None = None,
+) -> list[PastDelivery]:
+    """Return deliveries, those that changed last first.
+
+    Args:
+        since: leave out what did not change since (aware).
+    """
+    statement: Select[Any] = (
+        select(deliveries, digests.c.user_id, digests.c.due_date)
+        .join(digests)
+        .order_by(deliveries.c.updated_at.desc(), deliveries.c.id.desc())
+        .limit(limit)
     )
-    return DigestOverview(digest.due_date, digest.skip_reason, tuple(found))
+    wanted = ((digests.c.user_id, user_id), (deliveries.c.channel, channel), (deliveries.c.status, status))
+    for column, value in wanted:
+        if value is not None:
+            statement = statement.where(column == value)
+    if since is not None:
+        statement = statement.where(deliveries.c.updated_at >= since)
+    with database.read() as connection:
+        return [
+            PastDelivery(row.user_id, row.due_date, _overview(row), row.updated_at)
+            for row in connection.execute(statement)
+        ]
+
+
+def _overview(row: Any) -> DeliveryOverview:
+    return DeliveryOverview(row.channel, row.status, row.skip_reason, row.provider_status, row.error_code, row.attempts)

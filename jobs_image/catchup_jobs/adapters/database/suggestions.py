@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
 from catchup_jobs.adapters.database.facts import known_users
@@ -12,19 +13,24 @@ from catchup_jobs.adapters.database.planning_lock import raise_version
 from catchup_jobs.adapters.database.runs import check_fence, keep_checkpoint
 from catchup_jobs.adapters.database.schema import suggestions, users
 from catchup_jobs.domain.planning import plan
+from catchup_jobs.domain.suggestions import Plan
 from catchup_jobs.domain.vocabulary import SuggestionStatus
 from catchup_jobs.jobs.suggestion_ports import Saved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
 
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.domain.suggestions import Plan
     from catchup_jobs.jobs.ports import Fence
     from catchup_jobs.jobs.suggestion_ports import KnownUser
+
+
+# How long an expired suggestion is kept after its time: one that the user saw, and one that nobody saw.
+KEEP_SEEN: Final = timedelta(days=366)
+KEEP_UNSEEN: Final = timedelta(days=90)
 
 
 class DatabaseSuggestionStore:
@@ -66,7 +72,7 @@ class DatabaseSuggestionStore:
         return saved
 
 
-def repair(connection: Connection, user_id: str, now: datetime) -> None:
+def repair(connection: Connection, user_id: str, now: datetime) -> Plan:
     """Move or expire, in the transaction that changed a user's events, what is pending and clashes with them now.
 
     Call it after the change, and after `raise_version`, which voids plans that were made from the events as they were.
@@ -74,11 +80,12 @@ def repair(connection: Connection, user_id: str, now: datetime) -> None:
     pending = select(suggestions.c.id).where(
         suggestions.c.user_id == user_id, suggestions.c.status == SuggestionStatus.PENDING
     )
-    if connection.execute(pending.limit(1)).first() is None:
-        return
-    for user in known_users(connection, [user_id], now):
-        if user.facts is not None and (made := plan(user.facts, now=now, create=False)):
-            _write(connection, {user_id: made}, now)
+    if connection.execute(pending.limit(1)).first() is not None:
+        for user in known_users(connection, [user_id], now):
+            if user.facts is not None and (made := plan(user.facts, now=now, create=False)):
+                _write(connection, {user_id: made}, now)
+                return made
+    return Plan()
 
 
 def _save_plans(
@@ -125,6 +132,7 @@ def _save_one_by_one(connection: Connection, plans: Mapping[str, Plan], now: dat
 
 
 def _write(connection: Connection, plans: Mapping[str, Plan], now: datetime) -> None:
+    _forget(connection, plans, now)
     expired = [
         {"row_id": one.suggestion.id, "row_version": one.suggestion.version, "reason": one.reason}
         for made in plans.values()
@@ -182,6 +190,18 @@ def _write(connection: Connection, plans: Mapping[str, Plan], now: datetime) -> 
     ]
     if created:
         _insert(connection, created)
+
+
+def _forget(connection: Connection, user_ids: Iterable[str], now: datetime) -> None:
+    """Delete expired suggestions that say nothing any more, of users whose suggestions change anyway."""
+    seen = suggestions.c.delivered_at.is_not(None)
+    connection.execute(
+        delete(suggestions).where(
+            suggestions.c.user_id.in_(list(user_ids)),
+            suggestions.c.status == SuggestionStatus.EXPIRED,
+            suggestions.c.end_at < case((seen, now - KEEP_SEEN), else_=now - KEEP_UNSEEN),
+        )
+    )
 
 
 # The columns of a new suggestion, and their types in PostgreSQL.
