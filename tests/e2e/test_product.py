@@ -186,6 +186,60 @@ def test_a_jobs_pod_killed_in_the_middle_is_replaced_and_ends_in_the_same_state(
     assert first["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in pods_of(stack, job)}
 
 
+_REDIS_DUMP = """
+import os, redis
+client = redis.Redis.from_url(os.environ["CATCHUP_REDIS_URL"])
+for key in client.scan_iter():
+    print(key, client.dump(key))
+print("keys", client.dbsize())
+"""
+
+
+def test_personal_data_is_in_no_log_resource_event_or_redis_key(stack: Stack) -> None:
+    """Row 49: canaries planted in every field that holds personal data, and all that anybody can read searched."""
+    canaries = {"title": "Xylophone lesson", "phone": "7700900789", "mailbox": "quetzal", "contact": "Wilhelmina"}
+    account = f"{canaries['mailbox']}@example.com"
+    stack.google.add_user(account, "Europe/Berlin")
+    stack.google.add_event(account, "lesson", canaries["title"], at="+1d 15:00", minutes=90)
+    entry = {
+        "id": "canary",
+        "name": "Ermintrude",
+        "timeZone": "Europe/Berlin",
+        "digest": {"day": "Daily", "time": "07:30"},
+        "channels": {
+            "sms": {"phone": f"+44{canaries['phone']}", "consentAt": "2026-09-01T08:00:00Z"},
+            "email": {"address": account, "mode": "on"},
+        },
+        "contacts": [{"id": "c", "name": canaries["contact"], "createdAt": "2025-01-10T10:00:00Z"}],
+    }
+    stack.catchup_jobs("user", "import", "-", stdin=json.dumps(entry))
+    token = stack.google.grant(account, client_id="catchup-demo")
+    stack.catchup_jobs("calendar", "connect", "canary", "--token-file", "-", stdin=json.dumps(token))
+    schedule(stack, "canary", timeZone="Europe/Berlin", digest={"day": "Daily", "time": "07:30"})
+    assert stack.follow("canary", stack.trigger("canary"))["lastResult"] == "Succeeded"
+    stack.kubectl("create", "job", "fleet-canary", f"--from=cronjob/{RELEASE}-suggestions")
+    stack.kubectl("wait", "--for=condition=Complete", "job/fleet-canary", "--timeout=60s")
+    sent = stack.follow("canary", stack.trigger("canary", "digest"), "digest")
+    assert (sent["counts"]["smsSent"], sent["counts"]["emailsSent"]) == (1, 1)
+    # A failure has more to say than a success: four attempts at a server that is down.
+    fault = {"kind": "events", "calendar": account, "status": 503, "times": 4}
+    stack.google.add_fault(**fault)
+    assert stack.follow("canary", stack.trigger("canary"))["lastReason"] in {"Partial", "BudgetSpent"}
+
+    kinds = "userschedules,cronjobs,jobs,pods,events,configmaps,deployments"
+    told = {"resources": stack.kubectl("get", kinds, "--output=yaml")}
+    for pod in stack.get("pods")["items"]:
+        name = pod["metadata"]["name"]
+        if pod["status"]["phase"] != "Pending":
+            told[f"log of {name}"] = stack.kubectl("logs", name, "--all-containers")
+    told["Redis"] = stack.kubectl("exec", f"deployment/{RELEASE}-toolbox", "--", "python", "-c", _REDIS_DUMP)
+    assert "catchup:" in told["Redis"]
+    assert any("run ended" in text for text in told.values())
+    secrets = [*canaries.values(), "Ermintrude", token["refresh_token"], token["token"]]
+    found = [(secret, place) for place, text in told.items() for secret in secrets if secret in text]
+    assert found == []
+
+
 def test_the_operator_killed_in_the_middle_ends_in_the_same_state(stack: Stack) -> None:
     names = [f"many-{number}" for number in range(12)]
     for name in names[:6]:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from catchup_jobs.domain.digest_items import DigestItem, clean
 from catchup_jobs.domain.digest_words import contact_name, mode_words, short_time
-from catchup_jobs.domain.gsm7 import segments
+from catchup_jobs.domain.gsm7 import is_gsm7, segments
 
 MAX_SEGMENTS: Final = 2
 # Twilio refuses more (error 21617).
@@ -86,11 +86,17 @@ def _heading(count: int) -> str:
 
 def _entry(item: DigestItem, zone: ZoneInfo, form: _Form) -> str:
     line = f"{contact_name(item, form.name)} {short_time(item, zone)}, {mode_words(item)}"
-    # A shortened title's sign of it is not in the GSM alphabet; it is ours, no part of a name.
-    reason = item.reason.replace("\u2026", "...")
-    reason = reason if form.whole_reason else reason.split(";")[0]
+    clauses = _clauses(item)
+    reason = ";".join(clauses if form.whole_reason else clauses[:1])
     reason = clean(reason, form.reason) if form.reason else ""
     return f"{line}: {reason}" if reason else line
+
+
+def _clauses(item: DigestItem) -> list[str]:
+    """Return the parts of the reason; those that alone would halve the message's length are left out."""
+    # A shortened title's mark is not in the GSM alphabet; it is ours, no part of a name.
+    clauses = item.reason.replace("\u2026", "...").split(";")
+    return [clause for clause in clauses if is_gsm7(clause)] if is_gsm7(item.contact) else clauses
 
 
 def _closing(form: _Form, *, code: str, link: str | None) -> list[str]:

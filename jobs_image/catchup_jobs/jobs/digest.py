@@ -296,7 +296,7 @@ class _Pass:
 
     def _skip_channel(self, channel: Channel, delivery: Delivery | None, reason: SkipReason) -> DeliveryStatus:
         if delivery is None or (delivery.status, delivery.reason) != (DeliveryStatus.SKIPPED, reason):
-            self.context.check_stop()
+            # Also at a termination: the run is then done, and no other pod has to come to say so.
             self.store.skip_channel(
                 self.context.subject,
                 self.occurrence,

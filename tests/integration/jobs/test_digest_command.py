@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ import pytest
 from cryptography.fernet import Fernet
 from integration.jobs.digest_world import BASE_URL, EMAIL, PHONE
 from integration.jobs.test_sync_command import Shell
-from integration.services import free_port
+from integration.services import free_port, wait_until
 from sqlalchemy import insert, select
 
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
@@ -62,10 +63,10 @@ class World:
     def database(self) -> Database:
         return Database.open(f"sqlite:///{self.shell.directory / '.local/share/catchup-jobs/catchup.db'}")
 
-    def suggest(self, *, hours: float = 48) -> int:
+    def suggest(self, *, hours: float = 48, database: Database | None = None) -> int:
         """Add a suggestion, so many hours from now."""
         now = datetime.now(UTC).replace(microsecond=0)
-        database = self.database
+        database = database or self.database
         with database.write() as connection:
             contact = connection.execute(select(contacts.c.id)).scalar_one()
             made = connection.execute(
@@ -186,6 +187,35 @@ def test_a_digest_goes_on_without_redis_and_a_sync_does_not(world: World, postgr
     world.run("digest", "--user", "ada")
     assert (world.summary().outcome, world.summary().reason) == (Outcome.SKIPPED, Reason.EMPTY)
     world.run("sync", "--user", "ada", code=ExitCode.TEMPORARY)
+
+
+def test_the_same_run_twice_at_once_is_one_sms(world: World, postgresql_url: str, redis_url: str) -> None:
+    world.environment |= {
+        "CATCHUP_DATABASE_URL": postgresql_url,
+        "CATCHUP_REDIS_URL": redis_url,
+        "CATCHUP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "CATCHUP_JOB_UID": "job-1",
+    }
+    world.import_user()
+    world.suggest(database=Database.open(postgresql_url))
+    world.twilio.control.add_fault(kind="create", delay=1.5)
+    pods = [world.shell.start("digest", "--user", "ada") for _ in range(2)]
+    printed = [pod.communicate(timeout=60) for pod in pods]
+    assert [pod.returncode for pod in pods] == [0, 0], printed
+    assert world.twilio.control.faults()[0]["fired"] == 1
+    assert len(world.twilio.control.messages()) == 1
+
+
+def test_sigterm_while_the_provider_is_asked_lets_the_answer_be_recorded(world: World) -> None:
+    world.suggest()
+    world.twilio.control.add_fault(kind="create", delay=2)
+    pod = world.shell.start("digest", "--user", "ada")
+    wait_until(lambda: world.twilio.control.faults()[0]["fired"] == 1, "Twilio is asked")
+    pod.send_signal(signal.SIGTERM)
+    out, err = pod.communicate(timeout=30)
+    assert pod.returncode == 0, out + err
+    assert world.summary().counts[Count.SMS_SENT] == 1
+    assert len(world.twilio.control.messages()) == 1
 
 
 def test_a_digest_that_was_given_up_can_be_retried(world: World) -> None:

@@ -113,6 +113,16 @@ def test_the_mark_of_a_shortened_title_does_not_cost_the_gsm_alphabet() -> None:
     assert is_gsm7(text)
 
 
+def test_a_clause_that_alone_would_halve_the_message_is_left_out() -> None:
+    text = compose(
+        [item(reason="both like \u0448\u0430\u0445\u043c\u0430\u0442\u044b; 42 days since you last met")],
+        BERLIN,
+        code="K7Q2P9",
+    )
+    assert "call: 42 days since you last met" in text
+    assert is_gsm7(text)
+
+
 def test_a_long_link_is_given_up_before_the_segments_are() -> None:
     text = compose(items(3, "山田太郎"), BERLIN, code="K7Q2P9", link="https://example.com/" + "x" * 130)
     assert "http" not in text
