@@ -97,8 +97,10 @@ def digest_since(body: Mapping[str, Any], schedule: UserSchedule, *, now: dateti
     not run."""
     if _switched_off(schedule, Job.DIGEST):
         return None
-    known = ((body.get("status") or {}).get(Job.DIGEST.value) or {}).get("activeSince")
-    return str(known) if known else format_utc(now)
+    known = (body.get("status") or {}).get(Job.DIGEST.value)
+    if not known:
+        return str(body["metadata"].get("creationTimestamp") or format_utc(now))
+    return str(known.get("activeSince") or format_utc(now))
 
 
 def refreshed(body: Mapping[str, Any], schedule: UserSchedule, *, now: datetime) -> dict[str, Any] | None:

@@ -23,6 +23,8 @@ QUIET_FROM: Final = time(21)
 QUIET_UNTIL: Final = time(8)
 # A run that began at the due time has ended by then (its deadline): it still counts as the time that the user chose.
 ON_TIME: Final = timedelta(minutes=15)
+# Who chose an hour of the night is awake around it: the firing an hour later counts as that time, not the third.
+SOON_AT_NIGHT: Final = timedelta(hours=1) + ON_TIME
 
 _NAMES: Final = tuple(DigestDay)[:7]
 
@@ -97,12 +99,16 @@ def occurrence_by_hand(now: datetime, when: DigestTime) -> Occurrence:
 def is_quiet(now: datetime, when: DigestTime, occurrence: Occurrence) -> bool:
     """Return whether an SMS would disturb: it is between 21:00 and 08:00, and the user did not choose that time.
 
-    A user who wants the digest at 22:00 or 06:30 gets it then, and at any hour if it comes late. One who wants it at
-    20:59 gets it then too, though the pod needs a minute, but not at 22:00 after an outage.
+    A user who wants the digest at 22:00 gets it then, or an hour later if it failed, but not at 01:00. One who wants it
+    at 20:59 gets it then, though the pod needs a minute. One that is asked for by hand may come at night where the
+    user's own time is at night.
     """
-    if not _quiet(now.astimezone(when.zone).time()) or _quiet(when.at):
+    if not _quiet(now.astimezone(when.zone).time()):
         return False
-    return occurrence.due_at is None or now > occurrence.due_at + ON_TIME
+    chose_night = _quiet(when.at)
+    if occurrence.due_at is None:
+        return not chose_night
+    return now > occurrence.due_at + (SOON_AT_NIGHT if chose_night else ON_TIME)
 
 
 def _quiet(clock: time) -> bool:

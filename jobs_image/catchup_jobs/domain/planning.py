@@ -15,8 +15,8 @@ from catchup_jobs.domain.availability import blocked_hours, free_slots, overlaps
 from catchup_jobs.domain.overdue import REST_UNANSWERED, is_overdue, is_resting, preference, rank
 from catchup_jobs.domain.shared_activity import Match, matches
 from catchup_jobs.domain.slots import DURATIONS, LEAD, Diary
-from catchup_jobs.domain.suggestions import HORIZON, MAX_OPEN, Created, Expired, Moved, Plan, Source
-from catchup_jobs.domain.vocabulary import ExpiryReason, SuggestionStatus, Trigger
+from catchup_jobs.domain.suggestions import HORIZON, MAX_OPEN, Created, Expired, Moved, Plan, Retold, Source
+from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -41,6 +41,7 @@ def plan(facts: UserFacts, *, now: datetime, create: bool = True) -> Plan:
     planning.keep_what_fits()
     planning.move_what_clashes()
     if create and not facts.paused and facts.known_until is not None:
+        planning.retell()
         planning.bring_back_snoozed()
         planning.propose_activities()
         planning.propose_overdue()
@@ -59,6 +60,7 @@ class _Planning:
         self._accepted = [one for one in facts.suggestions if one.status is SuggestionStatus.ACCEPTED]
         self._pending: list[Suggestion] = []
         self._snoozed: list[Suggestion] = []
+        self._kept: list[Suggestion] = []
         self._clashing: list[Suggestion] = []
         # Contacts with an open suggestion; one each, so that their number is that of open suggestions.
         self._open: set[int] = set()
@@ -89,6 +91,8 @@ class _Planning:
         contact = self._contacts.get(one.contact_id)
         if contact is None:
             return ExpiryReason.CONTACT_EXCLUDED
+        if one.trigger is Trigger.TIME_BOUND and contact.frequency is Frequency.NA:
+            return ExpiryReason.CONTACT_EXCLUDED
         met = contact.last_contact_at is not None and contact.last_contact_at > one.created_at
         if one.trigger is Trigger.TIME_BOUND and met and not is_overdue(contact, self._now):
             return ExpiryReason.MET
@@ -99,7 +103,7 @@ class _Planning:
             if one.trigger is Trigger.SHARED_ACTIVITY:
                 self._keep_activity(one)
             elif self._is_free(one.when):
-                self._taken.append(one.when)
+                self._keep(one)
             else:
                 self._displace(one, ExpiryReason.CLASH)
 
@@ -110,9 +114,13 @@ class _Planning:
         elif event.when != one.when:
             self._displace(one, ExpiryReason.EVENT_MOVED)
         elif self._is_clear(event):
-            self._taken.append(one.when)
+            self._keep(one)
         else:
             self._expire(one, ExpiryReason.CLASH)
+
+    def _keep(self, one: Suggestion) -> None:
+        self._kept.append(one)
+        self._taken.append(one.when)
 
     def _displace(self, one: Suggestion, reason: ExpiryReason) -> None:
         """Let a suggestion find another time; one that the user has seen never moves under their eyes."""
@@ -127,6 +135,14 @@ class _Planning:
                 moved = one.trigger is Trigger.SHARED_ACTIVITY
                 self._expire(one, ExpiryReason.EVENT_MOVED if moved else ExpiryReason.CLASH)
 
+    def retell(self) -> None:
+        """Bring the days in the reasons up to date, until the user has seen them."""
+        for one in self._kept:
+            if one.delivered_at is None and one.reasoning is not None:
+                text = self._reason_for(one)
+                if text is not None and text != one.reasoning:
+                    self.plan.retold.append(Retold(one, text))
+
     def bring_back_snoozed(self) -> None:
         due = [one for one in self._snoozed if one.snoozed_until is not None and one.snoozed_until <= self._now]
         for one in sorted(due, key=self._rank):
@@ -136,18 +152,24 @@ class _Planning:
 
     def _place(self, one: Suggestion) -> bool:
         """Give a suggestion another time, or its event's; return whether there is one."""
+        if one.trigger is Trigger.TIME_BOUND:
+            when, title = self._take(one.when.end - one.when.start), None
+        else:
+            event = self._event_of(one)
+            when = event.when if event is not None and self._take_event(event) else None
+            title = event.title if event is not None else None
+        if when is not None:
+            self.plan.moved.append(Moved(one, when, self._reason_for(one), title))
+        return when is not None
+
+    def _reason_for(self, one: Suggestion) -> str | None:
+        """Return why the suggestion is made as of now, None where its event does not say it any more."""
         contact = self._contacts[one.contact_id]
         if one.trigger is Trigger.TIME_BOUND:
-            slot = self._take(one.when.end - one.when.start)
-            if slot is not None:
-                self.plan.moved.append(Moved(one, slot, reasons.time_bound(contact, self._now)))
-            return slot is not None
+            return reasons.time_bound(contact, self._now)
         event = self._event_of(one)
-        if event is None or not self._take_event(event):
-            return False
-        match = next(iter(matches([event], [contact], user_city=self._facts.city, now=self._now)), None)
-        self.plan.moved.append(Moved(one, event.when, self._reason(match) if match else None, event.title))
-        return True
+        found = [] if event is None else matches([event], [contact], user_city=self._facts.city, now=self._now)
+        return self._reason(found[0]) if found else None
 
     def _expire(self, one: Suggestion, reason: ExpiryReason) -> None:
         self.plan.expired.append(Expired(one, reason))

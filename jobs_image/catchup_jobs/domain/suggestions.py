@@ -34,6 +34,7 @@ class Suggestion:
     Attributes:
         source: of a shared activity.
         booked_event_id: Google's id of the event that an accepted one got.
+        reasoning: why, as it is stored.
         version: what a change of its row is compared with.
     """
 
@@ -47,6 +48,7 @@ class Suggestion:
     booked_event_id: str | None = field(default=None, repr=False)
     snoozed_until: datetime | None = None
     delivered_at: datetime | None = None
+    reasoning: str | None = field(default=None, repr=False)
     version: int = 1
 
 
@@ -95,6 +97,14 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Retold:
+    """A suggestion that stays as it is, for which a day has passed since its reason was written."""
+
+    suggestion: Suggestion
+    reasoning: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Expired:
     """A suggestion that is over."""
 
@@ -109,6 +119,7 @@ class Plan:
     created: list[Created] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
     expired: list[Expired] = field(default_factory=list)
+    retold: list[Retold] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.created or self.moved or self.expired)
+        return bool(self.created or self.moved or self.expired or self.retold)

@@ -185,6 +185,21 @@ def test_a_snoozed_suggestion_returns_as_a_new_one_would_be(fleet: FleetWorld) -
     assert row.reasoning.startswith("42 days")
 
 
+def test_the_days_in_a_reason_are_todays_and_an_answer_to_yesterdays_still_counts(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person()])
+    fleet.run()
+    (before,) = fleet.rows()
+    fleet.change(suggestions, start_at=NOW + 5 * DAY, end_at=NOW + 5 * DAY + timedelta(hours=1))
+    fleet.pass_time(days=1)
+    assert counts(fleet.run()) == {"users": 1}
+    (after,) = fleet.rows()
+    assert (before.reasoning[:7], after.reasoning[:7]) == ("42 days", "43 days")
+    assert (after.version, after.updated_at) == (before.version, before.updated_at)
+    with statements(fleet.database) as seen:
+        fleet.run()
+    assert not [text for text in seen if text.startswith("UPDATE suggestions")]
+
+
 def test_a_suggestion_of_a_contact_that_was_archived_expires(fleet: FleetWorld) -> None:
     fleet.add_user("ada", [person()])
     fleet.run()

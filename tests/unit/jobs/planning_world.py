@@ -113,7 +113,8 @@ def changes(made: Plan) -> dict[int, str]:
 def applied(facts: UserFacts, made: Plan, now: datetime = NOW) -> UserFacts:
     """Return the facts after a plan was stored, as the database would tell them."""
     over = {one.suggestion.id: one.reason for one in made.expired}
-    moved = {one.suggestion.id: one.when for one in made.moved}
+    moved = {one.suggestion.id: one for one in made.moved}
+    retold = {one.suggestion.id: one.reasoning for one in made.retold}
     kept = []
     unanswered: dict[int, datetime] = {}
     for one in facts.suggestions:
@@ -122,9 +123,13 @@ def applied(facts: UserFacts, made: Plan, now: datetime = NOW) -> UserFacts:
                 unanswered[one.contact_id] = one.when.end
         elif one.id in moved:
             pending = SuggestionStatus.PENDING
-            kept.append(replace(one, when=moved[one.id], status=pending, snoozed_until=None, delivered_at=None))
+            change = moved[one.id]
+            text = change.reasoning or one.reasoning
+            kept.append(
+                replace(one, when=change.when, status=pending, snoozed_until=None, delivered_at=None, reasoning=text)
+            )
         else:
-            kept.append(one)
+            kept.append(replace(one, reasoning=retold.get(one.id, one.reasoning)))
     new = [
         Suggestion(
             next(_ids),
@@ -134,6 +139,7 @@ def applied(facts: UserFacts, made: Plan, now: datetime = NOW) -> UserFacts:
             one.when,
             now,
             source=None if one.source is None else Source(one.source.calendar_id, one.source.event_id),
+            reasoning=one.reasoning,
         )
         for one in made.created
     ]

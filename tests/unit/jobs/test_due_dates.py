@@ -160,7 +160,8 @@ def test_a_digest_by_hand_is_never_late() -> None:
         ("09:00", "2026-11-29 08:00", False),
         ("19:00", "2026-11-29 20:30", True),  # 21:30 in Berlin, after an outage
         ("07:30", "2026-11-29 06:30", False),  # chosen
-        ("22:00", "2026-11-29 23:30", False),  # chosen, though late
+        ("22:00", "2026-11-29 22:05", False),  # chosen; the firing an hour later
+        ("22:00", "2026-11-30 00:00", True),  # 01:00 in Berlin was not
         ("20:59", "2026-11-29 20:01", False),  # 21:01: the pod needed two minutes
         ("20:59", "2026-11-29 21:00", True),
         ("18:00", "2026-11-29 19:59", False),
@@ -177,3 +178,4 @@ def test_a_digest_by_hand_at_night_is_quiet_too() -> None:
     by_hand = Occurrence(date(2026, 11, 29), None)
     assert is_quiet(at("2026-11-29 22:00"), BERLIN_SUNDAY_NINE, by_hand)
     assert not is_quiet(at("2026-11-29 12:00"), BERLIN_SUNDAY_NINE, by_hand)
+    assert not is_quiet(at("2026-11-29 22:00"), digest_time("Europe/Berlin", "Sunday", "07:30"), by_hand)

@@ -392,6 +392,29 @@ def test_who_was_met_meanwhile_is_not_suggested_any_more() -> None:
     assert not plan(user([contact(days=3)], suggestions=[one]), now=NOW), "met before it was made"
 
 
+def test_a_contact_that_is_never_to_be_reminded_of_loses_its_time_bound_suggestion() -> None:
+    one = suggestion(span("24 10:00", "12:00"))
+    assert changes(plan(user([contact(frequency=Frequency.NA)], suggestions=[one]), now=NOW)) == {
+        one.id: "contact_excluded"
+    }
+
+
+@pytest.mark.parametrize(
+    ("delivered", "create", "told"), [(False, True, True), (True, True, False), (False, False, False)]
+)
+def test_the_days_in_a_reason_are_todays_until_the_user_has_seen_it(delivered: bool, create: bool, told: bool) -> None:
+    days = suggestion(
+        span("24 10:00", "12:00"),
+        reasoning="41 days since you last met; you aim for monthly",
+        delivered_at=NOW - DAY if delivered else None,
+    )
+    made = plan(user([contact(days=42)], suggestions=[days]), now=NOW, create=create)
+    assert [one.reasoning for one in made.retold] == (
+        ["42 days since you last met; you aim for monthly"] if told else []
+    )
+    assert changes(made) == {}
+
+
 # Reasons -------------------------------------------------------------------------------------------------------------
 
 

@@ -92,6 +92,7 @@ def _stored(draw: st.DrawFn, now: datetime, contacts: tuple[Any, ...], events: t
                 source=None if source is None else Source(1, source.event_id),
                 snoozed_until=snoozed,
                 delivered_at=draw(st.none() | st.just(now - timedelta(days=1))),
+                reasoning="41 days since you last met; you aim for monthly",
             )
         )
     return tuple(made)

@@ -143,6 +143,8 @@ def test_a_digest_runs_since_it_was_made_or_resumed_and_an_edit_does_not_change_
     current, later = after_reconcile(), NOW + timedelta(days=1)
     assert current["status"]["digest"]["activeSince"] == SINCE
     assert status.digest_since(current, schedule({"digest": {"time": "18:30"}}), now=later) == SINCE
+    made = body(creationTimestamp="2026-11-20T09:00:00Z")
+    assert status.digest_since(made, schedule(), now=later) == "2026-11-20T09:00:00Z"
     for off in ({"suspend": True}, {"digest": {"enabled": False}}):
         assert status.digest_since(current, schedule(off), now=later) is None
         stopped = status.reconciled(current, schedule(off), BOTH, template_hash="h", digest_since=None, now=later)

@@ -238,6 +238,7 @@ def _live(ids: Sequence[str], now: datetime) -> Select[Any]:
         suggestions.c.booked_event_id,
         suggestions.c.snoozed_until,
         suggestions.c.delivered_at,
+        suggestions.c.reasoning,
         suggestions.c.version,
     ).where(suggestions.c.user_id.in_(ids), or_(suggestions.c.status.in_(_LIVE), recent))
 
@@ -255,6 +256,7 @@ def _suggestion(row: Any) -> Suggestion:
         booked_event_id=row.booked_event_id,
         snoozed_until=row.snoozed_until,
         delivered_at=row.delivered_at,
+        reasoning=row.reasoning,
         version=row.version,
     )
 

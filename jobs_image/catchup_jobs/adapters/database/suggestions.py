@@ -143,6 +143,14 @@ def _write(connection: Connection, plans: Mapping[str, Plan], now: datetime) -> 
             status=SuggestionStatus.EXPIRED, expiry_reason=bindparam("reason"), snoozed_until=None
         )
         connection.execute(over, expired)
+    told = [
+        {"row_id": one.suggestion.id, "row_version": one.suggestion.version, "new_reasoning": one.reasoning}
+        for made in plans.values()
+        for one in made.retold
+    ]
+    if told:
+        # Its version stays: an answer to what it said before is still an answer to it.
+        connection.execute(_unchanged().values(reasoning=bindparam("new_reasoning")), told)
     for retold in (True, False):
         moved = [
             {
@@ -237,9 +245,11 @@ def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
     connection.exec_driver_sql(_UNNEST, columns)
 
 
-def _changed(now: datetime) -> Any:
-    return (
-        update(suggestions)
-        .where(suggestions.c.id == bindparam("row_id"), suggestions.c.version == bindparam("row_version"))
-        .values(version=suggestions.c.version + 1, updated_at=now)
+def _unchanged() -> Any:
+    return update(suggestions).where(
+        suggestions.c.id == bindparam("row_id"), suggestions.c.version == bindparam("row_version")
     )
+
+
+def _changed(now: datetime) -> Any:
+    return _unchanged().values(version=suggestions.c.version + 1, updated_at=now)

@@ -1,0 +1,194 @@
+"""Whatever happens on the way to the API server, the operator ends in the state of a run without the fault.
+
+A sample of the faults here; all with `make torture` (or CATCHUP_TORTURE=1).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+from faults.api_proxy import ApiProxy, Fault
+from integration.operator.conftest import Namespace
+from integration.operator.test_reconciliation import finish_job, run_by_hand, same, summary
+from kopf.testing import KopfRunner
+from waiting import eventually
+
+from catchup_jobs.contract import Outcome
+from catchup_operator.conditions import find
+
+StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]
+TORTURE = "CATCHUP_TORTURE" in os.environ
+# Faults are waited out by backoff; a busy machine takes its time too.
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def proxy(namespace: Namespace, operator_env: dict[str, str], tmp_path: Path) -> Iterator[ApiProxy]:
+    """The operator's way to the API server; users and controllers take the straight one."""
+    pki = namespace.cluster.layout.pki
+    config = namespace.cluster.kubeconfig
+    (server,) = [line.split()[-1] for line in config.read_text().splitlines() if "server:" in line]
+    with ApiProxy(server, pki / "apiserver.crt", pki / "apiserver.key").running() as found:
+        operator_env["KUBECONFIG"] = str(found.kubeconfig(config, tmp_path / "through-the-proxy"))
+        yield found
+
+
+@pytest.fixture
+def start(
+    proxy: ApiProxy, operator_env: dict[str, str], namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], KopfRunner]:
+    """The operator in this process, behind the proxy, with limits of seconds instead of minutes."""
+    monkeypatch.setattr("catchup_operator.cluster._WATCH_SILENCE_SECONDS", 3)
+    monkeypatch.setattr("catchup_operator.unwritten._PATIENCE_SECONDS", 2.0)
+    monkeypatch.setattr("catchup_operator.background._RESYNC_SECONDS", 1.0)
+    for name, value in operator_env.items():
+        monkeypatch.setenv(name, value)
+    arguments = ["run", "--standalone", "--namespace", namespace.name, "-m", "catchup_operator.handlers"]
+    return lambda: KopfRunner(arguments, timeout=20)
+
+
+def end_state(namespace: Namespace) -> dict[str, Any]:
+    """What must be the same with and without a fault: not uids, versions and times."""
+    status = namespace.schedule()["status"]
+    told = {
+        job: {key: status[job][key] for key in ("display", "cronJobName", "schedule")} for job in ("sync", "digest")
+    }
+    conditions = [(each["type"], each["status"], each["reason"]) for each in status["conditions"]]
+    return {"cronjobs": [same(item) for item in namespace.items("cronjobs")], "told": told, "conditions": conditions}
+
+
+def converged(namespace: Namespace) -> bool:
+    """Whether resource, CronJobs and status fit each other."""
+    found = namespace.schedule()
+    status = found.get("status") or {}
+    if find(status, "Ready").get("status") != "True" or status["observedGeneration"] != found["metadata"]["generation"]:
+        return False
+    made = {item["metadata"]["name"]: item["metadata"]["uid"] for item in namespace.items("cronjobs")}
+    return made == {status[job]["cronJobName"]: status[job]["cronJobUID"] for job in ("sync", "digest")}
+
+
+CRONJOBS, STATUS = "cronjobs", "userschedules/status"
+FAULTS = [
+    Fault("lost reply", "PATCH", CRONJOBS, times=2),
+    Fault("lost reply", "PATCH", STATUS, times=2),
+    Fault("drop", "PATCH", CRONJOBS, times=3),
+    Fault("cut", "PATCH", STATUS),
+    Fault("duplicate", "PATCH", STATUS),
+    Fault("status", "PATCH", CRONJOBS, times=3, code=409),
+    Fault("status", "PATCH", STATUS, times=3, code=429),
+    Fault("status", "PATCH", CRONJOBS, times=3, code=500),
+]
+if TORTURE:
+    FAULTS += [
+        Fault("drop", "PATCH", STATUS, times=3),
+        # Of the status once: these writes arrive, and what has arrived is not written again.
+        Fault("cut", "PATCH", CRONJOBS, times=2),
+        Fault("duplicate", "PATCH", CRONJOBS, times=2),
+        Fault("status", "PATCH", STATUS, times=3, code=409),
+        Fault("status", "PATCH", CRONJOBS, times=3, code=429),
+        Fault("status", "PATCH", STATUS, times=3, code=500),
+        Fault("delay", "PATCH", CRONJOBS, times=2, seconds=2),
+        Fault("cut", "GET", CRONJOBS),
+        Fault("status", "GET", "userschedules", times=2, code=500),
+    ]
+WATCHES: list[tuple[Any, str]] = [("expire", "cronjobs"), ("freeze", "jobs"), ("drop", "cronjobs")]
+if TORTURE:
+    WATCHES = [(kind, resource) for kind in ("expire", "cut", "drop", "freeze") for resource in ("cronjobs", "jobs")]
+
+
+def name_of(fault: Fault) -> str:
+    return f"{fault.kind} {fault.code if fault.kind == 'status' else ''} {fault.verb} {fault.resource}"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=name_of)
+def test_a_fault_ends_in_the_same_state(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, fault: Fault
+) -> None:
+    fault.fired = 0
+    proxy.add(fault)
+    with start():
+        namespace.apply("ada", timeZone="Asia/Beirut")
+        eventually(lambda: converged(namespace) and proxy.all_fired(), seconds=PATIENCE)
+        through_faults = end_state(namespace)
+        proxy.faults.clear()
+        namespace.kubectl("delete", "cronjobs", "--all")
+        eventually(lambda: len(namespace.items("cronjobs")) == 2 and converged(namespace), seconds=PATIENCE)
+        assert end_state(namespace) == through_faults
+
+
+@pytest.mark.parametrize(("kind", "resource"), WATCHES)
+def test_a_watch_that_breaks_or_hangs_or_is_told_410_loses_nothing(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, kind: Any, resource: str
+) -> None:
+    proxy.add(Fault(kind, "WATCH", resource))
+    with start():
+        namespace.apply("ada")
+        namespace.ready()
+        eventually(proxy.all_fired, seconds=PATIENCE)
+        if resource == "cronjobs":
+            namespace.kubectl("delete", "cronjobs", "--all")
+            eventually(lambda: len(namespace.items("cronjobs")) == 2 and converged(namespace), seconds=PATIENCE)
+        else:
+            run_by_hand(namespace, "now")
+            finish_job(namespace, "now", exit_code=0, message=summary(Outcome.DONE))
+            eventually(lambda: namespace.schedule()["status"]["sync"].get("lastResult"), seconds=PATIENCE)
+
+
+@pytest.mark.parametrize("kind", ["expire", "cut", "drop"] if TORTURE else ["expire"])
+def test_a_watch_of_the_resources_that_breaks_misses_no_resource(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, kind: Any
+) -> None:
+    proxy.add(Fault(kind, "WATCH", "userschedules"))
+    with start():
+        eventually(proxy.all_fired, seconds=PATIENCE)
+        namespace.apply("ada")
+        eventually(lambda: converged(namespace), seconds=PATIENCE)
+
+
+def test_a_storm_of_refusals_is_met_with_backoff_and_not_with_a_hot_loop(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace
+) -> None:
+    proxy.add(Fault("status", "PATCH", "cronjobs", times=10**6, code=429))
+    with start():
+        namespace.apply("ada")
+        time.sleep(12)
+        assert 2 <= proxy.faults[0].fired <= 12
+        proxy.faults.clear()
+        eventually(lambda: converged(namespace), seconds=PATIENCE)
+
+
+def test_an_api_server_that_is_gone_for_a_while_is_asked_gently_and_then_all_is_made_good(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace
+) -> None:
+    with start():
+        namespace.apply("ada")
+        namespace.ready()
+        proxy.down = True
+        asked = sum(proxy.requests.values())
+        namespace.kubectl("delete", "cronjobs", "--all")
+        namespace.kubectl("patch", "us", "ada", "--type=merge", "-p", '{"spec":{"digest":{"time":"18:30"}}}')
+        time.sleep(8)
+        assert sum(proxy.requests.values()) - asked < 100
+        proxy.down = False
+        eventually(lambda: converged(namespace), seconds=PATIENCE)
+        assert namespace.schedule()["status"]["digest"]["display"] == "Sunday 18:30"
+
+
+def test_two_operators_at_once_do_not_undo_each_other(operator_process: StartProcess, namespace: Namespace) -> None:
+    with operator_process(), operator_process():
+        for name in ("ada", "bob"):
+            namespace.apply(name)
+        for name in ("ada", "bob"):
+            namespace.ready(name)
+        time.sleep(3)
+        before = namespace.writes()
+        time.sleep(5)
+        assert namespace.writes() == before
+        assert len(namespace.items("cronjobs")) == 4
