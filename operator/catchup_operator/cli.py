@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import click
@@ -59,6 +60,48 @@ def run(*, json_logs: bool, verbose: bool) -> None:
         namespaces=options.namespaces,
         liveness_endpoint=f"http://0.0.0.0:{options.health_port}/healthz" if options.health_port else None,
     )
+
+
+@main.command()
+@click.option("--namespace", "-n", "namespaces", multiple=True, help="Only these namespaces; repeatable. Default: all.")
+@click.option("--max-pods", default=1200, show_default=True, help="Mark minutes in which more pods start.")
+@click.option("--max-requests", default=10000, show_default=True, help="Mark minutes with more requests to Google.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def forecast(*, namespaces: tuple[str, ...], max_pods: int, max_requests: int, output: str) -> None:
+    """Draw the pods and the Google requests of the next 24 hours, minute by minute, in UTC.
+
+    Reads all UserSchedules by KUBECONFIG, or as a pod does. Minutes above a limit are marked, with the setting that
+    would flatten them. Exits 0 if there is none, else 1.
+
+    \b
+    Example:
+      catchup-operator forecast --max-pods 300
+    """
+    from catchup_operator.cluster import SCHEDULES, ApiError, Cluster  # noqa: PLC0415
+    from catchup_operator.forecast import Forecast, as_json, as_text  # noqa: PLC0415
+    from catchup_operator.forecast import forecast as look_ahead  # noqa: PLC0415
+
+    async def read() -> Forecast:
+        cluster = await Cluster.connect()
+        try:
+            bodies = [
+                body
+                for namespace in namespaces or (None,)
+                async for page, _ in cluster.list_pages(SCHEDULES, namespace, selector="")
+                for body in page
+            ]
+        finally:
+            await cluster.close()
+        return look_ahead(bodies, datetime.now(UTC))
+
+    try:
+        found = asyncio.run(read())
+    except ApiError as error:
+        click.echo(f"catchup-operator: {error}", err=True)
+        sys.exit(ExitCode.TEMPORARY)
+    render = as_json if output == "json" else as_text
+    click.echo(render(found, max_pods=max_pods, max_requests=max_requests))
+    sys.exit(1 if found.peaks(max_pods=max_pods, max_requests=max_requests) else 0)
 
 
 @main.command("prepare-uninstall")

@@ -91,6 +91,11 @@ class ApiProxy:
                 trouble.append(error)
                 started.set()
             finally:
+                # Watches that clients still hold open.
+                pending = asyncio.all_tasks(loop)
+                for task in pending:
+                    task.cancel()
+                loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
                 loop.close()
 
         thread = threading.Thread(target=serve, daemon=True)

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses
-from catchup_jobs.adapters.database.contacts import count_contacts
-from catchup_jobs.adapters.database.digest_overview import DeliveryOverview, latest_digest
 from catchup_jobs.adapters.database.erasure import erase
 from catchup_jobs.adapters.database.users import DatabaseUsers, UserOverview
 from catchup_jobs.adapters.user_file import read_users
 from catchup_jobs.cli.digest import encryption_of
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.contract import ExitCode, Reason
-from catchup_jobs.domain.addresses import masked
-from catchup_jobs.domain.vocabulary import Channel, Weekday
-from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError
+from catchup_jobs.cli.tables import JSON, echo_rows, output_option
+from catchup_jobs.cli.user_view import gather, lines
+from catchup_jobs.contract import Reason
+from catchup_jobs.jobs.outcomes import PermanentError
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.domain.availability import WeeklyWindow
 
 
 @click.group()
@@ -93,8 +90,9 @@ def import_(file: TextIO) -> None:
 
 @user.command()
 @click.argument("user_id", metavar="[ID]", type=USER_ID, required=False)
-def show(user_id: str | None) -> None:
-    """Show all users, one a line, or one user in full.
+@output_option
+def show(user_id: str | None, output: str) -> None:
+    """Show all users, one a line, or one user in full: schedule, channels, suggestions, last runs, what was given up.
 
     CALENDAR is `active`, `reconnect` (the user must connect again) or `-` (never connected).
 
@@ -102,20 +100,23 @@ def show(user_id: str | None) -> None:
     Examples:
       catchup-jobs user show
       catchup-jobs user show ada
+      catchup-jobs user show ada --output json
     """
     settings = Settings.load()
     with open_database(settings) as database:
         overviews = DatabaseUsers(database).overviews(user_id)
         if user_id is None:
-            _show_all(overviews)
+            _show_all(overviews, output)
             return
         found = next(overviews, None)
         if found is None:
             raise PermanentError(f"there is no user {user_id}: import it with `catchup-jobs user import`")
-        _show_one(found)
-        _show_contacts(database, user_id)
-        _show_channels(_addresses(settings, database), user_id)
-        _show_digest(database, user_id)
+        known = gather(database, _addresses(settings, database), found)
+    if output == JSON:
+        click.echo(json.dumps(known, indent=2, ensure_ascii=False))
+        return
+    for line in lines(known):
+        click.echo(line)
 
 
 @user.command()
@@ -144,91 +145,36 @@ def _addresses(settings: Settings, database: Database) -> DatabaseAddresses:
     return DatabaseAddresses(database, lambda: encryption_of(settings))
 
 
-_ROW = "{:<20} {:<24} {:<6} {:<17} {:<10} {}"
+_COLUMNS = {
+    "id": "ID",
+    "timeZone": "TIME ZONE",
+    "syncEvery": "SYNC",
+    "digest": "DIGEST",
+    "calendar": "CALENDAR",
+    "lastSync": "LAST SYNC",
+}
 
 
-def _show_all(overviews: Iterable[UserOverview]) -> None:
-    empty = True
-    for overview in overviews:
-        if empty:
-            click.echo(_ROW.format("ID", "TIME ZONE", "SYNC", "DIGEST", "CALENDAR", "LAST SYNC"))
-            empty = False
-        schedule = overview.user.schedule
-        digest = f"{schedule.digest_day} {schedule.digest_time:%H:%M}"
-        cells = (overview.user.id, schedule.time_zone, schedule.sync_every, digest, overview.calendar or "-")
-        click.echo(_ROW.format(*cells, _last_sync(overview)))
-    if empty:
+def _show_all(overviews: Iterable[UserOverview], output: str) -> None:
+    rows = [_row(overview) for overview in overviews]
+    echo_rows(_COLUMNS, rows, output)
+    if not rows and output != JSON:
         click.echo("no users yet: import them with `catchup-jobs user import FILE`", err=True)
-        sys.exit(ExitCode.DONE)
 
 
-def _show_one(overview: UserOverview) -> None:
-    found, schedule = overview.user, overview.user.schedule
-    night = found.availability.night
-    lines = {
-        "id": found.id,
-        "name": found.name,
-        "city": found.city or "-",
-        "time zone": schedule.time_zone,
+def _row(overview: UserOverview) -> dict[str, Any]:
+    schedule = overview.user.schedule
+    return {
+        "id": overview.user.id,
+        "timeZone": schedule.time_zone,
+        "syncEvery": schedule.sync_every,
         "digest": f"{schedule.digest_day} {schedule.digest_time:%H:%M}",
-        "sync": f"every {schedule.sync_every}",
-        "paused": "yes" if found.paused else "no",
-        "open hours": _weekly(found.availability.blocks) or "every day 09:00-21:00",
-        "commutes": _weekly(found.availability.commutes) or "-",
-        "night": f"{night.start:%H:%M}-{night.end:%H:%M}" if night else "-",
-        "calendar": overview.calendar or "not connected",
-        "last sync": _last_sync(overview),
+        "calendar": overview.calendar,
+        "lastSync": _last_sync(overview),
     }
-    for name, value in lines.items():
-        click.echo(f"{name:<11} {value}")
 
 
-def _show_contacts(database: Database, user_id: str) -> None:
-    with database.read() as connection:
-        total, left_out = count_contacts(connection, user_id)
-    click.echo(f"{'contacts':<11} {total}{f' ({left_out} of them excluded or archived)' if left_out else ''}")
-
-
-def _show_channels(addresses: DatabaseAddresses, user_id: str) -> None:
-    try:
-        found = addresses.overviews(user_id)
-    except MisconfiguredError:
-        click.echo("channels    (not readable with these encryption keys)")
-        return
-    for overview in found:
-        said = [overview.mode.value]
-        if overview.channel is Channel.SMS:
-            said.append(f"consent {overview.consented_at:%Y-%m-%d}" if overview.consented_at else "no consent")
-        if overview.opted_out_at is not None:
-            said.append(f"opted out {overview.opted_out_at:%Y-%m-%d}")
-        click.echo(f"{overview.channel.value:<11} {masked(overview.channel, overview.address)} ({', '.join(said)})")
-
-
-def _show_digest(database: Database, user_id: str) -> None:
-    last = latest_digest(database, user_id)
-    if last is None:
-        click.echo(f"{'last digest':<11} -")
-        return
-    told = [_delivery(each) for each in last.deliveries]
-    if last.skip_reason is not None:
-        told = [f"skipped ({last.skip_reason.value})"]
-    click.echo(f"{'last digest':<11} {last.due_date}: {', '.join(told)}")
-
-
-def _delivery(each: DeliveryOverview) -> str:
-    notes = [str(note) for note in (each.skip_reason, each.provider_status, each.error_code) if note]
-    told = f" ({', '.join(notes)})" if notes else ""
-    return f"{each.channel.value} {each.status.value}{told}"
-
-
-def _weekly(windows: Iterable[WeeklyWindow]) -> str:
-    days: dict[str, list[Weekday]] = {}
-    for window in windows:
-        days.setdefault(f"{window.start:%H:%M}-{window.end:%H:%M}", []).append(window.weekday)
-    return "; ".join(f"{','.join(names)} {hours}" for hours, names in days.items())
-
-
-def _last_sync(overview: UserOverview) -> str:
+def _last_sync(overview: UserOverview) -> str | None:
     if overview.last_sync_at is None:
-        return "-"
+        return None
     return f"{overview.last_sync_at:%Y-%m-%d %H:%M} UTC ({overview.last_sync_state})"

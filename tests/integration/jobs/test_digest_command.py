@@ -491,3 +491,19 @@ def test_deleting_a_user_asks_first(world: World) -> None:
     world.import_user()
     assert "Aborted" in world.run("user", "delete", "ada", code=130)
     assert "ada" in world.run("user", "show", "ada")
+
+
+def test_a_user_is_shown_with_what_support_asks_for_first(world: World) -> None:
+    world.suggest()
+    world.run("digest", "--user", "ada")
+    shown = world.run("user", "show", "ada")
+    assert re.search(r"suggestions +1 pending", shown)
+    assert re.search(r"digest run +20\d\d-.*Z \(done\)", shown)
+    known = json.loads(world.out("user", "show", "ada", "--output", "json"))
+    assert known["suggestions"] == {"pending": 1}
+    assert [run["kind"] for run in known["lastRuns"]] == ["digest"]
+    assert known["channels"][0]["address"] == "+44********23"
+    assert known["lastDigest"]["deliveries"][0]["status"] == "sent"
+    assert known["givenUp"] == 0
+    (listed,) = json.loads(world.out("user", "show", "--output", "json"))
+    assert (listed["id"], listed["timeZone"]) == ("ada", ZONE)

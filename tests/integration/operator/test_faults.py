@@ -192,3 +192,28 @@ def test_two_operators_at_once_do_not_undo_each_other(operator_process: StartPro
         time.sleep(5)
         assert namespace.writes() == before
         assert len(namespace.items("cronjobs")) == 4
+
+
+def test_an_api_server_and_etcd_that_were_killed_and_started_again_are_gone_on_with(
+    operator_process: StartProcess, namespace: Namespace
+) -> None:
+    with operator_process():
+        namespace.apply("ada")
+        namespace.ready()
+        for name in ("kube-apiserver", "etcd"):
+            namespace.cluster.layout.daemon(name).stop()
+        namespace.cluster.up()
+        eventually(lambda: namespace.kubectl("delete", "cronjobs", "--all", "--wait=false"))
+        namespace.apply("bob")
+        namespace.ready("bob")
+        eventually(lambda: len(namespace.items("cronjobs")) == 4, seconds=PATIENCE)
+
+
+def test_asked_to_end_the_operator_ends_within_five_seconds(
+    operator_process: StartProcess, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    with operator_process() as process:
+        namespace.ready()
+        process.terminate()
+        assert process.wait(timeout=5) == 0

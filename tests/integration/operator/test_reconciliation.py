@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -401,3 +404,24 @@ def test_a_restart_logs_nothing_of_what_is_as_wanted_and_a_change_is_one_line(
         namespace.ready("bob")
     assert len(lines("ada")) == 1
     assert len(lines("bob")) == 1
+
+
+def test_the_forecast_reads_the_resources_and_tells_by_its_exit_whether_a_limit_is_passed(
+    operator_env: dict[str, str], namespace: Namespace
+) -> None:
+    for name in ("ada", "bob"):
+        namespace.apply(name)
+    program = str(Path(sys.executable).parent / "catchup-operator")
+
+    def forecast(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [program, "forecast", "--namespace", namespace.name, *arguments]
+        env = {**os.environ, **operator_env}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    fine = forecast("--output", "json")
+    assert fine.returncode == 0, fine.stderr
+    found = json.loads(fine.stdout)
+    assert (sum(found["syncPods"]), found["peaks"]) == (96, [])
+    herd = forecast("--max-pods", "0")
+    assert herd.returncode == 1
+    assert "spec.calendarSync.every: 2 users are synced every 30m" in herd.stdout

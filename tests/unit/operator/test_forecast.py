@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.operator.factories import body
+
+from catchup_jobs.contract import SYNC_INTERVALS_MINUTES
+from catchup_operator.forecast import MINUTES, as_json, as_text, draw, forecast
+
+SATURDAY = datetime(2026, 11, 28, 20, 0, 30, tzinfo=UTC)
+
+
+def users(count: int, **spec: Any) -> list[dict[str, Any]]:
+    return [body({"userId": f"user-{number}", **spec}, name=f"u{number}", uid=f"{number}") for number in range(count)]
+
+
+def minute_of(at: datetime) -> int:
+    return (at - SATURDAY.replace(second=0) - timedelta(minutes=1)) // timedelta(minutes=1)
+
+
+@given(st.sampled_from(sorted(SYNC_INTERVALS_MINUTES)), st.integers(1, 20))
+def test_each_user_is_synced_as_often_in_a_day_as_the_interval_says(every: str, count: int) -> None:
+    found = forecast(users(count, calendarSync={"every": every}, digest={"enabled": False}), SATURDAY)
+    assert sum(found.syncs) == count * 24 * 60 // SYNC_INTERVALS_MINUTES[every]
+    assert sum(found.requests) == 2 * sum(found.syncs)
+    assert sum(found.digests) == 0
+
+
+def test_digests_fire_at_their_local_time_and_one_and_three_hours_later() -> None:
+    found = forecast(users(100, timeZone="Europe/Berlin", calendarSync={"enabled": False}), SATURDAY)
+    at = {minute for minute, count in enumerate(found.digests) if count}
+    assert at == {minute_of(datetime(2026, 11, 29, hour, 0, tzinfo=UTC)) for hour in (8, 9, 11)}
+    assert set(found.digests) == {0, 100}
+
+
+def test_a_zone_in_utc_has_a_firing_for_each_offset() -> None:
+    found = forecast(users(1, timeZone="Asia/Beirut", calendarSync={"enabled": False}), SATURDAY)
+    at = [minute for minute, count in enumerate(found.digests) if count]
+    assert at == [minute_of(datetime(2026, 11, 29, hour, 0, tzinfo=UTC)) for hour in (6, 7, 8, 9, 10)]
+
+
+def test_what_is_suspended_in_conflict_or_invalid_starts_nothing() -> None:
+    bodies = [
+        *users(1, suspend=True),
+        {**users(1)[0], "status": {"conflictsWith": "people/other"}},
+        body({"userId": "$(X)"}),
+    ]
+    assert sum(forecast(bodies, SATURDAY).pods) == 0
+
+
+def test_a_users_own_count_of_requests_is_believed() -> None:
+    one = {**users(1, digest={"enabled": False})[0], "status": {"sync": {"counts": {"apiRequests": 9}}}}
+    found = forecast([one], SATURDAY)
+    assert sum(found.requests) == 9 * sum(found.syncs)
+
+
+@pytest.mark.parametrize(
+    ("spec", "advice"),
+    [
+        ({"calendarSync": {"enabled": False}}, "spec.digest.time: 50 users have Sunday 09:00 Etc/UTC"),
+        (
+            {"digest": {"enabled": False}, "calendarSync": {"every": "5m"}},
+            "spec.calendarSync.every: 50 users are synced every 5m",
+        ),
+    ],
+)
+def test_minutes_above_a_limit_name_the_setting_that_would_flatten_them(spec: dict[str, Any], advice: str) -> None:
+    found = forecast(users(50, **spec), SATURDAY)
+    peaks = found.peaks(max_pods=3, max_requests=10**6)
+    assert peaks
+    assert {peak.advice for peak in peaks} == {advice}
+    assert all(peak.pods > 3 for peak in peaks)
+    assert found.peaks(max_pods=50, max_requests=10**6) == []
+
+
+def test_the_drawing_has_a_line_an_hour_a_bar_a_minute_and_marks_what_is_too_much() -> None:
+    found = forecast(users(50, calendarSync={"enabled": False}), SATURDAY)
+    lines = draw(found.pods, found.start, limit=49)
+    assert len(lines) == 24
+    assert sum(line.count("!") for line in lines) == 3
+    assert all(len(line.split(" ", 1)[1][:60]) == 60 for line in lines)
+    text = as_text(found, max_pods=49, max_requests=10)
+    assert "3 minutes above 49 pods" in text
+    assert "Sun 09:00  50 pods, 0 requests; spec.digest.time" in text
+
+
+def test_the_json_has_a_number_a_minute() -> None:
+    found = json.loads(as_json(forecast(users(3), SATURDAY), max_pods=0, max_requests=10**6))
+    assert found["start"] == "2026-11-28T20:01:00Z"
+    assert {len(found[name]) for name in ("syncPods", "digestPods", "googleRequests")} == {MINUTES}
+    assert found["peaks"]
+
+
+def test_nothing_at_all_can_be_drawn_too() -> None:
+    assert "0 minutes above" in as_text(forecast([], SATURDAY), max_pods=1, max_requests=1)
