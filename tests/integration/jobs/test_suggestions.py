@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import date, time, timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from integration.jobs.fleet_world import BERLIN, NOW, FleetWorld, at, counts, person
 from integration.jobs.test_users import statements
 from sqlalchemy import insert, select, update
 
+from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import (
     calendars,
     commute_windows,
@@ -29,6 +31,7 @@ from catchup_jobs.jobs.suggestions import Shard
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
 DAY = timedelta(days=1)
 DONE = (ExitCode.DONE, Outcome.DONE, None)
@@ -539,6 +542,39 @@ def test_an_outage_in_the_middle_repeats_the_batch_alone(fleet: FleetWorld, monk
     report = fleet.run(batch_size=2)
     assert (outcome(report), report.summary.attempts, tried) == (DONE, 1, [2, 2, 2, 1])
     assert counts(report) == {"users": 5, "suggestionsCreated": 5}
+
+
+def test_a_server_that_dies_before_the_commit_costs_one_attempt_and_nothing_twice(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database.open(postgresql_url)
+    fleet = FleetWorld(database, tmp_path / "locks")
+    fleet.add_users(names(6))
+    fleet.add_contacts(names(6))
+    honest = fleet.store.save
+    killed: list[int] = []
+
+    def save(plans: Any, *, checkpoint: Any, **named: Any) -> Any:
+        def dying(saved: Any) -> Any:
+            # Within the transaction, after the suggestions were written.
+            if saved.plans and len(killed) == 0:
+                with psycopg.connect(postgresql_url, autocommit=True) as connection:
+                    rows = connection.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                    killed.append(len(rows.fetchall()))
+            return checkpoint(saved)
+
+        return honest(plans, checkpoint=dying, **named)
+
+    monkeypatch.setattr(fleet.store, "save", save)
+    report = fleet.run(batch_size=2)
+    assert killed[0] >= 1
+    assert (outcome(report), report.summary.attempts) == (DONE, 1)
+    assert counts(report) == {"users": 6, "suggestionsCreated": 6}
+    assert [row.user_id for row in fleet.rows()] == names(6)
+    database.close()
 
 
 def test_the_checkpoint_is_stored_with_the_batch_or_not_at_all(
