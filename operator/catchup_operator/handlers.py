@@ -56,7 +56,7 @@ async def reconcile(body: kopf.Body, patch: kopf.Patch, memo: kopf.Memo, **_: An
 
 
 # All handlers are coroutines: kopf runs plain functions in threads, and nothing here is made for threads.
-@kopf.on.event(*RESOURCE)
+@kopf.on.event(*RESOURCE, when=lambda event, memo, **_: memo.reconciler.awaits(event["type"], event["object"]))
 async def notice(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     # No deletion handler: it would put a finalizer on every resource.
     if event["type"] == "DELETED":

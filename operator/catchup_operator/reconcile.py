@@ -120,6 +120,10 @@ class Reconciler:
         self._next_due.forget(key_of(body))
         self._unwritten.forget(key_of(body))
 
+    def awaits(self, kind: str | None, body: Mapping[str, Any]) -> bool:
+        """Whether an event of the watch is worth a call: most are not, and each costs."""
+        return kind == "DELETED" or self._unwritten.awaits(key_of(body))
+
     def shown(self, body: Mapping[str, Any]) -> None:
         """Note a UserSchedule as the watch shows it."""
         self._unwritten.seen(body)

@@ -20,6 +20,10 @@ class Unwritten:
         """Note that kopf is to write a status for this generation."""
         self._since[key_of(body)] = (now, body["metadata"]["generation"])
 
+    def awaits(self, key: Key) -> bool:
+        """Whether a status of this UserSchedule was not seen yet."""
+        return key in self._since
+
     def seen(self, body: Mapping[str, Any]) -> None:
         """Note what the watch shows."""
         waiting = self._since.get(key_of(body))

@@ -28,3 +28,12 @@ def test_one_that_is_gone_is_not_waited_for() -> None:
     unwritten.handed_over(body(), 100.0)
     unwritten.forget(KEY)
     assert unwritten.lost(200.0) == []
+
+
+def test_only_what_is_awaited_is_worth_a_look() -> None:
+    unwritten = Unwritten()
+    assert not unwritten.awaits(KEY)
+    unwritten.handed_over(body(), 100.0)
+    assert unwritten.awaits(KEY)
+    unwritten.seen(body(status={"observedGeneration": 1}))
+    assert not unwritten.awaits(KEY)
