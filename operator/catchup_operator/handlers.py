@@ -55,8 +55,9 @@ async def reconcile(body: kopf.Body, patch: kopf.Patch, memo: kopf.Memo, **_: An
         memo.background.retry(body, error)
 
 
+# All handlers are coroutines: kopf runs plain functions in threads, and nothing here is made for threads.
 @kopf.on.event(*RESOURCE)
-def notice(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+async def notice(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     # No deletion handler: it would put a finalizer on every resource.
     if event["type"] == "DELETED":
         memo.reconciler.gone(event["object"])
@@ -65,7 +66,7 @@ def notice(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
 
 
 @kopf.on.probe(id="loops")
-def alive(memo: kopf.Memo, **_: Any) -> str:
+async def alive(memo: kopf.Memo, **_: Any) -> str:
     died = memo.background.died()
     if died is not None or memo.background.silent_seconds > _SILENCE_MAX_SECONDS:
         raise kopf.PermanentError(f"a watch is dead: {died or 'no word from the API server'}")
@@ -73,7 +74,7 @@ def alive(memo: kopf.Memo, **_: Any) -> str:
 
 
 @kopf.on.probe(id="roll")
-def roll_progress(memo: kopf.Memo, **_: Any) -> dict[str, int]:
+async def roll_progress(memo: kopf.Memo, **_: Any) -> dict[str, int]:
     progress: dict[str, int] = memo.memory.roll.progress
     return progress
 
