@@ -54,7 +54,7 @@ test-integration: venv ## A real API server, Redis, PostgreSQL and SQLite; doubl
 torture: venv ## Every fault on the operator's way to the API server, and 200 random runs of edits, faults and kills (an hour)
 	CATCHUP_TORTURE=1 $(BIN)/pytest -n $(WORKERS) tests/integration/operator/test_faults.py tests/integration/operator/test_torture.py
 .PHONY: test-due-dates
-test-due-dates: venv ## Every quarter of an hour in every zone against the CronJob controller's cron library (10 minutes)
+test-due-dates: venv ## Every quarter of an hour in every zone against the CronJob controller's cron library (long)
 	CATCHUP_ALL_DUE_DATES=1 $(BIN)/pytest tests/integration/operator/test_digest_due_dates.py
 .PHONY: test-e2e
 test-e2e: venv ## The chart by Helm on a real node; needs root, and says so without it
