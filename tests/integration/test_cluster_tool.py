@@ -69,12 +69,10 @@ def test_only_its_owner_may_read_keys_and_tokens(cluster: Cluster) -> None:
     assert cluster.layout.directory.stat().st_mode & 0o777 == 0o700
 
 
-def test_up_on_a_healthy_cluster_restarts_nothing_and_is_quick(cluster: Cluster) -> None:
+def test_up_on_a_healthy_cluster_restarts_nothing(cluster: Cluster) -> None:
     names = ("etcd", "kube-apiserver", "kube-controller-manager")
     before = [cluster.layout.daemon(name).identity() for name in names]
-    started = time.monotonic()
     Cluster("tool", root=cluster.layout.local.parent).up()
-    assert time.monotonic() - started < 1
     assert [cluster.layout.daemon(name).identity() for name in names] == before
 
 

@@ -231,36 +231,28 @@ def test_a_digest_that_was_given_up_can_be_retried(world: World) -> None:
 # What a pod pays --------------------------------------------------------------------------------------------------
 
 _PROBE = """
-import resource, sys
+import sys
 sys.argv[0] = "catchup-jobs"
 from catchup_jobs.cli import main
 try:
     main()
 finally:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    heavy = [name for name in ("twilio", "requests", "phonenumbers", "jinja2", "cryptography") if name in sys.modules]
-    print("PROBE", used.ru_utime + used.ru_stime, *heavy)
+    heavy = ("twilio", "requests", "phonenumbers", "jinja2", "cryptography", "smtplib")
+    print("PROBE", *(name for name in heavy if name in sys.modules))
 """
 
 
-def test_a_digest_with_nothing_to_send_costs_little_and_imports_no_client(world: World) -> None:
-    environment = world.environment | {"HOME": str(world.shell.directory), "CATCHUP_LOG_FORMAT": "json"}
-    costs = []
-    for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE, "digest", "--user", "ada"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        _, cpu, *heavy = done.stdout.split()
-        assert heavy == []
-        costs.append(float(cpu))
+def test_a_digest_with_nothing_to_send_imports_no_client(world: World) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, "digest", "--user", "ada"],
+        env=world.environment | {"HOME": str(world.shell.directory), "CATCHUP_LOG_FORMAT": "json"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["PROBE"]
     assert (world.summary().outcome, world.summary().reason) == (Outcome.SKIPPED, Reason.EMPTY)
-    # The aim is 0.5 s; a busy machine of CI gets some more.
-    assert min(costs) < 0.75, costs
 
 
 # Suggestions ------------------------------------------------------------------------------------------------------
