@@ -7,11 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from catchup_jobs.jobs.outcomes import MisconfiguredError, TemporaryError
+from catchup_jobs.adapters.redis_client import connect
+from catchup_jobs.jobs.outcomes import TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,18 +38,7 @@ class RedisProgress:
         Raises:
             MisconfiguredError: the URL is malformed; it is not repeated, since it may hold a password.
         """
-        try:
-            client = redis.Redis.from_url(
-                url,
-                socket_timeout=_TIMEOUT_SECONDS,
-                socket_connect_timeout=_TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 0),
-                decode_responses=True,
-                protocol=2,
-            )
-        except ValueError:
-            raise MisconfiguredError("CATCHUP_REDIS_URL is not a URL such as redis://host:6379/0") from None
-        return cls(client)
+        return cls(connect(url, timeout=_TIMEOUT_SECONDS))
 
     def show(self, subject: str, fields: Mapping[str, str | int]) -> None:
         """Replace what is shown of a shard, at most twice a second but for a change of its state; never raises."""

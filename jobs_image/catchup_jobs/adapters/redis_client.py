@@ -23,8 +23,11 @@ TIMEOUT_SECONDS: Final = 3.0
 T = TypeVar("T")
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, *, timeout: float = TIMEOUT_SECONDS) -> redis.Redis:
     """Return a client for a URL (`redis://…`, `rediss://…`); it connects on first use and never repeats a command.
+
+    Args:
+        timeout: of connecting and of each reply, in seconds.
 
     Raises:
         MisconfiguredError: the URL is malformed; it is not repeated, since it may hold a password.
@@ -32,8 +35,8 @@ def connect(url: str) -> redis.Redis:
     try:
         return redis.Redis.from_url(
             url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
             protocol=2,
