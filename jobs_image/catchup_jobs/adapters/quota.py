@@ -6,7 +6,10 @@ up again. So a hundred pods that start at once queue up without asking twice.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+
+from redis.exceptions import RedisError
 
 from catchup_jobs.adapters.redis_client import classified, connect, twice
 
@@ -63,7 +66,8 @@ class RedisQuota:
 
     def close(self) -> None:
         """Close all connections."""
-        self._client.close()
+        with suppress(RedisError):
+            self._client.close()
 
     def reserve(self) -> float:
         """Reserve one request; return how long to wait before it may be made, in seconds.

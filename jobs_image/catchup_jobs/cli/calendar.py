@@ -15,8 +15,8 @@ from catchup_jobs.adapters.database.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.cli.parameters import USER_ID
-from catchup_jobs.cli.resources import open_database
-from catchup_jobs.contract import Env, Reason
+from catchup_jobs.cli.resources import open_database, unknown_user
+from catchup_jobs.contract import Env
 from catchup_jobs.domain.local_time import day_bounds, local_date
 from catchup_jobs.domain.week import draw, legend
 from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError
@@ -126,7 +126,7 @@ def week(user_id: str, *, days: int) -> None:
         store = DatabaseAvailabilityStore(database)
         inputs = store.inputs(user_id)
         if inputs is None:
-            raise _unknown(user_id)
+            raise unknown_user(user_id)
         first = local_date(datetime.now(UTC), inputs.zone)
         start, _ = day_bounds(first, inputs.zone)
         _, end = day_bounds(first + timedelta(days=days - 1), inputs.zone)
@@ -189,13 +189,7 @@ def _consent(settings: Settings, token_file: TextIO | None, *, open_browser: boo
 
 def _require_user(database: Database, user_id: str) -> None:
     if DatabaseUsers(database).get(user_id) is None:
-        raise _unknown(user_id)
-
-
-def _unknown(user_id: str) -> PermanentError:
-    return PermanentError(
-        f"there is no user {user_id}: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
-    )
+        raise unknown_user(user_id)
 
 
 def _shown_name(row: CalendarRow) -> str:

@@ -13,8 +13,8 @@ from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.digests import DatabaseDigests
 from catchup_jobs.cli.harness import Body, execute
 from catchup_jobs.cli.parameters import USER_ID
-from catchup_jobs.cli.resources import open_database
-from catchup_jobs.contract import Job, Reason
+from catchup_jobs.cli.resources import open_database, unknown_user
+from catchup_jobs.contract import Job
 from catchup_jobs.domain.digest_channels import obstacle
 from catchup_jobs.domain.digest_email import EmailDigest, entries_of
 from catchup_jobs.domain.digest_items import MAX_NAME, clean
@@ -23,7 +23,6 @@ from catchup_jobs.domain.due_dates import DigestTime
 from catchup_jobs.domain.vocabulary import Channel
 from catchup_jobs.jobs.digest import Digest
 from catchup_jobs.jobs.digest_messages import Messenger, rhythm_of
-from catchup_jobs.jobs.outcomes import PermanentError
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,9 +73,7 @@ def _preview(user_id: str) -> None:
         store = DatabaseDigests(database, DatabaseAddresses(database, lambda: encryption_of(settings)))
         recipient = store.recipient(user_id)
         if recipient is None:
-            raise PermanentError(
-                f"there is no user {user_id}: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
-            )
+            raise unknown_user(user_id)
         items = store.pending(user_id, now=now)
         reaches = messenger_of(settings, lambda: now).with_configuration(store.reach(user_id))
     when = digest_time_of(settings) or recipient.when

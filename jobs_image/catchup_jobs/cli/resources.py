@@ -8,8 +8,17 @@ from dataclasses import dataclass
 
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.migrate import upgrade, wait_for_schema
+from catchup_jobs.contract import Reason
+from catchup_jobs.jobs.outcomes import PermanentError
 from catchup_jobs.jobs.ports import Surroundings
 from catchup_jobs.settings import Settings
+
+
+def unknown_user(user_id: str) -> PermanentError:
+    """Return the error that says that the database has no such user, and what helps."""
+    return PermanentError(
+        f"there is no user {user_id}: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from catchup_jobs.adapters.database.answers import DatabaseAnswers, SuggestionVi
 from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.cli.digest import encryption_of, links_of
 from catchup_jobs.cli.parameters import USER_ID
-from catchup_jobs.cli.resources import open_database
-from catchup_jobs.contract import Reason, format_utc
+from catchup_jobs.cli.resources import open_database, unknown_user
+from catchup_jobs.cli.tables import output_option
+from catchup_jobs.contract import format_utc
 from catchup_jobs.domain.action_tokens import Action, ActionToken
 from catchup_jobs.domain.answers import Answer
 from catchup_jobs.domain.digest_items import clean
@@ -34,9 +35,6 @@ _SHOWN_BY_DEFAULT: Final = (SuggestionStatus.PENDING, SuggestionStatus.SNOOZED, 
 _ANSWERS: Final = {Action.ACCEPT: Answer.ACCEPT, Action.DISMISS: Answer.DISMISS, Action.SNOOZE: Answer.SNOOZE}
 _NAME_WIDTH: Final = 24
 
-_output = click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", help="Lines for people, or JSON. Default: text."
-)
 _version = click.option(
     "--version", "seen_version", type=int, metavar="N", help="Refuse if the suggestion is not at this version any more."
 )
@@ -63,7 +61,7 @@ def suggestion() -> None:
     multiple=True,
     help="Only these; may be repeated. Default: pending, snoozed and accepted.",
 )
-@_output
+@output_option
 def list_(user_id: str, statuses: tuple[str, ...], output: str) -> None:
     """Show a user's suggestions, in the user's own time zone.
 
@@ -75,9 +73,7 @@ def list_(user_id: str, statuses: tuple[str, ...], output: str) -> None:
     wanted = [SuggestionStatus(status) for status in statuses] or _SHOWN_BY_DEFAULT
     with open_database(Settings.load()) as database:
         if DatabaseUsers(database).get(user_id) is None:
-            raise PermanentError(
-                f"there is no user {user_id}: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
-            )
+            raise unknown_user(user_id)
         views = DatabaseAnswers(database).listing(user_id, wanted)
     if output == "json":
         click.echo(json.dumps([_document(view) for view in views], indent=2, ensure_ascii=False))
@@ -90,7 +86,7 @@ def list_(user_id: str, statuses: tuple[str, ...], output: str) -> None:
 @suggestion.command()
 @click.argument("suggestion_id", metavar="ID", type=click.IntRange(min=1))
 @_version
-@_output
+@output_option
 def accept(suggestion_id: int, seen_version: int | None, output: str) -> None:
     """Accept a suggestion: its time counts as busy from now on.
 
@@ -104,7 +100,7 @@ def accept(suggestion_id: int, seen_version: int | None, output: str) -> None:
 @suggestion.command()
 @click.argument("suggestion_id", metavar="ID", type=click.IntRange(min=1))
 @_version
-@_output
+@output_option
 def dismiss(suggestion_id: int, seen_version: int | None, output: str) -> None:
     """Dismiss a suggestion, or call off an accepted one: the contact rests for a while.
 
@@ -120,7 +116,7 @@ def dismiss(suggestion_id: int, seen_version: int | None, output: str) -> None:
 @click.option("--days", type=click.IntRange(1, 366), help="For so many days. Default: 7.")
 @click.option("--until", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Until a time, 2026-12-01T09:00:00+01:00.")
 @_version
-@_output
+@output_option
 def snooze(suggestion_id: int, days: int | None, until: datetime | None, seen_version: int | None, output: str) -> None:
     """Put a suggestion off; it comes back by itself.
 
@@ -138,7 +134,7 @@ def snooze(suggestion_id: int, days: int | None, until: datetime | None, seen_ve
 
 @suggestion.command()
 @click.argument("token")
-@_output
+@output_option
 def redeem(token: str, output: str) -> None:
     """Do what a link in a message stands for; for the application that serves CATCHUP_ACTION_BASE_URL.
 

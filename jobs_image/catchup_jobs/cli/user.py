@@ -14,7 +14,7 @@ from catchup_jobs.adapters.database.users import DatabaseUsers, UserOverview
 from catchup_jobs.adapters.user_file import read_users
 from catchup_jobs.cli.digest import encryption_of
 from catchup_jobs.cli.parameters import USER_ID
-from catchup_jobs.cli.resources import open_database
+from catchup_jobs.cli.resources import open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, echo_rows, output_option
 from catchup_jobs.cli.user_view import gather, lines
 from catchup_jobs.contract import Reason
@@ -110,7 +110,7 @@ def show(user_id: str | None, output: str) -> None:
             return
         found = next(overviews, None)
         if found is None:
-            raise PermanentError(f"there is no user {user_id}: import it with `catchup-jobs user import`")
+            raise unknown_user(user_id)
         known = gather(database, _addresses(settings, database), found)
     if output == JSON:
         click.echo(json.dumps(known, indent=2, ensure_ascii=False))
