@@ -46,9 +46,10 @@ def want_digests(world: World, person: Person) -> None:
     if person.suspended:
         person.since = world.clock.now()
     person.suspended = person.paused = False
-    if "on" not in {person.sms, person.email} or person.stopped:
-        person.sms = person.email = "on"
+    if person.sms != "on" or person.stopped:
+        person.sms = "on"
         agree_again(world, person)
+    person.email = "on"
 
 
 def change_calendar(world: World, dice: random.Random) -> None:
@@ -94,7 +95,8 @@ def _open_suggestions(world: World, person: Person) -> list[tuple[int, datetime]
 
 def _moves_the_digest(world: World, person: Person, dice: random.Random) -> str:
     near = world.clock.now() + timedelta(minutes=dice.randint(-120, 120))
-    person.at = f"{near:%H:%M}" if dice.random() < 0.3 else f"{dice.randrange(24):02}:{dice.choice((0, 15, 59)):02}"
+    hour = dice.choice([dice.randrange(24), dice.randrange(8, 20)])
+    person.at = f"{near:%H:%M}" if dice.random() < 0.2 else f"{hour:02}:{dice.choice((0, 15, 59)):02}"
     person.day = dice.choice(["Daily", "Daily", "Daily", "Wednesday"])
     world.save(person)
     return f"moves the digest to {person.day} {person.at} in {person.zone}"

@@ -24,6 +24,7 @@ class Person:
         since: when the schedule was made or resumed (UTC).
         blocks: hours of each day for others, as (start, end); empty: 09:00 to 21:00.
         busy: the events at Google by id, as (start, end, title).
+        known: how many contacts they ever had.
         fired: the latest slot for which the controller started a digest, or when the CronJob was made.
     """
 
@@ -42,6 +43,7 @@ class Person:
     email: str = "fallback"
     consent_at: datetime | None = None
     blocks: list[tuple[str, str]] = field(default_factory=list)
+    known: int = 0
     contacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     busy: dict[str, tuple[datetime, datetime, str]] = field(default_factory=dict)
 
@@ -56,7 +58,8 @@ class Person:
 
     def know(self, now: datetime, dice: random.Random) -> str:
         """Get a new contact, who was never met; return their name."""
-        name = f"C{len(self.contacts)}"
+        self.known += 1
+        name = f"C{self.known}"
         self.contacts[name] = {
             "id": name,
             "name": name,

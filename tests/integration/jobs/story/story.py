@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from integration.jobs.story.world import Task, World
 
 HAND: Final = 8
-_AT_ONCE: Final = 2
-_LEAST_ROUNDS: Final = 5
+_AT_ONCE: Final = 3
+_LEAST_ROUNDS: Final = 4
 _MOST_ROUNDS: Final = 40
 _PEOPLE: Final = 3
 
@@ -141,12 +141,13 @@ class Story:
             for _ in range(dice.randint(1, 2)):
                 edits.edit(world, dice)
             edits.want_digests(world, leading)
-        leading.know(world.clock.now(), dice)
-        world.save(leading)
+        for person in world.people:
+            person.know(world.clock.now(), dice)
+            world.save(person)
         for _ in range(dice.randint(1, 3)):
             edits.change_calendar(world, dice)
-        late = timedelta(minutes=dice.choice([0, 0, 3, 40, 110]))
-        world.go_to(leading.due_after(world.clock.now()) + timedelta(hours=dice.choice([0, 0, 1, 3])) + late)
+        late = timedelta(minutes=dice.choice([0, 0, 0, 3, 40, 110]))
+        world.go_to(leading.due_after(world.clock.now()) + timedelta(hours=dice.choice([0, 0, 0, 1, 3])) + late)
         return leading
 
     def _play(self, name: str, number: int, missed: list[str]) -> None:
@@ -183,13 +184,13 @@ class Story:
         fresh = self._all_is_well(dice)
         # Every lease is over by then, and whatever starts first sweeps them.
         world.go_to(world.clock.now() + timedelta(hours=5))
-        self._sync_and_suggest(dice)
+        self._sync_and_suggest(world.people, dice)
         checks.check_no_run_vanished(world)
         self._replay_what_was_given_up()
         checks.check_nothing_is_left_locked(world)
         for person in world.people:
             world.go_to(person.due_after(world.clock.now()) - timedelta(minutes=20))
-            self._sync_and_suggest(dice)
+            self._sync_and_suggest([person], dice)
             self._gets_one_message(person, fresh[person.id], dice)
         checks.check(world)
         checks.check_nothing_is_left_locked(world)
@@ -210,10 +211,10 @@ class Story:
             world.connect(person)
         return fresh
 
-    def _sync_and_suggest(self, dice: random.Random) -> None:
+    def _sync_and_suggest(self, people: list[Person], dice: random.Random) -> None:
         world = self.world
         # By hand: the slot may have been served.
-        syncs = [world.task(Job.SYNC, person) for person in world.people]
+        syncs = [world.task(Job.SYNC, person) for person in people]
         world.run_all(syncs, dice)
         assert all(says(task, Outcome.DONE) for task in syncs), [task.pods for task in syncs]
         fleet = world.task(Job.SUGGESTIONS)
