@@ -98,7 +98,7 @@ def age(url: str, digests: str) -> None:
 def _random_bytes(count: int) -> str:
     # Sealed text does not compress: it must not be the same byte again and again.
     words = -(-count // 32)
-    pieces = "decode(string_agg(md5(random()::text || users.id), ''), 'hex')"
+    pieces = "decode(string_agg(md5(random()::text), ''), 'hex')"
     return (
         f"(SELECT substring({pieces} || {pieces} FROM 1 FOR {count})"  # noqa: S608 - of numbers
         f" FROM generate_series(1, {words}))"
