@@ -91,7 +91,7 @@ def shared_traces(root: Path) -> dict[str, set[str]]:
     mounts = {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()}
     settings = ("net/ipv4/ip_forward", "vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
     return {
-        "mounts": {place for place in mounts if str(root) in place or str(root.parent.parent) not in place},
+        "mounts": {place for place in mounts if str(root) in place or str(root.parents[2]) not in place},
         "rules": set(rules.splitlines()),
         "files": {place for place in places if Path(place).exists()},
         "settings": {f"{name}={(Path('/proc/sys') / name).read_text().strip()}" for name in settings},
@@ -124,8 +124,10 @@ def processes_of(directory: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkout that the clusters are of."""
-    return tmp_path_factory.mktemp("checkout")
+    """The checkout that the clusters are of, with a path that is too long for a socket below it."""
+    made = tmp_path_factory.mktemp("checkout") / ("deep" * 20)
+    made.mkdir()
+    return made
 
 
 @pytest.fixture(scope="module")
