@@ -6,7 +6,6 @@ import itertools
 import shutil
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 from integration.services import PostgresServer, RedisServer, postgres_server, redis_server
 
@@ -47,8 +46,7 @@ def redis_url(redis_of_session: RedisServer) -> str:
 
 def _create_database(server: PostgresServer, template: str = "template1") -> str:
     name = f"t{next(_numbers)}"
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    server.create(name, template)
     return name
 
 

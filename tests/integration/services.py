@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 if TYPE_CHECKING:
@@ -100,14 +101,43 @@ def redis_server(password: str = "") -> Iterator[RedisServer]:
 
 @dataclass
 class PostgresServer:
-    """A PostgreSQL cluster of its own in a temporary directory."""
+    """A PostgreSQL cluster of its own in a temporary directory; it can be restarted on the same port."""
 
     port: int
-    process: subprocess.Popen[bytes]
+    data: Path
+    command: list[str]
+    as_user: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
 
-    def url(self, database: str) -> str:
-        """The URL of one of its databases."""
-        return f"postgresql://catchup@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str, *, port: int | None = None) -> str:
+        """The URL of one of its databases, there or behind a proxy's port."""
+        return f"postgresql://catchup@127.0.0.1:{port or self.port}/{database}"
+
+    def create(self, name: str, template: str = "template1") -> None:
+        """Make a database, as a copy of another."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+
+    def start(self) -> None:
+        """Start and wait until it accepts connections."""
+        with (self.data.parent / "log").open("ab") as log:
+            self.process = subprocess.Popen(self.command, cwd=self.data.parent, stderr=log, **self.as_user)
+        wait_until(self._is_ready, "postgres accepts connections")
+
+    def stop(self, *, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: by SIGINT its connections are told, by SIGQUIT it dies as in a crash."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(timeout=30)
+            self.process = None
+
+    def _is_ready(self) -> bool:
+        # The last line of postmaster.pid is the server's own account of its state.
+        file = self.data / "postmaster.pid"
+        with suppress(FileNotFoundError):
+            lines = file.read_text().split()
+            return self.process is not None and lines[:1] == [str(self.process.pid)] and "ready" in lines
+        return False
 
 
 @contextmanager
@@ -151,21 +181,14 @@ def postgres_server() -> Iterator[PostgresServer]:
             "unix_socket_directories": home,
             "fsync": "off",
             "full_page_writes": "off",
-            "max_connections": 50,
+            "max_connections": 150,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with (home / "log").open("wb") as log:
-            process = subprocess.Popen([postgres, "-D", str(data), *options], cwd=home, stderr=log, **as_user)
+        server = PostgresServer(port, data, [postgres, "-D", str(data), *options], as_user)
         try:
-            wait_until(lambda: (data / "postmaster.pid").is_file() and _ready(data), "postgres accepts connections")
-            yield PostgresServer(port, process)
+            server.start()
+            yield server
         finally:
-            process.send_signal(signal.SIGINT)  # fast shutdown
-            process.wait(timeout=30)
+            server.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _ready(data: Path) -> bool:
-    # The last line of postmaster.pid is the server's own account of its state.
-    return "ready" in (data / "postmaster.pid").read_text().split()

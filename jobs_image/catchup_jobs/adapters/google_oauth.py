@@ -1,4 +1,4 @@
-"""Google's OAuth 2.0 token endpoint: refreshing access tokens (RFC 6749, section 6).
+"""Google's OAuth 2.0 endpoints: refreshing access tokens (RFC 6749, section 6) and giving them back (RFC 7009).
 
 By hand rather than by google-auth, whose refresh sleeps and tries again inside, out of reach of SIGTERM and of the
 run's budget, and hides `Retry-After`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from catchup_jobs.adapters.google_http import Http, retry_after_seconds
 from catchup_jobs.domain.oauth import OAuthToken, ReconnectNeededError
@@ -65,18 +65,7 @@ class GoogleOAuth:
             "client_secret": self._client_secret,
             "refresh_token": token.refresh_token,
         }
-        # One refresh a run: the connection is not kept.
-        response, content = self._http.request(
-            self._token_uri,
-            "POST",
-            body=urlencode(form),
-            headers={
-                "content-type": "application/x-www-form-urlencoded",
-                "accept": "application/json",
-                "connection": "close",
-            },
-        )
-        answer = _document(content)
+        response, answer = self._post(self._token_uri, form)
         if response.status != _OK:
             raise self._refusal(response, answer)
         access_token, lifetime = answer.get("access_token"), answer.get("expires_in", _DEFAULT_LIFETIME_SECONDS)
@@ -88,6 +77,34 @@ class GoogleOAuth:
             access_token=access_token,
             expires_at=self._now() + timedelta(seconds=lifetime),
         )
+
+    def revoke(self, token: OAuthToken) -> bool:
+        """Give the user's consent back, with all tokens that came of it; return False where it had ended already.
+
+        Raises:
+            TemporaryError: Google did not say that it is done.
+        """
+        # Google's two endpoints are neighbours.
+        response, answer = self._post(urljoin(self._token_uri, "revoke"), {"token": token.refresh_token})
+        if response.status == _OK:
+            return True
+        if answer.get("error") == "invalid_token":
+            return False
+        raise TemporaryError(f"the OAuth server answers {response.status}")
+
+    def _post(self, uri: str, form: dict[str, str]) -> tuple[Any, dict[str, Any]]:
+        # One request a run: the connection is not kept.
+        response, content = self._http.request(
+            uri,
+            "POST",
+            body=urlencode(form),
+            headers={
+                "content-type": "application/x-www-form-urlencoded",
+                "accept": "application/json",
+                "connection": "close",
+            },
+        )
+        return response, _document(content)
 
     def _refusal(self, response: Any, answer: dict[str, Any]) -> Exception:
         error = answer.get("error")

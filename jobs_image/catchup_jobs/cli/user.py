@@ -13,6 +13,7 @@ from catchup_jobs.adapters.database.erasure import erase
 from catchup_jobs.adapters.database.users import DatabaseUsers, UserOverview
 from catchup_jobs.adapters.user_file import read_users
 from catchup_jobs.cli.digest import encryption_of
+from catchup_jobs.cli.google_access import Consent
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, echo_rows, output_option
@@ -125,19 +126,23 @@ def show(user_id: str | None, output: str) -> None:
 def delete(user_id: str) -> None:
     """Delete a user and all personal data; says what was removed.
 
-    A STOP or an unsubscription stays: it belongs to the number or address, of which only a keyed hash is kept. A
-    UserSchedule of the user goes by kubectl, and the consent at Google is the user's to withdraw.
+    The consent at Google is given back as far as Google can be reached; what became of it is said. A STOP or an
+    unsubscription stays: it belongs to the number or address, of which only a keyed hash is kept. A UserSchedule of the
+    user goes by kubectl.
 
     \b
     Example:
       catchup-jobs user delete ada --yes
     """
-    with open_database(Settings.load()) as database:
+    settings = Settings.load()
+    with open_database(settings) as database:
+        consent = Consent.of(settings, database, user_id)
         counts = erase(database, user_id)
     if counts is None:
         raise PermanentError(f"there is no user {user_id}", reason=Reason.UNKNOWN_USER)
     removed = ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing else was stored"
     click.echo(f"deleted {user_id}: {removed}")
+    click.echo(f"the consent at Google {consent.give_back()}")
     click.echo("its UserSchedule, if there is one, stays: kubectl delete userschedule NAME")
 
 

@@ -21,7 +21,15 @@ from integration.jobs.digest_world import (
 
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.due_dates import DigestTime
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus, DigestDay, SuggestionStatus, Trigger
+from catchup_jobs.domain.vocabulary import (
+    Channel,
+    ChannelMode,
+    DeliveryStatus,
+    DigestDay,
+    SkipReason,
+    SuggestionStatus,
+    Trigger,
+)
 
 if TYPE_CHECKING:
     from catchup_jobs.jobs.run import Report
@@ -405,6 +413,16 @@ def test_digests_are_forgotten_after_ninety_days(digest_world: DigestWorld) -> N
     digest_world.digest(slot=DUE + timedelta(days=98))
     assert len(digest_world.digest_rows()) == 1
     assert digest_world.delivery(Channel.SMS) is None
+
+
+def test_digests_that_were_skipped_are_forgotten_too(digest_world: DigestWorld) -> None:
+    for weeks in range(0, 28, 2):
+        slot = DUE + timedelta(weeks=weeks)
+        digest_world.now = slot
+        digest_world.digest(slot=slot)
+    rows = digest_world.digest_rows()
+    assert {row.skip_reason for row in rows} == {SkipReason.EMPTY}
+    assert len(rows) == 7, "those of the last 90 days"
 
 
 def test_a_delivery_tells_its_attempts_and_the_providers_state(digest_world: DigestWorld) -> None:

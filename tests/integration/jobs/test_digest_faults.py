@@ -336,6 +336,23 @@ def test_an_email_whose_fate_is_never_known_is_given_up_after_four_and_said_so(b
     assert len(by_email.emails()) == 4
 
 
+@pytest.mark.parametrize(
+    "later", [{"stage": "mail", "reply": "451 later"}, {"stage": "rcpt", "reply": "550 no such user"}], ids=str
+)
+def test_an_email_that_may_have_gone_out_does_not_become_unsent_by_a_later_failure(
+    by_email: DigestWorld, later: dict[str, Any]
+) -> None:
+    number = by_email.suggest()
+    with (
+        mail_fault(by_email, stage="message", accept_then_drop=True),
+        mail_fault(by_email, skip=1, times=None, **later),
+    ):
+        by_email.digest()
+    assert by_email.statuses()["email"].partition("(")[0] == "unknown"
+    assert len(by_email.emails()) == 1
+    assert by_email.suggestion(number).delivered_at is not None, "somebody has read it"
+
+
 @pytest.mark.parametrize("stage", ["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data"])
 @pytest.mark.parametrize("how", [{"drop": True}, {"reply": "421 4.3.2 closing down"}], ids=["drop", "421"])
 def test_before_the_message_was_given_a_failure_is_not_sent_and_tried_again(

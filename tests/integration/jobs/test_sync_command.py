@@ -262,3 +262,58 @@ def test_a_sync_imports_no_client_that_it_does_not_use(shell: Shell) -> None:
     imported = set(process.stdout.split())
     assert "googleapiclient" in imported
     assert imported & {"alembic", "google_auth_oauthlib", "jinja2", "psycopg", "redis", "smtplib", "twilio"} == set()
+
+
+# Giving the consent back --------------------------------------------------------------------------------------------
+
+
+def grants(shell: Shell) -> int:
+    """Return how many consents Google knows, by taking all back."""
+    found: int = shell.google.revoke(EMAIL)
+    return found
+
+
+def test_deleting_a_user_gives_the_consent_at_google_back(shell: Shell) -> None:
+    connect(shell)
+    assert "the consent at Google was given back" in shell.run("user", "delete", "ada", "--yes")
+    assert shell.google.count("revoke", status=200) == 1
+    assert grants(shell) == 0
+
+
+def test_a_consent_that_ended_already_or_never_was_is_told(shell: Shell) -> None:
+    shell.run("user", "import", "-", stdin=json.dumps({"id": "grace", "name": "Grace"}))
+    assert "the consent at Google was never given" in shell.run("user", "delete", "grace", "--yes")
+    connect(shell)
+    assert grants(shell) == 1
+    assert "the consent at Google had ended already" in shell.run("user", "delete", "ada", "--yes")
+
+
+def test_a_user_is_deleted_though_google_cannot_be_asked_and_it_is_said_what_to_do(shell: Shell) -> None:
+    connect(shell)
+    fault = shell.google.add_fault(kind="revoke", status=503)
+    told = shell.run("user", "delete", "ada", "--yes")
+    assert "could not be given back (the OAuth server answers 503): the user can withdraw it" in told
+    assert [each["fired"] for each in shell.google.faults() if each["id"] == fault] == [1]
+    assert grants(shell) == 1
+    assert "there is no user" in shell.run("user", "delete", "ada", "--yes", code=65)
+
+
+def test_a_token_that_cannot_be_opened_does_not_keep_a_user_from_being_deleted(shell: Shell) -> None:
+    connect(shell)
+    shell.environment["CATCHUP_ENCRYPTION_KEYS"] = Fernet.generate_key().decode()
+    told = shell.run("user", "delete", "ada", "--yes")
+    assert "deleted ada" in told
+    assert "could not be given back" in told
+    assert shell.google.count("revoke") == 0
+
+
+def test_an_account_that_another_user_is_connected_to_stays_connected(shell: Shell) -> None:
+    connect(shell)
+    shell.run("sync", "--user", "ada")
+    shell.run("user", "import", "-", stdin=json.dumps({"id": "grace", "name": "Grace"}))
+    token = json.dumps(shell.google.grant(EMAIL))
+    shell.run("calendar", "connect", "grace", "--token-file", "-", stdin=token)
+    shell.run("sync", "--user", "grace")
+    assert "stays: another user is connected to the same account" in shell.run("user", "delete", "ada", "--yes")
+    shell.run("sync", "--user", "grace")
+    assert shell.summary().outcome is Outcome.DONE

@@ -1,12 +1,11 @@
 """Edits, faults and kills at random: whatever the order, all ends as the last spec wants it.
 
-A few seeds here; 200 with `make torture` (or CATCHUP_TORTURE=1). A seed that fails is its test's name:
-`pytest tests/integration/operator/test_torture.py -k seed-17` plays it again.
+A few seeds here; 200 with `make torture` (or CATCHUP_TORTURE=1). A seed that fails is in its test's name:
+`CATCHUP_SEED=17 pytest tests/integration/operator/test_torture.py` plays it again.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ import pytest
 from faults.api_proxy import ApiProxy, Fault
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
 from integration.operator.test_faults import CRONJOBS, STATUS, proxy
+from seeds import seeds
 from waiting import eventually
 
 from catchup_jobs.contract import DIGEST_DAYS, SYNC_INTERVALS_MINUTES
@@ -29,7 +29,7 @@ from catchup_operator.template import JobTemplate
 __all__ = ["proxy"]  # a fixture
 
 StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]
-SEEDS: Final = range(200 if "CATCHUP_TORTURE" in os.environ else 2)
+SEEDS: Final = seeds(few=2)
 STEPS: Final = 8
 # A status that kopf could not write is noticed after 30 s, at the next round of 30 s.
 PATIENCE: Final = 150.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def _serve(self) -> None:
+        self._arrived_at = time.time()
         url = urlsplit(self.path)
         query = dict(parse_qsl(url.query, keep_blank_values=True))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -188,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         if len(self.server.log) < MAX_LOG:
             entry = {"kind": request.kind, "user": request.user, "calendar": request.calendar, "page": request.page}
             entry |= {"sync": request.sync, "status": status, "fault": fault.id if fault else None}
-            self.server.log.append(entry)
+            self.server.log.append({**entry, "at": self._arrived_at})
 
     def _send(
         self, status: int, document: dict[str, Any], headers: dict[str, str] | None = None, fault: Fault | None = None

@@ -80,6 +80,11 @@ class Control:
         with self._lock:
             return [asdict(fault) for fault in self._faults]
 
+    def clear_faults(self) -> None:
+        """Drop all faults."""
+        with self._lock:
+            self._faults.clear()
+
     def set(self, **settings: bool) -> None:
         """Change `starttls` (whether it is offered) or `auth` (whether a login is demanded)."""
         if unknown := settings.keys() - self._settings.keys():

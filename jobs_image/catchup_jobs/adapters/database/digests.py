@@ -44,6 +44,9 @@ KEEP: Final = timedelta(days=90)
 # Letters and digits that nobody confuses; six of them tell a user's messages of one day apart.
 _CODE_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_LENGTH: Final = 6
+# In `provider_status` of a delivery that may have gone out, until the provider accepts one: whatever becomes of later
+# attempts, it does not become unsent again.
+_UNCONFIRMED: Final = "unconfirmed"
 _UNDECIDED: Final = (DeliveryStatus.SENDING, DeliveryStatus.UNKNOWN, DeliveryStatus.SENT)
 
 
@@ -203,15 +206,13 @@ class DatabaseDigests:
                     **({"delivered_mark": now} if mark(connection, items, now=now) else {}),
                 )
             )
-            connection.execute(
-                delete(digests).where(
-                    digests.c.user_id == user_id, digests.c.created_at < now - KEEP, digests.c.id != digest_id
-                )
-            )
         return claim
 
     def settle(self, delivery_id: int, attempt_id: str, answer: Answer, *, now: datetime) -> None:
-        """Record what the provider said to a claim or a look-up; takes no fence, since it states a fact."""
+        """Record what the provider said to a claim or a look-up; takes no fence, since it states a fact.
+
+        An attempt that failed after one that may have gone out (an email's) leaves the delivery `unknown`.
+        """
         values: dict[str, Any] = {"lease_until": None, "updated_at": now}
         match answer:
             case Accepted(provider_id, status, final):
@@ -224,15 +225,21 @@ class DatabaseDigests:
             case Unusable(_, code):
                 values |= {"status": DeliveryStatus.PENDING, "error_code": code}
             case Ambiguous():
-                values |= {"status": DeliveryStatus.UNKNOWN}
+                values |= {"status": DeliveryStatus.UNKNOWN, "provider_status": _UNCONFIRMED}
         with self._database.write() as connection:
-            user_id = connection.execute(
-                select(digests.c.user_id).join(deliveries).where(deliveries.c.id == delivery_id)
-            ).scalar_one_or_none()
-            if user_id is None:
+            row = connection.execute(
+                select(digests.c.user_id, deliveries.c.status, deliveries.c.provider_status)
+                .join(deliveries)
+                .where(deliveries.c.id == delivery_id)
+            ).one_or_none()
+            if row is None:
                 return
+            if (row.status, row.provider_status) == (DeliveryStatus.SENDING, _UNCONFIRMED) and not isinstance(
+                answer, Accepted
+            ):
+                values["status"] = DeliveryStatus.UNKNOWN
             connection.execute(
-                update(users).where(users.c.id == user_id).values(planning_version=users.c.planning_version + 1)
+                update(users).where(users.c.id == row.user_id).values(planning_version=users.c.planning_version + 1)
             )
             settled = connection.execute(
                 update(deliveries)
@@ -259,7 +266,7 @@ class DatabaseDigests:
                     deliveries.c.status == DeliveryStatus.SENDING,
                     deliveries.c.lease_until < now,
                 )
-                .values(status=DeliveryStatus.UNKNOWN, lease_until=None, updated_at=now)
+                .values(status=DeliveryStatus.UNKNOWN, provider_status=_UNCONFIRMED, lease_until=None, updated_at=now)
             )
 
     def _opt_out(self, connection: Connection, delivery_id: int, now: datetime) -> None:
@@ -277,7 +284,9 @@ class DatabaseDigests:
             created_at=now,
             updated_at=now,
         )
-        connection.execute(made.on_conflict_do_nothing(index_elements=["user_id", "due_date"]))
+        if connection.execute(made.on_conflict_do_nothing(index_elements=["user_id", "due_date"])).rowcount:
+            # A new date, sent or skipped, is when old ones go.
+            connection.execute(delete(digests).where(digests.c.user_id == user_id, digests.c.created_at < now - KEEP))
         # Locked: the claims of a date's channels take turns.
         statement = select(digests.c.id).where(digests.c.user_id == user_id, digests.c.due_date == occurrence.due_date)
         digest_id: int = connection.execute(statement.with_for_update()).scalar_one()

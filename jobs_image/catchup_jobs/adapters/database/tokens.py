@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.schema import oauth_tokens
+from catchup_jobs.adapters.database.schema import calendars, oauth_tokens
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.domain.oauth import OAuthToken
 from catchup_jobs.domain.vocabulary import Provider, TokenState
@@ -81,6 +81,26 @@ class DatabaseTokens:
         document = {"refresh_token": token.refresh_token, "access_token": token.access_token}
         sealed = self._encryption.seal(user_id, json.dumps(document).encode())
         return {"key_id": sealed.key_id, "ciphertext": sealed.ciphertext, "expires_at": token.expires_at}
+
+
+def is_connected(database: Database, user_id: str) -> bool:
+    """Return whether the user has a token, good or not."""
+    with database.read() as connection:
+        there = select(oauth_tokens.c.user_id).where(oauth_tokens.c.user_id == user_id)
+        return connection.execute(there).first() is not None
+
+
+def shares_account(database: Database, user_id: str) -> bool:
+    """Return whether another user is connected to the same account: the one with the same primary calendar."""
+    own, other = calendars.alias("own"), calendars.alias("other")
+    shared = (
+        select(other.c.user_id)
+        .join(own, own.c.google_id == other.c.google_id)
+        .join(oauth_tokens, oauth_tokens.c.user_id == other.c.user_id)
+        .where(own.c.user_id == user_id, own.c.is_primary, other.c.is_primary, other.c.user_id != user_id)
+    )
+    with database.read() as connection:
+        return connection.execute(shared.limit(1)).first() is not None
 
 
 def _read(content: bytes, expires_at: datetime | None) -> OAuthToken:

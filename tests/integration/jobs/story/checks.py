@@ -1,0 +1,174 @@
+"""What holds whatever happened."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from integration.jobs.story.world import MAIL_SENDER
+from sqlalchemy import or_, select
+
+from catchup_jobs.adapters.database.schema import (
+    calendars,
+    dead_letters,
+    deliveries,
+    digests,
+    events,
+    runs,
+    suggestions,
+)
+from catchup_jobs.adapters.email_message import message_id
+from catchup_jobs.contract import ExitCode, Outcome, Reason
+from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, RunState, SuggestionStatus, Trigger
+
+if TYPE_CHECKING:
+    from integration.jobs.story.world import Task, World
+
+_CODE: Final = re.compile(r"#([2-9A-Z]{6})")
+_NOT_OUT: Final = {DeliveryStatus.PENDING, DeliveryStatus.SKIPPED}
+# A due date is at most so far from the instant of its message, in whatever zone the user was.
+_FAR: Final = timedelta(days=2)
+
+
+def check(world: World) -> None:
+    """Check what holds at any moment at which no Job runs."""
+    world.steadily(lambda: _messages(world))
+    world.steadily(lambda: _no_clash_with_what_is_stored(world))
+    for task in world.tasks:
+        for code, summary in task.pods:
+            assert code != ExitCode.MISCONFIGURED, f"{task.key}: nothing was misconfigured"
+            assert code != 1, f"{task.key}: crashed"
+            if code == ExitCode.DONE:
+                assert summary is not None, f"{task.key}: ended without a word"
+                assert summary.outcome is Outcome.DONE or (summary.outcome is Outcome.SKIPPED and summary.reason)
+
+
+def _rows(world: World, statement: Any) -> list[Any]:
+    with world.database.read() as connection:
+        return list(connection.execute(statement))
+
+
+def _messages(world: World) -> None:
+    """One message per user, channel and due date (SMS never two, emails under one Message-ID), and a true record."""
+    statement = select(deliveries, digests.c.user_id, digests.c.due_date).join(digests)
+    rows = _rows(world, statement)
+    people = {person.id: person for person in world.people}
+    sms: dict[str, list[Any]] = defaultdict(list)
+    for message in world.twilio.messages():
+        code = _CODE.search(message["body"])
+        assert code, f"an SMS without a code: {message}"
+        sms[code[1]].append(message)
+    mails: dict[str, list[Any]] = defaultdict(list)
+    for mail in world.mail.messages():
+        mails[dict(mail["headers"])["Message-ID"]].append(mail)
+    for row in rows:
+        date = f"{row.user_id} {row.due_date}"
+        if row.channel is Channel.SMS:
+            found = sms.pop(row.short_code, [])
+            assert len(found) <= 1, f"{date}: {len(found)} SMS"
+            assert all(each["to"] == people[row.user_id].phone for each in found), f"{date}: somebody else's SMS"
+        else:
+            found = mails.pop(message_id(date, MAIL_SENDER), [])
+            assert len(found) <= row.attempts, f"{date}: more emails than were tried"
+            assert all(each["recipients"] == [people[row.user_id].address] for each in found), date
+        known = f"{date}: {row.channel} is {row.status}, and the provider has {len(found)}"
+        assert not (row.status is DeliveryStatus.SENT and not found), known
+        assert not (row.status in _NOT_OUT and found), known
+        if row.attempted_at is not None:
+            assert abs(row.attempted_at.date() - row.due_date) <= _FAR, f"{date}: sent at {row.attempted_at}"
+    assert not sms, f"SMS that no digest knows: {dict(sms)}"
+    assert not mails, f"emails that no digest knows: {list(mails)}"
+
+
+def _no_clash_with_what_is_stored(world: World) -> None:
+    now = world.clock.now()
+    proposed = _rows(
+        world,
+        select(suggestions).where(suggestions.c.status == SuggestionStatus.PENDING, suggestions.c.start_at > now),
+    )
+    busy = _rows(
+        world,
+        select(events, calendars.c.user_id).join(calendars).where(calendars.c.selected, events.c.busy),
+    )
+    for one in proposed:
+        for event in busy:
+            if event.user_id == one.user_id and event.start_at < one.end_at and one.start_at < event.end_at:
+                own = one.trigger is Trigger.SHARED_ACTIVITY and event.google_id == one.source_event_id
+                assert own, f"suggestion {one.id} of {one.user_id} at {one.start_at} is on the event {event.google_id}"
+    for user_id, times in Counter(
+        (one.user_id, one.contact_id) for one in _rows(world, select(suggestions).where(_is_open()))
+    ).items():
+        assert times == 1, f"two open suggestions for a contact: {user_id}"
+
+
+def _is_open() -> Any:
+    return or_(
+        suggestions.c.status == SuggestionStatus.PENDING,
+        suggestions.c.status == SuggestionStatus.SNOOZED,
+    )
+
+
+def check_no_clash_with_the_calendars(world: World) -> None:
+    """Check, when all was quiet and synced, that no suggestion is on a busy hour, by what Google says."""
+    now = world.clock.now()
+    people = {person.id: person for person in world.people}
+    proposed = _rows(
+        world,
+        select(suggestions).where(suggestions.c.status == SuggestionStatus.PENDING, suggestions.c.start_at > now),
+    )
+    for one in proposed:
+        person = people[one.user_id]
+        if one.trigger is Trigger.SHARED_ACTIVITY:
+            assert person.busy[one.source_event_id][:2] == (one.start_at, one.end_at), f"suggestion {one.id}"
+        else:
+            assert person.keeps(one.start_at, one.end_at), f"{one.user_id}: suggestion {one.id} at {one.start_at}"
+    stored = _rows(world, select(events, calendars.c.user_id).join(calendars))
+    for person in world.people:
+        found = {row.google_id: (row.start_at, row.end_at, row.summary) for row in stored if row.user_id == person.id}
+        for event, span in person.busy.items():
+            if span[1] > now:
+                assert found.pop(event, None) == span, f"{person.id}: the event {event}"
+        assert all(row[1] <= now for row in found.values()), f"{person.id}: events that are gone: {found}"
+
+
+def check_no_run_vanished(world: World) -> None:
+    """Check, when every lease is over and swept, that each run ended well or is in the dead letters."""
+    letters = {row.run_key for row in _rows(world, select(dead_letters.c.run_key))}
+    by_key: dict[str, list[Task]] = defaultdict(list)
+    for task in world.tasks:
+        by_key[task.key].append(task)
+    for key, tasks in by_key.items():
+        ended = any(task.complete for task in tasks)
+        opened = any(task.opened for task in tasks)
+        # A run that no pod could open is told by Kubernetes alone: the Job failed, and its pods said why.
+        assert ended or key in letters or not opened, f"{key} vanished"
+        if not ended and not opened:
+            summaries = [summary for task in tasks for _, summary in task.pods if summary]
+            assert all(each.reason in {Reason.UNAVAILABLE, Reason.TERMINATED} for each in summaries), key
+
+
+def check_nothing_is_left_locked(world: World) -> None:
+    """Check, when every lease is over and swept, that nothing is held by a process that is gone."""
+    assert world.locks() == []
+    held = _rows(
+        world,
+        select(runs.c.run_key, runs.c.state, runs.c.owner, runs.c.lease_until).where(
+            or_(
+                runs.c.state.in_((RunState.OPEN, RunState.RETRY)),
+                runs.c.owner.is_not(None),
+                runs.c.lease_until.is_not(None),
+            )
+        ),
+    )
+    assert held == []
+    asked = _rows(world, select(deliveries.c.id).where(deliveries.c.status == DeliveryStatus.SENDING))
+    assert asked == []
+    if world.backend == "postgresql":
+        idle = (
+            "SELECT state FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+        )
+        with world.database.read() as connection:
+            assert list(connection.exec_driver_sql(idle)) == []

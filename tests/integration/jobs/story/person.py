@@ -1,0 +1,126 @@
+"""One user of a story: what they want, what Google knows of their time, and when their digest fires."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from catchup_jobs.contract import DEFAULT_SYNC_EVERY, Env, format_utc
+from catchup_operator.digest_times import DigestTimes
+
+FREQUENCIES: Final = ("daily", "weekly", "biweekly", "monthly", None)
+# The controller starts a CronJob at the due time and as much later, as long as that is the same local date.
+_FIRINGS: Final = (timedelta(0), timedelta(hours=1), timedelta(hours=3))
+
+
+@dataclass
+class Person:
+    """What the application, the UserSchedule and Google have of a user.
+
+    Attributes:
+        since: when the schedule was made or resumed (UTC).
+        blocks: hours of each day for others, as (start, end); empty: 09:00 to 21:00.
+        busy: the events at Google by id, as (start, end, title).
+        known: how many contacts they ever had.
+        fired: the latest slot for which the controller started a digest, or when the CronJob was made.
+    """
+
+    id: str
+    number: int
+    zone: str
+    at: str
+    since: datetime
+    fired: datetime
+    day: str = "Daily"
+    suspended: bool = False
+    paused: bool = False
+    connected: bool = False
+    stopped: bool = False
+    sms: str = "on"
+    email: str = "fallback"
+    consent_at: datetime | None = None
+    blocks: list[tuple[str, str]] = field(default_factory=list)
+    known: int = 0
+    contacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    busy: dict[str, tuple[datetime, datetime, str]] = field(default_factory=dict)
+
+    @property
+    def phone(self) -> str:
+        return f"+447700900{self.number:03d}"
+
+    @property
+    def address(self) -> str:
+        """Of the mailbox, and of the Google account."""
+        return f"{self.id}@example.com"
+
+    def know(self, now: datetime, dice: random.Random) -> str:
+        """Get a new contact, who was never met; return their name."""
+        self.known += 1
+        name = f"C{self.known}"
+        self.contacts[name] = {
+            "id": name,
+            "name": name,
+            "frequency": dice.choice(FREQUENCIES),
+            "tags": dice.choice([[], ["climbing"], ["URL preferred"]]),
+            "createdAt": (now - timedelta(days=400)).isoformat(),
+            "interactions": [],
+        }
+        return name
+
+    def document(self) -> dict[str, Any]:
+        """Return the user as the application imports it."""
+        days = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
+        blocks = [{"days": days, "start": start, "end": end} for start, end in self.blocks]
+        consent = {"consentAt": self.consent_at.isoformat()} if self.consent_at else {}
+        return {
+            "id": self.id,
+            "name": self.id.title(),
+            "timeZone": self.zone,
+            "paused": self.paused,
+            "digest": {"day": self.day, "time": self.at},
+            "availability": {"manualBlocks": blocks, "night": {"start": "22:00", "end": "07:00"}},
+            "channels": {
+                "sms": {"phone": self.phone, "mode": self.sms, **consent},
+                "email": {"address": self.address, "mode": self.email},
+            },
+            "contacts": list(self.contacts.values()),
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Return what the operator sets in the pods of their UserSchedule."""
+        return {
+            Env.TIME_ZONE: self.zone,
+            Env.DIGEST_DAY: self.day,
+            Env.DIGEST_TIME: self.at,
+            Env.DIGEST_SINCE: format_utc(self.since),
+            Env.SYNC_EVERY: DEFAULT_SYNC_EVERY,
+        }
+
+    def due_after(self, instant: datetime) -> datetime:
+        """Return the next instant at which a digest is due."""
+        return next(DigestTimes(self.zone, self.day, self.at).due_after(instant))
+
+    def firing(self, now: datetime) -> datetime | None:
+        """Return the latest slot up to now that was not fired, None where there is none or it is suspended."""
+        if self.suspended:
+            return None
+        due, zone, found = now - timedelta(days=9), ZoneInfo(self.zone), []
+        while (due := self.due_after(due)) <= now:
+            date = due.astimezone(zone).date()
+            found += [slot for later in _FIRINGS if (slot := due + later).astimezone(zone).date() == date]
+        return max((slot for slot in found if self.fired < slot <= now), default=None)
+
+    def keeps(self, start: datetime, end: datetime) -> bool:
+        """Whether a time is within the hours that they keep for others, and none of Google's events is in it."""
+        zone = ZoneInfo(self.zone)
+        first, last = start.astimezone(zone), end.astimezone(zone)
+        hours = [
+            (time.fromisoformat(begin), time.fromisoformat(over)) for begin, over in self.blocks or [("09:00", "21:00")]
+        ]
+        inside = first.date() == last.date() and any(
+            begin <= first.time() and last.time() <= over for begin, over in hours
+        )
+        return inside and not any(begin < end and start < over for begin, over, _ in self.busy.values())

@@ -1,0 +1,393 @@
+"""The world of a story: users, servers that can fail, doubles of the providers, and the Jobs that Kubernetes starts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import redis
+from cryptography.fernet import Fernet
+from integration.jobs.proxy import LossyProxy
+from integration.services import RedisServer
+from sqlalchemy import select
+
+from catchup_dev.doubles.google.store import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
+from catchup_dev.doubles.smtp.control import PASSWORD, USERNAME
+from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
+from catchup_jobs.adapters.database.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.schema import runs
+from catchup_jobs.adapters.database.tokens import DatabaseTokens
+from catchup_jobs.adapters.database.users import DatabaseUsers
+from catchup_jobs.adapters.encryption import Encryption
+from catchup_jobs.adapters.user_file import read_users
+from catchup_jobs.contract import BACKOFF_LIMIT, DEADLINES, Env, ExitCode, Job, Outcome, Reason, Summary, run_key
+from catchup_jobs.domain.oauth import OAuthToken
+from catchup_jobs.jobs.outcomes import TemporaryError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from integration.jobs.story.clock import Clock
+    from integration.jobs.story.person import Person
+    from integration.jobs.story.pods import Pod, Pods
+    from integration.services import PostgresServer
+
+    from catchup_dev.doubles.google.server import GoogleServer
+    from catchup_dev.doubles.smtp.server import SmtpDouble
+    from catchup_dev.doubles.twilio.server import TwilioServer
+
+MAIL_SENDER: Final = "digest@example.com"
+# Of the Job controller: the pause before the second pod, doubled each time.
+_BACKOFF_SECONDS: Final = 10.0
+_GRACE_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 20.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the stories of one test process share."""
+
+    clock: Clock
+    pods: Pods
+    postgres: PostgresServer
+    templates: dict[str, str]
+    google: GoogleServer
+    twilio: TwilioServer
+    mail: SmtpDouble
+
+
+@dataclass
+class Task:
+    """A Kubernetes Job.
+
+    Attributes:
+        slot: None for one that was made by hand.
+        pods: what its pods ended with: exit code and summary.
+        opened: whether the run was ever in the book.
+    """
+
+    job: Job
+    subject: str
+    slot: datetime | None
+    uid: str
+    person: Person | None = None
+    pods: list[tuple[int, Summary | None]] = field(default_factory=list)
+    opened: bool = False
+
+    @property
+    def key(self) -> str:
+        return run_key(self.job, self.subject, slot=self.slot, manual_id=self.uid)
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.pods) and self.pods[-1][0] == ExitCode.DONE
+
+    @property
+    def summary(self) -> Summary | None:
+        """Of its last pod."""
+        return self.pods[-1][1] if self.pods else None
+
+
+class FailoverRedis:
+    """A Redis with a replica; clients reach whichever serves through a proxy."""
+
+    def __init__(self) -> None:
+        self.serving, self.spare = RedisServer(), RedisServer()
+        self.serving.start()
+        self._follow()
+        self.proxy = LossyProxy(self.serving.port)
+
+    @property
+    def url(self) -> str:
+        """Through the proxy."""
+        return f"redis://127.0.0.1:{self.proxy.port}/0"
+
+    def client(self, server: RedisServer | None = None) -> redis.Redis:
+        """Return a client of a server, or else of the one that serves."""
+        return redis.Redis.from_url((server or self.serving).url, decode_responses=True)
+
+    def keys(self, server: RedisServer | None = None) -> set[str]:
+        """Return the keys of a server, or else of the one that serves."""
+        with self.client(server) as client:
+            return set(client.scan_iter())
+
+    def _follow(self) -> None:
+        self.spare.start()
+        with self.client() as serving, self.client(self.spare) as spare:
+            serving.config_set("repl-diskless-sync-delay", "0")
+            spare.replicaof("127.0.0.1", str(self.serving.port))
+
+    def part(self) -> None:
+        """Let the replica learn of nothing that comes after."""
+        with self.client(self.spare) as spare:
+            spare.replicaof("no", "one")
+
+    def fail_over(self) -> None:
+        """Lose the serving one; its replica takes over with what it has."""
+        self.serving.stop()
+        self.serving, self.spare = self.spare, self.serving
+        self.proxy.server_port = self.serving.port
+        self.proxy.cut()
+        self._follow()
+
+    def close(self) -> None:
+        """Stop both."""
+        self.proxy.close()
+        self.serving.stop()
+        self.spare.stop()
+
+
+class World:
+    """Everything there is, and what can be done to it."""
+
+    def __init__(self, machine: Machine, backend: str, directory: Path, people: list[Person], *, name: str) -> None:
+        self.machine, self.backend, self.directory, self.people = machine, backend, directory, people
+        self.clock, self.pods, self.google = machine.clock, machine.pods, machine.google
+        self.twilio, self.mail = machine.twilio.control, machine.mail.control
+        self.trace: list[str] = []
+        self.tasks: list[Task] = []
+        self.running: list[Task] = []
+        self.quiet = threading.Event()
+        # Servers are stopped and started by one fault at a time.
+        self.one_at_a_time = threading.Lock()
+        self._numbers = itertools.count(1)
+        machine.twilio.store.now = self.clock.now
+        self.key = Fernet.generate_key().decode()
+        self.redis = FailoverRedis()
+        self.database_proxy = LossyProxy(machine.postgres.port)
+        if backend == "sqlite":
+            path = directory / "catchup.db"
+            shutil.copyfile(machine.templates[backend], path)
+            direct = pods_url = f"sqlite:///{path}"
+        else:
+            machine.postgres.create(name, machine.templates[backend])
+            direct = machine.postgres.url(name)
+            pods_url = machine.postgres.url(name, port=self.database_proxy.port)
+        self.database = Database.open(direct)
+        self.encryption = Encryption([self.key])
+        self.environment = {
+            Env.DATABASE_URL: pods_url,
+            Env.REDIS_URL: self.redis.url,
+            Env.ENCRYPTION_KEYS: self.key,
+            Env.GOOGLE_CLIENT_ID: DEFAULT_CLIENT_ID,
+            Env.GOOGLE_CLIENT_SECRET: DEFAULT_CLIENT_SECRET,
+            Env.GOOGLE_API_ENDPOINT: f"{self.google.url}/calendar/v3/",
+            Env.GOOGLE_TOKEN_URI: f"{self.google.url}/token",
+            Env.TWILIO_ACCOUNT_SID: ACCOUNT_SID,
+            Env.TWILIO_AUTH_TOKEN: AUTH_TOKEN,
+            Env.TWILIO_FROM: SENDER,
+            Env.TWILIO_API_BASE_URL: machine.twilio.url,
+            Env.SMTP_HOST: "localhost",
+            Env.SMTP_PORT: str(machine.mail.port),
+            Env.SMTP_USERNAME: USERNAME,
+            Env.SMTP_PASSWORD: PASSWORD,
+            Env.SMTP_FROM: f"CatchUp <{MAIL_SENDER}>",
+            Env.SMTP_CA_FILE: str(machine.mail.ca_file),
+        }
+
+    def close(self) -> None:
+        """End what this story alone has."""
+        self.pods.forget()
+        self.database.close()
+        self.database_proxy.close()
+        self.redis.close()
+
+    def tell(self, text: str) -> None:
+        """Add a line to the trace."""
+        self.trace.append(f"{self.clock.now():%a %m-%d %H:%M:%S} {text}")
+
+    def number(self) -> int:
+        """Return a number that was not given before."""
+        return next(self._numbers)
+
+    def clear_faults(self) -> None:
+        """Drop the faults that were armed and not met."""
+        self.google.control.clear_faults()
+        self.twilio.clear_faults()
+        self.mail.clear_faults()
+        self.redis.proxy.marker = self.database_proxy.marker = None
+
+    def steadily(self, action: Callable[[], T]) -> T:
+        """Do something with the database, and again while that is not there."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return action()
+            except TemporaryError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    # What users do ----------------------------------------------------------------------------------------------
+
+    def save(self, person: Person) -> None:
+        """Import a user, as the application does."""
+        entry = read_users(json.dumps(person.document()))[0]
+        addresses = DatabaseAddresses(self.database, lambda: self.encryption)
+        self.steadily(
+            lambda: DatabaseUsers(self.database).import_all(
+                [entry.user],
+                now=self.clock.now(),
+                contacts={person.id: entry.contacts or ()},
+                channels={person.id: entry.channels or ()},
+                addresses=addresses,
+            )
+        )
+
+    def connect(self, person: Person) -> None:
+        """Let a user consent at Google, and keep the token."""
+        granted = self.google.control.grant(person.address)
+        token = OAuthToken(granted["refresh_token"], granted["token"], self.clock.now() + timedelta(hours=1))
+        tokens = DatabaseTokens(self.database, self.encryption)
+        self.steadily(lambda: tokens.connect(person.id, token, now=self.clock.now()))
+        person.connected = True
+
+    def put_event(self, person: Person, event_id: str, start: datetime, end: datetime, title: str) -> None:
+        """Add an event at Google, or move it."""
+        person.busy[event_id] = (start, end, title)
+        times = {"start": {"dateTime": start.isoformat()}, "end": {"dateTime": end.isoformat()}}
+        self.google.control.put_event(person.address, event_id, {"summary": title, **times})
+
+    def delete_event(self, person: Person, event_id: str) -> None:
+        """Delete an event at Google."""
+        del person.busy[event_id]
+        self.google.control.delete_event(person.address, event_id)
+
+    # What Kubernetes does ----------------------------------------------------------------------------------------
+
+    def task(self, job: Job, person: Person | None = None, slot: datetime | None = None) -> Task:
+        """Return a Job to run: the fleet's suggestions, or a user's sync or digest."""
+        return Task(job, person.id if person else "0", slot, f"job-{self.number()}", person)
+
+    def run_all(self, tasks: list[Task], dice: random.Random, *besides: Callable[[], None]) -> None:
+        """Run Jobs side by side, and other things while they run; return when all have ended."""
+        self.running, self.quiet = tasks, threading.Event()
+        starts = [dice.random() * 0.2 for _ in tasks]
+
+        def run(task: Task, start: float) -> None:
+            time.sleep(start)
+            self.run(task)
+
+        with ThreadPoolExecutor(len(tasks) + len(besides)) as threads:
+            others = [threads.submit(each) for each in besides]
+            jobs = [threads.submit(run, task, start) for task, start in zip(tasks, starts, strict=True)]
+            try:
+                for job in jobs:
+                    job.result()
+            finally:
+                self.quiet.set()
+            for other in others:
+                other.result()
+
+    def run(self, task: Task) -> None:
+        """Run a Job as its controller does: another pod after each that failed, up to the backoff limit."""
+        self.tasks.append(task)
+        give_up = time.monotonic() + DEADLINES[task.job].active / self.clock.speed
+        for failures in range(1 + BACKOFF_LIMIT):
+            pod = self._start_pod(task)
+            in_time = self._await(pod, give_up)
+            code, summary = pod.exit_code.result(), pod.summary
+            task.pods.append((code, summary))
+            told = f"{summary.outcome} {summary.reason or ''}" if summary else "without a word"
+            self.tell(f"  {pod} ended {code}: {told}")
+            task.opened = task.opened or self._is_in_the_book(task.key)
+            if not in_time or code in {ExitCode.DONE, ExitCode.PERMANENT, ExitCode.MISCONFIGURED}:
+                return
+            if failures < BACKOFF_LIMIT:
+                time.sleep(_BACKOFF_SECONDS * 2**failures / self.clock.speed)
+        self.tell(f"  the Job of {task.key} failed")
+
+    def _start_pod(self, task: Task) -> Pod:
+        person = task.person
+        cronjob = f"{task.subject}-{task.job}"
+        minutes = f"{int(task.slot.timestamp()) // 60}" if task.slot else "by-hand"
+        environment = {
+            Env.CRONJOB_NAME: cronjob,
+            Env.JOB_NAME: f"{cronjob}-{minutes}",
+            Env.JOB_UID: task.uid,
+            Env.DEADLINE_SECONDS: str(DEADLINES[task.job].active),
+            **(person.environment() if person else {}),
+        }
+        arguments = [task.job.value, *(["--user", person.id] if person else [])]
+        return self.command(arguments, environment)
+
+    def command(self, arguments: list[str], environment: dict[str, str] | None = None) -> Pod:
+        """Start `catchup-jobs` in a pod."""
+        return self.pods.start(arguments, self.environment | (environment or {}), directory=self.directory)
+
+    def _await(self, pod: Pod, give_up: float) -> bool:
+        """Wait for a pod; end it at the Job's deadline, as Kubernetes does. Return whether it ended by itself."""
+        for number, patience in (
+            (None, give_up - time.monotonic()),
+            (signal.SIGTERM, _GRACE_SECONDS / self.clock.speed),
+        ):
+            if number is not None:
+                self.tell(f"  {pod} is over its deadline")
+                pod.send(number)
+            try:
+                pod.exit_code.result(max(patience, 0.0))
+            except TimeoutError:
+                continue
+            return number is None
+        pod.send(signal.SIGKILL)
+        pod.exit_code.result(_PATIENCE_SECONDS)
+        return False
+
+    def _is_in_the_book(self, key: str) -> bool:
+        def look() -> bool:
+            with self.database.read() as connection:
+                return connection.execute(select(runs.c.run_key).where(runs.c.run_key == key)).first() is not None
+
+        return self.steadily(look)
+
+    def until(self, holds: Callable[[], Any]) -> bool:
+        """Wait until something holds or the Jobs that run now have ended; return whether it does."""
+        while not holds():
+            if self.quiet.wait(0.01):
+                return bool(holds())
+        return True
+
+    def some_pod(self, dice: random.Random, job: str | None = None) -> Pod | None:
+        """Return a pod that lives, at some moment; None where the Jobs ended before."""
+        time.sleep(dice.random() * 0.3)
+        return dice.choice(self.pods.alive(job) or [None]) if self.until(lambda: self.pods.alive(job)) else None
+
+    # Time --------------------------------------------------------------------------------------------------------
+
+    def go_to(self, instant: datetime) -> None:
+        """Turn the clock forward; locks of pods that died run out first, since Redis's clock cannot be turned."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self.locks():
+            assert time.monotonic() < deadline, f"still locked: {self.locks()}"
+            time.sleep(0.05)
+        if instant > self.clock.now():
+            self.clock.turn(instant)
+
+    def locks(self) -> list[str]:
+        """Return the locks that are held in Redis."""
+        with self.redis.client() as client:
+            return list(client.scan_iter("catchup:lock:*"))
+
+
+def floor(instant: datetime, **step: float) -> datetime:
+    """Return the latest multiple of a stretch up to an instant."""
+    return instant - (instant - datetime(1970, 1, 1, tzinfo=UTC)) % timedelta(**step)
+
+
+def says(task: Task, outcome: Outcome, reason: Reason | None = None) -> bool:
+    """Whether a Job's last pod ended a run so."""
+    return (
+        task.complete and task.summary is not None and (task.summary.outcome, task.summary.reason) == (outcome, reason)
+    )

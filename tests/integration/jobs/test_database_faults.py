@@ -1,0 +1,83 @@
+"""A database that is full, or takes nobody in: real processes end as temporary, and the next one does the work."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography.fernet import Fernet
+from integration.jobs.sync_world import EMAIL
+from integration.jobs.test_sync_command import COMMAND, Shell, connect, shell
+from integration.services import PostgresServer
+
+from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
+
+__all__ = ["shell"]  # the fixture
+
+# The home directory moves to a file system of its own, which is full for the first sync and has room for the second;
+# in a mount namespace, so that it is gone with the shell.
+ON_A_SMALL_DISK = """
+mount -t tmpfs -o size=4m small "$1" && cp -R "$2"/. "$1" && export HOME="$1"
+dd if=/dev/zero of="$1"/filler bs=4k 2>/dev/null
+"$3" sync --user ada; first=$?; cp "$CATCHUP_TERMINATION_LOG" "$CATCHUP_TERMINATION_LOG.first"
+rm "$1"/filler
+"$3" sync --user ada; echo $first $?
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_disk_is_temporary_and_the_next_sync_goes_on(shell: Shell, tmp_path: Path) -> None:
+    connect(shell)
+    for number in range(50):
+        shell.google.add_event(EMAIL, f"e{number}", title="Meeting", at=f"+{1 + number // 5}d {10 + number % 5}:00")
+    home, log = tmp_path / "home", tmp_path / "log"
+    home.mkdir()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / ".local").rename(home / ".local")
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh", str(tmp_path / "disk"), str(home), COMMAND],
+        env={"PATH": os.environ["PATH"]} | shell.environment | {"CATCHUP_TERMINATION_LOG": str(log)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == [str(int(ExitCode.TEMPORARY)), "0"], done.stderr
+    assert "the SQLite database is not available" in done.stderr
+    shell.environment["CATCHUP_TERMINATION_LOG"] = str(log)
+    assert json.loads(log.read_text())["counts"][Count.EVENTS_ADDED] == 50
+    assert json.loads((tmp_path / "log.first").read_text())["reason"] == Reason.UNAVAILABLE
+
+
+@pytest.fixture
+def crowded_url(postgres: PostgresServer, postgresql_url: str) -> str:
+    """The database, for a role that gets no connection until its limit is raised."""
+    name = postgresql_url.rpartition("/")[2]
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE crowd_{name} LOGIN CONNECTION LIMIT 0")
+        connection.execute(f"GRANT pg_read_all_data, pg_write_all_data TO crowd_{name}")
+    return postgresql_url.replace("catchup@", f"crowd_{name}@")
+
+
+def test_no_free_connection_is_temporary_and_the_next_sync_goes_on(
+    shell: Shell, crowded_url: str, postgresql_url: str, redis_url: str
+) -> None:
+    shell.environment |= {
+        "CATCHUP_DATABASE_URL": postgresql_url,
+        "CATCHUP_REDIS_URL": redis_url,
+        "CATCHUP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+    }
+    shell.run("user", "import", "-", stdin=json.dumps({"id": "ada", "name": "Ada"}))
+    connect(shell)
+    shell.environment["CATCHUP_DATABASE_URL"] = crowded_url
+    shell.run("sync", "--user", "ada", code=ExitCode.TEMPORARY)
+    assert (shell.summary().outcome, shell.summary().reason) == (Outcome.RETRY, Reason.UNAVAILABLE)
+    role = crowded_url.partition("//")[2].partition("@")[0]
+    with closing(psycopg.connect(postgresql_url, autocommit=True)) as connection:
+        connection.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+    shell.run("sync", "--user", "ada")
+    assert shell.summary().outcome is Outcome.DONE
