@@ -16,6 +16,9 @@ from waiting import eventually
 
 from catchup_operator.conditions import find
 
+# One API server for these, and another one for those without faults.
+pytestmark = pytest.mark.xdist_group("operator-faults")
+
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 
 
