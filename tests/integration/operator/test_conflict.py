@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from subprocess import Popen
 from typing import Any
 
+import pytest
 from integration.operator.conftest import Namespace
 from kopf.testing import KopfRunner
 from waiting import eventually
