@@ -23,6 +23,7 @@ _MARK: Final = "# -- "
 _TYPES: Final = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
 # By a value's path, or else by its last part.
 _NARROWED: Final[dict[str, dict[str, Any]]] = {
+    "operator.digestSpreadMinutes": {"minimum": 0, "maximum": 240},
     "operator.rollPerSecond": {"type": "number", "exclusiveMinimum": 0, "maximum": 9999},
     "suggestions.shards": {"minimum": 1, "maximum": 1000},
     "smtp.port": {"minimum": 1, "maximum": 65535},

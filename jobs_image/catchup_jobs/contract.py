@@ -26,6 +26,10 @@ DEFAULT_SYNC_EVERY: Final = "30m"
 DEFAULT_DIGEST_DAY: Final = "Sunday"
 DEFAULT_DIGEST_TIME: Final = "09:00"
 
+# Local times between which an SMS would disturb.
+QUIET_FROM: Final = "21:00"
+QUIET_UNTIL: Final = "08:00"
+
 # Minutes that divide an hour or hours that divide a day: what cron can express evenly.
 SYNC_INTERVALS_MINUTES: Final = {
     **{f"{minutes}m": minutes for minutes in (5, 6, 10, 12, 15, 20, 30)},

@@ -95,6 +95,10 @@ class Background:
         """The longest that one of the watches has heard nothing, in seconds."""
         return max((watch.silent_seconds for watch in self._watches), default=0.0)
 
+    def troubles(self) -> list[str]:
+        """Return what is the matter with those watches that show nothing at present."""
+        return [watch.trouble for watch in self._watches if watch.trouble]
+
     def start(self) -> None:
         """Start watching and working."""
         selector = f"{contract.LABEL_USER_SCHEDULE},{contract.LABEL_JOB}"

@@ -32,18 +32,25 @@ def run(*, json_logs: bool, verbose: bool) -> None:
       CATCHUP_NAMESPACES         namespaces to serve, separated by commas; empty: all
       CATCHUP_JOB_TEMPLATE_FILE  YAML file with the image, env and pod settings of the jobs
                                  (default /etc/catchup/job-template.yaml)
-      CATCHUP_HEALTH_PORT        serve /healthz on this port
+      CATCHUP_HEALTH_PORT        serve /healthz and /readyz on this port
       CATCHUP_ROLL_PER_SECOND    UserSchedules a second that get their CronJobs anew after an upgrade (default 10)
+      CATCHUP_DIGEST_SPREAD_MINUTES
+                                 spread digests over so many minutes after their chosen time (default 0)
     """
+    # kopf imports the Kubernetes client, if it is there, to know its classes: in a pod nobody else needs it, and it is
+    # as large as all the rest.
+    sys.modules["kubernetes"] = cast(Any, None)
     import kopf  # noqa: PLC0415 - half a second that --help need not pay
 
     from catchup_operator import handlers  # noqa: F401, PLC0415 - registers the handlers
+
+    del sys.modules["kubernetes"]
     from catchup_operator.options import InvalidOptionError, Options  # noqa: PLC0415
     from catchup_operator.template import InvalidTemplateError, JobTemplate  # noqa: PLC0415
 
     try:
         options = Options.from_env(os.environ)
-        template = JobTemplate.load(options.job_template)
+        template = JobTemplate.load(options.job_template, digest_spread=options.digest_spread)
     except (InvalidOptionError, InvalidTemplateError) as error:
         click.echo(f"catchup-operator: {error}", err=True)
         sys.exit(ExitCode.MISCONFIGURED)
@@ -58,7 +65,6 @@ def run(*, json_logs: bool, verbose: bool) -> None:
         identity=cast(Any, socket.gethostname()),
         clusterwide=not options.namespaces,
         namespaces=options.namespaces,
-        liveness_endpoint=f"http://0.0.0.0:{options.health_port}/healthz" if options.health_port else None,
     )
 
 
@@ -66,8 +72,17 @@ def run(*, json_logs: bool, verbose: bool) -> None:
 @click.option("--namespace", "-n", "namespaces", multiple=True, help="Only these namespaces; repeatable. Default: all.")
 @click.option("--max-pods", default=1200, show_default=True, help="Mark minutes in which more pods start.")
 @click.option("--max-requests", default=10000, show_default=True, help="Mark minutes with more requests to Google.")
+@click.option(
+    "--digest-spread",
+    type=click.IntRange(0, 240),
+    default=0,
+    show_default=True,
+    envvar="CATCHUP_DIGEST_SPREAD_MINUTES",
+    show_envvar=True,
+    help="Minutes over which digests are spread after their time; try another value to see what it would do.",
+)
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def forecast(*, namespaces: tuple[str, ...], max_pods: int, max_requests: int, output: str) -> None:
+def forecast(*, namespaces: tuple[str, ...], max_pods: int, max_requests: int, digest_spread: int, output: str) -> None:
     """Draw the pods and the Google requests of the next 24 hours, minute by minute, in UTC.
 
     Reads all UserSchedules by KUBECONFIG, or as a pod does. Minutes above a limit are marked, with the setting that
@@ -92,7 +107,7 @@ def forecast(*, namespaces: tuple[str, ...], max_pods: int, max_requests: int, o
             ]
         finally:
             await cluster.close()
-        return look_ahead(bodies, datetime.now(UTC))
+        return look_ahead(bodies, datetime.now(UTC), digest_spread=digest_spread)
 
     try:
         found = asyncio.run(read())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -12,9 +11,10 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import kopf
-from kubernetes.aio import client, config
+from yarl import URL
 
 from catchup_jobs import contract
+from catchup_operator.connection import Connection, NoClusterError
 from catchup_operator.naming import FIELD_MANAGER
 
 # One pool for kopf and for us: kopf's own has no limit, and thousands of resources at start would open as many
@@ -22,7 +22,9 @@ from catchup_operator.naming import FIELD_MANAGER
 _CONNECTIONS: Final = 23
 _REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
 _CLOSE_SECONDS: Final = 0.1
-_PAGE: Final = 500
+_PAGE: Final = 200
+# A line of a watch is a whole object, which may be as large as etcd takes; a reader takes twice this.
+_READ_AHEAD: Final = 2 * 2**20
 # The API server ends a watch after this time and sends a bookmark about every minute: silence beyond
 # _WATCH_SILENCE_SECONDS means a dead connection that nobody closed.
 _WATCH_SECONDS: Final = 300
@@ -37,6 +39,7 @@ CRONJOBS: Final = "cronjobs"
 JOBS: Final = "jobs"
 PODS: Final = "pods"
 DEPLOYMENTS: Final = "deployments"
+_REVIEWS: Final = "selfsubjectaccessreviews"
 _PREFIXES: Final = {
     SCHEDULES: f"/apis/{contract.API_GROUP}/{contract.API_VERSION}",
     CRONJOBS: "/apis/batch/v1",
@@ -44,6 +47,7 @@ _PREFIXES: Final = {
     PODS: "/api/v1",
     EVENTS: "/api/v1",
     DEPLOYMENTS: "/apis/apps/v1",
+    _REVIEWS: "/apis/authorization.k8s.io/v1",
 }
 
 
@@ -69,50 +73,52 @@ class ApiError(Exception):
 class Cluster:
     """A connection to the API server, made by `connect`; `close` it."""
 
-    def __init__(self, api: client.ApiClient, connector: aiohttp.TCPConnector) -> None:
-        self._api = api
+    def __init__(self, connection: Connection, connector: aiohttp.TCPConnector) -> None:
+        self._connection = connection
         self._connector = connector
+        self._session = self._open_session()
 
     @classmethod
     async def connect(cls) -> Cluster:
-        """Connect as a pod does, or else by the kubeconfig (`KUBECONFIG`, `~/.kube/config`).
+        """Connect as a pod does, or else by the kubeconfig (see connection.py).
 
         Raises:
-            kopf.LoginError: neither is there.
+            ApiError: neither says where the API server is.
         """
-        configuration = client.Configuration()
         try:
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except config.ConfigException:
-            try:
-                # Left to itself the client reads the variable when it is imported.
-                kubeconfig = os.environ.get("KUBECONFIG") or None
-                await config.load_kube_config(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
-            except config.ConfigException as error:
-                raise kopf.LoginError(f"neither in a cluster, nor a usable kubeconfig: {error}") from None
-        context = client.rest.RESTClientObject(configuration).ssl_context
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context)
-        configuration.client_session_kwargs = {"connector": connector}
-        api = client.ApiClient(configuration)
-        api.user_agent = FIELD_MANAGER
-        return cls(api, connector)
+            connection = await Connection.find()
+        except NoClusterError as error:
+            raise ApiError(0, str(error)) from None
+        return cls(connection, aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=connection.tls))
 
-    async def login(self) -> kopf.AiohttpSession:
-        """Return credentials for kopf over the same pool; called again by kopf when a token was refused."""
-        headers = await self._headers({})
-        session = aiohttp.ClientSession(
-            connector=self._connector,
-            connector_owner=False,
-            headers={**headers, "User-Agent": FIELD_MANAGER},
-        )
-        return kopf.AiohttpSession(server=self._api.configuration.host, aiohttp_session=session)
+    def login(self, hold: aiohttp.ClientMiddlewareType) -> kopf.AiohttpSession:
+        """Return a session for kopf over the same pool, with a middleware that may hold back its requests."""
+        return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=self._open_session(hold))
 
     async def close(self) -> None:
         """Close the pool."""
-        await self._api.close()  # type: ignore[no-untyped-call]
+        await self._session.close()
         await self._connector.close(abort_ssl=True)
         # Connections of watches that were broken off are no longer the pool's; the loop must still see them closed.
         await asyncio.sleep(_CLOSE_SECONDS)
+
+    def _open_session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=self._connector,
+            connector_owner=False,
+            proxy=self._connection.proxy,
+            headers={"User-Agent": FIELD_MANAGER},
+            middlewares=[self._authorize, *middlewares],
+        )
+
+    async def _authorize(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Add who we are to each request, since tokens are replaced while we run (a middleware)."""
+        authorization = await self._connection.authorization()
+        if authorization:
+            request.headers["Authorization"] = authorization
+        return await handler(request)
 
     async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object, or None if there is none. Raises ApiError."""
@@ -138,6 +144,29 @@ class Cluster:
         """Create an object. Raises ApiError."""
         namespace = manifest["metadata"]["namespace"]
         await self._request("POST", _path(resource, namespace), body=manifest, content_type="application/json")
+
+    async def may(self, verb: str, resource: str, namespace: str) -> bool:
+        """Ask whether we may do something in a namespace (empty: in all), e.g. `patch`, `userschedules/status`.
+
+        Raises:
+            ApiError: 403 also where we may not even ask.
+        """
+        kind, _, subresource = resource.partition("/")
+        *_, group, _ = _PREFIXES[kind].split("/")
+        asked = {
+            "namespace": namespace,
+            "verb": verb,
+            "group": "" if group == "api" else group,
+            "resource": kind,
+            "subresource": subresource,
+        }
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        answer = await self._request("POST", _path(_REVIEWS, None), body=review, content_type="application/json")
+        return bool(answer["status"]["allowed"])
 
     async def patch_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         """Merge into the status of a UserSchedule as it was read (RFC 7396).
@@ -169,7 +198,7 @@ class Cluster:
     async def list_pages(
         self, resource: str, namespace: str | None, *, selector: str, metadata_only: bool = False
     ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
-        """Yield pages of at most 500 objects with the list's resource version. Raises ApiError (410: start over)."""
+        """Yield pages of at most 200 objects with the list's resource version. Raises ApiError (410: start over)."""
         query = {"labelSelector": selector, "limit": str(_PAGE)}
         while True:
             page = await self._request(
@@ -255,23 +284,24 @@ class Cluster:
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
     ) -> aiohttp.ClientResponse:
-        headers = await self._headers({"Accept": accept})
+        headers = {"Accept": accept}
         if content_type:
             headers["Content-Type"] = content_type
-        url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        url = self._connection.server + path + (f"?{urlencode(query)}" if query else "")
         try:
-            reply = await self._api.call_api(method, url, headers, body=body, _request_timeout=limits)
-            response: aiohttp.ClientResponse = reply.response
+            response = await self._session.request(
+                method,
+                URL(url, encoded=True),
+                data=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
+                headers=headers,
+                timeout=limits,
+                read_bufsize=_READ_AHEAD,
+            )
             if response.status >= 400:  # noqa: PLR2004
                 raise ApiError(response.status, _message(await response.read()))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from None
         return response
-
-    async def _headers(self, headers: dict[str, str]) -> dict[str, str]:
-        headers["User-Agent"] = FIELD_MANAGER
-        await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
-        return headers
 
 
 def _path(resource: str, namespace: str | None, name: str | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from catchup_jobs import contract
@@ -50,9 +51,9 @@ def sync_cadence(schedule: UserSchedule) -> Cadence:
     return Cadence.spread(contract.SYNC_INTERVALS_MINUTES[schedule.sync_every], schedule.user_id)
 
 
-def digest_times(schedule: UserSchedule) -> DigestTimes:
-    """Return when the user's digest is due."""
-    return DigestTimes(schedule.time_zone, schedule.digest_day, schedule.digest_time)
+def digest_times(schedule: UserSchedule, spread: int) -> DigestTimes:
+    """Return when the user's digest is due: at the time of the spec, or up to `spread` minutes later."""
+    return DigestTimes(schedule.time_zone, schedule.digest_day, schedule.digest_time).spread(schedule.user_id, spread)
 
 
 def _sync(schedule: UserSchedule, template: JobTemplate) -> dict[str, Any]:
@@ -65,13 +66,15 @@ def _sync(schedule: UserSchedule, template: JobTemplate) -> dict[str, Any]:
             "timeZone": contract.DEFAULT_TIME_ZONE,
             "suspend": schedule.suspend or not schedule.sync_enabled,
         },
+        env=[{"name": Env.SYNC_EVERY.value, "value": schedule.sync_every}],
     )
 
 
 def _digest(schedule: UserSchedule, template: JobTemplate, since: str | None) -> dict[str, Any]:
-    times = digest_times(schedule).schedule()
+    due = digest_times(schedule, template.digest_spread)
+    times = due.schedule()
     return _cronjob(
-        schedule,
+        replace(schedule, digest_time=due.time),
         template,
         Job.DIGEST,
         schedule_spec={
@@ -185,7 +188,6 @@ def _env(
         {"name": Env.TIME_ZONE.value, "value": schedule.time_zone},
         {"name": Env.DIGEST_DAY.value, "value": schedule.digest_day},
         {"name": Env.DIGEST_TIME.value, "value": schedule.digest_time},
-        {"name": Env.SYNC_EVERY.value, "value": schedule.sync_every},
         {"name": Env.CRONJOB_NAME.value, "value": cronjob},
         {"name": Env.JOB_NAME.value, "valueFrom": _field("metadata.labels['batch.kubernetes.io/job-name']")},
         {

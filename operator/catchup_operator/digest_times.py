@@ -11,7 +11,7 @@ very library.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import count
@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 from catchup_jobs import contract
 from catchup_operator.clock_jumps import jump_between, jumps, offsets
+from catchup_operator.naming import stable_hash
 
 # A second chance after an outage: fewer where they would pass the local midnight that ends the due date.
 _FOLLOW_UP_MINUTES: Final = (60, 180)
@@ -47,8 +48,18 @@ class DigestTimes:
     @property
     def minute(self) -> int:
         """The minute of the local day."""
-        hours, minutes = self.time.split(":")
-        return int(hours) * _HOUR + int(minutes)
+        return _minute(self.time)
+
+    def spread(self, user_id: str, window: int) -> DigestTimes:
+        """Return the user's own time of the `window` minutes that begin with this one: the same at every visit.
+
+        For every rule it is as if the user had chosen that time. So the window ends with the date, which must stay the
+        one chosen, and at the hour from which on an SMS would disturb.
+        """
+        end = next(edge for edge in (_minute(contract.QUIET_FROM), _DAY) if self.minute < edge)
+        later = stable_hash("digest", user_id) % max(1, min(window, end - self.minute))
+        hours, minutes = divmod(self.minute + later, _HOUR)
+        return replace(self, time=f"{hours:02}:{minutes:02}")
 
     def schedule(self) -> CronSchedule:
         """Return when the CronJob fires: at every due instant, 1 h and 3 h later, and perhaps when nothing is due.
@@ -76,6 +87,11 @@ class DigestTimes:
             day = first + timedelta(days=days)
             if self.day in {_DAILY, contract.DIGEST_DAYS[day.weekday()]} and (due := self.due_on(day)) > now:
                 yield due
+
+
+def _minute(time: str) -> int:
+    hours, minutes = time.split(":")
+    return int(hours) * _HOUR + int(minutes)
 
 
 @cache

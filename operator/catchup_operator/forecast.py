@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from catchup_jobs.contract import Job, format_utc
 from catchup_operator.desired import digest_times, sync_cadence
 from catchup_operator.digest_times import CronSchedule
+from catchup_operator.readable import readable
 from catchup_operator.resource import InvalidSpecError, UserSchedule
 
 MINUTES: Final = 24 * 60
@@ -47,6 +48,7 @@ class Forecast:
         requests: expected requests to Google.
         digest_times: how many users have which digest day, time and zone, the most frequent first.
         sync_intervals: how many users are synced how often, the most frequent first.
+        digest_spread: over how many minutes after their time digests are spread.
     """
 
     start: datetime
@@ -55,6 +57,7 @@ class Forecast:
     requests: tuple[int, ...]
     digest_times: tuple[tuple[str, int], ...]
     sync_intervals: tuple[tuple[str, int], ...]
+    digest_spread: int
 
     @property
     def pods(self) -> tuple[int, ...]:
@@ -72,18 +75,22 @@ class Forecast:
     def _advice(self, minute: int) -> str:
         if self.digests[minute] > self.syncs[minute] and self.digest_times:
             times, users = self.digest_times[0]
-            return f"spec.digest.time: {users} users have {times}"
+            spread = f"operator.digestSpreadMinutes is {self.digest_spread}"
+            return f"spec.digest.time: {users} users have {times}, and {spread}"
         every, users = self.sync_intervals[0]
         return f"spec.calendarSync.every: {users} users are synced every {every}"
 
 
-def forecast(bodies: Iterable[Mapping[str, Any]], now: datetime) -> Forecast:
-    """Return what the UserSchedules will start in the 24 hours after `now` (aware)."""
+def forecast(bodies: Iterable[Mapping[str, Any]], now: datetime, *, digest_spread: int = 0) -> Forecast:
+    """Return what the UserSchedules will start in the 24 hours after `now` (aware).
+
+    `digest_spread` is the operator's setting, in minutes; another one answers what it would change.
+    """
     start = now.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
     syncs, digests, requests = [0] * MINUTES, [0] * MINUTES, [0] * MINUTES
     times: Counter[str] = Counter()
     intervals: Counter[str] = Counter()
-    for body in bodies:
+    for body in map(readable, bodies):
         try:
             schedule = UserSchedule.from_body(body)
         except InvalidSpecError:
@@ -100,7 +107,7 @@ def forecast(bodies: Iterable[Mapping[str, Any]], now: datetime) -> Forecast:
                 requests[minute] += each
         if schedule.digest_enabled:
             times[f"{schedule.digest_day} {schedule.digest_time} {schedule.time_zone}"] += 1
-            for minute in _firings(digest_times(schedule).schedule(), start):
+            for minute in _firings(digest_times(schedule, digest_spread).schedule(), start):
                 digests[minute] += 1
     return Forecast(
         start,
@@ -109,6 +116,7 @@ def forecast(bodies: Iterable[Mapping[str, Any]], now: datetime) -> Forecast:
         tuple(requests),
         tuple(times.most_common()),
         tuple(intervals.most_common()),
+        digest_spread,
     )
 
 
@@ -117,7 +125,7 @@ def _requests_of(body: Mapping[str, Any]) -> int:
     return int(counts.get("apiRequests") or _REQUESTS_OF_A_SYNC)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def _firings(schedule: CronSchedule, start: datetime) -> tuple[int, ...]:
     """Return the minutes after `start` at which a digest's CronJob fires; many users share each schedule."""
     minutes, hours, _, _, days = schedule.cron.split(" ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,13 +12,15 @@ import kopf
 from catchup_jobs import contract
 from catchup_operator.background import Background
 from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.health import Health
 from catchup_operator.memory import Memory
 from catchup_operator.options import Options, configure_kopf
+from catchup_operator.pace import Pace
 from catchup_operator.reconcile import Reconciler, RefusedError
 from catchup_operator.roll import Roll
 from catchup_operator.template import JobTemplate
 
-_SILENCE_MAX_SECONDS: Final = 300
+logger = logging.getLogger(__name__)
 
 RESOURCE: Final = (contract.API_GROUP, contract.API_VERSION, contract.PLURAL)
 
@@ -26,17 +29,23 @@ RESOURCE: Final = (contract.API_GROUP, contract.API_VERSION, contract.PLURAL)
 async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> None:
     configure_kopf(settings)
     options: Options = memo.get("options") or Options.from_env(os.environ)
-    template: JobTemplate = memo.get("template") or JobTemplate.load(options.job_template)
+    template: JobTemplate = memo.get("template") or JobTemplate.load(
+        options.job_template, digest_spread=options.digest_spread
+    )
     memo.cluster = await Cluster.connect()
+    memo.pace = Pace()
     memo.memory = Memory(Roll(options.roll_per_second))
     memo.reconciler = Reconciler(memo.cluster, template, memo.memory, lambda: datetime.now(UTC))
     memo.background = Background(memo.cluster, options.namespaces, memo.memory, memo.reconciler)
     memo.background.start()
+    if options.health_port:
+        memo.health = Health(memo.cluster, options.namespaces, memo.background, memo.memory.roll)
+        await memo.health.start(options.health_port)
 
 
 @kopf.on.login()
 async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
-    session: kopf.AiohttpSession = await memo.cluster.login()
+    session: kopf.AiohttpSession = memo.cluster.login(memo.pace.hold)
     return session
 
 
@@ -44,8 +53,8 @@ async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
 @kopf.on.update(*RESOURCE)
 @kopf.on.resume(*RESOURCE)
 async def reconcile(body: kopf.Body, patch: kopf.Patch, memo: kopf.Memo, **_: Any) -> None:
-    # Failures are retried by our own queue: kopf's costs two patches each, and would keep an edit that mends the
-    # cause waiting until the delay is over.
+    # Failures are retried by our own queue: kopf's would keep an edit that mends the cause waiting until the delay is
+    # over, and needs a place in each resource to count in.
     try:
         patch.status.update(await memo.reconciler.visit(body) or {})
     except RefusedError as error:
@@ -53,10 +62,19 @@ async def reconcile(body: kopf.Body, patch: kopf.Patch, memo: kopf.Memo, **_: An
         memo.background.retry(body, error)
     except ApiError as error:
         memo.background.retry(body, error)
+    except Exception as error:
+        logger.exception("%s/%s: an unexpected error", body["metadata"]["namespace"], body["metadata"]["name"])
+        memo.background.retry(body, error)
+
+
+def is_news(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> bool:
+    # kopf asks for each resource that it takes up.
+    memo.pace.dealt_with()
+    return bool(memo.reconciler.awaits(event["type"], event["object"]))
 
 
 # All handlers are coroutines: kopf runs plain functions in threads, and nothing here is made for threads.
-@kopf.on.event(*RESOURCE, when=lambda event, memo, **_: memo.reconciler.awaits(event["type"], event["object"]))
+@kopf.on.event(*RESOURCE, when=is_news)
 async def notice(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     # No deletion handler: it would put a finalizer on every resource.
     if event["type"] == "DELETED":
@@ -65,22 +83,10 @@ async def notice(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
         memo.reconciler.shown(event["object"])
 
 
-@kopf.on.probe(id="loops")
-async def alive(memo: kopf.Memo, **_: Any) -> str:
-    died = memo.background.died()
-    if died is not None or memo.background.silent_seconds > _SILENCE_MAX_SECONDS:
-        raise kopf.PermanentError(f"a watch is dead: {died or 'no word from the API server'}")
-    return "ok"
-
-
-@kopf.on.probe(id="roll")
-async def roll_progress(memo: kopf.Memo, **_: Any) -> dict[str, int]:
-    progress: dict[str, int] = memo.memory.roll.progress
-    return progress
-
-
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
+    if "health" in memo:
+        await memo.health.stop()
     if "background" in memo:
         await memo.background.stop()
     if "cluster" in memo:

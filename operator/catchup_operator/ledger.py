@@ -72,6 +72,16 @@ class Ledger:
         """Forget a CronJob whose UserSchedule no longer exists."""
         self._expected.pop(key, None)
 
+    def shows(self, key: Key, left: Expected) -> bool:
+        """Whether the watch shows a CronJob exactly as it was `left`, and nothing is known of a later change."""
+        seen = self._seen.get(key)
+        return (
+            seen is not None
+            and self._expected.get(key, left) == left
+            and (seen.uid, seen.generation, seen.owner_uid) == (left.uid, left.generation, left.owner_uid)
+            and seen.labelled
+        )
+
     def owner_uid(self, key: Key) -> str | None:
         """Return the uid of the UserSchedule that a CronJob was made for."""
         expected = self._expected.get(key)

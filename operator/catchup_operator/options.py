@@ -11,10 +11,14 @@ from typing import Final
 
 import kopf
 
+from catchup_operator.bookkeeping import ByGeneration, NoProgress
+from catchup_operator.pace import PAGE
+
 ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
 ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
 ENV_HEALTH_PORT: Final = "CATCHUP_HEALTH_PORT"
 ENV_ROLL_PER_SECOND: Final = "CATCHUP_ROLL_PER_SECOND"
+ENV_DIGEST_SPREAD: Final = "CATCHUP_DIGEST_SPREAD_MINUTES"
 
 # Name, default and meaning of each variable: what `run --help` and docs/configuration.md say.
 VARIABLES: Final = (
@@ -24,10 +28,12 @@ VARIABLES: Final = (
         "/etc/catchup/job-template.yaml",
         "the file with the image, env and pod settings of the jobs, as the chart renders it",
     ),
-    (ENV_HEALTH_PORT, "none", "the port on which `/healthz` is served"),
+    (ENV_HEALTH_PORT, "none", "the port on which `/healthz` and `/readyz` are served"),
     (ENV_ROLL_PER_SECOND, "10", "how many UserSchedules a second get their CronJobs anew after an upgrade"),
+    (ENV_DIGEST_SPREAD, "0", "over how many minutes after their chosen time digests are spread, by the user's id"),
 )
 
+DIGEST_SPREAD_MAX: Final = 240
 _PORT_MAX: Final = 65535
 _ROLL_PER_SECOND: Final = "10"
 
@@ -44,13 +50,15 @@ class Options:
         namespaces: the namespaces to serve; empty for all.
         job_template: the file with the installation's part of a job's pod.
         roll_per_second: how many UserSchedules a second are rolled when the job template has changed.
-        health_port: where `/healthz` is served, or None.
+        health_port: where `/healthz` and `/readyz` are served, or None.
+        digest_spread: over how many minutes after their chosen time digests are spread.
     """
 
     namespaces: tuple[str, ...]
     job_template: Path
     health_port: int | None
     roll_per_second: float
+    digest_spread: int
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Options:
@@ -61,29 +69,35 @@ class Options:
         rate = env.get(ENV_ROLL_PER_SECOND) or _ROLL_PER_SECOND
         if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", rate) or not float(rate):
             raise InvalidOptionError(f"{ENV_ROLL_PER_SECOND} must be a number above 0 and below 10000, not {rate!r}")
+        spread = env.get(ENV_DIGEST_SPREAD) or "0"
+        if not re.fullmatch(r"[0-9]{1,3}", spread) or int(spread) > DIGEST_SPREAD_MAX:
+            raise InvalidOptionError(
+                f"{ENV_DIGEST_SPREAD} must be a number of minutes, at most {DIGEST_SPREAD_MAX}, not {spread!r}"
+            )
         names = (name.strip() for name in env.get(ENV_NAMESPACES, "").split(","))
         return cls(
             namespaces=tuple(name for name in names if name),
             job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
             health_port=int(port) if port else None,
             roll_per_second=float(rate),
+            digest_spread=int(spread),
         )
 
 
 def configure_kopf(settings: kopf.OperatorSettings) -> None:
     """Fill in kopf's settings."""
-    # kopf's bookkeeping rides in the one status patch: no annotations, no second write.
-    settings.persistence.progress_storage = kopf.StatusProgressStorage(field="status.kopf.progress")
-    settings.persistence.diffbase_storage = kopf.StatusDiffBaseStorage(
-        field="status.kopf.lastHandled", ignored_fields=["metadata"]
-    )
+    settings.persistence.diffbase_storage = ByGeneration()
+    settings.persistence.progress_storage = NoProgress()
     # The CRD is installed with the operator: no watch on definitions, no permission for it.
     settings.scanning.disabled = True
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = PAGE
     settings.watching.inactivity_timeout = 70
     settings.networking.request_timeout = 30
     # kopf would post an Event for each handler that succeeded.
     settings.posting.level = logging.WARNING
+    # kopf's workers would wait for the event of their own write, which does not come before the list has ended; what
+    # is under way we know ourselves (unwritten.py).
+    settings.persistence.consistency_timeout = 0
     # Few workers that end soon: their number bounds the memory; connections bound the speed.
     settings.queueing.worker_limit = 20
     settings.queueing.idle_timeout = 0.01

@@ -11,22 +11,20 @@ from datetime import datetime
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from catchup_jobs import contract
 from catchup_jobs.contract import Job
 from catchup_operator import status
 from catchup_operator.announce import announcements, event
 from catchup_operator.claims import Claim
-from catchup_operator.cluster import CRONJOBS, EVENTS, PODS, SCHEDULES, ApiError, Cluster
+from catchup_operator.cluster import EVENTS, PODS, SCHEDULES, ApiError, Cluster
 from catchup_operator.conditions import READY, find
+from catchup_operator.cronjobs import CronJobs, job_of
 from catchup_operator.desired import desired
-from catchup_operator.ledger import Expected, Key, key_of
+from catchup_operator.ledger import Key, key_of
 from catchup_operator.memory import Memory
-from catchup_operator.naming import labels_are_ours
+from catchup_operator.readable import readable, replacing
 from catchup_operator.resource import InvalidSpecError, UserSchedule
 from catchup_operator.runs import FinishedJob, conclude
 from catchup_operator.template import JobTemplate
-
-_CONFLICT: Final = 409
 
 # A quota or a policy: somebody must act first, and an edit of the resource is seen at once.
 REFUSED_RETRY_SECONDS: Final = 600.0
@@ -55,6 +53,7 @@ class Reconciler:
         self._template = template
         self._hash = template.hash
         self._ledger = memory.ledger
+        self._cronjobs = CronJobs(cluster, memory.ledger)
         self._claims = memory.claims
         self._roll = memory.roll
         self._next_due = memory.next_due
@@ -69,6 +68,9 @@ class Reconciler:
             RefusedError: the API server refuses a CronJob; its `patch` tells the user.
             ApiError: for everything that is worth another try.
         """
+        if self._unwritten.covers(body):
+            return None
+        stored, body = body, readable(body)
         if await self._is_as_wanted(body, self._hash):
             self._remember(body)
             return None
@@ -78,9 +80,14 @@ class Reconciler:
             self._roll.add(key_of(body))
             return None
         async with self._lock(*key_of(body)):
-            patch = await self._reconcile(body)
+            try:
+                patch = await self._reconcile(stored)
+            except RefusedError as error:
+                await self._announce(body, error.patch)
+                raise
         if patch:
             self._unwritten.handed_over(body, time.monotonic())
+            await self._announce(body, patch)
         return patch
 
     async def revisit(self, namespace: str, name: str, *, drifted: Key | None = None) -> None:
@@ -101,17 +108,15 @@ class Reconciler:
                 return
             if drifted:
                 logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", namespace, name, drifted[1])
-            elif await self._is_as_wanted(body, self._hash):
+            elif await self._is_as_wanted(readable(body), self._hash):
                 self._unwritten.forget((namespace, name))
                 return
             try:
                 patch = await self._reconcile(body)
             except RefusedError as error:
-                if error.patch:
-                    await self._cluster.patch_status(body, error.patch)
+                await self._tell(body, error.patch)
                 raise
-            if patch:
-                await self._cluster.patch_status(body, patch)
+            await self._tell(body, patch)
             self._unwritten.forget((namespace, name))
 
     def gone(self, body: Mapping[str, Any]) -> None:
@@ -126,7 +131,7 @@ class Reconciler:
 
     def shown(self, body: Mapping[str, Any]) -> None:
         """Note a UserSchedule as the watch shows it."""
-        self._unwritten.seen(body)
+        self._unwritten.seen(readable(body))
 
     def unwritten(self) -> list[Key]:
         """Return the UserSchedules whose status did not arrive."""
@@ -139,12 +144,14 @@ class Reconciler:
     async def refresh(self, namespace: str, name: str) -> None:
         """Write the next runs of a UserSchedule whose status names one that is over. Raises ApiError."""
         async with self._lock(namespace, name):
-            body = await self._cluster.get(SCHEDULES, namespace, name)
-            if body is None:
+            stored = await self._cluster.get(SCHEDULES, namespace, name)
+            if stored is None:
                 self._next_due.forget((namespace, name))
                 return
+            body = readable(stored)
             try:
-                patch = status.refreshed(body, UserSchedule.from_body(body), now=self._now())
+                schedule = UserSchedule.from_body(body)
+                patch = status.refreshed(body, schedule, digest_spread=self._template.digest_spread, now=self._now())
             except InvalidSpecError:
                 patch = None
             if patch:
@@ -154,9 +161,12 @@ class Reconciler:
     async def record(self, finished: FinishedJob) -> None:
         """Write how a run ended into the status of its UserSchedule. Raises ApiError."""
         async with self._lock(finished.namespace, finished.schedule):
-            body = await self._cluster.get(SCHEDULES, finished.namespace, finished.schedule)
-            known = ((body or {}).get("status") or {}).get(finished.job.value) or {}
-            if body is None or finished.cronjob is None or finished.cronjob != known.get("cronJobName"):
+            stored = await self._cluster.get(SCHEDULES, finished.namespace, finished.schedule)
+            if stored is None:
+                return
+            body = readable(stored)
+            known = (body.get("status") or {}).get(finished.job.value) or {}
+            if finished.cronjob is None or finished.cronjob != known.get("cronJobName"):
                 return  # of an earlier resource of this name, or only dressed up as ours
             if status.is_recorded(known, finished.finished_at, finished.name):
                 return
@@ -172,10 +182,9 @@ class Reconciler:
                 schedule = UserSchedule.from_body(body)
             except InvalidSpecError:
                 schedule = None
-            patch = status.recorded(body, schedule, run, now=self._now())
+            patch = status.recorded(body, schedule, run, digest_spread=self._template.digest_spread, now=self._now())
             if patch:
-                await self._cluster.patch_status(body, patch)
-                await self._announce(body, patch)
+                await self._tell(body, patch)
                 if finished.job is Job.DIGEST:
                     self._next_due.note((finished.namespace, finished.schedule), patch)
                 logger.info(
@@ -210,18 +219,24 @@ class Reconciler:
             self._claims.release(oldest.key, oldest.uid)
         return None
 
-    async def _reconcile(self, body: Mapping[str, Any]) -> Status | None:
+    async def _reconcile(self, stored: Mapping[str, Any]) -> Status | None:
+        body = readable(stored)
         try:
             patch = await self._make_so(body)
         except RefusedError as error:
-            await self._announce(body, error.patch)
+            error.patch = _written_over(stored, body, error.patch)
             raise
         if patch:
             namespace, name = key_of(body)
             ready = find(patch, READY)
             logger.info("%s/%s: generation %d: %s", namespace, name, body["metadata"]["generation"], ready["reason"])
-            await self._announce(body, patch)
-        return patch
+        return _written_over(stored, body, patch)
+
+    async def _tell(self, stored: Mapping[str, Any], patch: Status | None) -> None:
+        """Write a status and then announce it: what cannot be written must not be announced with every try."""
+        if patch:
+            await self._cluster.patch_status(stored, patch)
+            await self._announce(readable(stored), patch)
 
     async def _announce(self, body: Mapping[str, Any], patch: Status | None) -> None:
         for each in announcements(body, patch or {}):
@@ -241,18 +256,23 @@ class Reconciler:
             schedule = replace(schedule, suspend=True)
         now = self._now()
         since = status.digest_since(body, schedule, now=now)
-        applied: dict[Job, Mapping[str, Any]] = {}
+        cronjobs = {}
         for manifest in desired(schedule, self._template, digest_since=since):
             try:
-                cronjob = await self._apply(schedule, manifest)
+                cronjobs[job_of(manifest)] = await self._cronjobs.make_so(body, manifest)
             except ApiError as error:
                 if not error.refused:
                     raise
                 raise self._refusal(body, error) from None
-            applied[Job(manifest["metadata"]["labels"][contract.LABEL_JOB])] = cronjob
-            self._expect(schedule.namespace, schedule.name, schedule.uid, cronjob["metadata"], applied=True)
         patch = status.reconciled(
-            body, schedule, applied, template_hash=self._hash, digest_since=since, now=now, rival=rival
+            body,
+            schedule,
+            cronjobs,
+            template_hash=self._hash,
+            digest_since=since,
+            digest_spread=self._template.digest_spread,
+            now=now,
+            rival=rival,
         )
         self._next_due.note(key_of(body), patch or body.get("status") or {})
         return patch
@@ -265,51 +285,14 @@ class Reconciler:
         patch = status.not_ready(body, status.PERMISSION, message, now=self._now())
         return RefusedError(message, patch, retry_seconds=_PERMISSION_RETRY_SECONDS)
 
-    async def _apply(self, schedule: UserSchedule, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Apply without force; where somebody else holds a field, take it back only if the CronJob is ours."""
-        try:
-            return await self._cluster.apply(CRONJOBS, manifest)
-        except ApiError as error:
-            if error.status != _CONFLICT:
-                raise
-        name = manifest["metadata"]["name"]
-        found = await self._cluster.get(CRONJOBS, schedule.namespace, name)
-        if found is not None and not _is_ours(found["metadata"], schedule):
-            raise ApiError(422, f"a CronJob {name} exists and is not ours; delete or rename it")
-        logger.info("%s/%s: taking back CronJob %s, which was edited", schedule.namespace, schedule.name, name)
-        return await self._cluster.apply(CRONJOBS, manifest, force=True)
-
     def _remember(self, body: Mapping[str, Any]) -> None:
-        metadata = body["metadata"]
         self._next_due.note(key_of(body), body["status"])
-        for job in Job:
-            known = body["status"].get(job.value) or {}
-            if "cronJobName" in known:
-                self._expect(
-                    metadata["namespace"],
-                    metadata["name"],
-                    metadata["uid"],
-                    {
-                        "name": known["cronJobName"],
-                        "uid": known.get("cronJobUID", ""),
-                        "generation": known.get("cronJobGeneration", 0),
-                    },
-                    applied=False,
-                )
-
-    def _expect(
-        self, namespace: str, schedule: str, owner_uid: str, cronjob: Mapping[str, Any], *, applied: bool
-    ) -> None:
-        expected = Expected(schedule, owner_uid, cronjob["uid"], cronjob["generation"])
-        self._ledger.expect((namespace, cronjob["name"]), expected, applied=applied)
+        self._cronjobs.remember(body)
 
     def _lock(self, namespace: str, name: str) -> asyncio.Lock:
         return self._locks.setdefault((namespace, name), asyncio.Lock())
 
 
-def _is_ours(metadata: Mapping[str, Any], schedule: UserSchedule) -> bool:
-    owners = metadata.get("ownerReferences") or ()
-    return any(owner["uid"] == schedule.uid for owner in owners) or (
-        labels_are_ours(metadata.get("labels") or {})
-        and metadata["labels"][contract.LABEL_USER_SCHEDULE] == schedule.name
-    )
+def _written_over(stored: Mapping[str, Any], body: Mapping[str, Any], patch: Status | None) -> Status | None:
+    """Return the patch so that nothing stays of a status that could not be read."""
+    return patch if body is stored or patch is None else replacing(stored["status"], patch)

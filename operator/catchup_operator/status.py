@@ -21,6 +21,9 @@ INVALID_SPEC: Final = "InvalidSpec"
 REFUSED: Final = "CronJobRefused"
 PERMISSION: Final = "PermissionMissing"
 
+# What a job's part of the status says of its CronJob.
+LEFT: Final = ("cronJobName", "cronJobUID", "cronJobGeneration", "schedule", "timeZone", "fingerprint")
+
 _NOT_DUE: Final = "NotDue"
 _ALREADY_DONE: Final = "AlreadyDone"
 _NEXT_RUNS: Final = 3
@@ -50,6 +53,16 @@ def _observed(body: Mapping[str, Any], template_hash: str) -> bool:
     )
 
 
+def left(cronjob: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
+    """Return what a job's part of the status says of its CronJob, which the API server returned after an apply.
+
+    The `fingerprint` is the manifest's.
+    """
+    metadata, spec = cronjob["metadata"], cronjob["spec"]
+    told = (metadata["name"], metadata["uid"], metadata["generation"], spec["schedule"], spec["timeZone"], fingerprint)
+    return dict(zip(LEFT, told, strict=True))
+
+
 def reconciled(
     body: Mapping[str, Any],
     schedule: UserSchedule,
@@ -57,10 +70,11 @@ def reconciled(
     *,
     template_hash: str,
     digest_since: str | None,
+    digest_spread: int,
     now: datetime,
     rival: object = None,
 ) -> dict[str, Any] | None:
-    """Return the status patch after the CronJobs (as the API server returned them) were applied.
+    """Return the status patch after the CronJobs were left like this (see `left`).
 
     With a `rival`, an older UserSchedule of the same user, the schedule given is the suspended one that was applied.
     """
@@ -80,13 +94,9 @@ def reconciled(
     }
     for job, cronjob in cronjobs.items():
         patch[job.value] = {
+            **cronjob,
             "display": _display(schedule, job),
-            "cronJobName": cronjob["metadata"]["name"],
-            "cronJobUID": cronjob["metadata"]["uid"],
-            "cronJobGeneration": cronjob["metadata"]["generation"],
-            "schedule": cronjob["spec"]["schedule"],
-            "timeZone": cronjob["spec"]["timeZone"],
-            "nextRuns": next_runs(schedule, job, now),
+            "nextRuns": next_runs(schedule, job, now, digest_spread=digest_spread),
         }
     patch.setdefault(Job.DIGEST.value, {})["activeSince"] = digest_since
     return _changed(body.get("status") or {}, patch)
@@ -103,12 +113,17 @@ def digest_since(body: Mapping[str, Any], schedule: UserSchedule, *, now: dateti
     return str(known.get("activeSince") or format_utc(now))
 
 
-def refreshed(body: Mapping[str, Any], schedule: UserSchedule, *, now: datetime) -> dict[str, Any] | None:
+def refreshed(
+    body: Mapping[str, Any], schedule: UserSchedule, *, digest_spread: int, now: datetime
+) -> dict[str, Any] | None:
     """Return the status patch that brings the next runs up to date where those that it names are over."""
     status = body.get("status") or {}
     if find(status, READY).get("status") != "True":
         return None
-    patch = {job.value: {"nextRuns": next_runs(schedule, job, now)} for job in (Job.SYNC, Job.DIGEST)}
+    patch = {
+        job.value: {"nextRuns": next_runs(schedule, job, now, digest_spread=digest_spread)}
+        for job in (Job.SYNC, Job.DIGEST)
+    }
     return _changed(status, patch)
 
 
@@ -122,13 +137,15 @@ def not_ready(body: Mapping[str, Any], reason: str, message: str, *, now: dateti
 
 
 def recorded(
-    body: Mapping[str, Any], schedule: UserSchedule | None, run: Run, *, now: datetime
+    body: Mapping[str, Any], schedule: UserSchedule | None, run: Run, *, digest_spread: int, now: datetime
 ) -> dict[str, Any] | None:
     """Return the status patch for a finished run, or None if it (or a later one) is already told."""
     before = (body.get("status") or {}).get(run.job.value) or {}
     if is_recorded(before, run.finished_at, run.job_name):
         return None
-    following = {} if schedule is None else {"nextRuns": next_runs(schedule, run.job, now)}
+    following: dict[str, Any] = {}
+    if schedule is not None:
+        following = {"nextRuns": next_runs(schedule, run.job, now, digest_spread=digest_spread)}
     if not _is_news(before, run):
         return _changed(body.get("status") or {}, {run.job.value: following})
     ended = format_utc(run.finished_at)
@@ -174,11 +191,14 @@ def is_recorded(job_status: Mapping[str, Any], finished_at: datetime, job_name: 
     return bool(ended < last or (ended == last and job_name == job_status.get("lastJobName")))
 
 
-def next_runs(schedule: UserSchedule, job: Job, now: datetime) -> list[str] | None:
+def next_runs(schedule: UserSchedule, job: Job, now: datetime, *, digest_spread: int) -> list[str] | None:
     """Return the next three runs in the user's zone, or None where nothing will run."""
     if _switched_off(schedule, job):
         return None
-    runs = sync_cadence(schedule).runs_after(now) if job is Job.SYNC else digest_times(schedule).due_after(now)
+    if job is Job.SYNC:
+        runs = sync_cadence(schedule).runs_after(now)
+    else:
+        runs = digest_times(schedule, digest_spread).due_after(now)
     return [in_zone(run, schedule.time_zone) for run in islice(runs, _NEXT_RUNS)]
 
 

@@ -14,7 +14,7 @@ import yaml
 from catchup_operator.naming import fingerprint
 
 # Bumped when desired.py makes other manifests from the same input, so that every CronJob is rolled once.
-MANIFEST_VERSION: Final = 2
+MANIFEST_VERSION: Final = 3
 
 _POD_FIELDS: Final = frozenset(
     {
@@ -46,6 +46,7 @@ class JobTemplate:
         priority_classes: a PriorityClass for each priority of a UserSchedule; where one is missing, the pod's own.
         volumes, volume_mounts: files that the settings name, beside the pod's own `/tmp`.
         pod_labels, pod_annotations: added to the pods' metadata.
+        digest_spread: over how many minutes after their chosen time digests are spread.
     """
 
     image: str
@@ -58,6 +59,7 @@ class JobTemplate:
     volume_mounts: tuple[Mapping[str, Any], ...] = ()
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
+    digest_spread: int = 0
 
     @property
     def hash(self) -> str:
@@ -76,12 +78,13 @@ class JobTemplate:
                 [dict(entry) for entry in self.volume_mounts],
                 self.pod_labels,
                 self.pod_annotations,
+                self.digest_spread,
             ]
         )
 
     @classmethod
-    def load(cls, path: Path) -> JobTemplate:
-        """Read the YAML file that the chart renders.
+    def load(cls, path: Path, *, digest_spread: int = 0) -> JobTemplate:
+        """Read the YAML file that the chart renders; the rest is the operator's own options.
 
         Raises:
             InvalidTemplateError: the file is missing, is not YAML, or has unknown or badly typed fields.
@@ -132,6 +135,7 @@ class JobTemplate:
             volume_mounts=tuple(document.get("volumeMounts", ())),
             pod_labels=document.get("podLabels", {}),
             pod_annotations=document.get("podAnnotations", {}),
+            digest_spread=digest_spread,
         )
 
 

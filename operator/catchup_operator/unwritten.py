@@ -1,4 +1,8 @@
-"""Statuses that were handed to kopf and not yet seen: kopf does not try again when the API server refuses one."""
+"""Statuses that were handed to kopf and not yet seen.
+
+An event that is older than such a status must not be taken for news, and kopf does not try again when the API server
+refuses one.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,25 @@ class Unwritten:
     """What was handed over, and when (seconds of any clock that only goes forward)."""
 
     def __init__(self) -> None:
-        self._since: dict[Key, tuple[float, int]] = {}
+        self._since: dict[Key, tuple[float, str, int]] = {}
 
     def handed_over(self, body: Mapping[str, Any], now: float) -> None:
         """Note that kopf is to write a status for this generation."""
-        self._since[key_of(body)] = (now, body["metadata"]["generation"])
+        self._since[key_of(body)] = (now, body["metadata"]["uid"], body["metadata"]["generation"])
 
     def awaits(self, key: Key) -> bool:
         """Whether a status of this UserSchedule was not seen yet."""
         return key in self._since
 
+    def covers(self, body: Mapping[str, Any]) -> bool:
+        """Whether such a status speaks of this very generation."""
+        _, *told = self._since.get(key_of(body), (0.0,))
+        return told == [body["metadata"]["uid"], body["metadata"]["generation"]]
+
     def seen(self, body: Mapping[str, Any]) -> None:
         """Note what the watch shows."""
         waiting = self._since.get(key_of(body))
-        if waiting and (body.get("status") or {}).get("observedGeneration", 0) >= waiting[1]:
+        if waiting and (body.get("status") or {}).get("observedGeneration", 0) >= waiting[2]:
             del self._since[key_of(body)]
 
     def forget(self, key: Key) -> None:
@@ -36,4 +45,4 @@ class Unwritten:
 
     def lost(self, now: float) -> list[Key]:
         """Return the UserSchedules whose status should have been seen by now."""
-        return [key for key, (since, _) in self._since.items() if now - since > _PATIENCE_SECONDS]
+        return [key for key, (since, *_) in self._since.items() if now - since > _PATIENCE_SECONDS]

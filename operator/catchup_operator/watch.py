@@ -61,6 +61,12 @@ class Watch:
         self._resync_seconds = resync_seconds
         self._last_contact = time.monotonic()
         self._failures = 0
+        self._trouble: str | None = "not listed yet"
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the watch shows nothing at present, or None."""
+        return f"watching {self._resource}: {self._trouble}" if self._trouble else None
 
     @property
     def silent_seconds(self) -> float:
@@ -74,6 +80,7 @@ class Watch:
                 await self._follow(await self._list())
             except ApiError as error:
                 self._failures += 1
+                self._trouble = str(error)
                 delay = backoff.delay(self._failures, first=_BACKOFF_FIRST_SECONDS, longest=_BACKOFF_MAX_SECONDS)
                 # That the server has forgotten a version is its normal way; that it does so at once every time is not.
                 level = logging.INFO if error.status == _GONE and self._failures == 1 else logging.WARNING
@@ -92,6 +99,7 @@ class Watch:
             for item in items:
                 self._observer.observe(item)
         self._observer.listed()
+        self._trouble = None
         return version
 
     async def _follow(self, version: str) -> None:

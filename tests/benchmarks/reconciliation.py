@@ -1,9 +1,9 @@
 """What the operator costs on a real API server, beside a raw client that only sends the same writes.
 
 Run by `make bench-operator`, or alone: `python tests/benchmarks/reconciliation.py --help`. Each measurement has a fresh
-API server and etcd; operator and raw client take turns, so that a busy moment of the machine touches both. N
-UserSchedules exist before the start; measured is the time until every status is written, then a restart with nothing
-changed.
+API server and etcd; operator and raw client take turns, so that a busy moment of the machine touches both. The operator
+connects as a pod does. Measured is the time until every status is written: of N UserSchedules that exist before the
+start, or (`--streaming`) are created while it runs; then a restart with nothing changed.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import platform
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,10 +28,11 @@ from typing import Any, Final
 import yaml
 
 from catchup_dev.cluster import Cluster as LocalCluster
-from catchup_jobs.contract import Job
 from catchup_operator import status
 from catchup_operator.cluster import CRONJOBS, SCHEDULES, Cluster
+from catchup_operator.cronjobs import job_of
 from catchup_operator.desired import desired
+from catchup_operator.naming import fingerprint
 from catchup_operator.resource import UserSchedule
 from catchup_operator.template import JobTemplate
 
@@ -41,6 +43,14 @@ ZONES: Final = ("Europe/Berlin", "America/New_York", "Asia/Beirut", "Asia/Kolkat
 TEMPLATE: Final = JobTemplate(image="catchup-jobs:bench")
 _IDLE_SECONDS: Final = 4.0
 _POLL_SECONDS: Final = 0.25
+# The operator, with a service account that lies elsewhere than in a pod.
+_AS_POD: Final = """
+import sys
+from pathlib import Path
+from catchup_operator import cli, connection
+connection._SERVICE_ACCOUNT = Path(sys.argv.pop())
+cli.main()
+"""
 
 
 @dataclass(frozen=True)
@@ -53,19 +63,19 @@ class Cost:
     writes: int
 
 
-def resource(number: int) -> dict[str, Any]:
+def resource(namespace: str, number: int) -> dict[str, Any]:
     """One user's resource; zones vary, as they do."""
     return {
         "apiVersion": "catchup.dev/v1alpha1",
         "kind": "UserSchedule",
-        "metadata": {"name": f"user-{number:05}", "namespace": NAMESPACE},
+        "metadata": {"name": f"user-{number:05}", "namespace": namespace},
         "spec": {"userId": f"user-{number:05}", "timeZone": ZONES[number % len(ZONES)]},
     }
 
 
 @contextmanager
-def api_server(count: int) -> Iterator[LocalCluster]:
-    """A fresh API server with that many resources."""
+def api_server() -> Iterator[LocalCluster]:
+    """A fresh API server that knows of UserSchedules and lets a service account do everything."""
     with tempfile.TemporaryDirectory(prefix="catchup-bench-") as directory:
         cluster = LocalCluster(f"bench-{os.getpid()}", Path(directory), node=False)
         cluster.up()
@@ -73,30 +83,31 @@ def api_server(count: int) -> Iterator[LocalCluster]:
             cluster.kubectl("apply", "-f", str(ROOT / "crds/userschedules.yaml"))
             cluster.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=20s")
             cluster.kubectl("create", "namespace", NAMESPACE)
-            asyncio.run(_create(cluster, count))
+            cluster.kubectl("create", "serviceaccount", "operator", "--namespace", NAMESPACE)
+            whom = f"--serviceaccount={NAMESPACE}:operator"
+            cluster.kubectl("create", "clusterrolebinding", "operator", "--clusterrole=cluster-admin", whom)
+            os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
             yield cluster
         finally:
             cluster.down()
 
 
-async def _create(cluster: LocalCluster, count: int) -> None:
-    os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
+async def create(namespace: str, count: int) -> None:
+    """Create so many UserSchedules, over 20 connections, where `KUBECONFIG` says."""
     api = await Cluster.connect()
     gate = asyncio.Semaphore(CONNECTIONS)
 
     async def one(number: int) -> None:
         async with gate:
-            await api.create(SCHEDULES, resource(number))
+            await api.create(SCHEDULES, resource(namespace, number))
 
     await asyncio.gather(*(one(number) for number in range(count)))
     await api.close()
 
 
-async def send_raw(kubeconfig: str) -> None:
+async def send_raw(count: int) -> None:
     """Send what the operator would send, as fast as 20 connections allow, and nothing else."""
-    os.environ["KUBECONFIG"] = kubeconfig
     api = await Cluster.connect()
-    bodies = [body async for page, _ in api.list_pages(SCHEDULES, NAMESPACE, selector="") for body in page]
     gate = asyncio.Semaphore(CONNECTIONS)
     now = datetime.now(UTC)
 
@@ -104,14 +115,36 @@ async def send_raw(kubeconfig: str) -> None:
         schedule = UserSchedule.from_body(body)
         since = status.digest_since(body, schedule, now=now)
         async with gate:
-            applied = {}
+            cronjobs = {}
             for manifest in desired(schedule, TEMPLATE, digest_since=since):
-                applied[Job(manifest["metadata"]["labels"]["catchup.dev/job"])] = await api.apply(CRONJOBS, manifest)
-            patch = status.reconciled(body, schedule, applied, template_hash=TEMPLATE.hash, digest_since=since, now=now)
+                made = await api.apply(CRONJOBS, manifest)
+                cronjobs[job_of(manifest)] = status.left(made, fingerprint(manifest))
+            patch = status.reconciled(
+                body, schedule, cronjobs, template_hash=TEMPLATE.hash, digest_since=since, digest_spread=0, now=now
+            )
             await api.patch_status(body, patch or {})
 
-    await asyncio.gather(*map(one, bodies))
+    async with asyncio.TaskGroup() as tasks:
+        async for body in _bodies(api, count):
+            tasks.create_task(one(body))
     await api.close()
+
+
+async def _bodies(api: Cluster, count: int) -> AsyncIterator[dict[str, Any]]:
+    """Those that are there, then those that come."""
+    version, seen = "", 0
+    async for page, listed in api.list_pages(SCHEDULES, NAMESPACE, selector=""):
+        version = listed
+        for body in page:
+            seen += 1
+            yield body
+    if seen < count:
+        async for kind, body in api.watch(SCHEDULES, NAMESPACE, version, selector=""):
+            if kind == "ADDED":
+                seen += 1
+                yield body
+            if seen == count:
+                return
 
 
 def statuses_written(cluster: LocalCluster) -> tuple[int, int]:
@@ -136,26 +169,39 @@ def used(process: subprocess.Popen[bytes]) -> tuple[float, float]:
     return cpu, int(peak[1]) / 1024 if peak else 0.0
 
 
-def start(cluster: LocalCluster, contender: str, template: Path) -> subprocess.Popen[bytes]:
-    """Start the operator or the raw client."""
-    env = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "CATCHUP_NAMESPACES": NAMESPACE}
-    env |= {"CATCHUP_JOB_TEMPLATE_FILE": str(template), "CATCHUP_ROLL_PER_SECOND": "9999"}
-    command = [str(Path(sys.executable).parent / "catchup-operator"), "run", "--json-logs"]
-    if contender == "raw":
-        command = [sys.executable, __file__, "--send-raw", str(cluster.kubeconfig)]
-    return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@contextmanager
+def running(cluster: LocalCluster, contender: str, count: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the operator, as if in a pod, or the raw client."""
+    with tempfile.TemporaryDirectory(prefix="catchup-bench-") as directory:
+        account = Path(directory)
+        (account / "job-template.yaml").write_text(yaml.safe_dump({"image": TEMPLATE.image}))
+        (account / "ca.crt").write_bytes((cluster.layout.pki / "ca.crt").read_bytes())
+        (account / "token").write_text(cluster.kubectl("create", "token", "operator", "--namespace", NAMESPACE))
+        config = yaml.safe_load(cluster.kubeconfig.read_text())
+        host, port = config["clusters"][0]["cluster"]["server"].removeprefix("https://").split(":")
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" or contender == "raw"}
+        env |= {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port, "CATCHUP_NAMESPACES": NAMESPACE}
+        env |= {"CATCHUP_JOB_TEMPLATE_FILE": str(account / "job-template.yaml"), "CATCHUP_ROLL_PER_SECOND": "9999"}
+        command = [sys.executable, "-c", _AS_POD, "run", "--json-logs", directory]
+        if contender == "raw":
+            command = [sys.executable, __file__, "--send-raw", str(count)]
+        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
 
-def until_written(cluster: LocalCluster, process: subprocess.Popen[bytes], count: int) -> Cost:
+def until_written(cluster: LocalCluster, process: subprocess.Popen[bytes], count: int, began: float) -> Cost:
     """Wait until all statuses are written."""
-    began, (_, before) = time.monotonic(), statuses_written(cluster)
     cost = (0.0, 0.0)
     while True:
         if process.poll() is None:
             cost = used(process)
         patches, total = statuses_written(cluster)
         if patches >= count:
-            return Cost(time.monotonic() - began, *cost, writes=total - before)
+            return Cost(time.monotonic() - began, *cost, writes=total)
         if process.poll() not in {None, 0}:
             raise SystemExit(f"the process ended with {process.returncode}")
         time.sleep(_POLL_SECONDS)
@@ -173,25 +219,38 @@ def until_idle(cluster: LocalCluster, process: subprocess.Popen[bytes]) -> Cost:
     return Cost(since - began, cpu, memory, statuses_written(cluster)[1] - before)
 
 
-def measure(contender: str, count: int) -> tuple[Cost, Cost | None]:
+def measure(contender: str, count: int, *, streaming: bool) -> tuple[Cost, Cost | None]:
     """Measure the first start and, for the operator, a restart."""
-    with api_server(count) as cluster, tempfile.NamedTemporaryFile("w", suffix=".yaml") as template:
-        yaml.safe_dump({"image": TEMPLATE.image}, template)
-        template.flush()
-        process = start(cluster, contender, Path(template.name))
-        try:
-            first = until_written(cluster, process, count)
-        finally:
-            process.kill()
-            process.wait()
+    with api_server() as cluster:
+        if not streaming:
+            asyncio.run(create(NAMESPACE, count))
+        began = time.monotonic()
+        with running(cluster, contender, count) as process:
+            if streaming:
+                until_idle(cluster, process)
+                began = time.monotonic()
+                asyncio.run(create(NAMESPACE, count))
+            first = until_written(cluster, process, count, began)
         if contender == "raw":
             return first, None
-        process = start(cluster, contender, Path(template.name))
-        try:
+        with running(cluster, contender, count) as process:
             return first, until_idle(cluster, process)
-        finally:
-            process.kill()
-            process.wait()
+
+
+def row(count: int, contender: str, costs: list[tuple[Cost, Cost | None]], raw_wall: float) -> str:
+    """A line of the table: medians of wall and CPU, the highest peak."""
+    firsts = [first for first, _ in costs]
+    again = [restart for _, restart in costs if restart is not None]
+    wall = statistics.median(cost.wall for cost in firsts)
+    cells = [count, contender, f"{wall:.1f}", f"{wall / raw_wall:.2f}" if raw_wall else ""]
+    cells += [f"{statistics.median(cost.cpu for cost in firsts):.1f}"]
+    cells += [f"{max(cost.memory for cost in firsts):.0f}", f"{firsts[0].writes / count:.2f}"]
+    if again:
+        cells += [f"{statistics.median(cost.cpu for cost in again):.1f}", f"{max(cost.memory for cost in again):.0f}"]
+        cells += [again[0].writes]
+    else:
+        cells += ["", "", ""]
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def main() -> int:
@@ -199,38 +258,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="200,1000,3000", help="numbers of UserSchedules, separated by commas")
     parser.add_argument("--rounds", type=int, default=2, help="how often each is measured; the medians are shown")
-    parser.add_argument("--send-raw", metavar="KUBECONFIG", help=argparse.SUPPRESS)
+    parser.add_argument("--streaming", action="store_true", help="create them while the operator runs")
+    parser.add_argument("--only", choices=["raw", "operator"], help="leave the other out")
+    parser.add_argument("--send-raw", type=int, metavar="COUNT", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.send_raw:
+    if given.send_raw is not None:
         asyncio.run(send_raw(given.send_raw))
         return 0
+    kind = "created while it runs" if given.streaming else "existing at start"
+    print(f"{kind}; Python {platform.python_version()}; load {os.getloadavg()[0]:.1f} at the beginning\n")
     print(
         "| N | client | wall s | of raw | CPU s | peak MB | writes per resource | restart: CPU s | peak MB | writes |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for count in map(int, given.sizes.split(",")):
-        found: dict[str, list[tuple[Cost, Cost | None]]] = {"raw": [], "operator": []}
+        contenders = [given.only] if given.only else ["raw", "operator"]
+        found: dict[str, list[tuple[Cost, Cost | None]]] = {contender: [] for contender in contenders}
         for _ in range(given.rounds):
             for contender, costs in found.items():
-                costs.append(measure(contender, count))
-        raw = statistics.median(first.wall for first, _ in found["raw"])
+                costs.append(measure(contender, count, streaming=given.streaming))
+        raw_wall = statistics.median(first.wall for first, _ in found["raw"]) if "raw" in found else 0.0
         for contender, costs in found.items():
-            firsts = [first for first, _ in costs]
-            again = [restart for _, restart in costs if restart is not None]
-            wall = statistics.median(cost.wall for cost in firsts)
-            row: list[Any] = [count, contender, f"{wall:.1f}", f"{wall / raw:.2f}"]
-            row += [f"{statistics.median(cost.cpu for cost in firsts):.1f}"]
-            row += [f"{max(cost.memory for cost in firsts):.0f}", f"{firsts[0].writes / count:.2f}"]
-            row += (
-                [
-                    f"{statistics.median(cost.cpu for cost in again):.1f}",
-                    f"{max(cost.memory for cost in again):.0f}",
-                    again[0].writes,
-                ]
-                if again
-                else ["", "", ""]
-            )
-            print("| " + " | ".join(map(str, row)) + " |", flush=True)
+            print(row(count, contender, costs, raw_wall), flush=True)
     return 0
 
 

@@ -95,7 +95,8 @@ class ApiProxy:
                 pending = asyncio.all_tasks(loop)
                 for task in pending:
                     task.cancel()
-                loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+                if pending:
+                    loop.run_until_complete(asyncio.wait(pending))
                 loop.close()
 
         thread = threading.Thread(target=serve, daemon=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from subprocess import Popen
 from typing import Any
@@ -15,6 +14,9 @@ from kopf.testing import KopfRunner
 from waiting import eventually
 
 from catchup_operator.conditions import find
+
+# One API server for these, and another one for those without faults.
+pytestmark = pytest.mark.xdist_group("operator-faults")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 
@@ -87,26 +89,3 @@ def test_a_conflict_made_while_the_operator_was_down_ends_as_one_made_before_its
         eventually(lambda: conflict(namespace, "another"))
         eventually(lambda: suspended(namespace, "another") == [True, True])
     assert suspended(namespace, "zeroth") == [False, False]
-
-
-@pytest.fixture
-def other_namespace(namespace: Namespace) -> Iterator[Namespace]:
-    found = Namespace(namespace.cluster, f"t-{secrets.token_hex(4)}")
-    namespace.cluster.kubectl("create", "namespace", found.name)
-    yield found
-    namespace.cluster.kubectl("delete", "namespace", found.name, "--wait=false")
-
-
-def test_the_same_user_in_two_served_namespaces_is_a_conflict_too(
-    operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace, other_namespace: Namespace
-) -> None:
-    operator_env["CATCHUP_NAMESPACES"] = f"{namespace.name},{other_namespace.name}"
-    namespace.apply("ada")
-    time.sleep(1.1)
-    other_namespace.apply("ada")
-    with operator_process():
-        namespace.ready("ada")
-        found = eventually(lambda: conflict(other_namespace, "ada"))
-        assert f"{namespace.name}/ada" in found["message"]
-        namespace.kubectl("delete", "us", "ada")
-        other_namespace.ready("ada")

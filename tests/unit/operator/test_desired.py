@@ -54,6 +54,32 @@ def test_the_digests_pod_runs_the_digest_of_the_user_and_knows_when_it_is_due() 
     assert env[Env.DEADLINE_SECONDS] == "900"
 
 
+def test_a_spread_digest_runs_and_is_due_at_its_own_time_and_the_sync_goes_on_telling_the_chosen_one() -> None:
+    template = JobTemplate(image="catchup-jobs:test", digest_spread=30)
+    digest = digest_of(template, timeZone="Europe/Berlin")
+    env = {entry["name"]: entry.get("value") for entry in container_of(digest)["env"]}
+    hour, minute = env[Env.DIGEST_TIME].split(":")
+    assert (hour, 0 < int(minute) < 30) == ("09", True)
+    assert digest["spec"]["schedule"] == f"{int(minute)} 9,10,12 * * 0"
+    assert {"name": Env.DIGEST_TIME.value, "value": "09:00"} in container_of(sync_of(template))["env"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "sync", "digest"),
+    [
+        ({"calendarSync": {"every": "1h"}}, True, False),
+        ({"calendarSync": {"enabled": False}}, True, False),
+        ({"digest": {"enabled": False}}, False, True),
+        ({"digest": {"time": "10:00"}}, True, True),  # the sync tells the database
+        ({"priority": "high"}, False, False),  # without priority classes
+        ({"suspend": True}, True, True),
+    ],
+)
+def test_an_edit_changes_no_manifest_that_need_not_change(edit: dict[str, Any], sync: bool, digest: bool) -> None:
+    before, after = (sync_of(), digest_of()), (sync_of(**edit), digest_of(**edit))
+    assert [one != other for one, other in zip(before, after, strict=True)] == [sync, digest]
+
+
 def test_the_digests_pod_knows_since_when_it_runs_so_that_nothing_is_caught_up_on() -> None:
     (sync, digest) = desired(schedule(), TEMPLATE, digest_since="2026-11-23T09:00:00Z")
     assert {"name": "CATCHUP_DIGEST_SINCE", "value": "2026-11-23T09:00:00Z"} in container_of(digest)["env"]

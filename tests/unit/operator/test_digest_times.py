@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
@@ -45,6 +46,40 @@ def test_the_users_zone_is_used_where_the_cron_library_reads_it_right_and_utc_el
     zone: str, day: str, at: str, cron: str, cron_zone: str
 ) -> None:
     assert DigestTimes(zone, day, at).schedule() == CronSchedule(cron, cron_zone)
+
+
+@given(digests, st.integers(0, 240), st.uuids().map(str))
+def test_a_spread_time_is_in_the_window_on_the_same_date_and_not_at_night_unless_the_chosen_one_is(
+    times: DigestTimes, window: int, user: str
+) -> None:
+    found = times.spread(user, window)
+    assert (found.time_zone, found.day) == (times.time_zone, times.day)
+    assert times.minute <= found.minute <= times.minute + max(0, window - 1)
+    assert found.minute < 24 * 60
+    assert found.time < "21:00" or times.time >= "21:00"
+    assert times.spread(user, window) == found
+    assert window > 1 or found == times
+
+
+def test_users_are_spread_evenly_over_the_window() -> None:
+    chosen = DigestTimes("Europe/Berlin", "Sunday", "09:00")
+    minutes = Counter(chosen.spread(f"user-{number}", 60).minute for number in range(6000))
+    assert set(minutes) == set(range(540, 600))
+    assert max(minutes.values()) < 150
+
+
+@pytest.mark.parametrize(
+    ("at", "first", "last"),
+    [
+        ("20:50", "20:50", "20:59"),
+        ("20:59", "20:59", "20:59"),
+        ("21:00", "21:00", "21:59"),
+        ("23:30", "23:30", "23:59"),
+    ],
+)
+def test_the_window_ends_with_the_evening_and_with_the_day(at: str, first: str, last: str) -> None:
+    times = {DigestTimes("Etc/UTC", "Daily", at).spread(f"user-{number}", 60).time for number in range(3000)}
+    assert (min(times), max(times)) == (first, last)
 
 
 @given(digests, instants)

@@ -62,7 +62,10 @@ def test_a_users_own_count_of_requests_is_believed() -> None:
 @pytest.mark.parametrize(
     ("spec", "advice"),
     [
-        ({"calendarSync": {"enabled": False}}, "spec.digest.time: 50 users have Sunday 09:00 Etc/UTC"),
+        (
+            {"calendarSync": {"enabled": False}},
+            "spec.digest.time: 50 users have Sunday 09:00 Etc/UTC, and operator.digestSpreadMinutes is 0",
+        ),
         (
             {"digest": {"enabled": False}, "calendarSync": {"every": "5m"}},
             "spec.calendarSync.every: 50 users are synced every 5m",
@@ -76,6 +79,16 @@ def test_minutes_above_a_limit_name_the_setting_that_would_flatten_them(spec: di
     assert {peak.advice for peak in peaks} == {advice}
     assert all(peak.pods > 3 for peak in peaks)
     assert found.peaks(max_pods=50, max_requests=10**6) == []
+
+
+def test_the_spread_that_the_advice_names_flattens_the_peak() -> None:
+    herd = users(600, timeZone="Europe/Berlin", calendarSync={"enabled": False})
+    spread = forecast(herd, SATURDAY, digest_spread=60)
+    assert sum(spread.digests) == sum(forecast(herd, SATURDAY).digests) == 3 * 600
+    assert max(spread.digests) < 40
+    begin = minute_of(datetime(2026, 11, 29, 8, 0, tzinfo=UTC))
+    assert {minute for minute, count in enumerate(spread.digests) if count} <= set(range(begin, begin + 240))
+    assert "digestSpreadMinutes is 60" in spread.peaks(max_pods=1, max_requests=10**6)[0].advice
 
 
 def test_the_drawing_has_a_line_an_hour_a_bar_a_minute_and_marks_what_is_too_much() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,6 +69,25 @@ def test_a_deleted_cronjob_is_drift(ledger: Ledger, drifts: list[str]) -> None:
     ledger.see(cronjob())
     ledger.lose(KEY)
     assert drifts == ["ada"]
+
+
+def test_a_cronjob_is_shown_as_it_was_left_only_while_nothing_else_is_known(ledger: Ledger) -> None:
+    assert not ledger.shows(KEY, EXPECTED)  # not seen yet
+    ledger.see(cronjob())
+    assert ledger.shows(KEY, EXPECTED)
+    assert not ledger.shows(KEY, replace(EXPECTED, generation=1))  # the status is behind our last write
+    ledger.expect(KEY, replace(EXPECTED, generation=3), applied=True)
+    assert not ledger.shows(KEY, EXPECTED)  # the watch is behind it
+
+
+def test_after_a_restart_what_the_watch_shows_is_believed() -> None:
+    ledger = Ledger()
+    ledger.see(cronjob())
+    assert ledger.shows(KEY, EXPECTED)
+    changes: list[dict[str, Any]] = [{"generation": 3}, {"uid": "cj-2"}, {"ownerReferences": []}, {"labels": {}}]
+    for change in changes:
+        ledger.see(cronjob(**change))
+        assert not ledger.shows(KEY, EXPECTED)
 
 
 def test_one_that_the_watch_never_showed_is_drift_only_after_a_full_list(ledger: Ledger, drifts: list[str]) -> None:

@@ -49,9 +49,9 @@ def test_a_status_is_refreshed_to_the_times_ahead_and_only_if_it_names_others() 
     ready = [{"type": "Ready", "status": "True"}]
     now = DUE + timedelta(minutes=30)
     before = body(spec, status={"conditions": ready, **told("2026-11-29 09:00 CET (UTC+01:00)")})
-    patch = status.refreshed(before, UserSchedule.from_body(before), now=now)
+    patch = status.refreshed(before, UserSchedule.from_body(before), digest_spread=0, now=now)
     assert patch is not None
     assert patch["digest"]["nextRuns"][0] == "2026-12-06 09:00 CET (UTC+01:00)"
     after = body(spec, status={"conditions": ready, **patch})
-    assert status.refreshed(after, UserSchedule.from_body(after), now=now) is None
+    assert status.refreshed(after, UserSchedule.from_body(after), digest_spread=0, now=now) is None
     assert set(patch) == {Job.SYNC, Job.DIGEST}

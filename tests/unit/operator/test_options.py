@@ -9,7 +9,7 @@ from catchup_operator.options import InvalidOptionError, Options
 
 def test_defaults() -> None:
     found = Options.from_env({})
-    assert found == Options((), Path("/etc/catchup/job-template.yaml"), None, 10.0)
+    assert found == Options((), Path("/etc/catchup/job-template.yaml"), None, 10.0, 0)
 
 
 def test_values_are_read() -> None:
@@ -18,8 +18,9 @@ def test_values_are_read() -> None:
         "CATCHUP_JOB_TEMPLATE_FILE": "/t.yaml",
         "CATCHUP_HEALTH_PORT": "8080",
         "CATCHUP_ROLL_PER_SECOND": "0.5",
+        "CATCHUP_DIGEST_SPREAD_MINUTES": "30",
     }
-    assert Options.from_env(env) == Options(("people", "friends"), Path("/t.yaml"), 8080, 0.5)
+    assert Options.from_env(env) == Options(("people", "friends"), Path("/t.yaml"), 8080, 0.5, 30)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,7 @@ def test_values_are_read() -> None:
     [
         *(("CATCHUP_HEALTH_PORT", value) for value in ("0", "65536", "x", "-1", "٣")),
         *(("CATCHUP_ROLL_PER_SECOND", value) for value in ("0", "0.000", "-1", "nan", "inf", "1e9", "fast", "٣")),
+        *(("CATCHUP_DIGEST_SPREAD_MINUTES", value) for value in ("-1", "241", "0.5", "1h", "٣")),
     ],
 )
 def test_a_bad_value_is_refused_by_the_variables_name(name: str, value: str) -> None:

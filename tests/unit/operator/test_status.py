@@ -14,18 +14,19 @@ from catchup_operator.runs import Run
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 SLOT = NOW
 SINCE = "2026-11-23T09:00:00Z"
-CRONJOB = {
-    "metadata": {"name": "ada-sync-x", "uid": "cj-1", "generation": 1},
-    "spec": {"schedule": "7,37 * * * *", "timeZone": "Etc/UTC"},
-}
+
+
+def left(name: str, uid: str, schedule: str, zone: str) -> dict[str, Any]:
+    made = {
+        "metadata": {"name": name, "uid": uid, "generation": 1},
+        "spec": {"schedule": schedule, "timeZone": zone},
+    }
+    return status.left(made, f"fingerprint-{name}")
 
 
 BOTH = {
-    Job.SYNC: CRONJOB,
-    Job.DIGEST: {
-        "metadata": {"name": "ada-digest-x", "uid": "cj-2", "generation": 1},
-        "spec": {"schedule": "0 9,10,12 * * 0", "timeZone": "Europe/Berlin"},
-    },
+    Job.SYNC: left("ada-sync-x", "cj-1", "7,37 * * * *", "Etc/UTC"),
+    Job.DIGEST: left("ada-digest-x", "cj-2", "0 9,10,12 * * 0", "Europe/Berlin"),
 }
 
 
@@ -45,7 +46,9 @@ def merge(target: Any, patch: Any) -> Any:
 def after_reconcile(spec: dict[str, Any] | None = None, now: datetime = NOW) -> dict[str, Any]:
     found = body(spec)
     since = status.digest_since(found, schedule(spec), now=now)
-    patch = status.reconciled(found, schedule(spec), BOTH, template_hash="h", digest_since=since, now=now)
+    patch = status.reconciled(
+        found, schedule(spec), BOTH, template_hash="h", digest_since=since, digest_spread=0, now=now
+    )
     return body(spec, status=merge({}, patch))
 
 
@@ -59,7 +62,7 @@ def told(*runs: Run) -> dict[str, Any]:
     """The status of the digest after these runs."""
     current = after_reconcile()
     for each in runs:
-        patch = status.recorded(current, schedule(), each, now=each.finished_at)
+        patch = status.recorded(current, schedule(), each, digest_spread=0, now=each.finished_at)
         current = merge(current, {"status": patch or {}})
     found: dict[str, Any] = current["status"]["digest"]
     return found
@@ -96,10 +99,22 @@ def test_a_digest_in_a_zone_whose_clock_was_set_is_told_with_the_new_offset() ->
     assert found["digest"]["nextRuns"][0] == "2026-03-29 09:00 EEST (UTC+03:00)"
 
 
+def test_a_digest_that_is_spread_is_told_for_the_time_at_which_it_comes() -> None:
+    made = status.reconciled(body(), schedule(), BOTH, template_hash="h", digest_since=SINCE, digest_spread=30, now=NOW)
+    assert made
+    assert made["digest"]["display"] == "Sunday 09:00"
+    later = made["digest"]["nextRuns"][0]
+    assert "2026-11-29 09:00" < later < "2026-11-29 09:30"
+    assert status.next_runs(schedule(), Job.DIGEST, NOW, digest_spread=30) == made["digest"]["nextRuns"]
+
+
 def test_nothing_is_written_where_the_status_says_it_already() -> None:
     current = after_reconcile()
     assert status.is_current(current, "h")
-    assert status.reconciled(current, schedule(), BOTH, template_hash="h", digest_since=SINCE, now=NOW) is None
+    assert (
+        status.reconciled(current, schedule(), BOTH, template_hash="h", digest_since=SINCE, digest_spread=0, now=NOW)
+        is None
+    )
 
 
 def test_another_generation_another_template_or_a_failure_needs_a_visit() -> None:
@@ -114,7 +129,7 @@ def test_the_time_of_a_condition_changes_only_with_its_status() -> None:
     current = after_reconcile()
     later = NOW + timedelta(hours=1)
     again = status.reconciled(
-        current, schedule({"suspend": True}), BOTH, template_hash="h", digest_since=None, now=later
+        current, schedule({"suspend": True}), BOTH, template_hash="h", digest_since=None, digest_spread=0, now=later
     )
     assert again is not None
     assert again["conditions"][0]["lastTransitionTime"] == "2026-11-23T09:00:00Z"
@@ -147,7 +162,9 @@ def test_a_digest_runs_since_it_was_made_or_resumed_and_an_edit_does_not_change_
     assert status.digest_since(made, schedule(), now=later) == "2026-11-20T09:00:00Z"
     for off in ({"suspend": True}, {"digest": {"enabled": False}}):
         assert status.digest_since(current, schedule(off), now=later) is None
-        stopped = status.reconciled(current, schedule(off), BOTH, template_hash="h", digest_since=None, now=later)
+        stopped = status.reconciled(
+            current, schedule(off), BOTH, template_hash="h", digest_since=None, digest_spread=0, now=later
+        )
         resumed = merge(current, {"status": stopped})
         assert "activeSince" not in resumed["status"]["digest"]
         assert status.digest_since(resumed, schedule(), now=later) == "2026-11-24T09:00:00Z"
@@ -159,11 +176,11 @@ def test_runs_are_counted_and_a_success_ends_the_failures_but_keeps_the_last_err
         run("Failed", 0, reason="Unavailable", message="m"),
         run("Failed", 30, reason="Unavailable", message="m"),
     ):
-        current = merge(current, {"status": status.recorded(current, schedule(), each, now=NOW)})
+        current = merge(current, {"status": status.recorded(current, schedule(), each, digest_spread=0, now=NOW)})
     assert current["status"]["sync"]["consecutiveFailures"] == 2
     assert "lastSuccessTime" not in current["status"]["sync"]
     success = run("Succeeded", 60, counts={"calendars": 2})
-    current = merge(current, {"status": status.recorded(current, schedule(), success, now=NOW)})
+    current = merge(current, {"status": status.recorded(current, schedule(), success, digest_spread=0, now=NOW)})
     found = current["status"]["sync"]
     assert (found["consecutiveFailures"], found["lastResult"], found["counts"]) == (0, "Succeeded", {"calendars": 2})
     assert found["lastSuccessTime"] == "2026-11-23T10:00:00Z"
@@ -174,16 +191,19 @@ def test_runs_are_counted_and_a_success_ends_the_failures_but_keeps_the_last_err
 def test_counts_of_an_earlier_run_do_not_stay() -> None:
     current = after_reconcile()
     for each in (run("Succeeded", 0, counts={"calendars": 2, "pages": 3}), run("Succeeded", 30, counts={"pages": 1})):
-        current = merge(current, {"status": status.recorded(current, schedule(), each, now=NOW)})
+        current = merge(current, {"status": status.recorded(current, schedule(), each, digest_spread=0, now=NOW)})
     assert current["status"]["sync"]["counts"] == {"pages": 1}
 
 
 def test_a_run_is_told_once_and_never_over_a_later_one() -> None:
     current = after_reconcile()
     late = run("Succeeded", 30)
-    current = merge(current, {"status": status.recorded(current, schedule(), late, now=NOW)})
-    assert status.recorded(current, schedule(), late, now=NOW) is None
-    assert status.recorded(current, schedule(), run("Failed", 0, reason="x", message="m"), now=NOW) is None
+    current = merge(current, {"status": status.recorded(current, schedule(), late, digest_spread=0, now=NOW)})
+    assert status.recorded(current, schedule(), late, digest_spread=0, now=NOW) is None
+    assert (
+        status.recorded(current, schedule(), run("Failed", 0, reason="x", message="m"), digest_spread=0, now=NOW)
+        is None
+    )
 
 
 def test_later_firings_that_find_the_digest_settled_do_not_hide_what_became_of_it() -> None:

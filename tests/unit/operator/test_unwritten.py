@@ -23,6 +23,17 @@ def test_a_status_that_arrived_is_not_lost_but_one_of_an_earlier_generation_is_n
     assert unwritten.lost(200.0) == []
 
 
+def test_only_the_generation_that_was_told_of_is_covered_and_only_until_it_is_seen() -> None:
+    unwritten = Unwritten()
+    assert not unwritten.covers(body())
+    unwritten.handed_over(body(), 100.0)
+    assert unwritten.covers(body(labels={"a": "b"}))
+    assert not unwritten.covers(body(generation=2))
+    assert not unwritten.covers(body(uid="made-again"))
+    unwritten.seen(body(status={"observedGeneration": 1}))
+    assert not unwritten.covers(body())
+
+
 def test_one_that_is_gone_is_not_waited_for() -> None:
     unwritten = Unwritten()
     unwritten.handed_over(body(), 100.0)

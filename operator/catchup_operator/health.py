@@ -1,0 +1,118 @@
+"""Whether the operator lives and whether it can work, told to the kubelet: `/healthz` and `/readyz`.
+
+Not alive: a loop has died, or heard nothing for minutes; a new start may help. Not ready: the API server cannot be
+reached, a watch does not work, or a permission is missing; a new start would not help, but `kubectl get pods` and
+`helm install --wait` show that somebody should look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from aiohttp import web
+
+from catchup_operator.background import Background
+from catchup_operator.cluster import CRONJOBS, EVENTS, JOBS, PODS, SCHEDULES, ApiError, Cluster
+from catchup_operator.roll import Roll
+
+# What the operator does, and so what its Role must allow; no more.
+PERMISSIONS: Final = {
+    SCHEDULES: ("get", "list", "watch"),
+    f"{SCHEDULES}/status": ("patch",),
+    CRONJOBS: ("get", "list", "watch", "create", "patch"),
+    JOBS: ("list", "watch"),
+    PODS: ("list",),
+    EVENTS: ("create",),
+}
+
+_SILENCE_MAX_SECONDS: Final = 300
+_LOOK_SECONDS: Final = 15.0
+_FORBIDDEN: Final = 403
+
+logger = logging.getLogger(__name__)
+
+
+class Health:
+    """Looks now and then, and answers at once with what was found."""
+
+    def __init__(self, cluster: Cluster, namespaces: Sequence[str], background: Background, roll: Roll) -> None:
+        self._cluster = cluster
+        self._namespaces = [*namespaces] or [""]
+        self._background = background
+        self._roll = roll
+        self._found = ["not looked yet"]
+        self._task: asyncio.Task[None] | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, port: int) -> None:
+        """Serve on all addresses of the pod and begin to look. Raises OSError if the port is taken."""
+        app = web.Application()
+        app.add_routes([web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)])
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, None, port).start()
+        self._task = asyncio.create_task(self._look_again_and_again())
+
+    async def stop(self) -> None:
+        """End what `start` began."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def ills(self) -> list[str]:
+        """Return why the operator is not alive; empty if it is."""
+        died = self._background.died()
+        if died is not None:
+            return [f"a loop has died: {died!r}"]
+        if self._background.silent_seconds > _SILENCE_MAX_SECONDS:
+            return ["a watch is dead: no word from the API server"]
+        return []
+
+    def obstacles(self) -> list[str]:
+        """Return why the operator cannot work; empty if it can."""
+        return [*self.ills(), *self._found, *self._background.troubles()]
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _answer(self.ills(), roll=self._roll.progress)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _answer(self.obstacles())
+
+    async def _look_again_and_again(self) -> None:
+        was_ready: bool | None = None
+        while True:
+            self._found = await self._look()
+            obstacles = self.obstacles()
+            if (not obstacles) is not was_ready:
+                was_ready = not obstacles
+                if obstacles:
+                    logger.warning("not ready: %s", "; ".join(obstacles))
+                else:
+                    logger.info("ready")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _look(self) -> list[str]:
+        """Ask the API server what we may do, since a watch that runs hears nothing of a permission that is gone."""
+        missing: list[str] = []
+        for namespace in self._namespaces:
+            for resource, verbs in PERMISSIONS.items():
+                for verb in verbs:
+                    try:
+                        allowed = await self._cluster.may(verb, resource, namespace)
+                    except ApiError as error:
+                        # Who may not even ask is told by the requests themselves.
+                        return missing if error.status == _FORBIDDEN else [f"the API server does not answer: {error}"]
+                    if not allowed:
+                        where = f"namespace {namespace}" if namespace else "the cluster"
+                        missing.append(f"may not {verb} {resource} in {where}")
+        return missing
+
+
+def _answer(ills: Iterable[str], **more: Any) -> web.Response:
+    ills = list(ills)
+    return web.json_response({"ok": not ills, "reasons": ills, **more}, status=503 if ills else 200)

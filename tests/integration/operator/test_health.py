@@ -1,0 +1,89 @@
+"""What the kubelet is told: whether the operator lives, and whether it can work."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from faults.api_proxy import ApiProxy
+from integration.operator.conftest import Namespace
+from integration.operator.test_faults import PATIENCE, proxy, start
+from integration.operator.test_permissions import Revoke, StartOperator, revoke, role, start_operator
+from integration.services import free_port
+from kopf.testing import KopfRunner
+from waiting import eventually
+
+# One API server for these, and another one for those without faults.
+pytestmark = pytest.mark.xdist_group("operator-faults")
+
+__all__ = ["proxy", "revoke", "role", "start", "start_operator"]  # fixtures
+
+Ask = Callable[[str], tuple[int, list[str]]]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Ask the operator as the kubelet does; returns the HTTP status and the reasons."""
+    port = free_port()
+    monkeypatch.setenv("CATCHUP_HEALTH_PORT", str(port))
+    monkeypatch.setattr("catchup_operator.health._LOOK_SECONDS", 0.5)
+
+    def ask(path: str) -> tuple[int, list[str]]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as reply:
+                status, body = reply.status, reply.read()
+        except urllib.error.HTTPError as error:
+            status, body = error.code, error.read()
+        document: dict[str, Any] = json.loads(body)
+        assert document["ok"] is (status == 200)
+        return status, document["reasons"]
+
+    return ask
+
+
+def test_the_operator_is_ready_not_ready_without_the_api_server_and_ready_again(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, ask: Ask
+) -> None:
+    with start():
+        eventually(lambda: ask("/readyz") == (200, []))
+        proxy.down = True
+        reasons = eventually(lambda: ask("/readyz")[1])
+        assert any("API server" in reason or "watch" in reason for reason in reasons), reasons
+        assert ask("/healthz") == (200, [])  # a new start would not help
+        proxy.down = False
+        eventually(lambda: ask("/readyz") == (200, []), seconds=PATIENCE)
+        namespace.apply("ada")
+        namespace.ready()
+
+
+@pytest.mark.parametrize("permission", ["patch cronjobs", "watch userschedules", "patch userschedules/status"])
+def test_the_operator_is_not_ready_while_a_permission_is_missing_and_says_which(
+    start_operator: StartOperator, revoke: Revoke, namespace: Namespace, ask: Ask, permission: str
+) -> None:
+    verb, resource = permission.split()
+    with start_operator():
+        eventually(lambda: ask("/readyz") == (200, []))
+        restore = revoke(resource, verb)
+        missing = f"may not {permission} in namespace {namespace.name}"
+        eventually(lambda: missing in ask("/readyz")[1])
+        assert ask("/healthz") == (200, [])
+        restore()
+        eventually(lambda: ask("/readyz") == (200, []), seconds=PATIENCE)
+
+
+def test_an_operator_that_hears_nothing_for_long_is_to_be_started_anew(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catchup_operator.health._SILENCE_MAX_SECONDS", 2)
+    with start():
+        eventually(lambda: ask("/readyz") == (200, []))
+        assert ask("/healthz") == (200, [])
+        proxy.down = True
+        reasons = eventually(lambda: ask("/healthz")[1])
+        assert reasons == ["a watch is dead: no word from the API server"]
+        proxy.down = False
+        eventually(lambda: ask("/healthz") == (200, []), seconds=PATIENCE)
