@@ -4,8 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One more than cores: many integration tests wait for a server.
-WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+# Two more than cores: many tests wait for a server or a pod.
+WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 export PYTHONPATH := dev
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -41,24 +41,30 @@ lint: venv ## Check style, types and the architecture's import rules
 	$(BIN)/lint-imports
 
 ##@ Tests
+# Tests that share something dear are one group, on one worker; groups are begun first.
+PREPARE = $(BIN)/python -m catchup_dev.prepare
+PYTEST_PARALLEL = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 .PHONY: test
-test: lint test-unit test-integration test-e2e ## Everything: lint, then all tiers
+test: lint ## Everything: lint, then all tiers side by side
+	$(PREPARE)
+	$(PYTEST_PARALLEL) tests
 .PHONY: test-unit
 test-unit: venv ## Unit tests: seconds, no services
 	$(BIN)/pytest tests/unit
 .PHONY: test-integration
 test-integration: venv ## A real API server, Redis, PostgreSQL and SQLite; doubles of Google
-	$(BIN)/python -m catchup_dev.packages
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/integration
+	$(PREPARE)
+	$(PYTEST_PARALLEL) tests/integration
+.PHONY: test-e2e
+test-e2e: venv ## The chart by Helm on a real node; needs root, and says so without it
+	$(PREPARE)
+	$(PYTEST_PARALLEL) tests/e2e
 .PHONY: torture
 torture: venv ## Every fault of the operator, 200 random runs of it and 200 of the jobs, a hundred pods at once (two hours; CATCHUP_SEED=17 plays one)
 	CATCHUP_TORTURE=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal tests/integration/operator/test_faults.py tests/integration/operator/test_torture.py tests/integration/jobs/test_stories.py tests/integration/jobs/test_quota.py
 .PHONY: test-due-dates
 test-due-dates: venv ## Every quarter of an hour in every zone against the CronJob controller's cron library (long)
 	CATCHUP_ALL_DUE_DATES=1 $(BIN)/pytest tests/integration/operator/test_digest_due_dates.py
-.PHONY: test-e2e
-test-e2e: venv ## The chart by Helm on a real node; needs root, and says so without it
-	$(BIN)/pytest tests/e2e
 
 .PHONY: bench-operator
 bench-operator: venv ## The operator beside a raw client that sends the same writes, at 200, 1000 and 3000 resources (20 minutes)
@@ -86,7 +92,7 @@ images: venv ## Build the images and give them to the local cluster, if it runs
 	$(BIN)/python -m catchup_dev.images build operator jobs redis postgres
 
 .PHONY: demo demo-down
-demo: venv ## The product on a local Kubernetes: users, syncs, what they changed
+demo: venv ## The product on a local Kubernetes: syncs, suggestions, digests, a dead letter
 	@$(BIN)/python -m catchup_dev.demo up
 demo-down: venv ## End the demo and its cluster
 	@$(BIN)/python -m catchup_dev.demo down

@@ -46,8 +46,8 @@ CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 NODE = ("kube-scheduler", "kubelet", "kube-proxy", "coredns", "pause")
 MODULES = (
     Module("kubernetes", (*CONTROL_PLANE, "kube-scheduler", "kubelet", "kube-proxy"), "6 min"),
-    Module("coredns", ("coredns",), "2 min"),
-    Module("helm", ("helm",), "3 min"),
+    Module("coredns", ("coredns",), "1 min"),
+    Module("helm", ("helm",), "1 min"),
     Module("pause", ("pause",), "5 s"),
     # No part of a cluster: the controller's cron library by itself, for the tests.
     Module("cron-oracle", ("cron-oracle",), "5 s"),

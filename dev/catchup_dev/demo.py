@@ -1,4 +1,4 @@
-"""`make demo`: the product on a real local Kubernetes, from nothing to delivered digests, told as it happens."""
+"""`make demo`: the product on a real local Kubernetes, from nothing to digests and a dead letter."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ CALENDARS: Final[dict[str, tuple[str, str, list[tuple[str, str, str, int, str | 
 OUTBOX: Final = CHECKOUT / ".local" / "demo" / "outbox"
 # Whom Ada says yes to.
 ACCEPTED: Final = ("ada", "Mei Tanaka")
+# Whose sync becomes a dead letter.
+FAILING: Final = "grace"
 MOVED: Final = ("ada", "dentist", "+3d 11:00", 90)
 
 
@@ -93,17 +95,20 @@ class Demo:
         self._stack.google.move_event(CALENDARS[user][0], event, at=at, minutes=minutes)
         self._run("sync", user)
         self._week(user)
-        self._say("7. Suggestions for the whole fleet: whom to meet, when, why")
+        self._say("7. Google stops answering for Grace; her sync is tried again after 2, 4 and 8 s while we go on")
+        failing = self._start_failing(FAILING)
+        self._say("8. Suggestions for the whole fleet: whom to meet, when, why")
         self._suggest()
         for user in CALENDARS:
             self._tell("suggestion", "list", user)
         self._say(
-            "8. A digest each: Ada by SMS, Grace (who agreed to no SMS) by email, Zaha by both, but no SMS at night"
+            "9. A digest each: Ada by SMS, Grace (who agreed to no SMS) by email, Zaha by both, but no SMS at night"
         )
         self._run("digest", *CALENDARS)
         self._show_messages()
         self._answer(*ACCEPTED)
-        self._say("10. What there is now")
+        self._dead_letter(FAILING, failing)
+        self._say("12. What there is now")
         self._type("get", "userschedules")
         self._type("get", "cronjobs")
         self._next(time.monotonic() - started)
@@ -116,6 +121,7 @@ class Demo:
 
     def _fill_calendars(self) -> None:
         google = self._stack.google
+        google.clear_faults()  # an interrupted demo leaves one
         for email, zone, events in CALENDARS.values():
             google.add_user(email, zone)
             for event, title, at, minutes, repeat in events:
@@ -131,11 +137,7 @@ class Demo:
             self._echo(self._stack.catchup_jobs("calendar", "connect", user, "--token-file", "-", stdin=token))
 
     def _run(self, job: str, *users: str) -> None:
-        names: dict[str, str] = {}
-        for user in users:
-            cronjob = self._stack.cronjob_of(user, job)
-            names[user] = self._stack.trigger(user, job)
-            self._echo(f"$ kubectl create job {names[user]} --from=cronjob/{cronjob}")
+        names = {user: self._start(job, user) for user in users}
         for user, name in names.items():
             with self._console.step(f"{job.capitalize()} of {user}"):
                 status = self._stack.follow(user, name, job)
@@ -146,6 +148,32 @@ class Demo:
                     f"The {job} of {user} ended as {status['lastResult']} ({status.get('lastReason')}).",
                     log=self._stack.kubectl("logs", f"job/{name}"),
                 )
+
+    def _start(self, job: str, user: str) -> str:
+        cronjob = self._stack.cronjob_of(user, job)
+        name = self._stack.trigger(user, job)
+        self._echo(f"$ kubectl create job {name} --from=cronjob/{cronjob}")
+        return name
+
+    def _start_failing(self, user: str) -> str:
+        self._stack.google.add_fault(kind="calendarList", user=CALENDARS[user][0], status=503, times=None)
+        return self._start("sync", user)
+
+    def _dead_letter(self, user: str, name: str) -> None:
+        self._say(f"11. {user.capitalize()}'s sync was given up: a dead letter, its reason, and its retry")
+        with self._console.step(f"Sync of {user}"):
+            status = self._stack.follow(user, name)
+        if status["lastResult"] != "Failed":
+            raise Failure(f"The sync of {user} ended as {status['lastResult']}: Google's fault did not reach it.")
+        self._echo(f"$ kubectl describe userschedule {user} | sed -n '/^Events:/,$p'")
+        _, events, told = self._stack.kubectl("describe", "userschedule", user).partition("\nEvents:")
+        self._echo(events.strip() + told)
+        self._tell("failures", "list", accept=(1,))
+        self._echo("Google answers again.")
+        self._stack.google.clear_faults()
+        self._tell("failures", "retry", "--user", user)
+        self._run("sync", user)
+        self._type("wait", "--for=condition=SyncHealthy", f"userschedule/{user}", "--timeout=10s")
 
     def _suggest(self) -> None:
         cronjob = f"{RELEASE}-suggestions"
@@ -165,7 +193,7 @@ class Demo:
             self._echo(_indented(f"Subject: {email['Subject']}\n\n{text.get_content() if text else ''}"))
 
     def _answer(self, user: str, contact: str) -> None:
-        self._say(f"9. {user.capitalize()} accepts {contact}, who is then gone from the next digest")
+        self._say(f"10. {user.capitalize()} accepts {contact}, who is then gone from the next digest")
         listed = json.loads(self._stack.catchup_jobs("suggestion", "list", user, "--output", "json"))
         chosen = next((each for each in listed if each["contact"] == contact), None)
         if chosen is None:
@@ -173,9 +201,9 @@ class Demo:
         self._tell("suggestion", "accept", str(chosen["id"]))
         self._tell("digest", "--user", user, "--preview")
 
-    def _tell(self, *arguments: str) -> None:
+    def _tell(self, *arguments: str, accept: tuple[int, ...] = (0,)) -> None:
         self._echo(f"$ catchup-jobs {' '.join(arguments)}")
-        self._echo(self._stack.catchup_jobs(*arguments))
+        self._echo(self._stack.catchup_jobs(*arguments, accept=accept))
 
     def _week(self, user: str) -> None:
         self._tell("calendar", "week", user)

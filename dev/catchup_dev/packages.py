@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,17 +89,3 @@ def _services_stay_off(*units: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["systemctl", "unmask", "--runtime", *units], check=False, capture_output=True)
-
-
-def main() -> int:
-    """Install what the integration tests need."""
-    try:
-        ensure(TESTS, Console())
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

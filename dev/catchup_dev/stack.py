@@ -112,17 +112,17 @@ class Stack:
             raise Failure(f"`helm {' '.join(arguments)}` failed.", log=done.stderr or done.stdout)
         return done.stdout
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+    def kubectl(self, *arguments: str, stdin: str | None = None, accept: tuple[int, ...] = (0,)) -> str:
         """Run kubectl in the namespace."""
-        return self.cluster.kubectl(f"--namespace={self.namespace}", *arguments, stdin=stdin)
+        return self.cluster.kubectl(f"--namespace={self.namespace}", *arguments, stdin=stdin, accept=accept)
 
     def get(self, *arguments: str) -> dict[str, Any]:
         """Return `kubectl get … -o json`."""
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output=json"))
         return found
 
-    def catchup_jobs(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run `catchup-jobs` in the toolbox."""
+    def catchup_jobs(self, *arguments: str, stdin: str | None = None, accept: tuple[int, ...] = (0,)) -> str:
+        """Run `catchup-jobs` in the toolbox; a Failure where it does not exit with an accepted code."""
         return self.kubectl(
             "exec",
             *(["-i"] if stdin is not None else []),
@@ -131,6 +131,7 @@ class Stack:
             "catchup-jobs",
             *arguments,
             stdin=stdin,
+            accept=accept,
         )
 
     def wait_for_operator(self) -> None:

@@ -20,7 +20,7 @@ _ADVICE: Final = {
     "Misconfigured": "the installation's settings or credentials are wrong; see the pod's log, then the chart's values",
     "BadData": "the job refused the data it was given; see the Job's pod log",
     "UnknownUser": "the database has no such user; import the user, or delete this UserSchedule",
-    "BudgetSpent": "all attempts failed for a temporary cause; the run is kept as a dead letter; see the pod's log",
+    "BudgetSpent": "all attempts failed for a temporary cause; a dead letter is kept: see `catchup-jobs failures list`",
     "Unavailable": "a service that the job needs could not be reached; see the Job's pod log",
     "BackoffLimitExceeded": "every pod of the Job failed; see their logs",
     "DeadlineExceeded": "the Job was ended at its deadline; see its pod log for what was slow",

@@ -54,9 +54,9 @@ SELECT u.id, (SELECT min(c.id) FROM contacts c WHERE c.user_id = u.id) + n % 50,
 FROM users u, generate_series(1, {suggestions}) n;
 INSERT INTO digests (user_id, due_date, due_at, content, delivered_mark, created_at, updated_at)
 SELECT u.id, (timestamptz '{now}' - d * interval '1 day' * {every})::date, '{now}',
-       (SELECT json_agg(json_build_object('suggestion_id', i, 'name', 'Contact ' || i, 'start_at', '{now}',
-               'end_at', '{now}', 'mode', 'call', 'reasoning', '42 days since you last met; you aim for monthly',
-               'time_zone', 'Europe/Berlin')) FROM generate_series(1, {items}) i), '{now}', '{now}', '{now}'
+       (SELECT json_agg(json_build_object('suggestion_id', i, 'contact', 'Contact ' || i, 'start_at', '{now}',
+               'end_at', '{now}', 'mode', 'call', 'reason', '42 days since you last met; you aim for monthly',
+               'contact_zone', 'Europe/Berlin')) FROM generate_series(1, {items}) i), '{now}', '{now}', '{now}'
 FROM users u, generate_series(1, {digests}) d;
 INSERT INTO deliveries (digest_id, channel, status, attempts, attempt_id, attempted_at, address_lookup, short_code,
                         provider_id, provider_status, provider_final, created_at, updated_at)
@@ -98,7 +98,7 @@ def age(url: str, digests: str) -> None:
 def _random_bytes(count: int) -> str:
     # Sealed text does not compress: it must not be the same byte again and again.
     words = -(-count // 32)
-    pieces = "decode(string_agg(md5(random()::text || users.id), ''), 'hex')"
+    pieces = "decode(string_agg(md5(random()::text), ''), 'hex')"
     return (
         f"(SELECT substring({pieces} || {pieces} FROM 1 FOR {count})"  # noqa: S608 - of numbers
         f" FROM generate_series(1, {words}))"

@@ -21,7 +21,8 @@ from catchup_dev.cluster import Cluster
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a node needs root: namespaces, mounts, network devices")
+# The same two clusters for all of them.
+pytestmark = pytest.mark.xdist_group("node")
 
 RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 POD_SECURITY = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
@@ -83,13 +84,14 @@ def manifest(kind: str, name: str, version: str = "v1", **more: Any) -> dict[str
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name, **more.pop("metadata", {})}, **more}
 
 
-def shared_traces() -> dict[str, set[str]]:
-    """What a node could leave behind on the machine, and nobody else makes."""
+def shared_traces(root: Path) -> dict[str, set[str]]:
+    """What a node could leave behind on the machine; `root` is below pytest's, where other tests mount things."""
     rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
     places = ("/run/containerd", "/run/netns", "/var/lib/cni", "/var/lib/kubelet", "/opt/containerd", "/etc/cni")
+    mounts = {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()}
     settings = ("net/ipv4/ip_forward", "vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
     return {
-        "mounts": {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()},
+        "mounts": {place for place in mounts if str(root) in place or str(root.parents[2]) not in place},
         "rules": set(rules.splitlines()),
         "files": {place for place in places if Path(place).exists()},
         "settings": {f"{name}={(Path('/proc/sys') / name).read_text().strip()}" for name in settings},
@@ -121,8 +123,16 @@ def processes_of(directory: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def before() -> dict[str, set[str]]:
-    return shared_traces()
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout that the clusters are of, with a path that is too long for a socket below it."""
+    made = tmp_path_factory.mktemp("checkout") / ("deep" * 20)
+    made.mkdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def before(root: Path) -> dict[str, set[str]]:
+    return shared_traces(root)
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +141,7 @@ def image() -> images.Image:
 
 
 @pytest.fixture(scope="module")
-def clusters(
-    tmp_path_factory: pytest.TempPathFactory, image: images.Image, before: dict[str, set[str]]
-) -> Iterator[list[Cluster]]:
-    root = tmp_path_factory.mktemp("checkout")
+def clusters(root: Path, image: images.Image, before: dict[str, set[str]]) -> Iterator[list[Cluster]]:
     made = [Cluster(name, root=root, node=True) for name in ("one", "two")]
     try:
         for cluster in made:
@@ -269,7 +276,7 @@ def test_up_after_the_node_was_killed_brings_its_pods_back(one: Cluster) -> None
 
 
 def test_down_leaves_nothing_and_the_other_cluster_alone(
-    one: Cluster, clusters: list[Cluster], before: dict[str, set[str]]
+    root: Path, one: Cluster, clusters: list[Cluster], before: dict[str, set[str]]
 ) -> None:
     two = clusters[1]
     own = own_traces(one)
@@ -285,4 +292,4 @@ def test_down_leaves_nothing_and_the_other_cluster_alone(
     assert [row for row in two.status() if not row.healthy] == []
     two.down()
     assert not two.layout.local.exists()
-    assert shared_traces() == before
+    assert shared_traces(root) == before

@@ -16,7 +16,8 @@ from catchup_dev.binaries import ensure
 from catchup_dev.cluster import Failure
 from catchup_dev.stack import CHART, RELEASE, Stack
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a node needs root: namespaces, mounts, network devices")
+# One installation for all of them.
+pytestmark = pytest.mark.xdist_group("product")
 
 # The garbage collector looks for new kinds of resources every 30 seconds.
 GARBAGE_SECONDS = 60

@@ -18,6 +18,9 @@ from catchup_dev.cluster.__main__ import main
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# One cluster for all of them.
+pytestmark = pytest.mark.xdist_group("cluster-tool")
+
 
 def processes_of(directory: Path) -> list[str]:
     """Command lines that name the cluster's directory."""

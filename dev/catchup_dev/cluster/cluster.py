@@ -94,8 +94,8 @@ class Cluster:
         """Give the node the image in an OCI archive."""
         self._connected_node().import_archive(archive)
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run kubectl on this cluster; its output, or a Failure with what it said."""
+    def kubectl(self, *arguments: str, stdin: str | None = None, accept: tuple[int, ...] = (0,)) -> str:
+        """Run kubectl on this cluster; its output, or a Failure with what it said where it did not exit as accepted."""
         program = binaries.ensure(["kubectl"])["kubectl"]
         done = subprocess.run(
             [str(program), f"--kubeconfig={self.kubeconfig}", *arguments],
@@ -104,7 +104,7 @@ class Cluster:
             text=True,
             check=False,
         )
-        if done.returncode != 0:
+        if done.returncode not in accept:
             raise Failure(f"`kubectl {' '.join(arguments)}` failed.", log=done.stderr)
         return done.stdout
 

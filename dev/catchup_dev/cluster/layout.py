@@ -36,6 +36,7 @@ class Layout:
         self.containerd = self.node / "containerd"
         self.volumes = self.node / "volumes"
         self.node_log = self.node / "log"
+        self.kubelet = self.node / "kubelet"
         # what has a name outside of the directory (a network device) is told apart by the directory's path
         self.slug = f"catchup-{digest([str(self.directory)])[:10]}"
 

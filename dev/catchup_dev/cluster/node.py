@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from catchup_dev.cluster.sandbox import Sandbox
 
 SOCKET = "/run/containerd/containerd.sock"  # below the sandbox's own /run
+KUBELET_ROOT = "/var/lib/kubelet"  # the sandbox's own
 HOST_NAME = "host.catchup.internal"  # the machine, as pods call it
 _CNI_PLUGINS = "/usr/lib/cni"
 _KUBELET_HEALTH, _PROXY_HEALTH, _DNS_READY = 10248, 10256, 8181
@@ -119,8 +120,8 @@ conf_dir = {json.dumps(str(self._config / "cni"))}
             f"--kubeconfig={kubeconfig}",
             f"--hostname-override={NODE_NAME}",
             f"--node-ip={node}",
-            f"--root-dir={self._layout.node / 'kubelet'}",
-            f"--cert-dir={self._layout.node / 'kubelet' / 'pki'}",
+            f"--root-dir={KUBELET_ROOT}",
+            f"--cert-dir={KUBELET_ROOT}/pki",
         ]
         health = f"http://{node}:{_KUBELET_HEALTH}/healthz"
         configs = [path, kubeconfig, pki.certificate("kubelet")]

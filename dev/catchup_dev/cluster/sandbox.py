@@ -53,10 +53,11 @@ class Sandbox:
         if self.is_ready():
             return
         self.stop()
-        self._layout.node_log.mkdir(parents=True, exist_ok=True)
+        for directory in (self._layout.node_log, self._layout.kubelet):
+            directory.mkdir(parents=True, exist_ok=True)
         self._ready.unlink(missing_ok=True)
         isolate = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child=KILL"]
-        arguments = [str(self._ready), str(self._layout.node_log), *map(str, visible)]
+        arguments = map(str, [self._ready, self._layout.node_log, self._layout.kubelet, *visible])
         self.daemon.start([*isolate, sys.executable, "-I", "-S", str(_INIT), *arguments])
         deadline = time.monotonic() + _READY_SECONDS
         while not self.is_ready():

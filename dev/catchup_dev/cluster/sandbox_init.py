@@ -50,12 +50,15 @@ def protect_kernel_settings() -> None:
 
 
 def main() -> None:
-    ready, log, *rest = map(Path, sys.argv[1:])
+    ready, log, kubelet, *rest = map(Path, sys.argv[1:])
     visible = [ready.parent.parent, *rest]
     mount("-t", "proc", "proc", "/proc")
     for directory in COVERED:
         cover(directory, visible)
     mount("--bind", str(log), "/var/log")
+    # Under a short name: kubelet's sockets are below it, and a socket's path ends after 107 bytes.
+    Path("/var/lib/kubelet").mkdir()
+    mount("--bind", str(kubelet), "/var/lib/kubelet")
     mount("--make-rshared", "/")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")

@@ -13,6 +13,7 @@ import click
 from catchup_jobs.adapters.database.history import DatabaseHistory
 from catchup_jobs.adapters.database.suggestions import DatabaseSuggestionStore
 from catchup_jobs.cli.resources import open_database
+from catchup_jobs.cli.tables import JSON, output_option
 from catchup_jobs.contract import Count, Job
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.settings import Settings
@@ -26,7 +27,7 @@ _RUNNING: Final = "running"
 
 
 @click.command()
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print.")
+@output_option
 @click.option("--once", is_flag=True, help="Print how far it is now, and do not stay.")
 def progress(output: str, once: bool) -> None:
     """Show how far the suggestion run is: a bar for each shard on a terminal, else a line for each.
@@ -71,7 +72,7 @@ def _numbers(fields: dict[str, str]) -> dict[str, Any]:
 
 def _show(read: Callable[[], dict[str, dict[str, Any]]], output: str, *, once: bool) -> None:
     found = read()
-    if output == "json":
+    if output == JSON:
         click.echo(json.dumps([{"shard": name, **fields} for name, fields in found.items()]))
     elif not found:
         click.echo("no suggestion run is under way, and none ended in the last 10 minutes", err=True)

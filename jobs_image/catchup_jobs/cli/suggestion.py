@@ -16,7 +16,7 @@ from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.cli.digest import encryption_of, links_of
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
-from catchup_jobs.cli.tables import output_option
+from catchup_jobs.cli.tables import JSON, TEXT, echo_rows, output_option
 from catchup_jobs.contract import format_utc
 from catchup_jobs.domain.action_tokens import Action, ActionToken
 from catchup_jobs.domain.answers import Answer
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 _SHOWN_BY_DEFAULT: Final = (SuggestionStatus.PENDING, SuggestionStatus.SNOOZED, SuggestionStatus.ACCEPTED)
 _ANSWERS: Final = {Action.ACCEPT: Answer.ACCEPT, Action.DISMISS: Answer.DISMISS, Action.SNOOZE: Answer.SNOOZE}
+_COLUMNS: Final = {"id": "ID", "status": "STATUS", "contact": "CONTACT", "when": "WHEN", "how": "HOW", "why": "WHY"}
 _NAME_WIDTH: Final = 24
+_REASON_WIDTH: Final = 100
 
 _version = click.option(
     "--version", "seen_version", type=int, metavar="N", help="Refuse if the suggestion is not at this version any more."
@@ -75,7 +77,7 @@ def list_(user_id: str, statuses: tuple[str, ...], output: str) -> None:
         if DatabaseUsers(database).get(user_id) is None:
             raise unknown_user(user_id)
         views = DatabaseAnswers(database).listing(user_id, wanted)
-    if output == "json":
+    if output == JSON:
         click.echo(json.dumps([_document(view) for view in views], indent=2, ensure_ascii=False))
     elif views:
         _table(views)
@@ -174,7 +176,7 @@ def _open(settings: Settings, views: Sequence[SuggestionView], output: str, now:
     documents = [
         _document(view) | {"links": dict(links.of_suggestion(view.id, now=now)) if links else {}} for view in views
     ]
-    if output == "json":
+    if output == JSON:
         click.echo(json.dumps({"action": "open", "suggestions": documents}, indent=2, ensure_ascii=False))
         return
     for view, document in zip(views, documents, strict=True):
@@ -188,14 +190,14 @@ def _unsubscribe(settings: Settings, database: Database, meant: ActionToken, out
     addresses = DatabaseAddresses(database, lambda: encryption_of(settings))
     if not addresses.opt_out(user_id, Channel.EMAIL, now=now):
         raise PermanentError("the user has no email address any more")
-    if output == "json":
+    if output == JSON:
         click.echo(json.dumps({"action": "unsubscribe"}))
     else:
         click.echo("no more emails will be sent to this address")
 
 
 def _tell(view: SuggestionView, output: str, *, changed: bool) -> None:
-    if output == "json":
+    if output == JSON:
         click.echo(json.dumps(_document(view) | {"changed": changed}, indent=2, ensure_ascii=False))
     else:
         click.echo(f"{'' if changed else 'already '}{_line(view)}")
@@ -208,15 +210,18 @@ def _line(view: SuggestionView) -> str:
 
 
 def _table(views: Sequence[SuggestionView]) -> None:
-    rows = [("ID", "STATUS", "CONTACT", "WHEN", "HOW", "WHY")]
-    for view in views:
-        when = short_time(view.item, ZoneInfo(view.time_zone))
-        who, why = contact_name(view.item, _NAME_WIDTH), clean(view.item.reason, 100)
-        rows.append((str(view.id), view.status.value, who, when, mode_words(view.item), why))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())
+    rows = [
+        {
+            "id": view.id,
+            "status": view.status.value,
+            "contact": contact_name(view.item, _NAME_WIDTH),
+            "when": short_time(view.item, ZoneInfo(view.time_zone)),
+            "how": mode_words(view.item),
+            "why": clean(view.item.reason, _REASON_WIDTH),
+        }
+        for view in views
+    ]
+    echo_rows(_COLUMNS, rows, TEXT)
 
 
 def _document(view: SuggestionView) -> dict[str, Any]:

@@ -168,6 +168,7 @@ class _Execution:
     owner: str
     attempts: int = 0
     passes: int = 0
+    is_closed: bool = False
     checkpoint: dict[str, Any] = field(default_factory=dict)
 
     def perform(self, started_at: datetime) -> Ending:
@@ -205,6 +206,7 @@ class _Execution:
                 return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.LOCKED)
             record = self.store.claim(self.run, self.owner)
             if record.state is RunState.DONE:
+                self.is_closed = True
                 return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.ALREADY_DONE)
             self.checkpoint = record.checkpoint
             self.attempts = max(record.attempts, self.coordination.attempts(self.run.key))
@@ -287,7 +289,8 @@ class _Execution:
         return Ending(Outcome.FAILED, ExitCode.PERMANENT, Reason.BUDGET_SPENT, letter=letter)
 
     def _close(self, ending: Ending) -> Ending:
-        if ending.reason is Reason.ALREADY_DONE:
+        # Not by the reason: a digest whose date an earlier run settled is done already, too, and has a run to close.
+        if self.is_closed:
             return ending
         closing = Closing(
             state=RunState(ending.outcome.value),

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 import yaml
+from integration.jobs import nursery
 from integration.services import free_port, wait_until
 
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION
 from catchup_jobs.contract import Env, Job, Outcome, Reason, Summary
 
 ROOT = Path(__file__).parents[3]
-COMMAND = "from catchup_jobs.cli import main; main()"
 ADA = {"id": "ada", "name": "Ada", "timeZone": "Europe/Berlin", "digest": {"day": "Friday", "time": "18:30"}}
 # A job of this module: `run_process.py` tests the contract, this the way from the environment to it.
 JOB = """
@@ -63,12 +63,17 @@ class Shell:
         )
 
     def run(
-        self, *arguments: str, code: str = COMMAND, stdin: str = "", env: Mapping[str, str] | None = None
+        self, *arguments: str, code: str | None = None, stdin: str = "", env: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
-        process = self.start(code, *arguments, env=env)
-        output, errors = process.communicate(stdin, timeout=60)
+        """Run `catchup-jobs`, or else a piece of code."""
+        if code is None:
+            ended, output, errors = nursery.run(arguments, {**self.environment, **(env or {})}, stdin=stdin)
+        else:
+            process = self.start(code, *arguments, env=env)
+            output, errors = process.communicate(stdin, timeout=60)
+            ended = process.returncode
         assert "Traceback" not in errors
-        return process.returncode, output, errors
+        return ended, output, errors
 
 
 @pytest.fixture

@@ -18,7 +18,9 @@ from integration.jobs.digest_world import (
     PHONE,
     DigestWorld,
 )
+from sqlalchemy import select
 
+from catchup_jobs.adapters.database.schema import runs
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.due_dates import DigestTime
 from catchup_jobs.domain.vocabulary import (
@@ -26,6 +28,7 @@ from catchup_jobs.domain.vocabulary import (
     ChannelMode,
     DeliveryStatus,
     DigestDay,
+    RunState,
     SkipReason,
     SuggestionStatus,
     Trigger,
@@ -157,6 +160,16 @@ def test_a_second_run_of_a_slot_and_the_later_firings_send_nothing_again(digest_
     assert told(digest_world.firing(3)) == skipped(Reason.ALREADY_DONE)
     assert told(digest_world.digest(slot=None)) == skipped(Reason.ALREADY_DONE)
     assert len(digest_world.sms()) == 1
+
+
+def test_a_firing_that_finds_its_date_settled_closes_its_run(digest_world: DigestWorld) -> None:
+    digest_world.suggest()
+    digest_world.digest()
+    assert told(digest_world.firing(1)) == skipped(Reason.ALREADY_DONE)
+    with digest_world.database.read() as connection:
+        (row,) = connection.execute(select(runs)).all()
+    # Left open, it would be swept into the dead letters when its lease is over.
+    assert (row.state, row.reason, row.owner, row.lease_until) == (RunState.SKIPPED, Reason.ALREADY_DONE, None, None)
 
 
 def test_the_next_occurrence_is_a_digest_of_its_own_even_a_few_hours_later(digest_world: DigestWorld) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# One set of servers for all of them.
+pytestmark = pytest.mark.xdist_group("stories")
+
 SEEDS = seeds(few=4)
 # A minute of a story is a second.
 SPEED = 60.0

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import redis
+from integration.jobs import nursery
 from integration.jobs.fleet_world import FleetWorld, person
 from integration.services import wait_until
 
@@ -40,15 +41,17 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.directory)} | self.environment | environment,
+            env=self._environment(environment),
         )
+
+    def _environment(self, more: dict[str, str]) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "HOME": str(self.directory)} | self.environment | more
 
     def run(self, *arguments: str, code: int = 0, **environment: str) -> str:
         """Return what the command printed to standard output; nothing may print a traceback."""
-        process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=120)
+        ended, out, err = nursery.run(arguments, self._environment(environment), seconds=120)
         assert "Traceback" not in err
-        assert process.returncode == code, out + err
+        assert ended == code, out + err
         return out
 
     def summary(self) -> Summary:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.fernet import Fernet
+from integration.jobs import nursery
 from integration.jobs.sync_world import BERLIN, CLIENT_ID, CLIENT_SECRET, EMAIL
 
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason, Summary
@@ -44,8 +45,11 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.directory)} | self.environment,
+            env=self._environment(),
         )
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "HOME": str(self.directory)} | self.environment
 
     def run(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
         """Return what the command printed, logs and errors included; nothing may print a traceback."""
@@ -56,10 +60,9 @@ class Shell:
         return self._ended(arguments, "", code)[0]
 
     def _ended(self, arguments: tuple[str, ...], stdin: str, code: int) -> tuple[str, str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(stdin, timeout=60)
+        ended, out, err = nursery.run(arguments, self._environment(), stdin=stdin)
         assert "Traceback" not in err
-        assert process.returncode == code, out + err
+        assert ended == code, out + err
         return out, err
 
     def summary(self) -> Summary:

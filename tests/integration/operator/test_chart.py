@@ -31,6 +31,9 @@ from catchup_operator.health import PERMISSIONS
 from catchup_operator.resource import UserSchedule
 from catchup_operator.template import JobTemplate
 
+# One API server for these, and another one for those with faults.
+pytestmark = pytest.mark.xdist_group("operator")
+
 CHART = ROOT / "helm/catchup-jobs"
 EXISTING: dict[str, Any] = {
     "database": {"existingSecret": "our-database", "existingSecretKey": "uri"},

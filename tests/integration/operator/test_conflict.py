@@ -8,11 +8,15 @@ from contextlib import AbstractContextManager
 from subprocess import Popen
 from typing import Any
 
+import pytest
 from integration.operator.conftest import Namespace
 from kopf.testing import KopfRunner
 from waiting import eventually
 
 from catchup_operator.conditions import find
+
+# One API server for these, and another one for those without faults.
+pytestmark = pytest.mark.xdist_group("operator-faults")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 

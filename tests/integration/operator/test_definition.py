@@ -11,6 +11,9 @@ from waiting import eventually
 
 from catchup_dev.cluster import Failure
 
+# One API server for these, and another one for those with faults.
+pytestmark = pytest.mark.xdist_group("operator")
+
 ZONE = "must be an IANA time zone such as 'Europe/Berlin' or 'Etc/UTC'"
 USER = "must be lower-case letters, digits and dashes"
 TIME = 'must be a time of day from "00:00" to "23:59", as HH:MM'

@@ -22,6 +22,9 @@ from catchup_operator.clock_jumps import FIRST, LAST, jumps, offsets
 from catchup_operator.digest_times import DigestTimes, _cron, _schedule
 from catchup_operator.resource import _zones
 
+# What is computed of a zone once serves all tests.
+pytestmark = pytest.mark.xdist_group("due-dates")
+
 EVERYTHING = "CATCHUP_ALL_DUE_DATES" in os.environ
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)

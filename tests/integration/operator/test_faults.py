@@ -23,6 +23,9 @@ from waiting import eventually
 from catchup_jobs.contract import Outcome
 from catchup_operator.conditions import find
 
+# One API server for these, and another one for those without faults.
+pytestmark = pytest.mark.xdist_group("operator-faults")
+
 StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]
 TORTURE = "CATCHUP_TORTURE" in os.environ
 # Faults are waited out by backoff; a busy machine takes its time too.

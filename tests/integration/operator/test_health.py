@@ -17,6 +17,9 @@ from integration.services import free_port
 from kopf.testing import KopfRunner
 from waiting import eventually
 
+# One API server for these, and another one for those without faults.
+pytestmark = pytest.mark.xdist_group("operator-faults")
+
 __all__ = ["proxy", "revoke", "role", "start", "start_operator"]  # fixtures
 
 Ask = Callable[[str], tuple[int, list[str]]]

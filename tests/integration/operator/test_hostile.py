@@ -18,6 +18,9 @@ from catchup_dev.cluster import Failure
 from catchup_jobs.contract import Outcome
 from catchup_operator.conditions import find
 
+# One API server for these, and another one for those with faults.
+pytestmark = pytest.mark.xdist_group("operator")
+
 DEFINITION = ROOT / "crds/userschedules.yaml"
 
 

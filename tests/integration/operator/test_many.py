@@ -17,6 +17,9 @@ from benchmarks.reconciliation import create, until_idle, used
 from integration.operator.conftest import Namespace
 from waiting import eventually
 
+# One API server for these, and another one for those with faults.
+pytestmark = pytest.mark.xdist_group("operator")
+
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 MANY: Final = 5000 if "CATCHUP_TORTURE" in os.environ else 200
 # A resource may cost this much memory for good: names, uids and kopf's own record; bodies are not kept.

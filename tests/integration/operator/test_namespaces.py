@@ -16,6 +16,9 @@ from waiting import eventually
 
 from catchup_jobs.contract import Outcome
 
+# One API server for these, and another one for those with faults.
+pytestmark = pytest.mark.xdist_group("operator")
+
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 
 

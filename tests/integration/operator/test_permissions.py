@@ -19,6 +19,9 @@ from catchup_dev.binaries import ensure
 from catchup_jobs.contract import Outcome
 from catchup_operator.conditions import find
 
+# One API server for these, and another one for those without faults.
+pytestmark = pytest.mark.xdist_group("operator-faults")
+
 CHART = ROOT / "helm/catchup-jobs"
 
 

@@ -23,6 +23,9 @@ from waiting import eventually
 
 from catchup_jobs.contract import Count, Job, Outcome, Reason, Summary
 
+# One API server for these, and another one for those with faults.
+pytestmark = pytest.mark.xdist_group("operator")
+
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 
 # The garbage collector looks for new kinds of resources every 30 seconds.

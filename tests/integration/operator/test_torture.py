@@ -26,6 +26,9 @@ from catchup_operator.desired import desired
 from catchup_operator.resource import UserSchedule
 from catchup_operator.template import JobTemplate
 
+# One API server for these, and another one for those without faults.
+pytestmark = pytest.mark.xdist_group("operator-faults")
+
 __all__ = ["proxy"]  # a fixture
 
 StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]

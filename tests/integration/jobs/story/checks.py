@@ -162,9 +162,9 @@ def check_nothing_is_left_locked(world: World) -> None:
             )
         ),
     )
-    assert held == []
+    assert not held, held
     asked = _rows(world, select(deliveries.c.id).where(deliveries.c.status == DeliveryStatus.SENDING))
-    assert asked == []
+    assert not asked, asked
     if world.backend == "postgresql":
         idle = (
             "SELECT state FROM pg_stat_activity"

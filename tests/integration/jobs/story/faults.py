@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from catchup_jobs.contract import ExitCode, Reason
+from catchup_jobs.contract import BACKOFF_LIMIT, ExitCode, Reason
 
 if TYPE_CHECKING:
     from integration.jobs.story.world import World
@@ -49,6 +49,21 @@ def a_pod_is_killed(world: World, dice: random.Random) -> bool:
     world.tell(f"  SIGKILL for {pod}")
     pod.send(signal.SIGKILL)
     return pod.exit_code.result(_ENDING_SECONDS) == -signal.SIGKILL
+
+
+@fault()
+def every_pod_of_a_job_is_killed(world: World, dice: random.Random) -> bool:
+    task = dice.choice(world.running)
+    while len(task.pods) <= BACKOFF_LIMIT:
+        if not world.until(lambda: task.pod is not None and task.pod.is_alive()) or task.complete:
+            return False
+        assert task.pod is not None
+        time.sleep(dice.random() * 0.25)
+        world.tell(f"  SIGKILL for {task.pod}")
+        task.pod.send(signal.SIGKILL)
+        killed = len(task.pods) + 1
+        world.until(lambda killed=killed: len(task.pods) >= killed)  # type: ignore[misc]
+    return all(code == -signal.SIGKILL for code, _ in task.pods)
 
 
 @fault()

@@ -25,6 +25,8 @@ HAND: Final = 8
 _AT_ONCE: Final = 3
 _LEAST_ROUNDS: Final = 4
 _MOST_ROUNDS: Final = 40
+# Rounds in which the jump comes; the first one's schedule stays until it is over.
+_JUMP: Final = range(3)
 _PEOPLE: Final = 3
 
 
@@ -117,7 +119,7 @@ class Story:
         played = self.hand[:_AT_ONCE]
         self.hand = self.hand[_AT_ONCE:]
         missed: list[str] = []
-        meanwhile = dice.choice([edits.edit, edits.change_calendar])
+        meanwhile = edits.change_calendar if number in _JUMP else dice.choice([edits.edit, edits.change_calendar])
         world.run_all(
             tasks,
             dice,
@@ -131,13 +133,12 @@ class Story:
     def _live_on(self, number: int, dice: random.Random) -> Person:
         """Let users do things, and turn the clock to a slot of somebody's digest, or a little later; return whose."""
         world = self.world
-        # The first one's schedule stays until the jump is over.
-        leading = world.people[0] if number in {0, 1, 2} else dice.choice(world.people)
+        leading = world.people[0] if number in _JUMP else dice.choice(world.people)
         for person in world.people:
             if not person.connected and dice.random() < 0.7:
                 world.connect(person)
                 world.tell(f"{person.id} connects again")
-        if number > 2:
+        if number not in _JUMP:
             for _ in range(dice.randint(1, 2)):
                 edits.edit(world, dice)
             edits.want_digests(world, leading)

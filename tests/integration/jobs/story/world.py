@@ -75,6 +75,7 @@ class Task:
     Attributes:
         slot: None for one that was made by hand.
         pods: what its pods ended with: exit code and summary.
+        pod: the latest.
         opened: whether the run was ever in the book.
     """
 
@@ -84,6 +85,7 @@ class Task:
     uid: str
     person: Person | None = None
     pods: list[tuple[int, Summary | None]] = field(default_factory=list)
+    pod: Pod | None = None
     opened: bool = False
 
     @property
@@ -296,7 +298,7 @@ class World:
         self.tasks.append(task)
         give_up = time.monotonic() + DEADLINES[task.job].active / self.clock.speed
         for failures in range(1 + BACKOFF_LIMIT):
-            pod = self._start_pod(task)
+            pod = task.pod = self._start_pod(task)
             in_time = self._await(pod, give_up)
             code, summary = pod.exit_code.result(), pod.summary
             task.pods.append((code, summary))

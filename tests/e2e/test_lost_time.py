@@ -1,0 +1,174 @@
+"""Pods that fail again and again, and a controller that was away: real Jobs, counted on a real node."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from e2e.test_product import person, pods_of, schedule
+from waiting import eventually
+
+from catchup_dev.stack import RELEASE, Stack
+from catchup_jobs.contract import Outcome, Reason, Summary, slot_of
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="a node needs root: namespaces, mounts, network devices"),
+    # It is started first and looked at last: what Kubernetes waits between its pods is 70 seconds.
+    pytest.mark.usefixtures("crashing"),
+]
+
+# Past every starting deadline.
+AWAY = timedelta(hours=3)
+_SQL = """
+import json, os, psycopg, sys
+with psycopg.connect(os.environ["CATCHUP_DATABASE_URL"].replace("+psycopg", "")) as connection:
+    for statement in json.load(sys.stdin):
+        rows = connection.execute(statement)
+    print(json.dumps(rows.fetchall() if rows.description else []))
+"""
+
+
+def sql(stack: Stack, *statements: str) -> list[Any]:
+    """Run statements in the installation's database; return the last one's rows."""
+    toolbox = ("exec", "-i", f"deployment/{RELEASE}-toolbox", "--", "python", "-c", _SQL)
+    rows: list[Any] = json.loads(stack.kubectl(*toolbox, stdin=json.dumps(statements)))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def crashing(stack: Stack) -> Iterator[str]:
+    """A Job whose pods crash: the user's token is in a state that this version has never heard of."""
+    person(stack, "unlucky")
+    schedule(stack, "unlucky")
+    name = "ck_oauth_tokens_state"
+    definition = f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = '{name}'"  # noqa: S608 - ours
+    ((constraint,),) = sql(stack, definition)
+    sql(
+        stack,
+        f"ALTER TABLE oauth_tokens DROP CONSTRAINT {name}",
+        "UPDATE oauth_tokens SET state = 'hibernating' WHERE user_id = 'unlucky'",
+    )
+    yield stack.trigger("unlucky")
+    sql(
+        stack,
+        "UPDATE oauth_tokens SET state = 'active' WHERE user_id = 'unlucky'",
+        f"ALTER TABLE oauth_tokens ADD CONSTRAINT {name} {constraint}",
+    )
+
+
+def at_noon() -> str:
+    """Return the zone in which it is between 12:00 and 13:00 now, so that the firings of its day are on one date."""
+    ahead = 12 - datetime.now(UTC).hour
+    return f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
+
+
+def reachable(stack: Stack, user: str, zone: str, phone: str) -> None:
+    """A user with a suggestion that a digest would send by SMS."""
+    person(stack, user, zone=zone)
+    entry = {
+        "id": user,
+        "name": user,
+        "timeZone": zone,
+        "channels": {"sms": {"phone": phone, "consentAt": "2026-09-01T08:00:00Z"}},
+        "contacts": [{"id": "noor", "name": "Noor", "createdAt": "2025-01-10T10:00:00Z"}],
+    }
+    stack.catchup_jobs("user", "import", "-", stdin=json.dumps(entry))
+    stack.catchup_jobs("sync", "--user", user)
+    stack.catchup_jobs("suggestions", "--user", user)
+
+
+@contextmanager
+def controller_away(stack: Stack, *cronjobs: str) -> Iterator[None]:
+    """Stop the controller manager, and let it find CronJobs that it started three hours ago for the last time.
+
+    The API server's clock cannot be turned: how long a controller was away is what `lastScheduleTime` says.
+    """
+    stack.cluster.layout.daemon("kube-controller-manager").stop()
+    for cronjob in cronjobs:
+        started_last(stack, cronjob)
+    try:
+        yield
+    finally:
+        stack.cluster.up()
+
+
+def started_last(stack: Stack, cronjob: str) -> None:
+    """Let the controller think that it started a CronJob three hours ago for the last time."""
+    status = {"status": {"lastScheduleTime": f"{datetime.now(UTC) - AWAY:%Y-%m-%dT%H:%M:%SZ}"}}
+    stack.kubectl("patch", "cronjob", cronjob, "--subresource=status", "--type=merge", "-p", json.dumps(status))
+
+
+def slots(stack: Stack, cronjob: str) -> list[datetime]:
+    """Return the slots that the controller started, by its Events: finished Jobs are not kept for long."""
+    about = f"involvedObject.name={cronjob},reason=SuccessfulCreate"
+    found = [event["message"].rpartition(" ")[2] for event in stack.get("events", "--field-selector", about)["items"]]
+    return sorted(slot for job in found if (slot := slot_of(job, cronjob)) is not None)
+
+
+def sms_to(stack: Stack, phone: str) -> int:
+    return sum(message["to"] == phone for message in stack.stand_ins.twilio.messages())
+
+
+def test_after_hours_without_a_controller_a_cronjob_starts_once_at_most_and_not_past_its_deadline(stack: Stack) -> None:
+    phone, zone = "+447700900611", at_noon()
+    reachable(stack, "sleeper", zone, phone)
+    # Due at 05:00, and again at 06:00 and 08:00: all more than two hours ago.
+    schedule(stack, "sleeper", timeZone=zone, digest={"day": "Daily", "time": "05:00"}, calendarSync={"every": "5m"})
+    sync, digest = (stack.cronjob_of("sleeper", job) for job in ("sync", "digest"))
+    with controller_away(stack, sync, digest):
+        back = datetime.now(UTC)
+    caught_up = eventually(lambda: [slot for slot in slots(stack, sync) if slot <= back], seconds=30)
+    # 36 slots were missed: it is the last one that is started, and no other.
+    assert len(caught_up) == 1
+    assert back - caught_up[0] < timedelta(minutes=5)
+    eventually(lambda: stack.get("us", "sleeper")["status"]["sync"].get("lastResult") == "Succeeded", seconds=60)
+    assert [slot for slot in slots(stack, sync) if slot <= back] == caught_up
+    assert slots(stack, digest) == []
+    assert sms_to(stack, phone) == 0
+
+
+def test_a_digest_resumed_after_its_time_is_not_sent_late(stack: Stack) -> None:
+    phone, zone = "+447700900612", at_noon()
+    # The firing at 11:45 is within the two hours in which the controller starts what it missed.
+    digest = {"day": "Daily", "time": "10:45"}
+    reachable(stack, "paused", zone, phone)
+    schedule(stack, "paused", timeZone=zone, digest=digest, suspend=True)
+    cronjob = stack.cronjob_of("paused", "digest")
+    eventually(lambda: stack.get("cronjob", cronjob)["spec"]["suspend"])
+    started_last(stack, cronjob)
+    assert slots(stack, cronjob) == []
+    schedule(stack, "paused", timeZone=zone, digest=digest, suspend=False)
+    # The controller does start what was missed.
+    (slot,) = eventually(lambda: slots(stack, cronjob), seconds=30)
+    job = f"{cronjob}-{int(slot.timestamp()) // 60}"
+    stack.kubectl("wait", "--for=condition=Complete", f"job/{job}", "--timeout=60s")
+    (pod,) = pods_of(stack, job)
+    told = Summary.from_json(pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"])
+    assert (told.outcome, told.reason) == (Outcome.SKIPPED, Reason.NOT_DUE)
+    assert sms_to(stack, phone) == 0
+
+
+def test_pods_that_crash_each_time_are_four_and_one_dead_letter(stack: Stack, crashing: str) -> None:
+    status = stack.follow("unlucky", crashing, seconds=150)
+    assert status["lastResult"] == "Failed"
+    job = stack.get("job", crashing)
+    conditions = {entry["type"]: entry.get("reason") for entry in job["status"]["conditions"]}
+    assert (conditions["Failed"], job["status"]["failed"]) == ("BackoffLimitExceeded", 4)
+    ends = [
+        pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] for pod in pods_of(stack, crashing)
+    ]
+    assert ends == [1, 1, 1, 1]
+    key = f"sync:unlucky:{job['metadata']['uid']}"
+    # As if its lease were over, which is 11 minutes after the last pod's start: the next job of anybody finds it.
+    sql(stack, f"UPDATE runs SET lease_until = started_at WHERE run_key = '{key}'")  # noqa: S608 - ours
+    person(stack, "witness")
+    stack.catchup_jobs("sync", "--user", "witness")
+    listing = ("exec", f"deployment/{RELEASE}-toolbox", "--", "sh", "-c")
+    listed = json.loads(stack.kubectl(*listing, "catchup-jobs failures list --user unlucky --output json; test $? = 1"))
+    assert [(letter["runKey"], letter["reason"]) for letter in listed] == [(key, "crashed")]
+    stack.catchup_jobs("failures", "discard", key)
