@@ -61,14 +61,16 @@ test-e2e: venv ## The chart by Helm on a real node; needs root, and says so with
 	$(PYTEST_PARALLEL) tests/e2e
 .PHONY: torture
 torture: venv ## Every fault of the operator, 200 random runs of it and 200 of the jobs, a hundred pods at once (two hours; CATCHUP_SEED=17 plays one)
-	CATCHUP_TORTURE=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal tests/integration/operator/test_faults.py tests/integration/operator/test_torture.py tests/integration/jobs/test_stories.py tests/integration/jobs/test_quota.py
+	CATCHUP_TORTURE=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal tests/integration/operator/test_faults.py tests/integration/operator/test_many.py tests/integration/operator/test_torture.py tests/integration/jobs/test_stories.py tests/integration/jobs/test_quota.py
 .PHONY: test-due-dates
 test-due-dates: venv ## Every quarter of an hour in every zone against the CronJob controller's cron library (long)
 	CATCHUP_ALL_DUE_DATES=1 $(BIN)/pytest tests/integration/operator/test_digest_due_dates.py
 
 .PHONY: bench-operator
-bench-operator: venv ## The operator beside a raw client that sends the same writes, at 200, 1000 and 3000 resources (20 minutes)
+bench-operator: venv ## The operator beside a raw client that sends the same writes, at 200 to 10,000 resources (half an hour)
 	$(BIN)/python tests/benchmarks/reconciliation.py
+	$(BIN)/python tests/benchmarks/reconciliation.py --streaming --sizes 1000,3000
+	$(BIN)/python tests/benchmarks/reconciliation.py --only operator --rounds 1 --sizes 10000
 .PHONY: bench
 bench: venv ## What a pod pays per subcommand, how fast the fleet's suggestions are planned, the database's size per user (minutes)
 	$(BIN)/python tests/benchmarks/pods.py
