@@ -40,7 +40,9 @@ class Pki:
     def ensure(self, api_addresses: list[str], node_address: str | None) -> None:
         """Make what is missing; the serving certificates anew when their addresses changed."""
         if not self.ca.exists():
-            self._openssl("req", "-x509", *_EC, "-subj", "/CN=catchup-local-ca", into="ca")
+            # Python 3.13 and later believe no authority that does not say what its key is for.
+            usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+            self._openssl("req", "-x509", *_EC, "-subj", "/CN=catchup-local-ca", *usage, into="ca")
         if not self.service_accounts.exists():
             self._openssl("ecparam", "-genkey", "-noout", "-name", "prime256v1", into="service-accounts")
         if not self.tokens.exists():
