@@ -9,11 +9,15 @@ from typing import TypeVar
 import pytest
 
 T = TypeVar("T")
+# Asking may cost more than what is waited for: a kubectl is a fifth of a second of CPU.
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 0.5
 
 
 def eventually(probe: Callable[[], T | None], *, seconds: float = 15.0) -> T:
     """Return the first truthy value of the probe; fail with the last value, or its error, after the time."""
     deadline = time.monotonic() + seconds
+    pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
             found = probe()
@@ -24,4 +28,5 @@ def eventually(probe: Callable[[], T | None], *, seconds: float = 15.0) -> T:
             trouble = error
         if time.monotonic() > deadline:
             pytest.fail(f"not within {seconds} s; last: {trouble!r}")
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)

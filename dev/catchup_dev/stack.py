@@ -155,7 +155,8 @@ class Stack:
         """Wait until the status tells of that Job; return the status of its kind."""
         deadline = time.monotonic() + seconds
         while True:
-            status: dict[str, Any] = self.get("userschedule", schedule)["status"][job]
+            resource = f"/apis/catchup.dev/v1alpha1/namespaces/{self.namespace}/userschedules/{schedule}"
+            status: dict[str, Any] = self.cluster.read(resource)["status"][job]
             if status.get("lastJobName") == name:
                 return status
             if time.monotonic() > deadline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,8 @@ from catchup_dev.stack import RELEASE, Stack
 from catchup_jobs.contract import Outcome, Reason, Summary, slot_of
 
 pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="a node needs root: namespaces, mounts, network devices"),
+    # The installation is that of the other tests.
+    pytest.mark.xdist_group("product"),
     # It is started first and looked at last: what Kubernetes waits between its pods is 70 seconds.
     pytest.mark.usefixtures("crashing"),
 ]

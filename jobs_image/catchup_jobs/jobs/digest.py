@@ -136,7 +136,7 @@ class _Pass:
                 continue
             if delivery.channel is Channel.SMS:
                 self._find(delivery)
-        for delivery in self.store.undecided(self.context.subject, since=now - FOLLOW_UP_SPAN):
+        for delivery in self.store.undecided(self.context.subject, since=now - FOLLOW_UP_SPAN, now=now):
             self._follow_up(delivery)
 
     def _find(self, delivery: Delivery) -> None:
@@ -157,14 +157,25 @@ class _Pass:
             self.troubles.append(TemporaryError("the provider does not list the message yet", wait_seconds=wait))
 
     def _follow_up(self, delivery: Delivery) -> None:
+        if delivery.status is DeliveryStatus.SENDING:
+            # Of an earlier date, whose pods all died: no firing of it comes any more.
+            self.store.give_up(delivery.id, delivery.attempt_id or "", now=self.context.now())
         try:
-            found = self.messenger.look(delivery.provider_id or "")
+            found = self._asked_again(delivery)
         except JobError as error:
             # Only a report: the next run asks again, and what is due today must not wait for it.
             _log.warning("cannot ask what became of a message", error_class=type(error).__name__, why=str(error))
             return
         if found is not None:
             self._settle(delivery.id, delivery.attempt_id or "", Channel.SMS, found)
+
+    def _asked_again(self, delivery: Delivery) -> Accepted | Refused | None:
+        if delivery.status is not DeliveryStatus.SENDING:
+            return self.messenger.look(delivery.provider_id or "")
+        if delivery.channel is not Channel.SMS:
+            return None
+        since = delivery.attempted_at or self.context.now()
+        return self.messenger.find(self._reaches()[Channel.SMS], code=delivery.code, since=since)
 
     # What is to be done -----------------------------------------------------------------------------------------
 

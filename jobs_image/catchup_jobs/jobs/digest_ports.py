@@ -212,8 +212,10 @@ class DigestStore(Protocol):
         """Return the deliveries of a due date's digest."""
         ...
 
-    def undecided(self, user_id: str, *, since: datetime) -> Sequence[Delivery]:
-        """Return SMS that were sent since an instant, and whose end the provider had not told yet."""
+    def undecided(self, user_id: str, *, since: datetime, now: datetime) -> Sequence[Delivery]:
+        """Return what was begun since an instant and is not over: SMS whose end the provider had not told yet, and
+        messages of any channel whose process died while the provider was asked (`sending`, the lease over).
+        """
         ...
 
     def has_pending(self, user_id: str, *, now: datetime) -> bool:

@@ -303,6 +303,23 @@ def test_last_weeks_digest_that_was_not_delivered_is_recorded_and_not_sent_again
     assert digest_world.emails() == []
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_last_weeks_message_whose_pods_all_died_is_looked_up_by_this_weeks_digest(
+    by_sms: DigestWorld, sent: bool
+) -> None:
+    healthy = by_sms._sms
+    by_sms.sms_gateway = lambda: _Deadly(healthy(), after=sent)
+    with pytest.raises(_Dies):
+        by_sms.digest(pod="pod-1")
+    by_sms.sms_gateway = None
+    by_sms.now += timedelta(days=7)
+    by_sms.suggest(hours=24 * 10)
+    assert told(by_sms.digest(slot=DUE + timedelta(days=7))) == SENT
+    row = by_sms.delivery(Channel.SMS)
+    assert row.status is (DeliveryStatus.SENT if sent else DeliveryStatus.UNKNOWN)
+    assert len(by_sms.sms()) == 1 + sent
+
+
 def test_a_follow_up_that_fails_does_not_keep_the_digest_that_is_due(digest_world: DigestWorld) -> None:
     digest_world.suggest(hours=300)
     digest_world.digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -74,12 +75,15 @@ def test_many_pods_at_once_never_pass_the_projects_quota_and_all_finish(
             google.add_user(f"{user}@example.com")
             world.add_user(user)
             world.connect(user, f"{user}@example.com")
-    # The first answers take so long that all processes are there before any has one.
-    google.add_fault(kind="calendarList", delay=PODS / 15, times=PODS)
     google.clear_requests()
-    began = time.time()
-    started = [pods.start(["sync", "--user", user], environment, directory=tmp_path) for user in users]
+    began, started = time.time(), []
+    # Each is halted as soon as it is there, and all go on at once.
+    for user in users:
+        started.append(pods.start(["sync", "--user", user], environment, directory=tmp_path))
+        started[-1].send(signal.SIGSTOP)
     assert len(pods.alive()) == PODS
+    for pod in started:
+        pod.send(signal.SIGCONT)
     assert [pod.exit_code.result(300) for pod in started] == [0] * PODS
     instants = sorted(entry["at"] for entry in google.requests())
     assert len(instants) == 2 * PODS, "the list, and one page of events"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import yaml
@@ -25,6 +26,14 @@ ROOT = Path(__file__).parents[3]
 JOB_TEMPLATE = {
     "image": "catchup-jobs:test",
     "env": [{"name": "CATCHUP_DATABASE_URL", "valueFrom": {"secretKeyRef": {"name": "database", "key": "url"}}}],
+}
+_GROUPS = {
+    "userschedules": "/apis/catchup.dev/v1alpha1",
+    "cronjobs": "/apis/batch/v1",
+    "jobs": "/apis/batch/v1",
+    "pods": "/api/v1",
+    "events": "/api/v1",
+    "resourcequotas": "/api/v1",
 }
 # Deletions are the namespace controller's: the operator may not delete.
 WRITES = ("APPLY", "PATCH", "POST", "PUT")
@@ -45,7 +54,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @dataclass(frozen=True)
 class Namespace:
-    """One test's namespace, spoken to as a user does: by kubectl."""
+    """One test's namespace, changed as a user does it: by kubectl."""
 
     cluster: Cluster
     name: str
@@ -63,15 +72,18 @@ class Namespace:
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = yaml.safe_load(self.kubectl("get", kind, name, "-o", "json"))
+        return self.cluster.read(f"{self._path(kind)}/{name}")
+
+    def items(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
+        query = f"?{urlencode({'labelSelector': selector})}" if selector else ""
+        found: list[dict[str, Any]] = self.cluster.read(self._path(kind) + query)["items"]
         return found
 
-    def items(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = yaml.safe_load(self.kubectl("get", kind, *arguments, "-o", "json"))["items"]
-        return found
+    def _path(self, kind: str) -> str:
+        return f"{_GROUPS[kind]}/namespaces/{self.name}/{kind}"
 
     def schedule(self, name: str = "ada") -> dict[str, Any]:
-        return self.get("userschedule", name)
+        return self.get("userschedules", name)
 
     def ready(self, name: str = "ada") -> dict[str, Any]:
         """Wait until the newest generation is Ready; return the resource."""
@@ -85,7 +97,7 @@ class Namespace:
         return eventually(probe)
 
     def cronjob(self, job: Job = Job.SYNC) -> dict[str, Any]:
-        (found,) = self.items("cronjobs", "-l", f"catchup.dev/job={job}")
+        (found,) = self.items("cronjobs", f"catchup.dev/job={job}")
         return found
 
     def writes(self) -> int:

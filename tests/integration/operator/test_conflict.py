@@ -28,7 +28,7 @@ def conflict(namespace: Namespace, name: str) -> dict[str, Any] | None:
 
 
 def suspended(namespace: Namespace, name: str) -> list[bool]:
-    cronjobs = namespace.items("cronjobs", "-l", f"catchup.dev/user-schedule={name}")
+    cronjobs = namespace.items("cronjobs", f"catchup.dev/user-schedule={name}")
     return [cronjob["spec"]["suspend"] for cronjob in cronjobs]
 
 

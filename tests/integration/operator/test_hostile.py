@@ -161,7 +161,7 @@ def test_ten_thousand_labels_and_large_annotations_harm_nobody(operator: KopfRun
     namespace.apply("zoe")
     for name in ("zoe", "labels", "annotations"):
         namespace.ready(name)
-    found = namespace.items("cronjobs", "-l", "catchup.dev/user-schedule=labels")
+    found = namespace.items("cronjobs", "catchup.dev/user-schedule=labels")
     assert [set(item["metadata"]["labels"]) & set(labels) for item in found] == [set(), set()]
     before = namespace.writes()
     namespace.kubectl("label", "us", "labels", "one-more=x")

@@ -187,7 +187,7 @@ def test_without_the_permission_to_post_events_all_else_goes_on(
 ) -> None:
     revoke("events", "create")
     namespace.kubectl("create", "quota", "none", "--hard=count/cronjobs.batch=0")
-    eventually(lambda: namespace.get("quota", "none").get("status", {}).get("hard"))
+    eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
     with start_operator():
         namespace.apply("ada")
         eventually(lambda: find(namespace.schedule().get("status") or {}, "Ready").get("reason") == "CronJobRefused")

@@ -88,7 +88,7 @@ def test_an_edit_of_the_spec_changes_the_cronjob_and_an_edit_of_labels_writes_no
     assert namespace.writes() - before == 3  # bob's
     namespace.kubectl("patch", "us", "ada", "--type=merge", "-p", '{"spec":{"suspend":true}}')
     namespace.ready()
-    cronjobs = namespace.items("cronjobs", "-l", "catchup.dev/user-schedule=ada")
+    cronjobs = namespace.items("cronjobs", "catchup.dev/user-schedule=ada")
     assert [cronjob["spec"]["suspend"] for cronjob in cronjobs] == [True, True]
     assert namespace.writes() - before == 6
 
@@ -179,7 +179,7 @@ def test_harm_done_while_the_operator_was_down_is_healed_at_its_start(
     with operator_process():
         for name in ("ada", "bob", "gone"):
             namespace.ready(name)
-    wanted = [same(item) for item in namespace.items("cronjobs", "-l", "catchup.dev/user-schedule in (ada,bob)")]
+    wanted = [same(item) for item in namespace.items("cronjobs", "catchup.dev/user-schedule in (ada,bob)")]
     deleted, _, edited, _ = (item["name"] for item in wanted)
     namespace.kubectl("delete", "cronjob", deleted)
     namespace.kubectl("patch", "cronjob", edited, "--type=merge", "-p", '{"spec":{"schedule":"1 1 1 1 *"}}')
@@ -283,7 +283,7 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals(
     operator: KopfRunner, namespace: Namespace
 ) -> None:
     namespace.kubectl("create", "quota", "none", "--hard=count/cronjobs.batch=0")
-    eventually(lambda: namespace.get("quota", "none").get("status", {}).get("hard"))
+    eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
     namespace.apply("ada")
 
     def refused() -> bool:
@@ -298,7 +298,7 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals(
 
 def finish_job(namespace: Namespace, name: str, *, exit_code: int, message: str) -> None:
     """Do what a kubelet would: report that the Job's pod has ended."""
-    pod = eventually(lambda: namespace.items("pods", "-l", f"batch.kubernetes.io/job-name={name}"))[0]
+    pod = eventually(lambda: namespace.items("pods", f"batch.kubernetes.io/job-name={name}"))[0]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     terminated = {"exitCode": exit_code, "message": message, "startedAt": now, "finishedAt": now, "reason": "x"}
     status = {
@@ -356,7 +356,7 @@ def test_a_digest_run_reaches_the_status_by_one_write_and_its_later_firings_by_n
         namespace.kubectl("create", "job", job, f"--from=cronjob/{cronjob}")
         finish_job(namespace, job, exit_code=0, message=outcome)
         digest = eventually(lambda: (s := namespace.schedule()["status"]["digest"]).get("lastResult") and s)
-    eventually(lambda: namespace.get("job", job)["status"].get("succeeded"))
+    eventually(lambda: namespace.get("jobs", job)["status"].get("succeeded"))
     namespace.apply("bob")
     namespace.ready("bob")
     digest = namespace.schedule()["status"]["digest"]
@@ -385,7 +385,7 @@ def test_results_that_came_while_the_operator_was_down_are_picked_up(
         namespace.ready()
     run_by_hand(namespace, "now")
     finish_job(namespace, "now", exit_code=0, message=summary(Outcome.SKIPPED, Reason.RECONNECT))
-    eventually(lambda: namespace.get("job", "now")["status"].get("succeeded"))
+    eventually(lambda: namespace.get("jobs", "now")["status"].get("succeeded"))
     with operator_process():
         sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
     assert (sync["lastResult"], sync["lastReason"]) == ("Skipped", "Reconnect")
@@ -404,7 +404,7 @@ def test_a_job_only_dressed_up_as_ours_tells_nothing(operator: KopfRunner, names
     }
     namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(impostor))
     finish_job(namespace, "impostor", exit_code=0, message=summary(Outcome.DONE))
-    eventually(lambda: namespace.get("job", "impostor")["status"].get("succeeded"))
+    eventually(lambda: namespace.get("jobs", "impostor")["status"].get("succeeded"))
     run_by_hand(namespace, "real")
     finish_job(namespace, "real", exit_code=0, message=summary(Outcome.DONE))
     sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)

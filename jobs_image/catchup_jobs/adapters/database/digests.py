@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses, record_opt_out
 from catchup_jobs.adapters.database.proposals import mark, pending, proposals, standing, take_back_mark
@@ -85,18 +85,24 @@ class DatabaseDigests:
         with self._database.read() as connection:
             return {row.channel: _delivery(row) for row in connection.execute(statement)}
 
-    def undecided(self, user_id: str, *, since: datetime) -> Sequence[Delivery]:
-        """Return SMS that were sent since an instant, and whose end the provider had not told yet."""
+    def undecided(self, user_id: str, *, since: datetime, now: datetime) -> Sequence[Delivery]:
+        """Return what was begun since an instant and is not over: SMS whose end the provider had not told yet, and
+        messages of any channel whose process died while the provider was asked.
+        """
+        told_later = and_(
+            deliveries.c.channel == Channel.SMS,
+            deliveries.c.status == DeliveryStatus.SENT,
+            deliveries.c.provider_final.is_(False),
+            deliveries.c.provider_id.is_not(None),
+        )
+        left = and_(deliveries.c.status == DeliveryStatus.SENDING, deliveries.c.lease_until < now)
         statement = (
             select(deliveries)
             .join(digests)
             .where(
                 digests.c.user_id == user_id,
-                deliveries.c.channel == Channel.SMS,
-                deliveries.c.status == DeliveryStatus.SENT,
-                deliveries.c.provider_final.is_(False),
-                deliveries.c.provider_id.is_not(None),
                 deliveries.c.attempted_at >= since,
+                or_(told_later, left),
             )
         )
         with self._database.read() as connection:

@@ -149,6 +149,12 @@ def check_no_run_vanished(world: World) -> None:
             assert all(each.reason in {Reason.UNAVAILABLE, Reason.TERMINATED} for each in summaries), key
 
 
+def check_no_claim_is_left(world: World) -> None:
+    """Check, when each user got another digest, that no message is `sending`: that one looked after it."""
+    asked = _rows(world, select(deliveries.c.id).where(deliveries.c.status == DeliveryStatus.SENDING))
+    assert not asked, asked
+
+
 def check_nothing_is_left_locked(world: World) -> None:
     """Check, when every lease is over and swept, that nothing is held by a process that is gone."""
     assert world.locks() == []
@@ -163,8 +169,6 @@ def check_nothing_is_left_locked(world: World) -> None:
         ),
     )
     assert not held, held
-    asked = _rows(world, select(deliveries.c.id).where(deliveries.c.status == DeliveryStatus.SENDING))
-    assert not asked, asked
     if world.backend == "postgresql":
         idle = (
             "SELECT state FROM pg_stat_activity"

@@ -195,6 +195,7 @@ class Story:
             self._gets_one_message(person, fresh[person.id], dice)
         checks.check(world)
         checks.check_nothing_is_left_locked(world)
+        checks.check_no_claim_is_left(world)
         assert set(self.fired) == set(hand(self.seed, HAND))
         self._lived_through_the_jump()
 
