@@ -96,7 +96,7 @@ def as_wanted(namespace: Namespace) -> bool:
         if item["metadata"]["ownerReferences"][0]["uid"] == body["metadata"]["uid"]
     }
     return len(found) == len(wanted) and all(
-        contains(found.get(manifest["metadata"]["name"]), manifest)
+        contains(found.get(manifest["metadata"]["name"]), {part: manifest[part] for part in ("metadata", "spec")})
         and found[manifest["metadata"]["name"]]["metadata"]["uid"] == status[job]["cronJobUID"]
         for manifest, job in zip(wanted, ("sync", "digest"), strict=True)
     )
