@@ -37,9 +37,9 @@ def run(*, json_logs: bool, verbose: bool) -> None:
       CATCHUP_DIGEST_SPREAD_MINUTES
                                  spread digests over so many minutes after their chosen time (default 0)
     """
-    load_handlers()
     import kopf  # noqa: PLC0415 - half a second that --help need not pay
 
+    from catchup_operator import handlers  # noqa: F401, PLC0415 - registers the handlers
     from catchup_operator.options import InvalidOptionError, Options  # noqa: PLC0415
     from catchup_operator.template import InvalidTemplateError, JobTemplate  # noqa: PLC0415
 
@@ -61,18 +61,6 @@ def run(*, json_logs: bool, verbose: bool) -> None:
         clusterwide=not options.namespaces,
         namespaces=options.namespaces,
     )
-
-
-def load_handlers() -> None:
-    """Import kopf and register the handlers, without the Kubernetes client.
-
-    kopf imports it, if it is there, to know its classes. In a pod nobody else needs it, and it is as large as all the
-    rest.
-    """
-    sys.modules["kubernetes"] = cast(Any, None)
-    from catchup_operator import handlers  # noqa: F401, PLC0415
-
-    del sys.modules["kubernetes"]
 
 
 @main.command()

@@ -11,10 +11,10 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import kopf
-from yarl import URL
+from kubernetes.aio import client
 
 from catchup_jobs import contract
-from catchup_operator.connection import Connection, NoClusterError
+from catchup_operator.connection import NoClusterError, find
 from catchup_operator.naming import FIELD_MANAGER
 
 # One pool for kopf and for us: kopf's own has no limit, and thousands of resources at start would open as many
@@ -73,10 +73,9 @@ class ApiError(Exception):
 class Cluster:
     """A connection to the API server, made by `connect`; `close` it."""
 
-    def __init__(self, connection: Connection, connector: aiohttp.TCPConnector) -> None:
-        self._connection = connection
+    def __init__(self, api: client.ApiClient, connector: aiohttp.TCPConnector) -> None:
+        self._api = api
         self._connector = connector
-        self._session = self._open_session()
 
     @classmethod
     async def connect(cls) -> Cluster:
@@ -86,38 +85,37 @@ class Cluster:
             ApiError: neither says where the API server is.
         """
         try:
-            connection = await Connection.find()
+            configuration = await find()
         except NoClusterError as error:
             raise ApiError(0, str(error)) from None
-        return cls(connection, aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=connection.tls))
+        context = client.rest.RESTClientObject(configuration).ssl_context
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context)
+        configuration.client_session_kwargs = {"connector": connector, "read_bufsize": _READ_AHEAD}
+        return cls(client.ApiClient(configuration), connector)
 
     def login(self, hold: aiohttp.ClientMiddlewareType) -> kopf.AiohttpSession:
         """Return a session for kopf over the same pool, with a middleware that may hold back its requests."""
-        return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=self._open_session(hold))
+        configuration = self._api.configuration
+        session = aiohttp.ClientSession(
+            connector=self._connector,
+            connector_owner=False,
+            proxy=configuration.proxy,
+            middlewares=[self._authorize, hold],
+        )
+        return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
     async def close(self) -> None:
         """Close the pool."""
-        await self._session.close()
+        await self._api.close()  # type: ignore[no-untyped-call]
         await self._connector.close(abort_ssl=True)
         # Connections of watches that were broken off are no longer the pool's; the loop must still see them closed.
         await asyncio.sleep(_CLOSE_SECONDS)
-
-    def _open_session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=self._connector,
-            connector_owner=False,
-            proxy=self._connection.proxy,
-            headers={"User-Agent": FIELD_MANAGER},
-            middlewares=[self._authorize, *middlewares],
-        )
 
     async def _authorize(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Add who we are to each request, since tokens are replaced while we run (a middleware)."""
-        authorization = await self._connection.authorization()
-        if authorization:
-            request.headers["Authorization"] = authorization
+        request.headers.update(await self._headers({}))
         return await handler(request)
 
     async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
@@ -284,24 +282,23 @@ class Cluster:
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": accept}
+        headers = await self._headers({"Accept": accept})
         if content_type:
             headers["Content-Type"] = content_type
-        url = self._connection.server + path + (f"?{urlencode(query)}" if query else "")
+        url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         try:
-            response = await self._session.request(
-                method,
-                URL(url, encoded=True),
-                data=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
-                headers=headers,
-                timeout=limits,
-                read_bufsize=_READ_AHEAD,
-            )
+            reply = await self._api.call_api(method, url, headers, body=body, _request_timeout=limits)
+            response: aiohttp.ClientResponse = reply.response
             if response.status >= 400:  # noqa: PLR2004
                 raise ApiError(response.status, _message(await response.read()))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from None
         return response
+
+    async def _headers(self, headers: dict[str, str]) -> dict[str, str]:
+        headers["User-Agent"] = FIELD_MANAGER
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
+        return headers
 
 
 def _path(resource: str, namespace: str | None, name: str | None = None) -> str:

@@ -1,9 +1,9 @@
 """What the operator costs on a real API server, beside a raw client that only sends the same writes.
 
 Run by `make bench-operator`, or alone: `python tests/benchmarks/reconciliation.py --help`. Each measurement has a fresh
-API server and etcd; operator and raw client take turns, so that a busy moment of the machine touches both. The operator
-connects as a pod does. Measured is the time until every status is written: of N UserSchedules that exist before the
-start, or (`--streaming`) are created while it runs; then a restart with nothing changed.
+API server and etcd; operator and raw client take turns, so that a busy moment of the machine touches both. Measured is
+the time until every status is written: of N UserSchedules that exist before the start, or (`--streaming`) are created
+while it runs; then a restart with nothing changed.
 """
 
 from __future__ import annotations
@@ -43,14 +43,6 @@ ZONES: Final = ("Europe/Berlin", "America/New_York", "Asia/Beirut", "Asia/Kolkat
 TEMPLATE: Final = JobTemplate(image="catchup-jobs:bench")
 _IDLE_SECONDS: Final = 4.0
 _POLL_SECONDS: Final = 0.25
-# The operator, with a service account that lies elsewhere than in a pod.
-_AS_POD: Final = """
-import sys
-from pathlib import Path
-from catchup_operator import cli, connection
-connection._SERVICE_ACCOUNT = Path(sys.argv.pop())
-cli.main()
-"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ def resource(namespace: str, number: int) -> dict[str, Any]:
 
 @contextmanager
 def api_server() -> Iterator[LocalCluster]:
-    """A fresh API server that knows of UserSchedules and lets a service account do everything."""
+    """A fresh API server that knows of UserSchedules."""
     with tempfile.TemporaryDirectory(prefix="catchup-bench-") as directory:
         cluster = LocalCluster(f"bench-{os.getpid()}", Path(directory), node=False)
         cluster.up()
@@ -83,9 +75,6 @@ def api_server() -> Iterator[LocalCluster]:
             cluster.kubectl("apply", "-f", str(ROOT / "crds/userschedules.yaml"))
             cluster.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=20s")
             cluster.kubectl("create", "namespace", NAMESPACE)
-            cluster.kubectl("create", "serviceaccount", "operator", "--namespace", NAMESPACE)
-            whom = f"--serviceaccount={NAMESPACE}:operator"
-            cluster.kubectl("create", "clusterrolebinding", "operator", "--clusterrole=cluster-admin", whom)
             os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
             yield cluster
         finally:
@@ -171,18 +160,14 @@ def used(process: subprocess.Popen[bytes]) -> tuple[float, float]:
 
 @contextmanager
 def running(cluster: LocalCluster, contender: str, count: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the operator, as if in a pod, or the raw client."""
+    """Run the operator or the raw client."""
     with tempfile.TemporaryDirectory(prefix="catchup-bench-") as directory:
-        account = Path(directory)
-        (account / "job-template.yaml").write_text(yaml.safe_dump({"image": TEMPLATE.image}))
-        (account / "ca.crt").write_bytes((cluster.layout.pki / "ca.crt").read_bytes())
-        (account / "token").write_text(cluster.kubectl("create", "token", "operator", "--namespace", NAMESPACE))
-        config = yaml.safe_load(cluster.kubeconfig.read_text())
-        host, port = config["clusters"][0]["cluster"]["server"].removeprefix("https://").split(":")
+        template = Path(directory) / "job-template.yaml"
+        template.write_text(yaml.safe_dump({"image": TEMPLATE.image}))
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" or contender == "raw"}
-        env |= {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port, "CATCHUP_NAMESPACES": NAMESPACE}
-        env |= {"CATCHUP_JOB_TEMPLATE_FILE": str(account / "job-template.yaml"), "CATCHUP_ROLL_PER_SECOND": "9999"}
-        command = [sys.executable, "-c", _AS_POD, "run", "--json-logs", directory]
+        env |= {"CATCHUP_NAMESPACES": NAMESPACE, "CATCHUP_JOB_TEMPLATE_FILE": str(template)}
+        env |= {"CATCHUP_ROLL_PER_SECOND": "9999"}
+        command = [str(Path(sys.executable).parent / "catchup-operator"), "run", "--json-logs"]
         if contender == "raw":
             command = [sys.executable, __file__, "--send-raw", str(count)]
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
