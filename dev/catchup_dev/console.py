@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 HEARTBEAT_SECONDS = 30.0
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
 
 
 class Failure(Exception):  # noqa: N818 - reads as what it is where it is raised
@@ -34,6 +36,22 @@ class Failure(Exception):  # noqa: N818 - reads as what it is where it is raised
         if self.todo:
             parts.append(f"What to do: {self.todo}")
         return "\n".join(parts)
+
+
+def exit_code_of(command: Callable[[], int], *, interrupted: str) -> int:
+    """Run a command as a person started it: a failure is told without a traceback, and Ctrl-C by what it leaves.
+
+    Returns:
+        The command's own exit code, 1 after a Failure, 130 after Ctrl-C.
+    """
+    try:
+        return command()
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {interrupted}", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 class Console:

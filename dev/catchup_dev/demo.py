@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from catchup_dev.cluster import Cluster, Failure
 from catchup_dev.cluster.layout import CHECKOUT
-from catchup_dev.console import Console
+from catchup_dev.console import Console, exit_code_of
 from catchup_dev.stack import CHART, RELEASE, Stack
 
 if TYPE_CHECKING:
@@ -252,15 +252,12 @@ def main(arguments: list[str] | None = None) -> int:
     os.chdir(CHECKOUT)
     demo = Demo(Console())
     steps: dict[str, Callable[[], None]] = {"up": demo.run, "down": demo.down}
-    try:
+
+    def run() -> int:
         steps[given.command]()
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; `make demo` goes on from here, `make demo-down` ends it.", file=sys.stderr)
-        return 130
-    return 0
+        return 0
+
+    return exit_code_of(run, interrupted="`make demo` goes on from here, `make demo-down` ends it.")
 
 
 if __name__ == "__main__":

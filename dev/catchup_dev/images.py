@@ -21,7 +21,7 @@ from catchup_dev import base_image, packages
 from catchup_dev.cache import cache_root, cached_directory, digest, digest_files, locked
 from catchup_dev.cluster import DEMO, Cluster
 from catchup_dev.cluster.layout import CHECKOUT
-from catchup_dev.console import Console, Failure
+from catchup_dev.console import Console, Failure, exit_code_of
 from catchup_dev.dockerfile import stage, used_files
 
 if TYPE_CHECKING:
@@ -211,28 +211,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="+", choices=sorted(KNOWN), metavar="NAME", help=" ".join(sorted(KNOWN)))
     parser.add_argument("--cluster", default=DEMO, help="import into this cluster if it runs (default: %(default)s)")
     given = parser.parse_args(arguments)
-    console = Console()
-    try:
-        if os.geteuid() != 0:
-            raise Failure("Building images needs root.", todo="run this as root.")  # noqa: TRY301
-        cluster = Cluster(given.cluster)
-        running = bool(cluster.exists() and cluster.with_node)
-        below = base(console).layers()
-        for name in given.names:
-            image = known_image(name, console)
-            if running:
-                with console.step(f"Importing {name} into cluster {given.cluster}"):
-                    import_image(cluster, image)
-            above = sum(size for layer, size in image.layers().items() if layer not in below)
-            print(f"{image.reference}  {above / _MEGA:.1f} MB above the base image")
-        if not running:
-            console.say(f"Cluster {given.cluster} has no running node, so nothing was imported.")
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing half-done is kept.", file=sys.stderr)
-        return 130
+    return exit_code_of(
+        lambda: _build_all(given.names, given.cluster, Console()), interrupted="nothing half-done is kept."
+    )
+
+
+def _build_all(names: list[str], cluster_name: str, console: Console) -> int:
+    if os.geteuid() != 0:
+        raise Failure("Building images needs root.", todo="run this as root.")
+    cluster = Cluster(cluster_name)
+    running = bool(cluster.exists() and cluster.with_node)
+    below = base(console).layers()
+    for name in names:
+        image = known_image(name, console)
+        if running:
+            with console.step(f"Importing {name} into cluster {cluster_name}"):
+                import_image(cluster, image)
+        above = sum(size for layer, size in image.layers().items() if layer not in below)
+        print(f"{image.reference}  {above / _MEGA:.1f} MB above the base image")
+    if not running:
+        console.say(f"Cluster {cluster_name} has no running node, so nothing was imported.")
     return 0
 
 

@@ -10,27 +10,20 @@ import sys
 
 from catchup_dev import binaries, packages
 from catchup_dev.cluster.needs import Needs
-from catchup_dev.console import Console, Failure
+from catchup_dev.console import Console, exit_code_of
 
 
-def main() -> int:
-    """Install and build what is missing; return the exit code."""
+def prepare() -> int:
+    """Install and build what is missing; return the exit code. Raises Failure."""
     console = Console()
     with_node = os.geteuid() == 0
     needs = Needs(node=with_node, helm=True)
-    try:
-        needs.announce(console)
-        packages.ensure({**packages.TESTS, **(packages.NODE | packages.IMAGES if with_node else {})}, console)
-        needs.ensure(console)
-        binaries.ensure(["cron-oracle"], console)
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing half-done is kept.", file=sys.stderr)
-        return 130
+    needs.announce(console)
+    packages.ensure({**packages.TESTS, **(packages.NODE | packages.IMAGES if with_node else {})}, console)
+    needs.ensure(console)
+    binaries.ensure(["cron-oracle"], console)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code_of(prepare, interrupted="nothing half-done is kept."))

@@ -154,8 +154,8 @@ class Stack:
     def follow(self, schedule: str, name: str, job: str = "sync", *, seconds: float = 90.0) -> dict[str, Any]:
         """Wait until the status tells of that Job; return the status of its kind."""
         deadline = time.monotonic() + seconds
+        resource = f"/apis/catchup.dev/v1alpha1/namespaces/{self.namespace}/userschedules/{schedule}"
         while True:
-            resource = f"/apis/catchup.dev/v1alpha1/namespaces/{self.namespace}/userschedules/{schedule}"
             status: dict[str, Any] = self.cluster.read(resource)["status"][job]
             if status.get("lastJobName") == name:
                 return status

@@ -168,7 +168,7 @@ def test_pods_that_crash_each_time_are_four_and_one_dead_letter(stack: Stack, cr
     sql(stack, f"UPDATE runs SET lease_until = started_at WHERE run_key = '{key}'")  # noqa: S608 - ours
     person(stack, "witness")
     stack.catchup_jobs("sync", "--user", "witness")
-    listing = ("exec", f"deployment/{RELEASE}-toolbox", "--", "sh", "-c")
-    listed = json.loads(stack.kubectl(*listing, "catchup-jobs failures list --user unlucky --output json; test $? = 1"))
+    listing = ("failures", "list", "--user", "unlucky", "--output", "json")
+    listed = json.loads(stack.catchup_jobs(*listing, accept=(1,)))
     assert [(letter["runKey"], letter["reason"]) for letter in listed] == [(key, "crashed")]
     stack.catchup_jobs("failures", "discard", key)

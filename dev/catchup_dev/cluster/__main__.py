@@ -7,9 +7,9 @@ import sys
 import time
 
 from catchup_dev.cluster import DEMO, Cluster
-from catchup_dev.console import Console, Failure
+from catchup_dev.console import Console, exit_code_of
 
-_OK, _FAILED, _UNHEALTHY, _NOT_RUNNING, _INTERRUPTED = 0, 1, 2, 3, 130
+_OK, _UNHEALTHY, _NOT_RUNNING = 0, 2, 3
 
 
 def _up(cluster: Cluster, console: Console) -> int:
@@ -46,16 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--control-plane-only", action="store_true", help="no node, so no pods; what non-root gets")
     given = parser.parse_args(arguments)
     console = Console()
-    try:
+
+    def run() -> int:
         node = False if given.control_plane_only else None
         cluster = Cluster(given.name, node=node, helm=True, console=console)
         return {"up": _up, "down": _down, "status": _status}[given.command](cluster, console)
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return _FAILED
-    except KeyboardInterrupt:
-        print("\ninterrupted; `up` continues, `down` removes what there is.", file=sys.stderr)
-        return _INTERRUPTED
+
+    return exit_code_of(run, interrupted="`up` continues, `down` removes what there is.")
 
 
 if __name__ == "__main__":

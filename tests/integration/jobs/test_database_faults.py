@@ -10,14 +10,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from cryptography.fernet import Fernet
 from integration.jobs.sync_world import EMAIL
-from integration.jobs.test_sync_command import COMMAND, Shell, connect, shell
+from integration.jobs.test_sync_command import COMMAND, Shell, cluster_shell, connect, shell
 from integration.services import PostgresServer
 
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 
-__all__ = ["shell"]  # the fixture
+__all__ = ["cluster_shell", "shell"]  # the fixtures
 
 # The home directory moves to a file system of its own, which is full for the first sync and has room for the second;
 # in a mount namespace, so that it is gone with the shell.
@@ -64,15 +63,9 @@ def crowded_url(postgres: PostgresServer, postgresql_url: str) -> str:
 
 
 def test_no_free_connection_is_temporary_and_the_next_sync_goes_on(
-    shell: Shell, crowded_url: str, postgresql_url: str, redis_url: str
+    cluster_shell: Shell, crowded_url: str, postgresql_url: str
 ) -> None:
-    shell.environment |= {
-        "CATCHUP_DATABASE_URL": postgresql_url,
-        "CATCHUP_REDIS_URL": redis_url,
-        "CATCHUP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-    }
-    shell.run("user", "import", "-", stdin=json.dumps({"id": "ada", "name": "Ada"}))
-    connect(shell)
+    shell = cluster_shell
     shell.environment["CATCHUP_DATABASE_URL"] = crowded_url
     shell.run("sync", "--user", "ada", code=ExitCode.TEMPORARY)
     assert (shell.summary().outcome, shell.summary().reason) == (Outcome.RETRY, Reason.UNAVAILABLE)

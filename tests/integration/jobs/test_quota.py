@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from cryptography.fernet import Fernet
 from integration.jobs.story.clock import Clock
 from integration.jobs.story.pods import Pods, running
 from integration.jobs.sync_world import CLIENT_ID, CLIENT_SECRET, EMAIL, SyncWorld
-from integration.jobs.test_sync_command import Shell, connect, shell
+from integration.jobs.test_sync_command import Shell, cluster_shell, shell
 from integration.services import RedisServer
 
 from catchup_dev.doubles.google.client import GoogleDouble
@@ -26,7 +25,7 @@ from catchup_jobs.adapters.quota import RedisQuota
 from catchup_jobs.contract import Count, ExitCode
 from catchup_jobs.jobs.outcomes import TemporaryError
 
-__all__ = ["shell"]  # the fixture
+__all__ = ["cluster_shell", "shell"]  # the fixtures
 
 
 @pytest.fixture
@@ -118,19 +117,6 @@ def test_without_redis_the_quota_cannot_be_asked(redis_of_its_own: RedisServer) 
         redis_of_its_own.stop()
         with pytest.raises(TemporaryError, match="Redis"):
             quota.reserve()
-
-
-@pytest.fixture
-def cluster_shell(shell: Shell, redis_url: str, postgresql_url: str) -> Shell:
-    """The user in an installation with PostgreSQL and Redis."""
-    shell.environment |= {
-        "CATCHUP_DATABASE_URL": postgresql_url,
-        "CATCHUP_REDIS_URL": redis_url,
-        "CATCHUP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-    }
-    shell.run("user", "import", "-", stdin=json.dumps({"id": "ada", "name": "Ada"}))
-    connect(shell)
-    return shell
 
 
 def test_a_sync_takes_its_turn_before_each_request(cluster_shell: Shell) -> None:

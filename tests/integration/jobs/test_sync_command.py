@@ -90,6 +90,19 @@ def connect(shell: Shell) -> None:
     shell.run("calendar", "connect", "ada", "--token-file", "-", stdin=json.dumps(shell.google.grant(EMAIL)))
 
 
+@pytest.fixture
+def cluster_shell(shell: Shell, redis_url: str, postgresql_url: str) -> Shell:
+    """The user in an installation with PostgreSQL and Redis."""
+    shell.environment |= {
+        "CATCHUP_DATABASE_URL": postgresql_url,
+        "CATCHUP_REDIS_URL": redis_url,
+        "CATCHUP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+    }
+    shell.run("user", "import", "-", stdin=json.dumps({"id": "ada", "name": "Ada"}))
+    connect(shell)
+    return shell
+
+
 def test_a_laptop_with_no_server_at_all_connects_and_syncs(shell: Shell) -> None:
     shell.google.add_event(EMAIL, "dentist", title="Dentist", at="+1d 15:00")
     connect(shell)
