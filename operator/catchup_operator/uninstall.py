@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from catchup_jobs import contract
-from catchup_operator.cluster import CRONJOBS, DEPLOYMENTS, ApiError, Cluster
+from catchup_operator.cluster import ApiError, Cluster
 from catchup_operator.naming import FIELD_MANAGER
+from catchup_operator.objects import CRONJOBS, DEPLOYMENTS
 
 _STOP_SECONDS: Final = 60
 _SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{contract.LABEL_USER_SCHEDULE}"
@@ -28,7 +29,7 @@ async def prepare(namespace: str, deployment: str, namespaces: Iterable[str]) ->
         await _stop(cluster, namespace, deployment)
         deleted = 0
         for served in namespaces:
-            async for page, _ in cluster.list_pages(CRONJOBS, served, selector=_SELECTOR, metadata_only=True):
+            async for page, _ in cluster.list_pages(CRONJOBS, served, selector=_SELECTOR):
                 deleted += len(page)
             await cluster.delete_all(CRONJOBS, served, selector=_SELECTOR)
         return deleted

@@ -29,10 +29,11 @@ import yaml
 
 from catchup_dev.cluster import Cluster as LocalCluster
 from catchup_operator import status
-from catchup_operator.cluster import CRONJOBS, SCHEDULES, Cluster
+from catchup_operator.cluster import Cluster
 from catchup_operator.cronjobs import job_of
 from catchup_operator.desired import desired
 from catchup_operator.naming import fingerprint
+from catchup_operator.objects import CRONJOBS, SCHEDULES
 from catchup_operator.resource import UserSchedule
 from catchup_operator.template import JobTemplate
 
@@ -107,7 +108,7 @@ async def send_raw(count: int) -> None:
             cronjobs = {}
             for manifest in desired(schedule, TEMPLATE, digest_since=since):
                 made = await api.apply(CRONJOBS, manifest)
-                cronjobs[job_of(manifest)] = status.left(made, fingerprint(manifest))
+                cronjobs[job_of(manifest)] = status.left(manifest, fingerprint(manifest), made["metadata"])
             patch = status.reconciled(
                 body, schedule, cronjobs, template_hash=TEMPLATE.hash, digest_since=since, digest_spread=0, now=now
             )
