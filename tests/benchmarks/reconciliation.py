@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import uvloop
 import yaml
 
 from catchup_dev.cluster import Cluster as LocalCluster
@@ -249,7 +250,7 @@ def main() -> int:
     parser.add_argument("--send-raw", type=int, metavar="COUNT", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.send_raw is not None:
-        asyncio.run(send_raw(given.send_raw))
+        uvloop.run(send_raw(given.send_raw))
         return 0
     kind = "created while it runs" if given.streaming else "existing at start"
     print(f"{kind}; Python {platform.python_version()}; load {os.getloadavg()[0]:.1f} at the beginning\n")
