@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import ssl
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from integration.jobs.database_faults import after, losing_a_commit, outage
 from integration.jobs.digest_world import ADA, DATE, DUE, EMAIL, FRIEND, PHONE, DigestWorld
 from integration.services import free_port, wait_until
+from sqlalchemy import delete
 
 from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_jobs.adapters.coordination import RedisCoordination
+from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.due_dates import Occurrence
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
 from catchup_jobs.jobs.database_first import DatabaseFirst
 from catchup_jobs.jobs.digest import LEASE, LOOK_UP_SPAN
-from catchup_jobs.jobs.digest_ports import Ambiguous
-from catchup_jobs.jobs.outcomes import TemporaryError
 from catchup_jobs.jobs.ports import Fence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from catchup_dev.doubles.smtp.server import SmtpDouble
+    from catchup_dev.doubles.twilio.server import TwilioServer
     from catchup_jobs.jobs.run import Report
 
 SENT = (ExitCode.DONE, Outcome.DONE, None)
@@ -307,11 +311,8 @@ def test_last_weeks_digest_that_was_not_delivered_is_recorded_and_not_sent_again
 def test_last_weeks_message_whose_pods_all_died_is_looked_up_by_this_weeks_digest(
     by_sms: DigestWorld, sent: bool
 ) -> None:
-    healthy = by_sms._sms
-    by_sms.sms_gateway = lambda: _Deadly(healthy(), after=sent)
-    with pytest.raises(_Dies):
-        by_sms.digest(pod="pod-1")
-    by_sms.sms_gateway = None
+    with nullcontext() if sent else twilio_fault(by_sms, kind="create", drop=True):
+        by_sms.digest_killed_while_it_sends()
     by_sms.now += timedelta(days=7)
     by_sms.suggest(hours=24 * 10)
     assert told(by_sms.digest(slot=DUE + timedelta(days=7))) == SENT
@@ -506,86 +507,26 @@ def test_no_name_injects_a_header_or_markup_or_grows_the_sms(digest_world: Diges
 # Pods die, Redis is down ------------------------------------------------------------------------------------------
 
 
-class _Dies(BaseException):
-    """Stands for SIGKILL: no handler of the job's sees it."""
-
-
-class _Deadly:
-    """A gateway whose process dies before or after the provider took the message."""
-
-    def __init__(self, inner: Any, *, after: bool) -> None:
-        self._inner = inner
-        self._after = after
-
-    def send(self, *arguments: Any) -> Any:
-        if self._after:
-            self._inner.send(*arguments)
-        raise _Dies
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
-def test_a_pod_killed_around_the_send_leaves_at_most_one_sms_and_its_successor_waits_for_the_lease(
-    by_sms: DigestWorld, after: bool
-) -> None:
-    healthy = by_sms._sms
-    by_sms.sms_gateway = lambda: _Deadly(healthy(), after=after)
-    with pytest.raises(_Dies):
-        by_sms.digest(pod="pod-1")
-    assert by_sms.statuses()["sms"] == "sending"
-    by_sms.sms_gateway = None
-    report = by_sms.digest(pod="pod-2")
-    assert sum(by_sms.slept) >= LEASE.total_seconds()
-    assert told(report) == (SENT if after else (ExitCode.DONE, Outcome.DONE, Reason.UNCONFIRMED))
-    assert len(by_sms.sms()) == (1 if after else 0)
-    by_sms.firing(1)
-    assert len(by_sms.sms()) == (1 if after else 0)
-
-
 def test_a_successor_that_finds_the_fate_unknown_never_sends_a_second_sms_blindly(by_sms: DigestWorld) -> None:
-    gateway = by_sms._sms()
-
-    class _Unsure:
-        def send(self, to: str, text: str) -> Ambiguous:
-            gateway.send(to, text)
-            return Ambiguous("scripted")
-
-        def find(self, *_: Any, **__: Any) -> None:
-            return None
-
-        def look(self, _: str) -> None:
-            return None
-
-    by_sms.sms_gateway = _Unsure
-    assert told(by_sms.digest())[2] is Reason.UNCONFIRMED
-    by_sms.sms_gateway = None
-    for hours in (1, 3):
-        by_sms.firing(hours)
+    with (
+        twilio_fault(by_sms, kind="create", accept_then_drop=True),
+        twilio_fault(by_sms, kind="list", empty=True, times=None),
+    ):
+        assert told(by_sms.digest())[2] is Reason.UNCONFIRMED
+        for hours in (1, 3):
+            by_sms.firing(hours)
     assert len(by_sms.sms()) == 1
 
 
 def test_a_holder_stopped_past_its_lease_while_another_took_over_is_still_one_sms_and_recorded(
     by_sms: DigestWorld,
 ) -> None:
-    healthy = by_sms._sms
     others = []
-
-    class _Stopped:
-        def send(self, to: str, text: str) -> Any:
-            # Meanwhile the lock is gone, and the next firing finds the claim, its lease run out, and no message.
-            by_sms.sms_gateway = None
-            others.append(told(by_sms.digest(slot=DUE + timedelta(hours=1))))
-            return healthy().send(to, text)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(healthy(), name)
-
     by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
     by_sms.now += timedelta(hours=1)
-    by_sms.sms_gateway = _Stopped
-    by_sms.digest(pod="pod-1")
+    # Its lock is gone, and the next firing finds the claim, its lease run out, and no message at the provider.
+    with by_sms.while_twilio_is_asked(lambda: others.append(told(by_sms.digest(slot=DUE + timedelta(hours=1))))):
+        by_sms.digest(pod="pod-1")
     assert others == [(ExitCode.DONE, Outcome.DONE, Reason.UNCONFIRMED)]
     assert by_sms.statuses()["sms"] == "sent"
     assert len(by_sms.sms()) == 1
@@ -593,91 +534,70 @@ def test_a_holder_stopped_past_its_lease_while_another_took_over_is_still_one_sm
 
 
 def test_the_database_itself_gives_no_second_claim_of_a_message_that_is_being_sent(by_sms: DigestWorld) -> None:
-    healthy, second = by_sms._sms, list[Any]()
+    second = list[Any]()
 
-    class _Asks:
-        def send(self, to: str, text: str) -> Any:
-            second.append(
-                by_sms.store.claim(
-                    ADA,
-                    Occurrence(DATE, DUE),
-                    Channel.SMS,
-                    attempt_id="another",
-                    address_key=None,
-                    now=by_sms.now,
-                    lease_until=by_sms.now + LEASE,
-                    fence=Fence("digest:ada:2026-11-29T08:00:00Z", "pod-1"),
-                )
+    def claim() -> None:
+        second.append(
+            by_sms.store.claim(
+                ADA,
+                Occurrence(DATE, DUE),
+                Channel.SMS,
+                attempt_id="another",
+                address_key=None,
+                now=by_sms.now,
+                lease_until=by_sms.now + LEASE,
+                fence=Fence("digest:ada:2026-11-29T08:00:00Z", "pod-1"),
             )
-            return healthy().send(to, text)
+        )
 
-    by_sms.sms_gateway = _Asks  # type: ignore[assignment]
-    assert told(by_sms.digest(pod="pod-1")) == SENT
+    with by_sms.while_twilio_is_asked(claim):
+        assert told(by_sms.digest(pod="pod-1")) == SENT
     assert second == [None]
+    assert len(by_sms.sms()) == 1
 
 
-def test_a_database_that_fails_after_the_send_is_no_second_sms(
-    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settle, failures = by_sms.store.settle, list[Any]()
-
-    def failing(*arguments: Any, **named: Any) -> None:
-        if not failures:
-            failures.append(arguments)
-            raise TemporaryError("the database went away")
-        settle(*arguments, **named)
-
-    monkeypatch.setattr(by_sms.store, "settle", failing)
-    report = by_sms.digest()
+def test_a_database_that_fails_after_the_send_is_no_second_sms(by_sms: DigestWorld) -> None:
+    with outage(by_sms.database) as go_away, by_sms.while_twilio_is_asked(go_away):
+        report = by_sms.digest()
     assert (told(report), report.summary.attempts) == (SENT, 1)
-    assert len(failures) == len(by_sms.sms()) == 1
+    assert len(by_sms.sms()) == 1
     assert sum(by_sms.slept) >= LEASE.total_seconds()
 
 
 def test_the_reply_to_the_claims_commit_is_lost_and_the_digest_is_sent_all_the_same(
-    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
+    postgresql_url: str, twilio: TwilioServer, mail: SmtpDouble, tmp_path: Path
 ) -> None:
-    claim, failures = by_sms.store.claim, list[Any]()
-
-    def losing(*arguments: Any, **named: Any) -> Any:
-        claimed = claim(*arguments, **named)
-        if not failures:
-            failures.append(arguments)
-            raise TemporaryError("the reply to the commit was lost")
-        return claimed
-
-    monkeypatch.setattr(by_sms.store, "claim", losing)
-    report = by_sms.digest()
+    with losing_a_commit(postgresql_url) as (database, arm):
+        world = DigestWorld(database, twilio, mail, tmp_path / "locks")
+        world.add_user()
+        world.reach(email=None)
+        world.suggest()
+        with after("UPDATE digests", database, arm):
+            report = world.digest()
     assert (told(report), report.summary.attempts) == (SENT, 1)
-    assert len(failures) == len(by_sms.sms()) == 1
+    assert len(world.sms()) == 1
+    assert sum(world.slept) < LEASE.total_seconds()
+
+
+def test_a_database_that_fails_after_a_429_does_not_make_the_fate_unknown(by_sms: DigestWorld) -> None:
+    with (
+        twilio_fault(by_sms, kind="create", status=429, code=20429, retry_after="1"),
+        outage(by_sms.database) as go_away,
+        by_sms.while_twilio_is_asked(go_away),
+    ):
+        assert told(by_sms.digest()) == SENT
+    assert len(by_sms.sms()) == 1
     assert sum(by_sms.slept) < LEASE.total_seconds()
 
 
-def test_a_database_that_fails_after_a_429_does_not_make_the_fate_unknown(
-    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settle, failures = by_sms.store.settle, list[Any]()
-
-    def failing(*arguments: Any, **named: Any) -> None:
-        if not failures:
-            failures.append(arguments)
-            raise TemporaryError("the database went away")
-        settle(*arguments, **named)
-
-    monkeypatch.setattr(by_sms.store, "settle", failing)
-    with twilio_fault(by_sms, kind="create", status=429, code=20429, retry_after="1"):
-        assert told(by_sms.digest()) == SENT
-    assert len(failures) == len(by_sms.sms()) == 1
-
-
-def test_words_that_cannot_be_written_give_the_claim_back(by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any, **__: Any) -> str:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr("catchup_jobs.jobs.digest_messages.compose", broken)
+def test_words_that_cannot_be_written_give_the_claim_back(by_sms: DigestWorld) -> None:
+    # It begins so late that the user's clock, an hour ahead, has no name for it.
+    late = datetime.max.replace(tzinfo=UTC)
+    number = by_sms.suggest(start_at=late - timedelta(minutes=1), end_at=late)
     assert told(by_sms.digest())[2] is Reason.CRASHED
     assert by_sms.statuses()["sms"] == "pending"
-    monkeypatch.undo()
+    with by_sms.database.write() as connection:
+        connection.execute(delete(suggestions).where(suggestions.c.id == number))
     assert told(by_sms.digest()) == SENT
 
 
