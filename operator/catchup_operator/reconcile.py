@@ -29,6 +29,7 @@ from catchup_operator.template import JobTemplate
 REFUSED_RETRY_SECONDS: Final = 600.0
 # A permission that comes back shows by nothing else.
 _PERMISSION_RETRY_SECONDS: Final = 20.0
+_UNPROCESSABLE: Final = 422
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Reconciler:
             self._roll.add(key_of(body))
             return
         async with self._lock(*key_of(body)):
-            await self._reconcile(stored)
+            await self._reconcile(stored, first=True)
 
     async def revisit(self, namespace: str, name: str, *, drifted: Key | None = None) -> None:
         """Reconcile by name: after a failure, or because a CronJob drifted, whatever the status says then.
@@ -199,18 +200,18 @@ class Reconciler:
             self._claims.release(oldest.key, oldest.uid)
         return None
 
-    async def _reconcile(self, stored: Mapping[str, Any]) -> None:
+    async def _reconcile(self, stored: Mapping[str, Any], *, first: bool = False) -> None:
         body = readable(stored)
         try:
             patch = await self._make_so(body)
         except RefusedError as error:
-            await self._tell(stored, _written_over(stored, body, error.patch))
+            await self._tell(stored, _written_over(stored, body, error.patch), first=first)
             raise
         if not patch:
             return
         self._unseen.writing(body)
         try:
-            await self._tell(stored, _written_over(stored, body, patch))
+            await self._tell(stored, _written_over(stored, body, patch), first=first)
         except ApiError:
             self._unseen.forget(key_of(body))
             raise
@@ -218,11 +219,18 @@ class Reconciler:
         ready = find(patch, READY)
         logger.info("%s/%s: generation %d: %s", namespace, name, body["metadata"]["generation"], ready["reason"])
 
-    async def _tell(self, stored: Mapping[str, Any], patch: Status | None) -> None:
+    async def _tell(self, stored: Mapping[str, Any], patch: Status | None, *, first: bool = False) -> None:
         """Write a status and then announce it: what cannot be written must not be announced with every try."""
-        if patch:
+        if not patch:
+            return
+        try:
             await self._cluster.patch_status(stored, patch)
-            await self._announce(readable(stored), patch)
+        except ApiError as error:
+            # No status is taken for an object of types that its schema's rules do not expect: an Event tells, once.
+            if first and error.status == _UNPROCESSABLE:
+                await self._announce(readable(stored), patch)
+            raise
+        await self._announce(readable(stored), patch)
 
     async def _announce(self, body: Mapping[str, Any], patch: Status | None) -> None:
         for each in announcements(body, patch or {}):

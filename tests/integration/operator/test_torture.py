@@ -34,7 +34,7 @@ __all__ = ["proxy"]  # a fixture
 StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]
 SEEDS: Final = seeds(few=2)
 STEPS: Final = 8
-# A status that kopf could not write is noticed after 30 s, at the next round of 30 s.
+# What fails again and again is tried after half a minute.
 PATIENCE: Final = 150.0
 ZONES: Final = ("Europe/Berlin", "Asia/Beirut", "America/New_York", "Australia/Lord_Howe", "Pacific/Auckland")
 TEMPLATE: Final = JobTemplate(image=JOB_TEMPLATE["image"], env=tuple(JOB_TEMPLATE["env"]))  # type: ignore[arg-type]
