@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -50,6 +51,34 @@ def test_a_full_disk_is_temporary_and_the_next_sync_goes_on(shell: Shell, tmp_pa
     shell.environment["CATCHUP_TERMINATION_LOG"] = str(log)
     assert json.loads(log.read_text())["counts"][Count.EVENTS_ADDED] == 50
     assert json.loads((tmp_path / "log.first").read_text())["reason"] == Reason.UNAVAILABLE
+
+
+# Another program that writes to the file, and does not come to an end.
+HOLD = """
+import sqlite3, sys
+sqlite3.connect(sys.argv[1], isolation_level=None).execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_process_keeps_locked_is_temporary_and_the_next_sync_goes_on(
+    shell: Shell, tmp_path: Path
+) -> None:
+    connect(shell)
+    shell.google.add_event(EMAIL, "e", title="Meeting", at="+1d 10:00")
+    (file,) = (tmp_path / ".local").rglob("*.db")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        told = shell.run("sync", "--user", "ada", code=ExitCode.TEMPORARY)
+        holder.kill()
+    assert "SQLITE_BUSY" in told
+    assert (shell.summary().outcome, shell.summary().reason) == (Outcome.RETRY, Reason.UNAVAILABLE)
+    shell.run("sync", "--user", "ada")
+    assert shell.summary().counts[Count.EVENTS_ADDED] == 1
 
 
 @pytest.fixture
