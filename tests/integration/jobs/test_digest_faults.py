@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 from integration.jobs.database_faults import after, losing_a_commit, outage
 from integration.jobs.digest_world import ADA, DATE, DUE, EMAIL, FRIEND, PHONE, DigestWorld
 from integration.services import free_port, wait_until
@@ -618,15 +619,32 @@ def test_redis_down_failures_are_counted_by_the_runs_row_and_the_budget_holds(by
 
 
 def test_redis_emptied_between_two_firings_is_no_second_sms(by_sms: DigestWorld, redis_url: str) -> None:
-    import redis  # noqa: PLC0415
-
     by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
-    assert told(by_sms.digest()) == SENT
     with redis.Redis.from_url(redis_url) as client:
+        assert told(by_sms.digest()) == SENT
         client.flushall()
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
     by_sms.firing(1)
     assert len(by_sms.sms()) == 1
+
+
+def test_redis_emptied_while_an_sms_is_sent_and_another_pod_that_gets_the_lock_is_no_second_sms(
+    by_sms: DigestWorld, redis_url: str
+) -> None:
+    by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
+    others = []
+
+    def lose_the_lock() -> None:
+        with redis.Redis.from_url(redis_url) as client:
+            assert client.delete("catchup:lock:digest:ada") == 1
+            client.flushall()
+        others.append(told(by_sms.digest(pod="pod-2")))
+
+    with by_sms.while_twilio_is_asked(lose_the_lock):
+        by_sms.digest(pod="pod-1")
+    assert others == [(ExitCode.DONE, Outcome.DONE, Reason.UNCONFIRMED)], "it waited in vain for the first one's"
+    assert len(by_sms.sms()) == 1
+    by_sms.firing(1)
+    assert (by_sms.statuses()["sms"], len(by_sms.sms())) == ("sent", 1)
 
 
 def test_the_double_speaks_tls_that_python_verifies(by_email: DigestWorld) -> None:
