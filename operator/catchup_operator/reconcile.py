@@ -158,7 +158,7 @@ class Reconciler:
                 )
                 for pod in page
             ]
-            run = conclude(finished, pods)
+            run = conclude(finished, pods, self._template.needs)
             try:
                 schedule = UserSchedule.from_body(body)
             except InvalidSpecError:

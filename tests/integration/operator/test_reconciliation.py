@@ -377,6 +377,19 @@ def test_a_permanent_failure_ends_the_job_at_once_and_its_reason_reaches_the_sta
     assert len(namespace.items("pods")) == 1
 
 
+def test_a_run_of_which_no_pod_ever_began_says_what_its_namespace_should_hold(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    run_by_hand(namespace, "stuck")  # as a pod is whose Secret is missing
+    eventually(lambda: namespace.items("pods"))
+    namespace.kubectl("patch", "job", "stuck", "--type=merge", "-p", '{"spec":{"activeDeadlineSeconds":1}}')
+    sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
+    assert (sync["lastResult"], sync["lastReason"]) == ("Failed", "DeadlineExceeded")
+    assert f"see whether {namespace.name} holds Secret database" in sync["lastError"]["message"]
+
+
 def test_results_that_came_while_the_operator_was_down_are_picked_up(
     operator_process: StartOperator, namespace: Namespace
 ) -> None:
