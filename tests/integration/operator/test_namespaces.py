@@ -97,6 +97,24 @@ def test_the_same_user_in_two_served_namespaces_is_a_conflict_too(
         assert suspended(other, "ada") == [False, False]
 
 
+def test_the_watches_of_many_namespaces_leave_connections_for_the_work(
+    operator_process: StartOperator,
+    operator_env: dict[str, str],
+    namespace: Namespace,
+    another: Callable[[], Namespace],
+) -> None:
+    served = [namespace, *(another() for _ in range(8))]  # three watches each
+    operator_env["CATCHUP_NAMESPACES"] = ",".join(each.name for each in served)
+    with operator_process():
+        for each in served:
+            each.apply("ada", userId=each.name)
+        for each in served:
+            each.ready("ada")
+            each.kubectl("delete", "cronjob", "-l", "catchup.dev/job=digest")
+        for each in served:
+            eventually(lambda each=each: len(each.items("cronjobs")) == 2)  # type: ignore[misc]
+
+
 def test_a_namespace_that_is_not_served_is_not_touched(
     operator_process: StartOperator,
     operator_env: dict[str, str],
