@@ -462,6 +462,19 @@ def test_a_hanging_mail_server_is_given_up_and_the_claim_given_back(by_email: Di
     assert len(by_email.emails()) == 1
 
 
+@pytest.mark.parametrize("stage", ["connect", "rcpt", "message"])
+def test_a_dripping_mail_server_is_given_up_however_little_it_says_at_a_time(by_email: DigestWorld, stage: str) -> None:
+    by_email.http_timeout = 1.5
+    with mail_fault(by_email, stage=stage, drip=0.9):
+        report = by_email.digest()
+    assert (told(report), report.summary.attempts) == (SENT, 1)
+    # Once it had the whole message, `25` does not tell whether it took it.
+    unknown = stage == "message"
+    assert report.summary.counts.get(Count.DELIVERIES_UNKNOWN, 0) == unknown
+    assert len(by_email.emails()) == 1 + unknown
+    assert len({dict(email["headers"])["Message-ID"] for email in by_email.emails()}) == 1
+
+
 def test_no_mail_server_at_all_spends_the_budget(by_email: DigestWorld) -> None:
     assert by_email.server is not None
     by_email.server = replace(by_email.server, port=free_port())
