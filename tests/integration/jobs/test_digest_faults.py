@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+from cryptography.fernet import Fernet
 from integration.jobs.database_faults import after, losing_a_commit, outage
 from integration.jobs.digest_world import ADA, DATE, DUE, EMAIL, FRIEND, PHONE, DigestWorld
 from integration.services import free_port, wait_until
@@ -17,7 +18,10 @@ from sqlalchemy import delete
 
 from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_jobs.adapters.coordination import RedisCoordination
+from catchup_jobs.adapters.database.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.digests import DatabaseDigests
 from catchup_jobs.adapters.database.schema import suggestions
+from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.due_dates import Occurrence
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
@@ -329,6 +333,20 @@ def test_a_follow_up_that_fails_does_not_keep_the_digest_that_is_due(digest_worl
     with twilio_fault(digest_world, kind="fetch", status=500, times=None):
         assert told(digest_world.digest(slot=DUE + timedelta(days=7))) == SENT
     assert len(digest_world.sms()) == 2
+
+
+# Keys --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_encryption_key_is_78_and_the_right_one_sends(digest_world: DigestWorld) -> None:
+    digest_world.suggest()
+    right, wrong = digest_world.store, Encryption([Fernet.generate_key().decode()])
+    digest_world.store = DatabaseDigests(digest_world.database, DatabaseAddresses(digest_world.database, lambda: wrong))
+    assert told(digest_world.digest()) == (ExitCode.MISCONFIGURED, Outcome.FAILED, Reason.MISCONFIGURED)
+    assert (digest_world.sms(), digest_world.emails()) == ([], [])
+    digest_world.store = right
+    assert told(digest_world.firing(1)) == SENT
+    assert [sms["to"] for sms in digest_world.sms()] == [PHONE]
 
 
 # The mail server ---------------------------------------------------------------------------------------------------
