@@ -93,14 +93,19 @@ class Cluster:
         configuration.client_session_kwargs = {"connector": connector, "read_bufsize": _READ_AHEAD}
         return cls(client.ApiClient(configuration), connector)
 
-    def login(self, hold: aiohttp.ClientMiddlewareType) -> kopf.AiohttpSession:
-        """Return a session for kopf over the same pool, with a middleware that may hold back its requests."""
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self._api.configuration.host)
+
+    def login(self, *middlewares: aiohttp.ClientMiddlewareType) -> kopf.AiohttpSession:
+        """Return a session for kopf over the same pool; the first middleware is the outermost."""
         configuration = self._api.configuration
         session = aiohttp.ClientSession(
             connector=self._connector,
             connector_owner=False,
             proxy=configuration.proxy,
-            middlewares=[self._authorize, hold],
+            middlewares=[*middlewares, self._authorize],
         )
         return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
@@ -117,6 +122,15 @@ class Cluster:
         """Add who we are to each request, since tokens are replaced while we run (a middleware)."""
         request.headers.update(await self._headers({}))
         return await handler(request)
+
+    async def knows(self, resource: str) -> bool:
+        """Whether the API server lists a kind of resource where kopf looks for it. Raises ApiError."""
+        prefix = _PREFIXES[resource]
+        groups = (await self._request("GET", "/apis")).get("groups") or ()
+        if prefix not in {f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"]}:
+            return False
+        kinds = (await self._request("GET", prefix)).get("resources") or ()
+        return any(kind["name"] == resource for kind in kinds)
 
     async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object, or None if there is none. Raises ApiError."""
@@ -269,6 +283,8 @@ class Cluster:
             document: dict[str, Any] = json.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ApiError(0, f"{method} {path}: the reply broke off ({type(error).__name__})") from None
+        if not isinstance(document, dict):
+            raise ApiError(0, f"{method} {path}: not the API server's answer")
         return document
 
     async def _open(
@@ -290,7 +306,7 @@ class Cluster:
             reply = await self._api.call_api(method, url, headers, body=body, _request_timeout=limits)
             response: aiohttp.ClientResponse = reply.response
             if response.status >= 400:  # noqa: PLR2004
-                raise ApiError(response.status, _message(await response.read()))
+                raise ApiError(response.status, message_of(await response.read()))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from None
         return response
@@ -310,7 +326,8 @@ def _accept(metadata_only: bool, kind: str) -> str:
     return f"application/json;as={kind};g=meta.k8s.io;v=v1" if metadata_only else "application/json"
 
 
-def _message(body: bytes) -> str:
+def message_of(body: bytes) -> str:
+    """Return the API server's own words in the body of a refusal, or else the beginning of it."""
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):

@@ -98,7 +98,6 @@ def start_operator(
 ) -> Callable[[], KopfRunner]:
     """The operator in this process with only the permissions of its Role, and in a hurry to try again."""
     monkeypatch.setattr("catchup_operator.reconcile._PERMISSION_RETRY_SECONDS", 1.0)
-    monkeypatch.setattr("catchup_operator.unwritten._PATIENCE_SECONDS", 2.0)
     monkeypatch.setattr("catchup_operator.background._RESYNC_SECONDS", 1.0)
     for name, value in operator_env.items():
         monkeypatch.setenv(name, value)
