@@ -120,6 +120,20 @@ def _sqlite_outage(database: Database) -> tuple[Callable[[], None], Callable[[],
 
 
 @contextmanager
+def dying_before_a_commit(url: str) -> Iterator[tuple[Database, Callable[[], None]]]:
+    """Give a PostgreSQL database, and what lets the server end the connections to it within a transaction."""
+    ended = 0
+
+    def end() -> None:
+        nonlocal ended
+        ended += end_connections(database)
+
+    with closing(Database.open(url)) as database:
+        yield database, end
+    assert ended, "there was no connection to end"
+
+
+@contextmanager
 def losing_a_commit(url: str) -> Iterator[tuple[Database, Callable[[], None]]]:
     """Give a PostgreSQL database behind a proxy, and what lets the reply to its next commit be lost."""
     direct = make_url(url)

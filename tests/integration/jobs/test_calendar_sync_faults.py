@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack, closing
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration.jobs.database_faults import after, end_connections, losing_a_commit
+from integration.jobs.database_faults import after
 from integration.jobs.sync_world import ADA, BERLIN, CLIENT_ID, EMAIL, SyncWorld, outcome
 from sqlalchemy import select
 
 from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_jobs.adapters import google_http
-from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import dead_letters
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.oauth import OAuthToken
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.jobs.run import Report
 
 DONE = (ExitCode.DONE, Outcome.DONE, None)
@@ -404,28 +402,21 @@ def test_a_server_that_is_not_there_is_a_temporary_error(world: SyncWorld) -> No
 # The database ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["the server dies before the commit", "the reply to the commit is lost"])
 def test_events_are_stored_once_whatever_happens_to_their_commit(
-    postgresql_url: str, google: GoogleDouble, tmp_path: Path, how: str
+    commit_fails: tuple[Database, Callable[[], None]], google: GoogleDouble, tmp_path: Path
 ) -> None:
+    database, fail = commit_fails
     google.add_user(EMAIL, time_zone=BERLIN)
-    fail: Callable[[], object]
-    with ExitStack() as stack:
-        if how == "the reply to the commit is lost":
-            database, fail = stack.enter_context(losing_a_commit(postgresql_url))
-        else:
-            database = stack.enter_context(closing(Database.open(postgresql_url)))
-            fail = partial(end_connections, database)
-        world = SyncWorld(database, google, tmp_path / "locks")
-        world.add_user()
-        world.connect()
-        for number in range(3):
-            world.add_event(f"e{number}", f"{TUESDAY} 1{number}:00")
-        with after("INSERT INTO events", database, fail):
-            report = world.sync()
-        assert (outcome(report), report.summary.attempts) == (DONE, 1)
-        assert set(world.stored_events()) == {"e0", "e1", "e2"}
-        assert world.free(TUESDAY) == ["09:00-10:00", "13:00-21:00"]
+    world = SyncWorld(database, google, tmp_path / "locks")
+    world.add_user()
+    world.connect()
+    for number in range(3):
+        world.add_event(f"e{number}", f"{TUESDAY} 1{number}:00")
+    with after("INSERT INTO events", database, fail):
+        report = world.sync()
+    assert (outcome(report), report.summary.attempts) == (DONE, 1)
+    assert set(world.stored_events()) == {"e0", "e1", "e2"}
+    assert world.free(TUESDAY) == ["09:00-10:00", "13:00-21:00"]
 
 
 # Privacy ------------------------------------------------------------------------------------------------------------

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-from integration.jobs.database_faults import after, losing_a_commit, outage
+from cryptography.fernet import Fernet
+from integration.jobs.database_faults import after, outage
 from integration.jobs.digest_world import ADA, DATE, DUE, EMAIL, FRIEND, PHONE, DigestWorld
 from integration.services import free_port, wait_until
 from sqlalchemy import delete
 
 from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_jobs.adapters.coordination import RedisCoordination
+from catchup_jobs.adapters.database.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.digests import DatabaseDigests
 from catchup_jobs.adapters.database.schema import suggestions
+from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.due_dates import Occurrence
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
@@ -26,11 +30,12 @@ from catchup_jobs.jobs.digest import LEASE, LOOK_UP_SPAN
 from catchup_jobs.jobs.ports import Fence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from catchup_dev.doubles.smtp.server import SmtpDouble
     from catchup_dev.doubles.twilio.server import TwilioServer
+    from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.jobs.run import Report
 
 SENT = (ExitCode.DONE, Outcome.DONE, None)
@@ -331,6 +336,20 @@ def test_a_follow_up_that_fails_does_not_keep_the_digest_that_is_due(digest_worl
     assert len(digest_world.sms()) == 2
 
 
+# Keys --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_encryption_key_is_78_and_the_right_one_sends(digest_world: DigestWorld) -> None:
+    digest_world.suggest()
+    right, wrong = digest_world.store, Encryption([Fernet.generate_key().decode()])
+    digest_world.store = DatabaseDigests(digest_world.database, DatabaseAddresses(digest_world.database, lambda: wrong))
+    assert told(digest_world.digest()) == (ExitCode.MISCONFIGURED, Outcome.FAILED, Reason.MISCONFIGURED)
+    assert (digest_world.sms(), digest_world.emails()) == ([], [])
+    digest_world.store = right
+    assert told(digest_world.firing(1)) == SENT
+    assert [sms["to"] for sms in digest_world.sms()] == [PHONE]
+
+
 # The mail server ---------------------------------------------------------------------------------------------------
 
 
@@ -462,6 +481,19 @@ def test_a_hanging_mail_server_is_given_up_and_the_claim_given_back(by_email: Di
     assert len(by_email.emails()) == 1
 
 
+@pytest.mark.parametrize("stage", ["connect", "rcpt", "message"])
+def test_a_dripping_mail_server_is_given_up_however_little_it_says_at_a_time(by_email: DigestWorld, stage: str) -> None:
+    by_email.http_timeout = 1.5
+    with mail_fault(by_email, stage=stage, drip=0.9):
+        report = by_email.digest()
+    assert (told(report), report.summary.attempts) == (SENT, 1)
+    # Once it had the whole message, `25` does not tell whether it took it.
+    unknown = stage == "message"
+    assert report.summary.counts.get(Count.DELIVERIES_UNKNOWN, 0) == unknown
+    assert len(by_email.emails()) == 1 + unknown
+    assert len({dict(email["headers"])["Message-ID"] for email in by_email.emails()}) == 1
+
+
 def test_no_mail_server_at_all_spends_the_budget(by_email: DigestWorld) -> None:
     assert by_email.server is not None
     by_email.server = replace(by_email.server, port=free_port())
@@ -565,19 +597,39 @@ def test_a_database_that_fails_after_the_send_is_no_second_sms(by_sms: DigestWor
     assert sum(by_sms.slept) >= LEASE.total_seconds()
 
 
-def test_the_reply_to_the_claims_commit_is_lost_and_the_digest_is_sent_all_the_same(
-    postgresql_url: str, twilio: TwilioServer, mail: SmtpDouble, tmp_path: Path
+@pytest.fixture
+def uncertain(
+    commit_fails: tuple[Database, Callable[[], None]], twilio: TwilioServer, mail: SmtpDouble, tmp_path: Path
+) -> tuple[DigestWorld, Callable[[], None]]:
+    """The user who has no email address, in a database whose commits can be made to fail, or seem to."""
+    database, fail = commit_fails
+    world = DigestWorld(database, twilio, mail, tmp_path / "locks")
+    world.add_user()
+    world.reach(email=None)
+    world.suggest()
+    return world, fail
+
+
+def test_a_digest_is_one_sms_whatever_happens_to_the_commit_of_its_claim(
+    uncertain: tuple[DigestWorld, Callable[[], None]],
 ) -> None:
-    with losing_a_commit(postgresql_url) as (database, arm):
-        world = DigestWorld(database, twilio, mail, tmp_path / "locks")
-        world.add_user()
-        world.reach(email=None)
-        world.suggest()
-        with after("UPDATE digests", database, arm):
-            report = world.digest()
+    world, fail = uncertain
+    with after("UPDATE digests", world.database, fail):
+        report = world.digest()
     assert (told(report), report.summary.attempts) == (SENT, 1)
     assert len(world.sms()) == 1
-    assert sum(world.slept) < LEASE.total_seconds()
+    assert sum(world.slept) < LEASE.total_seconds(), "that it was not sent is known"
+
+
+def test_a_digest_is_one_sms_whatever_happens_to_the_commit_of_its_record(
+    uncertain: tuple[DigestWorld, Callable[[], None]],
+) -> None:
+    world, fail = uncertain
+    with after("SELECT digests.user_id, deliveries.status", world.database, fail):
+        report = world.digest()
+    assert (told(report), report.summary.attempts) == (SENT, 1)
+    assert report.summary.counts[Count.SMS_SENT] == len(world.sms()) == 1
+    assert world.delivery(Channel.SMS).status is DeliveryStatus.SENT
 
 
 def test_a_database_that_fails_after_a_429_does_not_make_the_fate_unknown(by_sms: DigestWorld) -> None:

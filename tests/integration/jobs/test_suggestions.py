@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration.jobs.database_faults import after, end_connections, losing_a_commit, outage, statements
+from integration.jobs.database_faults import after, outage, statements
 from integration.jobs.fleet_world import BERLIN, NOW, FleetWorld, at, counts, person
 from sqlalchemy import insert, select, update
 
-from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import (
     calendars,
     commute_windows,
@@ -29,6 +27,8 @@ from catchup_jobs.jobs.suggestions import Shard
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from catchup_jobs.adapters.database.engine import Database
 
 DAY = timedelta(days=1)
 DONE = (ExitCode.DONE, Outcome.DONE, None)
@@ -506,30 +506,18 @@ def test_an_outage_in_the_middle_repeats_the_batch_alone(fleet: FleetWorld) -> N
     assert [row.user_id for row in fleet.rows()] == names(5)
 
 
-def test_a_server_that_dies_before_the_commit_costs_one_attempt_and_nothing_twice(
-    postgresql_url: str, tmp_path: Path
+def test_a_batch_is_stored_once_whatever_happens_to_its_commit(
+    commit_fails: tuple[Database, Callable[[], None]], tmp_path: Path
 ) -> None:
-    with closing(Database.open(postgresql_url)) as database:
-        fleet = FleetWorld(database, tmp_path / "locks")
-        fleet.add_users(names(6))
-        fleet.add_contacts(names(6))
-        with after("INSERT INTO suggestions", database, lambda: end_connections(database), nth=2):
-            report = fleet.run(batch_size=2)
-        assert (outcome(report), report.summary.attempts) == (DONE, 1)
-        assert counts(report) == {"users": 6, "suggestionsCreated": 6}
-        assert [row.user_id for row in fleet.rows()] == names(6)
-
-
-def test_a_batch_is_not_stored_twice_when_the_reply_to_its_commit_is_lost(postgresql_url: str, tmp_path: Path) -> None:
-    with losing_a_commit(postgresql_url) as (database, arm):
-        fleet = FleetWorld(database, tmp_path / "locks")
-        fleet.add_users(names(6))
-        fleet.add_contacts(names(6))
-        with after("INSERT INTO suggestions", database, arm, nth=2):
-            report = fleet.run(batch_size=2)
-        assert (outcome(report), report.summary.attempts) == (DONE, 1)
-        assert report.summary.counts[Count.USERS] == 6
-        assert [row.user_id for row in fleet.rows()] == names(6)
+    database, fail = commit_fails
+    fleet = FleetWorld(database, tmp_path / "locks")
+    fleet.add_users(names(6))
+    fleet.add_contacts(names(6))
+    with after("INSERT INTO suggestions", database, fail, nth=2):
+        report = fleet.run(batch_size=2)
+    assert (outcome(report), report.summary.attempts) == (DONE, 1)
+    assert report.summary.counts[Count.USERS] == 6
+    assert [row.user_id for row in fleet.rows()] == names(6)
 
 
 def test_the_checkpoint_is_stored_with_the_batch_or_not_at_all(fleet: FleetWorld) -> None:
