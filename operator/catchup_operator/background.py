@@ -147,16 +147,14 @@ class Background:
     async def _resync(self) -> None:
         """Look again, now and then, at what time alone makes wrong.
 
-        What names a next digest that is over, what lost its status on the way, and every ten minutes what waits for
-        another resource to go, since a deletion may have been missed.
+        What names a next digest that is over, and every ten minutes what waits for another resource to go, since a
+        deletion may have been missed.
         """
         for round_number in count(1):
             await asyncio.sleep(_RESYNC_SECONDS)
             if round_number % _ROUNDS_BETWEEN_LOOKS_AT_LOSERS == 0:
                 for schedule in self._memory.claims.losers():
                     self._revisit(schedule)
-            for schedule in self._reconciler.unwritten():
-                self._revisit(schedule)
             for schedule in self._reconciler.overdue():
                 self._queue.add(("refresh", *schedule), partial(self._reconciler.refresh, *schedule))
 

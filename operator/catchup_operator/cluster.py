@@ -18,8 +18,8 @@ from catchup_operator.connection import NoClusterError, find
 from catchup_operator.naming import FIELD_MANAGER
 
 # One pool for kopf and for us: kopf's own has no limit, and thousands of resources at start would open as many
-# connections. Three of these are taken by the long-lived watches.
-_CONNECTIONS: Final = 23
+# connections. Watches keep theirs for long and have them beside these.
+_CONNECTIONS: Final = 20
 _REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
 _CLOSE_SECONDS: Final = 0.1
 _PAGE: Final = 200
@@ -63,8 +63,8 @@ class Cluster:
         self._connector = connector
 
     @classmethod
-    async def connect(cls) -> Cluster:
-        """Connect as a pod does, or else by the kubeconfig (see connection.py).
+    async def connect(cls, *, watches: int = 0) -> Cluster:
+        """Connect as a pod does, or else by the kubeconfig (see connection.py), with room for so many watches.
 
         Raises:
             ApiError: neither says where the API server is.
@@ -74,20 +74,25 @@ class Cluster:
         except NoClusterError as error:
             raise ApiError(0, str(error)) from None
         context = client.rest.RESTClientObject(configuration).ssl_context
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context)
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS + watches, ssl=context)
         # Left to the session, proxies and ~/.netrc are read anew for every request, each time in another thread.
         kwargs = {"connector": connector, "read_bufsize": _READ_AHEAD, "trust_env": False}
         configuration.client_session_kwargs = kwargs
         return cls(client.ApiClient(configuration), connector)
 
-    def login(self, hold: aiohttp.ClientMiddlewareType) -> kopf.AiohttpSession:
-        """Return a session for kopf over the same pool, with a middleware that may hold back its requests."""
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self._api.configuration.host)
+
+    def login(self, *middlewares: aiohttp.ClientMiddlewareType) -> kopf.AiohttpSession:
+        """Return a session for kopf over the same pool; the first middleware is the outermost."""
         configuration = self._api.configuration
         session = aiohttp.ClientSession(
             connector=self._connector,
             connector_owner=False,
             proxy=configuration.proxy,
-            middlewares=[self._authorize, hold],
+            middlewares=[*middlewares, self._authorize],
         )
         return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
@@ -104,6 +109,15 @@ class Cluster:
         """Add who we are to each request, since tokens are replaced while we run (a middleware)."""
         request.headers.update(await self._headers({}))
         return await handler(request)
+
+    async def knows(self, resource: str) -> bool:
+        """Whether the API server lists a kind of resource where kopf looks for it. Raises ApiError."""
+        api = objects.api(resource)
+        groups = _decoded(objects.ANY, await self._send("GET", "/apis"), "GET /apis").get("groups") or ()
+        if api not in {f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"]}:
+            return False
+        kinds = _decoded(objects.ANY, await self._send("GET", api), f"GET {api}").get("resources") or ()
+        return any(kind["name"] == resource for kind in kinds)
 
     async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object, or None if there is none. Raises ApiError."""
@@ -285,7 +299,7 @@ class Cluster:
             reply = await self._api.call_api(method, url, headers, body=body, _request_timeout=limits)
             response: aiohttp.ClientResponse = reply.response
             if response.status >= 400:  # noqa: PLR2004
-                raise ApiError(response.status, _message(await response.read()))
+                raise ApiError(response.status, message_of(await response.read()))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from None
         return response
@@ -303,8 +317,10 @@ def _decoded(decoder: msgspec.json.Decoder[T], reply: bytes | msgspec.Raw, reque
         raise ApiError(0, f"{request}: the reply cannot be read ({error})") from None
 
 
-def _message(body: bytes) -> str:
+def message_of(body: bytes) -> str:
+    """Return the API server's own words in the body of a refusal, or else the beginning of it."""
     try:
-        return objects.STATUS.decode(body).message
+        words = objects.STATUS.decode(body).message
     except msgspec.DecodeError:
-        return body[:500].decode(errors="replace")
+        words = ""
+    return words or body[:500].decode(errors="replace")

@@ -11,9 +11,11 @@ from typing import Any, Final
 import kopf
 
 from catchup_jobs import contract
+from catchup_operator.arrival import Arrival
 from catchup_operator.background import Background
 from catchup_operator.cluster import ApiError, Cluster
 from catchup_operator.health import Health
+from catchup_operator.kopf_reads import KopfReads
 from catchup_operator.memory import Memory
 from catchup_operator.options import Options, configure_kopf
 from catchup_operator.pace import Pace
@@ -33,20 +35,29 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     template: JobTemplate = memo.get("template") or JobTemplate.load(
         options.job_template, digest_spread=options.digest_spread
     )
-    memo.cluster = await Cluster.connect()
+    # In each namespace kopf's, and two of our own.
+    memo.cluster = await Cluster.connect(watches=3 * max(1, len(options.namespaces)))
+    memo.reads = KopfReads(options.namespaces)
     memo.pace = Pace()
     memo.memory = Memory(Roll(options.roll_per_second))
     memo.reconciler = Reconciler(memo.cluster, template, memo.memory, lambda: datetime.now(UTC))
     memo.background = Background(memo.cluster, options.namespaces, memo.memory, memo.reconciler)
+    arrival = Arrival(memo.cluster)
+    try:
+        if options.health_port:
+            sources = (arrival.troubles, memo.background.troubles, memo.reads.troubles)
+            memo.health = Health(memo.cluster, options.namespaces, memo.background, memo.memory.roll, sources)
+            await memo.health.start(options.health_port)
+        await arrival.wait()
+    except BaseException:
+        await end(memo)  # kopf does not clean up after a start that was broken off
+        raise
     memo.background.start()
-    if options.health_port:
-        memo.health = Health(memo.cluster, options.namespaces, memo.background, memo.memory.roll)
-        await memo.health.start(options.health_port)
 
 
 @kopf.on.login()
 async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
-    session: kopf.AiohttpSession = memo.cluster.login(memo.pace.hold)
+    session: kopf.AiohttpSession = memo.cluster.login(memo.reads.outlast, memo.pace.hold)
     return session
 
 
@@ -61,16 +72,14 @@ def unsettled(reason: kopf.Reason) -> Callable[..., bool]:
 @kopf.on.create(*RESOURCE, when=unsettled(kopf.Reason.CREATE))
 @kopf.on.update(*RESOURCE, when=unsettled(kopf.Reason.UPDATE))
 @kopf.on.resume(*RESOURCE, when=unsettled(kopf.Reason.RESUME))
-async def reconcile(body: kopf.Body, patch: kopf.Patch, memo: kopf.Memo, **_: Any) -> None:
-    # Failures are retried by our own queue: kopf's would keep an edit that mends the cause waiting until the delay is
-    # over, and needs a place in each resource to count in.
+async def reconcile(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
+    # kopf only reads. It gives up a status that the API server does not take at once, and until then one of its few
+    # workers is busy. Its retries would keep an edit that mends the cause waiting until the delay is over, and need a
+    # place in each resource to count in.
     try:
         # A view of kopf's finds its way anew at each look.
-        patch.status.update(await memo.reconciler.visit(dict(body)) or {})
-    except RefusedError as error:
-        patch.status.update(error.patch or {})
-        memo.background.retry(body, error)
-    except ApiError as error:
+        await memo.reconciler.visit(dict(body))
+    except (RefusedError, ApiError) as error:
         memo.background.retry(body, error)
     except Exception as error:
         logger.exception("%s/%s: an unexpected error", body["metadata"]["namespace"], body["metadata"]["name"])
@@ -95,6 +104,12 @@ async def notice(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
 
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
+    await end(memo)
+
+
+async def end(memo: kopf.Memo) -> None:
+    if "reads" in memo:
+        memo.reads.stop()
     if "health" in memo:
         await memo.health.stop()
     if "background" in memo:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -39,11 +39,19 @@ logger = logging.getLogger(__name__)
 class Health:
     """Looks now and then, and answers at once with what was found."""
 
-    def __init__(self, cluster: Cluster, namespaces: Sequence[str], background: Background, roll: Roll) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        namespaces: Sequence[str],
+        background: Background,
+        roll: Roll,
+        troubles: Sequence[Callable[[], list[str]]],
+    ) -> None:
         self._cluster = cluster
         self._namespaces = [*namespaces] or [""]
         self._background = background
         self._roll = roll
+        self._troubles = troubles
         self._found = ["not looked yet"]
         self._task: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
@@ -76,7 +84,7 @@ class Health:
 
     def obstacles(self) -> list[str]:
         """Return why the operator cannot work; empty if it can."""
-        return [*self.ills(), *self._found, *self._background.troubles()]
+        return [*self.ills(), *self._found, *(trouble for each in self._troubles for trouble in each())]
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return _answer(self.ills(), roll=self._roll.progress)

@@ -8,15 +8,15 @@ from catchup_operator.claims import Claims
 from catchup_operator.ledger import Ledger
 from catchup_operator.next_due import NextDue
 from catchup_operator.roll import Roll
-from catchup_operator.unwritten import Unwritten
+from catchup_operator.unseen import Unseen
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Which CronJobs there should be, who serves which user, and what is still to be done or written for whom."""
+    """Which CronJobs there should be, who serves which user, and what is still to be done or seen for whom."""
 
     roll: Roll
     ledger: Ledger = field(default_factory=Ledger)
     claims: Claims = field(default_factory=Claims)
     next_due: NextDue = field(default_factory=NextDue)
-    unwritten: Unwritten = field(default_factory=Unwritten)
+    unseen: Unseen = field(default_factory=Unseen)

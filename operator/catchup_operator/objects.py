@@ -146,12 +146,12 @@ class Status(msgspec.Struct):
     """Why a request failed."""
 
     code: int = 0
-    message: str = "no reason is given"
+    message: str = ""
 
 
 EVENT: Final = msgspec.json.Decoder(WatchEvent)
 STATUS: Final = msgspec.json.Decoder(Status)
-_ANY: Final = msgspec.json.Decoder(dict[str, Any])
+ANY: Final = msgspec.json.Decoder(dict[str, Any])
 _OBJECTS: Final = {resource: msgspec.json.Decoder(shape) for resource, shape in _SHAPES.items()}
 _PAGES: Final = {
     resource: msgspec.json.Decoder(Page[_SHAPES.get(resource, dict[str, Any])])  # type: ignore[misc]
@@ -161,7 +161,7 @@ _PAGES: Final = {
 
 def object_of(resource: str) -> msgspec.json.Decoder[dict[str, Any]]:
     """Return what decodes one object of a resource; only what is read of it."""
-    return _OBJECTS.get(resource, _ANY)
+    return _OBJECTS.get(resource, ANY)
 
 
 def page_of(resource: str) -> msgspec.json.Decoder[Page[dict[str, Any]]]:
@@ -169,12 +169,16 @@ def page_of(resource: str) -> msgspec.json.Decoder[Page[dict[str, Any]]]:
     return _PAGES[resource]
 
 
+def api(resource: str) -> str:
+    """Return the path of the API group and version of a resource."""
+    group, version = _GROUPS[resource]
+    return f"/apis/{group}/{version}" if group else f"/api/{version}"
+
+
 def path(resource: str, namespace: str | None, name: str | None = None) -> str:
     """Return the path of an object, or of all of them in a namespace (None: in all, or of no namespace)."""
-    group, version = _GROUPS[resource]
-    root = f"/apis/{group}/{version}" if group else f"/api/{version}"
     scope = f"/namespaces/{quote(namespace)}" if namespace else ""
-    return f"{root}{scope}/{resource}" + (f"/{quote(name)}" if name else "")
+    return f"{api(resource)}{scope}/{resource}" + (f"/{quote(name)}" if name else "")
 
 
 def group_of(resource: str) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 import kopf
 
 from catchup_operator.bookkeeping import ByGeneration, NoProgress
+from catchup_operator.kopf_reads import Backoffs
 from catchup_operator.pace import PAGE
 
 ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
@@ -35,6 +36,9 @@ VARIABLES: Final = (
 
 DIGEST_SPREAD_MAX: Final = 240
 _PORT_MAX: Final = 65535
+_REQUEST_SECONDS: Final = 30
+# The API server sends a bookmark about every minute.
+_WATCH_SILENCE_SECONDS: Final = 70
 _ROLL_PER_SECOND: Final = "10"
 
 
@@ -91,12 +95,13 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     # The CRD is installed with the operator: no watch on definitions, no permission for it.
     settings.scanning.disabled = True
     settings.watching.chunk_size = PAGE
-    settings.watching.inactivity_timeout = 70
-    settings.networking.request_timeout = 30
+    settings.watching.inactivity_timeout = _WATCH_SILENCE_SECONDS
+    settings.networking.request_timeout = _REQUEST_SECONDS
+    settings.networking.error_backoffs = Backoffs()
     # kopf would post an Event for each handler that succeeded.
     settings.posting.level = logging.WARNING
     # kopf's workers would wait for the event of their own write, which does not come before the list has ended; what
-    # is under way we know ourselves (unwritten.py).
+    # was written we know ourselves (unseen.py).
     settings.persistence.consistency_timeout = 0
     # Few workers that end soon: their number bounds the memory; connections bound the speed.
     settings.queueing.worker_limit = 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -28,9 +27,10 @@ from catchup_operator.runs import FinishedJob, conclude
 from catchup_operator.template import JobTemplate
 
 # A quota or a policy: somebody must act first, and an edit of the resource is seen at once.
-REFUSED_RETRY_SECONDS: Final = 600.0
+_REFUSED_RETRY_SECONDS: Final = 600.0
 # A permission that comes back shows by nothing else.
 _PERMISSION_RETRY_SECONDS: Final = 20.0
+_UNPROCESSABLE: Final = 422
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ Status = dict[str, Any]
 class RefusedError(Exception):
     """The API server will not take a CronJob until somebody changes something; the status says why."""
 
-    def __init__(self, message: str, patch: Status | None, *, retry_seconds: float = REFUSED_RETRY_SECONDS) -> None:
+    def __init__(self, message: str, patch: Status | None, *, retry_seconds: float) -> None:
         super().__init__(message)
         self.patch = patch
         self.retry_seconds = retry_seconds
@@ -58,7 +58,7 @@ class Reconciler:
         self._claims = memory.claims
         self._roll = memory.roll
         self._next_due = memory.next_due
-        self._unwritten = memory.unwritten
+        self._unseen = memory.unseen
         self._now = now
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -67,7 +67,7 @@ class Reconciler:
 
         Most are, at a restart and after our own writes: this is what they cost. A False asks for a visit.
         """
-        if self._unwritten.covers(body):
+        if self._unseen.covers(body):
             return True
         body = readable(body)
         claim = self._claims.hold(body)
@@ -76,34 +76,26 @@ class Reconciler:
         self._remember(body)
         return True
 
-    async def visit(self, body: Mapping[str, Any]) -> Status | None:
-        """Reconcile a UserSchedule that kopf shows us; return the status patch, or None.
+    async def visit(self, body: Mapping[str, Any]) -> None:
+        """Reconcile a UserSchedule that kopf shows us.
 
         Raises:
-            RefusedError: the API server refuses a CronJob; its `patch` tells the user.
+            RefusedError: the API server refuses a CronJob, after the status was written.
             ApiError: for everything that is worth another try.
         """
-        if self._unwritten.covers(body):
-            return None
+        if self._unseen.covers(body):
+            return
         stored, body = body, readable(body)
         if await self._is_as_wanted(body, self._hash):
             self._remember(body)
-            return None
+            return
         made_from = (body.get("status") or {}).get("templateHash")
         if made_from and await self._is_as_wanted(body, made_from):
             self._remember(body)
             self._roll.add(key_of(body))
-            return None
+            return
         async with self._lock(*key_of(body)):
-            try:
-                patch = await self._reconcile(stored)
-            except RefusedError as error:
-                await self._announce(body, error.patch)
-                raise
-        if patch:
-            self._unwritten.handed_over(body, time.monotonic())
-            await self._announce(body, patch)
-        return patch
+            await self._reconcile(stored, first=True)
 
     async def revisit(self, namespace: str, name: str, *, drifted: Key | None = None) -> None:
         """Reconcile by name: after a failure, or because a CronJob drifted, whatever the status says then.
@@ -124,33 +116,22 @@ class Reconciler:
             if drifted:
                 logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", namespace, name, drifted[1])
             elif await self._is_as_wanted(readable(body), self._hash):
-                self._unwritten.forget((namespace, name))
                 return
-            try:
-                patch = await self._reconcile(body)
-            except RefusedError as error:
-                await self._tell(body, error.patch)
-                raise
-            await self._tell(body, patch)
-            self._unwritten.forget((namespace, name))
+            await self._reconcile(body)
 
     def gone(self, body: Mapping[str, Any]) -> None:
         """Forget a UserSchedule that was deleted; a younger one of the same user takes over."""
         self._claims.release(key_of(body), body["metadata"]["uid"])
         self._next_due.forget(key_of(body))
-        self._unwritten.forget(key_of(body))
+        self._unseen.forget(key_of(body))
 
     def awaits(self, kind: str | None, body: Mapping[str, Any]) -> bool:
         """Whether an event of the watch is worth a call: most are not, and each costs."""
-        return kind == "DELETED" or self._unwritten.awaits(key_of(body))
+        return kind == "DELETED" or self._unseen.awaits(key_of(body))
 
     def shown(self, body: Mapping[str, Any]) -> None:
         """Note a UserSchedule as the watch shows it."""
-        self._unwritten.seen(readable(body))
-
-    def unwritten(self) -> list[Key]:
-        """Return the UserSchedules whose status did not arrive."""
-        return self._unwritten.lost(time.monotonic())
+        self._unseen.seen(readable(body))
 
     def overdue(self) -> list[Key]:
         """Return the UserSchedules whose status names a next digest that is over."""
@@ -192,7 +173,7 @@ class Reconciler:
                 )
                 for pod in page
             ]
-            run = conclude(finished, pods)
+            run = conclude(finished, pods, self._template.needs)
             try:
                 schedule = UserSchedule.from_body(body)
             except InvalidSpecError:
@@ -234,24 +215,37 @@ class Reconciler:
             self._claims.release(oldest.key, oldest.uid)
         return None
 
-    async def _reconcile(self, stored: Mapping[str, Any]) -> Status | None:
+    async def _reconcile(self, stored: Mapping[str, Any], *, first: bool = False) -> None:
         body = readable(stored)
         try:
             patch = await self._make_so(body)
         except RefusedError as error:
-            error.patch = _written_over(stored, body, error.patch)
+            await self._tell(stored, _written_over(stored, body, error.patch), first=first)
             raise
-        if patch:
-            namespace, name = key_of(body)
-            ready = find(patch, READY)
-            logger.info("%s/%s: generation %d: %s", namespace, name, body["metadata"]["generation"], ready["reason"])
-        return _written_over(stored, body, patch)
+        if not patch:
+            return
+        self._unseen.writing(body)
+        try:
+            await self._tell(stored, _written_over(stored, body, patch), first=first)
+        except ApiError:
+            self._unseen.forget(key_of(body))
+            raise
+        namespace, name = key_of(body)
+        ready = find(patch, READY)
+        logger.info("%s/%s: generation %d: %s", namespace, name, body["metadata"]["generation"], ready["reason"])
 
-    async def _tell(self, stored: Mapping[str, Any], patch: Status | None) -> None:
+    async def _tell(self, stored: Mapping[str, Any], patch: Status | None, *, first: bool = False) -> None:
         """Write a status and then announce it: what cannot be written must not be announced with every try."""
-        if patch:
+        if not patch:
+            return
+        try:
             await self._cluster.patch_status(stored, patch)
-            await self._announce(readable(stored), patch)
+        except ApiError as error:
+            # No status is taken for an object of types that its schema's rules do not expect: an Event tells, once.
+            if first and error.status == _UNPROCESSABLE:
+                await self._announce(readable(stored), patch)
+            raise
+        await self._announce(readable(stored), patch)
 
     async def _announce(self, body: Mapping[str, Any], patch: Status | None) -> None:
         for each in announcements(body, patch or {}):
@@ -295,7 +289,8 @@ class Reconciler:
     def _refusal(self, body: Mapping[str, Any], error: ApiError) -> RefusedError:
         missing = error.missing_permission
         if missing is None:
-            return RefusedError(str(error), status.not_ready(body, status.REFUSED, str(error), now=self._now()))
+            patch = status.not_ready(body, status.REFUSED, str(error), now=self._now())
+            return RefusedError(str(error), patch, retry_seconds=_REFUSED_RETRY_SECONDS)
         message = f"the operator may not {missing} in this namespace; see the Role in its chart. {error}"
         patch = status.not_ready(body, status.PERMISSION, message, now=self._now())
         return RefusedError(message, patch, retry_seconds=_PERMISSION_RETRY_SECONDS)

@@ -57,7 +57,7 @@ class Watch:
         self._observer = observer
         self._selector = selector
         self._resync_seconds = resync_seconds
-        self._last_contact = time.monotonic()
+        self._sign_of_life = time.monotonic()
         self._failures = 0
         self._trouble: str | None = "not listed yet"
 
@@ -68,8 +68,11 @@ class Watch:
 
     @property
     def silent_seconds(self) -> float:
-        """The time since the server last answered, in seconds: what a liveness probe asks."""
-        return time.monotonic() - self._last_contact
+        """The time since the loop last heard anything, if only a failure, in seconds: what a liveness probe asks.
+
+        A server that does not answer is no reason for a new start, which would only be delayed longer each time.
+        """
+        return time.monotonic() - self._sign_of_life
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -77,6 +80,7 @@ class Watch:
             try:
                 await self._follow(await self._list())
             except ApiError as error:
+                self._sign_of_life = time.monotonic()
                 self._failures += 1
                 self._trouble = str(error)
                 delay = backoff.delay(self._failures, first=_BACKOFF_FIRST_SECONDS, longest=_BACKOFF_MAX_SECONDS)
@@ -91,7 +95,7 @@ class Watch:
         pages = self._cluster.list_pages(self._resource, self._namespace, selector=self._selector)
         async for items, listed_version in pages:
             version = listed_version
-            self._last_contact = time.monotonic()
+            self._sign_of_life = time.monotonic()
             for item in items:
                 self._observer.observe(item)
         self._observer.listed()
@@ -109,7 +113,7 @@ class Watch:
                 selector=self._selector,
             )
             async for kind, item in events:
-                self._last_contact = time.monotonic()
+                self._sign_of_life = time.monotonic()
                 self._failures = 0
                 heard = True
                 version = item["metadata"]["resourceVersion"]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _START_SECONDS = 20.0
+# Where packages put the programs that nobody has in the search path.
+POSTGRES_FOLDERS = ("usr/lib/postgresql/*/bin", "usr/local/bin", "usr/pgsql-*/bin")
 
 
 def free_port() -> int:
@@ -143,8 +145,7 @@ class PostgresServer:
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """Run a PostgreSQL for the time of the block; as root, under an unprivileged user, as PostgreSQL demands."""
-    folders = ("usr/lib/postgresql/*/bin", "usr/local/bin", "usr/pgsql-*/bin")
-    initdb, postgres = find_program("initdb", *folders), find_program("postgres", *folders)
+    initdb, postgres = find_program("initdb", *POSTGRES_FOLDERS), find_program("postgres", *POSTGRES_FOLDERS)
     as_user: dict[str, Any] = {}
     home = Path(tempfile.mkdtemp(prefix="catchup-postgres-"))
     if os.geteuid() == 0:

@@ -36,6 +36,7 @@ _OK: Final = 250
 _OK_ELSEWHERE: Final = 251
 _GO_AHEAD: Final = 354
 _PERMANENT: Final = 500
+_REPLIES: Final = range(200, 600)
 # RFC 4954: authentication required, refused, or too weak. 538: encryption required for it.
 _AUTHENTICATION: Final = frozenset({530, 534, 535, 538})
 
@@ -63,6 +64,41 @@ class _Stop(Exception):  # noqa: N818 - not an error of its own: it carries the 
     def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.answer = answer
+
+
+class _Bounded:
+    """An SMTP client that hangs up when the whole conversation takes too long, from the server's greeting on."""
+
+    sock: socket.socket | None
+
+    def __init__(self, *arguments: Any, seconds: float, **named: Any) -> None:
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, args=(seconds,), name="smtp-watch", daemon=True).start()
+        try:
+            # Python's own clients connect, and read the greeting, as they are made.
+            super().__init__(*arguments, **named)
+        except BaseException:
+            self._over.set()
+            raise
+
+    def close(self) -> None:
+        self._over.set()
+        super().close()  # type: ignore[misc]
+
+    def _watch(self, seconds: float) -> None:
+        while not self._over.wait(seconds):
+            with suppress(OSError, AttributeError):
+                self.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+            # Between two of the host's addresses there is nothing to hang up yet.
+            seconds = 1.0
+
+
+class _Client(_Bounded, smtplib.SMTP):
+    pass
+
+
+class _TlsClient(_Bounded, smtplib.SMTP_SSL):
+    pass
 
 
 class SmtpEmail:
@@ -104,15 +140,11 @@ class SmtpEmail:
         server = self._server
         # Python would ask the DNS for this machine's name; a pod's holds its user's.
         us = server.sender.rpartition("@")[2].rstrip(">")
+        named = {"seconds": self._conversation, "timeout": self._timeout}
         if server.security == "tls":
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(
-                server.host, server.port, us, timeout=self._timeout, context=self._context()
-            )
+            smtp: smtplib.SMTP = _TlsClient(server.host, server.port, us, context=self._context(), **named)
         else:
-            smtp = smtplib.SMTP(server.host, server.port, us, timeout=self._timeout)
-        watch = threading.Timer(self._conversation, _hang_up, [smtp])
-        watch.daemon = True
-        watch.start()
+            smtp = _Client(server.host, server.port, us, **named)
         try:
             yield smtp
         except _Stop:
@@ -121,7 +153,6 @@ class SmtpEmail:
         else:
             _say_goodbye(smtp)
         finally:
-            watch.cancel()
             smtp.close()
 
     def _introduce(self, smtp: smtplib.SMTP) -> None:
@@ -186,7 +217,8 @@ class SmtpEmail:
             code, _ = smtp.getreply()
         except (OSError, smtplib.SMTPException) as error:
             return Ambiguous(f"the mail server did not answer to the message ({type(error).__name__})")
-        if code < 0:
+        if code not in _REPLIES:
+            # Or the beginning of one: of `250`, perhaps.
             return Ambiguous("the mail server's answer to the message is not one of SMTP")
         self._judge(code, accepted=(_OK,))
         return Accepted(provider_id=message["Message-ID"], status="accepted", final=True)
@@ -224,8 +256,3 @@ def _dots_doubled(content: bytes) -> bytes:
 def _say_goodbye(smtp: smtplib.SMTP) -> None:
     with suppress(OSError, smtplib.SMTPException):
         smtp.quit()
-
-
-def _hang_up(smtp: Any) -> None:
-    with suppress(OSError, AttributeError):
-        smtp.sock.shutdown(socket.SHUT_RDWR)

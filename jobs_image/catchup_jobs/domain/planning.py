@@ -243,12 +243,15 @@ class _Planning:
     # Time --------------------------------------------------------------------------------------------------------
 
     @cached_property
+    def _reach(self) -> datetime:
+        # Pending suggestions may reach further than new ones may; an event may last until the year 9999.
+        return max([self._until, *(one.when.end for one in self._pending)])
+
+    @cached_property
     def _free(self) -> list[Interval]:
-        # Pending suggestions may reach further than new ones may.
-        until = max([self._until, *(one.when.end for one in self._pending)])
         busy = [event.when for event in self._facts.events]
         busy += [one.when for one in self._accepted]
-        return free_slots(self._facts.parameters, busy, self._facts.zone, now=self._now, until=until)
+        return free_slots(self._facts.parameters, busy, self._facts.zone, now=self._now, until=self._reach)
 
     @cached_property
     def _diary(self) -> Diary:
@@ -263,8 +266,7 @@ class _Planning:
 
     @cached_property
     def _commutes_and_nights(self) -> list[Interval]:
-        latest = max([self._until, *(event.when.end for event in self._facts.events)])
-        return blocked_hours(self._facts.parameters, self._facts.zone, start=self._now, end=latest)
+        return blocked_hours(self._facts.parameters, self._facts.zone, start=self._now, end=self._reach)
 
     @cached_property
     def _events_in_use(self) -> list[EventFacts]:

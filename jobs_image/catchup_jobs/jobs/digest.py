@@ -149,7 +149,7 @@ class _Pass:
             return
         if found is not None:
             if self._settle(delivery.id, delivery.attempt_id or "", Channel.SMS, found) is DeliveryStatus.SENT:
-                self.tally.add(Count.SMS_SENT)
+                self.tally.set(Count.SMS_SENT, 1)
             return
         left = (attempted_at + LOOK_UP_SPAN - self.context.now()).total_seconds()
         if left > 0:
@@ -239,12 +239,14 @@ class _Pass:
             self.store.settle(claim.delivery_id, claim.attempt_id, _GIVEN_BACK, now=context.now())
             raise
         del context.checkpoint[_UNSENT]
-        status = self._settle(claim.delivery_id, claim.attempt_id, channel, send())
-        if status is DeliveryStatus.SENT:
-            self.tally.add(_SENT_COUNTS[channel])
-        elif status is DeliveryStatus.UNKNOWN:
-            self.tally.add(Count.DELIVERIES_UNKNOWN)
+        answer = send()
         self.tally.set(Count.DIGEST_ITEMS, len(claim.items))
+        if isinstance(answer, Accepted):
+            # Before it is recorded, since the reply to that may be lost.
+            self.tally.set(_SENT_COUNTS[channel], 1)
+        status = self._settle(claim.delivery_id, claim.attempt_id, channel, answer)
+        if status is DeliveryStatus.UNKNOWN:
+            self.tally.add(Count.DELIVERIES_UNKNOWN)
         return status
 
     def _unsent(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from integration.jobs.database_faults import dying_before_a_commit, losing_a_commit
 from integration.jobs.digest_world import DigestWorld
 from integration.jobs.fleet_world import FleetWorld
 from integration.jobs.sync_world import BERLIN, EMAIL, SyncWorld
@@ -15,7 +16,7 @@ from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_dev.doubles.twilio import server as twilio_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from catchup_dev.doubles.smtp.server import SmtpDouble
@@ -51,6 +52,13 @@ def world(database: Database, google: GoogleDouble, tmp_path: Path) -> SyncWorld
 def fleet(database: Database, tmp_path: Path) -> FleetWorld:
     """A database without users, on each backend in turn."""
     return FleetWorld(database, tmp_path / "locks")
+
+
+@pytest.fixture(params=[dying_before_a_commit, losing_a_commit], ids=["server dies", "reply lost"])
+def commit_fails(request: pytest.FixtureRequest, postgresql_url: str) -> Iterator[tuple[Database, Callable[[], None]]]:
+    """A PostgreSQL database, and what makes the commit of the transaction that is open fail, or seem to."""
+    with request.param(postgresql_url) as given:
+        yield given
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+import json
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -32,14 +40,14 @@ from catchup_jobs.jobs.ports import Coordination, Run, Surroundings
 from catchup_jobs.jobs.run import Report, run_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from catchup_dev.doubles.smtp.server import SmtpDouble
     from catchup_dev.doubles.twilio.server import TwilioServer
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.jobs.digest_ports import EmailGateway, SmsGateway
 
+ROOT = Path(__file__).parents[3]
 ADA, BOB = "ada", "bob"
 PHONE, OTHER_PHONE = "+447700900123", "+447700900456"
 EMAIL = "ada@example.com"
@@ -195,6 +203,52 @@ class DigestWorld:
                 process_id=pod or f"pod-{next(self._numbers)}",
             ),
             deadline_seconds=900,
+        )
+
+    @contextmanager
+    def while_twilio_is_asked(self, act: Callable[[], object]) -> Iterator[None]:
+        """Do something once, while Twilio holds a request to send; it is carried out afterwards."""
+        done = Future[object]()
+
+        def meanwhile(kind: str) -> None:
+            if kind == "create":
+                self.twilio.meanwhile = None
+                try:
+                    done.set_result(act())
+                except BaseException as error:  # noqa: BLE001 - the test's thread raises it
+                    done.set_exception(error)
+
+        self.twilio.meanwhile = meanwhile
+        try:
+            yield
+            done.result(5)
+        finally:
+            self.twilio.meanwhile = None
+
+    def digest_killed_while_it_sends(self, user_id: str = ADA) -> None:
+        """Run the digest in a process that SIGKILL ends while Twilio holds its request."""
+        process = self.process([user_id])
+        with process, self.while_twilio_is_asked(process.kill):
+            assert process.wait(60) == -signal.SIGKILL, process.communicate()
+
+    def process(self, user_ids: Sequence[str]) -> subprocess.Popen[str]:
+        """Start `integration.jobs.digest_process` for these users, at the time of this world."""
+        assert self.account is not None
+        options = {
+            "database_url": self.database.engine.url.render_as_string(hide_password=False),
+            "now": self.now.isoformat(),
+            "key": self.key,
+            "account": asdict(self.account),
+            "locks": str(self.lock_directory),
+            "users": user_ids,
+        }
+        paths = os.pathsep.join(str(ROOT / name) for name in ("jobs_image", "tests", "dev"))
+        return subprocess.Popen(
+            [sys.executable, "-m", "integration.jobs.digest_process", json.dumps(options)],
+            env={**os.environ, "PYTHONPATH": paths},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def messenger(self) -> Messenger:

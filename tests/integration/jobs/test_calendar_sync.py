@@ -6,6 +6,7 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from integration.jobs.database_faults import refusing
 from integration.jobs.sync_world import ADA, EMAIL, NOW, SyncWorld, outcome
 from sqlalchemy import event, insert
 
@@ -444,16 +445,10 @@ def test_nobody_is_free_while_a_selected_calendar_was_never_read(world: SyncWorl
     assert world.free(TUESDAY) == ["09:00-21:00"]
 
 
-def test_availability_is_computed_by_the_next_run_when_a_process_dies_before_it(world: SyncWorld) -> None:
+def test_availability_is_computed_by_the_next_run_when_it_could_not_be_stored(world: SyncWorld) -> None:
     world.sync()
     world.add_event("a", f"{TUESDAY} 10:00")
-    replace_slots = world.availability.replace_slots
-
-    def die(*_arguments: Any, **_named: Any) -> None:
-        raise RuntimeError("killed")
-
-    world.availability.replace_slots = die  # type: ignore[method-assign]
-    assert world.sync().exit_code == 1
-    world.availability.replace_slots = replace_slots  # type: ignore[method-assign]
+    with refusing("INSERT ON free_slots", world.database):
+        assert outcome(world.sync()) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.BAD_DATA)
     assert "eventsAdded" not in counts(world.sync())
     assert world.free(TUESDAY) == ["09:00-10:00", "11:00-21:00"]

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration.jobs.sync_world import ADA, CLIENT_ID, EMAIL, SyncWorld, outcome
+from integration.jobs.database_faults import after
+from integration.jobs.sync_world import ADA, BERLIN, CLIENT_ID, EMAIL, SyncWorld, outcome
 from sqlalchemy import select
 
 from catchup_dev.doubles.google.client import GoogleDouble
@@ -18,6 +19,10 @@ from catchup_jobs.domain.oauth import OAuthToken
 from catchup_jobs.domain.vocabulary import CalendarError, TokenState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.jobs.run import Report
 
 DONE = (ExitCode.DONE, Outcome.DONE, None)
@@ -25,6 +30,7 @@ PARTIAL = (ExitCode.DONE, Outcome.DONE, Reason.PARTIAL)
 RECONNECT = (ExitCode.DONE, Outcome.SKIPPED, Reason.RECONNECT)
 SPENT = (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
 TUESDAY = "2026-11-24"
+TOKEN_READ = "FROM oauth_tokens"
 
 
 def fired(world: SyncWorld) -> list[int]:
@@ -111,14 +117,8 @@ def test_connecting_again_ends_the_reconnect_state(world: SyncWorld) -> None:
 def test_a_token_stored_while_the_old_one_was_refused_is_not_marked(world: SyncWorld) -> None:
     world.pass_time(hours=2)
     world.google.add_fault(kind="token", oauth_error="invalid_grant")
-    mark = world.tokens.mark_reconnect
-
-    def connect_first(*arguments: Any, **named: Any) -> bool:
-        world.connect()
-        return mark(*arguments, **named)
-
-    world.tokens.mark_reconnect = connect_first  # type: ignore[method-assign]
-    assert outcome(world.sync()) == RECONNECT
+    with after(TOKEN_READ, world.database, world.connect):
+        assert outcome(world.sync()) == RECONNECT
     assert fired(world) == [1]
     assert world.token_state() is TokenState.ACTIVE
 
@@ -175,16 +175,13 @@ def test_the_calendar_api_switched_off_is_a_misconfiguration(world: SyncWorld) -
 
 def test_another_processs_refresh_is_taken_over(world: SyncWorld) -> None:
     world.pass_time(hours=2)
-    replace = world.tokens.replace
-
-    def lose_the_race(*arguments: Any, **named: Any) -> bool:
-        world.tokens.replace = replace  # type: ignore[method-assign]
-        world.connect()
-        return replace(*arguments, **named)
-
-    world.tokens.replace = lose_the_race  # type: ignore[method-assign]
-    assert outcome(world.sync()) == DONE
-    assert world.google.count("token") == 1
+    with after(TOKEN_READ, world.database, world.connect):
+        assert outcome(world.sync()) == DONE
+    assert world.google.count("token") == 1, "the one that came too late to be stored"
+    assert world.google.count("events", status=200) == 1
+    world.google.clear_requests()
+    world.sync()
+    assert world.google.count("token") == 0, "the other's is stored, and used"
 
 
 # Calendars that fail ------------------------------------------------------------------------------------------------
@@ -380,15 +377,15 @@ def test_an_answer_that_does_not_come_whole_is_a_temporary_error(world: SyncWorl
     assert set(world.stored_events()) == {"a"}
 
 
-def test_a_huge_answer_is_cut_off_at_the_limit(world: SyncWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(google_http, "MAX_BODY_BYTES", 100_000)
-    world.google.add_fault(kind="events", huge=5_000_000)
+def test_a_huge_answer_is_cut_off_at_the_limit(world: SyncWorld) -> None:
+    world.google.add_fault(kind="events", huge=google_http.MAX_BODY_BYTES + 1)
     report = world.sync()
     assert (outcome(report), fired(world)) == (DONE, [1])
     assert report.summary.attempts == 1
 
 
 def test_a_dripping_answer_is_given_up_after_its_time(world: SyncWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Instead of a minute; the answer does drip.
     monkeypatch.setattr(google_http, "BODY_TIMEOUT_SECONDS", 0.3)
     world.google.add_fault(kind="events", drip=0.05)
     report = world.sync()
@@ -400,6 +397,26 @@ def test_a_server_that_is_not_there_is_a_temporary_error(world: SyncWorld) -> No
     # Port 9 (discard) has no listener.
     world.google = GoogleDouble("http://127.0.0.1:9")
     assert outcome(world.sync()) == SPENT
+
+
+# The database ------------------------------------------------------------------------------------------------------
+
+
+def test_events_are_stored_once_whatever_happens_to_their_commit(
+    commit_fails: tuple[Database, Callable[[], None]], google: GoogleDouble, tmp_path: Path
+) -> None:
+    database, fail = commit_fails
+    google.add_user(EMAIL, time_zone=BERLIN)
+    world = SyncWorld(database, google, tmp_path / "locks")
+    world.add_user()
+    world.connect()
+    for number in range(3):
+        world.add_event(f"e{number}", f"{TUESDAY} 1{number}:00")
+    with after("INSERT INTO events", database, fail):
+        report = world.sync()
+    assert (outcome(report), report.summary.attempts) == (DONE, 1)
+    assert set(world.stored_events()) == {"e0", "e1", "e2"}
+    assert world.free(TUESDAY) == ["09:00-10:00", "13:00-21:00"]
 
 
 # Privacy ------------------------------------------------------------------------------------------------------------

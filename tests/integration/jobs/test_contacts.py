@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration.jobs.test_users import statements, user
+from integration.jobs.database_faults import statements
+from integration.jobs.test_users import user
 from sqlalchemy import insert, select
 
 from catchup_jobs.adapters.database.schema import (

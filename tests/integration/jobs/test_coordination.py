@@ -149,12 +149,21 @@ def test_a_malformed_url_is_a_misconfiguration_that_does_not_repeat_it() -> None
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("maxmemory", "1"), ("min-replicas-to-write", "1")], ids=["out of memory", "read-only"]
+    ("command", "refusal"),
+    [
+        ("CONFIG SET maxmemory 1", redis.OutOfMemoryError),
+        ("CONFIG SET min-replicas-to-write 1", redis.ResponseError),
+        # What a failover leaves to those who still know the old primary.
+        ("REPLICAOF 127.0.0.1 9", redis.ReadOnlyError),
+    ],
+    ids=["out of memory", "without replicas", "read-only"],
 )
-def test_redis_that_takes_no_writes_is_temporary(setting: str, value: str) -> None:
+def test_redis_that_takes_no_writes_is_temporary(command: str, refusal: type[redis.RedisError]) -> None:
     with redis_server() as server:
         with redis.Redis.from_url(server.url) as admin:
-            admin.config_set(setting, value)
+            admin.execute_command(command)
+            with pytest.raises(refusal):
+                admin.set("a", "b")
         coordination = RedisCoordination.open(server.url)
         with pytest.raises(TemporaryError, match="Redis cannot serve now"):
             coordination.acquire(NAME, RUN)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
-from contextlib import closing
+import sys
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from integration.jobs.sync_world import EMAIL
 from integration.jobs.test_sync_command import COMMAND, Shell, cluster_shell, connect, shell
-from integration.services import PostgresServer
+from integration.services import POSTGRES_FOLDERS, PostgresServer, find_program, free_port, wait_until
 
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 
@@ -50,6 +53,95 @@ def test_a_full_disk_is_temporary_and_the_next_sync_goes_on(shell: Shell, tmp_pa
     shell.environment["CATCHUP_TERMINATION_LOG"] = str(log)
     assert json.loads(log.read_text())["counts"][Count.EVENTS_ADDED] == 50
     assert json.loads((tmp_path / "log.first").read_text())["reason"] == Reason.UNAVAILABLE
+
+
+# A PostgreSQL whose files are on such a file system.
+SERVE_ON_A_SMALL_DISK = """
+mount -t tmpfs -o size=80m,mode=777 small /mnt
+as_nobody="setpriv --reuid=$(id -u nobody) --regid=$(id -g nobody) --clear-groups"
+$as_nobody "$1" -D /mnt/data -U catchup -A trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
+exec $as_nobody "$2" -D /mnt/data -p "$3" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off
+"""
+
+
+@pytest.fixture
+def small_postgres() -> Iterator[tuple[str, Path]]:
+    """The URL of a server with little room, and where its file system is seen from outside."""
+    port = free_port()
+    programs = [find_program(name, *POSTGRES_FOLDERS) for name in ("initdb", "postgres")]
+    command = ["unshare", "--mount", "sh", "-ec", SERVE_ON_A_SMALL_DISK, "sh", *programs, str(port)]
+    with subprocess.Popen(command, cwd="/", stderr=subprocess.DEVNULL) as process:
+        url = f"postgresql://catchup@127.0.0.1:{port}/postgres"
+        try:
+            wait_until(lambda: _admits(url), "postgres accepts connections")
+            yield url, Path(f"/proc/{process.pid}/root/mnt")
+        finally:
+            process.send_signal(signal.SIGQUIT)
+
+
+def fill(path: Path) -> None:
+    """Write until nothing more is taken."""
+    with path.open("wb", buffering=0) as filler:
+        while filler.write(b"x" * 8192):
+            pass
+
+
+def _admits(url: str) -> bool:
+    with suppress(psycopg.OperationalError), psycopg.connect(url):
+        return True
+    return False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_postgresql_without_room_is_temporary_and_the_next_sync_goes_on(
+    cluster_shell: Shell, small_postgres: tuple[str, Path]
+) -> None:
+    shell, (url, disk) = cluster_shell, small_postgres
+    shell.environment["CATCHUP_DATABASE_URL"] = url
+    shell.run("db", "migrate")
+    shell.run("user", "import", "-", stdin=json.dumps({"id": "ada", "name": "Ada"}))
+    connect(shell)
+    shell.run("sync", "--user", "ada")
+    for number in range(50):
+        at = f"+{1 + number // 5}d {10 + number % 5}:00"
+        shell.google.add_event(EMAIL, f"e{number}", title="Meeting " * 40, at=at)
+    with pytest.raises(OSError, match="No space left"):
+        fill(disk / "filler")
+    told = shell.run("sync", "--user", "ada", code=ExitCode.TEMPORARY)
+    logged = [json.loads(line) for line in told.split("\n") if line]
+    assert {entry["why"] for entry in logged if "why" in entry} == {"PostgreSQL is not available (SQLSTATE 53100)"}
+    assert (shell.summary().outcome, shell.summary().reason) == (Outcome.RETRY, Reason.UNAVAILABLE)
+    (disk / "filler").unlink()
+    shell.run("sync", "--user", "ada")
+    assert shell.summary().counts[Count.EVENTS_ADDED] == 50
+
+
+# Another program that writes to the file, and does not come to an end.
+HOLD = """
+import sqlite3, sys
+sqlite3.connect(sys.argv[1], isolation_level=None).execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_process_keeps_locked_is_temporary_and_the_next_sync_goes_on(
+    shell: Shell, tmp_path: Path
+) -> None:
+    connect(shell)
+    shell.google.add_event(EMAIL, "e", title="Meeting", at="+1d 10:00")
+    (file,) = (tmp_path / ".local").rglob("*.db")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        told = shell.run("sync", "--user", "ada", code=ExitCode.TEMPORARY)
+        holder.kill()
+    assert "SQLITE_BUSY" in told
+    assert (shell.summary().outcome, shell.summary().reason) == (Outcome.RETRY, Reason.UNAVAILABLE)
+    shell.run("sync", "--user", "ada")
+    assert shell.summary().counts[Count.EVENTS_ADDED] == 1
 
 
 @pytest.fixture

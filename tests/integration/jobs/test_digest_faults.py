@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import ssl
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
+from cryptography.fernet import Fernet
+from integration.jobs.database_faults import after, outage
 from integration.jobs.digest_world import ADA, DATE, DUE, EMAIL, FRIEND, PHONE, DigestWorld
 from integration.services import free_port, wait_until
+from sqlalchemy import delete
 
 from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_jobs.adapters.coordination import RedisCoordination
+from catchup_jobs.adapters.database.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.digests import DatabaseDigests
+from catchup_jobs.adapters.database.schema import suggestions
+from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.due_dates import Occurrence
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
 from catchup_jobs.jobs.database_first import DatabaseFirst
 from catchup_jobs.jobs.digest import LEASE, LOOK_UP_SPAN
-from catchup_jobs.jobs.digest_ports import Ambiguous
-from catchup_jobs.jobs.outcomes import TemporaryError
 from catchup_jobs.jobs.ports import Fence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from catchup_dev.doubles.smtp.server import SmtpDouble
+    from catchup_dev.doubles.twilio.server import TwilioServer
+    from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.jobs.run import Report
 
 SENT = (ExitCode.DONE, Outcome.DONE, None)
@@ -307,11 +317,8 @@ def test_last_weeks_digest_that_was_not_delivered_is_recorded_and_not_sent_again
 def test_last_weeks_message_whose_pods_all_died_is_looked_up_by_this_weeks_digest(
     by_sms: DigestWorld, sent: bool
 ) -> None:
-    healthy = by_sms._sms
-    by_sms.sms_gateway = lambda: _Deadly(healthy(), after=sent)
-    with pytest.raises(_Dies):
-        by_sms.digest(pod="pod-1")
-    by_sms.sms_gateway = None
+    with nullcontext() if sent else twilio_fault(by_sms, kind="create", drop=True):
+        by_sms.digest_killed_while_it_sends()
     by_sms.now += timedelta(days=7)
     by_sms.suggest(hours=24 * 10)
     assert told(by_sms.digest(slot=DUE + timedelta(days=7))) == SENT
@@ -327,6 +334,20 @@ def test_a_follow_up_that_fails_does_not_keep_the_digest_that_is_due(digest_worl
     with twilio_fault(digest_world, kind="fetch", status=500, times=None):
         assert told(digest_world.digest(slot=DUE + timedelta(days=7))) == SENT
     assert len(digest_world.sms()) == 2
+
+
+# Keys --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_encryption_key_is_78_and_the_right_one_sends(digest_world: DigestWorld) -> None:
+    digest_world.suggest()
+    right, wrong = digest_world.store, Encryption([Fernet.generate_key().decode()])
+    digest_world.store = DatabaseDigests(digest_world.database, DatabaseAddresses(digest_world.database, lambda: wrong))
+    assert told(digest_world.digest()) == (ExitCode.MISCONFIGURED, Outcome.FAILED, Reason.MISCONFIGURED)
+    assert (digest_world.sms(), digest_world.emails()) == ([], [])
+    digest_world.store = right
+    assert told(digest_world.firing(1)) == SENT
+    assert [sms["to"] for sms in digest_world.sms()] == [PHONE]
 
 
 # The mail server ---------------------------------------------------------------------------------------------------
@@ -460,6 +481,19 @@ def test_a_hanging_mail_server_is_given_up_and_the_claim_given_back(by_email: Di
     assert len(by_email.emails()) == 1
 
 
+@pytest.mark.parametrize("stage", ["connect", "rcpt", "message"])
+def test_a_dripping_mail_server_is_given_up_however_little_it_says_at_a_time(by_email: DigestWorld, stage: str) -> None:
+    by_email.http_timeout = 1.5
+    with mail_fault(by_email, stage=stage, drip=0.9):
+        report = by_email.digest()
+    assert (told(report), report.summary.attempts) == (SENT, 1)
+    # Once it had the whole message, `25` does not tell whether it took it.
+    unknown = stage == "message"
+    assert report.summary.counts.get(Count.DELIVERIES_UNKNOWN, 0) == unknown
+    assert len(by_email.emails()) == 1 + unknown
+    assert len({dict(email["headers"])["Message-ID"] for email in by_email.emails()}) == 1
+
+
 def test_no_mail_server_at_all_spends_the_budget(by_email: DigestWorld) -> None:
     assert by_email.server is not None
     by_email.server = replace(by_email.server, port=free_port())
@@ -506,86 +540,26 @@ def test_no_name_injects_a_header_or_markup_or_grows_the_sms(digest_world: Diges
 # Pods die, Redis is down ------------------------------------------------------------------------------------------
 
 
-class _Dies(BaseException):
-    """Stands for SIGKILL: no handler of the job's sees it."""
-
-
-class _Deadly:
-    """A gateway whose process dies before or after the provider took the message."""
-
-    def __init__(self, inner: Any, *, after: bool) -> None:
-        self._inner = inner
-        self._after = after
-
-    def send(self, *arguments: Any) -> Any:
-        if self._after:
-            self._inner.send(*arguments)
-        raise _Dies
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
-def test_a_pod_killed_around_the_send_leaves_at_most_one_sms_and_its_successor_waits_for_the_lease(
-    by_sms: DigestWorld, after: bool
-) -> None:
-    healthy = by_sms._sms
-    by_sms.sms_gateway = lambda: _Deadly(healthy(), after=after)
-    with pytest.raises(_Dies):
-        by_sms.digest(pod="pod-1")
-    assert by_sms.statuses()["sms"] == "sending"
-    by_sms.sms_gateway = None
-    report = by_sms.digest(pod="pod-2")
-    assert sum(by_sms.slept) >= LEASE.total_seconds()
-    assert told(report) == (SENT if after else (ExitCode.DONE, Outcome.DONE, Reason.UNCONFIRMED))
-    assert len(by_sms.sms()) == (1 if after else 0)
-    by_sms.firing(1)
-    assert len(by_sms.sms()) == (1 if after else 0)
-
-
 def test_a_successor_that_finds_the_fate_unknown_never_sends_a_second_sms_blindly(by_sms: DigestWorld) -> None:
-    gateway = by_sms._sms()
-
-    class _Unsure:
-        def send(self, to: str, text: str) -> Ambiguous:
-            gateway.send(to, text)
-            return Ambiguous("scripted")
-
-        def find(self, *_: Any, **__: Any) -> None:
-            return None
-
-        def look(self, _: str) -> None:
-            return None
-
-    by_sms.sms_gateway = _Unsure
-    assert told(by_sms.digest())[2] is Reason.UNCONFIRMED
-    by_sms.sms_gateway = None
-    for hours in (1, 3):
-        by_sms.firing(hours)
+    with (
+        twilio_fault(by_sms, kind="create", accept_then_drop=True),
+        twilio_fault(by_sms, kind="list", empty=True, times=None),
+    ):
+        assert told(by_sms.digest())[2] is Reason.UNCONFIRMED
+        for hours in (1, 3):
+            by_sms.firing(hours)
     assert len(by_sms.sms()) == 1
 
 
 def test_a_holder_stopped_past_its_lease_while_another_took_over_is_still_one_sms_and_recorded(
     by_sms: DigestWorld,
 ) -> None:
-    healthy = by_sms._sms
     others = []
-
-    class _Stopped:
-        def send(self, to: str, text: str) -> Any:
-            # Meanwhile the lock is gone, and the next firing finds the claim, its lease run out, and no message.
-            by_sms.sms_gateway = None
-            others.append(told(by_sms.digest(slot=DUE + timedelta(hours=1))))
-            return healthy().send(to, text)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(healthy(), name)
-
     by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
     by_sms.now += timedelta(hours=1)
-    by_sms.sms_gateway = _Stopped
-    by_sms.digest(pod="pod-1")
+    # Its lock is gone, and the next firing finds the claim, its lease run out, and no message at the provider.
+    with by_sms.while_twilio_is_asked(lambda: others.append(told(by_sms.digest(slot=DUE + timedelta(hours=1))))):
+        by_sms.digest(pod="pod-1")
     assert others == [(ExitCode.DONE, Outcome.DONE, Reason.UNCONFIRMED)]
     assert by_sms.statuses()["sms"] == "sent"
     assert len(by_sms.sms()) == 1
@@ -593,91 +567,90 @@ def test_a_holder_stopped_past_its_lease_while_another_took_over_is_still_one_sm
 
 
 def test_the_database_itself_gives_no_second_claim_of_a_message_that_is_being_sent(by_sms: DigestWorld) -> None:
-    healthy, second = by_sms._sms, list[Any]()
+    second = list[Any]()
 
-    class _Asks:
-        def send(self, to: str, text: str) -> Any:
-            second.append(
-                by_sms.store.claim(
-                    ADA,
-                    Occurrence(DATE, DUE),
-                    Channel.SMS,
-                    attempt_id="another",
-                    address_key=None,
-                    now=by_sms.now,
-                    lease_until=by_sms.now + LEASE,
-                    fence=Fence("digest:ada:2026-11-29T08:00:00Z", "pod-1"),
-                )
+    def claim() -> None:
+        second.append(
+            by_sms.store.claim(
+                ADA,
+                Occurrence(DATE, DUE),
+                Channel.SMS,
+                attempt_id="another",
+                address_key=None,
+                now=by_sms.now,
+                lease_until=by_sms.now + LEASE,
+                fence=Fence("digest:ada:2026-11-29T08:00:00Z", "pod-1"),
             )
-            return healthy().send(to, text)
+        )
 
-    by_sms.sms_gateway = _Asks  # type: ignore[assignment]
-    assert told(by_sms.digest(pod="pod-1")) == SENT
+    with by_sms.while_twilio_is_asked(claim):
+        assert told(by_sms.digest(pod="pod-1")) == SENT
     assert second == [None]
+    assert len(by_sms.sms()) == 1
 
 
-def test_a_database_that_fails_after_the_send_is_no_second_sms(
-    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settle, failures = by_sms.store.settle, list[Any]()
-
-    def failing(*arguments: Any, **named: Any) -> None:
-        if not failures:
-            failures.append(arguments)
-            raise TemporaryError("the database went away")
-        settle(*arguments, **named)
-
-    monkeypatch.setattr(by_sms.store, "settle", failing)
-    report = by_sms.digest()
+def test_a_database_that_fails_after_the_send_is_no_second_sms(by_sms: DigestWorld) -> None:
+    with outage(by_sms.database) as go_away, by_sms.while_twilio_is_asked(go_away):
+        report = by_sms.digest()
     assert (told(report), report.summary.attempts) == (SENT, 1)
-    assert len(failures) == len(by_sms.sms()) == 1
+    assert len(by_sms.sms()) == 1
     assert sum(by_sms.slept) >= LEASE.total_seconds()
 
 
-def test_the_reply_to_the_claims_commit_is_lost_and_the_digest_is_sent_all_the_same(
-    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def uncertain(
+    commit_fails: tuple[Database, Callable[[], None]], twilio: TwilioServer, mail: SmtpDouble, tmp_path: Path
+) -> tuple[DigestWorld, Callable[[], None]]:
+    """The user who has no email address, in a database whose commits can be made to fail, or seem to."""
+    database, fail = commit_fails
+    world = DigestWorld(database, twilio, mail, tmp_path / "locks")
+    world.add_user()
+    world.reach(email=None)
+    world.suggest()
+    return world, fail
+
+
+def test_a_digest_is_one_sms_whatever_happens_to_the_commit_of_its_claim(
+    uncertain: tuple[DigestWorld, Callable[[], None]],
 ) -> None:
-    claim, failures = by_sms.store.claim, list[Any]()
-
-    def losing(*arguments: Any, **named: Any) -> Any:
-        claimed = claim(*arguments, **named)
-        if not failures:
-            failures.append(arguments)
-            raise TemporaryError("the reply to the commit was lost")
-        return claimed
-
-    monkeypatch.setattr(by_sms.store, "claim", losing)
-    report = by_sms.digest()
+    world, fail = uncertain
+    with after("UPDATE digests", world.database, fail):
+        report = world.digest()
     assert (told(report), report.summary.attempts) == (SENT, 1)
-    assert len(failures) == len(by_sms.sms()) == 1
+    assert len(world.sms()) == 1
+    assert sum(world.slept) < LEASE.total_seconds(), "that it was not sent is known"
+
+
+def test_a_digest_is_one_sms_whatever_happens_to_the_commit_of_its_record(
+    uncertain: tuple[DigestWorld, Callable[[], None]],
+) -> None:
+    world, fail = uncertain
+    with after("SELECT digests.user_id, deliveries.status", world.database, fail):
+        report = world.digest()
+    assert (told(report), report.summary.attempts) == (SENT, 1)
+    assert report.summary.counts[Count.SMS_SENT] == len(world.sms()) == 1
+    assert world.delivery(Channel.SMS).status is DeliveryStatus.SENT
+
+
+def test_a_database_that_fails_after_a_429_does_not_make_the_fate_unknown(by_sms: DigestWorld) -> None:
+    with (
+        twilio_fault(by_sms, kind="create", status=429, code=20429, retry_after="1"),
+        outage(by_sms.database) as go_away,
+        by_sms.while_twilio_is_asked(go_away),
+    ):
+        assert told(by_sms.digest()) == SENT
+    assert len(by_sms.sms()) == 1
     assert sum(by_sms.slept) < LEASE.total_seconds()
 
 
-def test_a_database_that_fails_after_a_429_does_not_make_the_fate_unknown(
-    by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settle, failures = by_sms.store.settle, list[Any]()
-
-    def failing(*arguments: Any, **named: Any) -> None:
-        if not failures:
-            failures.append(arguments)
-            raise TemporaryError("the database went away")
-        settle(*arguments, **named)
-
-    monkeypatch.setattr(by_sms.store, "settle", failing)
-    with twilio_fault(by_sms, kind="create", status=429, code=20429, retry_after="1"):
-        assert told(by_sms.digest()) == SENT
-    assert len(failures) == len(by_sms.sms()) == 1
-
-
-def test_words_that_cannot_be_written_give_the_claim_back(by_sms: DigestWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any, **__: Any) -> str:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr("catchup_jobs.jobs.digest_messages.compose", broken)
+def test_words_that_cannot_be_written_give_the_claim_back(by_sms: DigestWorld) -> None:
+    # It begins so late that the user's clock, an hour ahead, has no name for it.
+    late = datetime.max.replace(tzinfo=UTC)
+    number = by_sms.suggest(start_at=late - timedelta(minutes=1), end_at=late)
     assert told(by_sms.digest())[2] is Reason.CRASHED
     assert by_sms.statuses()["sms"] == "pending"
-    monkeypatch.undo()
+    with by_sms.database.write() as connection:
+        connection.execute(delete(suggestions).where(suggestions.c.id == number))
     assert told(by_sms.digest()) == SENT
 
 
@@ -698,15 +671,32 @@ def test_redis_down_failures_are_counted_by_the_runs_row_and_the_budget_holds(by
 
 
 def test_redis_emptied_between_two_firings_is_no_second_sms(by_sms: DigestWorld, redis_url: str) -> None:
-    import redis  # noqa: PLC0415
-
     by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
-    assert told(by_sms.digest()) == SENT
     with redis.Redis.from_url(redis_url) as client:
+        assert told(by_sms.digest()) == SENT
         client.flushall()
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
     by_sms.firing(1)
     assert len(by_sms.sms()) == 1
+
+
+def test_redis_emptied_while_an_sms_is_sent_and_another_pod_that_gets_the_lock_is_no_second_sms(
+    by_sms: DigestWorld, redis_url: str
+) -> None:
+    by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
+    others = []
+
+    def lose_the_lock() -> None:
+        with redis.Redis.from_url(redis_url) as client:
+            assert client.delete("catchup:lock:digest:ada") == 1
+            client.flushall()
+        others.append(told(by_sms.digest(pod="pod-2")))
+
+    with by_sms.while_twilio_is_asked(lose_the_lock):
+        by_sms.digest(pod="pod-1")
+    assert others == [(ExitCode.DONE, Outcome.DONE, Reason.UNCONFIRMED)], "it waited in vain for the first one's"
+    assert len(by_sms.sms()) == 1
+    by_sms.firing(1)
+    assert (by_sms.statuses()["sms"], len(by_sms.sms())) == ("sent", 1)
 
 
 def test_the_double_speaks_tls_that_python_verifies(by_email: DigestWorld) -> None:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from integration.jobs.digest_world import DUE
@@ -16,50 +11,38 @@ from sqlalchemy import select
 from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.contract import ExitCode, Reason
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus
+from catchup_jobs.jobs.digest import LEASE
 
 if TYPE_CHECKING:
     from integration.jobs.digest_world import DigestWorld
 
-ROOT = Path(__file__).parents[3]
 USERS = 160
 
 
-def test_a_pod_killed_at_any_line_around_the_send_sends_at_most_one_sms(
-    digest_world: DigestWorld, database_url: str, tmp_path: Path
-) -> None:
+def test_a_pod_killed_at_any_line_around_the_send_sends_at_most_one_sms(digest_world: DigestWorld) -> None:
     numbers = {f"u{number:03d}": f"+4477009{number:05d}" for number in range(USERS)}
     for user_id, phone in numbers.items():
         digest_world.add_user(user_id)
         digest_world.reach(user_id, phone=phone, email=None)
         digest_world.suggest(user_id=user_id)
-    assert digest_world.account is not None
-    options = {
-        "database_url": database_url,
-        "now": DUE.isoformat(),
-        "key": digest_world.key,
-        "account": asdict(digest_world.account),
-        "locks": str(tmp_path / "pods"),
-        "users": list(numbers),
-    }
-    process = subprocess.run(
-        [sys.executable, "-m", "integration.jobs.digest_process", json.dumps(options)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("jobs_image", "tests", "dev"))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr[-2000:]
-    lines = json.loads(process.stdout.splitlines()[-1])
+    process = digest_world.process(list(numbers))
+    told, errors = process.communicate()
+    assert process.returncode == 0, errors[-2000:]
+    lines = json.loads(told.splitlines()[-1])
     assert len(lines) > 50
     ends = set()
     for user_id, line in zip(list(numbers)[1:], lines, strict=False):
         digest_world.now = DUE
+        digest_world.slept.clear()
         before = len(digest_world.sms(numbers[user_id]))
+        left = digest_world.delivery(Channel.SMS, user_id)
         report = digest_world.digest(user_id)
         sent = len(digest_world.sms(numbers[user_id]))
         row = digest_world.delivery(Channel.SMS, user_id)
         assert report.exit_code == ExitCode.DONE, line
         assert sent <= 1, line
+        if left is not None and left.status is DeliveryStatus.SENDING:
+            assert sum(digest_world.slept) >= LEASE.total_seconds(), f"{line}: the successor did not wait for the lease"
         # Known, or said to be unknown; and never unknown where it was sent, since it can be looked up.
         assert row.status is (DeliveryStatus.SENT if sent else DeliveryStatus.UNKNOWN), line
         assert report.summary.reason in {None, Reason.ALREADY_DONE, Reason.UNCONFIRMED}, line

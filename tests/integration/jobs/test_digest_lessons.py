@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -44,19 +44,7 @@ def test_one_sms_per_suggestion_instead_of_a_digest(digest_world: DigestWorld) -
 
 def test_a_crash_re_sent_everything(digest_world: DigestWorld) -> None:
     digest_world.suggest()
-    healthy = digest_world._sms
-
-    class _Crashes:
-        def send(self, to: str, text: str) -> Any:
-            healthy().send(to, text)
-            raise MemoryError
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(healthy(), name)
-
-    digest_world.sms_gateway = _Crashes
-    assert digest_world.digest().summary.reason is Reason.CRASHED
-    digest_world.sms_gateway = None
+    digest_world.digest_killed_while_it_sends()
     for _ in range(3):
         digest_world.digest()
     for hours in (1, 3):

@@ -11,11 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from integration.jobs.proxy import LossyProxy
-from integration.services import PostgresServer
+from integration.jobs.database_faults import be_impatient, losing_a_commit
 from sqlalchemy import text
 
-from catchup_jobs.adapters.database import engine
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs import DatabaseRunStore
 from catchup_jobs.contract import Job, Reason
@@ -68,11 +66,11 @@ def test_a_reader_of_sqlite_neither_waits_for_a_writer_nor_sees_half_of_it(sqlit
     assert count(sqlite) == 1
 
 
-def test_a_sqlite_file_that_stays_locked_is_temporary(
-    sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "_BUSY_TIMEOUT_SECONDS", 0.2)
+def test_a_sqlite_file_that_stays_locked_is_temporary(sqlite: Database, tmp_path: Path) -> None:
     second = Database.open(f"sqlite:///{tmp_path / 'catchup.db'}")
+    with second.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == 10_000
+    be_impatient(second)
     with (
         sqlite.write(),
         pytest.raises(TemporaryError, match="SQLITE_BUSY"),
@@ -156,22 +154,17 @@ def test_a_reader_of_postgresql_cannot_write(postgresql: Database) -> None:
 
 @pytest.mark.parametrize("state", [RunState.DONE, RunState.FAILED])
 def test_a_commit_whose_reply_was_lost_is_found_done_by_the_next_process(
-    postgresql: Database, postgres: PostgresServer, state: RunState
+    postgresql: Database, postgresql_url: str, state: RunState
 ) -> None:
-    proxy = LossyProxy(postgres.port)
-    through = Database.open(str(postgresql.engine.url).replace(f":{postgres.port}/", f":{proxy.port}/"))
-    store = DatabaseRunStore(through)
-    store.open(RUN, now=NOW, lease_until=NOW + timedelta(minutes=11))
-    store.claim(RUN, "pod")
-    letter = DeadLetter(Reason.UNAVAILABLE, "TemporaryError") if state is RunState.FAILED else None
-    closing = Closing(state, None, 4, {}, {}, letter)
-    proxy.marker = b"COMMIT"
-    with pytest.raises(TemporaryError):
-        store.close(RUN, "pod", closing, now=NOW)
-    assert proxy.lost == 1
-    through.close()
+    with losing_a_commit(postgresql_url) as (through, arm):
+        store = DatabaseRunStore(through)
+        store.open(RUN, now=NOW, lease_until=NOW + timedelta(minutes=11))
+        store.claim(RUN, "pod")
+        letter = DeadLetter(Reason.UNAVAILABLE, "TemporaryError") if state is RunState.FAILED else None
+        arm()
+        with pytest.raises(TemporaryError):
+            store.close(RUN, "pod", Closing(state, None, 4, {}, {}, letter), now=NOW)
     direct = DatabaseRunStore(postgresql)
     record = direct.open(RUN, now=NOW, lease_until=NOW + timedelta(minutes=11))
     assert record.attempts == 4
     assert (record.state is RunState.DONE) == (state is RunState.DONE)
-    proxy.close()

@@ -166,6 +166,17 @@ def test_sigkill_leaves_the_lock_until_its_ttl_and_the_same_run_goes_on_then(pod
     assert (row.state, row.attempts) == (RunState.DONE, 0)
 
 
+def test_after_sigkill_the_next_slot_completes_once_the_lock_ran_out(pods: Pods) -> None:
+    first = pods.start("one", steps=1, step_seconds=60, lock_seconds=1)
+    pods.working("one")
+    first.kill()
+    wait_until(lambda: not lock_exists(pods.redis_url), "the lock runs out")
+    code, summary = pods.start("two", slot=NEXT_SLOT).end()
+    assert (code, summary.outcome) == (0, Outcome.DONE)
+    assert pods.lines() == ["one 0", "two 0"]
+    assert pods.row().owner is None, "the killed one's writes count no more"
+
+
 def test_a_holder_that_was_stopped_past_its_ttl_writes_nothing_more(pods: Pods) -> None:
     first = pods.start("one", steps=100, step_seconds=0.1, lock_seconds=1)
     pods.working("one")

@@ -99,9 +99,12 @@ def test_two_upgrades_at_once_take_turns(empty_database_url: str) -> None:
     assert results == [SCHEMA_VERSION, SCHEMA_VERSION]
 
 
-def test_a_missing_schema_is_waited_for_then_temporary_with_the_command_to_run(
-    empty_database_url: str,
+@pytest.mark.parametrize("revision", [None, "0001"], ids=["missing", "older"])
+def test_a_schema_that_does_not_fit_is_waited_for_then_temporary_with_the_command_to_run(
+    empty_database_url: str, revision: str | None
 ) -> None:
+    if revision is not None:
+        _upgrade(empty_database_url, revision)
     database = Database.open(empty_database_url)
     clock, slept = [0.0], list[float]()
 
@@ -109,7 +112,7 @@ def test_a_missing_schema_is_waited_for_then_temporary_with_the_command_to_run(
         slept.append(seconds)
         clock[0] += seconds
 
-    with pytest.raises(TemporaryError, match="catchup-jobs db migrate"):
+    with pytest.raises(TemporaryError, match=f"{revision or 'no schema'}.*catchup-jobs db migrate"):
         migrate.wait_for_schema(database, monotonic=lambda: clock[0], sleep=sleep)
     assert sum(slept) == migrate.WAIT_SECONDS
     database.close()
@@ -195,15 +198,15 @@ def test_an_insert_can_update_on_conflict_on_each_backend(database: Database) ->
         assert connection.execute(select(users.c.name)).scalars().all() == ["Ada"]
 
 
-def _upgrade_to_first(url: str) -> None:
+def _upgrade(url: str, revision: str) -> None:
     engine = migration_engine(parse_url(url))
     with engine.begin() as connection:
-        migrate._run_alembic(connection, "0001")
+        migrate._run_alembic(connection, revision)
     engine.dispose()
 
 
 def test_what_the_older_code_stored_is_still_there_after_the_upgrade_and_it_may_go_on(empty_database_url: str) -> None:
-    _upgrade_to_first(empty_database_url)
+    _upgrade(empty_database_url, "0001")
     stored = [
         (
             "INSERT INTO users (id, name, time_zone, digest_day, digest_time, sync_every, created_at, updated_at)"

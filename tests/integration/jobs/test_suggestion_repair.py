@@ -7,14 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from integration.jobs.database_faults import after, refusing, statements
 from integration.jobs.fleet_world import FleetWorld, at, person
-from integration.jobs.sync_world import EMAIL, NOW, SyncWorld
-from integration.jobs.test_users import statements
+from integration.jobs.sync_world import EMAIL, NOW, SyncWorld, outcome
 from sqlalchemy import select
 
-from catchup_jobs.adapters.database import calendars as calendar_store
 from catchup_jobs.adapters.database.schema import calendars, suggestions, users
-from catchup_jobs.contract import Count, Outcome, Reason
+from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.vocabulary import SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
@@ -145,21 +144,16 @@ def test_a_calendar_that_fails_changes_no_suggestion(world: SyncWorld, fleet: Fl
     assert fleet.shown() == ["ben pending 24 18:00-19:00"]
 
 
-def test_events_and_what_they_make_clash_are_stored_together_or_not_at_all(
-    world: SyncWorld, fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_events_and_what_they_make_clash_are_stored_together_or_not_at_all(world: SyncWorld, fleet: FleetWorld) -> None:
     pending(fleet)
     world.add_event("dentist", f"{TUESDAY} 11:00")
     seen: list[bool] = []
-
-    def broken(*_: Any) -> None:
-        # Another connection sees neither: it is one transaction.
-        seen.append("dentist" in world.stored_events())
-        raise ZeroDivisionError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(calendar_store, "repair_suggestions", broken)
-        assert world.sync().exit_code == 1
+    with (
+        refusing("UPDATE ON suggestions", world.database),
+        # Another connection sees nothing of what is written: it is one transaction.
+        after("INSERT INTO events", world.database, lambda: seen.append("dentist" in world.stored_events())),
+    ):
+        assert outcome(world.sync()) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.BAD_DATA)
     assert seen == [False]
     assert "dentist" not in world.stored_events()
     assert fleet.shown() == ["ben pending 24 10:00-12:00"]
@@ -204,37 +198,30 @@ def test_without_another_free_hour_a_suggestion_expires(world: SyncWorld, fleet:
     assert fleet.shown() == ["ben clash 24 10:00-12:00"]
 
 
-def test_a_plan_waits_for_a_sync_that_is_storing_events_and_is_made_anew(
-    world: SyncWorld, fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plan_waits_for_a_sync_that_is_storing_events_and_is_made_anew(world: SyncWorld, fleet: FleetWorld) -> None:
     """The job has read the old events; the sync stores new ones while the job wants to write."""
-    honest = fleet.store.known
     reports: list[Any] = []
     read, stored = threading.Event(), threading.Event()
+    planning = threading.Thread(target=lambda: reports.append(fleet.run()))
 
-    def known(user_ids: Any, **named: Any) -> Any:
-        found = honest(user_ids, **named)
+    def wait_for_the_sync() -> None:
         read.set()
         assert stored.wait(20)
-        return found
 
-    monkeypatch.setattr(fleet.store, "known", known)
-    planning = threading.Thread(target=lambda: reports.append(fleet.run()))
-    planning.start()
-    assert read.wait(20)
-    original = calendar_store.repair_suggestions
-
-    def slow(*arguments: Any) -> Any:
-        made = original(*arguments)
-        # Within the sync's transaction, with the user's row locked: the job goes on and must wait.
+    def wait_for_the_job() -> None:
+        # The sync has locked the user's row: the job goes on and must wait.
         stored.set()
         planning.join(1)
         assert planning.is_alive(), "the job did not wait for the sync's transaction"
-        return made
 
-    monkeypatch.setattr(calendar_store, "repair_suggestions", slow)
     world.add_event("long", "2026-11-23 13:00", minutes=5 * 60)
-    world.sync()
-    planning.join(20)
-    assert reports[0].exit_code == 0
+    with (
+        after("FROM events", world.database, wait_for_the_sync),
+        after("UPDATE users SET availability_computed_at", world.database, wait_for_the_job),
+    ):
+        planning.start()
+        assert read.wait(20)
+        assert outcome(world.sync()) == (ExitCode.DONE, Outcome.DONE, None)
+        planning.join(20)
+    assert reports[0].exit_code == ExitCode.DONE
     assert fleet.shown() == ["ben pending 23 18:00-19:00"]

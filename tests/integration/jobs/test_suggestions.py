@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from datetime import date, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
+from integration.jobs.database_faults import after, outage, statements
 from integration.jobs.fleet_world import BERLIN, NOW, FleetWorld, at, counts, person
-from integration.jobs.test_users import statements
 from sqlalchemy import insert, select, update
 
-from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import (
     calendars,
     commute_windows,
     contacts,
     oauth_tokens,
+    runs,
     suggestions,
     users,
 )
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
-from catchup_jobs.domain import planning
 from catchup_jobs.domain.sharding import shard_of
 from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, Mode, SuggestionStatus, TokenState, Trigger, Weekday
-from catchup_jobs.jobs import suggestions as job
-from catchup_jobs.jobs.outcomes import TemporaryError
 from catchup_jobs.jobs.suggestions import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
     from pathlib import Path
+
+    from catchup_jobs.adapters.database.engine import Database
 
 DAY = timedelta(days=1)
 DONE = (ExitCode.DONE, Outcome.DONE, None)
 PENDING, ACCEPTED = SuggestionStatus.PENDING, SuggestionStatus.ACCEPTED
+# What every batch asks: who is in it, and the last of what their plans are made from.
+IDS, FACTS = "WHERE users.id >", "FROM events"
 
 
 def outcome(report: Any) -> tuple[int, Outcome, Reason | None]:
@@ -378,28 +377,23 @@ def test_a_batch_in_which_nothing_changes_writes_the_checkpoint_alone(fleet: Fle
 # A bad user, a killed run --------------------------------------------------------------------------------------------
 
 
-def fail_for(monkeypatch: pytest.MonkeyPatch, user_id: str) -> None:
-    def planned(facts: Any, **named: Any) -> Any:
-        if facts.user_id == user_id:
-            raise ZeroDivisionError("s3cret")
-        return planning.plan(facts, **named)
-
-    monkeypatch.setattr(job, "plan", planned)
-
-
 def test_a_bad_user_among_50_is_recorded_and_the_other_49_get_theirs(
-    fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    fleet: FleetWorld, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fleet.add_users(names(50))
     fleet.add_contacts(names(50))
-    fail_for(monkeypatch, "u7")
+    # Delivered, over, and with an end after which no week's rest can be counted.
+    over = {"start_at": NOW - DAY, "end_at": datetime.max.replace(tzinfo=UTC), "delivered_at": NOW - 2 * DAY}
+    row = other_row(fleet, "u7") | over
+    with fleet.database.write() as connection:
+        connection.execute(suggestions.insert().values(row))
     report = fleet.run()
     assert outcome(report) == (ExitCode.DONE, Outcome.DONE, Reason.PARTIAL)
     assert counts(report) == {"users": 50, "usersFailed": 1, "suggestionsCreated": 49}
-    assert "u7" not in [row.user_id for row in fleet.rows()]
+    assert [row.start_at for row in fleet.rows() if row.user_id == "u7"] == [NOW - DAY], "its own is as it was"
     printed = capfd.readouterr()
-    assert "ZeroDivisionError" in printed.out + printed.err
-    assert "s3cret" not in printed.out + printed.err
+    assert "OverflowError" in printed.out + printed.err
+    assert "out of range" not in printed.out + printed.err, "an error's message may quote anything"
 
 
 def test_a_user_whose_zone_is_unknown_is_recorded_and_the_others_go_on(fleet: FleetWorld) -> None:
@@ -410,21 +404,18 @@ def test_a_user_whose_zone_is_unknown_is_recorded_and_the_others_go_on(fleet: Fl
     assert counts(fleet.run()) == {"users": 2, "usersFailed": 1, "suggestionsCreated": 1}
 
 
-def test_what_the_database_refuses_costs_its_user_alone(fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_database_refuses_costs_its_user_alone(fleet: FleetWorld) -> None:
     fleet.add_users(names(50))
     fleet.add_contacts(names(50))
-    honest = fleet.store.known
+    row = other_row(fleet, "u7")
 
-    def known(user_ids: Any, **named: Any) -> Any:
-        found = honest(user_ids, **named)
-        if "u7" in user_ids:
-            with fleet.database.write() as connection:
-                # An application that writes a suggestion without raising the user's version.
-                connection.execute(suggestions.insert().values(other_row(fleet, "u7")))
-        return found
+    def interfere() -> None:
+        with fleet.database.write() as connection:
+            # An application that writes a suggestion without raising the user's version.
+            connection.execute(suggestions.insert().values(row))
 
-    monkeypatch.setattr(fleet.store, "known", known)
-    report = fleet.run()
+    with after(FACTS, fleet.database, interfere):
+        report = fleet.run()
     assert counts(report) == {"users": 50, "usersFailed": 1, "suggestionsCreated": 49}
     assert len(fleet.rows()) == 50, "the application's own is there, and none beside it"
 
@@ -446,169 +437,111 @@ def other_row(fleet: FleetWorld, user_id: str) -> dict[str, Any]:
     }
 
 
-def test_facts_that_change_between_reading_and_writing_are_planned_anew(
-    fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_facts_that_change_between_reading_and_writing_are_planned_anew(fleet: FleetWorld) -> None:
     fleet.add_users(names(3))
     fleet.add_contacts(names(3))
-    honest = fleet.store.known
 
-    def known(user_ids: Any, **named: Any) -> Any:
-        found = honest(user_ids, **named)
+    def change() -> None:
         fleet.add_event(at("23 13:00"), at("23 18:00"), user_id="u1")
         with fleet.database.write() as connection:
             raised = users.c.planning_version + 1
             connection.execute(update(users).where(users.c.id == "u1").values(planning_version=raised))
-        return found
 
-    monkeypatch.setattr(fleet.store, "known", known)
-    assert counts(fleet.run()) == {"users": 3, "suggestionsCreated": 3}
+    with after(FACTS, fleet.database, change):
+        assert counts(fleet.run()) == {"users": 3, "suggestionsCreated": 3}
     starts = {row.user_id: row.start_at for row in fleet.rows()}
     assert starts == {"u0": at("23 14:00"), "u1": at("23 18:00"), "u2": at("23 14:00")}
 
 
-def test_a_user_deleted_between_reading_and_writing_is_left_out(
-    fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_user_deleted_between_reading_and_writing_is_left_out(fleet: FleetWorld) -> None:
     fleet.add_users(names(3))
     fleet.add_contacts(names(3))
-    honest = fleet.store.known
-
-    def known(user_ids: Any, **named: Any) -> Any:
-        found = honest(user_ids, **named)
-        fleet.delete_user("u1")
-        return found
-
-    monkeypatch.setattr(fleet.store, "known", known)
-    assert counts(fleet.run())["suggestionsCreated"] == 2
+    with after(FACTS, fleet.database, lambda: fleet.delete_user("u1")):
+        assert counts(fleet.run())["suggestionsCreated"] == 2
     assert [row.user_id for row in fleet.rows()] == ["u0", "u2"]
 
 
-def test_a_user_deleted_between_batches_is_not_missed_nor_a_reason_to_miss_another(
-    fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_user_deleted_between_batches_is_not_missed_nor_a_reason_to_miss_another(fleet: FleetWorld) -> None:
     fleet.add_users(names(6))
     fleet.add_contacts(names(6))
-    honest = fleet.store.ids
-    pages: list[Any] = []
 
-    def ids(**named: Any) -> Any:
-        if len(pages) == 1:
-            fleet.delete_user("u1")
-            fleet.delete_user("u3")
-        pages.append(honest(**named))
-        return pages[-1]
+    def delete() -> None:
+        # The one after whom the next batch begins, and one of that batch.
+        fleet.delete_user("u1")
+        fleet.delete_user("u3")
 
-    monkeypatch.setattr(fleet.store, "ids", ids)
-    fleet.run(batch_size=2)
+    with after(IDS, fleet.database, delete, nth=2):
+        fleet.run(batch_size=2)
     assert [row.user_id for row in fleet.rows()] == ["u0", "u2", "u4", "u5"]
 
 
-def test_a_run_goes_on_at_the_batch_where_it_stopped(fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_goes_on_at_the_batch_where_it_stopped(fleet: FleetWorld) -> None:
     fleet.add_users(names(9))
     fleet.add_contacts(names(9))
-    honest = fleet.store.known
-    read: list[Any] = []
-
-    def known(user_ids: Any, **named: Any) -> Any:
-        read.append(list(user_ids))
-        fleet.stopping = len(read) == 3
-        return honest(user_ids, **named)
-
-    monkeypatch.setattr(fleet.store, "known", known)
-    first = fleet.run(batch_size=2, slot=NOW)
+    with after(FACTS, fleet.database, lambda: setattr(fleet, "stopping", True), nth=3):
+        first = fleet.run(batch_size=2, slot=NOW)
     assert outcome(first) == (ExitCode.TEMPORARY, Outcome.RETRY, Reason.TERMINATED)
     assert [row.user_id for row in fleet.rows()] == ["u0", "u1", "u2", "u3"]
     fleet.stopping = False
-    second = fleet.run(batch_size=2, slot=NOW)
-    assert read == [["u0", "u1"], ["u2", "u3"], ["u4", "u5"], ["u4", "u5"], ["u6", "u7"], ["u8"]]
+    with statements(fleet.database) as seen:
+        second = fleet.run(batch_size=2, slot=NOW)
+    assert sum(FACTS in text for text in seen) == 3, "the batches of u4, u6 and u8"
     assert counts(second) == {"users": 9, "suggestionsCreated": 9}, "counted over both processes, each user once"
+    assert [row.user_id for row in fleet.rows()] == names(9)
     assert fleet.run(slot=NOW).summary.reason is Reason.ALREADY_DONE
 
 
-def test_an_outage_in_the_middle_repeats_the_batch_alone(fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_in_the_middle_repeats_the_batch_alone(fleet: FleetWorld) -> None:
     fleet.add_users(names(5))
     fleet.add_contacts(names(5))
-    honest = fleet.store.save
-    tried: list[int] = []
-
-    def save(plans: Any, **named: Any) -> Any:
-        tried.append(len(plans))
-        if len(tried) == 2:
-            raise TemporaryError("down")
-        return honest(plans, **named)
-
-    monkeypatch.setattr(fleet.store, "save", save)
-    report = fleet.run(batch_size=2)
-    assert (outcome(report), report.summary.attempts, tried) == (DONE, 1, [2, 2, 2, 1])
+    with (
+        statements(fleet.database) as seen,
+        outage(fleet.database) as go_away,
+        after(FACTS, fleet.database, go_away, nth=2),
+    ):
+        report = fleet.run(batch_size=2)
+    assert (outcome(report), report.summary.attempts) == (DONE, 1)
     assert counts(report) == {"users": 5, "suggestionsCreated": 5}
+    assert sum(FACTS in text for text in seen) == 4, "three batches, and the second once more"
+    assert [row.user_id for row in fleet.rows()] == names(5)
 
 
-def test_a_server_that_dies_before_the_commit_costs_one_attempt_and_nothing_twice(
-    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_batch_is_stored_once_whatever_happens_to_its_commit(
+    commit_fails: tuple[Database, Callable[[], None]], tmp_path: Path
 ) -> None:
-    database = Database.open(postgresql_url)
+    database, fail = commit_fails
     fleet = FleetWorld(database, tmp_path / "locks")
     fleet.add_users(names(6))
     fleet.add_contacts(names(6))
-    honest = fleet.store.save
-    killed: list[int] = []
-
-    def save(plans: Any, *, checkpoint: Any, **named: Any) -> Any:
-        def dying(saved: Any) -> Any:
-            # Within the transaction, after the suggestions were written.
-            if saved.plans and len(killed) == 0:
-                with psycopg.connect(postgresql_url, autocommit=True) as connection:
-                    rows = connection.execute(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                    )
-                    killed.append(len(rows.fetchall()))
-            return checkpoint(saved)
-
-        return honest(plans, checkpoint=dying, **named)
-
-    monkeypatch.setattr(fleet.store, "save", save)
-    report = fleet.run(batch_size=2)
-    assert killed[0] >= 1
+    with after("INSERT INTO suggestions", database, fail, nth=2):
+        report = fleet.run(batch_size=2)
     assert (outcome(report), report.summary.attempts) == (DONE, 1)
-    assert counts(report) == {"users": 6, "suggestionsCreated": 6}
+    assert report.summary.counts[Count.USERS] == 6
     assert [row.user_id for row in fleet.rows()] == names(6)
-    database.close()
 
 
-def test_the_checkpoint_is_stored_with_the_batch_or_not_at_all(
-    fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_checkpoint_is_stored_with_the_batch_or_not_at_all(fleet: FleetWorld) -> None:
     fleet.add_users(names(4))
     fleet.add_contacts(names(4))
-    honest = fleet.store.save
     seen: list[Any] = []
-
-    def save(plans: Any, **named: Any) -> Any:
-        saved = honest(plans, **named)
-        seen.append((fleet.run_row().checkpoint["after"], len(fleet.rows())))
-        return saved
-
-    monkeypatch.setattr(fleet.store, "save", save)
-    fleet.run(batch_size=2)
-    assert seen == [("u1", 2), ("u3", 4)]
+    with after(
+        "UPDATE runs SET checkpoint",
+        fleet.database,
+        # The second batch is written, and not committed yet.
+        lambda: seen.append((fleet.run_row().checkpoint["after"], len(fleet.rows()))),
+        nth=2,
+    ):
+        fleet.run(batch_size=2)
+    assert seen == [("u1", 2)]
+    assert len(fleet.rows()) == 4
     assert fleet.run_row().checkpoint is None, "a run that is done needs none"
 
 
-def test_a_replaced_process_cannot_write(fleet: FleetWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replaced_process_cannot_write(fleet: FleetWorld) -> None:
     fleet.add_users(names(1))
     fleet.add_contacts(names(1))
-    honest = fleet.store.known
-
-    def known(user_ids: Any, **named: Any) -> Any:
-        from catchup_jobs.adapters.database.schema import runs  # noqa: PLC0415
-
-        fleet.change(runs, owner="another pod")
-        return honest(user_ids, **named)
-
-    monkeypatch.setattr(fleet.store, "known", known)
-    assert fleet.run().exit_code == ExitCode.TEMPORARY
+    with after(FACTS, fleet.database, lambda: fleet.change(runs, owner="another pod")):
+        assert fleet.run().exit_code == ExitCode.TEMPORARY
     assert fleet.rows() == []
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import event, select
+from integration.jobs.database_faults import statements
+from sqlalchemy import select
 
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import oauth_tokens, users
@@ -52,21 +50,6 @@ def people(database: Database) -> DatabaseUsers:
 def tokens(database: Database, people: DatabaseUsers) -> DatabaseTokens:
     people.import_all([user("ada"), user("bob")], now=NOW)
     return DatabaseTokens(database, Encryption([KEY]))
-
-
-@contextmanager
-def statements(database: Database) -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith("BEGIN"):
-            seen.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(database.engine, "before_cursor_execute", note)
 
 
 def test_an_imported_user_comes_back_whole(people: DatabaseUsers) -> None:

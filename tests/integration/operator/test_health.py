@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from faults.api_proxy import ApiProxy
+from faults.api_proxy import ApiProxy, Fault
 from integration.operator.conftest import Namespace
 from integration.operator.test_faults import PATIENCE, proxy, start
 from integration.operator.test_permissions import Revoke, StartOperator, revoke, role, start_operator
@@ -75,15 +76,22 @@ def test_the_operator_is_not_ready_while_a_permission_is_missing_and_says_which(
         eventually(lambda: ask("/readyz") == (200, []), seconds=PATIENCE)
 
 
-def test_an_operator_that_hears_nothing_for_long_is_to_be_started_anew(
+def test_an_operator_that_hears_nothing_for_long_is_to_be_started_anew_but_not_one_that_hears_refusals(
     start: Callable[[], KopfRunner], proxy: ApiProxy, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchup_operator.health._SILENCE_MAX_SECONDS", 2)
+    monkeypatch.setattr("catchup_operator.health._SILENCE_MAX_SECONDS", 4)
+    monkeypatch.setattr("catchup_operator.watch._BACKOFF_MAX_SECONDS", 1.0)
     with start():
         eventually(lambda: ask("/readyz") == (200, []))
-        assert ask("/healthz") == (200, [])
         proxy.down = True
-        reasons = eventually(lambda: ask("/healthz")[1])
-        assert reasons == ["a watch is dead: no word from the API server"]
+        time.sleep(8)  # within which the watches break, and are tried again and again
+        assert proxy.requests["GET", "jobs"] > 2
+        assert ask("/healthz") == (200, [])
+        # Nothing ends the silence of a watch that hangs.
+        monkeypatch.setattr("catchup_operator.cluster._WATCH_SILENCE_SECONDS", 10)
+        proxy.add(Fault("freeze", "WATCH", "jobs"))
         proxy.down = False
+        reasons = eventually(lambda: ask("/healthz")[1])
+        assert proxy.all_fired()
+        assert reasons == ["a watch is dead: no word from the API server"]
         eventually(lambda: ask("/healthz") == (200, []), seconds=PATIENCE)

@@ -567,6 +567,12 @@ def test_a_shared_activity_may_overlap_its_own_event_and_nothing_else(other: dic
     assert slots(user([climber()], events, **other)) == []
 
 
+def test_an_event_that_never_ends_costs_no_more_than_its_time_within_reach() -> None:
+    sabbatical = event(Interval(at("26 10:00"), datetime.max.replace(tzinfo=UTC)), "s", "Sabbatical")
+    nights = AvailabilityParameters(night=Night(time(22), time(7)))
+    assert slots(user([climber()], [CLIMBING, sabbatical], parameters=nights)) == ["1 Wed 25 18:15-20:00"]
+
+
 def test_a_shared_activity_may_be_outside_of_the_open_hours() -> None:
     mornings = AvailabilityParameters(blocks=(WeeklyWindow(Weekday.MONDAY, time(9), time(10)),))
     assert slots(user([climber()], [CLIMBING], parameters=mornings)) == ["1 Wed 25 18:15-20:00"]

@@ -28,7 +28,7 @@ def health(answer: Any, background: Any, *namespaces: str) -> tuple[Health, list
             raise answer
         return bool(answer(verb, resource, namespace))
 
-    return Health(cast(Any, SimpleNamespace(may=may)), namespaces, background, Roll(1.0)), asked
+    return Health(cast(Any, SimpleNamespace(may=may)), namespaces, background, Roll(1.0), [background.troubles]), asked
 
 
 async def test_every_permission_is_asked_for_in_every_namespace() -> None:

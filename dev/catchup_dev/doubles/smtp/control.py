@@ -29,6 +29,7 @@ class Fault:
         drop: hang up instead of answering; at `message` nothing is kept.
         accept_then_drop: keep the message, then hang up (`message` only).
         delay: wait so many seconds first.
+        drip: send a byte of the answer each so many seconds.
         fired: how often it did, so that a test can tell.
     """
 
@@ -40,6 +41,7 @@ class Fault:
     drop: bool = False
     accept_then_drop: bool = False
     delay: float = 0
+    drip: float = 0
     fired: int = field(default=0)
 
 

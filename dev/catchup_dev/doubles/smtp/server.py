@@ -76,6 +76,7 @@ class _Smtp(SMTP):
 
     def __init__(self, control: Control, context: ssl.SSLContext, *, tls: bool) -> None:
         self.script = control
+        self.drip = 0.0
         offered = control._setting("starttls") and not tls
         super().__init__(
             _Mailbox(),
@@ -105,7 +106,23 @@ class _Smtp(SMTP):
             await asyncio.sleep(fault.delay)
         return await self._answered(fault)
 
+    async def push(self, status: Any) -> None:
+        """Send an answer, slowly if the script says so."""
+        drip, self.drip = self.drip, 0.0
+        if drip:
+            try:
+                for character in str(status):
+                    self._writer.write(character.encode())
+                    await asyncio.sleep(drip)
+            except asyncio.CancelledError:
+                # The client hung up.
+                self.connection.abort()
+                raise
+            status = ""
+        await super().push(status)
+
     async def _answered(self, fault: Fault) -> bool:
+        self.drip = fault.drip
         if fault.drop:
             self.connection.abort()
             return True
@@ -158,6 +175,7 @@ class _Mailbox:
         fault = control._reach("message")
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
+        server.drip = fault.drip if fault is not None else 0.0
         if fault is None or fault.accept_then_drop or not (fault.drop or fault.reply):
             login = session.auth_data.login.decode() if isinstance(session.auth_data, LoginPassword) else None
             content: bytes = envelope.original_content

@@ -16,7 +16,7 @@ from catchup_dev.doubles.twilio.faults import Fault, Faults
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, Control, Messages, TwilioError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _MESSAGES = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/]+)/Messages(/(?P<sid>[^/]+))?\.json")
@@ -24,7 +24,11 @@ _CREDENTIALS = base64.b64encode(f"{ACCOUNT_SID}:{AUTH_TOKEN}".encode()).decode()
 
 
 class TwilioServer(ThreadingHTTPServer):
-    """Serves the double; a thread for each connection."""
+    """Serves the double; a thread for each connection.
+
+    Attributes:
+        meanwhile: called with the kind of a request that has come and was not looked at yet; a test's own.
+    """
 
     daemon_threads = True
 
@@ -36,6 +40,7 @@ class TwilioServer(ThreadingHTTPServer):
         self.control = Control(self.store, self.faults, self.log)
         self.lock = threading.RLock()
         self.closing = threading.Event()
+        self.meanwhile: Callable[[str], None] | None = None
 
     @property
     def url(self) -> str:
@@ -97,6 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
         query, form = dict(parse_qsl(url.query)), dict(parse_qsl(body.decode(errors="replace")))
         kind, sid = self._kind(url.path)
         to = form.get("To") or query.get("To")
+        if self.server.meanwhile is not None:
+            self.server.meanwhile(kind)
         with self.server.lock:
             fault = self.server.faults.take(kind, to)
         if fault is not None and fault.delay and self.server.closing.wait(fault.delay):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ _POSTGRES_SESSION: Final = "; ".join(
     )
 )
 _READ_ONLY: Final = "catchup_read_only"
+
+# They tell of errors that they ignore, in lines that are no JSON and may quote a row; the one that matters is raised.
+for _name in ("psycopg", "sqlalchemy.pool"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 class Database:

@@ -140,7 +140,7 @@ def check_no_run_vanished(world: World) -> None:
     for task in world.tasks:
         by_key[task.key].append(task)
     for key, tasks in by_key.items():
-        ended = any(task.complete for task in tasks)
+        ended = any(task.complete or task.settled for task in tasks)
         opened = any(task.opened for task in tasks)
         # A run that no pod could open is told by Kubernetes alone: the Job failed, and its pods said why.
         assert ended or key in letters or not opened, f"{key} vanished"

@@ -14,7 +14,9 @@ from integration.jobs.story import checks, edits
 from integration.jobs.story.faults import FAULTS, hand
 from integration.jobs.story.person import Person
 from integration.jobs.story.world import floor, says
+from sqlalchemy import func, select
 
+from catchup_jobs.adapters.database.schema import digests
 from catchup_jobs.contract import Count, Job, Outcome
 from catchup_operator.digest_times import DigestTimes
 
@@ -190,8 +192,10 @@ class Story:
         self._replay_what_was_given_up()
         checks.check_nothing_is_left_locked(world)
         for person in world.people:
-            world.go_to(person.due_after(world.clock.now()) - timedelta(minutes=20))
+            due = self._next_digest(person)
+            world.go_to(due - timedelta(minutes=20))
             self._sync_and_suggest([person], dice)
+            world.go_to(due)
             self._gets_one_message(person, fresh[person.id], dice)
         checks.check(world)
         checks.check_nothing_is_left_locked(world)
@@ -232,9 +236,19 @@ class Story:
             self.world.tell(f"failures {command} ended {code}")
             assert code == 0, pod.log.read_text()
 
+    def _next_digest(self, person: Person) -> datetime:
+        """Return when the first digest is due on a date that had none: one moved within a date is not sent again."""
+        due = self.world.clock.now() + timedelta(minutes=20)
+        dates = select(func.max(digests.c.due_date)).where(digests.c.user_id == person.id)
+        with self.world.database.read() as connection:
+            latest = connection.execute(dates).scalar_one()
+        while True:
+            due = person.due_after(due)
+            if latest is None or due.astimezone(ZoneInfo(person.zone)).date() > latest:
+                return due
+
     def _gets_one_message(self, person: Person, fresh: str, dice: random.Random) -> None:
         world = self.world
-        world.go_to(person.due_after(world.clock.now()))
         slot = person.firing(world.clock.now())
         assert slot is not None
         person.fired = slot

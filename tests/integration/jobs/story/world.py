@@ -33,6 +33,7 @@ from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.adapters.user_file import read_users
 from catchup_jobs.contract import BACKOFF_LIMIT, DEADLINES, Env, ExitCode, Job, Outcome, Reason, Summary, run_key
 from catchup_jobs.domain.oauth import OAuthToken
+from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.outcomes import TemporaryError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Task:
         pods: what its pods ended with: exit code and summary.
         pod: the latest.
         opened: whether the run was ever in the book.
+        settled: whether the book ever said that it ended well; a pod may be killed when it had just said so.
     """
 
     job: Job
@@ -87,6 +89,7 @@ class Task:
     pods: list[tuple[int, Summary | None]] = field(default_factory=list)
     pod: Pod | None = None
     opened: bool = False
+    settled: bool = False
 
     @property
     def key(self) -> str:
@@ -304,7 +307,9 @@ class World:
             task.pods.append((code, summary))
             told = f"{summary.outcome} {summary.reason or ''}" if summary else "without a word"
             self.tell(f"  {pod} ended {code}: {told}")
-            task.opened = task.opened or self._is_in_the_book(task.key)
+            state = self._state_in_the_book(task.key)
+            task.opened = task.opened or state is not None
+            task.settled = task.settled or state in {RunState.DONE, RunState.SKIPPED}
             if not in_time or code in {ExitCode.DONE, ExitCode.PERMANENT, ExitCode.MISCONFIGURED}:
                 return
             if failures < BACKOFF_LIMIT:
@@ -347,10 +352,10 @@ class World:
         pod.exit_code.result(_PATIENCE_SECONDS)
         return False
 
-    def _is_in_the_book(self, key: str) -> bool:
-        def look() -> bool:
+    def _state_in_the_book(self, key: str) -> RunState | None:
+        def look() -> RunState | None:
             with self.database.read() as connection:
-                return connection.execute(select(runs.c.run_key).where(runs.c.run_key == key)).first() is not None
+                return connection.execute(select(runs.c.state).where(runs.c.run_key == key)).scalar_one_or_none()
 
         return self.steadily(look)
 
