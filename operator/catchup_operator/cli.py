@@ -115,13 +115,12 @@ def forecast(*, namespaces: tuple[str, ...], max_pods: int, max_requests: int, d
 
 
 @main.command("prepare-uninstall")
-@click.option(
-    "--namespace", "-n", "namespaces", multiple=True, required=True, help="Where to delete CronJobs; repeatable."
-)
+@click.option("--namespace", "-n", "namespaces", multiple=True, help="Where to delete CronJobs; repeatable.")
+@click.option("--all-namespaces", "-A", is_flag=True, help="Delete them everywhere.")
 @click.option(
     "--deployment", required=True, metavar="NAMESPACE/NAME", help="The operator's Deployment, scaled to 0 first."
 )
-def prepare_uninstall(*, namespaces: tuple[str, ...], deployment: str) -> None:
+def prepare_uninstall(*, namespaces: tuple[str, ...], all_namespaces: bool, deployment: str) -> None:
     """Stop the operator and delete the CronJobs that it made; UserSchedules stay.
 
     Without this they would go on firing after `helm uninstall`, without the Secrets that they need. Installing
@@ -130,6 +129,8 @@ def prepare_uninstall(*, namespaces: tuple[str, ...], deployment: str) -> None:
     from catchup_operator.cluster import ApiError  # noqa: PLC0415
     from catchup_operator.uninstall import prepare  # noqa: PLC0415
 
+    if bool(namespaces) is all_namespaces:
+        raise click.UsageError("name the namespaces, or say --all-namespaces")
     namespace, _, name = deployment.partition("/")
     try:
         deleted = asyncio.run(prepare(namespace, name, namespaces))

@@ -18,8 +18,8 @@ from catchup_operator.connection import NoClusterError, find
 from catchup_operator.naming import FIELD_MANAGER
 
 # One pool for kopf and for us: kopf's own has no limit, and thousands of resources at start would open as many
-# connections. Three of these are taken by the long-lived watches.
-_CONNECTIONS: Final = 23
+# connections. Watches keep theirs for long and have them beside these.
+_CONNECTIONS: Final = 20
 _REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
 _CLOSE_SECONDS: Final = 0.1
 _PAGE: Final = 200
@@ -78,8 +78,8 @@ class Cluster:
         self._connector = connector
 
     @classmethod
-    async def connect(cls) -> Cluster:
-        """Connect as a pod does, or else by the kubeconfig (see connection.py).
+    async def connect(cls, *, watches: int = 0) -> Cluster:
+        """Connect as a pod does, or else by the kubeconfig (see connection.py), with room for so many watches.
 
         Raises:
             ApiError: neither says where the API server is.
@@ -89,7 +89,7 @@ class Cluster:
         except NoClusterError as error:
             raise ApiError(0, str(error)) from None
         context = client.rest.RESTClientObject(configuration).ssl_context
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context)
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS + watches, ssl=context)
         configuration.client_session_kwargs = {"connector": connector, "read_bufsize": _READ_AHEAD}
         return cls(client.ApiClient(configuration), connector)
 

@@ -34,7 +34,8 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     template: JobTemplate = memo.get("template") or JobTemplate.load(
         options.job_template, digest_spread=options.digest_spread
     )
-    memo.cluster = await Cluster.connect()
+    # In each namespace kopf's, and two of our own.
+    memo.cluster = await Cluster.connect(watches=3 * max(1, len(options.namespaces)))
     memo.reads = KopfReads(options.namespaces)
     memo.pace = Pace()
     memo.memory = Memory(Roll(options.roll_per_second))

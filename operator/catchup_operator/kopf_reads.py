@@ -2,7 +2,8 @@
 
 Left to itself kopf ends, and the operator with it, after a minute of 503, 403 or refused connections, at once of a list
 that is answered 404, 409 or 410 or by somebody else's web page, of a list of resource kinds that breaks off, and of a
-watch that ends with any error but 410; and it opens a watch that is closed at once again and again without a pause.
+watch that ends with any error but 410; it opens a watch that is closed at once again and again without a pause; and it
+never lists again of itself, so that an event that was lost would stay so.
 (It writes nothing: see handlers.py.)
 """
 
@@ -27,6 +28,8 @@ _FIRST_SECONDS: Final = 1.0
 _LONGEST_SECONDS: Final = 30.0
 # Between the beginnings of two lists, or two watches, of the same resources.
 _APART_SECONDS: Final = 1.0
+# The API server ends a watch after half an hour to an hour. The next one may miss what this one did.
+_RELIST_SECONDS: Final = 1800.0
 _TEXT_MAX: Final = 500
 
 _ERROR_EVENT: Final = b'{"type":"ERROR"'
@@ -74,6 +77,8 @@ class KopfReads:
             aiohttp.ClientPayloadError: kopf lists from the beginning.
         """
         path, query = request.url.path, request.url.query
+        listed = self._began.get((path, False), float("inf"))
+        overdue = "watch" in query and time.monotonic() - listed > _RELIST_SECONDS
         if "watch" in query or ("limit" in query and "continue" not in query):
             await self._keep_apart(path, watch="watch" in query)
         elif not query and (task := asyncio.current_task()):
@@ -86,12 +91,12 @@ class KopfReads:
         except (aiohttp.ClientError, TimeoutError) as error:
             self._failed(path, f"{type(error).__name__}: {error}")
             raise
-        if response.status == _GONE:
+        if response.status == _GONE or (overdue and response.ok):
             logger.info("GET %s: the list or the watch is too old; listing anew", path)
             if "watch" not in query:
                 raise aiohttp.ClientPayloadError("the list is too old")
             response.status = 200
-            response.content = cast(aiohttp.StreamReader, _Gone())
+            response.content = cast(aiohttp.StreamReader, _Gone(path, response.content))
         elif not response.ok:
             refused = self._failed(path, f"{response.status}: {message_of(answer)}")
             # This one may name a time to wait, which kopf keeps to.
@@ -142,8 +147,8 @@ class _Events:
         return getattr(self._content, name)
 
 
-class _Gone:
+class _Gone(_Events):
     """The body of a watch that is too old."""
 
-    async def iter_chunked(self, _: int) -> AsyncIterator[bytes]:
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:  # noqa: ARG002
         yield _GONE_EVENT

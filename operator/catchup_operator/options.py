@@ -37,6 +37,8 @@ VARIABLES: Final = (
 DIGEST_SPREAD_MAX: Final = 240
 _PORT_MAX: Final = 65535
 _REQUEST_SECONDS: Final = 30
+# The API server sends a bookmark about every minute.
+_WATCH_SILENCE_SECONDS: Final = 70
 _ROLL_PER_SECOND: Final = "10"
 
 
@@ -93,7 +95,7 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     # The CRD is installed with the operator: no watch on definitions, no permission for it.
     settings.scanning.disabled = True
     settings.watching.chunk_size = PAGE
-    settings.watching.inactivity_timeout = 70
+    settings.watching.inactivity_timeout = _WATCH_SILENCE_SECONDS
     settings.networking.request_timeout = _REQUEST_SECONDS
     settings.networking.error_backoffs = Backoffs()
     # kopf would post an Event for each handler that succeeded.

@@ -26,7 +26,7 @@ from catchup_operator.runs import FinishedJob, conclude
 from catchup_operator.template import JobTemplate
 
 # A quota or a policy: somebody must act first, and an edit of the resource is seen at once.
-REFUSED_RETRY_SECONDS: Final = 600.0
+_REFUSED_RETRY_SECONDS: Final = 600.0
 # A permission that comes back shows by nothing else.
 _PERMISSION_RETRY_SECONDS: Final = 20.0
 _UNPROCESSABLE: Final = 422
@@ -39,7 +39,7 @@ Status = dict[str, Any]
 class RefusedError(Exception):
     """The API server will not take a CronJob until somebody changes something; the status says why."""
 
-    def __init__(self, message: str, patch: Status | None, *, retry_seconds: float = REFUSED_RETRY_SECONDS) -> None:
+    def __init__(self, message: str, patch: Status | None, *, retry_seconds: float) -> None:
         super().__init__(message)
         self.patch = patch
         self.retry_seconds = retry_seconds
@@ -158,7 +158,7 @@ class Reconciler:
                 )
                 for pod in page
             ]
-            run = conclude(finished, pods)
+            run = conclude(finished, pods, self._template.needs)
             try:
                 schedule = UserSchedule.from_body(body)
             except InvalidSpecError:
@@ -274,7 +274,8 @@ class Reconciler:
     def _refusal(self, body: Mapping[str, Any], error: ApiError) -> RefusedError:
         missing = error.missing_permission
         if missing is None:
-            return RefusedError(str(error), status.not_ready(body, status.REFUSED, str(error), now=self._now()))
+            patch = status.not_ready(body, status.REFUSED, str(error), now=self._now())
+            return RefusedError(str(error), patch, retry_seconds=_REFUSED_RETRY_SECONDS)
         message = f"the operator may not {missing} in this namespace; see the Role in its chart. {error}"
         patch = status.not_ready(body, status.PERMISSION, message, now=self._now())
         return RefusedError(message, patch, retry_seconds=_PERMISSION_RETRY_SECONDS)

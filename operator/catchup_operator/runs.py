@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -16,6 +16,7 @@ _BY_EXIT_CODE: Final = {
     ExitCode.MISCONFIGURED: Reason.MISCONFIGURED,
 }
 
+_DEADLINE: Final = "DeadlineExceeded"
 _ADVICE: Final = {
     "Misconfigured": "the installation's settings or credentials are wrong; see the pod's log, then the chart's values",
     "BadData": "the job refused the data it was given; see the Job's pod log",
@@ -23,7 +24,7 @@ _ADVICE: Final = {
     "BudgetSpent": "all attempts failed for a temporary cause; a dead letter is kept: see `catchup-jobs failures list`",
     "Unavailable": "a service that the job needs could not be reached; see the Job's pod log",
     "BackoffLimitExceeded": "every pod of the Job failed; see their logs",
-    "DeadlineExceeded": "the Job was ended at its deadline; see its pod log for what was slow",
+    _DEADLINE: "the Job was ended at its deadline; see its pod log for what was slow",
 }
 
 
@@ -91,8 +92,14 @@ class Run:
     slot: datetime | None = None
 
 
-def conclude(finished: FinishedJob, pods: Iterable[Mapping[str, Any]]) -> Run:
-    """Return the run's outcome: from the Job's condition; details from its last pod, if one is left."""
+def conclude(finished: FinishedJob, pods: Iterable[Mapping[str, Any]], needs: Sequence[str] = ()) -> Run:
+    """Return the run's outcome: from the Job's condition; details from its last pod, if one is left.
+
+    Args:
+        finished: the Job.
+        pods: those of its pods that are left; the Job's controller deletes what had not ended by the deadline.
+        needs: what the namespace must hold for a pod to begin, in words.
+    """
     summary, exit_code = _last_words(finished, pods)
     counts = {str(name): value for name, value in summary.counts.items()} if summary else {}
     if finished.failure is None:
@@ -116,6 +123,8 @@ def conclude(finished: FinishedJob, pods: Iterable[Mapping[str, Any]]) -> Run:
             reason = _camel_case(_BY_EXIT_CODE[ExitCode(exit_code)])
     advice = _ADVICE.get(reason, "see the log of the Job's pod")
     message = f"Job {finished.name} failed: {advice}"
+    if reason == _DEADLINE and exit_code is None and needs:
+        message += f". If no pod of it ever began, see whether {finished.namespace} holds {', '.join(needs)}"
     return Run(finished.job, finished.name, finished.finished_at, "Failed", reason, message, counts, finished.slot)
 
 

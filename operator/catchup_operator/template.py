@@ -28,6 +28,14 @@ _POD_FIELDS: Final = frozenset(
     }
 )
 
+# What a container's env and a pod's volumes may name, and by which key.
+_REFERENCES: Final = (
+    ("secretKeyRef", "Secret", "name"),
+    ("configMapKeyRef", "ConfigMap", "name"),
+    ("secret", "Secret", "secretName"),
+    ("configMap", "ConfigMap", "name"),
+)
+
 
 class InvalidTemplateError(ValueError):
     """The job template file is missing or malformed; the message says which file, what, and what is allowed."""
@@ -81,6 +89,16 @@ class JobTemplate:
                 self.digest_spread,
             ]
         )
+
+    @property
+    def needs(self) -> list[str]:
+        """What a namespace must hold for a job's pod to begin there, e.g. `Secret database`, by name."""
+        found = set()
+        for source in [*(entry.get("valueFrom") or {} for entry in self.env), *self.volumes]:
+            for field_name, kind, key in _REFERENCES:
+                if field_name in source:
+                    found.add(f"{kind} {source[field_name].get(key)}")
+        return sorted(found)
 
     @classmethod
     def load(cls, path: Path, *, digest_spread: int = 0) -> JobTemplate:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from catchup_jobs import contract
@@ -14,8 +15,12 @@ _STOP_SECONDS: Final = 60
 _SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{contract.LABEL_USER_SCHEDULE}"
 
 
-async def prepare(namespace: str, deployment: str, namespaces: Iterable[str]) -> int:
+async def prepare(namespace: str, deployment: str, namespaces: Sequence[str]) -> int:
     """Scale the operator's Deployment to zero, wait until its pods are gone, delete its CronJobs.
+
+    Args:
+        namespace, deployment: the Deployment.
+        namespaces: where to delete CronJobs; none stands for all.
 
     Returns:
         the number of CronJobs that were there.
@@ -26,12 +31,14 @@ async def prepare(namespace: str, deployment: str, namespaces: Iterable[str]) ->
     cluster = await Cluster.connect()
     try:
         await _stop(cluster, namespace, deployment)
-        deleted = 0
-        for served in namespaces:
+        found: Counter[str] = Counter()
+        scopes: Sequence[str | None] = namespaces or (None,)
+        for served in scopes:
             async for page, _ in cluster.list_pages(CRONJOBS, served, selector=_SELECTOR, metadata_only=True):
-                deleted += len(page)
-            await cluster.delete_all(CRONJOBS, served, selector=_SELECTOR)
-        return deleted
+                found.update(item["metadata"]["namespace"] for item in page)
+        for each in found:
+            await cluster.delete_all(CRONJOBS, each, selector=_SELECTOR)
+        return found.total()
     finally:
         await cluster.close()
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
-Kind = Literal["status", "drop", "lost reply", "delay", "duplicate", "cut", "freeze", "expire", "error"]
+Kind = Literal["status", "drop", "lost reply", "delay", "duplicate", "cut", "freeze", "expire", "error", "swallow"]
 _HOP_HEADERS: Final = {"host", "connection", "transfer-encoding", "content-length", "content-encoding"}
 _CHUNK: Final = 65536
 
@@ -33,11 +33,12 @@ class Fault:
     Attributes:
         kind: `status` answers with `code`; `drop` closes the connection before the server sees the request; `lost
             reply` after it; `duplicate` sends it twice; `cut` ends the reply after `after_bytes`; `freeze` lets the
-            reply hang; `error` ends a watch with an ERROR event of `code`, `expire` with one of 410; `delay` waits
-            `seconds` first.
+            reply hang; `error` ends a watch with an ERROR event of `code`, `expire` with one of 410; `swallow`
+            keeps the first events of a watch to itself; `delay` waits `seconds` first.
         verb: an HTTP method, or WATCH.
         resource: a plural, with `/status` where meant; a list of resource kinds goes by its path, e.g. `/apis`.
         times: how often it happens; the requests after that are served.
+        spare: how many such requests are served before that.
         fired: how often it did.
     """
 
@@ -45,6 +46,7 @@ class Fault:
     verb: str
     resource: str
     times: int = 1
+    spare: int = 0
     code: int = 500
     seconds: float = 0.0
     after_bytes: int = 20
@@ -158,6 +160,9 @@ class ApiProxy:
     def _next(self, verb: str, resource: str) -> Fault | None:
         for fault in self.faults:
             if fault.fired < fault.times and (fault.verb, fault.resource) == (verb, resource):
+                if fault.spare:
+                    fault.spare -= 1
+                    continue
                 fault.fired += 1
                 return fault
         return None
@@ -190,6 +195,9 @@ class ApiProxy:
                     return _hang_up(request)
                 if kind == "freeze":
                     await asyncio.sleep(3600)
+                if kind == "swallow" and b'"type":"BOOKMARK"' not in chunk:
+                    kind = None
+                    continue
                 if kind == "cut":
                     assert fault
                     with suppress(ConnectionError):

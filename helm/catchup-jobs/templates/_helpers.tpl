@@ -43,8 +43,77 @@ app.kubernetes.io/part-of: catchup-jobs
 {{- .Values.operator.serviceAccount.name | default (printf "%s-operator" (include "catchup.fullname" .)) }}
 {{- end }}
 
+{{/* The served namespaces; none stands for all. */}}
 {{- define "catchup.namespaces" -}}
-{{- .Values.operator.namespaces | default (list .Release.Namespace) | toJson }}
+{{- if not .Values.operator.allNamespaces }}
+{{- .Values.operator.namespaces | default (list .Release.Namespace) | uniq | toJson }}
+{{- else if .Values.operator.namespaces }}
+{{- fail "operator.namespaces and operator.allNamespaces exclude each other: name the namespaces, or serve all" }}
+{{- else }}
+{{- list | toJson }}
+{{- end }}
+{{- end }}
+
+{{/* Objects of the cluster itself are named per release. */}}
+{{- define "catchup.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "catchup.fullname" .) }}
+{{- end }}
+
+{{/* Takes a dict: context, name, component, rules, annotations. A Role and its binding in each served namespace, or for all. */}}
+{{- define "catchup.permissions" -}}
+{{- $scopes := include "catchup.namespaces" .context | fromJsonArray | default (list "") }}
+{{- range $namespace := $scopes }}
+{{- $kind := ternary "Role" "ClusterRole" (ne $namespace "") }}
+{{- $metadata := dict "name" $.name "labels" (include "catchup.labels" $ | fromYaml) }}
+{{- if $namespace }}
+{{- $_ := set $metadata "namespace" $namespace }}
+{{- else }}
+{{- $_ := set $metadata "name" (printf "%s-%s" $.context.Release.Namespace $.name) }}
+{{- end }}
+{{- with $.annotations }}
+{{- $_ := set $metadata "annotations" . }}
+{{- end }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}
+metadata: {{- toYaml $metadata | nindent 2 }}
+rules: {{- $.rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}Binding
+metadata: {{- toYaml $metadata | nindent 2 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ $kind }}, name: {{ $metadata.name }}}
+subjects:
+  - {kind: ServiceAccount, name: {{ $.account }}, namespace: {{ $.context.Release.Namespace }}}
+{{ end }}
+{{- end }}
+
+{{/* What job pods name, and so what each served namespace must hold, as words: "Secret x". */}}
+{{- define "catchup.jobsNeeds" -}}
+{{- $template := include "catchup.jobTemplate" . | fromYaml }}
+{{- $needs := list }}
+{{- range $template.env }}
+{{- with .valueFrom }}
+{{- with .secretKeyRef }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
+{{- with .configMapKeyRef }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- range $template.volumes }}
+{{- with .configMap }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
+{{- end }}
+{{- range .Values.imagePullSecrets }}
+{{- $needs = append $needs (printf "Secret %s" .name) }}
+{{- end }}
+{{- $needs | uniq | sortAlpha | toJson }}
+{{- end }}
+
+{{/* Those of them that the chart makes. */}}
+{{- define "catchup.jobsSecrets" -}}
+{{- $made := list }}
+{{- if not .Values.database.existingSecret }}{{ $made = append $made (printf "Secret %s" (include "catchup.databaseSecret" .)) }}{{ end }}
+{{- if not .Values.redis.existingSecret }}{{ $made = append $made (printf "Secret %s" (include "catchup.redisSecret" .)) }}{{ end }}
+{{- if not .Values.encryption.existingSecret }}{{ $made = append $made (printf "Secret %s" (include "catchup.encryptionSecret" .)) }}{{ end }}
+{{- $made | toJson }}
 {{- end }}
 
 {{- define "catchup.databaseSecret" -}}
@@ -150,7 +219,7 @@ capabilities: {drop: [ALL]}
 {{- if $given }}
 {{- $given }}
 {{- else if .context.Values.jobs.priorityClasses.create }}
-{{- printf "%s-%s-%s" .context.Release.Namespace (include "catchup.fullname" .context) .priority }}
+{{- printf "%s-%s" (include "catchup.clusterName" .context) .priority }}
 {{- end }}
 {{- end }}
 

@@ -35,6 +35,7 @@ _GROUPS = {
     "events": "/api/v1",
     "resourcequotas": "/api/v1",
 }
+CHART = ROOT / "helm/catchup-jobs"
 # Deletions are the namespace controller's: the operator may not delete.
 WRITES = ("APPLY", "PATCH", "POST", "PUT")
 
@@ -112,6 +113,17 @@ class Namespace:
             if ours and labels["verb"] in WRITES:
                 total += int(float(line.rsplit(" ", 1)[1]))
         return total
+
+
+def act_as(namespace: Namespace, account: str, target: Path) -> Path:
+    """Write a kubeconfig of a service account of the namespace."""
+    config = yaml.safe_load(namespace.cluster.kubeconfig.read_text())
+    token = namespace.kubectl("create", "token", account).strip()
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    target.touch(mode=0o600)
+    target.write_text(yaml.safe_dump(config))
+    return target
 
 
 @pytest.fixture

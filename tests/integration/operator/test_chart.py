@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import click
 import pytest
 import yaml
-from integration.operator.conftest import ROOT, Namespace
+from integration.operator.conftest import CHART, Namespace
 
 from catchup_dev.binaries import ensure
 from catchup_dev.cluster import Cluster
@@ -34,7 +35,6 @@ from catchup_operator.template import JobTemplate
 # One API server for these, and another one for those with faults.
 pytestmark = pytest.mark.xdist_group("operator")
 
-CHART = ROOT / "helm/catchup-jobs"
 EXISTING: dict[str, Any] = {
     "database": {"existingSecret": "our-database", "existingSecretKey": "uri"},
     "redis": {"existingSecret": "our-redis"},
@@ -74,6 +74,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "everything": EVERYTHING,
     "toolbox": {"toolbox": {"enabled": True}},
     "no suggestions": {"suggestions": {"enabled": False}},
+    "all namespaces": {"operator": {"allNamespaces": True}},
 }
 
 
@@ -321,6 +322,7 @@ def test_without_twilio_and_a_mail_server_the_pods_are_told_of_neither(helm: Pat
         ({"suggestions": {"shards": 0}}, "/suggestions/shards"),
         ({"smtp": {"host": "mail.test"}}, "smtp.from must be the sender's address"),
         ({"smtp": {"security": "ssl"}}, "'starttls', 'tls', 'none'"),
+        ({"operator": {"namespaces": ["people"], "allNamespaces": True}}, "exclude each other"),
         ({"operator": {"digestSpreadMinutes": 241}}, "maximum: got 241, want 240"),
         ({"twilio": {"authToken": "x"}}, "additional properties 'authToken' not allowed"),
     ],
@@ -339,13 +341,74 @@ def test_a_value_that_cannot_work_is_refused_by_name(
     assert says in done.stderr
 
 
-def test_the_operator_may_do_only_what_it_does(helm: Path, namespace: Namespace) -> None:
-    documents = render(helm, namespace, {"operator": {"namespaces": ["people", "friends"]}})
-    roles = [d for d in documents if d["kind"] == "Role" and d["metadata"]["name"] == "catchup-jobs-operator"]
-    assert [role["metadata"]["namespace"] for role in roles] == ["people", "friends"]
-    assert not [d for d in documents if d["kind"] in {"ClusterRole", "ClusterRoleBinding"}]
+@pytest.mark.parametrize(
+    ("values", "kind", "where"),
+    [
+        ({}, "Role", [True]),
+        ({"namespaces": ["people", "friends"]}, "Role", ["people", "friends"]),
+        ({"allNamespaces": True}, "ClusterRole", [None]),
+    ],
+    ids=["its own", "several", "all"],
+)
+def test_the_operator_may_do_only_what_it_does(
+    helm: Path, namespace: Namespace, values: dict[str, Any], kind: str, where: list[Any]
+) -> None:
+    documents = render(helm, namespace, {"operator": values})
+    roles = [d for d in documents if "Role" in d["kind"] and d["metadata"]["name"].endswith("catchup-jobs-operator")]
+    assert {role["kind"] for role in roles} == {kind, f"{kind}Binding"}
+    places = [namespace.name if place is True else place for place in where]
+    assert [role["metadata"].get("namespace") for role in roles if role["kind"] == kind] == places
     verbs = {resource: tuple(rule["verbs"]) for rule in roles[0]["rules"] for resource in rule["resources"]}
     assert verbs == PERMISSIONS  # which readiness asks for
+
+
+def test_what_the_chart_makes_for_job_pods_is_the_same_in_each_served_namespace_and_accepted_there(
+    helm: Path, namespace: Namespace
+) -> None:
+    # In a namespace that is there, but not the release's.
+    documents = render(helm, namespace, {"operator": {"namespaces": [namespace.name, "default"]}})
+    made: dict[str, dict[str, Any]] = {}
+    for document in documents:
+        if document["kind"] == "Secret":
+            made.setdefault(document["metadata"]["namespace"], {})[document["metadata"]["name"]] = document["data"]
+    assert made[namespace.name] == made["default"]
+    assert {name for name, _ in secret_references(job_template(documents))} == made["default"].keys()
+    elsewhere = [document for document in documents if document["metadata"].get("namespace") == "default"]
+    stream = yaml.safe_dump_all(elsewhere)
+    out = namespace.cluster.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=stream)
+    assert len(out.splitlines()) == len(elsewhere) == 3 + 2 * 2  # and two Roles, each with its binding
+    urls = [base64.b64decode(data["url"]).decode() for data in made["default"].values() if "url" in data]
+    assert [f".{namespace.name}:" in url for url in urls] == [True, True]  # found from there
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({}, None),
+        ({"operator": {"namespaces": ["people"]}}, None),
+        (
+            {**EVERYTHING, "operator": {"namespaces": ["people", "friends"]}},
+            ["people, friends", "ConfigMap our-ca", "Secret our-database", "Secret our-mail", "Secret pull"],
+        ),
+        ({"operator": {"allNamespaces": True}}, ["all namespaces", "Secret catchup-jobs-encryption"]),
+    ],
+    ids=["its own", "another, with Secrets of the chart", "several", "all"],
+)
+def test_the_notes_say_what_other_namespaces_must_hold(
+    helm: Path, namespace: Namespace, values: dict[str, Any], says: list[str] | None
+) -> None:
+    done = subprocess.run(
+        [str(helm), "install", "catchup-jobs", str(CHART), "-n", namespace.name, "--dry-run=client", "--values", "-"],
+        input=yaml.safe_dump({**values, "crds": {"enabled": False}}),
+        env={**os.environ, "KUBECONFIG": str(namespace.cluster.kubeconfig)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    notes = done.stdout.partition("NOTES:")[2]
+    assert notes
+    assert ("Job pods run in the namespace of their UserSchedule" in notes) is (says is not None)
+    assert [word for word in says or () if word not in notes] == []
 
 
 def test_a_definition_that_is_not_the_releases_is_refused_with_what_to_do(helm: Path, namespace: Namespace) -> None:

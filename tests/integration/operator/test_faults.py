@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -143,15 +144,39 @@ def test_a_watch_that_breaks_or_hangs_or_is_told_410_loses_nothing(
             eventually(lambda: namespace.schedule()["status"]["sync"].get("lastResult"), seconds=PATIENCE)
 
 
-@pytest.mark.parametrize("kind", ["expire", "cut", "drop"] if TORTURE else ["expire"])
-def test_a_watch_of_the_resources_that_breaks_misses_no_resource(
-    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, kind: Any
+@pytest.mark.parametrize("kind", ["expire", "cut", "drop", "freeze", "error"] if TORTURE else ["expire", "freeze"])
+def test_a_watch_of_the_resources_that_breaks_or_hangs_misses_no_resource(
+    start: Callable[[], KopfRunner],
+    proxy: ApiProxy,
+    namespace: Namespace,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: Any,
 ) -> None:
+    monkeypatch.setattr("catchup_operator.options._WATCH_SILENCE_SECONDS", 3)
     proxy.add(Fault(kind, "WATCH", "userschedules"))
     with start():
         eventually(proxy.all_fired, seconds=PATIENCE)
         namespace.apply("ada")
         eventually(lambda: converged(namespace), seconds=PATIENCE)
+
+
+def test_an_event_that_a_watch_swallowed_is_made_good_by_the_next_list(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catchup_operator.kopf_reads._RELIST_SECONDS", 1.0)
+    proxy.add(Fault("swallow", "WATCH", "userschedules"))
+    with start():
+        eventually(lambda: proxy.all_fired() and proxy.requests["WATCH", "userschedules"])
+        namespace.apply("ada")
+        namespace.apply("bob")  # with which the watch is beyond ada
+        namespace.ready("bob")
+        assert "status" not in namespace.schedule("ada")
+        proxy.down = True
+        namespace.kubectl("label", "us", "bob", "team=people")  # a word of the watch, at which it is cut
+        time.sleep(1)
+        proxy.down = False
+        eventually(lambda: find(namespace.schedule("ada").get("status") or {}, "Ready"), seconds=PATIENCE)
+        assert len(namespace.items("cronjobs")) == 4
 
 
 def test_a_storm_of_refusals_is_met_with_backoff_and_not_with_a_hot_loop(
@@ -184,7 +209,7 @@ def test_an_api_server_that_is_gone_for_a_while_is_asked_gently_and_then_all_is_
 
 
 def test_two_operators_at_once_do_not_undo_each_other(operator_process: StartProcess, namespace: Namespace) -> None:
-    with operator_process(), operator_process():
+    with operator_process() as one, operator_process() as two:
         for name in ("ada", "bob"):
             namespace.apply(name)
         for name in ("ada", "bob"):
@@ -194,6 +219,7 @@ def test_two_operators_at_once_do_not_undo_each_other(operator_process: StartPro
         time.sleep(5)
         assert namespace.writes() == before
         assert len(namespace.items("cronjobs")) == 4
+        assert (one.poll(), two.poll()) == (None, None)
 
 
 def test_an_api_server_and_etcd_that_were_killed_and_started_again_are_gone_on_with(
@@ -219,3 +245,49 @@ def test_asked_to_end_the_operator_ends_within_five_seconds(
         namespace.ready()
         process.terminate()
         assert process.wait(timeout=5) == 0
+
+
+def test_asked_to_end_while_the_api_server_is_gone_the_operator_ends_within_five_seconds(
+    operator_process: StartProcess, proxy: ApiProxy, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    with operator_process() as process:
+        namespace.ready()
+        proxy.down = True
+        for name in ("ada", "bob"):
+            namespace.apply(name, priority="high")  # at which the watches are cut
+        namespace.kubectl("delete", "cronjobs", "--all")
+        asked = sum(proxy.requests.values())
+        eventually(lambda: sum(proxy.requests.values()) > asked + 3)
+        process.terminate()
+        assert process.wait(timeout=5) == 0
+
+
+@pytest.mark.parametrize(
+    ("writes", "fault"),
+    [
+        (1, Fault("delay", "PATCH", CRONJOBS, spare=1, seconds=600)),
+        (2, Fault("delay", "PATCH", STATUS, seconds=600)),
+        (3, Fault("freeze", "PATCH", STATUS)),  # written, and not answered
+    ],
+)
+def test_killed_after_each_of_its_writes_and_started_again_the_operator_ends_in_the_same_state(
+    operator_process: StartProcess, proxy: ApiProxy, namespace: Namespace, writes: int, fault: Fault
+) -> None:
+    proxy.add(replace(fault))
+    before = namespace.writes()
+    namespace.apply("ada", timeZone="Europe/Berlin")
+    with operator_process() as process:
+        eventually(proxy.all_fired)
+        eventually(lambda: namespace.writes() - before == writes)
+        process.kill()
+        process.wait()
+    made = namespace.writes()
+    assert made - before == writes
+    with operator_process():
+        eventually(lambda: converged(namespace), seconds=PATIENCE)
+        killed = end_state(namespace)
+        assert namespace.writes() - made == (3 if writes < 3 else 0)
+        namespace.kubectl("delete", "cronjobs", "--all")
+        eventually(lambda: len(namespace.items("cronjobs")) == 2 and converged(namespace), seconds=PATIENCE)
+        assert end_state(namespace) == killed

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 import pytest
-from integration.operator.conftest import Namespace
+import yaml
+from integration.operator.conftest import Namespace, act_as
+from integration.operator.test_chart import helm, pod_templates, render
 from integration.operator.test_conflict import conflict, suspended
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
+from integration.services import free_port
 from waiting import eventually
 
 from catchup_jobs.contract import Outcome
 
 # One API server for these, and another one for those with faults.
 pytestmark = pytest.mark.xdist_group("operator")
+
+__all__ = ["helm"]  # a fixture
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 
@@ -86,6 +97,24 @@ def test_the_same_user_in_two_served_namespaces_is_a_conflict_too(
         assert suspended(other, "ada") == [False, False]
 
 
+def test_the_watches_of_many_namespaces_leave_connections_for_the_work(
+    operator_process: StartOperator,
+    operator_env: dict[str, str],
+    namespace: Namespace,
+    another: Callable[[], Namespace],
+) -> None:
+    served = [namespace, *(another() for _ in range(8))]  # three watches each
+    operator_env["CATCHUP_NAMESPACES"] = ",".join(each.name for each in served)
+    with operator_process():
+        for each in served:
+            each.apply("ada", userId=each.name)
+        for each in served:
+            each.ready("ada")
+            each.kubectl("delete", "cronjob", "-l", "catchup.dev/job=digest")
+        for each in served:
+            eventually(lambda each=each: len(each.items("cronjobs")) == 2)  # type: ignore[misc]
+
+
 def test_a_namespace_that_is_not_served_is_not_touched(
     operator_process: StartOperator,
     operator_env: dict[str, str],
@@ -115,3 +144,77 @@ def test_a_namespace_made_later_is_served_where_all_are(
         later = another()
         later.apply("bob")
         later.ready("bob")
+
+
+Values = dict[str, Any]
+MODES: dict[str, Callable[[list[str]], Values]] = {
+    "its own": lambda _: {},
+    "several": lambda served: {"operator": {"namespaces": served}},
+    "all": lambda _: {"operator": {"allNamespaces": True}},
+}
+
+
+def install_permissions(namespace: Namespace, documents: list[dict[str, Any]]) -> None:
+    """Apply the service accounts of the chart and what they may do."""
+    wanted = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+    found = [document for document in documents if document["kind"] in wanted]
+    for document in found:
+        if not document["kind"].startswith("Cluster"):
+            document["metadata"].setdefault("namespace", namespace.name)
+    namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(found))
+
+
+def may(namespace: Namespace, account: str, *question: str) -> bool:
+    """Whether a service account of the namespace may do something, e.g. `get secrets -n people`."""
+    who = f"--as=system:serviceaccount:{namespace.name}:{account}"
+    return namespace.cluster.kubectl("auth", "can-i", *question, who, accept=(0, 1)).strip() == "yes"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_with_no_more_than_the_charts_permissions_the_chosen_namespaces_are_served_and_can_be_left(
+    helm: Path,
+    operator_process: StartOperator,
+    operator_env: dict[str, str],
+    namespace: Namespace,
+    another: Callable[[], Namespace],
+    *,
+    tmp_path: Path,
+    mode: str,
+) -> None:
+    other, foreign = another(), another()
+    served = [namespace] if mode == "its own" else [namespace, other]
+    documents = render(helm, namespace, MODES[mode]([each.name for each in served]))
+    install_permissions(namespace, documents)
+    (pod,) = [pod for name, pod in pod_templates(documents) if name == "Deployment/catchup-jobs-operator"]
+    env = {entry["name"]: entry.get("value") or "" for entry in pod["spec"]["containers"][0]["env"]}
+    operator_env["CATCHUP_NAMESPACES"] = env["CATCHUP_NAMESPACES"]
+    account = pod["spec"]["serviceAccountName"]
+    operator_env["KUBECONFIG"] = str(act_as(namespace, account, tmp_path / "operator"))
+    operator_env["CATCHUP_HEALTH_PORT"] = str(free_port())
+    user = f"ada-{secrets.token_hex(4)}"
+    with operator_process():
+        for number, each in enumerate((namespace, other)):
+            each.apply("ada", userId=f"{user}-{number}")
+        for each in served:
+            each.ready("ada")
+            each.kubectl("delete", "cronjob", "-l", "catchup.dev/job=digest")
+        for each in served:
+            eventually(lambda each=each: len(each.items("cronjobs")) == 2)  # type: ignore[misc]
+        ready = f"http://127.0.0.1:{operator_env['CATCHUP_HEALTH_PORT']}/readyz"
+        eventually(lambda: urllib.request.urlopen(ready, timeout=5).status == 200, seconds=40)
+        if mode == "its own":
+            assert other.items("cronjobs") == []
+    everywhere = mode == "all"
+    assert may(namespace, account, "patch", "cronjobs.batch", "-n", foreign.name) is everywhere
+    assert not any(may(namespace, account, *q) for q in (("get", "secrets"), ("delete", "cronjobs.batch", "-A")))
+    # And before the release goes:
+    (hook,) = [pod for name, pod in pod_templates(documents) if name == "Job/catchup-jobs-prepare-uninstall"]
+    operator_env["KUBECONFIG"] = str(act_as(namespace, hook["spec"]["serviceAccountName"], tmp_path / "hook"))
+    (container,) = hook["spec"]["containers"]
+    program = str(Path(sys.executable).parent / "catchup-operator")
+    environment = {**os.environ, **operator_env}
+    done = subprocess.run([program, *container["args"]], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for each in served:
+        assert each.items("cronjobs") == []
+        assert each.schedule()["metadata"]["name"] == "ada"

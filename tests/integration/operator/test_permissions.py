@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from integration.operator.conftest import ROOT, Namespace
+from integration.operator.conftest import CHART, Namespace, act_as
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
 from kopf.testing import KopfRunner
 from waiting import eventually
@@ -21,8 +21,6 @@ from catchup_operator.conditions import find
 
 # One API server for these, and another one for those without faults.
 pytestmark = pytest.mark.xdist_group("operator-faults")
-
-CHART = ROOT / "helm/catchup-jobs"
 
 
 @pytest.fixture
@@ -39,14 +37,7 @@ def role(namespace: Namespace, operator_env: dict[str, str], tmp_path: Path) -> 
     for document in rbac:
         document["metadata"]["namespace"] = namespace.name
     namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(rbac))
-    token = namespace.kubectl("create", "token", "catchup-jobs-operator").strip()
-    config = yaml.safe_load(namespace.cluster.kubeconfig.read_text())
-    for user in config["users"]:
-        user["user"] = {"token": token}
-    file = tmp_path / "kubeconfig"
-    file.touch(mode=0o600)
-    file.write_text(yaml.safe_dump(config))
-    operator_env["KUBECONFIG"] = str(file)
+    operator_env["KUBECONFIG"] = str(act_as(namespace, "catchup-jobs-operator", tmp_path / "kubeconfig"))
     found: dict[str, Any] = next(document for document in rbac if document["kind"] == "Role")
     return found
 

@@ -21,6 +21,7 @@ from integration.operator.conftest import JOB_TEMPLATE, Namespace
 from kopf.testing import KopfRunner
 from waiting import eventually
 
+from catchup_dev.console import Failure
 from catchup_jobs.contract import Count, Job, Outcome, Reason, Summary
 
 # One API server for these, and another one for those with faults.
@@ -261,8 +262,10 @@ def test_deleting_the_resource_deletes_its_cronjob_and_nothing_hangs(
 ) -> None:
     namespace.apply("ada")
     assert "finalizers" not in namespace.ready()["metadata"]
+    before = namespace.writes()
     namespace.kubectl("delete", "us", "ada", "--timeout=10s")
     eventually(lambda: namespace.items("cronjobs") == [], seconds=GARBAGE_SECONDS)
+    assert namespace.writes() == before
 
 
 def test_a_recreated_resource_gets_a_cronjob_of_its_own(operator: KopfRunner, namespace: Namespace) -> None:
@@ -279,20 +282,72 @@ def test_a_recreated_resource_gets_a_cronjob_of_its_own(operator: KopfRunner, na
     eventually(lambda: owners() == [second["metadata"]["uid"]] * 2, seconds=GARBAGE_SECONDS)
 
 
-def test_what_the_api_server_refuses_is_told_in_the_status_and_heals(
-    operator: KopfRunner, namespace: Namespace
-) -> None:
+def quota(namespace: Namespace) -> list[str]:
+    """Forbid CronJobs by a quota; what is to be deleted for them to be allowed again."""
     namespace.kubectl("create", "quota", "none", "--hard=count/cronjobs.batch=0")
     eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
-    namespace.apply("ada")
+    return ["quota/none"]
+
+
+def policy(namespace: Namespace) -> list[str]:
+    """Forbid CronJobs by an admission policy."""
+    name = namespace.name
+    rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["cronjobs"]}
+    here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+    objects = [
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": name},
+            "spec": spec,
+        }
+        for kind, spec in {
+            "ValidatingAdmissionPolicy": {
+                "matchConstraints": {"resourceRules": [rule]},
+                "validations": [{"expression": "false", "message": "no CronJobs on Sundays"}],
+            },
+            "ValidatingAdmissionPolicyBinding": {
+                "policyName": name,
+                "validationActions": ["Deny"],
+                "matchResources": here,
+            },
+        }.items()
+    ]
+    namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
 
     def refused() -> bool:
-        (ready,) = [c for c in namespace.schedule()["status"]["conditions"] if c["type"] == "Ready"]
-        return ready["status"] == "False" and ready["reason"] == "CronJobRefused" and "quota" in ready["message"]
+        probe = ["create", "cronjob", "probe", "--image=x", "--schedule=1 1 1 1 *", "--dry-run=server"]
+        try:
+            namespace.kubectl(*probe)
+        except Failure:
+            return True
+        return False
 
     eventually(refused)
-    namespace.kubectl("delete", "quota", "none")
-    namespace.kubectl("patch", "us", "ada", "--type=merge", "-p", '{"spec":{"priority":"high"}}')
+    return [f"validatingadmissionpolicy/{name}", f"validatingadmissionpolicybinding/{name}"]
+
+
+@pytest.mark.parametrize(("forbid", "words"), [(quota, "exceeded quota"), (policy, "no CronJobs on Sundays")])
+def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
+    namespace: Namespace,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    forbid: Callable[[Namespace], list[str]],
+    words: str,
+) -> None:
+    monkeypatch.setattr("catchup_operator.reconcile._REFUSED_RETRY_SECONDS", 1.0)
+    request.getfixturevalue("operator")
+    cause = forbid(namespace)
+    namespace.apply("ada")
+
+    def ready() -> dict[str, Any]:
+        conditions = (namespace.schedule().get("status") or {}).get("conditions") or []
+        return next((each for each in conditions if each["type"] == "Ready"), {})
+
+    refused = eventually(ready)
+    assert (refused["status"], refused["reason"]) == ("False", "CronJobRefused")
+    assert words in refused["message"]
+    namespace.kubectl("delete", *cause)
     namespace.ready()
 
 
@@ -377,6 +432,19 @@ def test_a_permanent_failure_ends_the_job_at_once_and_its_reason_reaches_the_sta
     assert len(namespace.items("pods")) == 1
 
 
+def test_a_run_of_which_no_pod_ever_began_says_what_its_namespace_should_hold(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    run_by_hand(namespace, "stuck")  # as a pod is whose Secret is missing
+    eventually(lambda: namespace.items("pods"))
+    namespace.kubectl("patch", "job", "stuck", "--type=merge", "-p", '{"spec":{"activeDeadlineSeconds":1}}')
+    sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
+    assert (sync["lastResult"], sync["lastReason"]) == ("Failed", "DeadlineExceeded")
+    assert f"see whether {namespace.name} holds Secret database" in sync["lastError"]["message"]
+
+
 def test_results_that_came_while_the_operator_was_down_are_picked_up(
     operator_process: StartOperator, namespace: Namespace
 ) -> None:
@@ -409,24 +477,6 @@ def test_a_job_only_dressed_up_as_ours_tells_nothing(operator: KopfRunner, names
     finish_job(namespace, "real", exit_code=0, message=summary(Outcome.DONE))
     sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
     assert sync["lastJobName"] == "real"
-
-
-@pytest.mark.parametrize("writes", [1, 2, 3])
-def test_killed_between_its_writes_and_started_again_the_operator_ends_in_the_same_state(
-    operator_process: StartOperator, namespace: Namespace, writes: int
-) -> None:
-    before = namespace.writes()
-    namespace.apply("ada", timeZone="Europe/Berlin")
-    with operator_process() as process:
-        eventually(lambda: namespace.writes() - before >= writes)
-        process.kill()
-    with operator_process():
-        found = namespace.ready()
-    for job in (Job.SYNC, Job.DIGEST):
-        cronjob = namespace.cronjob(job)
-        assert found["status"][job]["cronJobUID"] == cronjob["metadata"]["uid"]
-        assert found["status"][job]["schedule"] == cronjob["spec"]["schedule"]
-    assert namespace.writes() - before <= 6
 
 
 def test_a_restart_logs_nothing_of_what_is_as_wanted_and_a_change_is_one_line(

@@ -115,6 +115,17 @@ async def test_a_list_that_is_too_old_is_begun_anew_and_so_is_a_watch() -> None:
     assert (response.status, await events(response)) == (200, GONE)
 
 
+async def test_a_watch_that_is_continued_long_after_the_list_is_told_to_list_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads = KopfReads([])
+    await ask(reads, LIST, Answer())
+    line = b'{"type":"ADDED"}\n'
+    assert await events(await ask(reads, WATCH, Answer(200, line))) == line
+    monkeypatch.setattr("catchup_operator.kopf_reads._RELIST_SECONDS", -1.0)
+    assert await events(await ask(reads, WATCH, Answer(200, line))) == GONE
+
+
 @pytest.mark.parametrize("error", [b'{"type":"ERROR","object":{"code":%d}}\n' % code for code in (410, 500)])
 @pytest.mark.parametrize(
     ("before", "after"),

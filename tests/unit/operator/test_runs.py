@@ -88,6 +88,23 @@ def test_the_outcome_is_the_jobs_condition_and_the_details_are_the_summarys(
     assert (run.message is None) == (result != "Failed")
 
 
+@pytest.mark.parametrize(
+    ("reason", "pods", "told"),
+    [
+        ("DeadlineExceeded", [], True),
+        ("DeadlineExceeded", [{"status": {"containerStatuses": [{"state": {"waiting": {}}}]}}], True),
+        ("DeadlineExceeded", [pod("", 143)], False),
+        ("BackoffLimitExceeded", [], False),
+    ],
+)
+def test_a_run_of_which_no_pod_began_names_what_its_namespace_must_hold(
+    reason: str, pods: list[dict[str, Any]], told: bool
+) -> None:
+    message = conclude(finished("Failed", reason), pods, ["Secret database", "Secret redis"]).message
+    assert message is not None
+    assert ("see whether people holds Secret database, Secret redis" in message) is told
+
+
 def test_a_slot_is_told_from_a_run_by_hand_by_the_name_that_the_controller_gives() -> None:
     assert finished("Complete").slot == datetime(2025, 11, 25, 12, 0, tzinfo=UTC)
     by_hand = job(condition("Complete"))

@@ -66,3 +66,21 @@ def test_another_zone_database_rolls_the_cronjobs_since_their_schedules_may_chan
         assert JobTemplate(image="x").hash != before
     finally:
         _zone_database.cache_clear()
+
+
+def test_what_a_namespace_must_hold_is_what_env_and_volumes_name() -> None:
+    template = JobTemplate(
+        image="x",
+        env=(
+            {"name": "A", "value": "a"},
+            {"name": "B", "valueFrom": {"secretKeyRef": {"name": "database", "key": "url"}}},
+            {"name": "C", "valueFrom": {"secretKeyRef": {"name": "database", "key": "password"}}},
+            {"name": "D", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "d"}}},
+        ),
+        volumes=(
+            {"name": "ca", "configMap": {"name": "our-ca"}},
+            {"name": "keys", "secret": {"secretName": "our-keys"}},
+            {"name": "tmp", "emptyDir": {}},
+        ),
+    )
+    assert template.needs == ["ConfigMap our-ca", "ConfigMap settings", "Secret database", "Secret our-keys"]
