@@ -10,9 +10,10 @@ from itertools import count
 from typing import Any, Final
 
 from catchup_jobs import contract
-from catchup_operator.cluster import CRONJOBS, JOBS, Cluster
+from catchup_operator.cluster import Cluster
 from catchup_operator.ledger import Key, Ledger, key_of
 from catchup_operator.memory import Memory
+from catchup_operator.objects import CRONJOBS, JOBS
 from catchup_operator.reconcile import Reconciler
 from catchup_operator.runs import FinishedJob
 from catchup_operator.watch import Watch
@@ -110,7 +111,6 @@ class Background:
                     namespace,
                     _CronJobs(self._memory.ledger, namespace),
                     selector=selector,
-                    metadata_only=True,
                 ),
                 Watch(self._cluster, JOBS, namespace, _FinishedJobs(self._on_finished), selector=selector),
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -38,6 +39,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
                                  spread digests over so many minutes after their chosen time (default 0)
     """
     import kopf  # noqa: PLC0415 - half a second that --help need not pay
+    import uvloop  # noqa: PLC0415
 
     from catchup_operator import handlers  # noqa: F401, PLC0415 - registers the handlers
     from catchup_operator.options import InvalidOptionError, Options  # noqa: PLC0415
@@ -53,7 +55,10 @@ def run(*, json_logs: bool, verbose: bool) -> None:
     # A probe every few seconds is not news, nor is each resource that is as wanted; what changes we log ourselves.
     for noisy in ("aiohttp.access", "kopf.activities.probe", *(() if verbose else ("kopf.objects",))):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # What was imported stays: the garbage collector need not go through it at each of its rounds.
+    gc.freeze()
     kopf.run(
+        loop=uvloop.new_event_loop(),
         memo=kopf.Memo(options=options, template=template),
         standalone=True,
         # kopf would ask the password file for a name, and a pod may run as any uid.
@@ -87,9 +92,10 @@ def forecast(*, namespaces: tuple[str, ...], max_pods: int, max_requests: int, d
     Example:
       catchup-operator forecast --max-pods 300
     """
-    from catchup_operator.cluster import SCHEDULES, ApiError, Cluster  # noqa: PLC0415
+    from catchup_operator.cluster import ApiError, Cluster  # noqa: PLC0415
     from catchup_operator.forecast import Forecast, as_json, as_text  # noqa: PLC0415
     from catchup_operator.forecast import forecast as look_ahead  # noqa: PLC0415
+    from catchup_operator.objects import SCHEDULES  # noqa: PLC0415
 
     async def read() -> Forecast:
         cluster = await Cluster.connect()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final
-from urllib.parse import quote, urlencode
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
 
 import aiohttp
 import kopf
+import msgspec
 from kubernetes.aio import client
 
-from catchup_jobs import contract
+from catchup_operator import objects
 from catchup_operator.connection import NoClusterError, find
 from catchup_operator.naming import FIELD_MANAGER
 
@@ -33,22 +33,7 @@ _WATCH_SILENCE_SECONDS: Final = 90
 # RBAC's own words; a quota or an admission policy, which are 403 too, has others.
 _FORBIDDEN: Final = re.compile(r'cannot (\w+) resource "([\w/]+)"')
 
-SCHEDULES: Final = contract.PLURAL
-EVENTS: Final = "events"
-CRONJOBS: Final = "cronjobs"
-JOBS: Final = "jobs"
-PODS: Final = "pods"
-DEPLOYMENTS: Final = "deployments"
-_REVIEWS: Final = "selfsubjectaccessreviews"
-_PREFIXES: Final = {
-    SCHEDULES: f"/apis/{contract.API_GROUP}/{contract.API_VERSION}",
-    CRONJOBS: "/apis/batch/v1",
-    JOBS: "/apis/batch/v1",
-    PODS: "/api/v1",
-    EVENTS: "/api/v1",
-    DEPLOYMENTS: "/apis/apps/v1",
-    _REVIEWS: "/apis/authorization.k8s.io/v1",
-}
+T = TypeVar("T")
 
 
 class ApiError(Exception):
@@ -90,7 +75,9 @@ class Cluster:
             raise ApiError(0, str(error)) from None
         context = client.rest.RESTClientObject(configuration).ssl_context
         connector = aiohttp.TCPConnector(limit=_CONNECTIONS + watches, ssl=context)
-        configuration.client_session_kwargs = {"connector": connector, "read_bufsize": _READ_AHEAD}
+        # Left to the session, proxies and ~/.netrc are read anew for every request, each time in another thread.
+        kwargs = {"connector": connector, "read_bufsize": _READ_AHEAD, "trust_env": False}
+        configuration.client_session_kwargs = kwargs
         return cls(client.ApiClient(configuration), connector)
 
     @property
@@ -125,28 +112,34 @@ class Cluster:
 
     async def knows(self, resource: str) -> bool:
         """Whether the API server lists a kind of resource where kopf looks for it. Raises ApiError."""
-        prefix = _PREFIXES[resource]
-        groups = (await self._request("GET", "/apis")).get("groups") or ()
-        if prefix not in {f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"]}:
+        api = objects.api(resource)
+        groups = _decoded(objects.ANY, await self._send("GET", "/apis"), "GET /apis").get("groups") or ()
+        if api not in {f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"]}:
             return False
-        kinds = (await self._request("GET", prefix)).get("resources") or ()
+        kinds = _decoded(objects.ANY, await self._send("GET", api), f"GET {api}").get("resources") or ()
         return any(kind["name"] == resource for kind in kinds)
 
     async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object, or None if there is none. Raises ApiError."""
         try:
-            return await self._request("GET", _path(resource, namespace, name))
+            return await self._request("GET", resource, namespace, name)
         except ApiError as error:
             if error.status == 404:  # noqa: PLR2004
                 return None
             raise
 
     async def apply(self, resource: str, manifest: Mapping[str, Any], *, force: bool = False) -> dict[str, Any]:
-        """Apply server-side and return the object. Raises ApiError; 409 is a field that another manager owns."""
+        """Apply server-side and return what is read of the object.
+
+        Raises:
+            ApiError: 409 where another manager owns a field.
+        """
         metadata = manifest["metadata"]
         return await self._request(
             "PATCH",
-            _path(resource, metadata["namespace"], metadata["name"]),
+            resource,
+            metadata["namespace"],
+            metadata["name"],
             query={"fieldManager": FIELD_MANAGER, "force": str(force).lower()},
             body=manifest,
             content_type="application/apply-patch+yaml",
@@ -155,7 +148,7 @@ class Cluster:
     async def create(self, resource: str, manifest: Mapping[str, Any]) -> None:
         """Create an object. Raises ApiError."""
         namespace = manifest["metadata"]["namespace"]
-        await self._request("POST", _path(resource, namespace), body=manifest, content_type="application/json")
+        await self._request("POST", resource, namespace, body=manifest, content_type="application/json")
 
     async def may(self, verb: str, resource: str, namespace: str) -> bool:
         """Ask whether we may do something in a namespace (empty: in all), e.g. `patch`, `userschedules/status`.
@@ -164,11 +157,10 @@ class Cluster:
             ApiError: 403 also where we may not even ask.
         """
         kind, _, subresource = resource.partition("/")
-        *_, group, _ = _PREFIXES[kind].split("/")
         asked = {
             "namespace": namespace,
             "verb": verb,
-            "group": "" if group == "api" else group,
+            "group": objects.group_of(kind),
             "resource": kind,
             "subresource": subresource,
         }
@@ -177,7 +169,7 @@ class Cluster:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": asked},
         }
-        answer = await self._request("POST", _path(_REVIEWS, None), body=review, content_type="application/json")
+        answer = await self._request("POST", objects.REVIEWS, None, body=review, content_type="application/json")
         return bool((answer.get("status") or {}).get("allowed"))
 
     async def patch_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
@@ -188,7 +180,7 @@ class Cluster:
         """
         read = body["metadata"]
         patch = {"metadata": {"resourceVersion": read["resourceVersion"]}, "status": status}
-        await self.merge(SCHEDULES, read["namespace"], read["name"], patch, subresource="/status")
+        await self.merge(objects.SCHEDULES, read["namespace"], read["name"], patch, subresource="/status")
 
     async def merge(
         self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
@@ -196,7 +188,10 @@ class Cluster:
         """Merge a patch into an object (RFC 7396). Raises ApiError."""
         await self._request(
             "PATCH",
-            _path(resource, namespace, name) + subresource,
+            resource,
+            namespace,
+            name,
+            subresource=subresource,
             query={"fieldManager": FIELD_MANAGER},
             body=patch,
             content_type="application/merge-patch+json",
@@ -205,34 +200,23 @@ class Cluster:
     async def delete_all(self, resource: str, namespace: str, *, selector: str) -> None:
         """Delete what the label selector names, and what it owns. Raises ApiError."""
         query = {"labelSelector": selector, "propagationPolicy": "Background"}
-        await self._request("DELETE", _path(resource, namespace), query=query)
+        await self._send("DELETE", objects.path(resource, namespace), query=query)
 
     async def list_pages(
-        self, resource: str, namespace: str | None, *, selector: str, metadata_only: bool = False
+        self, resource: str, namespace: str | None, *, selector: str
     ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
         """Yield pages of at most 200 objects with the list's resource version. Raises ApiError (410: start over)."""
-        query = {"labelSelector": selector, "limit": str(_PAGE)}
+        path, query = objects.path(resource, namespace), {"labelSelector": selector, "limit": str(_PAGE)}
         while True:
-            page = await self._request(
-                "GET",
-                _path(resource, namespace),
-                query=query,
-                accept=_accept(metadata_only, "PartialObjectMetadataList"),
-            )
-            yield page.get("items") or [], page["metadata"]["resourceVersion"]
-            token = page["metadata"].get("continue")
-            if not token:
+            reply = await self._send("GET", path, query=query, accept=objects.media_type(resource, listed=True))
+            page = _decoded(objects.page_of(resource), reply, f"GET {path}")
+            yield page.items or [], page.metadata.resource_version
+            if not page.metadata.next_page:
                 return
-            query["continue"] = token
+            query["continue"] = page.metadata.next_page
 
     async def watch(
-        self,
-        resource: str,
-        namespace: str | None,
-        version: str,
-        *,
-        selector: str,
-        metadata_only: bool = False,
+        self, resource: str, namespace: str | None, version: str, *, selector: str
     ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Yield (type, object) events after a resource version until the server ends the watch.
 
@@ -247,15 +231,16 @@ class Cluster:
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
         timeout = aiohttp.ClientTimeout(total=_WATCH_SECONDS + _WATCH_SILENCE_SECONDS, sock_read=_WATCH_SILENCE_SECONDS)
-        accept = _accept(metadata_only, "PartialObjectMetadata")
-        response = await self._open("GET", _path(resource, namespace), query=query, accept=accept, limits=timeout)
+        path, decoder = objects.path(resource, namespace), objects.object_of(resource)
+        response = await self._open("GET", path, query=query, accept=objects.media_type(resource), limits=timeout)
         try:
             async for line in response.content:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise ApiError(event["object"].get("code", 0), event["object"].get("message", "watch failed"))
-                yield event["type"], event["object"]
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                event = _decoded(objects.EVENT, line, f"GET {path}")
+                if event.type == "ERROR":
+                    error = _decoded(objects.STATUS, event.object, f"GET {path}")
+                    raise ApiError(error.code, error.message)
+                yield event.type, _decoded(decoder, event.object, f"GET {path}")
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, f"the watch on {resource} broke ({type(error).__name__})") from None
         finally:
             response.close()
@@ -263,29 +248,37 @@ class Cluster:
     async def _request(
         self,
         method: str,
-        path: str,
+        resource: str,
+        namespace: str | None,
+        name: str | None = None,
         *,
+        subresource: str = "",
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
-        accept: str = "application/json",
     ) -> dict[str, Any]:
+        """Return what is read of the object that the server answers with."""
+        path, accept = objects.path(resource, namespace, name) + subresource, objects.media_type(resource)
+        reply = await self._send(method, path, query=query, accept=accept, body=body, content_type=content_type)
+        return _decoded(objects.object_of(resource), reply, f"{method} {path}")
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+        body: Mapping[str, Any] | None = None,
+        content_type: str | None = None,
+    ) -> bytes:
         response = await self._open(
-            method,
-            path,
-            query=query,
-            body=body,
-            content_type=content_type,
-            accept=accept,
-            limits=_REQUEST_TIMEOUT,
+            method, path, query=query, accept=accept, limits=_REQUEST_TIMEOUT, body=body, content_type=content_type
         )
         try:
-            document: dict[str, Any] = json.loads(await response.read())
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            return await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, f"{method} {path}: the reply broke off ({type(error).__name__})") from None
-        if not isinstance(document, dict):
-            raise ApiError(0, f"{method} {path}: not the API server's answer")
-        return document
 
     async def _open(
         self,
@@ -317,18 +310,17 @@ class Cluster:
         return headers
 
 
-def _path(resource: str, namespace: str | None, name: str | None = None) -> str:
-    scope = f"/namespaces/{quote(namespace)}" if namespace else ""
-    return f"{_PREFIXES[resource]}{scope}/{resource}" + (f"/{quote(name)}" if name else "")
-
-
-def _accept(metadata_only: bool, kind: str) -> str:
-    return f"application/json;as={kind};g=meta.k8s.io;v=v1" if metadata_only else "application/json"
+def _decoded(decoder: msgspec.json.Decoder[T], reply: bytes | msgspec.Raw, request: str) -> T:
+    try:
+        return decoder.decode(reply)
+    except msgspec.DecodeError as error:
+        raise ApiError(0, f"{request}: the reply cannot be read ({error})") from None
 
 
 def message_of(body: bytes) -> str:
     """Return the API server's own words in the body of a refusal, or else the beginning of it."""
     try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return body[:500].decode(errors="replace")
+        words = objects.STATUS.decode(body).message
+    except msgspec.DecodeError:
+        words = ""
+    return words or body[:500].decode(errors="replace")

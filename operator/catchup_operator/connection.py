@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from kubernetes.aio import client, config
 
@@ -13,6 +15,8 @@ class NoClusterError(Exception):
 
 async def find() -> client.Configuration:
     """Return the pod's configuration, or else the kubeconfig's (`KUBECONFIG`, `~/.kube/config`).
+
+    Its proxy is the kubeconfig's, or else that of `HTTPS_PROXY` and `NO_PROXY`.
 
     Raises:
         NoClusterError: neither is there, or what is there cannot be read.
@@ -27,4 +31,7 @@ async def find() -> client.Configuration:
             await config.load_kube_config(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
         except config.ConfigException as error:
             raise NoClusterError(f"neither in a cluster, nor a usable kubeconfig: {error}") from None
+    server = urlsplit(configuration.host)
+    if not configuration.proxy and not proxy_bypass(server.netloc):
+        configuration.proxy = getproxies().get(server.scheme)
     return configuration

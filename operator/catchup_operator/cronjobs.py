@@ -9,9 +9,10 @@ from typing import Any, Final
 from catchup_jobs import contract
 from catchup_jobs.contract import Job
 from catchup_operator import status
-from catchup_operator.cluster import CRONJOBS, ApiError, Cluster
+from catchup_operator.cluster import ApiError, Cluster
 from catchup_operator.ledger import Expected, Ledger, key_of
 from catchup_operator.naming import fingerprint, labels_are_ours
+from catchup_operator.objects import CRONJOBS
 
 _CONFLICT: Final = 409
 
@@ -38,7 +39,8 @@ class CronJobs:
         if known.get("fingerprint") == wanted and self._ledger.shows(key_of(manifest), _expected(body, known)):
             left = {name: known[name] for name in status.LEFT}
         else:
-            left = status.left(await self._apply(body["metadata"], manifest), wanted)
+            applied = await self._apply(body["metadata"], manifest)
+            left = status.left(manifest, wanted, applied["metadata"])
         self._ledger.expect(key_of(manifest), _expected(body, left), applied=True)
         return left
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -60,15 +61,24 @@ async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
     return session
 
 
-@kopf.on.create(*RESOURCE)
-@kopf.on.update(*RESOURCE)
-@kopf.on.resume(*RESOURCE)
+def unsettled(reason: kopf.Reason) -> Callable[..., bool]:
+    # What is as wanted, as most are at a restart and after our own writes, costs no handler. kopf asks for all three.
+    def is_unsettled(body: kopf.Body, memo: kopf.Memo, **cause: Any) -> bool:
+        return cause["reason"] is reason and not memo.reconciler.is_settled(dict(body))
+
+    return is_unsettled
+
+
+@kopf.on.create(*RESOURCE, when=unsettled(kopf.Reason.CREATE))
+@kopf.on.update(*RESOURCE, when=unsettled(kopf.Reason.UPDATE))
+@kopf.on.resume(*RESOURCE, when=unsettled(kopf.Reason.RESUME))
 async def reconcile(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
     # kopf only reads. It gives up a status that the API server does not take at once, and until then one of its few
     # workers is busy. Its retries would keep an edit that mends the cause waiting until the delay is over, and need a
     # place in each resource to count in.
     try:
-        await memo.reconciler.visit(body)
+        # A view of kopf's finds its way anew at each look.
+        await memo.reconciler.visit(dict(body))
     except (RefusedError, ApiError) as error:
         memo.background.retry(body, error)
     except Exception as error:

@@ -15,7 +15,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from catchup_operator.background import Background
-from catchup_operator.cluster import CRONJOBS, EVENTS, JOBS, PODS, SCHEDULES, ApiError, Cluster
+from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.objects import CRONJOBS, EVENTS, JOBS, PODS, SCHEDULES
 from catchup_operator.roll import Roll
 
 # What the operator does, and so what its Role must allow; no more.

@@ -22,6 +22,8 @@ _LOOK_SECONDS: Final = 0.02
 _IDLE_SECONDS: Final = 5.0
 # An event may also be one of those that kopf takes together, and is then never dealt with by itself.
 _WATCH_IDLE_SECONDS: Final = 0.5
+# kopf asks for a megabyte, and has it three times.
+_CHUNK_BYTES: Final = 64 * 2**10
 # Within kopf's own limit for a request.
 _HOLD_SECONDS: Final = 20.0
 # The server forgets a list that was begun five minutes ago, and a kopf that is told so ends.
@@ -79,7 +81,7 @@ class _Held:
         self._pace = pace
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        async for chunk in self._content.iter_chunked(size):
+        async for chunk in self._content.iter_chunked(min(size, _CHUNK_BYTES)):
             await self._pace.take(chunk.count(b"\n"))
             yield chunk
 

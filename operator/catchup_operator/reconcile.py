@@ -14,12 +14,13 @@ from catchup_jobs.contract import Job
 from catchup_operator import status
 from catchup_operator.announce import announcements, event
 from catchup_operator.claims import Claim
-from catchup_operator.cluster import EVENTS, PODS, SCHEDULES, ApiError, Cluster
+from catchup_operator.cluster import ApiError, Cluster
 from catchup_operator.conditions import READY, find
 from catchup_operator.cronjobs import CronJobs, job_of
 from catchup_operator.desired import desired
 from catchup_operator.ledger import Key, key_of
 from catchup_operator.memory import Memory
+from catchup_operator.objects import EVENTS, PODS, SCHEDULES
 from catchup_operator.readable import readable, replacing
 from catchup_operator.resource import InvalidSpecError, UserSchedule
 from catchup_operator.runs import FinishedJob, conclude
@@ -60,6 +61,20 @@ class Reconciler:
         self._unseen = memory.unseen
         self._now = now
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    def is_settled(self, body: Mapping[str, Any]) -> bool:
+        """Whether a UserSchedule that kopf shows us is as wanted at a glance, and remember it like that.
+
+        Most are, at a restart and after our own writes: this is what they cost. A False asks for a visit.
+        """
+        if self._unseen.covers(body):
+            return True
+        body = readable(body)
+        claim = self._claims.hold(body)
+        if not status.is_current(body, self._hash) or self._claims.oldest_beside(claim) is not None:
+            return False
+        self._remember(body)
+        return True
 
     async def visit(self, body: Mapping[str, Any]) -> None:
         """Reconcile a UserSchedule that kopf shows us.

@@ -53,12 +53,9 @@ def _observed(body: Mapping[str, Any], template_hash: str) -> bool:
     )
 
 
-def left(cronjob: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
-    """Return what a job's part of the status says of its CronJob, which the API server returned after an apply.
-
-    The `fingerprint` is the manifest's.
-    """
-    metadata, spec = cronjob["metadata"], cronjob["spec"]
+def left(manifest: Mapping[str, Any], fingerprint: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a job's part of the status says of its CronJob: its manifest, and the metadata after the apply."""
+    spec = manifest["spec"]
     told = (metadata["name"], metadata["uid"], metadata["generation"], spec["schedule"], spec["timeZone"], fingerprint)
     return dict(zip(LEFT, told, strict=True))
 

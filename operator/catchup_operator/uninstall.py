@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from catchup_jobs import contract
-from catchup_operator.cluster import CRONJOBS, DEPLOYMENTS, ApiError, Cluster
+from catchup_operator.cluster import ApiError, Cluster
 from catchup_operator.naming import FIELD_MANAGER
+from catchup_operator.objects import CRONJOBS, DEPLOYMENTS
 
 _STOP_SECONDS: Final = 60
 _SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{contract.LABEL_USER_SCHEDULE}"
@@ -34,7 +35,7 @@ async def prepare(namespace: str, deployment: str, namespaces: Sequence[str]) ->
         found: Counter[str] = Counter()
         scopes: Sequence[str | None] = namespaces or (None,)
         for served in scopes:
-            async for page, _ in cluster.list_pages(CRONJOBS, served, selector=_SELECTOR, metadata_only=True):
+            async for page, _ in cluster.list_pages(CRONJOBS, served, selector=_SELECTOR):
                 found.update(item["metadata"]["namespace"] for item in page)
         for each in found:
             await cluster.delete_all(CRONJOBS, each, selector=_SELECTOR)

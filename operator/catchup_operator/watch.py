@@ -49,7 +49,6 @@ class Watch:
         observer: Observer,
         *,
         selector: str,
-        metadata_only: bool = False,
         resync_seconds: float = 600,
     ) -> None:
         self._cluster = cluster
@@ -57,7 +56,6 @@ class Watch:
         self._namespace = namespace
         self._observer = observer
         self._selector = selector
-        self._metadata_only = metadata_only
         self._resync_seconds = resync_seconds
         self._sign_of_life = time.monotonic()
         self._failures = 0
@@ -94,9 +92,7 @@ class Watch:
     async def _list(self) -> str:
         self._observer.listing()
         version = ""
-        pages = self._cluster.list_pages(
-            self._resource, self._namespace, selector=self._selector, metadata_only=self._metadata_only
-        )
+        pages = self._cluster.list_pages(self._resource, self._namespace, selector=self._selector)
         async for items, listed_version in pages:
             version = listed_version
             self._sign_of_life = time.monotonic()
@@ -115,7 +111,6 @@ class Watch:
                 self._namespace,
                 version,
                 selector=self._selector,
-                metadata_only=self._metadata_only,
             )
             async for kind, item in events:
                 self._sign_of_life = time.monotonic()

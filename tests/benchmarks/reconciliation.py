@@ -25,14 +25,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import uvloop
 import yaml
 
 from catchup_dev.cluster import Cluster as LocalCluster
 from catchup_operator import status
-from catchup_operator.cluster import CRONJOBS, SCHEDULES, Cluster
+from catchup_operator.cluster import Cluster
 from catchup_operator.cronjobs import job_of
 from catchup_operator.desired import desired
 from catchup_operator.naming import fingerprint
+from catchup_operator.objects import CRONJOBS, SCHEDULES
 from catchup_operator.resource import UserSchedule
 from catchup_operator.template import JobTemplate
 
@@ -107,7 +109,7 @@ async def send_raw(count: int) -> None:
             cronjobs = {}
             for manifest in desired(schedule, TEMPLATE, digest_since=since):
                 made = await api.apply(CRONJOBS, manifest)
-                cronjobs[job_of(manifest)] = status.left(made, fingerprint(manifest))
+                cronjobs[job_of(manifest)] = status.left(manifest, fingerprint(manifest), made["metadata"])
             patch = status.reconciled(
                 body, schedule, cronjobs, template_hash=TEMPLATE.hash, digest_since=since, digest_spread=0, now=now
             )
@@ -248,7 +250,7 @@ def main() -> int:
     parser.add_argument("--send-raw", type=int, metavar="COUNT", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.send_raw is not None:
-        asyncio.run(send_raw(given.send_raw))
+        uvloop.run(send_raw(given.send_raw))
         return 0
     kind = "created while it runs" if given.streaming else "existing at start"
     print(f"{kind}; Python {platform.python_version()}; load {os.getloadavg()[0]:.1f} at the beginning\n")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httplib2
 from httplib2.decode import DecodeLimitError, DecodeRatioError
 
+from catchup_jobs.adapters.bounded_head import BoundedHead
 from catchup_jobs.jobs.outcomes import TemporaryError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class _TooMuchError(Exception):
     """A body exceeds its limit of size or time."""
 
 
-class _BoundedResponse(http.client.HTTPResponse):
+class _BoundedResponse(BoundedHead):
     """Reads a body in pieces, and gives up when it is too long or takes too long."""
 
     def read(self, amt: int | None = None) -> bytes:

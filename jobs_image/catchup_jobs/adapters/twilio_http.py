@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from catchup_jobs.adapters.bounded_head import BoundedHead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
-# Between two packets; and for the whole answer, so that a drip cannot hold a claim past its lease.
+# Between two packets; and for a body, so that a drip cannot hold a claim past its lease. See also `bounded_head`.
 READ_TIMEOUT_SECONDS: Final = 20.0
 ANSWER_TIMEOUT_SECONDS: Final = 40.0
 MAX_BODY_BYTES: Final = 4 * 2**20
@@ -34,6 +39,38 @@ for _name in ("twilio.http_client", "urllib3"):
 
 class UnreadableAnswerError(Exception):
     """The answer is too long or takes too long; the request was carried out all the same, perhaps."""
+
+
+class _Connection(HTTPConnection):
+    response_class = BoundedHead
+
+
+class _TlsConnection(HTTPSConnection):
+    response_class = BoundedHead
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+_POOLS: Final = {"http": _Pool, "https": _TlsPool}
+
+
+class _Adapter(HTTPAdapter):
+    """Makes connections whose answers' heads are bounded, through a proxy or not."""
+
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *arguments: Any, **named: Any) -> Any:
+        manager = super().proxy_manager_for(*arguments, **named)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
 
 
 class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no types
@@ -52,6 +89,8 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
         answer_timeout: float = ANSWER_TIMEOUT_SECONDS,
     ) -> None:
         super().__init__(logger=_quiet)
+        self.session.mount("https://", _Adapter())
+        self.session.mount("http://", _Adapter())
         self._base_url = base_url.rstrip("/") if base_url else None
         self._timeouts = (connect_timeout, read_timeout)
         self._answer_timeout = answer_timeout

@@ -384,12 +384,21 @@ def test_a_huge_answer_is_cut_off_at_the_limit(world: SyncWorld) -> None:
     assert report.summary.attempts == 1
 
 
-def test_a_dripping_answer_is_given_up_after_its_time(world: SyncWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Instead of a minute; the answer does drip.
+def test_a_dripping_body_is_given_up_after_its_time(world: SyncWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Instead of a minute; the body does drip.
     monkeypatch.setattr(google_http, "BODY_TIMEOUT_SECONDS", 0.3)
     world.google.add_fault(kind="events", drip=0.05)
     report = world.sync()
     assert (outcome(report), fired(world)) == (DONE, [1])
+    assert report.summary.attempts == 1
+
+
+def test_a_dripping_head_is_given_up_after_its_time(world: SyncWorld) -> None:
+    world.socket_timeout = 0.5
+    # httplib2 sends the request again by itself, once.
+    world.google.add_fault(kind="events", drip_head=0.2, times=2)
+    report = world.sync()
+    assert (outcome(report), fired(world)) == (DONE, [2])
     assert report.summary.attempts == 1
 
 

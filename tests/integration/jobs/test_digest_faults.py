@@ -88,6 +88,7 @@ def by_sms(digest_world: DigestWorld) -> DigestWorld:
         {"body": "<html>Bad gateway</html>"},
         {"huge": 5 * 2**20},
         {"drip": 0.2},
+        {"drip_head": 0.5},
     ],
     ids=lambda fault: next(iter(fault)),
 )

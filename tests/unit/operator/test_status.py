@@ -17,11 +17,8 @@ SINCE = "2026-11-23T09:00:00Z"
 
 
 def left(name: str, uid: str, schedule: str, zone: str) -> dict[str, Any]:
-    made = {
-        "metadata": {"name": name, "uid": uid, "generation": 1},
-        "spec": {"schedule": schedule, "timeZone": zone},
-    }
-    return status.left(made, f"fingerprint-{name}")
+    manifest = {"spec": {"schedule": schedule, "timeZone": zone}}
+    return status.left(manifest, f"fingerprint-{name}", {"name": name, "uid": uid, "generation": 1})
 
 
 BOTH = {

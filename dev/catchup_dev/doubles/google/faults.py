@@ -36,6 +36,7 @@ class Fault:
         drop: close the connection without an answer.
         truncate: send half of the answer's body, then close.
         drip: send the body one byte each so many seconds.
+        drip_head: send the status line so.
         huge: send a JSON body of so many bytes.
         fired: how often it did, so that a test can tell.
     """
@@ -56,6 +57,7 @@ class Fault:
     drop: bool = False
     truncate: bool = False
     drip: float = 0
+    drip_head: float = 0
     huge: int = 0
     fired: int = field(default=0)
 

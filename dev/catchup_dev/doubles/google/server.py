@@ -204,7 +204,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.huge:
             body = b'{"items":[],"padding":"' + b"x" * fault.huge + b'"}'
         try:
-            self.send_response(status)
+            if fault is not None and fault.drip_head:
+                self._drip(f"HTTP/1.1 {status} \r\n".encode(), fault.drip_head)
+            else:
+                self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=UTF-8")
             self.send_header("Content-Length", str(len(body)))
             for name, value in (headers or {}).items():
@@ -221,11 +224,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
         elif fault is not None and fault.drip:
-            for byte in body:
-                self.wfile.write(bytes([byte]))
-                self.wfile.flush()
-                if self.server.closing.wait(fault.drip):
-                    return
+            self._drip(body, fault.drip)
         else:
             self.wfile.write(body)
         self.wfile.flush()
+
+    def _drip(self, data: bytes, seconds: float) -> None:
+        for byte in data:
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+            if self.server.closing.wait(seconds):
+                return

@@ -19,7 +19,8 @@ class Fault:
         drop: close the connection without doing anything.
         accept_then_drop: do it, then close the connection without an answer.
         truncate: do it, and send half of the answer.
-        drip: do it, and send a byte of the answer each so many seconds.
+        drip: do it, and send a byte of the answer's body each so many seconds.
+        drip_head: do it, and send the status line so.
         huge: do it, and answer with so many bytes.
         body: do it, and answer with this text.
         empty: list nothing.
@@ -39,6 +40,7 @@ class Fault:
     accept_then_drop: bool = False
     truncate: bool = False
     drip: float = 0
+    drip_head: float = 0
     huge: int = 0
     body: str | None = None
     empty: bool = False
