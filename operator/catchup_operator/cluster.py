@@ -170,7 +170,7 @@ class Cluster:
             "spec": {"resourceAttributes": asked},
         }
         answer = await self._request("POST", objects.REVIEWS, None, body=review, content_type="application/json")
-        return bool(answer["status"]["allowed"])
+        return bool((answer.get("status") or {}).get("allowed"))
 
     async def patch_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         """Merge into the status of a UserSchedule as it was read (RFC 7396).

@@ -86,11 +86,8 @@ class KopfReads:
         try:
             response = await handler(request)
             answer = b"" if "watch" in query and response.ok else await response.read()
-        except aiohttp.ClientPayloadError as error:
-            raise self._failed(path, f"the reply broke off: {error}") from None
         except (aiohttp.ClientError, TimeoutError) as error:
-            self._failed(path, f"{type(error).__name__}: {error}")
-            raise
+            raise self._failed(path, f"{type(error).__name__}: {error}") from None
         if response.status == _GONE or (overdue and response.ok):
             logger.info("GET %s: the list or the watch is too old; listing anew", path)
             if "watch" not in query:
