@@ -159,13 +159,8 @@ class Background:
                 self._queue.add(("refresh", *schedule), partial(self._reconciler.refresh, *schedule))
 
     def _on_drift(self, cronjob: Key, schedule: str) -> None:
-        begun = False
-
         async def repair() -> None:
-            nonlocal begun
-            # A repair that failed at the status has mended the CronJob: the status must still be told of it.
-            if begun or self._memory.ledger.drifted(cronjob):
-                begun = True
+            if self._memory.ledger.drifted(cronjob):
                 await self._reconciler.revisit(cronjob[0], schedule, drifted=cronjob)
 
         self._queue.add(("drift", *cronjob), repair, delay=_SETTLE_SECONDS)

@@ -147,8 +147,8 @@ class Cluster:
 
     async def create(self, resource: str, manifest: Mapping[str, Any]) -> None:
         """Create an object. Raises ApiError."""
-        namespace = manifest["metadata"]["namespace"]
-        await self._request("POST", resource, namespace, body=manifest, content_type="application/json")
+        path = objects.path(resource, manifest["metadata"]["namespace"])
+        await self._write("POST", path, body=manifest, content_type="application/json")
 
     async def may(self, verb: str, resource: str, namespace: str) -> bool:
         """Ask whether we may do something in a namespace (empty: in all), e.g. `patch`, `userschedules/status`.
@@ -186,12 +186,9 @@ class Cluster:
         self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
     ) -> None:
         """Merge a patch into an object (RFC 7396). Raises ApiError."""
-        await self._request(
+        await self._write(
             "PATCH",
-            resource,
-            namespace,
-            name,
-            subresource=subresource,
+            objects.path(resource, namespace, name) + subresource,
             query={"fieldManager": FIELD_MANAGER},
             body=patch,
             content_type="application/merge-patch+json",
@@ -252,15 +249,27 @@ class Cluster:
         namespace: str | None,
         name: str | None = None,
         *,
-        subresource: str = "",
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
     ) -> dict[str, Any]:
         """Return what is read of the object that the server answers with."""
-        path, accept = objects.path(resource, namespace, name) + subresource, objects.media_type(resource)
+        path, accept = objects.path(resource, namespace, name), objects.media_type(resource)
         reply = await self._send(method, path, query=query, accept=accept, body=body, content_type=content_type)
         return _decoded(objects.object_of(resource), reply, f"{method} {path}")
+
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any],
+        content_type: str,
+    ) -> None:
+        """Send what is answered by the object as it is then, of which nothing is read."""
+        reply = await self._send(method, path, query=query, body=body, content_type=content_type)
+        _decoded(objects.METADATA, reply, f"{method} {path}")
 
     async def _send(
         self,

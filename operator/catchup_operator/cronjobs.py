@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from catchup_jobs import contract
 from catchup_jobs.contract import Job
 from catchup_operator import status
 from catchup_operator.cluster import ApiError, Cluster
-from catchup_operator.ledger import Expected, Ledger, key_of
+from catchup_operator.ledger import Expected, Key, Ledger, key_of
 from catchup_operator.naming import fingerprint, labels_are_ours
 from catchup_operator.objects import CRONJOBS
 
@@ -46,11 +46,16 @@ class CronJobs:
 
     def remember(self, body: Mapping[str, Any]) -> None:
         """Tell the ledger of the CronJobs that the status of a UserSchedule names."""
-        for job in Job:
-            known = body["status"].get(job.value) or {}
-            if "cronJobName" in known:
-                key = (body["metadata"]["namespace"], known["cronJobName"])
-                self._ledger.expect(key, _expected(body, known), applied=False)
+        for key, expected in _named(body):
+            self._ledger.expect(key, expected, applied=False)
+
+    def untold(self, body: Mapping[str, Any]) -> None:
+        """Tell the ledger that the status could not be written: until it is, what it names is what there should be.
+
+        A repair would else be over with the CronJob, and its status name the one that is gone.
+        """
+        for key, expected in _named(body):
+            self._ledger.go_back(key, expected)
 
     async def _apply(self, owner: Mapping[str, Any], manifest: Mapping[str, Any]) -> Mapping[str, Any]:
         """Apply without force; where somebody else holds a field, take it back only if the CronJob is ours."""
@@ -70,6 +75,14 @@ class CronJobs:
 def job_of(manifest: Mapping[str, Any]) -> Job:
     """Return the kind of job that a CronJob of ours starts."""
     return Job(manifest["metadata"]["labels"][contract.LABEL_JOB])
+
+
+def _named(body: Mapping[str, Any]) -> Iterator[tuple[Key, Expected]]:
+    """Yield the CronJobs that the status of a UserSchedule names, as it was told that they were left."""
+    for job in Job:
+        known = (body.get("status") or {}).get(job.value) or {}
+        if "cronJobName" in known:
+            yield (body["metadata"]["namespace"], known["cronJobName"]), _expected(body, known)
 
 
 def _expected(body: Mapping[str, Any], left: Mapping[str, Any]) -> Expected:

@@ -55,8 +55,8 @@ class ObjectMeta(TypedDict, total=False):
     ownerReferences: list[OwnerReference]
 
 
-class CronJob(TypedDict):
-    """A CronJob's metadata."""
+class Object(TypedDict):
+    """Any object, of which the metadata suffices."""
 
     metadata: ObjectMeta
 
@@ -116,7 +116,7 @@ class Pod(TypedDict, total=False):
 
 
 # UserSchedules are read whole: their shape is for resource.py and readable.py to judge.
-_SHAPES: Final[dict[str, Any]] = {CRONJOBS: CronJob, JOBS: Job, PODS: Pod}
+_SHAPES: Final[dict[str, Any]] = {CRONJOBS: Object, JOBS: Job, PODS: Pod}
 
 T = TypeVar("T")
 
@@ -151,6 +151,7 @@ class Status(msgspec.Struct):
 
 EVENT: Final = msgspec.json.Decoder(WatchEvent)
 STATUS: Final = msgspec.json.Decoder(Status)
+METADATA: Final = msgspec.json.Decoder(Object)
 ANY: Final = msgspec.json.Decoder(dict[str, Any])
 _OBJECTS: Final = {resource: msgspec.json.Decoder(shape) for resource, shape in _SHAPES.items()}
 _PAGES: Final = {

@@ -26,7 +26,7 @@ _WATCH_IDLE_SECONDS: Final = 0.5
 _CHUNK_BYTES: Final = 64 * 2**10
 # Within kopf's own limit for a request.
 _HOLD_SECONDS: Final = 20.0
-# The server forgets a list that was begun five minutes ago, and a kopf that is told so ends.
+# The server forgets a list that was begun five minutes ago, and all of it would be read again.
 _LIST_SECONDS: Final = 120.0
 
 

@@ -77,14 +77,12 @@ class Reconciler:
         return True
 
     async def visit(self, body: Mapping[str, Any]) -> None:
-        """Reconcile a UserSchedule that kopf shows us.
+        """Reconcile a UserSchedule that kopf shows us and that is not settled.
 
         Raises:
             RefusedError: the API server refuses a CronJob, after the status was written.
             ApiError: for everything that is worth another try.
         """
-        if self._unseen.covers(body):
-            return
         stored, body = body, readable(body)
         if await self._is_as_wanted(body, self._hash):
             self._remember(body)
@@ -229,6 +227,7 @@ class Reconciler:
             await self._tell(stored, _written_over(stored, body, patch), first=first)
         except ApiError:
             self._unseen.forget(key_of(body))
+            self._cronjobs.untold(body)
             raise
         namespace, name = key_of(body)
         ready = find(patch, READY)

@@ -15,7 +15,7 @@ import pytest
 from integration.jobs.database_faults import after
 from integration.jobs.digest_world import DigestWorld
 from integration.jobs.fleet_world import FleetWorld, person
-from integration.jobs.sync_world import BERLIN, EMAIL, SyncWorld, outcome
+from integration.jobs.sync_world import EMAIL, SyncWorld, outcome
 from integration.services import wait_until
 
 from catchup_jobs.adapters.database.answers import DatabaseAnswers
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from catchup_dev.doubles.google.client import GoogleDouble
     from catchup_dev.doubles.smtp.server import SmtpDouble
     from catchup_dev.doubles.twilio.server import TwilioServer
 
@@ -40,7 +39,7 @@ FIVE_HOURS = {"at": "2026-11-23 13:00", "minutes": 5 * 60}
 
 
 @pytest.fixture(params=["repeatable read", "serializable"])
-def strict(request: pytest.FixtureRequest, postgresql_url: str) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, postgresql_url: str) -> Iterator[Database]:
     """A database whose administrator made all transactions stricter."""
     _configure(postgresql_url, "default_transaction_isolation", request.param)
     with closing(Database.open(postgresql_url)) as database:
@@ -53,13 +52,9 @@ def _configure(url: str, name: str, value: str) -> None:
 
 
 @pytest.fixture
-def world(strict: Database, google: GoogleDouble, tmp_path: Path) -> SyncWorld:
-    google.add_user(EMAIL, time_zone=BERLIN)
-    made = SyncWorld(strict, google, tmp_path / "locks")
-    made.add_user()
-    made.connect()
-    made.sync()
-    return made
+def world(world: SyncWorld) -> SyncWorld:
+    world.sync()
+    return world
 
 
 @pytest.fixture
@@ -97,8 +92,8 @@ def test_a_sync_that_a_plan_overtook_stores_its_events_in_the_next_pass(
 
 
 @pytest.fixture
-def digest_world(strict: Database, twilio: TwilioServer, mail: SmtpDouble, tmp_path: Path) -> DigestWorld:
-    made = DigestWorld(strict, twilio, mail, tmp_path / "locks")
+def digest_world(database: Database, twilio: TwilioServer, mail: SmtpDouble, tmp_path: Path) -> DigestWorld:
+    made = DigestWorld(database, twilio, mail, tmp_path / "locks")
     made.add_user()
     made.reach(email=None)
     made.suggest()

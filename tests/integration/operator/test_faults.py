@@ -160,6 +160,18 @@ def test_a_watch_of_the_resources_that_breaks_or_hangs_misses_no_resource(
         eventually(lambda: converged(namespace), seconds=PATIENCE)
 
 
+def test_a_repair_whose_status_was_refused_is_told_in_the_status_all_the_same(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    with start():
+        eventually(lambda: converged(namespace), seconds=PATIENCE)
+        proxy.add(Fault("status", "PATCH", STATUS, code=409))
+        namespace.kubectl("delete", "cronjob", "-l", "catchup.dev/job=digest")
+        eventually(proxy.all_fired, seconds=PATIENCE)
+        eventually(lambda: len(namespace.items("cronjobs")) == 2 and converged(namespace), seconds=PATIENCE)
+
+
 def test_an_event_that_a_watch_swallowed_is_made_good_by_the_next_list(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

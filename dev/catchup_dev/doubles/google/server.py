@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from catchup_dev.doubles.answers import AnsweringHandler, ScriptedServer
 from catchup_dev.doubles.command import run_command
 from catchup_dev.doubles.google import calendars, fields, oauth
 from catchup_dev.doubles.google.control import Control
@@ -27,7 +26,7 @@ CONTROL_PATH = "/control"
 MAX_LOG = 100_000
 
 
-class GoogleServer(ThreadingHTTPServer):
+class GoogleServer(ScriptedServer):
     """Serves the double; a thread for each connection."""
 
     daemon_threads = True
@@ -70,25 +69,13 @@ def running(*, host: str = "127.0.0.1", port: int = 0, state: Path | None = None
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(AnsweringHandler):
     server: GoogleServer
-    protocol_version = "HTTP/1.1"
-    # Headers and body leave in one packet; two would wait for the client's delayed acknowledgement.
-    wbufsize = -1
-    disable_nagle_algorithm = True
+    content_type = "application/json; charset=UTF-8"
+    huge_around = (b'{"items":[],"padding":"', b'"}')
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
-        """Keep the terminal quiet; `requests` shows the log."""
-
-    def do_GET(self) -> None:
-        """Serve a GET."""
-        self._serve()
-
-    def do_POST(self) -> None:
-        """Serve a POST."""
-        self._serve()
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """Serve a request."""
         self._arrived_at = time.time()
         url = urlsplit(self.path)
         query = dict(parse_qsl(url.query, keep_blank_values=True))
@@ -197,41 +184,5 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         if fault is not None and fault.drop:
             self.close_connection = True
-            return
-        body = json.dumps(document).encode()
-        if fault is not None and fault.body is not None:
-            body = fault.body.encode()
-        if fault is not None and fault.huge:
-            body = b'{"items":[],"padding":"' + b"x" * fault.huge + b'"}'
-        try:
-            if fault is not None and fault.drip_head:
-                self._drip(f"HTTP/1.1 {status} \r\n".encode(), fault.drip_head)
-            else:
-                self.send_response(status)
-            self.send_header("Content-Type", "application/json; charset=UTF-8")
-            self.send_header("Content-Length", str(len(body)))
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
-            if self.close_connection:
-                self.send_header("Connection", "close")
-            self.end_headers()
-            self._write(body, fault)
-        except ConnectionError:
-            self.close_connection = True
-
-    def _write(self, body: bytes, fault: Fault | None) -> None:
-        if fault is not None and fault.truncate:
-            self.wfile.write(body[: len(body) // 2])
-            self.close_connection = True
-        elif fault is not None and fault.drip:
-            self._drip(body, fault.drip)
         else:
-            self.wfile.write(body)
-        self.wfile.flush()
-
-    def _drip(self, data: bytes, seconds: float) -> None:
-        for byte in data:
-            self.wfile.write(bytes([byte]))
-            self.wfile.flush()
-            if self.server.closing.wait(seconds):
-                return
+            self.send_document(status, document, headers, fault)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+from catchup_dev.doubles.answers import AnsweringHandler, ScriptedServer
 from catchup_dev.doubles.command import run_command
 from catchup_dev.doubles.twilio.faults import Fault, Faults
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, Control, Messages, TwilioError
@@ -23,7 +22,7 @@ _MESSAGES = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/]+)/Messages(/(?P<s
 _CREDENTIALS = base64.b64encode(f"{ACCOUNT_SID}:{AUTH_TOKEN}".encode()).decode()
 
 
-class TwilioServer(ThreadingHTTPServer):
+class TwilioServer(ScriptedServer):
     """Serves the double; a thread for each connection.
 
     Attributes:
@@ -71,25 +70,13 @@ def running(*, host: str = "127.0.0.1", port: int = 0, outbox: Path | None = Non
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(AnsweringHandler):
     server: TwilioServer
-    protocol_version = "HTTP/1.1"
-    # Headers and body leave in one packet; two would wait for the client's delayed acknowledgement.
-    wbufsize = -1
-    disable_nagle_algorithm = True
+    content_type = "application/json"
+    huge_around = (b'{"sid":"', b'"}')
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
-        """Keep the terminal quiet; `requests` shows the log."""
-
-    def do_GET(self) -> None:
-        """Serve a GET."""
-        self._serve()
-
-    def do_POST(self) -> None:
-        """Serve a POST."""
-        self._serve()
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """Serve a request."""
         url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if url.path == "/control" and self.command == "POST":
@@ -151,39 +138,5 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         if fault is not None and fault.accept_then_drop:
             self.close_connection = True
-            return
-        body = json.dumps(document).encode()
-        if fault is not None and fault.body is not None:
-            body = fault.body.encode()
-        if fault is not None and fault.huge:
-            body = b'{"sid":"' + b"x" * fault.huge + b'"}'
-        try:
-            if fault is not None and fault.drip_head:
-                self._drip(f"HTTP/1.1 {status} \r\n".encode(), fault.drip_head)
-            else:
-                self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self._write(body, fault)
-        except ConnectionError:
-            self.close_connection = True
-
-    def _write(self, body: bytes, fault: Fault | None) -> None:
-        if fault is not None and fault.truncate:
-            self.wfile.write(body[: len(body) // 2])
-            self.close_connection = True
-        elif fault is not None and fault.drip:
-            self._drip(body, fault.drip)
         else:
-            self.wfile.write(body)
-        self.wfile.flush()
-
-    def _drip(self, data: bytes, seconds: float) -> None:
-        for byte in data:
-            self.wfile.write(bytes([byte]))
-            self.wfile.flush()
-            if self.server.closing.wait(seconds):
-                return
+            self.send_document(status, document, headers, fault)
