@@ -14,7 +14,6 @@ import msgspec
 from kubernetes.aio import client
 
 from catchup_operator import objects
-from catchup_operator.connection import NoClusterError, find
 from catchup_operator.naming import FIELD_MANAGER
 
 # One pool for kopf and for us: kopf's own has no limit, and thousands of resources at start would open as many
@@ -56,29 +55,14 @@ class ApiError(Exception):
 
 
 class Cluster:
-    """A connection to the API server, made by `connect`; `close` it."""
+    """A connection to the API server, with room for so many watches; `close` it."""
 
-    def __init__(self, api: client.ApiClient, connector: aiohttp.TCPConnector) -> None:
+    def __init__(self, api: client.ApiClient, *, watches: int = 0) -> None:
         self._api = api
-        self._connector = connector
-
-    @classmethod
-    async def connect(cls, *, watches: int = 0) -> Cluster:
-        """Connect as a pod does, or else by the kubeconfig (see connection.py), with room for so many watches.
-
-        Raises:
-            ApiError: neither says where the API server is.
-        """
-        try:
-            configuration = await find()
-        except NoClusterError as error:
-            raise ApiError(0, str(error)) from None
-        context = client.rest.RESTClientObject(configuration).ssl_context
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS + watches, ssl=context)
+        self._connector = aiohttp.TCPConnector(limit=_CONNECTIONS + watches, ssl=api.rest_client.ssl_context)
         # Left to the session, proxies and ~/.netrc are read anew for every request, each time in another thread.
-        kwargs = {"connector": connector, "read_bufsize": _READ_AHEAD, "trust_env": False}
-        configuration.client_session_kwargs = kwargs
-        return cls(client.ApiClient(configuration), connector)
+        kwargs = {"connector": self._connector, "read_bufsize": _READ_AHEAD, "trust_env": False}
+        api.configuration.client_session_kwargs = kwargs
 
     @property
     def server(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -56,13 +57,13 @@ class Health:
         self._task: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
 
-    async def start(self, port: int) -> None:
-        """Serve on all addresses of the pod and begin to look. Raises OSError if the port is taken."""
+    async def start(self, listener: socket.socket) -> None:
+        """Serve there and begin to look."""
         app = web.Application()
         app.add_routes([web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)])
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        await web.TCPSite(self._runner, None, port).start()
+        await web.SockSite(self._runner, listener).start()
         self._task = asyncio.create_task(self._look_again_and_again())
 
     async def stop(self) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from catchup_jobs import contract
 from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.connection import find
 from catchup_operator.naming import FIELD_MANAGER
 from catchup_operator.objects import CRONJOBS, DEPLOYMENTS
 
@@ -28,8 +29,9 @@ async def prepare(namespace: str, deployment: str, namespaces: Sequence[str]) ->
 
     Raises:
         ApiError: the API server refuses, or the operator did not stop within 60 seconds.
+        NoClusterError: nothing says where the API server is.
     """
-    cluster = await Cluster.connect()
+    cluster = Cluster(await find())
     try:
         await _stop(cluster, namespace, deployment)
         found: Counter[str] = Counter()
