@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle, islice
 from typing import Any, Final
 
 from aiohttp import web
@@ -32,6 +33,8 @@ PERMISSIONS: Final = {
 
 _SILENCE_MAX_SECONDS: Final = 300
 _LOOK_SECONDS: Final = 15.0
+# A namespace is a dozen questions. More namespaces than these are looked at in turn.
+_NAMESPACES_A_LOOK: Final = 5
 _FORBIDDEN: Final = 403
 
 logger = logging.getLogger(__name__)
@@ -54,6 +57,8 @@ class Health:
         self._roll = roll
         self._troubles = troubles
         self._found = ["not looked yet"]
+        self._missing: dict[str, list[str]] = {}
+        self._turn = cycle(self._namespaces)
         self._task: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
 
@@ -108,19 +113,29 @@ class Health:
 
     async def _look(self) -> list[str]:
         """Ask the API server what we may do, since a watch that runs hears nothing of a permission that is gone."""
-        missing: list[str] = []
-        for namespace in self._namespaces:
-            for resource, verbs in PERMISSIONS.items():
-                for verb in verbs:
-                    try:
-                        allowed = await self._cluster.may(verb, resource, namespace)
-                    except ApiError as error:
-                        # Who may not even ask is told by the requests themselves.
-                        return missing if error.status == _FORBIDDEN else [f"the API server does not answer: {error}"]
-                    if not allowed:
-                        where = f"namespace {namespace}" if namespace else "the cluster"
-                        missing.append(f"may not {verb} {resource} in {where}")
-        return missing
+        for namespace in self._due():
+            try:
+                self._missing[namespace] = await self._missing_in(namespace)
+            except ApiError as error:
+                if error.status != _FORBIDDEN:
+                    return [f"the API server does not answer: {error}"]
+                self._missing[namespace] = []  # who may not even ask is told by the requests themselves
+        return [each for namespace in self._namespaces for each in self._missing[namespace]]
+
+    def _due(self) -> Iterable[str]:
+        """Return the namespaces to ask about now: all at first, then those in trouble and the next in turn."""
+        unasked = [namespace for namespace in self._namespaces if namespace not in self._missing]
+        troubled = [namespace for namespace, missing in self._missing.items() if missing][:_NAMESPACES_A_LOOK]
+        return dict.fromkeys((*unasked, *troubled, *islice(self._turn, _NAMESPACES_A_LOOK)))
+
+    async def _missing_in(self, namespace: str) -> list[str]:
+        where = f"namespace {namespace}" if namespace else "the cluster"
+        return [
+            f"may not {verb} {resource} in {where}"
+            for resource, verbs in PERMISSIONS.items()
+            for verb in verbs
+            if not await self._cluster.may(verb, resource, namespace)
+        ]
 
 
 def _answer(ills: Iterable[str], **more: Any) -> web.Response:
