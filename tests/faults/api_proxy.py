@@ -11,7 +11,7 @@ import json
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +55,7 @@ class Fault:
 
 @dataclass
 class ApiProxy:
-    """The proxy; `url` is where it listens. `faults` may be changed at any time."""
+    """The proxy; `url` is where it listens. `faults` may be changed at any time; `on_fired` is told of each."""
 
     upstream: str
     certificate: Path
@@ -63,6 +63,7 @@ class ApiProxy:
     faults: list[Fault] = field(default_factory=list)
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     down: bool = False
+    on_fired: Callable[[Fault], None] = lambda _: None
     url: str = ""
 
     def add(self, *faults: Fault) -> None:
@@ -164,6 +165,7 @@ class ApiProxy:
                     fault.spare -= 1
                     continue
                 fault.fired += 1
+                self.on_fired(fault)
                 return fault
         return None
 
