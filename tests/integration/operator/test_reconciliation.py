@@ -516,4 +516,4 @@ def test_the_forecast_reads_the_resources_and_tells_by_its_exit_whether_a_limit_
     assert (sum(found["syncPods"]), found["peaks"]) == (96, [])
     herd = forecast("--max-pods", "0")
     assert herd.returncode == 1
-    assert "spec.calendarSync.every: 2 users are synced every 30m" in herd.stdout
+    assert "of the pods are syncs every 30m" in herd.stdout
