@@ -142,7 +142,7 @@ class Background:
             await self._reconciler.revisit(*schedule)
 
         # A visit for a reason of its own must not wait for one that is put off.
-        self._queue.add(("retry" if delay else "visit", *schedule), revisit, delay=delay)
+        self._queue.add(_called("retry" if delay else "visit", schedule), revisit, delay=delay)
 
     async def _resync(self) -> None:
         """Look again, now and then, at what time alone makes wrong.
@@ -156,17 +156,21 @@ class Background:
                 for schedule in self._memory.claims.losers():
                     self._revisit(schedule)
             for schedule in self._reconciler.overdue():
-                self._queue.add(("refresh", *schedule), partial(self._reconciler.refresh, *schedule))
+                self._queue.add(_called("refresh", schedule), partial(self._reconciler.refresh, *schedule))
 
     def _on_drift(self, cronjob: Key, schedule: str) -> None:
         async def repair() -> None:
             if self._memory.ledger.drifted(cronjob):
                 await self._reconciler.revisit(cronjob[0], schedule, drifted=cronjob)
 
-        self._queue.add(("drift", *cronjob), repair, delay=_SETTLE_SECONDS)
+        self._queue.add(_called("repair", cronjob), repair, delay=_SETTLE_SECONDS)
 
     def _on_finished(self, finished: FinishedJob) -> None:
         async def record() -> None:
             await self._reconciler.record(finished)
 
-        self._queue.add(("record", finished.namespace, finished.name), record)
+        self._queue.add(_called("record", (finished.namespace, finished.name)), record)
+
+
+def _called(what: str, key: Key) -> str:
+    return f"{what} {key[0]}/{key[1]}"

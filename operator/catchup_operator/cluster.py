@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import aiohttp
 import kopf
 import msgspec
-from kubernetes.aio import client
+from kubernetes.aio import client, config
 
 from catchup_operator import objects
 from catchup_operator.naming import FIELD_MANAGER
@@ -284,11 +284,10 @@ class Cluster:
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
     ) -> aiohttp.ClientResponse:
-        headers = await self._headers({"Accept": accept})
-        if content_type:
-            headers["Content-Type"] = content_type
+        kind = {"Content-Type": content_type} if content_type else {}
         url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         try:
+            headers = await self._headers({"Accept": accept, **kind})
             reply = await self._api.call_api(method, url, headers, body=body, _request_timeout=limits)
             response: aiohttp.ClientResponse = reply.response
             if response.status >= 400:  # noqa: PLR2004
@@ -299,7 +298,11 @@ class Cluster:
 
     async def _headers(self, headers: dict[str, str]) -> dict[str, str]:
         headers["User-Agent"] = FIELD_MANAGER
-        await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
+        try:
+            await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
+        except (config.ConfigException, OSError) as error:
+            # The file of a token that is being replaced; kopf and we try again after such an error.
+            raise aiohttp.ClientConnectionError(f"the token cannot be read: {error}") from None
         return headers
 
 

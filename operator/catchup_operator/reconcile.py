@@ -288,8 +288,11 @@ class Reconciler:
     def _refusal(self, body: Mapping[str, Any], error: ApiError) -> RefusedError:
         missing = error.missing_permission
         if missing is None:
-            patch = status.not_ready(body, status.REFUSED, str(error), now=self._now())
-            return RefusedError(str(error), patch, retry_seconds=_REFUSED_RETRY_SECONDS)
+            message = (
+                f"a CronJob cannot be made: {error}; tried again every ten minutes, and at once at an edit of the spec"
+            )
+            patch = status.not_ready(body, status.REFUSED, message, now=self._now())
+            return RefusedError(message, patch, retry_seconds=_REFUSED_RETRY_SECONDS)
         message = f"the operator may not {missing} in this namespace; see the Role in its chart. {error}"
         patch = status.not_ready(body, status.PERMISSION, message, now=self._now())
         return RefusedError(message, patch, retry_seconds=_PERMISSION_RETRY_SECONDS)
