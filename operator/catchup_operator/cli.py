@@ -35,7 +35,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
       CATCHUP_NAMESPACES         namespaces to serve, separated by commas; empty: all
       CATCHUP_JOB_TEMPLATE_FILE  YAML file with the image, env and pod settings of the jobs
                                  (default /etc/catchup/job-template.yaml)
-      CATCHUP_HEALTH_PORT        serve /healthz and /readyz on this port
+      CATCHUP_HEALTH_PORT        serve /healthz, /readyz and /metrics on this port
       CATCHUP_ROLL_PER_SECOND    UserSchedules a second that get their CronJobs anew after an upgrade (default 10)
       CATCHUP_DIGEST_SPREAD_MINUTES
                                  spread digests over so many minutes after their chosen time (default 0)

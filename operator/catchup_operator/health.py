@@ -1,4 +1,4 @@
-"""Whether the operator lives and whether it can work, told to the kubelet: `/healthz` and `/readyz`.
+"""Whether the operator lives and whether it can work, told to the kubelet: `/healthz` and `/readyz`; `/metrics`.
 
 Not alive: a loop has died, or heard nothing for minutes; a new start may help. Not ready: the API server cannot be
 reached, a watch does not work, or a permission is missing; a new start would not help, but `kubectl get pods` and
@@ -12,7 +12,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
@@ -65,7 +65,9 @@ class Health:
     async def start(self, listener: socket.socket) -> None:
         """Serve there and begin to look."""
         app = web.Application()
-        app.add_routes([web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)])
+        app.add_routes(
+            [web.get("/healthz", self._healthz), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
+        )
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
@@ -93,10 +95,22 @@ class Health:
         return [*self.ills(), *self._found, *(trouble for each in self._troubles for trouble in each())]
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return _answer(self.ills(), roll=self._roll.progress)
+        return _answer(self.ills())
 
     async def _readyz(self, _: web.Request) -> web.Response:
         return _answer(self.obstacles())
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        rolled, waiting = self._roll.progress
+        lines = (
+            "# HELP catchup_rolled_total UserSchedules whose CronJobs were made anew for a changed job template.",
+            "# TYPE catchup_rolled_total counter",
+            f"catchup_rolled_total {rolled}",
+            "# HELP catchup_roll_waiting UserSchedules that still await it.",
+            "# TYPE catchup_roll_waiting gauge",
+            f"catchup_roll_waiting {waiting}",
+        )
+        return web.Response(text="\n".join([*lines, ""]))
 
     async def _look_again_and_again(self) -> None:
         was_ready: bool | None = None
@@ -138,6 +152,5 @@ class Health:
         ]
 
 
-def _answer(ills: Iterable[str], **more: Any) -> web.Response:
-    ills = list(ills)
-    return web.json_response({"ok": not ills, "reasons": ills, **more}, status=503 if ills else 200)
+def _answer(ills: list[str]) -> web.Response:
+    return web.json_response({"ok": not ills, "reasons": ills}, status=503 if ills else 200)

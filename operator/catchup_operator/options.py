@@ -31,7 +31,7 @@ VARIABLES: Final = (
         "/etc/catchup/job-template.yaml",
         "the file with the image, env and pod settings of the jobs, as the chart renders it",
     ),
-    (ENV_HEALTH_PORT, "none", "the port on which `/healthz` and `/readyz` are served"),
+    (ENV_HEALTH_PORT, "none", "the port on which `/healthz`, `/readyz` and `/metrics` are served"),
     (ENV_ROLL_PER_SECOND, "10", "how many UserSchedules a second get their CronJobs anew after an upgrade"),
     (ENV_DIGEST_SPREAD, "0", "over how many minutes after their chosen time digests are spread, by the user's id"),
 )

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
+from integration.services import free_port
 from kopf.testing import KopfRunner
 from waiting import eventually
 
@@ -237,6 +239,12 @@ def test_a_roll_is_no_faster_than_the_settings_say_and_a_new_start_goes_on_where
     template = {**JOB_TEMPLATE, "image": "catchup-jobs:next"}
     Path(operator_env["CATCHUP_JOB_TEMPLATE_FILE"]).write_text(yaml.safe_dump(template))
     operator_env["CATCHUP_ROLL_PER_SECOND"] = "1"
+    operator_env["CATCHUP_HEALTH_PORT"] = port = str(free_port())
+
+    def progress() -> tuple[int, int]:
+        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+        told = dict(line.split() for line in text.splitlines() if not line.startswith("#"))
+        return int(told["catchup_rolled_total"]), int(told["catchup_roll_waiting"])
 
     def rolled() -> int:
         pods = [item["spec"]["jobTemplate"]["spec"]["template"]["spec"] for item in namespace.items("cronjobs")]
@@ -245,6 +253,7 @@ def test_a_roll_is_no_faster_than_the_settings_say_and_a_new_start_goes_on_where
     before = namespace.writes()
     with operator_process() as process:
         eventually(lambda: rolled() >= 2)
+        eventually(lambda: min(progress()) >= 1 and sum(progress()) == 5)
         process.kill()
     assert rolled() < 10
     began = time.monotonic()
@@ -252,6 +261,7 @@ def test_a_roll_is_no_faster_than_the_settings_say_and_a_new_start_goes_on_where
     with operator_process():
         eventually(lambda: rolled() == 10, seconds=30)
         assert time.monotonic() - began >= left - 1
+        assert progress()[1] == 0
         eventually(lambda: namespace.writes() - before >= 15)
     # One UserSchedule may have been in the middle of its three writes at the kill.
     assert namespace.writes() - before <= 17
