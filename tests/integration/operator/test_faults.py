@@ -191,6 +191,36 @@ def test_an_event_that_a_watch_swallowed_is_made_good_by_the_next_list(
         assert len(namespace.items("cronjobs")) == 4
 
 
+@pytest.mark.parametrize("resource", ["cronjobs", "jobs"])
+def test_what_a_watch_that_seems_well_never_tells_is_found_by_the_list_of_every_ten_minutes(
+    start: Callable[[], KopfRunner],
+    proxy: ApiProxy,
+    namespace: Namespace,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    resource: str,
+) -> None:
+    monkeypatch.setattr("catchup_operator.watch._RELIST_SECONDS", 6.0)
+    monkeypatch.setattr("catchup_operator.cluster._WATCH_SECONDS", 2)
+    monkeypatch.setattr("catchup_operator.cluster._WATCH_SILENCE_SECONDS", 90)
+    proxy.add(Fault("deaf", "WATCH", resource, times=10**6))
+    with start():
+        namespace.apply("ada")
+        namespace.ready()
+        eventually(lambda: proxy.faults[0].fired)
+        lists = proxy.requests["GET", resource]
+        if resource == "cronjobs":
+            namespace.kubectl("delete", "cronjobs", "--all")
+            eventually(lambda: len(namespace.items("cronjobs")) == 2 and converged(namespace), seconds=PATIENCE)
+        else:
+            run_by_hand(namespace, "now")
+            finish_job(namespace, "now", exit_code=0, message=summary(Outcome.DONE))
+            eventually(lambda: namespace.schedule()["status"]["sync"].get("lastResult"), seconds=PATIENCE)
+        assert proxy.requests["GET", resource] > lists
+        assert "watching" not in caplog.text  # nothing but the time called for it
+
+
 def test_a_storm_of_refusals_is_met_with_backoff_and_not_with_a_hot_loop(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace
 ) -> None:

@@ -25,6 +25,9 @@ from waiting import eventually
 
 from catchup_dev.console import Failure
 from catchup_jobs.contract import Count, Job, Outcome, Reason, Summary
+from catchup_operator.conditions import find
+from catchup_operator.naming import cronjob_name
+from catchup_operator.resource import UserSchedule
 
 # One API server for these, and another one for those with faults.
 pytestmark = pytest.mark.xdist_group("operator")
@@ -359,6 +362,47 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
     assert words in refused["message"]
     namespace.kubectl("delete", *cause)
     namespace.ready()
+
+
+@pytest.mark.parametrize("job", [Job.SYNC, Job.DIGEST])
+def test_a_cronjob_of_the_wanted_name_that_is_not_ours_is_never_taken(
+    namespace: Namespace, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, job: Job
+) -> None:
+    monkeypatch.setattr("catchup_operator.reconcile._REFUSED_RETRY_SECONDS", 1.0)
+    namespace.apply("ada")
+    name = cronjob_name(UserSchedule.from_body(namespace.schedule()), job)
+    namespace.kubectl("create", "cronjob", name, "--image=theirs", "--schedule=1 1 1 1 *")
+    theirs = namespace.get("cronjobs", name)
+    request.getfixturevalue("operator")
+    ready = eventually(lambda: find(namespace.schedule().get("status") or {}, "Ready"))
+    assert (ready["status"], ready["reason"]) == ("False", "CronJobRefused")
+    assert f"a CronJob {name} exists and is not ours; delete or rename it" in ready["message"]
+    time.sleep(3)  # it tries again meanwhile
+    assert namespace.get("cronjobs", name) == theirs
+    namespace.kubectl("delete", "cronjob", name)
+    namespace.ready()
+    assert namespace.get("cronjobs", name)["metadata"]["ownerReferences"][0]["name"] == "ada"
+
+
+def test_a_next_digest_that_passed_without_a_run_is_replaced_by_the_next_one_with_one_write(
+    operator_process: StartOperator,
+    namespace: Namespace,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("catchup_operator.background._RESYNC_SECONDS", 0.5)
+    namespace.apply("ada", timeZone="Europe/Berlin")
+    with operator_process():
+        true = namespace.ready()["status"]["digest"]["nextRuns"]
+    # As it is where the operator was down for a week.
+    passed = {"status": {"digest": {"nextRuns": ["2026-01-04 09:00 CET (UTC+01:00)", *true[:2]]}}}
+    namespace.kubectl("patch", "us", "ada", "--subresource=status", "--type=merge", "-p", json.dumps(passed))
+    before = namespace.writes()
+    request.getfixturevalue("operator")
+    eventually(lambda: namespace.schedule()["status"]["digest"]["nextRuns"] == true)
+    assert true[0] in namespace.kubectl("get", "us", "ada", "--no-headers")
+    time.sleep(2)
+    assert namespace.writes() - before == 1
 
 
 def finish_job(namespace: Namespace, name: str, *, exit_code: int, message: str) -> None:
