@@ -233,6 +233,24 @@ def test_a_storm_of_refusals_is_met_with_backoff_and_not_with_a_hot_loop(
         eventually(lambda: converged(namespace), seconds=PATIENCE)
 
 
+def test_a_fight_over_a_cronjob_is_no_storm_and_ends_as_wanted_when_the_other_gives_up(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catchup_operator.background._SETTLE_SECONDS", 0.1)
+    with start():
+        namespace.apply("ada")
+        namespace.ready()
+        name = namespace.cronjob()["metadata"]["name"]
+        undone, end = 0, time.monotonic() + 12
+        while time.monotonic() < end:
+            if not namespace.get("cronjobs", name)["spec"]["suspend"]:
+                namespace.kubectl("patch", "cronjob", name, "--type=merge", "-p", '{"spec":{"suspend":true}}')
+                undone += 1
+            time.sleep(0.05)
+        assert 5 <= undone <= 12
+        eventually(lambda: not namespace.get("cronjobs", name)["spec"]["suspend"] and converged(namespace), seconds=30)
+
+
 def test_an_api_server_that_is_gone_for_a_while_is_asked_gently_and_then_all_is_made_good(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace
 ) -> None:
