@@ -147,10 +147,10 @@ def prepare_uninstall(*, namespaces: tuple[str, ...], all_namespaces: bool, depl
 @contextmanager
 def _told_in_a_line() -> Iterator[None]:
     """End with a line and an exit code where somebody must act, or the API server must come back."""
-    from catchup_operator.cluster import ApiError  # noqa: PLC0415
     from catchup_operator.connection import NoClusterError  # noqa: PLC0415
     from catchup_operator.options import InvalidOptionError  # noqa: PLC0415
     from catchup_operator.template import InvalidTemplateError  # noqa: PLC0415
+    from catchup_operator.transport import ApiError  # noqa: PLC0415
 
     try:
         yield

@@ -13,7 +13,7 @@ import kopf
 from catchup_jobs import contract
 from catchup_operator.arrival import Arrival
 from catchup_operator.background import Background
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
 from catchup_operator.connection import find
 from catchup_operator.health import Health
 from catchup_operator.kopf_reads import KopfReads
@@ -23,6 +23,7 @@ from catchup_operator.pace import Pace
 from catchup_operator.reconcile import Reconciler, RefusedError
 from catchup_operator.roll import Roll
 from catchup_operator.template import JobTemplate
+from catchup_operator.transport import ApiError
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,10 @@ from typing import Final
 from aiohttp import web
 
 from catchup_operator.background import Background
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
 from catchup_operator.objects import CRONJOBS, EVENTS, JOBS, PODS, SCHEDULES
 from catchup_operator.roll import Roll
+from catchup_operator.transport import ApiError
 
 # What the operator does, and so what its Role must allow; no more.
 PERMISSIONS: Final = {

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from catchup_jobs import contract
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
 from catchup_operator.connection import find
 from catchup_operator.naming import FIELD_MANAGER
 from catchup_operator.objects import CRONJOBS, DEPLOYMENTS
+from catchup_operator.transport import ApiError
 
 _STOP_SECONDS: Final = 60
 _SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{contract.LABEL_USER_SCHEDULE}"

@@ -8,7 +8,8 @@ import time
 from typing import Any, Final, Protocol
 
 from catchup_operator import backoff
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
+from catchup_operator.transport import ApiError
 
 _GONE: Final = 410
 _BACKOFF_FIRST_SECONDS: Final = 1.0

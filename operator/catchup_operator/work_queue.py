@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from catchup_operator import backoff
-from catchup_operator.cluster import ApiError
 from catchup_operator.reconcile import RefusedError
+from catchup_operator.transport import ApiError
 
 RETRY_FIRST_SECONDS: Final = 2.0
 _RETRY_MAX_SECONDS: Final = 300.0

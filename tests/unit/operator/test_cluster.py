@@ -6,8 +6,9 @@ import aiohttp
 import pytest
 from kubernetes.aio import client, config
 
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
 from catchup_operator.objects import SCHEDULES
+from catchup_operator.transport import ApiError
 
 
 def without_token(error: Exception) -> client.ApiClient:

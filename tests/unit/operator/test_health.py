@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from catchup_operator.cluster import ApiError
 from catchup_operator.health import PERMISSIONS, Health
 from catchup_operator.roll import Roll
+from catchup_operator.transport import ApiError
 
 
 class Background:
