@@ -139,6 +139,8 @@ def prepare_uninstall(*, namespaces: tuple[str, ...], all_namespaces: bool, depl
     if bool(namespaces) is all_namespaces:
         raise click.UsageError("name the namespaces, or say --all-namespaces")
     namespace, _, name = deployment.partition("/")
+    if not namespace or not name:
+        raise click.UsageError("--deployment takes NAMESPACE/NAME")
     with _told_in_a_line():
         deleted = asyncio.run(prepare(namespace, name, namespaces))
     click.echo(f"stopped {deployment} and deleted {deleted} CronJobs")

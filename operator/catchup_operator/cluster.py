@@ -27,11 +27,11 @@ class Cluster(Transport):
     async def knows(self, resource: str) -> bool:
         """Whether the API server lists a kind of resource where kopf looks for it. Raises ApiError."""
         api = objects.api(resource)
-        groups = _decoded(objects.ANY, await self._send("GET", "/apis"), "GET /apis").get("groups") or ()
-        if api not in {f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"]}:
+        groups = _decoded(objects.GROUPS, await self._send("GET", "/apis"), "GET /apis").groups
+        if api not in {f"/apis/{version.name}" for group in groups or () for version in group.versions}:
             return False
-        kinds = _decoded(objects.ANY, await self._send("GET", api), f"GET {api}").get("resources") or ()
-        return any(kind["name"] == resource for kind in kinds)
+        kinds = _decoded(objects.KINDS, await self._send("GET", api), f"GET {api}").resources
+        return any(kind.name == resource for kind in kinds or ())
 
     async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object, or None if there is none. Raises ApiError."""

@@ -87,6 +87,8 @@ class Health:
         died = self._background.died()
         if died is not None:
             return [f"a loop has died: {died!r}"]
+        if self._task is not None and self._task.done():
+            return ["the loop that asks for our permissions has died"]
         if self._background.silent_seconds > _SILENCE_MAX_SECONDS:
             return ["a watch is dead: no word from the API server"]
         return []

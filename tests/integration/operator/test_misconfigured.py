@@ -36,10 +36,14 @@ def env(tmp_path: Path) -> dict[str, str]:
     return kept | {name: str(tmp_path / file) for name, file in files.items()}
 
 
+def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).parent / "catchup-operator")
+    return subprocess.run([program, *arguments], env=env, capture_output=True, text=True, timeout=50, check=False)
+
+
 def told(env: dict[str, str], *arguments: str) -> str:
     """Return the one line that a misconfigured operator says before it ends."""
-    program = str(Path(sys.executable).parent / "catchup-operator")
-    done = subprocess.run([program, *arguments], env=env, capture_output=True, text=True, timeout=50, check=False)
+    done = run(env, *arguments)
     assert done.returncode == ExitCode.MISCONFIGURED, done.stderr
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -81,3 +85,12 @@ def test_a_health_port_that_is_taken_is_named(env: dict[str, str]) -> None:
 def test_a_job_template_that_is_not_there_is_named(env: dict[str, str]) -> None:
     Path(env["CATCHUP_JOB_TEMPLATE_FILE"]).unlink()
     assert env["CATCHUP_JOB_TEMPLATE_FILE"] in told(env, "run")
+
+
+@pytest.mark.parametrize("deployment", ["operator", "/operator", "people/"])
+def test_a_deployment_without_its_namespace_is_refused_before_anything_is_stopped(
+    env: dict[str, str], deployment: str
+) -> None:
+    done = run(env, "prepare-uninstall", "-A", "--deployment", deployment)
+    assert done.returncode == 2
+    assert "--deployment takes NAMESPACE/NAME" in done.stderr

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+import socket
 from types import SimpleNamespace
 from typing import Any, cast
 
+import aiohttp
 import pytest
 
 from catchup_operator.health import PERMISSIONS, Health
@@ -120,3 +123,17 @@ async def test_what_is_dead_is_not_ready_and_what_is_not_ready_may_live(
     assert found.obstacles() != []  # before the first look
     found._found = await found._look()
     assert (not found.ills(), not found.obstacles()) == (alive, ready)
+
+
+async def test_a_loop_of_its_own_that_has_died_is_told_too() -> None:
+    found, _ = health(RuntimeError("a bug"), Background())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        await found.start(listener)
+        try:
+            async with aiohttp.ClientSession() as kubelet, asyncio.timeout(5):
+                while (reply := await kubelet.get(f"http://127.0.0.1:{port}/healthz")).status != 503:  # noqa: ASYNC110 - what is waited for has no event
+                    await asyncio.sleep(0.01)
+                assert "has died" in await reply.text()
+        finally:
+            await found.stop()
