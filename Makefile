@@ -61,7 +61,7 @@ test-e2e: venv ## The chart by Helm on a real node; needs root, and says so with
 	$(PYTEST_PARALLEL) tests/e2e
 .PHONY: torture
 torture: venv ## Every fault of the operator, 200 random runs of it and 200 of the jobs, a hundred pods at once (two hours; CATCHUP_SEED=17 plays one)
-	CATCHUP_TORTURE=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal tests/integration/operator/test_faults.py tests/integration/operator/test_many.py tests/integration/operator/test_torture.py tests/integration/jobs/test_stories.py tests/integration/jobs/test_quota.py
+	CATCHUP_TORTURE=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal tests/integration/operator/test_start.py tests/integration/operator/test_faults.py tests/integration/operator/test_many.py tests/integration/operator/test_torture.py tests/integration/jobs/test_stories.py tests/integration/jobs/test_quota.py
 .PHONY: test-due-dates
 test-due-dates: venv ## Every quarter of an hour in every zone against the CronJob controller's cron library (long)
 	CATCHUP_ALL_DUE_DATES=1 $(BIN)/pytest tests/integration/operator/test_digest_due_dates.py

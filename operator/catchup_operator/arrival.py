@@ -8,8 +8,9 @@ from itertools import count
 from typing import Final
 
 from catchup_operator import backoff
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
 from catchup_operator.objects import SCHEDULES
+from catchup_operator.transport import ApiError
 
 _FIRST_SECONDS: Final = 1.0
 _LONGEST_SECONDS: Final = 15.0

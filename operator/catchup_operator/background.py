@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -22,9 +23,12 @@ from catchup_operator.work_queue import RETRY_FIRST_SECONDS, WorkQueue
 _WORKERS: Final = 4
 # Long enough for the watch to show our own write before a difference is called drift.
 _SETTLE_SECONDS: Final = 1.0
+# Whoever undoes a repair as soon as it is made gets this many, and then fewer and fewer: a fight must not be a storm.
+_REPAIRS_AT_ONCE: Final = 4
+_SETTLE_DOUBLINGS_MAX: Final = 6
 _RESYNC_SECONDS: Final = 30.0
-# Each costs a read or two.
-_ROUNDS_BETWEEN_LOOKS_AT_LOSERS: Final = 20
+# A look at each loser costs a read or two, and a fight over a CronJob must be given its time to end.
+_ROUNDS_OF_TEN_MINUTES: Final = 20
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +92,7 @@ class Background:
         self._reconciler = reconciler
         self._watches: list[Watch] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._repairs: Counter[Key] = Counter()
         memory.ledger.report_to(self._on_drift)
         memory.claims.report_to(self._revisit)
 
@@ -142,7 +147,7 @@ class Background:
             await self._reconciler.revisit(*schedule)
 
         # A visit for a reason of its own must not wait for one that is put off.
-        self._queue.add(("retry" if delay else "visit", *schedule), revisit, delay=delay)
+        self._queue.add(_called("retry" if delay else "visit", schedule), revisit, delay=delay)
 
     async def _resync(self) -> None:
         """Look again, now and then, at what time alone makes wrong.
@@ -152,21 +157,29 @@ class Background:
         """
         for round_number in count(1):
             await asyncio.sleep(_RESYNC_SECONDS)
-            if round_number % _ROUNDS_BETWEEN_LOOKS_AT_LOSERS == 0:
+            if round_number % _ROUNDS_OF_TEN_MINUTES == 0:
+                self._repairs.clear()
                 for schedule in self._memory.claims.losers():
                     self._revisit(schedule)
             for schedule in self._reconciler.overdue():
-                self._queue.add(("refresh", *schedule), partial(self._reconciler.refresh, *schedule))
+                self._queue.add(_called("refresh", schedule), partial(self._reconciler.refresh, *schedule))
 
     def _on_drift(self, cronjob: Key, schedule: str) -> None:
         async def repair() -> None:
             if self._memory.ledger.drifted(cronjob):
                 await self._reconciler.revisit(cronjob[0], schedule, drifted=cronjob)
+                self._repairs[cronjob] += 1
 
-        self._queue.add(("drift", *cronjob), repair, delay=_SETTLE_SECONDS)
+        doublings = max(0, self._repairs[cronjob] - _REPAIRS_AT_ONCE)
+        delay = _SETTLE_SECONDS * 2 ** min(doublings, _SETTLE_DOUBLINGS_MAX)
+        self._queue.add(_called("repair", cronjob), repair, delay=delay)
 
     def _on_finished(self, finished: FinishedJob) -> None:
         async def record() -> None:
             await self._reconciler.record(finished)
 
-        self._queue.add(("record", finished.namespace, finished.name), record)
+        self._queue.add(_called("record", (finished.namespace, finished.name)), record)
+
+
+def _called(what: str, key: Key) -> str:
+    return f"{what} {key[0]}/{key[1]}"

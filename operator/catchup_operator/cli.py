@@ -8,8 +8,10 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import click
 
@@ -33,7 +35,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
       CATCHUP_NAMESPACES         namespaces to serve, separated by commas; empty: all
       CATCHUP_JOB_TEMPLATE_FILE  YAML file with the image, env and pod settings of the jobs
                                  (default /etc/catchup/job-template.yaml)
-      CATCHUP_HEALTH_PORT        serve /healthz and /readyz on this port
+      CATCHUP_HEALTH_PORT        serve /healthz, /readyz and /metrics on this port
       CATCHUP_ROLL_PER_SECOND    UserSchedules a second that get their CronJobs anew after an upgrade (default 10)
       CATCHUP_DIGEST_SPREAD_MINUTES
                                  spread digests over so many minutes after their chosen time (default 0)
@@ -42,15 +44,17 @@ def run(*, json_logs: bool, verbose: bool) -> None:
     import uvloop  # noqa: PLC0415
 
     from catchup_operator import handlers  # noqa: F401, PLC0415 - registers the handlers
-    from catchup_operator.options import InvalidOptionError, Options  # noqa: PLC0415
-    from catchup_operator.template import InvalidTemplateError, JobTemplate  # noqa: PLC0415
+    from catchup_operator.connection import find  # noqa: PLC0415
+    from catchup_operator.options import Options, listen  # noqa: PLC0415
+    from catchup_operator.template import JobTemplate  # noqa: PLC0415
 
-    try:
+    loop = uvloop.new_event_loop()
+    with _told_in_a_line():
+        # What cannot work is found out here: kopf would tell it by a traceback, and try again each minute.
         options = Options.from_env(os.environ)
         template = JobTemplate.load(options.job_template, digest_spread=options.digest_spread)
-    except (InvalidOptionError, InvalidTemplateError) as error:
-        click.echo(f"catchup-operator: {error}", err=True)
-        sys.exit(ExitCode.MISCONFIGURED)
+        api = loop.run_until_complete(find())
+        listener = listen(options.health_port) if options.health_port else None
     kopf.configure(verbose=verbose, log_format=kopf.LogFormat.JSON if json_logs else kopf.LogFormat.FULL)
     # A probe every few seconds is not news, nor is each resource that is as wanted; what changes we log ourselves.
     for noisy in ("aiohttp.access", "kopf.activities.probe", *(() if verbose else ("kopf.objects",))):
@@ -58,8 +62,8 @@ def run(*, json_logs: bool, verbose: bool) -> None:
     # What was imported stays: the garbage collector need not go through it at each of its rounds.
     gc.freeze()
     kopf.run(
-        loop=uvloop.new_event_loop(),
-        memo=kopf.Memo(options=options, template=template),
+        loop=loop,
+        memo=kopf.Memo(options=options, template=template, api=api, listener=listener),
         standalone=True,
         # kopf would ask the password file for a name, and a pod may run as any uid.
         identity=cast(Any, socket.gethostname()),
@@ -86,19 +90,20 @@ def forecast(*, namespaces: tuple[str, ...], max_pods: int, max_requests: int, d
     """Draw the pods and the Google requests of the next 24 hours, minute by minute, in UTC.
 
     Reads all UserSchedules by KUBECONFIG, or as a pod does. Minutes above a limit are marked, with the setting that
-    would flatten them. Exits 0 if there is none, else 1.
+    would flatten them. Exits 0 if there is none, else 1; 75 if the API server does not answer, 78 if none is named.
 
     \b
     Example:
       catchup-operator forecast --max-pods 300
     """
-    from catchup_operator.cluster import ApiError, Cluster  # noqa: PLC0415
+    from catchup_operator.cluster import Cluster  # noqa: PLC0415
+    from catchup_operator.connection import find  # noqa: PLC0415
     from catchup_operator.forecast import Forecast, as_json, as_text  # noqa: PLC0415
     from catchup_operator.forecast import forecast as look_ahead  # noqa: PLC0415
     from catchup_operator.objects import SCHEDULES  # noqa: PLC0415
 
     async def read() -> Forecast:
-        cluster = await Cluster.connect()
+        cluster = Cluster(await find())
         try:
             bodies = [
                 body
@@ -110,11 +115,8 @@ def forecast(*, namespaces: tuple[str, ...], max_pods: int, max_requests: int, d
             await cluster.close()
         return look_ahead(bodies, datetime.now(UTC), digest_spread=digest_spread)
 
-    try:
+    with _told_in_a_line():
         found = asyncio.run(read())
-    except ApiError as error:
-        click.echo(f"catchup-operator: {error}", err=True)
-        sys.exit(ExitCode.TEMPORARY)
     render = as_json if output == "json" else as_text
     click.echo(render(found, max_pods=max_pods, max_requests=max_requests))
     sys.exit(1 if found.peaks(max_pods=max_pods, max_requests=max_requests) else 0)
@@ -132,15 +134,34 @@ def prepare_uninstall(*, namespaces: tuple[str, ...], all_namespaces: bool, depl
     Without this they would go on firing after `helm uninstall`, without the Secrets that they need. Installing
     the chart again makes them again.
     """
-    from catchup_operator.cluster import ApiError  # noqa: PLC0415
     from catchup_operator.uninstall import prepare  # noqa: PLC0415
 
     if bool(namespaces) is all_namespaces:
         raise click.UsageError("name the namespaces, or say --all-namespaces")
     namespace, _, name = deployment.partition("/")
-    try:
+    if not namespace or not name:
+        raise click.UsageError("--deployment takes NAMESPACE/NAME")
+    with _told_in_a_line():
         deleted = asyncio.run(prepare(namespace, name, namespaces))
-    except ApiError as error:
-        click.echo(f"catchup-operator: {error}", err=True)
-        sys.exit(ExitCode.TEMPORARY)
     click.echo(f"stopped {deployment} and deleted {deleted} CronJobs")
+
+
+@contextmanager
+def _told_in_a_line() -> Iterator[None]:
+    """End with a line and an exit code where somebody must act, or the API server must come back."""
+    from catchup_operator.connection import NoClusterError  # noqa: PLC0415
+    from catchup_operator.options import InvalidOptionError  # noqa: PLC0415
+    from catchup_operator.template import InvalidTemplateError  # noqa: PLC0415
+    from catchup_operator.transport import ApiError  # noqa: PLC0415
+
+    try:
+        yield
+    except (InvalidOptionError, InvalidTemplateError, NoClusterError) as error:
+        _end(ExitCode.MISCONFIGURED, error)
+    except ApiError as error:
+        _end(ExitCode.TEMPORARY, error)
+
+
+def _end(code: ExitCode, error: Exception) -> NoReturn:
+    click.echo(f"catchup-operator: {' '.join(str(error).split())}", err=True)
+    sys.exit(code)

@@ -24,8 +24,14 @@ _TO_DO: Final = {
     "Undelivered": "every message was refused for good; see the user's addresses with `catchup-jobs user show`",
     "Unconfirmed": "a message may have been sent and the provider does not list it; it is not sent again",
 }
+# Why a run that left nothing for anybody to do was less than a whole one.
 _FINE: Final = {
     "Partial": "the last run left something out; see the pod's log if it stays so",
+    "Locked": "another run of this user was at work",
+    "AlreadyDone": "it was done before",
+    "Empty": "there was no suggestion to send",
+    "Paused": "the user has paused digests",
+    "QuietHours": "it was night where the user is, and there is no email",
 }
 
 
@@ -60,7 +66,8 @@ def health(job: Job, entry: Mapping[str, Any], *, switched_off: str | None = Non
         return Condition(name, "False", reason or "Failed", f"{row}{message}")
     if reason in _TO_DO:
         return Condition(name, "False", reason, _TO_DO[reason])
-    return Condition(name, "True", reason or result, _FINE.get(reason or "", f"the last {job} ended well"))
+    ended = "had nothing to do" if result == "Skipped" else "ended well"
+    return Condition(name, "True", reason or result, _FINE.get(reason or "", f"the last {job} {ended}"))
 
 
 def find(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

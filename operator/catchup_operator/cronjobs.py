@@ -9,10 +9,11 @@ from typing import Any, Final
 from catchup_jobs import contract
 from catchup_jobs.contract import Job
 from catchup_operator import status
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
 from catchup_operator.ledger import Expected, Key, Ledger, key_of
 from catchup_operator.naming import fingerprint, labels_are_ours
 from catchup_operator.objects import CRONJOBS
+from catchup_operator.transport import ApiError
 
 _CONFLICT: Final = 409
 

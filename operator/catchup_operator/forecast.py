@@ -44,20 +44,26 @@ class Forecast:
     """Counts for each of the 1,440 minutes from `start` (UTC, a full minute).
 
     Attributes:
-        syncs, digests: pods that start.
+        syncs_by_interval, digests_by_time: pods that start, by what their schedules say.
         requests: expected requests to Google.
-        digest_times: how many users have which digest day, time and zone, the most frequent first.
-        sync_intervals: how many users are synced how often, the most frequent first.
         digest_spread: over how many minutes after their time digests are spread.
     """
 
     start: datetime
-    syncs: tuple[int, ...]
-    digests: tuple[int, ...]
+    syncs_by_interval: tuple[Counter[str], ...]
+    digests_by_time: tuple[Counter[str], ...]
     requests: tuple[int, ...]
-    digest_times: tuple[tuple[str, int], ...]
-    sync_intervals: tuple[tuple[str, int], ...]
     digest_spread: int
+
+    @property
+    def syncs(self) -> tuple[int, ...]:
+        """Syncs that start, by minute."""
+        return tuple(minute.total() for minute in self.syncs_by_interval)
+
+    @property
+    def digests(self) -> tuple[int, ...]:
+        """Digests that start, by minute."""
+        return tuple(minute.total() for minute in self.digests_by_time)
 
     @property
     def pods(self) -> tuple[int, ...]:
@@ -67,18 +73,19 @@ class Forecast:
     def peaks(self, *, max_pods: int, max_requests: int) -> list[Peak]:
         """Return the minutes above a limit, in order."""
         return [
-            Peak(self.start + timedelta(minutes=minute), pods, requests, self._advice(minute))
+            Peak(self.start + timedelta(minutes=minute), pods, requests, self._advice(minute, pods > max_pods))
             for minute, (pods, requests) in enumerate(zip(self.pods, self.requests, strict=True))
             if pods > max_pods or requests > max_requests
         ]
 
-    def _advice(self, minute: int) -> str:
-        if self.digests[minute] > self.syncs[minute] and self.digest_times:
-            times, users = self.digest_times[0]
+    def _advice(self, minute: int, too_many_pods: bool) -> str:
+        syncs, digests = self.syncs_by_interval[minute], self.digests_by_time[minute]
+        if too_many_pods and digests.total() > syncs.total():  # digests ask Google for nothing
+            ((times, pods),) = digests.most_common(1)
             spread = f"operator.digestSpreadMinutes is {self.digest_spread}"
-            return f"spec.digest.time: {users} users have {times}, and {spread}"
-        every, users = self.sync_intervals[0]
-        return f"spec.calendarSync.every: {users} users are synced every {every}"
+            return f"spec.digest.time: {pods} of the pods are digests of {times}, and {spread}"
+        ((every, pods),) = syncs.most_common(1)
+        return f"spec.calendarSync.every: {pods} of the pods are syncs every {every}"
 
 
 def forecast(bodies: Iterable[Mapping[str, Any]], now: datetime, *, digest_spread: int = 0) -> Forecast:
@@ -87,9 +94,9 @@ def forecast(bodies: Iterable[Mapping[str, Any]], now: datetime, *, digest_sprea
     `digest_spread` is the operator's setting, in minutes; another one answers what it would change.
     """
     start = now.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
-    syncs, digests, requests = [0] * MINUTES, [0] * MINUTES, [0] * MINUTES
-    times: Counter[str] = Counter()
-    intervals: Counter[str] = Counter()
+    syncs: list[Counter[str]] = [Counter() for _ in range(MINUTES)]
+    digests: list[Counter[str]] = [Counter() for _ in range(MINUTES)]
+    requests = [0] * MINUTES
     for body in map(readable, bodies):
         try:
             schedule = UserSchedule.from_body(body)
@@ -98,26 +105,17 @@ def forecast(bodies: Iterable[Mapping[str, Any]], now: datetime, *, digest_sprea
         if schedule.suspend or (body.get("status") or {}).get("conflictsWith"):
             continue
         if schedule.sync_enabled:
-            intervals[schedule.sync_every] += 1
             each = _requests_of(body)
             cadence = sync_cadence(schedule)
             first = (cadence.next_after(start - timedelta(minutes=1)) - start) // timedelta(minutes=1)
             for minute in range(first, MINUTES, cadence.interval):
-                syncs[minute] += 1
+                syncs[minute][schedule.sync_every] += 1
                 requests[minute] += each
         if schedule.digest_enabled:
-            times[f"{schedule.digest_day} {schedule.digest_time} {schedule.time_zone}"] += 1
+            times = f"{schedule.digest_day} {schedule.digest_time} {schedule.time_zone}"
             for minute in _firings(digest_times(schedule, digest_spread).schedule(), start):
-                digests[minute] += 1
-    return Forecast(
-        start,
-        tuple(syncs),
-        tuple(digests),
-        tuple(requests),
-        tuple(times.most_common()),
-        tuple(intervals.most_common()),
-        digest_spread,
-    )
+                digests[minute][times] += 1
+    return Forecast(start, tuple(syncs), tuple(digests), tuple(requests), digest_spread)
 
 
 def _requests_of(body: Mapping[str, Any]) -> int:

@@ -13,15 +13,17 @@ import kopf
 from catchup_jobs import contract
 from catchup_operator.arrival import Arrival
 from catchup_operator.background import Background
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
+from catchup_operator.connection import find
 from catchup_operator.health import Health
 from catchup_operator.kopf_reads import KopfReads
 from catchup_operator.memory import Memory
-from catchup_operator.options import Options, configure_kopf
+from catchup_operator.options import Options, configure_kopf, listen
 from catchup_operator.pace import Pace
 from catchup_operator.reconcile import Reconciler, RefusedError
 from catchup_operator.roll import Roll
 from catchup_operator.template import JobTemplate
+from catchup_operator.transport import ApiError
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
         options.job_template, digest_spread=options.digest_spread
     )
     # In each namespace kopf's, and two of our own.
-    memo.cluster = await Cluster.connect(watches=3 * max(1, len(options.namespaces)))
+    memo.cluster = Cluster(memo.get("api") or await find(), watches=3 * max(1, len(options.namespaces)))
     memo.reads = KopfReads(options.namespaces)
     memo.pace = Pace()
     memo.memory = Memory(Roll(options.roll_per_second))
@@ -47,7 +49,7 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
         if options.health_port:
             sources = (arrival.troubles, memo.background.troubles, memo.reads.troubles)
             memo.health = Health(memo.cluster, options.namespaces, memo.background, memo.memory.roll, sources)
-            await memo.health.start(options.health_port)
+            await memo.health.start(memo.get("listener") or listen(options.health_port))
         await arrival.wait()
     except BaseException:
         await end(memo)  # kopf does not clean up after a start that was broken off

@@ -22,7 +22,7 @@ import aiohttp
 
 from catchup_jobs import contract
 from catchup_operator import backoff
-from catchup_operator.cluster import message_of
+from catchup_operator.transport import message_of
 
 _FIRST_SECONDS: Final = 1.0
 _LONGEST_SECONDS: Final = 30.0

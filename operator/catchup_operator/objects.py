@@ -115,8 +115,20 @@ class Pod(TypedDict, total=False):
     status: PodStatus
 
 
+class ReviewStatus(TypedDict, total=False):
+    """The answer to whether we may do something."""
+
+    allowed: bool
+
+
+class Review(TypedDict, total=False):
+    """A question whether we may do something."""
+
+    status: ReviewStatus
+
+
 # UserSchedules are read whole: their shape is for resource.py and readable.py to judge.
-_SHAPES: Final[dict[str, Any]] = {CRONJOBS: Object, JOBS: Job, PODS: Pod}
+_SHAPES: Final[dict[str, Any]] = {CRONJOBS: Object, JOBS: Job, PODS: Pod, REVIEWS: Review}
 
 T = TypeVar("T")
 
@@ -142,6 +154,36 @@ class WatchEvent(msgspec.Struct):
     object: msgspec.Raw
 
 
+class GroupVersion(msgspec.Struct):
+    """A version of an API group, e.g. `batch/v1`."""
+
+    name: str = msgspec.field(name="groupVersion")
+
+
+class Group(msgspec.Struct):
+    """An API group."""
+
+    versions: list[GroupVersion]
+
+
+class Groups(msgspec.Struct):
+    """All API groups."""
+
+    groups: list[Group] | None = None
+
+
+class Kind(msgspec.Struct):
+    """A kind of resource, by its plural."""
+
+    name: str
+
+
+class Kinds(msgspec.Struct):
+    """The kinds of resources of a version of an API group."""
+
+    resources: list[Kind] | None = None
+
+
 class Status(msgspec.Struct):
     """Why a request failed."""
 
@@ -151,6 +193,8 @@ class Status(msgspec.Struct):
 
 EVENT: Final = msgspec.json.Decoder(WatchEvent)
 STATUS: Final = msgspec.json.Decoder(Status)
+GROUPS: Final = msgspec.json.Decoder(Groups)
+KINDS: Final = msgspec.json.Decoder(Kinds)
 METADATA: Final = msgspec.json.Decoder(Object)
 ANY: Final = msgspec.json.Decoder(dict[str, Any])
 _OBJECTS: Final = {resource: msgspec.json.Decoder(shape) for resource, shape in _SHAPES.items()}

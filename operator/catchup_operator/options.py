@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +31,7 @@ VARIABLES: Final = (
         "/etc/catchup/job-template.yaml",
         "the file with the image, env and pod settings of the jobs, as the chart renders it",
     ),
-    (ENV_HEALTH_PORT, "none", "the port on which `/healthz` and `/readyz` are served"),
+    (ENV_HEALTH_PORT, "none", "the port on which `/healthz`, `/readyz` and `/metrics` are served"),
     (ENV_ROLL_PER_SECOND, "10", "how many UserSchedules a second get their CronJobs anew after an upgrade"),
     (ENV_DIGEST_SPREAD, "0", "over how many minutes after their chosen time digests are spread, by the user's id"),
 )
@@ -86,6 +88,19 @@ class Options:
             roll_per_second=float(rate),
             digest_spread=int(spread),
         )
+
+
+def listen(port: int) -> socket.socket:
+    """Take the health port, on all addresses of the pod. Raises InvalidOptionError."""
+    try:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", port))
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise InvalidOptionError(
+            f"{ENV_HEALTH_PORT}: port {port} cannot be had ({why}); end what uses it, or name another"
+        ) from None
 
 
 def configure_kopf(settings: kopf.OperatorSettings) -> None:

@@ -12,25 +12,25 @@ from weakref import WeakValueDictionary
 
 from catchup_jobs.contract import Job
 from catchup_operator import status
-from catchup_operator.announce import announcements, event
 from catchup_operator.claims import Claim
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
 from catchup_operator.conditions import READY, find
 from catchup_operator.cronjobs import CronJobs, job_of
 from catchup_operator.desired import desired
 from catchup_operator.ledger import Key, key_of
 from catchup_operator.memory import Memory
-from catchup_operator.objects import EVENTS, PODS, SCHEDULES
-from catchup_operator.readable import readable, replacing
+from catchup_operator.objects import PODS, SCHEDULES
+from catchup_operator.readable import readable
 from catchup_operator.resource import InvalidSpecError, UserSchedule
 from catchup_operator.runs import FinishedJob, conclude
+from catchup_operator.tell import Teller
 from catchup_operator.template import JobTemplate
+from catchup_operator.transport import ApiError
 
 # A quota or a policy: somebody must act first, and an edit of the resource is seen at once.
 _REFUSED_RETRY_SECONDS: Final = 600.0
 # A permission that comes back shows by nothing else.
 _PERMISSION_RETRY_SECONDS: Final = 20.0
-_UNPROCESSABLE: Final = 422
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class Reconciler:
         self._hash = template.hash
         self._ledger = memory.ledger
         self._cronjobs = CronJobs(cluster, memory.ledger)
+        self._teller = Teller(cluster, now)
         self._claims = memory.claims
         self._roll = memory.roll
         self._next_due = memory.next_due
@@ -149,7 +150,7 @@ class Reconciler:
             except InvalidSpecError:
                 patch = None
             if patch:
-                await self._cluster.patch_status(body, patch)
+                await self._cluster.patch_status(stored, patch)
             self._next_due.note((namespace, name), patch or body.get("status") or {})
 
     async def record(self, finished: FinishedJob) -> None:
@@ -178,7 +179,7 @@ class Reconciler:
                 schedule = None
             patch = status.recorded(body, schedule, run, digest_spread=self._template.digest_spread, now=self._now())
             if patch:
-                await self._tell(body, patch)
+                await self._teller.tell(stored, patch)
                 if finished.job is Job.DIGEST:
                     self._next_due.note((finished.namespace, finished.schedule), patch)
                 logger.info(
@@ -218,13 +219,13 @@ class Reconciler:
         try:
             patch = await self._make_so(body)
         except RefusedError as error:
-            await self._tell(stored, _written_over(stored, body, error.patch), first=first)
+            await self._teller.tell(stored, error.patch, first=first)
             raise
         if not patch:
             return
         self._unseen.writing(body)
         try:
-            await self._tell(stored, _written_over(stored, body, patch), first=first)
+            await self._teller.tell(stored, patch, first=first)
         except ApiError:
             self._unseen.forget(key_of(body))
             self._cronjobs.untold(body)
@@ -232,26 +233,6 @@ class Reconciler:
         namespace, name = key_of(body)
         ready = find(patch, READY)
         logger.info("%s/%s: generation %d: %s", namespace, name, body["metadata"]["generation"], ready["reason"])
-
-    async def _tell(self, stored: Mapping[str, Any], patch: Status | None, *, first: bool = False) -> None:
-        """Write a status and then announce it: what cannot be written must not be announced with every try."""
-        if not patch:
-            return
-        try:
-            await self._cluster.patch_status(stored, patch)
-        except ApiError as error:
-            # No status is taken for an object of types that its schema's rules do not expect: an Event tells, once.
-            if first and error.status == _UNPROCESSABLE:
-                await self._announce(readable(stored), patch)
-            raise
-        await self._announce(readable(stored), patch)
-
-    async def _announce(self, body: Mapping[str, Any], patch: Status | None) -> None:
-        for each in announcements(body, patch or {}):
-            try:
-                await self._cluster.create(EVENTS, event(body, each, self._now()))
-            except ApiError as error:
-                logger.warning("%s/%s: cannot post an Event: %s", *key_of(body), error)
 
     async def _make_so(self, body: Mapping[str, Any]) -> Status | None:
         try:
@@ -288,8 +269,11 @@ class Reconciler:
     def _refusal(self, body: Mapping[str, Any], error: ApiError) -> RefusedError:
         missing = error.missing_permission
         if missing is None:
-            patch = status.not_ready(body, status.REFUSED, str(error), now=self._now())
-            return RefusedError(str(error), patch, retry_seconds=_REFUSED_RETRY_SECONDS)
+            message = (
+                f"a CronJob cannot be made: {error}; tried again every ten minutes, and at once at an edit of the spec"
+            )
+            patch = status.not_ready(body, status.REFUSED, message, now=self._now())
+            return RefusedError(message, patch, retry_seconds=_REFUSED_RETRY_SECONDS)
         message = f"the operator may not {missing} in this namespace; see the Role in its chart. {error}"
         patch = status.not_ready(body, status.PERMISSION, message, now=self._now())
         return RefusedError(message, patch, retry_seconds=_PERMISSION_RETRY_SECONDS)
@@ -300,8 +284,3 @@ class Reconciler:
 
     def _lock(self, namespace: str, name: str) -> asyncio.Lock:
         return self._locks.setdefault((namespace, name), asyncio.Lock())
-
-
-def _written_over(stored: Mapping[str, Any], body: Mapping[str, Any], patch: Status | None) -> Status | None:
-    """Return the patch so that nothing stays of a status that could not be read."""
-    return patch if body is stored or patch is None else replacing(stored["status"], patch)

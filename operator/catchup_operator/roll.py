@@ -35,9 +35,9 @@ class Roll:
         self._some.set()
 
     @property
-    def progress(self) -> dict[str, int]:
+    def progress(self) -> tuple[int, int]:
         """How many were handed on since the start, and how many are still waiting."""
-        return {"rolled": self._done, "waiting": len(self._waiting)}
+        return self._done, len(self._waiting)
 
     async def run(self, visit: Callable[[Key], None]) -> None:
         """Call `visit` for each of them, at most as often as the rate allows, until cancelled."""

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from catchup_jobs import contract
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
+from catchup_operator.connection import find
 from catchup_operator.naming import FIELD_MANAGER
 from catchup_operator.objects import CRONJOBS, DEPLOYMENTS
+from catchup_operator.transport import ApiError
 
 _STOP_SECONDS: Final = 60
 _SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{contract.LABEL_USER_SCHEDULE}"
@@ -28,8 +30,9 @@ async def prepare(namespace: str, deployment: str, namespaces: Sequence[str]) ->
 
     Raises:
         ApiError: the API server refuses, or the operator did not stop within 60 seconds.
+        NoClusterError: nothing says where the API server is.
     """
-    cluster = await Cluster.connect()
+    cluster = Cluster(await find())
     try:
         await _stop(cluster, namespace, deployment)
         found: Counter[str] = Counter()

@@ -8,12 +8,14 @@ import time
 from typing import Any, Final, Protocol
 
 from catchup_operator import backoff
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
+from catchup_operator.transport import ApiError
 
 _GONE: Final = 410
 _BACKOFF_FIRST_SECONDS: Final = 1.0
 _BACKOFF_MAX_SECONDS: Final = 30.0
 _EMPTY_WATCH_SECONDS: Final = 1.0
+_RELIST_SECONDS: Final = 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +39,8 @@ class Observer(Protocol):
 class Watch:
     """One list+watch loop.
 
-    Lists anew when the server says that it has forgotten our version, after every error, and at least every
-    `resync_seconds`, so that a lost event cannot hide for longer than that.
+    Lists anew when the server says that it has forgotten our version, after every error, and every ten minutes, so
+    that a lost event cannot hide for longer than that.
     """
 
     def __init__(
@@ -49,14 +51,12 @@ class Watch:
         observer: Observer,
         *,
         selector: str,
-        resync_seconds: float = 600,
     ) -> None:
         self._cluster = cluster
         self._resource = resource
         self._namespace = namespace
         self._observer = observer
         self._selector = selector
-        self._resync_seconds = resync_seconds
         self._sign_of_life = time.monotonic()
         self._failures = 0
         self._trouble: str | None = "not listed yet"
@@ -103,7 +103,7 @@ class Watch:
         return version
 
     async def _follow(self, version: str) -> None:
-        relist_at = time.monotonic() + self._resync_seconds
+        relist_at = time.monotonic() + _RELIST_SECONDS
         while time.monotonic() < relist_at:
             heard = False
             events = self._cluster.watch(

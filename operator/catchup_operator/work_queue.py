@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from catchup_operator import backoff
-from catchup_operator.cluster import ApiError
 from catchup_operator.reconcile import RefusedError
+from catchup_operator.transport import ApiError
 
 RETRY_FIRST_SECONDS: Final = 2.0
 _RETRY_MAX_SECONDS: Final = 300.0
@@ -22,15 +22,16 @@ Task = Callable[[], Awaitable[None]]
 class WorkQueue:
     """Runs keyed tasks, each key once at a time, again after a failure with growing delays, for ever.
 
-    A key that is already waiting is not queued twice, so that a storm of events costs one visit.
+    A key that is already waiting is not queued twice, so that a storm of events costs one visit. The log calls the task
+    by it.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Hashable, Task] = {}
-        self._ready: asyncio.Queue[Hashable] = asyncio.Queue()
-        self._failures: dict[Hashable, int] = {}
+        self._waiting: dict[str, Task] = {}
+        self._ready: asyncio.Queue[str] = asyncio.Queue()
+        self._failures: dict[str, int] = {}
 
-    def add(self, key: Hashable, task: Task, *, delay: float = 0.0) -> None:
+    def add(self, key: str, task: Task, *, delay: float = 0.0) -> None:
         """Queue a task after a delay in seconds, unless its key is queued already."""
         if key in self._waiting:
             return
@@ -62,6 +63,6 @@ class WorkQueue:
             else:
                 self._failures.pop(key, None)
 
-    def _delay(self, key: Hashable) -> float:
+    def _delay(self, key: str) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         return backoff.delay(failures, first=RETRY_FIRST_SECONDS, longest=_RETRY_MAX_SECONDS)

@@ -31,6 +31,7 @@ import yaml
 from catchup_dev.cluster import Cluster as LocalCluster
 from catchup_operator import status
 from catchup_operator.cluster import Cluster
+from catchup_operator.connection import find
 from catchup_operator.cronjobs import job_of
 from catchup_operator.desired import desired
 from catchup_operator.naming import fingerprint
@@ -85,7 +86,7 @@ def api_server() -> Iterator[LocalCluster]:
 
 async def create(namespace: str, count: int) -> None:
     """Create so many UserSchedules, over 20 connections, where `KUBECONFIG` says."""
-    api = await Cluster.connect()
+    api = Cluster(await find())
     gate = asyncio.Semaphore(CONNECTIONS)
 
     async def one(number: int) -> None:
@@ -98,7 +99,7 @@ async def create(namespace: str, count: int) -> None:
 
 async def send_raw(count: int) -> None:
     """Send what the operator would send, as fast as 20 connections allow, and nothing else."""
-    api = await Cluster.connect()
+    api = Cluster(await find())
     gate = asyncio.Semaphore(CONNECTIONS)
     now = datetime.now(UTC)
 

@@ -11,7 +11,7 @@ import json
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
-Kind = Literal["status", "drop", "lost reply", "delay", "duplicate", "cut", "freeze", "expire", "error", "swallow"]
+Kind = Literal[
+    "status", "drop", "lost reply", "delay", "duplicate", "cut", "freeze", "expire", "error", "swallow", "deaf"
+]
 _HOP_HEADERS: Final = {"host", "connection", "transfer-encoding", "content-length", "content-encoding"}
 _CHUNK: Final = 65536
 
@@ -34,7 +36,7 @@ class Fault:
         kind: `status` answers with `code`; `drop` closes the connection before the server sees the request; `lost
             reply` after it; `duplicate` sends it twice; `cut` ends the reply after `after_bytes`; `freeze` lets the
             reply hang; `error` ends a watch with an ERROR event of `code`, `expire` with one of 410; `swallow`
-            keeps the first events of a watch to itself; `delay` waits `seconds` first.
+            keeps the first events of a watch to itself, `deaf` all of them; `delay` waits `seconds` first.
         verb: an HTTP method, or WATCH.
         resource: a plural, with `/status` where meant; a list of resource kinds goes by its path, e.g. `/apis`.
         times: how often it happens; the requests after that are served.
@@ -55,7 +57,7 @@ class Fault:
 
 @dataclass
 class ApiProxy:
-    """The proxy; `url` is where it listens. `faults` may be changed at any time."""
+    """The proxy; `url` is where it listens. `faults` may be changed at any time; `on_fired` is told of each."""
 
     upstream: str
     certificate: Path
@@ -63,6 +65,7 @@ class ApiProxy:
     faults: list[Fault] = field(default_factory=list)
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     down: bool = False
+    on_fired: Callable[[Fault], None] = lambda _: None
     url: str = ""
 
     def add(self, *faults: Fault) -> None:
@@ -164,6 +167,7 @@ class ApiProxy:
                     fault.spare -= 1
                     continue
                 fault.fired += 1
+                self.on_fired(fault)
                 return fault
         return None
 
@@ -195,8 +199,8 @@ class ApiProxy:
                     return _hang_up(request)
                 if kind == "freeze":
                     await asyncio.sleep(3600)
-                if kind == "swallow" and b'"type":"BOOKMARK"' not in chunk:
-                    kind = None
+                if kind in {"swallow", "deaf"} and b'"type":"BOOKMARK"' not in chunk:
+                    kind = None if kind == "swallow" else kind
                     continue
                 if kind == "cut":
                     assert fault

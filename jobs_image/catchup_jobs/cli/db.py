@@ -51,7 +51,12 @@ def migrate(*, wait_seconds: int) -> None:
 
 @db.command("status")
 def show_status() -> None:
-    """Print the schema's revision and the one that this version needs; exit 0 if it fits, 75 if it is behind."""
+    """Print the schema's revision and the one that this version needs; exit 0 if it fits, 75 if it is behind.
+
+    \b
+    Example:
+      catchup-jobs db status
+    """
     with closing(Database.open(Settings.load().database_url)) as database:
         found = status(database)
     verdict, code = _verdict(found)

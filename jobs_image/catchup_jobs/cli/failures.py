@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -150,7 +151,8 @@ def show(*, key: str, output: str) -> None:
 @click.argument("keys", metavar="[RUN-KEY]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @_chosen
-def discard(*, which: Failures, everything: bool) -> None:
+@output_option
+def discard(*, which: Failures, everything: bool, output: str) -> None:
     """Forget runs that were given up: those named, those chosen by options, or all.
 
     \b
@@ -166,7 +168,7 @@ def discard(*, which: Failures, everything: bool) -> None:
         }:
             raise PermanentError(f"nothing was discarded: no run {', '.join(sorted(missing))} was given up")
         count = history.discard(which)
-    click.echo(f"discarded {count}")
+    click.echo(json.dumps({"discarded": count}) if output == JSON else f"discarded {count}")
 
 
 @failures.command()
@@ -175,13 +177,14 @@ def discard(*, which: Failures, everything: bool) -> None:
 @click.option(
     "--every",
     "pause_seconds",
-    type=click.FloatRange(min=0),
-    default=2.0,
+    type=click.IntRange(0, 3600),
+    default=2,
     metavar="SECONDS",
     help="Time between the starts of two of them. Default: 2.",
 )
 @_chosen
-def retry(*, which: Failures, everything: bool, pause_seconds: float) -> None:
+@output_option
+def retry(*, which: Failures, everything: bool, pause_seconds: int, output: str) -> None:
     """Do the work of runs that were given up after all, one after the other, in this process.
 
     Each is a run of its own (`…:r1`), with attempts, lock and deadline like any other: it meets nothing half done and
@@ -199,19 +202,28 @@ def retry(*, which: Failures, everything: bool, pause_seconds: float) -> None:
     if missing := set(which.keys) - {failure.run_key for failure in chosen}:
         raise PermanentError(f"nothing was retried: no run {', '.join(sorted(missing))} was given up")
     configure(settings.log_format)
-    failed = 0
-    for number, failure in enumerate(chosen):
-        if number:
+    rows: list[dict[str, Any]] = []
+    code = 0
+    for number, failure in enumerate(chosen, start=1):
+        if rows:
             time.sleep(pause_seconds)
         report = _replay(failure, settings)
         outcome, reason = report.summary.outcome, report.summary.reason
-        click.echo(f"[{number + 1}/{len(chosen)}] {failure.run_key}  {outcome}{f' ({reason})' if reason else ''}")
+        rows.append({"runKey": failure.run_key, "outcome": outcome, "reason": reason, "exitCode": report.exit_code})
+        if output != JSON:
+            click.echo(f"[{number}/{len(chosen)}] {failure.run_key}  {outcome}{f' ({reason})' if reason else ''}")
         if reason is Reason.TERMINATED:
-            click.echo(f"interrupted; {len(chosen) - number - 1} were not begun", err=True)
-            sys.exit(ExitCode.TEMPORARY)
-        failed += report.exit_code != ExitCode.DONE
-    click.echo(f"{len(chosen) - failed} ended well, {failed} failed again")
-    sys.exit(EXIT_FAILURES if failed else 0)
+            click.echo(f"interrupted; {len(chosen) - number} were not begun", err=True)
+            code = ExitCode.TEMPORARY
+            break
+        if report.exit_code != ExitCode.DONE:
+            code = EXIT_FAILURES
+    if output == JSON:
+        echo_rows({}, rows, output)
+    elif code != ExitCode.TEMPORARY:
+        failed = sum(row["exitCode"] != ExitCode.DONE for row in rows)
+        click.echo(f"{len(rows) - failed} ended well, {failed} failed again")
+    sys.exit(code)
 
 
 def _replay(failure: Failure, settings: Settings) -> Report:

@@ -26,6 +26,8 @@ class UserId(click.ParamType[str]):
 
 
 USER_ID: Final = UserId()
+# A key of a row: what both databases take for one.
+ROW_ID: Final = click.IntRange(1, 2**63 - 1)
 
 
 class OneOf(click.Choice[Any]):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -15,6 +16,7 @@ from catchup_jobs.contract import Job
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.settings import Settings
 
+EXIT_FAILED: Final = 1
 _COLUMNS = {
     "kind": "KIND",
     "subject": "USER",
@@ -41,7 +43,8 @@ def runs() -> None:
 def list_(*, kind: Job | None, subject: str | None, state: RunState | None, limit: int, output: str) -> None:
     """Show runs, the latest first: the last one of each kind and user, and failures of 90 days.
 
-    SLOT is the time that the CronJob meant, `-` for a run by hand. JSON has the counts and the run's key too.
+    SLOT is the time that the CronJob meant, `-` for a run by hand. JSON has the counts and the run's key too. Exit 1
+    if one of those shown failed.
 
     \b
     Examples:
@@ -54,6 +57,7 @@ def list_(*, kind: Job | None, subject: str | None, state: RunState | None, limi
     echo_rows(_COLUMNS, [_row(run, now) for run in found], output)
     if not found and output != JSON:
         click.echo("no runs", err=True)
+    sys.exit(EXIT_FAILED if any(run.state is RunState.FAILED for run in found) else 0)
 
 
 def _row(run: PastRun, now: datetime) -> dict[str, Any]:

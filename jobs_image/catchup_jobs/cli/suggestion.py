@@ -14,7 +14,7 @@ from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.answers import DatabaseAnswers, SuggestionView
 from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.cli.digest import encryption_of, links_of
-from catchup_jobs.cli.parameters import USER_ID
+from catchup_jobs.cli.parameters import ROW_ID, USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, TEXT, echo_rows, output_option
 from catchup_jobs.contract import format_utc
@@ -86,7 +86,7 @@ def list_(user_id: str, statuses: tuple[str, ...], output: str) -> None:
 
 
 @suggestion.command()
-@click.argument("suggestion_id", metavar="ID", type=click.IntRange(min=1))
+@click.argument("suggestion_id", metavar="ID", type=ROW_ID)
 @_version
 @output_option
 def accept(suggestion_id: int, seen_version: int | None, output: str) -> None:
@@ -100,7 +100,7 @@ def accept(suggestion_id: int, seen_version: int | None, output: str) -> None:
 
 
 @suggestion.command()
-@click.argument("suggestion_id", metavar="ID", type=click.IntRange(min=1))
+@click.argument("suggestion_id", metavar="ID", type=ROW_ID)
 @_version
 @output_option
 def dismiss(suggestion_id: int, seen_version: int | None, output: str) -> None:
@@ -114,7 +114,7 @@ def dismiss(suggestion_id: int, seen_version: int | None, output: str) -> None:
 
 
 @suggestion.command()
-@click.argument("suggestion_id", metavar="ID", type=click.IntRange(min=1))
+@click.argument("suggestion_id", metavar="ID", type=ROW_ID)
 @click.option("--days", type=click.IntRange(1, 366), help="For so many days. Default: 7.")
 @click.option("--until", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Until a time, 2026-12-01T09:00:00+01:00.")
 @_version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -20,7 +21,7 @@ output_option = click.option(
     "-o", "--output", type=click.Choice([TEXT, JSON]), default=TEXT, help="Lines for people, or JSON. Default: text."
 )
 limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), default=100, metavar="N", help="At most so many. Default: 100."
+    "--limit", type=click.IntRange(1, 100_000), default=100, metavar="N", help="At most so many. Default: 100."
 )
 
 
@@ -32,8 +33,9 @@ class Age(click.ParamType[timedelta]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """Return it, or fail by naming what is allowed."""
         text = str(value)
-        if len(text) < 2 or not text[:-1].isdecimal() or text[-1] not in _UNITS:  # noqa: PLR2004 - a number and a unit
-            self.fail("an age is a number and m, h or d: 90m, 36h, 7d", param, ctx)
+        # At most five digits: an instant that long ago still has a year.
+        if not re.fullmatch("[0-9]{1,5}[mhd]", text):
+            self.fail("an age is a number below 100000 and m, h or d: 90m, 36h, 7d", param, ctx)
         return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
 
 

@@ -51,7 +51,8 @@ def import_(file: TextIO) -> None:
     belongs to the number, and so does a STOP, which only a later `consentAt` ends.
 
     \b
-    Example:
+    Example, and what is in its file:
+      catchup-jobs user import users.json
       {"users": [{
         "id": "ada", "name": "Ada", "timeZone": "Europe/Berlin",
         "digest": {"day": "Sunday", "time": "09:00"}, "calendarSync": {"every": "30m"},
@@ -123,7 +124,8 @@ def show(user_id: str | None, output: str) -> None:
 @user.command()
 @click.argument("user_id", metavar="ID", type=USER_ID)
 @click.confirmation_option(prompt="Delete the user and all personal data?")
-def delete(user_id: str) -> None:
+@output_option
+def delete(user_id: str, output: str) -> None:
     """Delete a user and all personal data; says what was removed.
 
     The consent at Google is given back as far as Google can be reached; what became of it is said. A STOP or an
@@ -140,9 +142,13 @@ def delete(user_id: str) -> None:
         counts = erase(database, user_id)
     if counts is None:
         raise PermanentError(f"there is no user {user_id}", reason=Reason.UNKNOWN_USER)
+    given_back = consent.give_back()
+    if output == JSON:
+        click.echo(json.dumps({"id": user_id, "removed": counts, "googleConsent": given_back}, indent=2))
+        return
     removed = ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing else was stored"
     click.echo(f"deleted {user_id}: {removed}")
-    click.echo(f"the consent at Google {consent.give_back()}")
+    click.echo(f"the consent at Google {given_back}")
     click.echo("its UserSchedule, if there is one, stays: kubectl delete userschedule NAME")
 
 

@@ -1,6 +1,6 @@
 """A job's process, for tests that kill it: `python -m integration.jobs.run_process '<JSON>'`.
 
-The job writes one line per step to a file and ends, from step to step, as the script says.
+The job writes one line per step to a file and ends, from step to step, as the script says. Its clock may be ahead.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from catchup_jobs.adapters.coordination import RedisCoordination
@@ -47,12 +48,13 @@ def main(text: str) -> int:
 
     slot = datetime.fromisoformat(options["slot"])
     with surroundings(options["pod"]) as around:
+        ahead = timedelta(seconds=options.get("ahead_seconds", 0))
         report = run_job(
             body,
             Run(Job.SYNC, "ada", slot, ""),
             store=DatabaseRunStore(database),
             coordination=RedisCoordination.open(options["redis_url"], lock_seconds=options.get("lock_seconds", 2)),
-            surroundings=around,
+            surroundings=replace(around, now=lambda: around.now() + ahead),
             deadline_seconds=options.get("deadline_seconds", 60),
         )
     sys.stdout.write(report.summary.to_json() + "\n")

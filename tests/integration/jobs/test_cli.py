@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
+from click.testing import CliRunner
 from integration.jobs import nursery
 from integration.services import free_port, wait_until
 
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION
+from catchup_jobs.cli import cli
 from catchup_jobs.contract import Env, Job, Outcome, Reason, Summary
 
 ROOT = Path(__file__).parents[3]
@@ -91,6 +94,21 @@ def test_help_names_the_commands_and_imports_no_client(shell: Shell) -> None:
         f" print([name for name in {heavy!r} if name in sys.modules])"
     )
     assert shell.run(code=listing)[1].splitlines()[-1] == "[]"
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name)
+
+
+def test_the_help_of_every_command_has_an_example_of_it() -> None:
+    helps = {" ".join(path): CliRunner().invoke(cli, [*path, "--help"]).output for path in commands(cli)}
+    assert {"failures retry", "runs list", "user delete", "deliveries list"} < helps.keys()
+    assert [path for path, text in helps.items() if f"catchup-jobs {path}" not in text.partition("Example")[2]] == []
 
 
 def test_on_a_laptop_users_are_imported_shown_and_rendered_with_no_server_at_all(shell: Shell) -> None:

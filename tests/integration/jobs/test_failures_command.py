@@ -42,14 +42,17 @@ def test_a_given_up_run_is_listed_shown_and_retried_to_its_end(shell: Shell, key
 
 def test_a_retry_that_fails_again_exits_1_and_is_kept_under_its_new_key(shell: Shell, key: str) -> None:
     shell.google.add_fault(kind="calendarList", status=503, times=4)
-    assert "0 ended well, 1 failed again" in shell.run("failures", "retry", key, code=1)
+    (told,) = json.loads(shell.out("failures", "retry", key, "--output", "json", code=1))
+    assert told == {"runKey": key, "outcome": "failed", "reason": "budget_spent", "exitCode": ExitCode.PERMANENT}
     (left,) = json.loads(shell.out("failures", "list", "--output", "json", code=1))
     assert (left["runKey"], left["attempts"]) == (f"{key}:r1", 4)
+    assert "failed" in shell.run("runs", "list", "--user", "ada", code=1)
 
 
 def test_discard_forgets_what_is_chosen_and_refuses_what_is_not_there(shell: Shell, key: str) -> None:
     assert "nothing was discarded" in shell.run("failures", "discard", key, "sync:ada:no-such", code=65)
     assert "discarded 0" in shell.run("failures", "discard", "--kind", "digest")
+    assert json.loads(shell.out("failures", "discard", "--kind", "digest", "--output", "json")) == {"discarded": 0}
     assert "discarded 1" in shell.run("failures", "discard", "--kind", "sync", "--newer-than", "1h")
     assert "no failures" in shell.run("failures", "list")
 
@@ -62,6 +65,10 @@ def test_discard_forgets_what_is_chosen_and_refuses_what_is_not_there(shell: She
         (("failures", "retry", "sync:ada:no-such"), "nothing was retried"),
         (("failures", "show", "sync:ada:no-such"), "failures list"),
         (("failures", "list", "--older-than", "soon"), "90m, 36h, 7d"),
+        (("failures", "list", "--newer-than", "999999d"), "90m, 36h, 7d"),
+        (("failures", "list", "--limit", "99999999999999999999"), "range"),
+        (("failures", "retry", "--all", "--every", "nan"), "integer"),
+        (("suggestion", "accept", "99999999999999999999"), "range"),
         (("runs", "list", "--kind", "syncs"), "'sync'"),
     ],
 )

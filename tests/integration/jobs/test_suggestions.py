@@ -22,7 +22,7 @@ from catchup_jobs.adapters.database.schema import (
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.sharding import shard_of
 from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, Mode, SuggestionStatus, TokenState, Trigger, Weekday
-from catchup_jobs.jobs.suggestions import Shard
+from catchup_jobs.jobs.suggestions import UNREADABLE, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -404,6 +404,35 @@ def test_a_user_whose_zone_is_unknown_is_recorded_and_the_others_go_on(fleet: Fl
     assert counts(fleet.run()) == {"users": 2, "usersFailed": 1, "suggestionsCreated": 1}
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("suggestions", "end_at", "infinity"),
+        ("suggestions", "created_at", "-infinity"),
+        ("events", "end_at", "infinity"),
+        ("calendars", "last_success_at", "infinity"),
+        ("contacts", "created_at", "20000-01-01 00:00:00"),
+    ],
+)
+def test_a_time_that_no_program_can_load_costs_its_user_alone(
+    fleet: FleetWorld, capfd: pytest.CaptureFixture[str], table: str, column: str, value: str
+) -> None:
+    fleet.add_users(names(50))
+    fleet.add_contacts(names(50))
+    fleet.add_event(NOW + DAY, NOW + 2 * DAY, user_id="u7")
+    row = other_row(fleet, "u7")
+    owner = "calendar_id = (SELECT id FROM calendars WHERE user_id = 'u7')" if table == "events" else "user_id = 'u7'"
+    with fleet.database.write() as connection:
+        connection.execute(suggestions.insert().values(row))
+        written = connection.exec_driver_sql(f"UPDATE {table} SET {column} = '{value}' WHERE {owner}").rowcount  # noqa: S608
+    assert written == 1
+    report = fleet.run()
+    assert outcome(report) == (ExitCode.DONE, Outcome.DONE, Reason.PARTIAL)
+    assert counts(report) == {"users": 50, "usersFailed": 1, "suggestionsCreated": 49}
+    assert UNREADABLE in "".join(capfd.readouterr()), "the log says why"
+    assert outcome(fleet.run(user_id="u7"))[:2] == (ExitCode.PERMANENT, Outcome.FAILED)
+
+
 def test_what_the_database_refuses_costs_its_user_alone(fleet: FleetWorld) -> None:
     fleet.add_users(names(50))
     fleet.add_contacts(names(50))
@@ -506,7 +535,7 @@ def test_an_outage_in_the_middle_repeats_the_batch_alone(fleet: FleetWorld) -> N
     assert [row.user_id for row in fleet.rows()] == names(5)
 
 
-def test_a_batch_is_stored_once_whatever_happens_to_its_commit(
+def test_a_batch_is_stored_and_counted_once_whatever_happens_to_its_commit(
     commit_fails: tuple[Database, Callable[[], None]], tmp_path: Path
 ) -> None:
     database, fail = commit_fails
@@ -515,8 +544,8 @@ def test_a_batch_is_stored_once_whatever_happens_to_its_commit(
     fleet.add_contacts(names(6))
     with after("INSERT INTO suggestions", database, fail, nth=2):
         report = fleet.run(batch_size=2)
-    assert (outcome(report), report.summary.attempts) == (DONE, 1)
-    assert report.summary.counts[Count.USERS] == 6
+    assert outcome(report) == DONE
+    assert counts(report) == {"users": 6, "suggestionsCreated": 6}
     assert [row.user_id for row in fleet.rows()] == names(6)
 
 

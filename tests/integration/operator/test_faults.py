@@ -191,6 +191,36 @@ def test_an_event_that_a_watch_swallowed_is_made_good_by_the_next_list(
         assert len(namespace.items("cronjobs")) == 4
 
 
+@pytest.mark.parametrize("resource", ["cronjobs", "jobs"])
+def test_what_a_watch_that_seems_well_never_tells_is_found_by_the_list_of_every_ten_minutes(
+    start: Callable[[], KopfRunner],
+    proxy: ApiProxy,
+    namespace: Namespace,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    resource: str,
+) -> None:
+    monkeypatch.setattr("catchup_operator.watch._RELIST_SECONDS", 6.0)
+    monkeypatch.setattr("catchup_operator.cluster._WATCH_SECONDS", 2)
+    monkeypatch.setattr("catchup_operator.cluster._WATCH_SILENCE_SECONDS", 90)
+    proxy.add(Fault("deaf", "WATCH", resource, times=10**6))
+    with start():
+        namespace.apply("ada")
+        namespace.ready()
+        eventually(lambda: proxy.faults[0].fired)
+        lists = proxy.requests["GET", resource]
+        if resource == "cronjobs":
+            namespace.kubectl("delete", "cronjobs", "--all")
+            eventually(lambda: len(namespace.items("cronjobs")) == 2 and converged(namespace), seconds=PATIENCE)
+        else:
+            run_by_hand(namespace, "now")
+            finish_job(namespace, "now", exit_code=0, message=summary(Outcome.DONE))
+            eventually(lambda: namespace.schedule()["status"]["sync"].get("lastResult"), seconds=PATIENCE)
+        assert proxy.requests["GET", resource] > lists
+        assert "watching" not in caplog.text  # nothing but the time called for it
+
+
 def test_a_storm_of_refusals_is_met_with_backoff_and_not_with_a_hot_loop(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace
 ) -> None:
@@ -201,6 +231,24 @@ def test_a_storm_of_refusals_is_met_with_backoff_and_not_with_a_hot_loop(
         assert 2 <= proxy.faults[0].fired <= 12
         proxy.faults.clear()
         eventually(lambda: converged(namespace), seconds=PATIENCE)
+
+
+def test_a_fight_over_a_cronjob_is_no_storm_and_ends_as_wanted_when_the_other_gives_up(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catchup_operator.background._SETTLE_SECONDS", 0.1)
+    with start():
+        namespace.apply("ada")
+        namespace.ready()
+        name = namespace.cronjob()["metadata"]["name"]
+        undone, end = 0, time.monotonic() + 12
+        while time.monotonic() < end:
+            if not namespace.get("cronjobs", name)["spec"]["suspend"]:
+                namespace.kubectl("patch", "cronjob", name, "--type=merge", "-p", '{"spec":{"suspend":true}}')
+                undone += 1
+            time.sleep(0.05)
+        assert 5 <= undone <= 12
+        eventually(lambda: not namespace.get("cronjobs", name)["spec"]["suspend"] and converged(namespace), seconds=30)
 
 
 def test_an_api_server_that_is_gone_for_a_while_is_asked_gently_and_then_all_is_made_good(

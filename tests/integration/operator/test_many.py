@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 from subprocess import Popen
 from typing import Any, Final
 
@@ -22,11 +23,23 @@ pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 MANY: Final = 5000 if "CATCHUP_TORTURE" in os.environ else 200
+# One pool for kopf and the operator's own requests, and a watch each for UserSchedules, CronJobs and Jobs.
+_CONNECTIONS: Final = 20 + 3
 # A resource may cost this much memory for good: names, uids and kopf's own record; bodies are not kept.
 _KB_PER_RESOURCE: Final = 12
 
 
-def test_many_resources_at_start_take_bounded_memory_and_no_write_where_nothing_changed(
+def connections(process: Popen[bytes]) -> int:
+    """How many TCP connections a process has open."""
+    held = set()
+    for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            held.add(str(descriptor.readlink()))
+    rows = [line.split() for line in Path(f"/proc/{process.pid}/net/tcp").read_text().splitlines()[1:]]
+    return sum(state == "01" and f"socket:[{inode}]" in held for state, inode in ((row[3], row[9]) for row in rows))
+
+
+def test_many_resources_at_start_take_bounded_memory_and_connections_and_no_write_where_nothing_changed(
     operator_process: StartOperator, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(namespace.cluster.kubeconfig))
@@ -43,7 +56,14 @@ def test_many_resources_at_start_take_bounded_memory_and_no_write_where_nothing_
     asyncio.run(create(namespace.name, MANY))
     before = namespace.writes()
     with operator_process() as process:
-        eventually(lambda: ready() == MANY, seconds=60 + MANY / 5)
+        opened: list[int] = []
+
+        def done() -> bool:
+            opened.append(connections(process))
+            return ready() == MANY
+
+        eventually(done, seconds=60 + MANY / 5)
+        assert 3 < max(opened) <= _CONNECTIONS
         first: Any = used(process)[1]
     assert namespace.writes() - before == 3 * MANY
     with operator_process() as process:

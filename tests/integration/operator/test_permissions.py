@@ -106,15 +106,16 @@ def events(namespace: Namespace, reason: str) -> list[dict[str, Any]]:
     return [event for event in namespace.items("events") if event["reason"] == reason]
 
 
+@pytest.mark.parametrize("verb", ["create", "patch"])
 def test_without_the_permission_to_write_cronjobs_the_status_and_one_event_say_so(
-    start_operator: StartOperator, revoke: Revoke, namespace: Namespace
+    start_operator: StartOperator, revoke: Revoke, namespace: Namespace, verb: str
 ) -> None:
-    restore = revoke("cronjobs", "patch")
+    restore = revoke("cronjobs", verb)
     with start_operator():
         namespace.apply("ada")
         ready = eventually(lambda: find(namespace.schedule().get("status") or {}, "Ready"))
         assert (ready["status"], ready["reason"]) == ("False", "PermissionMissing")
-        assert "the operator may not patch cronjobs in this namespace" in ready["message"]
+        assert f"the operator may not {verb} cronjobs in this namespace" in ready["message"]
         (event,) = eventually(lambda: events(namespace, "PermissionMissing"))
         assert (event["type"], event["involvedObject"]["name"]) == ("Warning", "ada")
         time.sleep(3)  # it tried again meanwhile

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -18,11 +19,15 @@ from typing import Any
 import pytest
 import yaml
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
+from integration.services import free_port
 from kopf.testing import KopfRunner
 from waiting import eventually
 
 from catchup_dev.console import Failure
 from catchup_jobs.contract import Count, Job, Outcome, Reason, Summary
+from catchup_operator.conditions import find
+from catchup_operator.naming import cronjob_name
+from catchup_operator.resource import UserSchedule
 
 # One API server for these, and another one for those with faults.
 pytestmark = pytest.mark.xdist_group("operator")
@@ -237,6 +242,12 @@ def test_a_roll_is_no_faster_than_the_settings_say_and_a_new_start_goes_on_where
     template = {**JOB_TEMPLATE, "image": "catchup-jobs:next"}
     Path(operator_env["CATCHUP_JOB_TEMPLATE_FILE"]).write_text(yaml.safe_dump(template))
     operator_env["CATCHUP_ROLL_PER_SECOND"] = "1"
+    operator_env["CATCHUP_HEALTH_PORT"] = port = str(free_port())
+
+    def progress() -> tuple[int, int]:
+        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+        told = dict(line.split() for line in text.splitlines() if not line.startswith("#"))
+        return int(told["catchup_rolled_total"]), int(told["catchup_roll_waiting"])
 
     def rolled() -> int:
         pods = [item["spec"]["jobTemplate"]["spec"]["template"]["spec"] for item in namespace.items("cronjobs")]
@@ -245,6 +256,7 @@ def test_a_roll_is_no_faster_than_the_settings_say_and_a_new_start_goes_on_where
     before = namespace.writes()
     with operator_process() as process:
         eventually(lambda: rolled() >= 2)
+        eventually(lambda: min(progress()) >= 1 and sum(progress()) == 5)
         process.kill()
     assert rolled() < 10
     began = time.monotonic()
@@ -252,6 +264,7 @@ def test_a_roll_is_no_faster_than_the_settings_say_and_a_new_start_goes_on_where
     with operator_process():
         eventually(lambda: rolled() == 10, seconds=30)
         assert time.monotonic() - began >= left - 1
+        assert progress()[1] == 0
         eventually(lambda: namespace.writes() - before >= 15)
     # One UserSchedule may have been in the middle of its three writes at the kill.
     assert namespace.writes() - before <= 17
@@ -349,6 +362,47 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
     assert words in refused["message"]
     namespace.kubectl("delete", *cause)
     namespace.ready()
+
+
+@pytest.mark.parametrize("job", [Job.SYNC, Job.DIGEST])
+def test_a_cronjob_of_the_wanted_name_that_is_not_ours_is_never_taken(
+    namespace: Namespace, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, job: Job
+) -> None:
+    monkeypatch.setattr("catchup_operator.reconcile._REFUSED_RETRY_SECONDS", 1.0)
+    namespace.apply("ada")
+    name = cronjob_name(UserSchedule.from_body(namespace.schedule()), job)
+    namespace.kubectl("create", "cronjob", name, "--image=theirs", "--schedule=1 1 1 1 *")
+    theirs = namespace.get("cronjobs", name)
+    request.getfixturevalue("operator")
+    ready = eventually(lambda: find(namespace.schedule().get("status") or {}, "Ready"))
+    assert (ready["status"], ready["reason"]) == ("False", "CronJobRefused")
+    assert f"a CronJob {name} exists and is not ours; delete or rename it" in ready["message"]
+    time.sleep(3)  # it tries again meanwhile
+    assert namespace.get("cronjobs", name) == theirs
+    namespace.kubectl("delete", "cronjob", name)
+    namespace.ready()
+    assert namespace.get("cronjobs", name)["metadata"]["ownerReferences"][0]["name"] == "ada"
+
+
+def test_a_next_digest_that_passed_without_a_run_is_replaced_by_the_next_one_with_one_write(
+    operator_process: StartOperator,
+    namespace: Namespace,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("catchup_operator.background._RESYNC_SECONDS", 0.5)
+    namespace.apply("ada", timeZone="Europe/Berlin")
+    with operator_process():
+        true = namespace.ready()["status"]["digest"]["nextRuns"]
+    # As it is where the operator was down for a week.
+    passed = {"status": {"digest": {"nextRuns": ["2026-01-04 09:00 CET (UTC+01:00)", *true[:2]]}}}
+    namespace.kubectl("patch", "us", "ada", "--subresource=status", "--type=merge", "-p", json.dumps(passed))
+    before = namespace.writes()
+    request.getfixturevalue("operator")
+    eventually(lambda: namespace.schedule()["status"]["digest"]["nextRuns"] == true)
+    assert true[0] in namespace.kubectl("get", "us", "ada", "--no-headers")
+    time.sleep(2)
+    assert namespace.writes() - before == 1
 
 
 def finish_job(namespace: Namespace, name: str, *, exit_code: int, message: str) -> None:
@@ -516,4 +570,4 @@ def test_the_forecast_reads_the_resources_and_tells_by_its_exit_whether_a_limit_
     assert (sum(found["syncPods"]), found["peaks"]) == (96, [])
     herd = forecast("--max-pods", "0")
     assert herd.returncode == 1
-    assert "spec.calendarSync.every: 2 users are synced every 30m" in herd.stdout
+    assert "of the pods are syncs every 30m" in herd.stdout

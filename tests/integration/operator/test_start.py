@@ -61,7 +61,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("catchup_operator.kopf_reads._APART_SECONDS", 0.1)
     monkeypatch.setattr("catchup_operator.arrival._LONGEST_SECONDS", 0.2)
     monkeypatch.setattr("catchup_operator.options._REQUEST_SECONDS", 1)
-    monkeypatch.setattr("catchup_operator.cluster._REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=1))
+    monkeypatch.setattr("catchup_operator.transport._REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=1))
 
 
 # One after the other by way of the same few requests; each by itself with `make torture`.

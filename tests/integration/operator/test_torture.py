@@ -1,7 +1,7 @@
 """Edits, faults and kills at random: whatever the order, all ends as the last spec wants it.
 
-A few seeds here; 200 with `make torture` (or CATCHUP_TORTURE=1). A seed that fails is in its test's name:
-`CATCHUP_SEED=17 pytest tests/integration/operator/test_torture.py` plays it again.
+A few seeds here; 200 with `make torture` (or CATCHUP_TORTURE=1). A seed that fails is in its test's name and prints
+what happened; `CATCHUP_SEED=17 pytest tests/integration/operator/test_torture.py` plays it again.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from subprocess import Popen
 from typing import Any, Final
 
 import pytest
 from faults.api_proxy import ApiProxy, Fault
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
-from integration.operator.test_faults import CRONJOBS, STATUS, proxy
+from integration.operator.test_faults import CRONJOBS, STATUS, name_of, proxy
 from seeds import seeds
 from waiting import eventually
 
+from catchup_dev.console import Failure
 from catchup_jobs.contract import DIGEST_DAYS, SYNC_INTERVALS_MINUTES
 from catchup_operator.conditions import find
 from catchup_operator.desired import desired
@@ -34,6 +37,7 @@ __all__ = ["proxy"]  # a fixture
 StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]
 SEEDS: Final = seeds(few=2)
 STEPS: Final = 8
+KINDS: Final = ("edit", "edit", "fault", "fault", "fault", "kill", "delete", "spoil", "recreate")
 # What fails again and again is tried after half a minute.
 PATIENCE: Final = 150.0
 ZONES: Final = ("Europe/Berlin", "Asia/Beirut", "America/New_York", "Australia/Lord_Howe", "Pacific/Auckland")
@@ -104,44 +108,97 @@ def as_wanted(namespace: Namespace) -> bool:
     )
 
 
-@pytest.mark.parametrize("seed", SEEDS, ids="seed-{}".format)
-def test_edits_faults_and_kills_in_any_order_end_as_the_last_spec_wants(
-    operator_process: StartProcess, proxy: ApiProxy, namespace: Namespace, seed: int
-) -> None:
-    dice = random.Random(seed)  # noqa: S311 - to be played again
-    namespace.apply("ada", **random_spec(dice))
-    with ExitStack() as processes:
-        process = processes.enter_context(operator_process())
-        for _ in range(STEPS):
-            match dice.choice(["edit", "edit", "fault", "fault", "fault", "kill", "delete", "spoil", "recreate"]):
-                case "edit":
-                    namespace.apply("ada", **random_spec(dice))
-                case "fault":
-                    proxy.add(random_fault(dice))
-                case "kill":
-                    process.kill()
-                    process.wait()
-                    process = processes.enter_context(operator_process())
-                case "delete":
-                    namespace.kubectl("delete", "cronjobs", "--all", "--wait=false")
-                case "spoil":
-                    for item in namespace.items("cronjobs"):
-                        patch = '{"spec":{"schedule":"1 1 1 1 *"}}'
-                        name = item["metadata"]["name"]
-                        namespace.kubectl("patch", "cronjob", name, "--type=merge", "-p", patch)
-                case "recreate":
-                    namespace.kubectl("delete", "us", "ada")
-                    namespace.apply("ada", **random_spec(dice))
-            time.sleep(dice.random() * 2)
-        eventually(lambda: as_wanted(namespace), seconds=PATIENCE)
-        assert process.poll() is None
-        # And nothing is written any more.
-        proxy.faults.clear()
-        eventually(lambda: still(namespace), seconds=PATIENCE)
-        assert as_wanted(namespace)
+class Torture:
+    """One seed's steps, and what happened when, by the clock of the operator's log."""
+
+    def __init__(self, start: StartProcess, proxy: ApiProxy, namespace: Namespace, seed: int) -> None:
+        self.dice = random.Random(seed)  # noqa: S311 - to be played again
+        self.start, self.proxy, self.namespace = start, proxy, namespace
+        self.story: list[str] = []
+        proxy.on_fired = lambda fault: self.tell(f"    fired: {name_of(fault)}")
+
+    def tell(self, text: str) -> None:
+        self.story.append(f"{datetime.now(UTC):%H:%M:%S.%f} {text}")
+
+    def play(self) -> None:
+        self.edit()
+        with ExitStack() as processes:
+            process = self.begin(processes)
+            for _ in range(STEPS):
+                match self.dice.choice(KINDS):
+                    case "edit":
+                        self.edit()
+                    case "fault":
+                        fault = random_fault(self.dice)
+                        self.tell(f"fault: {name_of(fault)}, {fault.times} times")
+                        self.proxy.add(fault)
+                    case "kill":
+                        process = self.kill(process, processes)
+                    case "delete":
+                        self.delete()
+                    case "spoil":
+                        self.spoil()
+                    case "recreate":
+                        self.tell("delete the resource")
+                        self.namespace.kubectl("delete", "us", "ada")
+                        self.edit()
+                time.sleep(self.dice.random() * 2)
+            # At which every list, watch and write is made once more: no fault may have come to nothing.
+            process = self.kill(process, processes)
+            self.delete()
+            self.edit()
+            eventually(lambda: all(fault.fired for fault in self.proxy.faults), seconds=PATIENCE)
+            eventually(lambda: as_wanted(self.namespace), seconds=PATIENCE)
+            self.tell("as wanted")
+            assert process.poll() is None
+            # And nothing is written any more.
+            self.proxy.faults.clear()
+            eventually(lambda: still(self.namespace), seconds=PATIENCE)
+            assert as_wanted(self.namespace)
+
+    def edit(self) -> None:
+        spec = random_spec(self.dice)
+        self.tell(f"edit: {spec}")
+        self.namespace.apply("ada", **spec)
+
+    def begin(self, processes: ExitStack) -> Popen[bytes]:
+        self.tell("start the operator")
+        return processes.enter_context(self.start())
+
+    def kill(self, process: Popen[bytes], processes: ExitStack) -> Popen[bytes]:
+        self.tell("kill the operator")
+        process.kill()
+        process.wait()
+        return self.begin(processes)
+
+    def delete(self) -> None:
+        self.tell("delete the CronJobs")
+        self.namespace.kubectl("delete", "cronjobs", "--all", "--wait=false")
+
+    def spoil(self) -> None:
+        for item in self.namespace.items("cronjobs"):
+            name = item["metadata"]["name"]
+            self.tell(f"edit CronJob {name}")
+            with suppress(Failure):  # the garbage collector may have been faster, after a recreation
+                patch = '{"spec":{"schedule":"1 1 1 1 *"}}'
+                self.namespace.kubectl("patch", "cronjob", name, "--type=merge", "-p", patch)
 
 
 def still(namespace: Namespace) -> bool:
     before = namespace.writes()
     time.sleep(3)
     return namespace.writes() == before
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids="seed-{}".format)
+def test_edits_faults_and_kills_in_any_order_end_as_the_last_spec_wants(
+    operator_process: StartProcess, proxy: ApiProxy, namespace: Namespace, tmp_path: Path, seed: int
+) -> None:
+    torture = Torture(operator_process, proxy, namespace, seed)
+    try:
+        torture.play()
+    except BaseException:
+        print("\n".join([f"CATCHUP_SEED={seed} plays this story again:", *torture.story]))
+        print("The operator's log:", (tmp_path / "operator.log").read_text(), sep="\n")
+        print("In the end:", namespace.kubectl("get", "userschedules,cronjobs", "-o", "yaml"), sep="\n")
+        raise

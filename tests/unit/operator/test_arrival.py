@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from catchup_operator.arrival import Arrival
-from catchup_operator.cluster import ApiError
+from catchup_operator.transport import ApiError
 
 
 async def test_it_waits_at_growing_intervals_and_says_for_what(

@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.operator.factories import body
@@ -59,26 +58,40 @@ def test_a_users_own_count_of_requests_is_believed() -> None:
     assert sum(found.requests) == 9 * sum(found.syncs)
 
 
-@pytest.mark.parametrize(
-    ("spec", "advice"),
-    [
-        (
-            {"calendarSync": {"enabled": False}},
-            "spec.digest.time: 50 users have Sunday 09:00 Etc/UTC, and operator.digestSpreadMinutes is 0",
-        ),
-        (
-            {"digest": {"enabled": False}, "calendarSync": {"every": "5m"}},
-            "spec.calendarSync.every: 50 users are synced every 5m",
-        ),
-    ],
-)
-def test_minutes_above_a_limit_name_the_setting_that_would_flatten_them(spec: dict[str, Any], advice: str) -> None:
-    found = forecast(users(50, **spec), SATURDAY)
-    peaks = found.peaks(max_pods=3, max_requests=10**6)
+def test_minutes_with_too_many_pods_name_the_setting_that_most_of_these_very_pods_come_from() -> None:
+    no_sync = {"calendarSync": {"enabled": False}}
+    herds = [*users(60, timeZone="America/New_York", **no_sync), *users(40, timeZone="Europe/Berlin", **no_sync)]
+    found = forecast(herds, SATURDAY)
+    peaks = {peak.at: peak.advice for peak in found.peaks(max_pods=3, max_requests=10**6)}
+    says = "spec.digest.time: {} of the pods are digests of Sunday 09:00 {}, and operator.digestSpreadMinutes is 0"
+    assert peaks == {
+        **{datetime(2026, 11, 29, hour, tzinfo=UTC): says.format(40, "Europe/Berlin") for hour in (8, 9, 11)},
+        **{datetime(2026, 11, 29, hour, tzinfo=UTC): says.format(60, "America/New_York") for hour in (14, 15, 17)},
+    }
+    assert found.peaks(max_pods=60, max_requests=10**6) == []
+
+
+def test_the_interval_that_is_named_is_the_one_of_most_pods_not_of_most_users() -> None:
+    no_digest = {"digest": {"enabled": False}}
+    herds = [
+        *users(90, calendarSync={"every": "24h"}, **no_digest),
+        *users(60, calendarSync={"every": "5m"}, **no_digest),
+    ]
+    peaks = forecast(herds, SATURDAY).peaks(max_pods=10, max_requests=10**6)
     assert peaks
-    assert {peak.advice for peak in peaks} == {advice}
-    assert all(peak.pods > 3 for peak in peaks)
-    assert found.peaks(max_pods=50, max_requests=10**6) == []
+    assert all(peak.pods > 10 for peak in peaks)
+    assert {peak.advice.split(":")[0] for peak in peaks} == {"spec.calendarSync.every"}
+    assert {peak.advice.split(" are ")[1] for peak in peaks} == {"syncs every 5m"}
+
+
+def test_minutes_with_too_many_requests_alone_name_the_syncs_though_more_digests_start() -> None:
+    (peak,) = (
+        peak
+        for peak in forecast(users(50, calendarSync={"every": "5m"}), SATURDAY).peaks(max_pods=1000, max_requests=10)
+        if peak.at == datetime(2026, 11, 29, 9, tzinfo=UTC)
+    )
+    assert peak.pods > 50
+    assert peak.advice.startswith("spec.calendarSync.every")
 
 
 def test_the_spread_that_the_advice_names_flattens_the_peak() -> None:

@@ -68,9 +68,20 @@ def test_an_event_is_read_by_what_its_type_says() -> None:
     assert objects.STATUS.decode(error.object) == objects.Status(410, "too old")
 
 
-def test_another_form_is_an_error() -> None:
+@pytest.mark.parametrize(
+    ("decoder", "reply"),
+    [
+        (objects.object_of(JOBS), '{"status":{"conditions":"none"}}'),
+        (objects.object_of(REVIEWS), '{"status":"ok"}'),
+        (objects.GROUPS, '{"groups":7}'),
+        (objects.GROUPS, '{"groups":[{"name":"batch"}]}'),
+        (objects.KINDS, '{"resources":["userschedules"]}'),
+        (objects.KINDS, "[]"),
+    ],
+)
+def test_another_form_is_an_error(decoder: Any, reply: str) -> None:
     with pytest.raises(msgspec.DecodeError):
-        objects.object_of(JOBS).decode('{"status":{"conditions":"none"}}')
+        decoder.decode(reply)
 
 
 @pytest.mark.parametrize(

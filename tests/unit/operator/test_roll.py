@@ -30,11 +30,11 @@ async def test_each_is_visited_once_and_never_faster_than_the_rate(monkeypatch: 
     for number in range(3):
         roll.add(("people", f"u{number}"))
         roll.add(("people", "u0"))
-    assert roll.progress == {"rolled": 0, "waiting": 3}
+    assert roll.progress == (0, 3)
     visited, waited = await rolled(roll, monkeypatch, pauses=3)
     assert visited == [("people", "u0"), ("people", "u1"), ("people", "u2")]
     assert waited == [0.25] * 3
-    assert roll.progress == {"rolled": 3, "waiting": 0}
+    assert roll.progress == (3, 0)
 
 
 async def test_progress_is_logged_now_and_then_and_at_the_end(

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from catchup_operator.cluster import ApiError, Cluster
+from catchup_operator.cluster import Cluster
+from catchup_operator.transport import ApiError
 from catchup_operator.watch import Watch
 
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from catchup_operator import work_queue
-from catchup_operator.cluster import ApiError
 from catchup_operator.reconcile import RefusedError
+from catchup_operator.transport import ApiError
 from catchup_operator.work_queue import WorkQueue
 
 

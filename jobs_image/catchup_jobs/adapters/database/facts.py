@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import and_, func, or_, select, union_all
+from sqlalchemy.exc import DataError
 
 from catchup_jobs.adapters.database.contact_facts import contact_facts
 from catchup_jobs.adapters.database.schema import (
@@ -43,7 +44,19 @@ T = TypeVar("T")
 
 
 def known_users(connection: Connection, user_ids: Sequence[str], now: datetime) -> list[KnownUser]:
-    """Return what is stored of those users who still exist, in the order of their ids."""
+    """Return what is stored of those users who still exist, in the order of their ids.
+
+    A value that the driver cannot load (`infinity`, the year 20000) makes its user one without facts, nobody else.
+    """
+    try:
+        return _known_users(connection, user_ids, now)
+    except (DataError, ValueError):
+        if len(user_ids) == 1:
+            return [KnownUser(user_ids[0], None, version=0, skipped=None, has_open=False)]
+    return [user for user_id in user_ids for user in known_users(connection, [user_id], now)]
+
+
+def _known_users(connection: Connection, user_ids: Sequence[str], now: datetime) -> list[KnownUser]:
     rows = connection.execute(_users(user_ids)).all()
     ids = [row.id for row in rows]
     if not ids:

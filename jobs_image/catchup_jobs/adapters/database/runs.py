@@ -88,8 +88,17 @@ class DatabaseRunStore:
         return _record(connection, run.key)
 
     def _sweep(self, connection: Connection, now: datetime) -> None:
+        columns = (
+            runs.c.run_key,
+            runs.c.kind,
+            runs.c.subject,
+            runs.c.slot,
+            runs.c.state,
+            runs.c.reason,
+            runs.c.attempts,
+        )
         expired = connection.execute(
-            select(runs)
+            select(*columns)
             .where(runs.c.lease_until < now, runs.c.state.in_(_UNFINISHED))
             .order_by(runs.c.lease_until)
             .limit(_SWEEP_LIMIT)

@@ -11,10 +11,11 @@ from sqlalchemy.exc import DataError, IntegrityError
 from catchup_jobs.adapters.database.facts import known_users
 from catchup_jobs.adapters.database.planning_lock import raise_version
 from catchup_jobs.adapters.database.runs import check_fence, keep_checkpoint
-from catchup_jobs.adapters.database.schema import suggestions, users
+from catchup_jobs.adapters.database.schema import runs, suggestions, users
 from catchup_jobs.domain.planning import plan
 from catchup_jobs.domain.suggestions import Plan
 from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.jobs.outcomes import TemporaryError
 from catchup_jobs.jobs.suggestion_ports import Saved
 
 if TYPE_CHECKING:
@@ -65,11 +66,22 @@ class DatabaseSuggestionStore:
         fence: Fence,
     ) -> Saved:
         """Store plans and the run's checkpoint in one transaction, refused to a stale process."""
-        with self._database.write() as connection:
-            check_fence(connection, fence)
-            saved = _save_plans(connection, plans, again, now) if plans else Saved()
-            keep_checkpoint(connection, fence, checkpoint(saved))
+        kept: dict[str, Any] | None = None
+        try:
+            with self._database.write() as connection:
+                check_fence(connection, fence)
+                saved = _save_plans(connection, plans, again, now) if plans else Saved()
+                kept = checkpoint(saved)
+                keep_checkpoint(connection, fence, kept)
+        except TemporaryError:
+            # Only the reply to the commit may be lost: a repetition would store nothing more, and count nothing.
+            if kept is None or kept != self._checkpoint(fence):
+                raise
         return saved
+
+    def _checkpoint(self, fence: Fence) -> Any:
+        with self._database.read() as connection:
+            return connection.execute(select(runs.c.checkpoint).where(runs.c.run_key == fence.run_key)).scalar()
 
 
 def repair(connection: Connection, user_id: str, now: datetime) -> Plan:

@@ -42,7 +42,8 @@ def check(world: World) -> None:
             assert code != 1, f"{task.key}: crashed"
             if code == ExitCode.DONE:
                 assert summary is not None, f"{task.key}: ended without a word"
-                assert summary.outcome is Outcome.DONE or (summary.outcome is Outcome.SKIPPED and summary.reason)
+                well = summary.outcome is Outcome.DONE or (summary.outcome is Outcome.SKIPPED and summary.reason)
+                assert well, f"{task.key}: a pod exited 0, so done or skipped with a reason was expected: {summary}"
 
 
 def _rows(world: World, statement: Any) -> list[Any]:
@@ -68,11 +69,12 @@ def _messages(world: World) -> None:
         if row.channel is Channel.SMS:
             found = sms.pop(row.short_code, [])
             assert len(found) <= 1, f"{date}: {len(found)} SMS"
-            assert all(each["to"] == people[row.user_id].phone for each in found), f"{date}: somebody else's SMS"
+            assert all(each["to"] == people[row.user_id].phone for each in found), f"{date}: to somebody else: {found}"
         else:
             found = mails.pop(message_id(date, MAIL_SENDER), [])
-            assert len(found) <= row.attempts, f"{date}: more emails than were tried"
-            assert all(each["recipients"] == [people[row.user_id].address] for each in found), date
+            assert len(found) <= row.attempts, f"{date}: {len(found)} emails, {row.attempts} were tried"
+            to = [each["recipients"] for each in found]
+            assert all(each == [people[row.user_id].address] for each in to), f"{date}: somebody else's email: {to}"
         known = f"{date}: {row.channel} is {row.status}, and the provider has {len(found)}"
         assert not (row.status is DeliveryStatus.SENT and not found), known
         assert not (row.status in _NOT_OUT and found), known
@@ -121,7 +123,10 @@ def check_no_clash_with_the_calendars(world: World) -> None:
     for one in proposed:
         person = people[one.user_id]
         if one.trigger is Trigger.SHARED_ACTIVITY:
-            assert person.busy[one.source_event_id][:2] == (one.start_at, one.end_at), f"suggestion {one.id}"
+            source = person.busy.get(one.source_event_id)
+            own = f"suggestion {one.id} is at {one.start_at}, its event at Google {source}"
+            assert source is not None, own
+            assert source[:2] == (one.start_at, one.end_at), own
         else:
             assert person.keeps(one.start_at, one.end_at), f"{one.user_id}: suggestion {one.id} at {one.start_at}"
     stored = _rows(world, select(events, calendars.c.user_id).join(calendars))
@@ -129,7 +134,8 @@ def check_no_clash_with_the_calendars(world: World) -> None:
         found = {row.google_id: (row.start_at, row.end_at, row.summary) for row in stored if row.user_id == person.id}
         for event, span in person.busy.items():
             if span[1] > now:
-                assert found.pop(event, None) == span, f"{person.id}: the event {event}"
+                stored_span = found.pop(event, None)
+                assert stored_span == span, f"{person.id}: the event {event} is {stored_span}, at Google {span}"
         assert all(row[1] <= now for row in found.values()), f"{person.id}: events that are gone: {found}"
 
 
@@ -143,21 +149,24 @@ def check_no_run_vanished(world: World) -> None:
         ended = any(task.complete or task.settled for task in tasks)
         opened = any(task.opened for task in tasks)
         # A run that no pod could open is told by Kubernetes alone: the Job failed, and its pods said why.
-        assert ended or key in letters or not opened, f"{key} vanished"
+        pods = [task.pods for task in tasks]
+        assert ended or key in letters or not opened, f"{key} vanished: not ended, no dead letter, its pods: {pods}"
         if not ended and not opened:
             summaries = [summary for task in tasks for _, summary in task.pods if summary]
-            assert all(each.reason in {Reason.UNAVAILABLE, Reason.TERMINATED} for each in summaries), key
+            told = [each.reason for each in summaries]
+            assert set(told) <= {Reason.UNAVAILABLE, Reason.TERMINATED}, f"{key} was never opened, its pods said {told}"
 
 
 def check_no_claim_is_left(world: World) -> None:
     """Check, when each user got another digest, that no message is `sending`: that one looked after it."""
     asked = _rows(world, select(deliveries.c.id).where(deliveries.c.status == DeliveryStatus.SENDING))
-    assert not asked, asked
+    assert not asked, f"no message was to be left `sending`: deliveries {asked}"
 
 
 def check_nothing_is_left_locked(world: World) -> None:
     """Check, when every lease is over and swept, that nothing is held by a process that is gone."""
-    assert world.locks() == []
+    locks = world.locks()
+    assert not locks, f"no lock was to be left in Redis: {locks}"
     held = _rows(
         world,
         select(runs.c.run_key, runs.c.state, runs.c.owner, runs.c.lease_until).where(
@@ -168,11 +177,13 @@ def check_nothing_is_left_locked(world: World) -> None:
             )
         ),
     )
-    assert not held, held
+    assert not held, f"no run was to be left open, owned or leased: {held}"
     if world.backend == "postgresql":
+        # Clients only: the server's own workers (autovacuum) have transactions too.
         idle = (
-            "SELECT state FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+            "SELECT pid, application_name, state, query FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND xact_start IS NOT NULL"
         )
         with world.database.read() as connection:
-            assert list(connection.exec_driver_sql(idle)) == []
+            left = list(connection.exec_driver_sql(idle))
+        assert not left, f"no transaction was to be left open: {left}"
