@@ -138,9 +138,9 @@ class Background:
 
     def retry(self, body: Mapping[str, Any], error: Exception) -> None:
         """Visit a UserSchedule again later, if it still needs it then."""
-        namespace, schedule = key_of(body)
-        logger.warning("%s/%s: the API server says: %s", namespace, schedule, error)
-        self._revisit((namespace, schedule), delay=getattr(error, "retry_seconds", RETRY_FIRST_SECONDS))
+        delay = getattr(error, "retry_seconds", RETRY_FIRST_SECONDS)
+        logger.warning("%s/%s: %s; again in %.0f s", *key_of(body), error, delay)
+        self._revisit(key_of(body), delay=delay)
 
     def _revisit(self, schedule: Key, *, delay: float = 0.0) -> None:
         async def revisit() -> None:

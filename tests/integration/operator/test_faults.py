@@ -323,6 +323,7 @@ def test_asked_to_end_while_the_api_server_is_gone_the_operator_ends_within_five
         assert process.wait(timeout=5) == 0
 
 
+@pytest.mark.parametrize("edited", [False, True] if TORTURE else [False], ids={False: "made", True: "edited"}.get)
 @pytest.mark.parametrize(
     ("writes", "fault"),
     [
@@ -332,11 +333,15 @@ def test_asked_to_end_while_the_api_server_is_gone_the_operator_ends_within_five
     ],
 )
 def test_killed_after_each_of_its_writes_and_started_again_the_operator_ends_in_the_same_state(
-    operator_process: StartProcess, proxy: ApiProxy, namespace: Namespace, writes: int, fault: Fault
+    operator_process: StartProcess, proxy: ApiProxy, namespace: Namespace, writes: int, fault: Fault, *, edited: bool
 ) -> None:
-    proxy.add(replace(fault))
-    before = namespace.writes()
     namespace.apply("ada", timeZone="Europe/Berlin")
+    if edited:
+        with operator_process():
+            namespace.ready()
+        namespace.apply("ada", timeZone="Asia/Beirut")
+    before = namespace.writes()
+    proxy.add(replace(fault))
     with operator_process() as process:
         eventually(proxy.all_fired)
         eventually(lambda: namespace.writes() - before == writes)

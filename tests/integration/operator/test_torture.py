@@ -36,8 +36,9 @@ __all__ = ["proxy"]  # a fixture
 
 StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]
 SEEDS: Final = seeds(few=2)
-STEPS: Final = 8
-KINDS: Final = ("edit", "edit", "fault", "fault", "fault", "kill", "delete", "spoil", "recreate")
+FAULTS_A_SEED: Final = 3
+OTHERS_A_SEED: Final = 5
+OTHERS: Final = ("edit", "edit", "kill", "delete", "spoil", "recreate")
 # What fails again and again is tried after half a minute.
 PATIENCE: Final = 150.0
 ZONES: Final = ("Europe/Berlin", "Asia/Beirut", "America/New_York", "Australia/Lord_Howe", "Pacific/Auckland")
@@ -124,8 +125,10 @@ class Torture:
         self.edit()
         with ExitStack() as processes:
             process = self.begin(processes)
-            for _ in range(STEPS):
-                match self.dice.choice(KINDS):
+            steps = ["fault"] * FAULTS_A_SEED + self.dice.choices(OTHERS, k=OTHERS_A_SEED)
+            self.dice.shuffle(steps)
+            for step in steps:
+                match step:
                     case "edit":
                         self.edit()
                     case "fault":
