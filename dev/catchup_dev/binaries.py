@@ -45,7 +45,7 @@ class Module:
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 NODE = ("kube-scheduler", "kubelet", "kube-proxy", "coredns", "pause")
 MODULES = (
-    Module("kubernetes", (*CONTROL_PLANE, "kube-scheduler", "kubelet", "kube-proxy"), "6 min"),
+    Module("kubernetes", (*CONTROL_PLANE, "kube-scheduler", "kubelet", "kube-proxy"), "6 to 9 min"),
     Module("coredns", ("coredns",), "1 min"),
     Module("helm", ("helm",), "1 min"),
     Module("pause", ("pause",), "5 s"),
@@ -89,7 +89,7 @@ def _key(module: Module) -> str:
 
 def _built(module: Module, console: Console) -> Path:
     def make(scratch: Path) -> None:
-        title = f"Building {module.name} (a first build takes about {module.first_build})"
+        title = f"Building {module.name} (a first build takes {module.first_build})"
         with console.step(title):
             _build(module, scratch)
 

@@ -15,6 +15,7 @@ from catchup_dev.cluster import Cluster, Failure
 from catchup_dev.cluster.layout import CHECKOUT
 from catchup_dev.console import Console, exit_code_of
 from catchup_dev.stack import CHART, RELEASE, Stack
+from catchup_jobs import contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,7 +223,7 @@ class Demo:
   kubectl explain userschedule.spec
   kubectl describe userschedule ada
   kubectl patch userschedule ada --type merge -p '{{"spec":{{"calendarSync":{{"every":"10m"}}}}}}'
-  kubectl delete cronjob --all        # and see them come back
+  kubectl delete cronjob -l {contract.LABEL_USER_SCHEDULE}        # and see them come back
   kubectl exec deploy/{RELEASE}-toolbox -- catchup-jobs user show ada
   kubectl exec deploy/{RELEASE}-toolbox -- catchup-jobs runs list
   PYTHONPATH=dev .venv/bin/python -m catchup_dev.doubles.google --url {google.url} --help

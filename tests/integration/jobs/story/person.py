@@ -56,8 +56,8 @@ class Person:
         """Of the mailbox, and of the Google account."""
         return f"{self.id}@example.com"
 
-    def know(self, now: datetime, dice: random.Random) -> str:
-        """Get a new contact, who was never met; return their name."""
+    def know(self, now: datetime, dice: random.Random, *, days: int = 400) -> str:
+        """Get a new contact, known for so many days and never met; return their name."""
         self.known += 1
         name = f"C{self.known}"
         self.contacts[name] = {
@@ -65,7 +65,7 @@ class Person:
             "name": name,
             "frequency": dice.choice(FREQUENCIES),
             "tags": dice.choice([[], ["climbing"], ["URL preferred"]]),
-            "createdAt": (now - timedelta(days=400)).isoformat(),
+            "createdAt": (now - timedelta(days=days)).isoformat(),
             "interactions": [],
         }
         return name

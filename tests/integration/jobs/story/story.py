@@ -213,7 +213,8 @@ class Story:
             person.sms, person.email, person.day, person.paused, person.suspended = "on", "on", "Daily", False, False
             person.since = world.clock.now()
             edits.agree_again(world, person)
-            fresh[person.id] = person.know(world.clock.now(), dice)
+            # Longer than anybody: of many contacts the others may have to wait, for lack of free hours.
+            fresh[person.id] = person.know(world.clock.now(), dice, days=4000)
             world.save(person)
             world.connect(person)
         return fresh
