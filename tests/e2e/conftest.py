@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from e2e.unlucky import UNLUCKY, crash, mend
 
 from catchup_dev.cluster import Cluster
 from catchup_dev.stack import CHART, RELEASE, Stack
@@ -40,3 +42,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         found.stand_ins.stop()
         cluster.down()
+
+
+@pytest.fixture(scope="session")
+def crashing(stack: Stack) -> tuple[str, str]:
+    """A Job whose pods crash, just started: its name, and what to mend when they have."""
+    return crash(stack)
+
+
+@pytest.fixture(scope="session")
+def crashed(stack: Stack, crashing: tuple[str, str]) -> dict[str, Any]:
+    """That Job, failed for good; what made it crash is mended."""
+    name, rule = crashing
+    stack.follow(UNLUCKY, name, seconds=150)
+    mend(stack, rule)
+    return stack.get("job", name)

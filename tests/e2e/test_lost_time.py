@@ -10,67 +10,21 @@ from typing import Any
 
 import pytest
 from e2e.test_product import person, pods_of, schedule
+from e2e.unlucky import UNLUCKY
 from waiting import eventually
 
-from catchup_dev.stack import RELEASE, Stack
-from catchup_jobs.contract import Env, Outcome, Reason, Summary, slot_of
+from catchup_dev.stack import Stack
+from catchup_jobs.contract import Outcome, Reason, Summary, slot_of
 
 pytestmark = [
     # The installation is that of the other tests.
     pytest.mark.xdist_group("product"),
-    # It is started first and looked at last: Kubernetes waits 70 seconds between its pods, and its lease 90 after them.
+    # They are started first and looked at late: Kubernetes waits 70 seconds between its pods.
     pytest.mark.usefixtures("crashing"),
 ]
 
 # Past every starting deadline.
 AWAY = timedelta(hours=3)
-_SQL = """
-import json, os, psycopg, sys
-with psycopg.connect(os.environ["CATCHUP_DATABASE_URL"].replace("+psycopg", "")) as connection:
-    for statement in json.load(sys.stdin):
-        rows = connection.execute(statement)
-    print(json.dumps(rows.fetchall() if rows.description else []))
-"""
-
-
-def sql(stack: Stack, *statements: str) -> list[Any]:
-    """Run statements in the installation's database; return the last one's rows."""
-    toolbox = ("exec", "-i", f"deployment/{RELEASE}-toolbox", "--", "python", "-c", _SQL)
-    rows: list[Any] = json.loads(stack.kubectl(*toolbox, stdin=json.dumps(statements)))
-    return rows
-
-
-@pytest.fixture(scope="module")
-def crashing(stack: Stack) -> Iterator[str]:
-    """A Job whose pods crash: the user's token is in a state that this version has never heard of."""
-    person(stack, "unlucky")
-    schedule(stack, "unlucky")
-    name = "ck_oauth_tokens_state"
-    definition = f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = '{name}'"  # noqa: S608 - ours
-    ((constraint,),) = sql(stack, definition)
-    sql(
-        stack,
-        f"ALTER TABLE oauth_tokens DROP CONSTRAINT {name}",
-        "UPDATE oauth_tokens SET state = 'hibernating' WHERE user_id = 'unlucky'",
-    )
-    yield started_with_a_short_deadline(stack, "unlucky")
-    sql(
-        stack,
-        "UPDATE oauth_tokens SET state = 'active' WHERE user_id = 'unlucky'",
-        f"ALTER TABLE oauth_tokens ADD CONSTRAINT {name} {constraint}",
-    )
-
-
-def started_with_a_short_deadline(stack: Stack, user: str) -> str:
-    """Start a sync by hand whose pods must end within 30 seconds, so that its lease is over soon; return its name."""
-    name = f"{user}-sync-short"
-    cronjob = f"--from=cronjob/{stack.cronjob_of(user, 'sync')}"
-    job = json.loads(stack.kubectl("create", "job", name, cronjob, "--dry-run=client", "--output=json"))
-    (container,) = job["spec"]["template"]["spec"]["containers"]
-    (deadline,) = (entry for entry in container["env"] if entry["name"] == Env.DEADLINE_SECONDS)
-    deadline["value"] = "30"
-    stack.kubectl("create", "-f", "-", stdin=json.dumps(job))
-    return name
 
 
 def at_noon() -> str:
@@ -165,26 +119,10 @@ def test_a_digest_resumed_after_its_time_is_not_sent_late(stack: Stack) -> None:
     assert sms_to(stack, phone) == 0
 
 
-def test_pods_that_crash_each_time_are_four_and_one_dead_letter(stack: Stack, crashing: str) -> None:
-    status = stack.follow("unlucky", crashing, seconds=150)
-    assert status["lastResult"] == "Failed"
-    job = stack.get("job", crashing)
-    conditions = {entry["type"]: entry.get("reason") for entry in job["status"]["conditions"]}
-    assert (conditions["Failed"], job["status"]["failed"]) == ("BackoffLimitExceeded", 4)
-    ends = [
-        pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] for pod in pods_of(stack, crashing)
-    ]
+def test_pods_that_crash_each_time_are_four(stack: Stack, crashed: dict[str, Any]) -> None:
+    assert stack.get("us", UNLUCKY)["status"]["sync"]["lastResult"] == "Failed"
+    conditions = {entry["type"]: entry.get("reason") for entry in crashed["status"]["conditions"]}
+    assert (conditions["Failed"], crashed["status"]["failed"]) == ("BackoffLimitExceeded", 4)
+    pods = pods_of(stack, crashed["metadata"]["name"])
+    ends = [pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] for pod in pods]
     assert ends == [1, 1, 1, 1]
-    key = f"sync:unlucky:{job['metadata']['uid']}"
-    person(stack, "witness")
-
-    def given_up() -> list[Any]:
-        # Anybody's next job finds a run whose lease is over.
-        stack.catchup_jobs("sync", "--user", "witness")
-        listing = ("failures", "list", "--user", "unlucky", "--output", "json")
-        found: list[Any] = json.loads(stack.catchup_jobs(*listing, accept=(0, 1)))
-        return found
-
-    listed = eventually(given_up, seconds=120)
-    assert [(letter["runKey"], letter["reason"]) for letter in listed] == [(key, "crashed")]
-    stack.catchup_jobs("failures", "discard", key)

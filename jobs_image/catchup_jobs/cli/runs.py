@@ -44,7 +44,7 @@ def list_(*, kind: Job | None, subject: str | None, state: RunState | None, limi
     """Show runs, the latest first: the last one of each kind and user, and failures of 90 days.
 
     SLOT is the time that the CronJob meant, `-` for a run by hand. JSON has the counts and the run's key too. Exit 1
-    if one of those shown failed.
+    if the last one shown of a kind and user failed.
 
     \b
     Examples:
@@ -57,7 +57,9 @@ def list_(*, kind: Job | None, subject: str | None, state: RunState | None, limi
     echo_rows(_COLUMNS, [_row(run, now) for run in found], output)
     if not found and output != JSON:
         click.echo("no runs", err=True)
-    sys.exit(EXIT_FAILED if any(run.state is RunState.FAILED for run in found) else 0)
+    # An older failure that a later run made good is history.
+    last = {(run.kind, run.subject): run.state for run in reversed(found)}
+    sys.exit(EXIT_FAILED if RunState.FAILED in last.values() else 0)
 
 
 def _row(run: PastRun, now: datetime) -> dict[str, Any]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from datetime import datetime, timedelta
 
 import pytest
 from integration.jobs.sync_world import EMAIL
+from integration.jobs.test_history import end, run
 from integration.jobs.test_sync_command import Shell, connect, shell
 
+from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.contract import ExitCode
 
 __all__ = ["shell"]  # the fixture
@@ -54,6 +58,22 @@ def test_discard_forgets_what_is_chosen_and_refuses_what_is_not_there(shell: She
     assert "discarded 0" in shell.run("failures", "discard", "--kind", "digest")
     assert json.loads(shell.out("failures", "discard", "--kind", "digest", "--output", "json")) == {"discarded": 0}
     assert "discarded 1" in shell.run("failures", "discard", "--kind", "sync", "--newer-than", "1h")
+    assert "no failures" in shell.run("failures", "list")
+
+
+def test_many_are_retried_one_after_the_other_with_a_pause(shell: Shell) -> None:
+    shell.run("user", "import", "-", stdin=json.dumps({"id": "bob", "name": "Bob"}))
+    with closing(Database.open(f"sqlite:///{shell.directory}/.local/share/catchup-jobs/catchup.db")) as database:
+        keys = [end(database, run(subject=user)) for user in ("ada", "bob")]
+    told = json.loads(shell.out("failures", "retry", "--all", "--every", "2", "--output", "json"))
+    assert [(each["runKey"], each["reason"], each["exitCode"]) for each in told] == [
+        (key, "not_connected", ExitCode.DONE) for key in keys
+    ]
+    began = {
+        each["runKey"]: datetime.fromisoformat(each["startedAt"])
+        for each in json.loads(shell.out("runs", "list", "--output", "json"))
+    }
+    assert began[f"{keys[1]}:r1"] - began[f"{keys[0]}:r1"] >= timedelta(seconds=2)
     assert "no failures" in shell.run("failures", "list")
 
 

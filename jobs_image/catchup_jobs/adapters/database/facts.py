@@ -46,11 +46,12 @@ T = TypeVar("T")
 def known_users(connection: Connection, user_ids: Sequence[str], now: datetime) -> list[KnownUser]:
     """Return what is stored of those users who still exist, in the order of their ids.
 
-    A value that the driver cannot load (`infinity`, the year 20000) makes its user one without facts, nobody else.
+    A value that cannot be loaded (`infinity`, the year 20000, a newer version's word) makes its user one without
+    facts, nobody else.
     """
     try:
         return _known_users(connection, user_ids, now)
-    except (DataError, ValueError):
+    except (DataError, ValueError, LookupError):
         if len(user_ids) == 1:
             return [KnownUser(user_ids[0], None, version=0, skipped=None, has_open=False)]
     return [user for user_id in user_ids for user in known_users(connection, [user_id], now)]
