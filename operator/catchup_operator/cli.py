@@ -153,15 +153,19 @@ def _told_in_a_line() -> Iterator[None]:
     from catchup_operator.options import InvalidOptionError  # noqa: PLC0415
     from catchup_operator.template import InvalidTemplateError  # noqa: PLC0415
     from catchup_operator.transport import ApiError  # noqa: PLC0415
+    from catchup_operator.uninstall import StillRunningError  # noqa: PLC0415
 
     try:
         yield
     except (InvalidOptionError, InvalidTemplateError, NoClusterError) as error:
         _end(ExitCode.MISCONFIGURED, error)
-    except ApiError as error:
+    except StillRunningError as error:
         _end(ExitCode.TEMPORARY, error)
+    except ApiError as error:
+        lost = "" if error.status else "the API server does not answer; see that it runs and can be reached from here: "
+        _end(ExitCode.TEMPORARY, f"{lost}{error}")
 
 
-def _end(code: ExitCode, error: Exception) -> NoReturn:
-    click.echo(f"catchup-operator: {' '.join(str(error).split())}", err=True)
+def _end(code: ExitCode, trouble: object) -> NoReturn:
+    click.echo(f"catchup-operator: {' '.join(str(trouble).split())}", err=True)
     sys.exit(code)

@@ -12,10 +12,13 @@ from catchup_operator.cluster import Cluster
 from catchup_operator.connection import find
 from catchup_operator.naming import FIELD_MANAGER
 from catchup_operator.objects import CRONJOBS, DEPLOYMENTS
-from catchup_operator.transport import ApiError
 
 _STOP_SECONDS: Final = 60
 _SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{contract.LABEL_USER_SCHEDULE}"
+
+
+class StillRunningError(Exception):
+    """The operator would make the CronJobs again."""
 
 
 async def prepare(namespace: str, deployment: str, namespaces: Sequence[str]) -> int:
@@ -29,7 +32,8 @@ async def prepare(namespace: str, deployment: str, namespaces: Sequence[str]) ->
         the number of CronJobs that were there.
 
     Raises:
-        ApiError: the API server refuses, or the operator did not stop within 60 seconds.
+        ApiError: the API server refuses, or cannot be reached.
+        StillRunningError: the operator did not stop within 60 seconds.
         NoClusterError: nothing says where the API server is.
     """
     cluster = Cluster(await find())
@@ -56,4 +60,6 @@ async def _stop(cluster: Cluster, namespace: str, deployment: str) -> None:
         if found is None or not found.get("status", {}).get("replicas"):
             return
         await asyncio.sleep(1)
-    raise ApiError(0, f"Deployment {namespace}/{deployment} still has pods after {_STOP_SECONDS} s")
+    raise StillRunningError(
+        f"Deployment {namespace}/{deployment} still has pods after {_STOP_SECONDS} s; see why, then try again"
+    )

@@ -1,4 +1,4 @@
-"""What cannot work until somebody acts is told in one line, at once, with the exit code that says so."""
+"""Why a command cannot do its work is told in one line, at once, with the exit code that says who must act."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.run([program, *arguments], env=env, capture_output=True, text=True, timeout=50, check=False)
 
 
-def told(env: dict[str, str], *arguments: str) -> str:
-    """Return the one line that a misconfigured operator says before it ends."""
+def told(env: dict[str, str], *arguments: str, code: ExitCode = ExitCode.MISCONFIGURED) -> str:
+    """Return the one line that is said before the end."""
     done = run(env, *arguments)
-    assert done.returncode == ExitCode.MISCONFIGURED, done.stderr
+    assert done.returncode == code, done.stderr
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("catchup-operator: ")
@@ -94,3 +94,12 @@ def test_a_deployment_without_its_namespace_is_refused_before_anything_is_stoppe
     done = run(env, "prepare-uninstall", "-A", "--deployment", deployment)
     assert done.returncode == 2
     assert "--deployment takes NAMESPACE/NAME" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [FORECAST, UNINSTALL], ids=" ".join)
+def test_an_api_server_that_does_not_answer_is_told_in_a_line_too_and_as_temporary(
+    env: dict[str, str], arguments: list[str]
+) -> None:
+    line = told(env, *arguments, code=ExitCode.TEMPORARY)
+    assert "the API server does not answer; see that it runs and can be reached from here: " in line
+    assert "127.0.0.1:1" in line
