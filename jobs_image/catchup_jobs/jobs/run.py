@@ -247,17 +247,17 @@ class _Execution:
                 surroundings=self.surroundings,
                 checkpoint=self.checkpoint,
             )
-            try:
-                with structlog.contextvars.bound_contextvars(attempt=context.attempt):
+            with structlog.contextvars.bound_contextvars(attempt=context.attempt):
+                try:
                     context.check_stop()
                     result = self.body(context)
-            except TemporaryError as error:
-                wait = self._after_failure(error)
-                if isinstance(wait, Ending):
-                    return wait
-                pause(self.surroundings, self.deadline, wait)
-            else:
-                return Ending(result.outcome, ExitCode.DONE, result.reason, dict(result.counts))
+                except TemporaryError as error:
+                    wait = self._after_failure(error)
+                    if isinstance(wait, Ending):
+                        return wait
+                    pause(self.surroundings, self.deadline, wait)
+                else:
+                    return Ending(result.outcome, ExitCode.DONE, result.reason, dict(result.counts))
 
     def _after_failure(self, error: TemporaryError) -> float | Ending:
         # Returns the seconds to wait before the next pass, or the end.
@@ -279,10 +279,10 @@ class _Execution:
             _log.error("the attempt cannot be booked, leaving it to the Job's backoff", why=str(unbooked))
             return Ending(Outcome.RETRY, ExitCode.TEMPORARY, error.reason)
         if self.attempts >= BUDGET:
-            _log.error("attempt failed, the budget is spent", why=str(error), attempts=self.attempts)
+            _log.error("attempt failed, the budget is spent", why=str(error))
             return self._spent(DeadLetter(error.reason, type(error).__name__))
         delay = RETRY_DELAYS_SECONDS[self.attempts - 1] * (1 - _JITTER + 2 * _JITTER * self.surroundings.random())
-        _log.warning("attempt failed", why=str(error), attempts=self.attempts, next_in_seconds=round(delay, 1))
+        _log.warning("attempt failed", why=str(error), next_in_seconds=round(delay, 1))
         return delay
 
     def _spent(self, letter: DeadLetter) -> Ending:

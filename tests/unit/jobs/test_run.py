@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from catchup_jobs.contract import Count, Job, Outcome, Reason
 from catchup_jobs.domain.vocabulary import RunState
@@ -144,6 +146,17 @@ def test_the_fourth_temporary_failure_is_a_dead_letter_and_permanent() -> None:
     assert world.closing is not None
     assert world.closing.letter == DeadLetter(Reason.UNAVAILABLE, "TemporaryError")
     assert (world.closing.state, world.closing.attempts) == (RunState.FAILED, 4)
+
+
+def test_all_that_is_logged_in_an_attempt_says_which_run_and_attempt_it_is_of() -> None:
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        perform(World(), TemporaryError("down"))
+    of_attempts = [line for line in lines if line["event"].startswith("attempt failed")]
+    assert [line["attempt"] for line in of_attempts] == [1, 2, 3, 4]
+    assert all(
+        {"run_key": "sync:ada:2026-11-23T08:30:00Z", "user": "ada", "kind": "sync"}.items() <= line.items()
+        for line in lines
+    )
 
 
 @pytest.mark.parametrize(
