@@ -55,9 +55,9 @@ def a_pod_is_killed(world: World, dice: random.Random) -> bool:
 def every_pod_of_a_job_is_killed(world: World, dice: random.Random) -> bool:
     task = dice.choice(world.running)
     while len(task.pods) <= BACKOFF_LIMIT:
-        if not world.until(lambda: task.pod is not None and task.pod.is_alive()) or task.complete:
+        alive = world.until(lambda: task.pod is not None and task.pod.is_alive())
+        if not alive or task.complete or task.pod is None:
             return False
-        assert task.pod is not None
         time.sleep(dice.random() * 0.25)
         world.tell(f"  SIGKILL for {task.pod}")
         task.pod.send(signal.SIGKILL)
@@ -328,8 +328,8 @@ def twilio_accepts_and_drops_the_answer(world: World, dice: random.Random) -> bo
 
 @fault()
 def twilio_accepts_drops_the_answer_and_cannot_list(world: World, dice: random.Random) -> bool:
-    _twilio(world, kind="list", status=503, times=2)
-    return world.until(_twilio(world, kind="create", accept_then_drop=True))
+    cannot_list = _twilio(world, kind="list", status=503, times=2)
+    return world.until(_twilio(world, kind="create", accept_then_drop=True)) and world.until(cannot_list)
 
 
 @fault()
