@@ -74,8 +74,16 @@ def run(*, json_logs: bool, verbose: bool) -> None:
 
 @main.command()
 @click.option("--namespace", "-n", "namespaces", multiple=True, help="Only these namespaces; repeatable. Default: all.")
-@click.option("--max-pods", default=1200, show_default=True, help="Mark minutes in which more pods start.")
-@click.option("--max-requests", default=10000, show_default=True, help="Mark minutes with more requests to Google.")
+@click.option(
+    "--max-pods", type=click.IntRange(0), default=1200, show_default=True, help="Mark minutes in which more pods start."
+)
+@click.option(
+    "--max-requests",
+    type=click.IntRange(0),
+    default=10000,
+    show_default=True,
+    help="Mark minutes with more requests to Google.",
+)
 @click.option(
     "--digest-spread",
     type=click.IntRange(0, 240),

@@ -4,11 +4,13 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.operator.factories import body
 
 from catchup_jobs.contract import SYNC_INTERVALS_MINUTES
+from catchup_operator.cli import main
 from catchup_operator.forecast import MINUTES, as_json, as_text, draw, forecast
 
 SATURDAY = datetime(2026, 11, 28, 20, 0, 30, tzinfo=UTC)
@@ -124,3 +126,10 @@ def test_the_json_has_a_number_a_minute() -> None:
 
 def test_nothing_at_all_can_be_drawn_too() -> None:
     assert "0 minutes above" in as_text(forecast([], SATURDAY), max_pods=1, max_requests=1)
+
+
+def test_a_limit_of_nothing_marks_no_idle_minute_and_one_below_that_is_refused() -> None:
+    assert forecast([], SATURDAY).peaks(max_pods=0, max_requests=0) == []
+    for option in ("--max-pods", "--max-requests"):
+        done = CliRunner().invoke(main, ["forecast", option, "-1"])
+        assert (done.exit_code, f"Invalid value for '{option}'" in done.output) == (2, True)
