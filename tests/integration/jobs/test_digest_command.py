@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -464,7 +465,7 @@ def test_a_deleted_user_leaves_nothing_but_the_stop(world: World) -> None:
     for removed in ("1 contacts", "1 suggestions", "1 digests", "2 addresses", "1 runs"):
         assert removed in told
     assert "there is no user" in world.run("user", "delete", "ada", "--yes", code=65)
-    with world.database.read() as connection:
+    with closing(world.database) as database, database.read() as connection:
         rows = {
             table.name: connection.execute(select(table)).all()
             for table in metadata.sorted_tables

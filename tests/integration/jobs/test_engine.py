@@ -37,12 +37,12 @@ for _ in range(200):
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Database:
-    database = Database.open(f"sqlite:///{tmp_path / 'catchup.db'}")
-    with database.write() as connection:
-        connection.execute(text("CREATE TABLE counter (count INTEGER)"))
-        connection.execute(text("INSERT INTO counter VALUES (0)"))
-    return database
+def sqlite(tmp_path: Path) -> Iterator[Database]:
+    with closing(Database.open(f"sqlite:///{tmp_path / 'catchup.db'}")) as database:
+        with database.write() as connection:
+            connection.execute(text("CREATE TABLE counter (count INTEGER)"))
+            connection.execute(text("INSERT INTO counter VALUES (0)"))
+        yield database
 
 
 def count(database: Database) -> int:
@@ -67,16 +67,16 @@ def test_a_reader_of_sqlite_neither_waits_for_a_writer_nor_sees_half_of_it(sqlit
 
 
 def test_a_sqlite_file_that_stays_locked_is_temporary(sqlite: Database, tmp_path: Path) -> None:
-    second = Database.open(f"sqlite:///{tmp_path / 'catchup.db'}")
-    with second.read() as connection:
-        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == 10_000
-    be_impatient(second)
-    with (
-        sqlite.write(),
-        pytest.raises(TemporaryError, match="SQLITE_BUSY"),
-        second.write(),
-    ):
-        pytest.fail("got the lock")
+    with closing(Database.open(f"sqlite:///{tmp_path / 'catchup.db'}")) as second:
+        with second.read() as connection:
+            assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == 10_000
+        be_impatient(second)
+        with (
+            sqlite.write(),
+            pytest.raises(TemporaryError, match="SQLITE_BUSY"),
+            second.write(),
+        ):
+            pytest.fail("got the lock")
 
 
 def test_a_full_disk_is_temporary(sqlite: Database) -> None:
@@ -92,8 +92,11 @@ def test_a_full_disk_is_temporary(sqlite: Database) -> None:
 
 def test_a_file_that_is_no_database_is_a_misconfiguration(tmp_path: Path) -> None:
     (tmp_path / "catchup.db").write_text("not a database, but long enough to be read as one" * 100)
-    with pytest.raises(MisconfiguredError, match="SQLITE_NOTADB"):
-        count(Database.open(f"sqlite:///{tmp_path / 'catchup.db'}"))
+    with (
+        closing(Database.open(f"sqlite:///{tmp_path / 'catchup.db'}")) as database,
+        pytest.raises(MisconfiguredError, match="SQLITE_NOTADB"),
+    ):
+        count(database)
 
 
 def test_a_missing_table_names_the_command_that_helps(empty_database_url: str) -> None:
