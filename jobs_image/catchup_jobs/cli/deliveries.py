@@ -11,11 +11,10 @@ import click
 from catchup_jobs.adapters.database.digest_overview import PastDelivery, past_deliveries
 from catchup_jobs.cli.parameters import USER_ID, OneOf
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.cli.tables import AGE, JSON, age_of, echo_rows, limit_option, output_option
+from catchup_jobs.cli.tables import AGE, EXIT_TROUBLE, JSON, age_of, echo_rows, limit_option, output_option
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus
 from catchup_jobs.settings import Settings
 
-EXIT_TROUBLE: Final = 1
 _TROUBLE: Final = frozenset({DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN})
 _COLUMNS: Final = {
     "user": "USER",

@@ -18,7 +18,7 @@ from catchup_jobs.adapters.database.history import DatabaseHistory, Failure, Fai
 from catchup_jobs.cli.harness import Body, perform
 from catchup_jobs.cli.parameters import OneOf
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.cli.tables import AGE, JSON, age_of, echo_rows, limit_option, output_option
+from catchup_jobs.cli.tables import AGE, EXIT_TROUBLE, JSON, age_of, echo_rows, limit_option, output_option
 from catchup_jobs.contract import ExitCode, Job, Reason
 from catchup_jobs.jobs.outcomes import PermanentError
 from catchup_jobs.jobs.ports import Run
@@ -26,7 +26,6 @@ from catchup_jobs.jobs.run import Report
 from catchup_jobs.log import configure
 from catchup_jobs.settings import Settings
 
-EXIT_FAILURES: Final = 1
 _PAGE: Final = 500
 
 # The function of each job's command that returns its body for a subject; imported when one is retried.
@@ -120,7 +119,7 @@ def list_(*, which: Failures, limit: int, output: str) -> None:
             click.echo(f"and {total - len(found)} more: narrow the choice, or give a larger --limit", err=True)
         if not found:
             click.echo("no failures", err=True)
-    sys.exit(EXIT_FAILURES if found else 0)
+    sys.exit(EXIT_TROUBLE if found else 0)
 
 
 @failures.command()
@@ -217,7 +216,7 @@ def retry(*, which: Failures, everything: bool, pause_seconds: int, output: str)
             code = ExitCode.TEMPORARY
             break
         if report.exit_code != ExitCode.DONE:
-            code = EXIT_FAILURES
+            code = EXIT_TROUBLE
     if output == JSON:
         echo_rows({}, rows, output)
     elif code != ExitCode.TEMPORARY:

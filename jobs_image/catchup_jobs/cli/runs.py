@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from catchup_jobs.adapters.database.history import DatabaseHistory, PastRun
 from catchup_jobs.cli.parameters import OneOf
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.cli.tables import JSON, age_of, echo_rows, limit_option, output_option
+from catchup_jobs.cli.tables import EXIT_TROUBLE, JSON, age_of, echo_rows, limit_option, output_option
 from catchup_jobs.contract import Job
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.settings import Settings
 
-EXIT_FAILED: Final = 1
 _COLUMNS = {
     "kind": "KIND",
     "subject": "USER",
@@ -59,7 +58,7 @@ def list_(*, kind: Job | None, subject: str | None, state: RunState | None, limi
         click.echo("no runs", err=True)
     # An older failure that a later run made good is history.
     last = {(run.kind, run.subject): run.state for run in reversed(found)}
-    sys.exit(EXIT_FAILED if RunState.FAILED in last.values() else 0)
+    sys.exit(EXIT_TROUBLE if RunState.FAILED in last.values() else 0)
 
 
 def _row(run: PastRun, now: datetime) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import click
 
 TEXT: Final = "text"
 JSON: Final = "json"
+# What a list that names something wrong ends with.
+EXIT_TROUBLE: Final = 1
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}

@@ -45,6 +45,12 @@ def keep_checkpoint(connection: Connection, fence: Fence, checkpoint: dict[str, 
     connection.execute(update(runs).where(runs.c.run_key == fence.run_key).values(checkpoint=checkpoint or None))
 
 
+def is_kept(connection: Connection, fence: Fence, checkpoint: dict[str, Any]) -> bool:
+    """Return whether the run is so far: what became of a transaction whose commit was never answered."""
+    stored = connection.execute(select(runs.c.checkpoint).where(runs.c.run_key == fence.run_key)).scalar()
+    return bool(stored == checkpoint)
+
+
 class DatabaseRunStore:
     """`jobs.ports.RunStore` in the database."""
 
@@ -88,6 +94,7 @@ class DatabaseRunStore:
         return _record(connection, run.key)
 
     def _sweep(self, connection: Connection, now: datetime) -> None:
+        # No more than its letter says: a value elsewhere in the row that cannot be loaded must not stop whoever sweeps.
         columns = (
             runs.c.run_key,
             runs.c.kind,

@@ -10,8 +10,8 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from catchup_jobs.adapters.database.facts import known_users
 from catchup_jobs.adapters.database.planning_lock import raise_version
-from catchup_jobs.adapters.database.runs import check_fence, keep_checkpoint
-from catchup_jobs.adapters.database.schema import runs, suggestions, users
+from catchup_jobs.adapters.database.runs import check_fence, is_kept, keep_checkpoint
+from catchup_jobs.adapters.database.schema import suggestions, users
 from catchup_jobs.domain.planning import plan
 from catchup_jobs.domain.suggestions import Plan
 from catchup_jobs.domain.vocabulary import SuggestionStatus
@@ -75,13 +75,13 @@ class DatabaseSuggestionStore:
                 keep_checkpoint(connection, fence, kept)
         except TemporaryError:
             # Only the reply to the commit may be lost: a repetition would store nothing more, and count nothing.
-            if kept is None or kept != self._checkpoint(fence):
+            if kept is None or not self._is_kept(fence, kept):
                 raise
         return saved
 
-    def _checkpoint(self, fence: Fence) -> Any:
+    def _is_kept(self, fence: Fence, checkpoint: dict[str, Any]) -> bool:
         with self._database.read() as connection:
-            return connection.execute(select(runs.c.checkpoint).where(runs.c.run_key == fence.run_key)).scalar()
+            return is_kept(connection, fence, checkpoint)
 
 
 def repair(connection: Connection, user_id: str, now: datetime) -> Plan:
