@@ -60,14 +60,10 @@ class World:
     def import_user(self, **changes: Any) -> str:
         return self.run("user", "import", "-", stdin=json.dumps(USER | changes))
 
-    @property
-    def database(self) -> Database:
-        return Database.open(f"sqlite:///{self.shell.directory / '.local/share/catchup-jobs/catchup.db'}")
-
     def suggest(self, *, hours: float = 48, database: Database | None = None) -> int:
         """Add a suggestion, so many hours from now."""
         now = datetime.now(UTC).replace(microsecond=0)
-        database = database or self.database
+        database = database or self.shell.database()
         with database.write() as connection:
             contact = connection.execute(select(contacts.c.id)).scalar_one()
             made = connection.execute(
@@ -465,7 +461,7 @@ def test_a_deleted_user_leaves_nothing_but_the_stop(world: World) -> None:
     for removed in ("1 contacts", "1 suggestions", "1 digests", "2 addresses", "1 runs"):
         assert removed in told
     assert "there is no user" in world.run("user", "delete", "ada", "--yes", code=65)
-    with closing(world.database) as database, database.read() as connection:
+    with closing(world.shell.database()) as database, database.read() as connection:
         rows = {
             table.name: connection.execute(select(table)).all()
             for table in metadata.sorted_tables

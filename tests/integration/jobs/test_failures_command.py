@@ -11,7 +11,6 @@ from integration.jobs.sync_world import EMAIL
 from integration.jobs.test_history import end, run
 from integration.jobs.test_sync_command import Shell, connect, shell
 
-from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.contract import ExitCode
 
 __all__ = ["shell"]  # the fixture
@@ -63,7 +62,7 @@ def test_discard_forgets_what_is_chosen_and_refuses_what_is_not_there(shell: She
 
 def test_many_are_retried_one_after_the_other_with_a_pause(shell: Shell) -> None:
     shell.run("user", "import", "-", stdin=json.dumps({"id": "bob", "name": "Bob"}))
-    with closing(Database.open(f"sqlite:///{shell.directory}/.local/share/catchup-jobs/catchup.db")) as database:
+    with closing(shell.database()) as database:
         keys = [end(database, run(subject=user)) for user in ("ada", "bob")]
     told = json.loads(shell.out("failures", "retry", "--all", "--every", "2", "--output", "json"))
     assert [(each["runKey"], each["reason"], each["exitCode"]) for each in told] == [

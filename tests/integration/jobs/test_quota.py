@@ -90,10 +90,10 @@ def test_many_pods_at_once_never_pass_the_projects_quota_and_all_finish(
         pod.send(signal.SIGCONT)
     codes = {user: pod.exit_code.result(300) for user, pod in started.items()}
     # As its Job would: so many at once may keep a server from answering in time.
-    codes |= {user: start(user).exit_code.result(60) for user, code in codes.items() if code == ExitCode.TEMPORARY}
-    assert codes == dict.fromkeys(users, 0)
+    again = {user: start(user).exit_code.result(60) for user, code in codes.items() if code == ExitCode.TEMPORARY}
+    assert codes | again == dict.fromkeys(users, 0)
     instants = sorted(entry["at"] for entry in google.requests())
-    assert len(instants) >= 2 * PODS, "the list, and one page of events"
+    assert 2 * PODS <= len(instants) <= 2 * (PODS + len(again)), "the list, and one page of events"
     # The n-th request of all has to wait until its place has come into the bucket.
     burst, flow = QUOTA * 0.2, QUOTA * 0.8 / 60
     early = [n for n, instant in enumerate(instants, 1) if instant < began + (n - burst) / flow]

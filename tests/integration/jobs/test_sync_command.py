@@ -19,6 +19,7 @@ from integration.jobs import nursery
 from integration.jobs.sync_world import BERLIN, CLIENT_ID, CLIENT_SECRET, EMAIL
 from integration.services import wait_until
 
+from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.contract import Count, ExitCode, Outcome, Reason, Summary
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ class Shell:
     @property
     def termination_log(self) -> Path:
         return self.directory / "termination-log"
+
+    def database(self) -> Database:
+        """Open the SQLite file that the command keeps where no other database is named; close it."""
+        return Database.open(f"sqlite:///{self.directory / '.local/share/catchup-jobs/catchup.db'}")
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

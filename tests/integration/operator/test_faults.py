@@ -126,6 +126,17 @@ def test_a_fault_ends_in_the_same_state(
         assert end_state(namespace) == through_faults
 
 
+def change_and_see_it_noticed(namespace: Namespace, resource: str) -> None:
+    """Delete the CronJobs, or end a Job: what the watch on either is for."""
+    if resource == "cronjobs":
+        namespace.kubectl("delete", "cronjobs", "--all")
+        eventually(lambda: len(namespace.items("cronjobs")) == 2 and converged(namespace), seconds=PATIENCE)
+    else:
+        run_by_hand(namespace, "now")
+        finish_job(namespace, "now", exit_code=0, message=summary(Outcome.DONE))
+        eventually(lambda: namespace.schedule()["status"]["sync"].get("lastResult"), seconds=PATIENCE)
+
+
 @pytest.mark.parametrize(("kind", "resource"), WATCHES)
 def test_a_watch_that_breaks_or_hangs_or_is_told_410_loses_nothing(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, kind: Any, resource: str
@@ -135,13 +146,7 @@ def test_a_watch_that_breaks_or_hangs_or_is_told_410_loses_nothing(
         namespace.apply("ada")
         namespace.ready()
         eventually(proxy.all_fired, seconds=PATIENCE)
-        if resource == "cronjobs":
-            namespace.kubectl("delete", "cronjobs", "--all")
-            eventually(lambda: len(namespace.items("cronjobs")) == 2 and converged(namespace), seconds=PATIENCE)
-        else:
-            run_by_hand(namespace, "now")
-            finish_job(namespace, "now", exit_code=0, message=summary(Outcome.DONE))
-            eventually(lambda: namespace.schedule()["status"]["sync"].get("lastResult"), seconds=PATIENCE)
+        change_and_see_it_noticed(namespace, resource)
 
 
 @pytest.mark.parametrize("kind", ["expire", "cut", "drop", "freeze", "error"] if TORTURE else ["expire", "freeze"])
@@ -226,13 +231,7 @@ def test_what_a_watch_that_seems_well_never_tells_is_found_by_the_list_of_every_
         namespace.ready()
         eventually(lambda: proxy.faults[0].fired)
         lists = proxy.requests["GET", resource]
-        if resource == "cronjobs":
-            namespace.kubectl("delete", "cronjobs", "--all")
-            eventually(lambda: len(namespace.items("cronjobs")) == 2 and converged(namespace), seconds=PATIENCE)
-        else:
-            run_by_hand(namespace, "now")
-            finish_job(namespace, "now", exit_code=0, message=summary(Outcome.DONE))
-            eventually(lambda: namespace.schedule()["status"]["sync"].get("lastResult"), seconds=PATIENCE)
+        change_and_see_it_noticed(namespace, resource)
         assert proxy.requests["GET", resource] > lists
         assert "watching" not in caplog.text  # nothing but the time called for it
 
