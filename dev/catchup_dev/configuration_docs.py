@@ -11,9 +11,11 @@ from typing import Any, Final
 
 import yaml
 
+from catchup_contract.env import Env
+from catchup_contract.kinds import BACKOFF_LIMIT, DEADLINES
+from catchup_contract.outcomes import ExitCode
 from catchup_dev.cluster.layout import CHECKOUT
-from catchup_jobs import contract
-from catchup_jobs.contract import DEADLINES, Env, ExitCode
+from catchup_jobs.jobs.retries import RETRY_DELAYS_SECONDS
 from catchup_jobs.settings import Settings
 from catchup_operator.options import VARIABLES
 
@@ -24,7 +26,7 @@ _HEADER: Final = """# Configuration
 
 Four places hold settings, each with one owner: a **UserSchedule** says when one user's jobs run, the **chart's values**
 say what an installation is made of, and they become the **environment** of the operator and of the jobs' pods. What
-`contract.py` fixes cannot be set; it stands at the end.
+`contract/` fixes cannot be set; it stands at the end.
 """
 _EXITS: Final = {
     ExitCode.DONE: "done, or nothing to do; the summary has the reason",
@@ -78,9 +80,9 @@ def _variables() -> Iterator[tuple[str, ...]]:
 
 
 def _constants() -> Iterator[tuple[str, ...]]:
-    delays = ", ".join(f"{delay:.0f}" for delay in contract.RETRY_DELAYS_SECONDS)
-    yield "attempts of a run, over all pods", f"1, and {len(contract.RETRY_DELAYS_SECONDS)} more after {delays} s"
-    yield "`backoffLimit` of a Job", str(contract.BACKOFF_LIMIT)
+    delays = ", ".join(f"{delay:.0f}" for delay in RETRY_DELAYS_SECONDS)
+    yield "attempts of a run, over all pods", f"1, and {len(RETRY_DELAYS_SECONDS)} more after {delays} s"
+    yield "`backoffLimit` of a Job", str(BACKOFF_LIMIT)
     for job, deadlines in DEADLINES.items():
         yield f"{job}: `startingDeadlineSeconds`, `activeDeadlineSeconds`", f"{deadlines.starting}, {deadlines.active}"
     for code, meaning in _EXITS.items():

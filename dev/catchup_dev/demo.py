@@ -11,11 +11,11 @@ import time
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any, Final
 
+from catchup_contract.api import LABEL_USER_SCHEDULE
 from catchup_dev.cluster import Cluster, Failure
 from catchup_dev.cluster.layout import CHECKOUT
 from catchup_dev.console import Console, exit_code_of
 from catchup_dev.stack import CHART, RELEASE, Stack
-from catchup_jobs import contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,7 +223,7 @@ class Demo:
   kubectl explain userschedule.spec
   kubectl describe userschedule ada
   kubectl patch userschedule ada --type merge -p '{{"spec":{{"calendarSync":{{"every":"10m"}}}}}}'
-  kubectl delete cronjob -l {contract.LABEL_USER_SCHEDULE}        # and see them come back
+  kubectl delete cronjob -l {LABEL_USER_SCHEDULE}        # and see them come back
   kubectl exec deploy/{RELEASE}-toolbox -- catchup-jobs user show ada
   kubectl exec deploy/{RELEASE}-toolbox -- catchup-jobs runs list
   PYTHONPATH=dev .venv/bin/python -m catchup_dev.doubles.google --url {google.url} --help

@@ -77,7 +77,7 @@ class StandIns:
                     self._host,
                     *arguments,
                 ]
-                paths = ":".join(str(CHECKOUT / root) for root in ("dev", "jobs_image"))
+                paths = ":".join(str(CHECKOUT / root) for root in ("dev", "contract", "jobs_image"))
                 self._daemons[name].start(
                     command, stamp=" ".join(command), env={"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
                 )

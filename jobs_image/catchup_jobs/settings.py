@@ -1,4 +1,4 @@
-"""The settings of a job's process: the environment variables of `contract.Env`, with defaults that suit a laptop.
+"""The settings of a job's process: environment variables (`catchup_contract.env`), with defaults that suit a laptop.
 
 Nothing set at all: a SQLite file and a key file under `$XDG_DATA_HOME` (`~/.local/share`), locks by files beside it.
 PostgreSQL is for several machines, so it wants Redis and encryption keys; an explicit SQLite file wants keys.
@@ -16,8 +16,11 @@ from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, Validation
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsConfigDict
 
+from catchup_contract.api import SYNC_INTERVALS_MINUTES, TIME_OF_DAY_PATTERN
+from catchup_contract.env import Env
+from catchup_contract.kinds import DEADLINES, Job
+from catchup_contract.run_keys import slot_of
 from catchup_jobs.adapters.key_file import read_or_make_key_file
-from catchup_jobs.contract import DEADLINES, SYNC_INTERVALS_MINUTES, TIME_OF_DAY_PATTERN, Env, Job, slot_of
 from catchup_jobs.domain.time_zones import is_time_zone
 from catchup_jobs.domain.vocabulary import DigestDay
 from catchup_jobs.jobs.outcomes import MisconfiguredError

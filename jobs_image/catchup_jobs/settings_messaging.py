@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
-from catchup_jobs.contract import Env
+from catchup_contract.env import Env
 from catchup_jobs.jobs.outcomes import MisconfiguredError
 
 _MAX_ACTION_URL: Final = 100

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from catchup_jobs import contract
-from catchup_jobs.contract import format_utc
+from catchup_contract.api import API_GROUP, API_VERSION, KIND
+from catchup_contract.timestamps import format_utc
 from catchup_operator.conditions import find
 from catchup_operator.naming import FIELD_MANAGER
 
@@ -49,8 +49,8 @@ def event(body: Mapping[str, Any], announcement: Announcement, now: datetime) ->
         "kind": "Event",
         "metadata": {"generateName": f"{metadata['name']}-", "namespace": metadata["namespace"]},
         "involvedObject": {
-            "apiVersion": f"{contract.API_GROUP}/{contract.API_VERSION}",
-            "kind": contract.KIND,
+            "apiVersion": f"{API_GROUP}/{API_VERSION}",
+            "kind": KIND,
             "namespace": metadata["namespace"],
             "name": metadata["name"],
             "uid": metadata["uid"],

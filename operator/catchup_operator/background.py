@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Final
 
-from catchup_jobs import contract
+from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
 from catchup_operator.cluster import Cluster
 from catchup_operator.ledger import Key, Ledger, key_of
 from catchup_operator.memory import Memory
@@ -107,7 +107,7 @@ class Background:
 
     def start(self) -> None:
         """Start watching and working."""
-        selector = f"{contract.LABEL_USER_SCHEDULE},{contract.LABEL_JOB}"
+        selector = f"{LABEL_USER_SCHEDULE},{LABEL_JOB}"
         for namespace in self._namespaces:
             self._watches += [
                 Watch(

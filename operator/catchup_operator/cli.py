@@ -15,7 +15,7 @@ from typing import Any, NoReturn, cast
 
 import click
 
-from catchup_jobs.contract import ExitCode
+from catchup_contract.outcomes import ExitCode
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

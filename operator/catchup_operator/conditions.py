@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from catchup_jobs.contract import Job, format_utc
+from catchup_contract.kinds import Job
+from catchup_contract.timestamps import format_utc
 
 READY: Final = "Ready"
 HEALTH: Final = {Job.SYNC: "SyncHealthy", Job.DIGEST: "DigestHealthy"}

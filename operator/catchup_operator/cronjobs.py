@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from catchup_jobs import contract
-from catchup_jobs.contract import Job
+from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
+from catchup_contract.kinds import Job
 from catchup_operator import status
 from catchup_operator.cluster import Cluster
 from catchup_operator.ledger import Expected, Key, Ledger, key_of
@@ -75,7 +75,7 @@ class CronJobs:
 
 def job_of(manifest: Mapping[str, Any]) -> Job:
     """Return the kind of job that a CronJob of ours starts."""
-    return Job(manifest["metadata"]["labels"][contract.LABEL_JOB])
+    return Job(manifest["metadata"]["labels"][LABEL_JOB])
 
 
 def _named(body: Mapping[str, Any]) -> Iterator[tuple[Key, Expected]]:
@@ -94,6 +94,5 @@ def _expected(body: Mapping[str, Any], left: Mapping[str, Any]) -> Expected:
 def _is_ours(metadata: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
     owners = metadata.get("ownerReferences") or ()
     return any(each["uid"] == owner["uid"] for each in owners) or (
-        labels_are_ours(metadata.get("labels") or {})
-        and metadata["labels"][contract.LABEL_USER_SCHEDULE] == owner["name"]
+        labels_are_ours(metadata.get("labels") or {}) and metadata["labels"][LABEL_USER_SCHEDULE] == owner["name"]
     )

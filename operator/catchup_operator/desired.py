@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from catchup_jobs import contract
-from catchup_jobs.contract import DEADLINES, Env, ExitCode, Job
+from catchup_contract.api import API_GROUP, API_VERSION, DEFAULT_TIME_ZONE, KIND, SYNC_INTERVALS_MINUTES
+from catchup_contract.env import Env
+from catchup_contract.kinds import BACKOFF_LIMIT, DEADLINES, Job
+from catchup_contract.outcomes import ExitCode
 from catchup_operator.cadence import Cadence
 from catchup_operator.digest_times import DigestTimes
 from catchup_operator.naming import cronjob_name, labels
@@ -48,7 +50,7 @@ def desired(schedule: UserSchedule, template: JobTemplate, *, digest_since: str 
 
 def sync_cadence(schedule: UserSchedule) -> Cadence:
     """Return when the user's sync runs."""
-    return Cadence.spread(contract.SYNC_INTERVALS_MINUTES[schedule.sync_every], schedule.user_id)
+    return Cadence.spread(SYNC_INTERVALS_MINUTES[schedule.sync_every], schedule.user_id)
 
 
 def digest_times(schedule: UserSchedule, spread: int) -> DigestTimes:
@@ -63,7 +65,7 @@ def _sync(schedule: UserSchedule, template: JobTemplate) -> dict[str, Any]:
         Job.SYNC,
         schedule_spec={
             "schedule": sync_cadence(schedule).cron(),
-            "timeZone": contract.DEFAULT_TIME_ZONE,
+            "timeZone": DEFAULT_TIME_ZONE,
             "suspend": schedule.suspend or not schedule.sync_enabled,
         },
         env=[{"name": Env.SYNC_EVERY.value, "value": schedule.sync_every}],
@@ -118,7 +120,7 @@ def _cronjob(
             "jobTemplate": {
                 "metadata": {"labels": common},
                 "spec": {
-                    "backoffLimit": contract.BACKOFF_LIMIT,
+                    "backoffLimit": BACKOFF_LIMIT,
                     "activeDeadlineSeconds": deadlines.active,
                     "podFailurePolicy": _POD_FAILURE_POLICY,
                     "template": {"metadata": pod_metadata, "spec": _pod(schedule, template, job, name, env)},
@@ -131,8 +133,8 @@ def _cronjob(
 def owner_reference(schedule: UserSchedule) -> dict[str, Any]:
     """Return the reference by which the garbage collector deletes a CronJob after its UserSchedule."""
     return {
-        "apiVersion": f"{contract.API_GROUP}/{contract.API_VERSION}",
-        "kind": contract.KIND,
+        "apiVersion": f"{API_GROUP}/{API_VERSION}",
+        "kind": KIND,
         "name": schedule.name,
         "uid": schedule.uid,
         "controller": True,

@@ -18,7 +18,8 @@ from itertools import count
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from catchup_jobs import contract
+from catchup_contract.api import DEFAULT_TIME_ZONE, DIGEST_DAYS
+from catchup_contract.digest_rule import QUIET_FROM
 from catchup_operator.clock_jumps import jump_between, jumps, offsets
 from catchup_operator.naming import stable_hash
 
@@ -56,7 +57,7 @@ class DigestTimes:
         For every rule it is as if the user had chosen that time. So the window ends with the date, which must stay the
         one chosen, and at the hour from which on an SMS would disturb.
         """
-        end = next(edge for edge in (_minute(contract.QUIET_FROM), _DAY) if self.minute < edge)
+        end = next(edge for edge in (_minute(QUIET_FROM), _DAY) if self.minute < edge)
         later = stable_hash("digest", user_id) % max(1, min(window, end - self.minute))
         hours, minutes = divmod(self.minute + later, _HOUR)
         return replace(self, time=f"{hours:02}:{minutes:02}")
@@ -85,7 +86,7 @@ class DigestTimes:
         first = now.astimezone(ZoneInfo(self.time_zone)).date() - timedelta(days=1)
         for days in count():
             day = first + timedelta(days=days)
-            if self.day in {_DAILY, contract.DIGEST_DAYS[day.weekday()]} and (due := self.due_on(day)) > now:
+            if self.day in {_DAILY, DIGEST_DAYS[day.weekday()]} and (due := self.due_on(day)) > now:
                 yield due
 
 
@@ -104,7 +105,7 @@ def _schedule(zone: str, day: str, minute: int) -> CronSchedule:
         if (skipped_on := jump.skipped_date(minute)) is not None:
             midnight = datetime(skipped_on.year, skipped_on.month, skipped_on.day, tzinfo=UTC)
             in_utc.add((jump.at - midnight) // timedelta(minutes=1))
-    return CronSchedule(_cron(day, in_utc), contract.DEFAULT_TIME_ZONE)
+    return CronSchedule(_cron(day, in_utc), DEFAULT_TIME_ZONE)
 
 
 def _library_is_right(zone: str, minute: int) -> bool:
@@ -125,6 +126,6 @@ def _cron(day: str, firings: Iterable[int]) -> str:
     days = "*"
     if day != _DAILY:
         # Cron counts from Sunday, Python's weekdays from Monday; in UTC a firing may be on the day before or after.
-        sunday_based = contract.DIGEST_DAYS.index(day) + 1
+        sunday_based = DIGEST_DAYS.index(day) + 1
         days = ",".join(map(str, sorted({(sunday_based + firing // _DAY) % 7 for firing in firings})))
     return f"{','.join(map(str, minutes))} {','.join(map(str, hours))} * * {days}"

@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from catchup_jobs.contract import Job, format_utc
+from catchup_contract.kinds import Job
+from catchup_contract.timestamps import format_utc
 from catchup_operator.desired import digest_times, sync_cadence
 from catchup_operator.digest_times import CronSchedule
 from catchup_operator.readable import readable

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import kopf
 
-from catchup_jobs import contract
+from catchup_contract.api import API_GROUP, API_VERSION, PLURAL
 from catchup_operator.arrival import Arrival
 from catchup_operator.background import Background
 from catchup_operator.cluster import Cluster
@@ -27,7 +27,7 @@ from catchup_operator.transport import ApiError
 
 logger = logging.getLogger(__name__)
 
-RESOURCE: Final = (contract.API_GROUP, contract.API_VERSION, contract.PLURAL)
+RESOURCE: Final = (API_GROUP, API_VERSION, PLURAL)
 
 
 @kopf.on.startup()

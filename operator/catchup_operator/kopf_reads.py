@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 import aiohttp
 
-from catchup_jobs import contract
+from catchup_contract.api import API_GROUP, API_VERSION, PLURAL
 from catchup_operator import backoff
 from catchup_operator.transport import message_of
 
@@ -52,9 +52,9 @@ class KopfReads:
     """Goes between kopf and the API server, and knows what is the matter with its reads."""
 
     def __init__(self, namespaces: Sequence[str]) -> None:
-        group = f"/apis/{contract.API_GROUP}/{contract.API_VERSION}"
+        group = f"/apis/{API_GROUP}/{API_VERSION}"
         scopes = [f"/namespaces/{namespace}" for namespace in namespaces] or [""]
-        self._troubles = {f"{group}{scope}/{contract.PLURAL}": "not listed yet" for scope in scopes}
+        self._troubles = {f"{group}{scope}/{PLURAL}": "not listed yet" for scope in scopes}
         self._began: dict[tuple[str, bool], float] = {}
         self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
 

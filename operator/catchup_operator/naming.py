@@ -8,7 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from catchup_jobs import contract
+from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
+from catchup_contract.kinds import Job
 from catchup_operator.resource import UserSchedule
 
 FIELD_MANAGER: Final = "catchup-operator"
@@ -23,7 +24,7 @@ def stable_hash(*parts: str) -> int:
     return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest())
 
 
-def cronjob_name(schedule: UserSchedule, job: contract.Job) -> str:
+def cronjob_name(schedule: UserSchedule, job: Job) -> str:
     """Return `<resource>-<job>-<hash>`, at most 52 characters (the limit of the CronJob controller).
 
     The hash of namespace, uid and job keeps long, similar and recreated names apart.
@@ -34,11 +35,11 @@ def cronjob_name(schedule: UserSchedule, job: contract.Job) -> str:
     return prefix + suffix
 
 
-def labels(schedule: UserSchedule, job: contract.Job) -> dict[str, str]:
+def labels(schedule: UserSchedule, job: Job) -> dict[str, str]:
     """Return the labels that CronJobs, Jobs and pods carry."""
     return {
-        contract.LABEL_JOB: job.value,
-        contract.LABEL_USER_SCHEDULE: schedule.name,
+        LABEL_JOB: job.value,
+        LABEL_USER_SCHEDULE: schedule.name,
         "app.kubernetes.io/name": APP,
         "app.kubernetes.io/component": job.value,
         "app.kubernetes.io/managed-by": FIELD_MANAGER,
@@ -55,6 +56,6 @@ def labels_are_ours(found: Mapping[str, str]) -> bool:
     """Whether an object carries the labels that say that this operator made it."""
     return (
         found.get("app.kubernetes.io/managed-by") == FIELD_MANAGER
-        and contract.LABEL_JOB in found
-        and contract.LABEL_USER_SCHEDULE in found
+        and LABEL_JOB in found
+        and LABEL_USER_SCHEDULE in found
     )

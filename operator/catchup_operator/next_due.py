@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from catchup_jobs.contract import Job
+from catchup_contract.kinds import Job
 from catchup_operator.cadence import instant_of
 from catchup_operator.ledger import Key
 

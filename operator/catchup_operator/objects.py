@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from catchup_jobs import contract
+from catchup_contract.api import API_GROUP, API_VERSION, PLURAL
 
-SCHEDULES: Final = contract.PLURAL
+SCHEDULES: Final = PLURAL
 EVENTS: Final = "events"
 CRONJOBS: Final = "cronjobs"
 JOBS: Final = "jobs"
@@ -22,7 +22,7 @@ DEPLOYMENTS: Final = "deployments"
 REVIEWS: Final = "selfsubjectaccessreviews"
 
 _GROUPS: Final = {
-    SCHEDULES: (contract.API_GROUP, contract.API_VERSION),
+    SCHEDULES: (API_GROUP, API_VERSION),
     CRONJOBS: ("batch", "v1"),
     JOBS: ("batch", "v1"),
     PODS: ("", "v1"),

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from catchup_jobs.contract import Job, parse_utc
+from catchup_contract.kinds import Job
+from catchup_contract.timestamps import parse_utc
 from catchup_operator.cadence import instant_of
 
 _CONDITION: Final = dict.fromkeys(("type", "status", "reason", "message", "lastTransitionTime"), str)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from catchup_jobs.contract import Job
+from catchup_contract.kinds import Job
 from catchup_operator import status
 from catchup_operator.claims import Claim
 from catchup_operator.cluster import Cluster

@@ -9,10 +9,19 @@ from functools import cache
 from typing import Any, Final
 from zoneinfo import available_timezones
 
-from catchup_jobs import contract
+from catchup_contract.api import (
+    DEFAULT_DIGEST_DAY,
+    DEFAULT_DIGEST_TIME,
+    DEFAULT_SYNC_EVERY,
+    DEFAULT_TIME_ZONE,
+    DIGEST_DAYS,
+    SYNC_INTERVALS_MINUTES,
+    TIME_OF_DAY_PATTERN,
+    USER_ID_PATTERN,
+)
 
-_USER_ID: Final = re.compile(contract.USER_ID_PATTERN)
-_TIME: Final = re.compile(contract.TIME_OF_DAY_PATTERN)
+_USER_ID: Final = re.compile(USER_ID_PATTERN)
+_TIME: Final = re.compile(TIME_OF_DAY_PATTERN)
 _PRIORITIES: Final = ("low", "normal", "high")
 
 
@@ -25,7 +34,7 @@ class UserSchedule:
     """One user's schedule.
 
     Attributes:
-        sync_every: the time between two syncs, a key of `contract.SYNC_INTERVALS_MINUTES`.
+        sync_every: the time between two syncs, a key of `catchup_contract.api.SYNC_INTERVALS_MINUTES`.
         digest_day: an English day name or `Daily`.
         digest_time: local time of day, HH:MM.
     """
@@ -66,10 +75,10 @@ class UserSchedule:
             user_id=_matching(spec, "userId", _USER_ID, "lower-case letters, digits and dashes, at most 63 characters"),
             time_zone=_time_zone(spec),
             sync_enabled=_boolean(sync, "enabled", default=True),
-            sync_every=_one_of(sync, "every", tuple(contract.SYNC_INTERVALS_MINUTES), contract.DEFAULT_SYNC_EVERY),
+            sync_every=_one_of(sync, "every", tuple(SYNC_INTERVALS_MINUTES), DEFAULT_SYNC_EVERY),
             digest_enabled=_boolean(digest, "enabled", default=True),
-            digest_day=_one_of(digest, "day", contract.DIGEST_DAYS, contract.DEFAULT_DIGEST_DAY),
-            digest_time=_matching(digest, "time", _TIME, "HH:MM", contract.DEFAULT_DIGEST_TIME),
+            digest_day=_one_of(digest, "day", DIGEST_DAYS, DEFAULT_DIGEST_DAY),
+            digest_time=_matching(digest, "time", _TIME, "HH:MM", DEFAULT_DIGEST_TIME),
             priority=_one_of(spec, "priority", _PRIORITIES, "normal"),
             suspend=_boolean(spec, "suspend", default=False),
         )
@@ -106,7 +115,7 @@ def _one_of(parent: Mapping[str, Any], field: str, allowed: tuple[str, ...], def
 
 
 def _time_zone(spec: Mapping[str, Any]) -> str:
-    value = spec.get("timeZone", contract.DEFAULT_TIME_ZONE)
+    value = spec.get("timeZone", DEFAULT_TIME_ZONE)
     if not isinstance(value, str) or value not in _zones():
         raise InvalidSpecError(
             "timeZone must be an IANA time zone such as Europe/Berlin, and one that this operator's database has"

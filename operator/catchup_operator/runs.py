@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from catchup_jobs import contract
-from catchup_jobs.contract import ExitCode, InvalidSummaryError, Job, Outcome, Reason, Summary
+from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.run_keys import slot_of
+from catchup_contract.summary import InvalidSummaryError, Summary
+from catchup_contract.timestamps import parse_utc
 
 _BY_EXIT_CODE: Final = {
     ExitCode.PERMANENT: Reason.BAD_DATA,
@@ -57,10 +61,10 @@ class FinishedJob:
         found = metadata.get("labels") or {}
         conditions = (item.get("status") or {}).get("conditions") or ()
         end = next((c for c in conditions if c["type"] in {"Complete", "Failed"} and c["status"] == "True"), None)
-        if end is None or contract.LABEL_USER_SCHEDULE not in found:
+        if end is None or LABEL_USER_SCHEDULE not in found:
             return None
         try:
-            job = Job(found[contract.LABEL_JOB])
+            job = Job(found[LABEL_JOB])
         except (KeyError, ValueError):
             return None
         owners = metadata.get("ownerReferences") or ()
@@ -70,10 +74,10 @@ class FinishedJob:
             name=metadata["name"],
             uid=metadata["uid"],
             job=job,
-            schedule=found[contract.LABEL_USER_SCHEDULE],
+            schedule=found[LABEL_USER_SCHEDULE],
             cronjob=cronjob,
-            slot=contract.slot_of(metadata["name"], cronjob) if cronjob else None,
-            finished_at=contract.parse_utc(end["lastTransitionTime"]),
+            slot=slot_of(metadata["name"], cronjob) if cronjob else None,
+            finished_at=parse_utc(end["lastTransitionTime"]),
             failure=None if end["type"] == "Complete" else str(end.get("reason") or "Failed"),
         )
 

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from catchup_jobs.contract import Job, format_utc, parse_utc
+from catchup_contract.kinds import Job
+from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.cadence import in_zone
 from catchup_operator.conditions import READY, Condition, find, health, updated
 from catchup_operator.desired import digest_times, sync_cadence

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from catchup_jobs import contract
+from catchup_contract.api import LABEL_USER_SCHEDULE
 from catchup_operator.cluster import Cluster
 from catchup_operator.connection import find
 from catchup_operator.naming import FIELD_MANAGER
 from catchup_operator.objects import CRONJOBS, DEPLOYMENTS
 
 _STOP_SECONDS: Final = 60
-_SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{contract.LABEL_USER_SCHEDULE}"
+_SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{LABEL_USER_SCHEDULE}"
 
 
 class StillRunningError(Exception):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
 if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "jobs_image"), str(ROOT / "dev")]
+    sys.path[:0] = [str(ROOT / name) for name in ("tests", "contract", "jobs_image", "dev")]
 
 from benchmarks.suggestions import NOW, fill, in_a_process  # noqa: E402 - where the line above finds it
 

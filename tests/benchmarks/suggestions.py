@@ -22,7 +22,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
 if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "jobs_image"), str(ROOT / "dev")]
+    sys.path[:0] = [str(ROOT / name) for name in ("tests", "contract", "jobs_image", "dev")]
 
 NOW: Final = datetime(2026, 11, 23, 11, tzinfo=UTC)
 CONTACTS: Final = 50
@@ -121,11 +121,12 @@ def fill(url: str, users: int) -> None:
 
 def measure(url: str, batch_size: int) -> dict[str, Any]:
     """Plan the whole fleet in this process and return what it took."""
+    from catchup_contract.kinds import Job  # noqa: PLC0415
+    from catchup_contract.summary import Count  # noqa: PLC0415
     from catchup_jobs.adapters.database.engine import Database  # noqa: PLC0415 - as a pod would
     from catchup_jobs.adapters.database.runs import DatabaseRunStore  # noqa: PLC0415
     from catchup_jobs.adapters.database.suggestions import DatabaseSuggestionStore  # noqa: PLC0415
     from catchup_jobs.adapters.local_coordination import LocalCoordination  # noqa: PLC0415
-    from catchup_jobs.contract import Count, Job  # noqa: PLC0415
     from catchup_jobs.jobs.ports import Run, Surroundings  # noqa: PLC0415
     from catchup_jobs.jobs.run import run_job  # noqa: PLC0415
     from catchup_jobs.jobs.suggestions import FleetSuggestions, NoBoard  # noqa: PLC0415

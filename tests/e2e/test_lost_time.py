@@ -13,8 +13,10 @@ from e2e.test_product import person, pods_of, schedule
 from e2e.unlucky import UNLUCKY
 from waiting import eventually
 
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.run_keys import slot_of
+from catchup_contract.summary import Summary
 from catchup_dev.stack import Stack
-from catchup_jobs.contract import Outcome, Reason, Summary, slot_of
 
 pytestmark = [
     # The installation is that of the other tests.

@@ -7,8 +7,8 @@ from typing import Any
 
 from e2e.test_product import person, schedule
 
+from catchup_contract.env import Env
 from catchup_dev.stack import RELEASE, Stack
-from catchup_jobs.contract import Env
 
 UNLUCKY = "unlucky"
 _CHECK = "ck_oauth_tokens_state"

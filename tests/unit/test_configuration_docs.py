@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from catchup_contract.env import Env
 from catchup_dev import configuration_docs
-from catchup_jobs.contract import Env
 from catchup_jobs.settings import Settings
 from catchup_operator.cli import run
 from catchup_operator.options import VARIABLES

@@ -8,8 +8,21 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catchup_jobs import contract
-from catchup_jobs.contract import Count, Job, Outcome, Reason, Summary, run_key, slot_of
+from catchup_contract.api import (
+    API_GROUP,
+    API_VERSION,
+    DEFAULT_DIGEST_DAY,
+    DEFAULT_DIGEST_TIME,
+    DEFAULT_SYNC_EVERY,
+    DEFAULT_TIME_ZONE,
+    DIGEST_DAYS,
+    KIND,
+    SYNC_INTERVALS_MINUTES,
+)
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.run_keys import run_key, slot_of
+from catchup_contract.summary import SUMMARY_MAX_BYTES, Count, InvalidSummaryError, Summary
 
 ROOT = Path(__file__).parents[2]
 instants = st.integers(0, 4_000_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
@@ -30,12 +43,12 @@ instants = st.integers(0, 4_000_000_000).map(lambda seconds: datetime.fromtimest
 def test_a_summary_survives_the_termination_message(summary: Summary) -> None:
     text = summary.to_json()
     assert Summary.from_json(text) == summary
-    assert len(text.encode()) <= contract.SUMMARY_MAX_BYTES
+    assert len(text.encode()) <= SUMMARY_MAX_BYTES
 
 
 @given(st.text())
 def test_any_other_text_is_refused_with_one_error_that_does_not_repeat_it(text: str) -> None:
-    with pytest.raises(contract.InvalidSummaryError) as caught:
+    with pytest.raises(InvalidSummaryError) as caught:
         Summary.from_json(text)
     assert len(str(caught.value)) < 60
 
@@ -73,20 +86,20 @@ def test_two_jobs_of_one_slot_are_one_run_and_two_manual_jobs_are_two() -> None:
 
 def test_the_schema_and_the_contract_name_the_same_values_and_defaults() -> None:
     document = yaml.safe_load((ROOT / "crds/userschedules.yaml").read_text())
-    assert document["spec"]["group"] == contract.API_GROUP
-    assert document["spec"]["names"]["kind"] == contract.KIND
+    assert document["spec"]["group"] == API_GROUP
+    assert document["spec"]["names"]["kind"] == KIND
     (version,) = document["spec"]["versions"]
-    assert version["name"] == contract.API_VERSION
+    assert version["name"] == API_VERSION
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     every, digest = spec["calendarSync"]["properties"]["every"], spec["digest"]["properties"]
-    assert (every["enum"], every["default"]) == (list(contract.SYNC_INTERVALS_MINUTES), contract.DEFAULT_SYNC_EVERY)
+    assert (every["enum"], every["default"]) == (list(SYNC_INTERVALS_MINUTES), DEFAULT_SYNC_EVERY)
     assert (digest["day"]["enum"], digest["day"]["default"]) == (
-        list(contract.DIGEST_DAYS),
-        contract.DEFAULT_DIGEST_DAY,
+        list(DIGEST_DAYS),
+        DEFAULT_DIGEST_DAY,
     )
-    assert digest["time"]["default"] == contract.DEFAULT_DIGEST_TIME
-    assert spec["timeZone"]["default"] == contract.DEFAULT_TIME_ZONE
+    assert digest["time"]["default"] == DEFAULT_DIGEST_TIME
+    assert spec["timeZone"]["default"] == DEFAULT_TIME_ZONE
 
 
 def test_every_interval_divides_a_day() -> None:
-    assert all(24 * 60 % minutes == 0 for minutes in contract.SYNC_INTERVALS_MINUTES.values())
+    assert all(24 * 60 % minutes == 0 for minutes in SYNC_INTERVALS_MINUTES.values())

@@ -20,7 +20,7 @@ def pins(name: str) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match}
 
 
-@pytest.mark.parametrize("source_root", ["operator", "jobs_image", "dev"])
+@pytest.mark.parametrize("source_root", ["contract", "operator", "jobs_image", "dev"])
 def test_source_roots_are_no_packages(source_root: str) -> None:
     """An `operator/__init__.py` would shadow Python's own `operator` module."""
     assert not (ROOT / source_root / "__init__.py").exists()

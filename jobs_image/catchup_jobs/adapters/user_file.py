@@ -11,7 +11,15 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from catchup_jobs import contract
+from catchup_contract.api import (
+    DEFAULT_DIGEST_DAY,
+    DEFAULT_DIGEST_TIME,
+    DEFAULT_SYNC_EVERY,
+    DEFAULT_TIME_ZONE,
+    SYNC_INTERVALS_MINUTES,
+    TIME_OF_DAY_PATTERN,
+    USER_ID_PATTERN,
+)
 from catchup_jobs.adapters.channel_file import ChannelsEntry
 from catchup_jobs.adapters.contact_file import ContactList
 from catchup_jobs.adapters.file_fields import Entry, Name, TimeZone
@@ -26,21 +34,21 @@ _MAX_SHOWN: Final = 20
 
 
 def _interval(value: str) -> str:
-    if value not in contract.SYNC_INTERVALS_MINUTES:
-        raise ValueError(f"must be one of {', '.join(contract.SYNC_INTERVALS_MINUTES)}")
+    if value not in SYNC_INTERVALS_MINUTES:
+        raise ValueError(f"must be one of {', '.join(SYNC_INTERVALS_MINUTES)}")
     return value
 
 
-_TimeOfDay = Annotated[str, Field(pattern=f"^{contract.TIME_OF_DAY_PATTERN}$")]
+_TimeOfDay = Annotated[str, Field(pattern=f"^{TIME_OF_DAY_PATTERN}$")]
 
 
 class _Digest(Entry):
-    day: DigestDay = DigestDay(contract.DEFAULT_DIGEST_DAY)
-    time: _TimeOfDay = contract.DEFAULT_DIGEST_TIME
+    day: DigestDay = DigestDay(DEFAULT_DIGEST_DAY)
+    time: _TimeOfDay = DEFAULT_DIGEST_TIME
 
 
 class _CalendarSync(Entry):
-    every: Annotated[str, AfterValidator(_interval)] = contract.DEFAULT_SYNC_EVERY
+    every: Annotated[str, AfterValidator(_interval)] = DEFAULT_SYNC_EVERY
 
 
 class _Hours(Entry):
@@ -95,10 +103,10 @@ class ImportedUser:
 
 
 class _User(Entry):
-    id: Annotated[str, Field(pattern=f"^{contract.USER_ID_PATTERN}$")]
+    id: Annotated[str, Field(pattern=f"^{USER_ID_PATTERN}$")]
     name: Name
     city: Name | None = None
-    time_zone: TimeZone = contract.DEFAULT_TIME_ZONE
+    time_zone: TimeZone = DEFAULT_TIME_ZONE
     digest: _Digest = _Digest()
     calendar_sync: _CalendarSync = _CalendarSync()
     paused: StrictBool = False

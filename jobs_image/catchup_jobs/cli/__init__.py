@@ -15,7 +15,7 @@ from typing import Final
 
 import click
 
-from catchup_jobs.contract import ExitCode
+from catchup_contract.outcomes import ExitCode
 
 # Subcommand -> module that defines it under the same name, and its line in `--help`.
 _COMMANDS: Final = {

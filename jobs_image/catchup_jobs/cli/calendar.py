@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from catchup_contract.env import Env
 from catchup_jobs.adapters.database.availability import DatabaseAvailabilityStore
 from catchup_jobs.adapters.database.calendars import CalendarRow, DatabaseCalendarStore
 from catchup_jobs.adapters.database.tokens import DatabaseTokens
@@ -16,7 +17,6 @@ from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
-from catchup_jobs.contract import Env
 from catchup_jobs.domain.local_time import day_bounds, local_date
 from catchup_jobs.domain.week import draw, legend
 from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError

@@ -8,10 +8,10 @@ from contextlib import closing
 
 import click
 
+from catchup_contract.outcomes import ExitCode
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.errors import MIGRATE_HINT
 from catchup_jobs.adapters.database.migrate import SchemaStatus, status, upgrade
-from catchup_jobs.contract import ExitCode
 from catchup_jobs.jobs.outcomes import TemporaryError
 from catchup_jobs.settings import Settings
 

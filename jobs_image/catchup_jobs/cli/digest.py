@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from catchup_contract.kinds import Job
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.digests import DatabaseDigests
 from catchup_jobs.cli.harness import Body, execute
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
-from catchup_jobs.contract import Job
 from catchup_jobs.domain.digest_channels import obstacle
 from catchup_jobs.domain.digest_email import EmailDigest, entries_of
 from catchup_jobs.domain.digest_items import MAX_NAME, clean

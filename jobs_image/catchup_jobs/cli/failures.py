@@ -14,12 +14,13 @@ from typing import Any, Final
 
 import click
 
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import ExitCode, Reason
 from catchup_jobs.adapters.database.history import DatabaseHistory, Failure, Failures
 from catchup_jobs.cli.harness import Body, perform
 from catchup_jobs.cli.parameters import OneOf
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import AGE, EXIT_TROUBLE, JSON, age_of, echo_rows, limit_option, output_option
-from catchup_jobs.contract import ExitCode, Job, Reason
 from catchup_jobs.jobs.outcomes import PermanentError
 from catchup_jobs.jobs.ports import Run
 from catchup_jobs.jobs.run import Report

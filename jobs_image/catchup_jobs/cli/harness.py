@@ -12,12 +12,13 @@ from pathlib import Path
 
 import structlog
 
+from catchup_contract.env import Env
+from catchup_contract.kinds import Job
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs import DatabaseRunStore
 from catchup_jobs.adapters.local_coordination import LocalCoordination
 from catchup_jobs.adapters.process import surroundings
 from catchup_jobs.cli.resources import Resources, open_database
-from catchup_jobs.contract import Env, Job
 from catchup_jobs.jobs.context import RunContext
 from catchup_jobs.jobs.database_first import DatabaseFirst
 from catchup_jobs.jobs.outcomes import JobError, Result

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from catchup_jobs.contract import USER_ID_PATTERN
+from catchup_contract.api import USER_ID_PATTERN
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN, re.ASCII)
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from catchup_contract.kinds import Job
+from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.history import DatabaseHistory
 from catchup_jobs.adapters.database.suggestions import DatabaseSuggestionStore
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import JSON, output_option
-from catchup_jobs.contract import Count, Job
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.settings import Settings
 

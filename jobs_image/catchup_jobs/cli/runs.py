@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from catchup_contract.kinds import Job
 from catchup_jobs.adapters.database.history import DatabaseHistory, PastRun
 from catchup_jobs.cli.parameters import OneOf
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import EXIT_TROUBLE, JSON, age_of, echo_rows, limit_option, output_option
-from catchup_jobs.contract import Job
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.settings import Settings
 

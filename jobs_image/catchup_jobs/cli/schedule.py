@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from catchup_contract.api import API_GROUP, API_VERSION, KIND
 from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.contract import API_GROUP, API_VERSION, KIND
 from catchup_jobs.jobs.outcomes import PermanentError
 from catchup_jobs.settings import Settings
 

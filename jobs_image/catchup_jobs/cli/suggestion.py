@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.action_links import read_token
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.answers import DatabaseAnswers, SuggestionView
@@ -17,7 +18,6 @@ from catchup_jobs.cli.digest import encryption_of, links_of
 from catchup_jobs.cli.parameters import ROW_ID, USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, TEXT, echo_rows, output_option
-from catchup_jobs.contract import format_utc
 from catchup_jobs.domain.action_tokens import Action, ActionToken
 from catchup_jobs.domain.answers import Answer
 from catchup_jobs.domain.digest_items import clean

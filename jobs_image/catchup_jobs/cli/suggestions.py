@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from catchup_contract.env import Env
+from catchup_contract.kinds import Job
 from catchup_jobs.adapters.database.suggestions import DatabaseSuggestionStore
 from catchup_jobs.cli.harness import execute
 from catchup_jobs.cli.parameters import USER_ID
-from catchup_jobs.contract import Env, Job
 from catchup_jobs.jobs.outcomes import JobError, MisconfiguredError
 from catchup_jobs.jobs.suggestions import BATCH_SIZE, FleetSuggestions, NoBoard, Shard, UserSuggestions
 from catchup_jobs.settings import Settings

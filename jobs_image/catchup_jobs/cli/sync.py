@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from catchup_contract.kinds import Job
 from catchup_jobs.adapters.database.availability import DatabaseAvailabilityStore
 from catchup_jobs.adapters.database.calendars import DatabaseCalendarStore
 from catchup_jobs.adapters.database.tokens import DatabaseTokens
@@ -16,7 +17,6 @@ from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.cli.harness import Body, execute
 from catchup_jobs.cli.parameters import USER_ID
-from catchup_jobs.contract import Job
 from catchup_jobs.domain.users import Schedule
 from catchup_jobs.jobs.calendar_sync import CalendarSync, Google
 

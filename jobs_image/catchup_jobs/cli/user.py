@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.erasure import erase
 from catchup_jobs.adapters.database.users import DatabaseUsers, UserOverview
@@ -18,7 +19,6 @@ from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, echo_rows, output_option
 from catchup_jobs.cli.user_view import gather, lines
-from catchup_jobs.contract import Reason
 from catchup_jobs.jobs.outcomes import PermanentError
 from catchup_jobs.settings import Settings
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.answers import DatabaseAnswers
 from catchup_jobs.adapters.database.contacts import count_contacts
 from catchup_jobs.adapters.database.digest_overview import latest_digest
 from catchup_jobs.adapters.database.history import DatabaseHistory, Failures
-from catchup_jobs.contract import format_utc
 from catchup_jobs.domain.addresses import masked
 from catchup_jobs.domain.vocabulary import SuggestionStatus
 from catchup_jobs.jobs.outcomes import MisconfiguredError

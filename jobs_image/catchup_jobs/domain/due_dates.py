@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
-from catchup_jobs import contract
+from catchup_contract import digest_rule
 from catchup_jobs.domain.local_time import day_bounds, instant, local_date
 from catchup_jobs.domain.vocabulary import DigestDay
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # The CronJob also fires about 1 h and 3 h after the due time; what comes later than this is of another day's mood.
 LATEST: Final = timedelta(hours=4)
-QUIET_FROM: Final = time.fromisoformat(contract.QUIET_FROM)
-QUIET_UNTIL: Final = time.fromisoformat(contract.QUIET_UNTIL)
+QUIET_FROM: Final = time.fromisoformat(digest_rule.QUIET_FROM)
+QUIET_UNTIL: Final = time.fromisoformat(digest_rule.QUIET_UNTIL)
 # A run that began at the due time has ended by then (its deadline): it still counts as the time that the user chose.
 ON_TIME: Final = timedelta(minutes=15)
 # Who chose an hour of the night is awake around it: the firing an hour later counts as that time, not the third.

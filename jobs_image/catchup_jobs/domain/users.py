@@ -15,7 +15,7 @@ class Schedule:
 
     Attributes:
         time_zone: IANA name; the other values are meant in it.
-        sync_every: the time between two syncs, a key of `contract.SYNC_INTERVALS_MINUTES`.
+        sync_every: the time between two syncs, a key of `catchup_contract.api.SYNC_INTERVALS_MINUTES`.
     """
 
     time_zone: str

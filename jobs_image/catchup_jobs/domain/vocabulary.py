@@ -18,7 +18,7 @@ class Weekday(StrEnum):
 
 
 class DigestDay(StrEnum):
-    """The local day of the digest, as in `contract.DIGEST_DAYS`."""
+    """The local day of the digest, as in `catchup_contract.api.DIGEST_DAYS`."""
 
     MONDAY = "Monday"
     TUESDAY = "Tuesday"

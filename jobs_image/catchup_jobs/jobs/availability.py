@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from catchup_jobs.contract import Reason
+from catchup_contract.outcomes import Reason
 from catchup_jobs.domain.availability import free_slots
 from catchup_jobs.domain.local_time import local_date
 from catchup_jobs.domain.sync_window import AVAILABILITY_SPAN

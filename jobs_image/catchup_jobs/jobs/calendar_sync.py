@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from catchup_jobs.contract import Count, Outcome, Reason
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_jobs.domain.oauth import ReconnectNeededError
 from catchup_jobs.domain.sync_window import FullSync, SyncState, full_window, plan
 from catchup_jobs.domain.vocabulary import CalendarError, TokenState

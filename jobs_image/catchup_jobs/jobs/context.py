@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from catchup_jobs.contract import Job, Reason
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Reason
 from catchup_jobs.jobs.outcomes import Result
 from catchup_jobs.jobs.ports import Fence, Lock, Run, Surroundings
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from catchup_jobs.contract import Count, Outcome, Reason
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_jobs.domain.digest_channels import TAKEN, email_wanted, may_send, obstacle
 from catchup_jobs.domain.due_dates import is_quiet, occurrence_by_hand, occurrence_of_slot
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from catchup_jobs.contract import Count, Outcome, Reason
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_jobs.domain.digest_channels import reason_for_nothing
 from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.outcomes import JobError, Result, TemporaryError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from catchup_jobs.contract import Count, Outcome, Reason
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from catchup_jobs import contract
-from catchup_jobs.contract import Count, Job, Reason
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Reason
+from catchup_contract.run_keys import replay_key, run_key
+from catchup_contract.summary import Count
 from catchup_jobs.domain.vocabulary import RunState
 
 
@@ -33,8 +35,8 @@ class Run:
     def key(self) -> str:
         """The key under which it is booked."""
         if self.replays is not None:
-            return contract.replay_key(self.replays)
-        return contract.run_key(self.job, self.subject, slot=self.slot, manual_id=self.manual_id)
+            return replay_key(self.replays)
+        return run_key(self.job, self.subject, slot=self.slot, manual_id=self.manual_id)
 
     @property
     def lock_name(self) -> str:

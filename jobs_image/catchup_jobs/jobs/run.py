@@ -20,15 +20,8 @@ from typing import Any, Final
 
 import structlog
 
-from catchup_jobs.contract import (
-    LEASE_MARGIN_SECONDS,
-    RETRY_DELAYS_SECONDS,
-    Count,
-    ExitCode,
-    Outcome,
-    Reason,
-    Summary,
-)
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.summary import Count, Summary
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.context import JobBody, RunContext, RunInterruptedError, check_may_go_on, pause
 from catchup_jobs.jobs.outcomes import JobError, MisconfiguredError, PermanentError, TemporaryError
@@ -43,6 +36,7 @@ from catchup_jobs.jobs.ports import (
     RunStore,
     Surroundings,
 )
+from catchup_jobs.jobs.retries import LEASE_MARGIN_SECONDS, RETRY_DELAYS_SECONDS
 
 # One first attempt and a retry after each delay.
 BUDGET: Final = 1 + len(RETRY_DELAYS_SECONDS)

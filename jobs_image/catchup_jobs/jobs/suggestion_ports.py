@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from catchup_jobs.contract import Reason
+    from catchup_contract.outcomes import Reason
     from catchup_jobs.domain.suggestions import Plan, UserFacts
     from catchup_jobs.jobs.ports import Fence
 
-# Where a run's checkpoint has what it has counted so far, by the names of `contract.Count`.
+# Where a run's checkpoint has what it has counted so far, by the names of `catchup_contract.summary.Count`.
 CHECKPOINT_COUNTS: Final = "counts"
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from catchup_jobs.contract import Count, Outcome, Reason, format_utc
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count
+from catchup_contract.timestamps import format_utc
 from catchup_jobs.domain.planning import plan
 from catchup_jobs.domain.sharding import shard_of
 from catchup_jobs.domain.suggestions import Plan

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from catchup_contract.kinds import Job
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.digests import DatabaseDigests
 from catchup_jobs.adapters.database.engine import Database
@@ -26,7 +27,6 @@ from catchup_jobs.adapters.database.runs import DatabaseRunStore
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.adapters.local_coordination import LocalCoordination
 from catchup_jobs.adapters.twilio_sms import TwilioAccount, TwilioSms
-from catchup_jobs.contract import Job
 from catchup_jobs.jobs.digest import Digest
 from catchup_jobs.jobs.digest_messages import Messenger
 from catchup_jobs.jobs.ports import Run, Surroundings

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from cryptography.fernet import Fernet
 from sqlalchemy import insert, select, update
 
+from catchup_contract.kinds import Job
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.action_links import ActionLinks
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses
@@ -30,7 +31,6 @@ from catchup_jobs.adapters.local_coordination import LocalCoordination
 from catchup_jobs.adapters.smtp_email import MailServer, SmtpEmail
 from catchup_jobs.adapters.twilio_http import BoundedHttp
 from catchup_jobs.adapters.twilio_sms import TwilioAccount, TwilioSms
-from catchup_jobs.contract import Job
 from catchup_jobs.domain.addresses import GivenAddress
 from catchup_jobs.domain.due_dates import DigestTime
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DigestDay, SuggestionStatus, Trigger
@@ -242,7 +242,7 @@ class DigestWorld:
             "locks": str(self.lock_directory),
             "users": user_ids,
         }
-        paths = os.pathsep.join(str(ROOT / name) for name in ("jobs_image", "tests", "dev"))
+        paths = os.pathsep.join(str(ROOT / name) for name in ("contract", "jobs_image", "tests", "dev"))
         return subprocess.Popen(
             [sys.executable, "-m", "integration.jobs.digest_process", json.dumps(options)],
             env={**os.environ, "PYTHONPATH": paths},

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, func, insert, select, update
 
+from catchup_contract.kinds import Job
 from catchup_jobs.adapters.database.contacts import import_contacts
 from catchup_jobs.adapters.database.runs import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import (
@@ -23,7 +24,6 @@ from catchup_jobs.adapters.database.schema import (
 )
 from catchup_jobs.adapters.database.suggestions import DatabaseSuggestionStore
 from catchup_jobs.adapters.local_coordination import LocalCoordination
-from catchup_jobs.contract import Job
 from catchup_jobs.domain.contacts import Contact
 from catchup_jobs.domain.vocabulary import (
     DigestDay,

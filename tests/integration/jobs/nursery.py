@@ -89,7 +89,7 @@ class Nursery:
 @contextmanager
 def running(module: str = __name__, *arguments: str) -> Iterator[Nursery]:
     """Give a nursery until the block ends; `module` is the one to run, which serves."""
-    paths = os.pathsep.join(str(ROOT / name) for name in ("jobs_image", "tests", "dev"))
+    paths = os.pathsep.join(str(ROOT / name) for name in ("contract", "jobs_image", "tests", "dev"))
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         env={**os.environ, "PYTHONPATH": paths},

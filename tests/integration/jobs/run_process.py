@@ -12,11 +12,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from catchup_contract.kinds import Job
 from catchup_jobs.adapters.coordination import RedisCoordination
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs import DatabaseRunStore, check_fence
 from catchup_jobs.adapters.process import surroundings
-from catchup_jobs.contract import Job
 from catchup_jobs.jobs.context import RunContext
 from catchup_jobs.jobs.outcomes import Result, TemporaryError
 from catchup_jobs.jobs.ports import Run

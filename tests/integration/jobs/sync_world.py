@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 from cryptography.fernet import Fernet
 from sqlalchemy import insert, select, update
 
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Outcome, Reason
 from catchup_jobs.adapters.database.availability import DatabaseAvailabilityStore
 from catchup_jobs.adapters.database.calendars import DatabaseCalendarStore
 from catchup_jobs.adapters.database.runs import DatabaseRunStore
@@ -22,7 +24,6 @@ from catchup_jobs.adapters.google_calendar import GoogleCalendar
 from catchup_jobs.adapters.google_http import Http
 from catchup_jobs.adapters.google_oauth import GoogleOAuth
 from catchup_jobs.adapters.local_coordination import LocalCoordination
-from catchup_jobs.contract import Job, Outcome, Reason
 from catchup_jobs.domain.oauth import OAuthToken
 from catchup_jobs.domain.vocabulary import DigestDay, TokenState
 from catchup_jobs.jobs.calendar_sync import CalendarSync, Google

@@ -10,8 +10,9 @@ from integration.jobs.database_faults import refusing
 from integration.jobs.sync_world import ADA, EMAIL, NOW, SyncWorld, outcome
 from sqlalchemy import event, insert
 
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks
-from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.vocabulary import Weekday
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from integration.jobs.database_faults import after
 from integration.jobs.sync_world import ADA, BERLIN, CLIENT_ID, EMAIL, SyncWorld, outcome
 from sqlalchemy import select
 
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_jobs.adapters import google_http
 from catchup_jobs.adapters.database.schema import dead_letters
-from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.oauth import OAuthToken
 from catchup_jobs.domain.vocabulary import CalendarError, TokenState
 

@@ -20,9 +20,12 @@ from click.testing import CliRunner
 from integration.jobs import nursery
 from integration.services import free_port, wait_until
 
+from catchup_contract.env import Env
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Summary
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION
 from catchup_jobs.cli import cli
-from catchup_jobs.contract import Env, Job, Outcome, Reason, Summary
 
 ROOT = Path(__file__).parents[3]
 ADA = {"id": "ada", "name": "Ada", "timeZone": "Europe/Berlin", "digest": {"day": "Friday", "time": "18:30"}}
@@ -30,7 +33,8 @@ ADA = {"id": "ada", "name": "Ada", "timeZone": "Europe/Berlin", "digest": {"day"
 JOB = """
 import sys
 from catchup_jobs.cli.harness import execute
-from catchup_jobs.contract import Count, Job
+from catchup_contract.kinds import Job
+from catchup_contract.summary import Count
 from catchup_jobs.jobs.outcomes import Result
 
 def body(context, resources):
@@ -50,7 +54,7 @@ class Shell:
     def __init__(self, home: Path) -> None:
         self.environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT / "jobs_image"),
+            "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("contract", "jobs_image")),
             "XDG_DATA_HOME": str(home),
             "HOME": str(home),
         }

@@ -17,7 +17,8 @@ from integration.jobs.sync_world import EMAIL
 from integration.jobs.test_sync_command import COMMAND, Shell, cluster_shell, connect, shell
 from integration.services import POSTGRES_FOLDERS, PostgresServer, find_program, free_port, wait_until
 
-from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.summary import Count
 
 __all__ = ["cluster_shell", "shell"]  # the fixtures
 

@@ -20,8 +20,9 @@ from integration.jobs.digest_world import (
 )
 from sqlalchemy import select
 
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import runs
-from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.due_dates import DigestTime
 from catchup_jobs.domain.vocabulary import (
     Channel,

@@ -20,10 +20,11 @@ from integration.jobs.test_sync_command import Shell
 from integration.services import free_port, wait_until
 from sqlalchemy import insert, select
 
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import consents, contacts, metadata, suggestions
-from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 
 if TYPE_CHECKING:
     from catchup_dev.doubles.google.client import GoogleDouble

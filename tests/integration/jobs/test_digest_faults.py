@@ -16,13 +16,14 @@ from integration.jobs.digest_world import ADA, DATE, DUE, EMAIL, FRIEND, PHONE, 
 from integration.services import free_port, wait_until
 from sqlalchemy import delete
 
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_jobs.adapters.coordination import RedisCoordination
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.digests import DatabaseDigests
 from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.due_dates import Occurrence
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
 from catchup_jobs.jobs.database_first import DatabaseFirst

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from integration.jobs.digest_world import DUE
 from sqlalchemy import select
 
+from catchup_contract.outcomes import ExitCode, Reason
 from catchup_jobs.adapters.database.schema import suggestions
-from catchup_jobs.contract import ExitCode, Reason
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus
 from catchup_jobs.jobs.digest import LEASE
 

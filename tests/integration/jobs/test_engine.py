@@ -14,9 +14,10 @@ import pytest
 from integration.jobs.database_faults import be_impatient, losing_a_commit
 from sqlalchemy import text
 
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs import DatabaseRunStore
-from catchup_jobs.contract import Job, Reason
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.outcomes import JobError, MisconfiguredError, TemporaryError
 from catchup_jobs.jobs.ports import Closing, DeadLetter, Run

@@ -11,7 +11,7 @@ from integration.jobs.sync_world import EMAIL
 from integration.jobs.test_history import end, run
 from integration.jobs.test_sync_command import Shell, connect, shell
 
-from catchup_jobs.contract import ExitCode
+from catchup_contract.outcomes import ExitCode
 
 __all__ = ["shell"]  # the fixture
 

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Reason
+from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.history import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.runs import DatabaseRunStore
-from catchup_jobs.contract import Count, Job, Reason
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.ports import Closing, DeadLetter, Run
 

@@ -133,7 +133,10 @@ def program(*arguments: str) -> Iterator[str]:
         [sys.executable, "-m", *arguments],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("dev", "jobs_image"))},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("dev", "contract", "jobs_image")),
+        },
     )
     assert process.stdout is not None
     try:
@@ -152,7 +155,10 @@ def test_twilios_double_runs_as_a_program_and_fills_an_outbox(tmp_path: Path) ->
         assert isinstance(gateway(None, base_url=url).send(TO, "hello"), Accepted)
         called = subprocess.run(
             [sys.executable, "-m", "catchup_dev.doubles.twilio", "--url", url, "call", "messages", f"to={TO}"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("dev", "jobs_image"))},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("dev", "contract", "jobs_image")),
+            },
             capture_output=True,
             text=True,
             check=True,

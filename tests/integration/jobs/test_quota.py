@@ -19,10 +19,11 @@ from integration.jobs.sync_world import CLIENT_ID, CLIENT_SECRET, EMAIL, SyncWor
 from integration.jobs.test_sync_command import Shell, cluster_shell, shell
 from integration.services import RedisServer
 
+from catchup_contract.outcomes import ExitCode
+from catchup_contract.summary import Count
 from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.quota import RedisQuota
-from catchup_jobs.contract import Count, ExitCode
 from catchup_jobs.jobs.outcomes import TemporaryError
 
 __all__ = ["cluster_shell", "shell"]  # the fixtures

@@ -19,9 +19,10 @@ import redis
 from integration.services import RedisServer, free_port, redis_server, wait_until
 from sqlalchemy import select
 
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Summary
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import dead_letters, runs
-from catchup_jobs.contract import Outcome, Reason, Summary
 from catchup_jobs.domain.vocabulary import RunState
 
 SLOT = "2026-11-23T08:30:00+00:00"
@@ -61,7 +62,7 @@ class Pods:
             "effects": str(self.effects),
             **options,
         }
-        paths = os.pathsep.join(str(ROOT / name) for name in ("jobs_image", "tests"))
+        paths = os.pathsep.join(str(ROOT / name) for name in ("contract", "jobs_image", "tests"))
         process = subprocess.Popen(
             [sys.executable, "-m", "integration.jobs.run_process", json.dumps(document)],
             env={**os.environ, "PYTHONPATH": paths},

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Reason
+from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs import LEASE_EXPIRED, DatabaseRunStore, check_fence
 from catchup_jobs.adapters.database.schema import dead_letters, runs
-from catchup_jobs.contract import Count, Job, Reason
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.context import RunInterruptedError
 from catchup_jobs.jobs.outcomes import PermanentError

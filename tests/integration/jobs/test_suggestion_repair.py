@@ -12,8 +12,9 @@ from integration.jobs.fleet_world import FleetWorld, at, person
 from integration.jobs.sync_world import EMAIL, NOW, SyncWorld, outcome
 from sqlalchemy import select
 
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import calendars, suggestions, users
-from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.vocabulary import SuggestionStatus, Trigger
 
 if TYPE_CHECKING:

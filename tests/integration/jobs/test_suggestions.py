@@ -10,6 +10,8 @@ from integration.jobs.database_faults import after, outage, statements
 from integration.jobs.fleet_world import BERLIN, NOW, FleetWorld, at, counts, person
 from sqlalchemy import insert, select, update
 
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import (
     calendars,
     commute_windows,
@@ -19,7 +21,6 @@ from catchup_jobs.adapters.database.schema import (
     suggestions,
     users,
 )
-from catchup_jobs.contract import Count, ExitCode, Outcome, Reason
 from catchup_jobs.domain.sharding import shard_of
 from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, Mode, SuggestionStatus, TokenState, Trigger, Weekday
 from catchup_jobs.jobs.suggestions import UNREADABLE, Shard

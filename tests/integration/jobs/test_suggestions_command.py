@@ -19,9 +19,10 @@ from integration.jobs import nursery
 from integration.jobs.fleet_world import FleetWorld, person
 from integration.services import wait_until
 
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.summary import Count, Summary
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.progress import KEEP_SECONDS, RedisProgress
-from catchup_jobs.contract import Count, ExitCode, Outcome, Reason, Summary
 
 COMMAND = str(Path(sys.executable).with_name("catchup-jobs"))
 SLOT = "29401200"

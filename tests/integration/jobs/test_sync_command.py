@@ -19,8 +19,9 @@ from integration.jobs import nursery
 from integration.jobs.sync_world import BERLIN, CLIENT_ID, CLIENT_SECRET, EMAIL
 from integration.services import wait_until
 
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.summary import Count, Summary
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.contract import Count, ExitCode, Outcome, Reason, Summary
 
 if TYPE_CHECKING:
     from catchup_dev.doubles.google.client import GoogleDouble

@@ -19,8 +19,8 @@ import yaml
 from kopf.testing import KopfRunner
 from waiting import eventually
 
+from catchup_contract.kinds import Job
 from catchup_dev.cluster import Cluster
-from catchup_jobs.contract import Job
 
 ROOT = Path(__file__).parents[3]
 JOB_TEMPLATE = {

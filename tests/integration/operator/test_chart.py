@@ -14,19 +14,14 @@ import pytest
 import yaml
 from integration.operator.conftest import CHART, Namespace
 
+from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
+from catchup_contract.env import Env
+from catchup_contract.kinds import BACKOFF_LIMIT, DEADLINES, Job
+from catchup_contract.outcomes import ExitCode
 from catchup_dev.binaries import ensure
 from catchup_dev.cluster import Cluster
 from catchup_dev.console import Console
 from catchup_jobs.cli import cli
-from catchup_jobs.contract import (
-    BACKOFF_LIMIT,
-    DEADLINES,
-    LABEL_JOB,
-    LABEL_USER_SCHEDULE,
-    Env,
-    ExitCode,
-    Job,
-)
 from catchup_operator.desired import desired
 from catchup_operator.health import PERMISSIONS
 from catchup_operator.resource import UserSchedule

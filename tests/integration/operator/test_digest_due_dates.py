@@ -16,7 +16,7 @@ import cron_oracle
 import pytest
 from cron_oracle import Firings
 
-from catchup_jobs.contract import DIGEST_DAYS
+from catchup_contract.api import DIGEST_DAYS
 from catchup_jobs.domain import local_time
 from catchup_operator.clock_jumps import FIRST, LAST, jumps, offsets
 from catchup_operator.digest_times import DigestTimes, _cron, _schedule

@@ -21,7 +21,7 @@ from integration.operator.test_reconciliation import finish_job, run_by_hand, sa
 from kopf.testing import KopfRunner
 from waiting import eventually
 
-from catchup_jobs.contract import Outcome
+from catchup_contract.outcomes import Outcome
 from catchup_operator.conditions import find
 
 # One API server for these, and another one for those without faults.

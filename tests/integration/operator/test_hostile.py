@@ -14,8 +14,8 @@ from integration.operator.test_reconciliation import finish_job, summary
 from kopf.testing import KopfRunner
 from waiting import eventually
 
+from catchup_contract.outcomes import Outcome
 from catchup_dev.cluster import Failure
-from catchup_jobs.contract import Outcome
 from catchup_operator.conditions import find
 
 # One API server for these, and another one for those with faults.

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from catchup_jobs.contract import ExitCode
+from catchup_contract.outcomes import ExitCode
 
 FORECAST, UNINSTALL = ["forecast"], ["prepare-uninstall", "-A", "--deployment", "people/operator"]
 CA_OF_NOBODY = {"certificate-authority-data": "bm90IGEgY2VydGlmaWNhdGU="}

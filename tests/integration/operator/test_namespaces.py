@@ -23,7 +23,7 @@ from integration.operator.test_reconciliation import finish_job, run_by_hand, su
 from integration.services import free_port
 from waiting import eventually
 
-from catchup_jobs.contract import Outcome
+from catchup_contract.outcomes import Outcome
 
 # One API server for these, and another one for those with faults.
 pytestmark = pytest.mark.xdist_group("operator")

@@ -23,8 +23,10 @@ from integration.services import free_port
 from kopf.testing import KopfRunner
 from waiting import eventually
 
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count, Summary
 from catchup_dev.console import Failure
-from catchup_jobs.contract import Count, Job, Outcome, Reason, Summary
 from catchup_operator.conditions import find
 from catchup_operator.naming import cronjob_name
 from catchup_operator.resource import UserSchedule

@@ -22,8 +22,8 @@ from integration.operator.test_faults import CRONJOBS, STATUS, name_of, proxy
 from seeds import seeds
 from waiting import eventually
 
+from catchup_contract.api import DIGEST_DAYS, SYNC_INTERVALS_MINUTES
 from catchup_dev.console import Failure
-from catchup_jobs.contract import DIGEST_DAYS, SYNC_INTERVALS_MINUTES
 from catchup_operator.conditions import find
 from catchup_operator.desired import desired
 from catchup_operator.resource import UserSchedule

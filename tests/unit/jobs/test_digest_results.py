@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from catchup_jobs.contract import Count, Outcome, Reason
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest_ports import Delivery
 from catchup_jobs.jobs.digest_results import Tally, decisive, result_of

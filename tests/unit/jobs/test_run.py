@@ -11,7 +11,9 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from catchup_jobs.contract import Count, Job, Outcome, Reason
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.context import RunContext
 from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError, Result, TemporaryError

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from catchup_contract.api import DIGEST_DAYS
+from catchup_contract.env import Env
+from catchup_contract.kinds import Job
 from catchup_jobs.adapters.key_file import read_or_make_key_file
-from catchup_jobs.contract import DIGEST_DAYS, Env, Job
 from catchup_jobs.domain.vocabulary import DigestDay
 from catchup_jobs.jobs.outcomes import MisconfiguredError
 from catchup_jobs.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catchup_jobs.contract import Env
+from catchup_contract.env import Env
 from catchup_jobs.jobs.outcomes import MisconfiguredError
 from catchup_jobs.settings import Settings
 

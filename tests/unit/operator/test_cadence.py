@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catchup_jobs.contract import SYNC_INTERVALS_MINUTES
+from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_operator.cadence import Cadence, in_zone, instant_of
 
 cadences = st.sampled_from(sorted(SYNC_INTERVALS_MINUTES.values())).flatmap(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from unit.operator.factories import body
 
-from catchup_jobs.contract import Job
+from catchup_contract.kinds import Job
 from catchup_operator.conditions import READY, Condition, health, updated
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from unit.operator.factories import TEMPLATE, schedule
 
-from catchup_jobs.contract import Env, Job
+from catchup_contract.env import Env
+from catchup_contract.kinds import Job
 from catchup_operator.desired import desired
 from catchup_operator.template import JobTemplate
 

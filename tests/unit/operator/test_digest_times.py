@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catchup_jobs.contract import DIGEST_DAYS
+from catchup_contract.api import DIGEST_DAYS
 from catchup_operator.clock_jumps import Jump, jumps, offsets
 from catchup_operator.digest_times import CronSchedule, DigestTimes
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.operator.factories import body
 
-from catchup_jobs.contract import SYNC_INTERVALS_MINUTES
+from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_operator.cli import main
 from catchup_operator.forecast import MINUTES, as_json, as_text, draw, forecast
 

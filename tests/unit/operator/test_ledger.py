@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from unit.operator.factories import schedule
 
-from catchup_jobs.contract import Job
+from catchup_contract.kinds import Job
 from catchup_operator.ledger import Expected, Ledger
 from catchup_operator.naming import labels
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.operator.factories import schedule
 
-from catchup_jobs.contract import Job
+from catchup_contract.kinds import Job
 from catchup_operator.naming import cronjob_name, fingerprint, labels, labels_are_ours
 
 DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

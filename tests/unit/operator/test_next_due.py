@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from unit.operator.factories import body
 
-from catchup_jobs.contract import Job
+from catchup_contract.kinds import Job
 from catchup_operator import status
 from catchup_operator.next_due import NextDue
 from catchup_operator.resource import UserSchedule

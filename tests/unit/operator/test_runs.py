@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from catchup_jobs.contract import Count, Job, Outcome, Reason, Summary
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count, Summary
 from catchup_operator.runs import FinishedJob, conclude
 
 ENDED = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

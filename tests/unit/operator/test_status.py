@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.operator.factories import body, schedule
 
-from catchup_jobs.contract import Job
+from catchup_contract.kinds import Job
 from catchup_operator import status
 from catchup_operator.runs import Run
 

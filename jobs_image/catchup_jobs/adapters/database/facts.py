@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import and_, func, or_, select, union_all
 from sqlalchemy.exc import DataError
 
+from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.contact_facts import contact_facts
 from catchup_jobs.adapters.database.schema import (
     calendars,
@@ -21,7 +22,6 @@ from catchup_jobs.adapters.database.schema import (
     suggestions,
     users,
 )
-from catchup_jobs.contract import Reason
 from catchup_jobs.domain.availability import AvailabilityParameters, Interval, Night, WeeklyWindow, all_day
 from catchup_jobs.domain.shared_activity import EventFacts
 from catchup_jobs.domain.suggestions import HORIZON, Source, Suggestion, UserFacts

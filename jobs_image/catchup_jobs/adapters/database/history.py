@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, or_, select, true
 
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Reason
+from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import dead_letters, runs
-from catchup_jobs.contract import Count, Job, Reason
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.suggestion_ports import CHECKPOINT_COUNTS
 

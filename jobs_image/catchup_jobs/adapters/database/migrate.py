@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database, migration_engine, parse_url
 from catchup_jobs.adapters.database.errors import MIGRATE_HINT, classify
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, schema_info
-from catchup_jobs.contract import Reason
 from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError, TemporaryError
 
 if TYPE_CHECKING:

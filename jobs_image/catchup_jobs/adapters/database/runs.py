@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, case, delete, or_, select, update
 
+from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import dead_letters, runs
-from catchup_jobs.contract import Reason
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.context import RunInterruptedError
 from catchup_jobs.jobs.ports import Closing, DeadLetter, Fence, Run, RunRecord

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from catchup_contract.kinds import Job
 from catchup_jobs.adapters.database.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.contacts import import_contacts
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks, oauth_tokens, runs, users
-from catchup_jobs.contract import Job
 from catchup_jobs.domain.addresses import GivenAddress
 from catchup_jobs.domain.availability import AvailabilityParameters, Night, WeeklyWindow
 from catchup_jobs.domain.contacts import Contact

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from integration.jobs.story.world import MAIL_SENDER
 from sqlalchemy import or_, select
 
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_jobs.adapters.database.schema import (
     calendars,
     dead_letters,
@@ -20,7 +21,6 @@ from catchup_jobs.adapters.database.schema import (
     suggestions,
 )
 from catchup_jobs.adapters.email_message import message_id
-from catchup_jobs.contract import ExitCode, Outcome, Reason
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, RunState, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from catchup_jobs.contract import BACKOFF_LIMIT, ExitCode, Reason
+from catchup_contract.kinds import BACKOFF_LIMIT
+from catchup_contract.outcomes import ExitCode, Reason
 
 if TYPE_CHECKING:
     from integration.jobs.story.world import World

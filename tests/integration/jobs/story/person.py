@@ -8,7 +8,9 @@ from datetime import datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from catchup_jobs.contract import DEFAULT_SYNC_EVERY, Env, format_utc
+from catchup_contract.api import DEFAULT_SYNC_EVERY
+from catchup_contract.env import Env
+from catchup_contract.timestamps import format_utc
 from catchup_operator.digest_times import DigestTimes
 
 FREQUENCIES: Final = ("daily", "weekly", "biweekly", "monthly", None)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from integration.jobs import nursery
 from integration.jobs.nursery import FORK_SECONDS, Forked, Nursery
 
-from catchup_jobs.contract import Env, InvalidSummaryError, Summary
+from catchup_contract.env import Env
+from catchup_contract.summary import InvalidSummaryError, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -16,8 +16,10 @@ from integration.jobs.story.person import Person
 from integration.jobs.story.world import floor, says
 from sqlalchemy import func, select
 
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Outcome
+from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import digests
-from catchup_jobs.contract import Count, Job, Outcome
 from catchup_operator.digest_times import DigestTimes
 
 if TYPE_CHECKING:

@@ -21,6 +21,11 @@ from integration.jobs.proxy import LossyProxy
 from integration.services import RedisServer
 from sqlalchemy import select
 
+from catchup_contract.env import Env
+from catchup_contract.kinds import BACKOFF_LIMIT, DEADLINES, Job
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.run_keys import run_key
+from catchup_contract.summary import Summary
 from catchup_dev.doubles.google.store import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from catchup_dev.doubles.smtp.control import PASSWORD, USERNAME
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
@@ -31,7 +36,6 @@ from catchup_jobs.adapters.database.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.adapters.user_file import read_users
-from catchup_jobs.contract import BACKOFF_LIMIT, DEADLINES, Env, ExitCode, Job, Outcome, Reason, Summary, run_key
 from catchup_jobs.domain.oauth import OAuthToken
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.outcomes import TemporaryError

@@ -6,9 +6,10 @@ from typing import Final
 
 from sqlalchemy import JSON, CheckConstraint, Column, Index, Integer, Table, Text
 
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.schema.base import metadata
 from catchup_jobs.adapters.database.types import UtcDateTime, text_enum, user_id
-from catchup_jobs.contract import Job, Reason
 from catchup_jobs.domain.vocabulary import RunState
 
 # One row. `version` is the newest migration applied; code whose SCHEMA_VERSION is below `min_code` must not run.

@@ -1,0 +1,27 @@
+"""The UserSchedule API: its names, labels, defaults and patterns, as `crds/userschedules.yaml` has them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+API_GROUP: Final = "catchup.dev"
+API_VERSION: Final = "v1alpha1"
+KIND: Final = "UserSchedule"
+PLURAL: Final = "userschedules"
+
+LABEL_JOB: Final = "catchup.dev/job"
+LABEL_USER_SCHEDULE: Final = "catchup.dev/user-schedule"
+
+DEFAULT_TIME_ZONE: Final = "Etc/UTC"
+DEFAULT_SYNC_EVERY: Final = "30m"
+DEFAULT_DIGEST_DAY: Final = "Sunday"
+DEFAULT_DIGEST_TIME: Final = "09:00"
+
+# Minutes that divide an hour or hours that divide a day: what cron can express evenly.
+SYNC_INTERVALS_MINUTES: Final = {
+    **{f"{minutes}m": minutes for minutes in (5, 6, 10, 12, 15, 20, 30)},
+    **{f"{hours}h": hours * 60 for hours in (1, 2, 3, 4, 6, 8, 12, 24)},
+}
+DIGEST_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "Daily")
+USER_ID_PATTERN: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+TIME_OF_DAY_PATTERN: Final = r"([01][0-9]|2[0-3]):[0-5][0-9]"

@@ -1,0 +1,111 @@
+"""What a job's pod says of its run in its termination message."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from catchup_contract.kinds import Job
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.timestamps import format_utc, parse_utc
+
+
+class Count(StrEnum):
+    """Everything a summary may count."""
+
+    CALENDARS = "calendars"
+    CALENDARS_FAILED = "calendarsFailed"
+    EVENTS_ADDED = "eventsAdded"
+    EVENTS_CHANGED = "eventsChanged"
+    EVENTS_REMOVED = "eventsRemoved"
+    FREE_SLOTS = "freeSlots"
+    API_REQUESTS = "apiRequests"
+    PAGES = "pages"
+    FULL_SYNCS = "fullSyncs"
+    INCREMENTAL_SYNCS = "incrementalSyncs"
+    USERS = "users"
+    USERS_SKIPPED = "usersSkipped"
+    USERS_PAUSED = "usersPaused"
+    USERS_RECONNECT = "usersReconnect"
+    USERS_NOT_CONNECTED = "usersNotConnected"
+    USERS_CALENDAR_STALE = "usersCalendarStale"
+    USERS_FAILED = "usersFailed"
+    SUGGESTIONS_CREATED = "suggestionsCreated"
+    SUGGESTIONS_MOVED = "suggestionsMoved"
+    SUGGESTIONS_EXPIRED = "suggestionsExpired"
+    DIGEST_ITEMS = "digestItems"
+    SMS_SENT = "smsSent"
+    EMAILS_SENT = "emailsSent"
+    DELIVERIES_FAILED = "deliveriesFailed"
+    DELIVERIES_UNKNOWN = "deliveriesUnknown"
+
+
+SUMMARY_MAX_BYTES: Final = 4096
+_COUNT_MAX: Final = 10**9
+
+
+class InvalidSummaryError(ValueError):
+    """A termination message is not a summary; its text never holds any of the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a job's pod says of its run: enums, counts and times only, never personal data.
+
+    Written as JSON to the container's termination message (at most 4096 bytes, the limit of the kubelet) and
+    read by the operator, which trusts no pod.
+    """
+
+    job: Job
+    outcome: Outcome
+    started_at: datetime
+    finished_at: datetime
+    attempts: int = 0
+    reason: Reason | None = None
+    counts: dict[Count, int] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the JSON text, e.g. `{"job":"sync","outcome":"done",...}`."""
+        document: dict[str, object] = {
+            "job": self.job,
+            "outcome": self.outcome,
+            "startedAt": format_utc(self.started_at),
+            "finishedAt": format_utc(self.finished_at),
+            "attempts": self.attempts,
+            "counts": dict(self.counts),
+        }
+        if self.reason is not None:
+            document["reason"] = self.reason
+        return json.dumps(document, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Summary:
+        """Read what `to_json` wrote.
+
+        Raises:
+            InvalidSummaryError: for anything else, however it is malformed.
+        """
+        if len(text.encode(errors="replace")) > SUMMARY_MAX_BYTES:
+            raise InvalidSummaryError("longer than 4096 bytes")
+        try:
+            document = json.loads(text)
+            return cls(
+                job=Job(document["job"]),
+                outcome=Outcome(document["outcome"]),
+                started_at=parse_utc(document["startedAt"]),
+                finished_at=parse_utc(document["finishedAt"]),
+                attempts=_count(document["attempts"]),
+                reason=Reason(document["reason"]) if "reason" in document else None,
+                counts={Count(name): _count(value) for name, value in document["counts"].items()},
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise InvalidSummaryError(f"not a run summary ({type(error).__name__})") from None
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= _COUNT_MAX:
+        raise ValueError("not a count")
+    return value
