@@ -44,9 +44,9 @@ def run(*, json_logs: bool, verbose: bool) -> None:
     import uvloop  # noqa: PLC0415
 
     from catchup_operator import handlers  # noqa: F401, PLC0415 - registers the handlers
-    from catchup_operator.connection import find  # noqa: PLC0415
+    from catchup_operator.job_template import JobTemplate  # noqa: PLC0415
+    from catchup_operator.kube.config import find  # noqa: PLC0415
     from catchup_operator.options import Options, listen  # noqa: PLC0415
-    from catchup_operator.template import JobTemplate  # noqa: PLC0415
 
     loop = uvloop.new_event_loop()
     with _told_in_a_line():
@@ -104,11 +104,11 @@ def forecast(*, namespaces: tuple[str, ...], max_pods: int, max_requests: int, d
     Example:
       catchup-operator forecast --max-pods 300
     """
-    from catchup_operator.cluster import Cluster  # noqa: PLC0415
-    from catchup_operator.connection import find  # noqa: PLC0415
-    from catchup_operator.forecast import Forecast, as_json, as_text  # noqa: PLC0415
-    from catchup_operator.forecast import forecast as look_ahead  # noqa: PLC0415
-    from catchup_operator.objects import SCHEDULES  # noqa: PLC0415
+    from catchup_operator.kube.client import Cluster  # noqa: PLC0415
+    from catchup_operator.kube.config import find  # noqa: PLC0415
+    from catchup_operator.kube.resources import SCHEDULES  # noqa: PLC0415
+    from catchup_operator.ops.forecast import Forecast, as_json, as_text  # noqa: PLC0415
+    from catchup_operator.ops.forecast import forecast as look_ahead  # noqa: PLC0415
 
     async def read() -> Forecast:
         cluster = Cluster(await find())
@@ -142,7 +142,7 @@ def prepare_uninstall(*, namespaces: tuple[str, ...], all_namespaces: bool, depl
     Without this they would go on firing after `helm uninstall`, without the Secrets that they need. Installing
     the chart again makes them again.
     """
-    from catchup_operator.uninstall import prepare  # noqa: PLC0415
+    from catchup_operator.ops.uninstall import prepare  # noqa: PLC0415
 
     if bool(namespaces) is all_namespaces:
         raise click.UsageError("name the namespaces, or say --all-namespaces")
@@ -157,11 +157,11 @@ def prepare_uninstall(*, namespaces: tuple[str, ...], all_namespaces: bool, depl
 @contextmanager
 def _told_in_a_line() -> Iterator[None]:
     """End with a line and an exit code where somebody must act, or the API server must come back."""
-    from catchup_operator.connection import NoClusterError  # noqa: PLC0415
+    from catchup_operator.job_template import InvalidTemplateError  # noqa: PLC0415
+    from catchup_operator.kube.config import NoClusterError  # noqa: PLC0415
+    from catchup_operator.kube.transport import ApiError  # noqa: PLC0415
+    from catchup_operator.ops.uninstall import StillRunningError  # noqa: PLC0415
     from catchup_operator.options import InvalidOptionError  # noqa: PLC0415
-    from catchup_operator.template import InvalidTemplateError  # noqa: PLC0415
-    from catchup_operator.transport import ApiError  # noqa: PLC0415
-    from catchup_operator.uninstall import StillRunningError  # noqa: PLC0415
 
     try:
         yield

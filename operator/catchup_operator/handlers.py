@@ -11,19 +11,19 @@ from typing import Any, Final
 import kopf
 
 from catchup_contract.api import API_GROUP, API_VERSION, PLURAL
-from catchup_operator.arrival import Arrival
-from catchup_operator.background import Background
-from catchup_operator.cluster import Cluster
-from catchup_operator.connection import find
-from catchup_operator.health import Health
-from catchup_operator.kopf_reads import KopfReads
-from catchup_operator.memory import Memory
+from catchup_operator.job_template import JobTemplate
+from catchup_operator.kopf_glue.backpressure import Pace
+from catchup_operator.kopf_glue.discovery import Arrival
+from catchup_operator.kopf_glue.reads import KopfReads
+from catchup_operator.kube.client import Cluster
+from catchup_operator.kube.config import find
+from catchup_operator.kube.transport import ApiError
+from catchup_operator.ops.health import Health
 from catchup_operator.options import Options, configure_kopf, listen
-from catchup_operator.pace import Pace
-from catchup_operator.reconcile import Reconciler, RefusedError
-from catchup_operator.roll import Roll
-from catchup_operator.template import JobTemplate
-from catchup_operator.transport import ApiError
+from catchup_operator.reconcile.controller import Background
+from catchup_operator.reconcile.reconciler import Reconciler, RefusedError
+from catchup_operator.reconcile.rollout import Roll
+from catchup_operator.state.memory import Memory
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from typing import Final
 
 import kopf
 
-from catchup_operator.bookkeeping import ByGeneration, NoProgress
-from catchup_operator.kopf_reads import Backoffs
-from catchup_operator.pace import PAGE
+from catchup_operator.kopf_glue.backpressure import PAGE
+from catchup_operator.kopf_glue.reads import Backoffs
+from catchup_operator.kopf_glue.storages import ByGeneration, NoProgress
 
 ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
 ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"

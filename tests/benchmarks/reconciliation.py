@@ -29,15 +29,15 @@ import uvloop
 import yaml
 
 from catchup_dev.cluster import Cluster as LocalCluster
-from catchup_operator import status
-from catchup_operator.cluster import Cluster
-from catchup_operator.connection import find
-from catchup_operator.cronjobs import job_of
-from catchup_operator.desired import desired
-from catchup_operator.naming import fingerprint
-from catchup_operator.objects import CRONJOBS, SCHEDULES
-from catchup_operator.resource import UserSchedule
-from catchup_operator.template import JobTemplate
+from catchup_operator.job_template import JobTemplate
+from catchup_operator.kube.client import Cluster
+from catchup_operator.kube.config import find
+from catchup_operator.kube.resources import CRONJOBS, SCHEDULES
+from catchup_operator.manifests.cronjob import desired
+from catchup_operator.manifests.names import fingerprint
+from catchup_operator.reconcile.cronjobs import job_of
+from catchup_operator.schedule.user_schedule import UserSchedule
+from catchup_operator.status import patches as status
 
 ROOT: Final = Path(__file__).parents[2]
 NAMESPACE: Final = "bench"

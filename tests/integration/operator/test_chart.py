@@ -22,10 +22,10 @@ from catchup_dev.binaries import ensure
 from catchup_dev.cluster import Cluster
 from catchup_dev.console import Console
 from catchup_jobs.cli import cli
-from catchup_operator.desired import desired
-from catchup_operator.health import PERMISSIONS
-from catchup_operator.resource import UserSchedule
-from catchup_operator.template import JobTemplate
+from catchup_operator.job_template import JobTemplate
+from catchup_operator.manifests.cronjob import desired
+from catchup_operator.ops.health import PERMISSIONS
+from catchup_operator.schedule.user_schedule import UserSchedule
 
 # One API server for these, and another one for those with faults.
 pytestmark = pytest.mark.xdist_group("operator")

@@ -13,7 +13,7 @@ from integration.operator.conftest import Namespace
 from kopf.testing import KopfRunner
 from waiting import eventually
 
-from catchup_operator.conditions import find
+from catchup_operator.status.conditions import find
 
 # One API server for these, and another one for those without faults.
 pytestmark = pytest.mark.xdist_group("operator-faults")

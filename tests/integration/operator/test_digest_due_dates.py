@@ -18,9 +18,9 @@ from cron_oracle import Firings
 
 from catchup_contract.api import DIGEST_DAYS
 from catchup_jobs.domain import local_time
-from catchup_operator.clock_jumps import FIRST, LAST, jumps, offsets
-from catchup_operator.digest_times import DigestTimes, _cron, _schedule
-from catchup_operator.resource import _zones
+from catchup_operator.schedule.clock_jumps import FIRST, LAST, jumps, offsets
+from catchup_operator.schedule.digest_times import DigestTimes, _cron, _schedule
+from catchup_operator.schedule.user_schedule import _zones
 
 # What is computed of a zone once serves all tests.
 pytestmark = pytest.mark.xdist_group("due-dates")

@@ -22,7 +22,7 @@ from kopf.testing import KopfRunner
 from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
-from catchup_operator.conditions import find
+from catchup_operator.status.conditions import find
 
 # One API server for these, and another one for those without faults.
 pytestmark = pytest.mark.xdist_group("operator-faults")
@@ -49,8 +49,8 @@ def start(
     proxy: ApiProxy, operator_env: dict[str, str], namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], KopfRunner]:
     """The operator in this process, behind the proxy, with limits of seconds instead of minutes."""
-    monkeypatch.setattr("catchup_operator.cluster._WATCH_SILENCE_SECONDS", 3)
-    monkeypatch.setattr("catchup_operator.background._RESYNC_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.kube.client._WATCH_SILENCE_SECONDS", 3)
+    monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 1.0)
     for name, value in operator_env.items():
         monkeypatch.setenv(name, value)
     arguments = ["run", "--standalone", "--namespace", namespace.name, "-m", "catchup_operator.handlers"]
@@ -196,7 +196,7 @@ def test_a_repair_whose_status_was_refused_is_told_in_the_status_all_the_same(
 def test_an_event_that_a_watch_swallowed_is_made_good_by_the_next_list(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchup_operator.kopf_reads._RELIST_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.kopf_glue.reads._RELIST_SECONDS", 1.0)
     proxy.add(Fault("swallow", "WATCH", "userschedules"))
     with start():
         eventually(lambda: proxy.all_fired() and proxy.requests["WATCH", "userschedules"])
@@ -222,9 +222,9 @@ def test_what_a_watch_that_seems_well_never_tells_is_found_by_the_list_of_every_
     *,
     resource: str,
 ) -> None:
-    monkeypatch.setattr("catchup_operator.watch._RELIST_SECONDS", 6.0)
-    monkeypatch.setattr("catchup_operator.cluster._WATCH_SECONDS", 2)
-    monkeypatch.setattr("catchup_operator.cluster._WATCH_SILENCE_SECONDS", 90)
+    monkeypatch.setattr("catchup_operator.kube.watch._RELIST_SECONDS", 6.0)
+    monkeypatch.setattr("catchup_operator.kube.client._WATCH_SECONDS", 2)
+    monkeypatch.setattr("catchup_operator.kube.client._WATCH_SILENCE_SECONDS", 90)
     proxy.add(Fault("deaf", "WATCH", resource, times=10**6))
     with start():
         namespace.apply("ada")
@@ -251,8 +251,10 @@ def test_a_storm_of_refusals_is_met_with_backoff_and_not_with_a_hot_loop(
 def test_a_fight_over_a_cronjob_is_no_storm_and_ends_as_wanted_when_the_other_gives_up(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchup_operator.background._SETTLE_SECONDS", 0.1)
-    monkeypatch.setattr("catchup_operator.background._RESYNC_SECONDS", 30.0)  # with which a fight is forgotten
+    monkeypatch.setattr("catchup_operator.reconcile.controller._SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(
+        "catchup_operator.reconcile.controller._RESYNC_SECONDS", 30.0
+    )  # with which a fight is forgotten
     with start():
         namespace.apply("ada")
         namespace.ready()

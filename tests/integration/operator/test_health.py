@@ -18,7 +18,7 @@ from integration.services import free_port
 from kopf.testing import KopfRunner
 from waiting import eventually
 
-from catchup_operator.health import PERMISSIONS
+from catchup_operator.ops.health import PERMISSIONS
 
 # One API server for these, and another one for those without faults.
 pytestmark = pytest.mark.xdist_group("operator-faults")
@@ -33,7 +33,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Ask the operator as the kubelet does; returns the HTTP status and the reasons."""
     port = free_port()
     monkeypatch.setenv("CATCHUP_HEALTH_PORT", str(port))
-    monkeypatch.setattr("catchup_operator.health._LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("catchup_operator.ops.health._LOOK_SECONDS", 0.5)
 
     def ask(path: str) -> tuple[int, list[str]]:
         try:
@@ -80,8 +80,8 @@ def test_the_operator_is_not_ready_while_any_of_its_permissions_is_missing_and_s
 def test_an_operator_that_hears_nothing_for_long_is_to_be_started_anew_but_not_one_that_hears_refusals(
     start: Callable[[], KopfRunner], proxy: ApiProxy, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchup_operator.health._SILENCE_MAX_SECONDS", 4)
-    monkeypatch.setattr("catchup_operator.watch._BACKOFF_MAX_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.ops.health._SILENCE_MAX_SECONDS", 4)
+    monkeypatch.setattr("catchup_operator.kube.watch._BACKOFF_MAX_SECONDS", 1.0)
     with start():
         eventually(lambda: ask("/readyz") == (200, []))
         proxy.down = True
@@ -89,7 +89,7 @@ def test_an_operator_that_hears_nothing_for_long_is_to_be_started_anew_but_not_o
         assert proxy.requests["GET", "jobs"] > 2
         assert ask("/healthz") == (200, [])
         # Nothing ends the silence of a watch that hangs.
-        monkeypatch.setattr("catchup_operator.cluster._WATCH_SILENCE_SECONDS", 10)
+        monkeypatch.setattr("catchup_operator.kube.client._WATCH_SILENCE_SECONDS", 10)
         proxy.add(Fault("freeze", "WATCH", "jobs"))
         proxy.down = False
         reasons = eventually(lambda: ask("/healthz")[1])

@@ -16,7 +16,7 @@ from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
 from catchup_dev.cluster import Failure
-from catchup_operator.conditions import find
+from catchup_operator.status.conditions import find
 
 # One API server for these, and another one for those with faults.
 pytestmark = pytest.mark.xdist_group("operator")

@@ -17,7 +17,7 @@ from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
 from catchup_dev.binaries import ensure
-from catchup_operator.conditions import find
+from catchup_operator.status.conditions import find
 
 # One API server for these, and another one for those without faults.
 pytestmark = pytest.mark.xdist_group("operator-faults")
@@ -88,8 +88,8 @@ def start_operator(
     role: dict[str, Any], operator_env: dict[str, str], namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], KopfRunner]:
     """The operator in this process with only the permissions of its Role, and in a hurry to try again."""
-    monkeypatch.setattr("catchup_operator.reconcile._PERMISSION_RETRY_SECONDS", 1.0)
-    monkeypatch.setattr("catchup_operator.background._RESYNC_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.reconciler._PERMISSION_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 1.0)
     for name, value in operator_env.items():
         monkeypatch.setenv(name, value)
     assert all(may(namespace, verb, "cronjobs") for verb in ("list", "watch", "create", "patch"))

@@ -27,9 +27,9 @@ from catchup_contract.kinds import Job
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count, Summary
 from catchup_dev.console import Failure
-from catchup_operator.conditions import find
-from catchup_operator.naming import cronjob_name
-from catchup_operator.resource import UserSchedule
+from catchup_operator.manifests.names import cronjob_name
+from catchup_operator.schedule.user_schedule import UserSchedule
+from catchup_operator.status.conditions import find
 
 # One API server for these, and another one for those with faults.
 pytestmark = pytest.mark.xdist_group("operator")
@@ -350,7 +350,7 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
     forbid: Callable[[Namespace], list[str]],
     words: str,
 ) -> None:
-    monkeypatch.setattr("catchup_operator.reconcile._REFUSED_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.reconciler._REFUSED_RETRY_SECONDS", 1.0)
     request.getfixturevalue("operator")
     cause = forbid(namespace)
     namespace.apply("ada")
@@ -370,7 +370,7 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
 def test_a_cronjob_of_the_wanted_name_that_is_not_ours_is_never_taken(
     namespace: Namespace, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, job: Job
 ) -> None:
-    monkeypatch.setattr("catchup_operator.reconcile._REFUSED_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.reconciler._REFUSED_RETRY_SECONDS", 1.0)
     namespace.apply("ada")
     name = cronjob_name(UserSchedule.from_body(namespace.schedule()), job)
     namespace.kubectl("create", "cronjob", name, "--image=theirs", "--schedule=1 1 1 1 *")
@@ -392,7 +392,7 @@ def test_a_next_digest_that_passed_without_a_run_is_replaced_by_the_next_one_wit
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("catchup_operator.background._RESYNC_SECONDS", 0.5)
+    monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 0.5)
     namespace.apply("ada", timeZone="Europe/Berlin")
     with operator_process():
         true = namespace.ready()["status"]["digest"]["nextRuns"]

@@ -57,11 +57,11 @@ def name_of_all(faults: list[Fault]) -> str:
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the operator in this process: the pauses of minutes are judged by the unit tests."""
-    monkeypatch.setattr("catchup_operator.kopf_reads._LONGEST_SECONDS", 0.2)
-    monkeypatch.setattr("catchup_operator.kopf_reads._APART_SECONDS", 0.1)
-    monkeypatch.setattr("catchup_operator.arrival._LONGEST_SECONDS", 0.2)
+    monkeypatch.setattr("catchup_operator.kopf_glue.reads._LONGEST_SECONDS", 0.2)
+    monkeypatch.setattr("catchup_operator.kopf_glue.reads._APART_SECONDS", 0.1)
+    monkeypatch.setattr("catchup_operator.kopf_glue.discovery._LONGEST_SECONDS", 0.2)
     monkeypatch.setattr("catchup_operator.options._REQUEST_SECONDS", 1)
-    monkeypatch.setattr("catchup_operator.transport._REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=1))
+    monkeypatch.setattr("catchup_operator.kube.transport._REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=1))
 
 
 # One after the other by way of the same few requests; each by itself with `make torture`.
@@ -75,7 +75,7 @@ def test_faults_at_the_start_are_waited_out(
     *,
     faults: list[Fault],
 ) -> None:
-    monkeypatch.setattr("catchup_operator.cluster._WATCH_SILENCE_SECONDS", 90)
+    monkeypatch.setattr("catchup_operator.kube.client._WATCH_SILENCE_SECONDS", 90)
     proxy.add(*(replace(fault) for fault in faults))
     namespace.apply("ada")
     with start() as runner:

@@ -24,10 +24,10 @@ from waiting import eventually
 
 from catchup_contract.api import DIGEST_DAYS, SYNC_INTERVALS_MINUTES
 from catchup_dev.console import Failure
-from catchup_operator.conditions import find
-from catchup_operator.desired import desired
-from catchup_operator.resource import UserSchedule
-from catchup_operator.template import JobTemplate
+from catchup_operator.job_template import JobTemplate
+from catchup_operator.manifests.cronjob import desired
+from catchup_operator.schedule.user_schedule import UserSchedule
+from catchup_operator.status.conditions import find
 
 # One API server for these, and another one for those without faults.
 pytestmark = pytest.mark.xdist_group("operator-faults")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from catchup_operator.resource import UserSchedule
-from catchup_operator.template import JobTemplate
+from catchup_operator.job_template import JobTemplate
+from catchup_operator.schedule.user_schedule import UserSchedule
 
 TEMPLATE = JobTemplate(image="catchup-jobs:test")
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from catchup_contract.api import DEFAULT_SYNC_EVERY
 from catchup_contract.env import Env
 from catchup_contract.timestamps import format_utc
-from catchup_operator.digest_times import DigestTimes
+from catchup_operator.schedule.digest_times import DigestTimes
 
 FREQUENCIES: Final = ("daily", "weekly", "biweekly", "monthly", None)
 # The controller starts a CronJob at the due time and as much later, as long as that is the same local date.

@@ -20,7 +20,7 @@ from catchup_contract.kinds import Job
 from catchup_contract.outcomes import Outcome
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import digests
-from catchup_operator.digest_times import DigestTimes
+from catchup_operator.schedule.digest_times import DigestTimes
 
 if TYPE_CHECKING:
     from integration.jobs.story.world import Task, World

@@ -1,0 +1,1 @@
+"""What is applied: CronJob manifests from a UserSchedule and the job template. No I/O."""

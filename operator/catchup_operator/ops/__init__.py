@@ -1,0 +1,1 @@
+"""For whoever runs the operator: probes, metrics, the forecast and the preparation of an uninstall."""

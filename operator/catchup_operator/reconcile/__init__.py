@@ -1,0 +1,1 @@
+"""Reconciliation of one UserSchedule, the work queue, and the loops that feed it."""

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from catchup_operator.kube import resources as objects
+from catchup_operator.kube.resources import CRONJOBS, EVENTS, JOBS, PODS, REVIEWS, SCHEDULES
+
+METADATA = {
+    "name": "ada-sync-1",
+    "namespace": "prod",
+    "uid": "1",
+    "resourceVersion": "7",
+    "generation": 2,
+    "labels": {"catchup.dev/job": "sync"},
+    "ownerReferences": [{"kind": "CronJob", "name": "ada-sync", "uid": "0", "controller": True}],
+}
+
+
+@pytest.mark.parametrize(
+    ("resource", "sent", "read"),
+    [
+        (
+            CRONJOBS,
+            {"kind": "PartialObjectMetadata", "metadata": {**METADATA, "managedFields": [{"manager": "x"}]}},
+            {"metadata": METADATA},
+        ),
+        (
+            JOBS,
+            {
+                "metadata": {**METADATA, "annotations": {"a": "b"}},
+                "spec": {"template": {}},
+                "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True", "lastProbeTime": None}]},
+            },
+            {"metadata": METADATA, "status": {"conditions": [{"type": "Failed", "status": "True"}]}},
+        ),
+        (
+            PODS,
+            {
+                "metadata": METADATA,
+                "status": {"containerStatuses": [{"ready": False, "state": {"terminated": {"exitCode": 75}}}]},
+            },
+            {"status": {"containerStatuses": [{"state": {"terminated": {"exitCode": 75}}}]}},
+        ),
+        (SCHEDULES, {"spec": [1, {"a": None}], "status": "?"}, {"spec": [1, {"a": None}], "status": "?"}),
+    ],
+)
+def test_of_an_object_is_read_what_is_named_and_a_userschedule_whole(resource: str, sent: Any, read: Any) -> None:
+    assert objects.object_of(resource).decode(json.dumps(sent)) == read
+    page = objects.page_of(resource).decode(json.dumps({"metadata": {"resourceVersion": "9"}, "items": [sent]}))
+    assert (page.items, page.metadata.resource_version, page.metadata.next_page) == ([read], "9", "")
+
+
+def test_an_empty_list_of_metadata_is_null() -> None:
+    page = objects.page_of(CRONJOBS).decode('{"metadata":{"resourceVersion":"9","continue":"x"},"items":null}')
+    assert (page.items, page.metadata.next_page) == (None, "x")
+
+
+def test_an_event_is_read_by_what_its_type_says() -> None:
+    bookmark = objects.EVENT.decode('{"type":"BOOKMARK","object":{"kind":"Job","metadata":{"resourceVersion":"8"}}}')
+    assert objects.object_of(JOBS).decode(bookmark.object) == {"metadata": {"resourceVersion": "8"}}
+    error = objects.EVENT.decode(
+        '{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old","status":1}}'
+    )
+    assert objects.STATUS.decode(error.object) == objects.Status(410, "too old")
+
+
+@pytest.mark.parametrize(
+    ("decoder", "reply"),
+    [
+        (objects.object_of(JOBS), '{"status":{"conditions":"none"}}'),
+        (objects.object_of(REVIEWS), '{"status":"ok"}'),
+        (objects.GROUPS, '{"groups":7}'),
+        (objects.GROUPS, '{"groups":[{"name":"batch"}]}'),
+        (objects.KINDS, '{"resources":["userschedules"]}'),
+        (objects.KINDS, "[]"),
+    ],
+)
+def test_another_form_is_an_error(decoder: Any, reply: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decoder.decode(reply)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        ((SCHEDULES, None), "/apis/catchup.dev/v1alpha1/userschedules"),
+        ((JOBS, "prod"), "/apis/batch/v1/namespaces/prod/jobs"),
+        ((EVENTS, "prod", "a b"), "/api/v1/namespaces/prod/events/a%20b"),
+        ((REVIEWS, None), "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"),
+    ],
+)
+def test_each_kind_has_its_path(arguments: Any, path: str) -> None:
+    assert objects.path(*arguments) == path

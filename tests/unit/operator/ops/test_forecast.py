@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.operator.factories import body
+
+from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_operator.cli import main
+from catchup_operator.ops.forecast import MINUTES, as_json, as_text, draw, forecast
+
+SATURDAY = datetime(2026, 11, 28, 20, 0, 30, tzinfo=UTC)
+
+
+def users(count: int, **spec: Any) -> list[dict[str, Any]]:
+    return [body({"userId": f"user-{number}", **spec}, name=f"u{number}", uid=f"{number}") for number in range(count)]
+
+
+def minute_of(at: datetime) -> int:
+    return (at - SATURDAY.replace(second=0) - timedelta(minutes=1)) // timedelta(minutes=1)
+
+
+@given(st.sampled_from(sorted(SYNC_INTERVALS_MINUTES)), st.integers(1, 20))
+def test_each_user_is_synced_as_often_in_a_day_as_the_interval_says(every: str, count: int) -> None:
+    found = forecast(users(count, calendarSync={"every": every}, digest={"enabled": False}), SATURDAY)
+    assert sum(found.syncs) == count * 24 * 60 // SYNC_INTERVALS_MINUTES[every]
+    assert sum(found.requests) == 2 * sum(found.syncs)
+    assert sum(found.digests) == 0
+
+
+def test_digests_fire_at_their_local_time_and_one_and_three_hours_later() -> None:
+    found = forecast(users(100, timeZone="Europe/Berlin", calendarSync={"enabled": False}), SATURDAY)
+    at = {minute for minute, count in enumerate(found.digests) if count}
+    assert at == {minute_of(datetime(2026, 11, 29, hour, 0, tzinfo=UTC)) for hour in (8, 9, 11)}
+    assert set(found.digests) == {0, 100}
+
+
+def test_a_zone_in_utc_has_a_firing_for_each_offset() -> None:
+    found = forecast(users(1, timeZone="Asia/Beirut", calendarSync={"enabled": False}), SATURDAY)
+    at = [minute for minute, count in enumerate(found.digests) if count]
+    assert at == [minute_of(datetime(2026, 11, 29, hour, 0, tzinfo=UTC)) for hour in (6, 7, 8, 9, 10)]
+
+
+def test_what_is_suspended_in_conflict_or_invalid_starts_nothing() -> None:
+    bodies = [
+        *users(1, suspend=True),
+        {**users(1)[0], "status": {"conflictsWith": "people/other"}},
+        body({"userId": "$(X)"}),
+    ]
+    assert sum(forecast(bodies, SATURDAY).pods) == 0
+
+
+def test_a_users_own_count_of_requests_is_believed() -> None:
+    one = {**users(1, digest={"enabled": False})[0], "status": {"sync": {"counts": {"apiRequests": 9}}}}
+    found = forecast([one], SATURDAY)
+    assert sum(found.requests) == 9 * sum(found.syncs)
+
+
+def test_minutes_with_too_many_pods_name_the_setting_that_most_of_these_very_pods_come_from() -> None:
+    no_sync = {"calendarSync": {"enabled": False}}
+    herds = [*users(60, timeZone="America/New_York", **no_sync), *users(40, timeZone="Europe/Berlin", **no_sync)]
+    found = forecast(herds, SATURDAY)
+    peaks = {peak.at: peak.advice for peak in found.peaks(max_pods=3, max_requests=10**6)}
+    says = "spec.digest.time: {} of the pods are digests of Sunday 09:00 {}, and operator.digestSpreadMinutes is 0"
+    assert peaks == {
+        **{datetime(2026, 11, 29, hour, tzinfo=UTC): says.format(40, "Europe/Berlin") for hour in (8, 9, 11)},
+        **{datetime(2026, 11, 29, hour, tzinfo=UTC): says.format(60, "America/New_York") for hour in (14, 15, 17)},
+    }
+    assert found.peaks(max_pods=60, max_requests=10**6) == []
+
+
+def test_the_interval_that_is_named_is_the_one_of_most_pods_not_of_most_users() -> None:
+    no_digest = {"digest": {"enabled": False}}
+    herds = [
+        *users(90, calendarSync={"every": "24h"}, **no_digest),
+        *users(60, calendarSync={"every": "5m"}, **no_digest),
+    ]
+    peaks = forecast(herds, SATURDAY).peaks(max_pods=10, max_requests=10**6)
+    assert peaks
+    assert all(peak.pods > 10 for peak in peaks)
+    assert {peak.advice.split(":")[0] for peak in peaks} == {"spec.calendarSync.every"}
+    assert {peak.advice.split(" are ")[1] for peak in peaks} == {"syncs every 5m"}
+
+
+def test_minutes_with_too_many_requests_alone_name_the_syncs_though_more_digests_start() -> None:
+    (peak,) = (
+        peak
+        for peak in forecast(users(50, calendarSync={"every": "5m"}), SATURDAY).peaks(max_pods=1000, max_requests=10)
+        if peak.at == datetime(2026, 11, 29, 9, tzinfo=UTC)
+    )
+    assert peak.pods > 50
+    assert peak.advice.startswith("spec.calendarSync.every")
+
+
+def test_the_spread_that_the_advice_names_flattens_the_peak() -> None:
+    herd = users(600, timeZone="Europe/Berlin", calendarSync={"enabled": False})
+    spread = forecast(herd, SATURDAY, digest_spread=60)
+    assert sum(spread.digests) == sum(forecast(herd, SATURDAY).digests) == 3 * 600
+    assert max(spread.digests) < 40
+    begin = minute_of(datetime(2026, 11, 29, 8, 0, tzinfo=UTC))
+    assert {minute for minute, count in enumerate(spread.digests) if count} <= set(range(begin, begin + 240))
+    assert "digestSpreadMinutes is 60" in spread.peaks(max_pods=1, max_requests=10**6)[0].advice
+
+
+def test_the_drawing_has_a_line_an_hour_a_bar_a_minute_and_marks_what_is_too_much() -> None:
+    found = forecast(users(50, calendarSync={"enabled": False}), SATURDAY)
+    lines = draw(found.pods, found.start, limit=49)
+    assert len(lines) == 24
+    assert sum(line.count("!") for line in lines) == 3
+    assert all(len(line.split(" ", 1)[1][:60]) == 60 for line in lines)
+    text = as_text(found, max_pods=49, max_requests=10)
+    assert "3 minutes above 49 pods" in text
+    assert "Sun 09:00  50 pods, 0 requests; spec.digest.time" in text
+
+
+def test_the_json_has_a_number_a_minute() -> None:
+    found = json.loads(as_json(forecast(users(3), SATURDAY), max_pods=0, max_requests=10**6))
+    assert found["start"] == "2026-11-28T20:01:00Z"
+    assert {len(found[name]) for name in ("syncPods", "digestPods", "googleRequests")} == {MINUTES}
+    assert found["peaks"]
+
+
+def test_nothing_at_all_can_be_drawn_too() -> None:
+    assert "0 minutes above" in as_text(forecast([], SATURDAY), max_pods=1, max_requests=1)
+
+
+def test_a_limit_of_nothing_marks_no_idle_minute_and_one_below_that_is_refused() -> None:
+    assert forecast([], SATURDAY).peaks(max_pods=0, max_requests=0) == []
+    for option in ("--max-pods", "--max-requests"):
+        done = CliRunner().invoke(main, ["forecast", option, "-1"])
+        assert (done.exit_code, f"Invalid value for '{option}'" in done.output) == (2, True)

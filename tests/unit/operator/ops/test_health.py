@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from types import SimpleNamespace
+from typing import Any, cast
+
+import aiohttp
+import pytest
+
+from catchup_operator.kube.transport import ApiError
+from catchup_operator.ops.health import PERMISSIONS, Health
+from catchup_operator.reconcile.rollout import Roll
+
+
+class Background:
+    """Loops and watches of which the test says how they are."""
+
+    def __init__(self, *, died: BaseException | None = None, silent: float = 0.0, troubles: list[str] | None = None):
+        self.silent_seconds = silent
+        self.died = lambda: died
+        self.troubles = lambda: troubles or []
+
+
+def health(answer: Any, background: Any, *namespaces: str) -> tuple[Health, list[tuple[str, str, str]]]:
+    asked: list[tuple[str, str, str]] = []
+
+    async def may(verb: str, resource: str, namespace: str) -> bool:
+        asked.append((verb, resource, namespace))
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer(verb, resource, namespace))
+
+    return Health(cast(Any, SimpleNamespace(may=may)), namespaces, background, Roll(1.0), [background.troubles]), asked
+
+
+async def test_every_permission_is_asked_for_in_every_namespace() -> None:
+    found, asked = health(lambda *_: True, Background(), "people", "friends")
+    assert await found._look() == []
+    wanted = {(verb, resource) for resource, verbs in PERMISSIONS.items() for verb in verbs}
+    assert set(asked) == {(*each, namespace) for each in wanted for namespace in ("people", "friends")}
+
+
+async def test_what_is_missing_is_named_with_its_place() -> None:
+    found, _ = health(lambda verb, *_: verb != "create", Background())
+    assert await found._look() == ["may not create cronjobs in the cluster", "may not create events in the cluster"]
+
+
+QUESTIONS = sum(map(len, PERMISSIONS.values()))
+MANY = [f"n{number}" for number in range(50)]
+
+
+async def test_many_namespaces_are_asked_about_all_at_once_first_and_then_a_few_at_each_look_in_turn() -> None:
+    found, asked = health(lambda *_: True, Background(), *MANY)
+    await found._look()
+    assert {namespace for *_, namespace in asked} == set(MANY)
+    asked.clear()
+    for look in range(1, 11):
+        await found._look()
+        assert len(asked) <= look * 5 * QUESTIONS
+    assert {namespace for *_, namespace in asked} == set(MANY)
+
+
+async def test_a_few_namespaces_are_all_asked_about_at_each_look() -> None:
+    found, asked = health(lambda *_: True, Background(), *MANY[:5])
+    for _ in range(3):
+        asked.clear()
+        await found._look()
+        assert {namespace for *_, namespace in asked} == set(MANY[:5])
+
+
+async def test_a_namespace_in_trouble_is_asked_about_at_each_look_and_well_with_the_first_that_finds_it_so() -> None:
+    lost = {"n7"}
+    found, asked = health(lambda verb, _, namespace: verb != "watch" or namespace not in lost, Background(), *MANY)
+    for _ in range(4):
+        asked.clear()
+        assert {reason.split(" in ")[1] for reason in await found._look()} == {"namespace n7"}
+        assert "n7" in {namespace for *_, namespace in asked}
+    lost.clear()
+    assert await found._look() == []
+
+
+async def test_trouble_everywhere_is_found_everywhere_and_costs_a_look_no_more_than_twice_as_much() -> None:
+    lost: set[str] = set()
+    found, asked = health(lambda *question: question[2] not in lost, Background(), *MANY)
+    await found._look()
+    lost.update(MANY)
+    for _ in range(10):
+        asked.clear()
+        missing = await found._look()
+        assert len(asked) <= 2 * 5 * QUESTIONS
+    assert len(missing) == 50 * QUESTIONS
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ApiError(0, "refused"), ["the API server does not answer: refused"]),
+        (ApiError(500, "etcd"), ["the API server does not answer: etcd"]),
+        (ApiError(403, "may not ask"), []),
+    ],
+)
+async def test_a_question_that_is_refused_is_no_missing_permission(error: ApiError, says: list[str]) -> None:
+    found, asked = health(error, Background())
+    assert await found._look() == says
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("background", "alive", "ready"),
+    [
+        (Background(), True, True),
+        (Background(troubles=["watching jobs: refused"]), True, False),
+        (Background(died=RuntimeError("bug")), False, False),
+        (Background(silent=301), False, False),
+        (Background(silent=299), True, True),
+    ],
+)
+async def test_what_is_dead_is_not_ready_and_what_is_not_ready_may_live(
+    background: Background, alive: bool, ready: bool
+) -> None:
+    found, _ = health(lambda *_: True, background)
+    assert found.obstacles() != []  # before the first look
+    found._found = await found._look()
+    assert (not found.ills(), not found.obstacles()) == (alive, ready)
+
+
+async def test_a_loop_of_its_own_that_has_died_is_told_too() -> None:
+    found, _ = health(RuntimeError("a bug"), Background())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        await found.start(listener)
+        try:
+            async with aiohttp.ClientSession() as kubelet, asyncio.timeout(5):
+                while (reply := await kubelet.get(f"http://127.0.0.1:{port}/healthz")).status != 503:  # noqa: ASYNC110 - what is waited for has no event
+                    await asyncio.sleep(0.01)
+                assert "has died" in await reply.text()
+        finally:
+            await found.stop()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from catchup_operator.kube.transport import ApiError
+from catchup_operator.reconcile import work_queue
+from catchup_operator.reconcile.reconciler import RefusedError
+from catchup_operator.reconcile.work_queue import WorkQueue
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_queue, "RETRY_FIRST_SECONDS", 0.001)
+
+
+@asynccontextmanager
+async def working(queue: WorkQueue) -> AsyncIterator[None]:
+    workers = [asyncio.create_task(queue.work()) for _ in range(2)]
+    yield
+    for worker in workers:
+        worker.cancel()
+    await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ApiError(500, "later"), ApiError(0, "lost"), RefusedError("quota", None, retry_seconds=0.001), KeyError("a bug")],
+    ids=repr,
+)
+async def test_a_task_that_fails_is_tried_again_whatever_it_failed_of(error: Exception) -> None:
+    queue, tries = WorkQueue(), [0]
+
+    async def task() -> None:
+        tries[0] += 1
+        if tries[0] < 4:
+            raise error
+
+    async with working(queue):
+        queue.add("key", task)
+        await until(lambda: tries[0] == 4)
+        await asyncio.sleep(0.02)
+    assert tries == [4]
+
+
+async def test_a_key_that_waits_is_not_queued_twice() -> None:
+    queue, done = WorkQueue(), []
+
+    async def task() -> None:
+        done.append(1)
+
+    for _ in range(10):
+        queue.add("key", task)
+        queue.add("later", task, delay=0.01)
+    async with working(queue):
+        await until(lambda: len(done) >= 2)
+        await asyncio.sleep(0.05)
+    assert len(done) == 2
+
+
+async def test_delays_grow_to_five_minutes_and_start_again_after_a_success() -> None:
+    queue = WorkQueue()
+    delays = [queue._delay("key") for _ in range(2000)]
+    assert delays[0] < 0.01
+    assert all(0.5 * 300 <= delay <= 300 for delay in delays[20:])
+
+    async def task() -> None: ...
+
+    async with working(queue):
+        queue.add("key", task)
+        await until(lambda: not queue._failures)

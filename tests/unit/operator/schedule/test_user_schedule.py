@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from unit.operator.factories import body
+
+from catchup_operator.schedule.user_schedule import InvalidSpecError, UserSchedule
+
+
+def test_defaults_are_those_of_the_schema() -> None:
+    found = UserSchedule.from_body(body())
+    assert (found.time_zone, found.sync_enabled, found.sync_every) == ("Etc/UTC", True, "30m")
+    assert (found.digest_enabled, found.digest_day, found.digest_time) == (True, "Sunday", "09:00")
+    assert (found.priority, found.suspend) == ("normal", False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"userId": "$(SECRET)"}, "userId"),
+        ({"userId": "ada;rm"}, "userId"),
+        ({"userId": "ada\n"}, "userId"),
+        ({"userId": "ada\0"}, "userId"),
+        ({"userId": "a" * 64}, "userId"),
+        ({"userId": "Ada"}, "userId"),
+        ({"userId": "-ada"}, "userId"),
+        ({"userId": "ädä"}, "userId"),
+        ({"userId": 7}, "userId"),
+        ({"userId": None}, "userId"),
+        ({"timeZone": "Local"}, "timeZone"),
+        ({"timeZone": "localtime"}, "timeZone"),
+        ({"timeZone": "../../etc/passwd"}, "timeZone"),
+        ({"timeZone": "TZ=UTC"}, "timeZone"),
+        ({"timeZone": "posix/Europe/Berlin"}, "timeZone"),
+        ({"timeZone": "europe/berlin"}, "timeZone"),
+        ({"timeZone": ["Europe/Berlin"]}, "timeZone"),
+        ({"timeZone": "A" * 5000}, "timeZone"),
+        ({"digest": {"time": "24:00"}}, "time"),
+        ({"digest": {"time": "9:00"}}, "time"),
+        ({"digest": {"time": 900}}, "time"),
+        ({"digest": {"time": "09:00\n"}}, "time"),
+        ({"digest": {"day": "Sun"}}, "day"),
+        ({"digest": "weekly"}, "digest"),
+        ({"calendarSync": {"every": "7m"}}, "every"),
+        ({"calendarSync": {"enabled": "yes"}}, "enabled"),
+        ({"priority": "urgent"}, "priority"),
+        ({"suspend": "no"}, "suspend"),
+    ],
+)
+def test_a_value_that_the_schema_would_refuse_is_refused_by_name(spec: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidSpecError, match=f"^{field} "):
+        UserSchedule.from_body(body(spec))

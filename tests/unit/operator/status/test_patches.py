@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.operator.factories import body, schedule
+
+from catchup_contract.kinds import Job
+from catchup_operator.status import patches as status
+from catchup_operator.status.results import Run
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+SLOT = NOW
+SINCE = "2026-11-23T09:00:00Z"
+
+
+def left(name: str, uid: str, schedule: str, zone: str) -> dict[str, Any]:
+    manifest = {"spec": {"schedule": schedule, "timeZone": zone}}
+    return status.left(manifest, f"fingerprint-{name}", {"name": name, "uid": uid, "generation": 1})
+
+
+BOTH = {
+    Job.SYNC: left("ada-sync-x", "cj-1", "7,37 * * * *", "Etc/UTC"),
+    Job.DIGEST: left("ada-digest-x", "cj-2", "0 9,10,12 * * 0", "Europe/Berlin"),
+}
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
+
+
+def after_reconcile(spec: dict[str, Any] | None = None, now: datetime = NOW) -> dict[str, Any]:
+    found = body(spec)
+    since = status.digest_since(found, schedule(spec), now=now)
+    patch = status.reconciled(
+        found, schedule(spec), BOTH, template_hash="h", digest_since=since, digest_spread=0, now=now
+    )
+    return body(spec, status=merge({}, patch))
+
+
+def digest_run(result: str, minutes: int, reason: str | None = None, *, slot: datetime | None = SLOT) -> Run:
+    return Run(
+        Job.DIGEST, f"ada-digest-x-{minutes}", NOW + timedelta(minutes=minutes), result, reason, message="m", slot=slot
+    )
+
+
+def told(*runs: Run) -> dict[str, Any]:
+    """The status of the digest after these runs."""
+    current = after_reconcile()
+    for each in runs:
+        patch = status.recorded(current, schedule(), each, digest_spread=0, now=each.finished_at)
+        current = merge(current, {"status": patch or {}})
+    found: dict[str, Any] = current["status"]["digest"]
+    return found
+
+
+def run(result: str, minutes: int, **fields: Any) -> Run:
+    return Run(Job.SYNC, f"ada-sync-x-{minutes}", NOW + timedelta(minutes=minutes), result, **fields)
+
+
+def test_a_reconciled_resource_is_ready_and_says_when_it_runs_next() -> None:
+    found = after_reconcile({"timeZone": "Europe/Berlin"})["status"]
+    assert found["conditions"][0]["status"] == "True"
+    assert found["sync"]["display"] == "every 30m"
+    assert found["sync"]["nextRuns"][0].endswith("CET (UTC+01:00)")
+    assert found["digest"]["display"] == "Sunday 09:00"
+    assert found["digest"]["schedule"] == "0 9,10,12 * * 0"
+    assert found["digest"]["nextRuns"] == [
+        "2026-11-29 09:00 CET (UTC+01:00)",
+        "2026-12-06 09:00 CET (UTC+01:00)",
+        "2026-12-13 09:00 CET (UTC+01:00)",
+    ]
+    assert len(found["sync"]["nextRuns"]) == 3
+
+
+def test_the_next_digest_is_the_due_time_never_one_of_its_later_firings() -> None:
+    sunday = datetime(2026, 11, 29, 8, 30, tzinfo=UTC)  # half an hour after the due time
+    found = after_reconcile({"timeZone": "Europe/Berlin", "digest": {"day": "Daily"}}, now=sunday)["status"]
+    assert found["digest"]["nextRuns"][0] == "2026-11-30 09:00 CET (UTC+01:00)"
+
+
+def test_a_digest_in_a_zone_whose_clock_was_set_is_told_with_the_new_offset() -> None:
+    now = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
+    found = after_reconcile({"timeZone": "Asia/Beirut"}, now=now)["status"]
+    assert found["digest"]["nextRuns"][0] == "2026-03-29 09:00 EEST (UTC+03:00)"
+
+
+def test_a_digest_that_is_spread_is_told_for_the_time_at_which_it_comes() -> None:
+    made = status.reconciled(body(), schedule(), BOTH, template_hash="h", digest_since=SINCE, digest_spread=30, now=NOW)
+    assert made
+    assert made["digest"]["display"] == "Sunday 09:00"
+    later = made["digest"]["nextRuns"][0]
+    assert "2026-11-29 09:00" < later < "2026-11-29 09:30"
+    assert status.next_runs(schedule(), Job.DIGEST, NOW, digest_spread=30) == made["digest"]["nextRuns"]
+
+
+def test_nothing_is_written_where_the_status_says_it_already() -> None:
+    current = after_reconcile()
+    assert status.is_current(current, "h")
+    assert (
+        status.reconciled(current, schedule(), BOTH, template_hash="h", digest_since=SINCE, digest_spread=0, now=NOW)
+        is None
+    )
+
+
+def test_another_generation_another_template_or_a_failure_needs_a_visit() -> None:
+    current = after_reconcile()
+    assert not status.is_current(current, "other")
+    assert not status.is_current(merge(current, {"metadata": {"generation": 2}}), "h")
+    refused = merge(current, {"status": status.not_ready(current, status.REFUSED, "quota", now=NOW)})
+    assert not status.is_current(refused, "h")
+
+
+def test_the_time_of_a_condition_changes_only_with_its_status() -> None:
+    current = after_reconcile()
+    later = NOW + timedelta(hours=1)
+    again = status.reconciled(
+        current, schedule({"suspend": True}), BOTH, template_hash="h", digest_since=None, digest_spread=0, now=later
+    )
+    assert again is not None
+    assert again["conditions"][0]["lastTransitionTime"] == "2026-11-23T09:00:00Z"
+    failed = status.not_ready(current, status.REFUSED, "quota", now=later)
+    assert failed is not None
+    assert failed["conditions"][0]["lastTransitionTime"] == "2026-11-23T10:00:00Z"
+
+
+def test_what_is_switched_off_has_no_next_run() -> None:
+    suspended, disabled = after_reconcile({"suspend": True}), after_reconcile({"calendarSync": {"enabled": False}})
+    assert suspended["status"]["sync"]["display"] == "Suspended"
+    assert disabled["status"]["sync"]["display"] == "Disabled"
+    assert "nextRuns" not in suspended["status"]["sync"]
+    assert "nextRuns" not in disabled["status"]["sync"]
+    assert (suspended["status"]["digest"]["display"], "nextRuns" in suspended["status"]["digest"]) == (
+        "Suspended",
+        False,
+    )
+    assert disabled["status"]["digest"]["display"] == "Sunday 09:00"
+    without = after_reconcile({"digest": {"enabled": False}})["status"]
+    assert (without["digest"]["display"], "nextRuns" in without["digest"]) == ("Disabled", False)
+    assert without["sync"]["display"] == "every 30m"
+
+
+def test_a_digest_runs_since_it_was_made_or_resumed_and_an_edit_does_not_change_that() -> None:
+    current, later = after_reconcile(), NOW + timedelta(days=1)
+    assert current["status"]["digest"]["activeSince"] == SINCE
+    assert status.digest_since(current, schedule({"digest": {"time": "18:30"}}), now=later) == SINCE
+    made = body(creationTimestamp="2026-11-20T09:00:00Z")
+    assert status.digest_since(made, schedule(), now=later) == "2026-11-20T09:00:00Z"
+    for off in ({"suspend": True}, {"digest": {"enabled": False}}):
+        assert status.digest_since(current, schedule(off), now=later) is None
+        stopped = status.reconciled(
+            current, schedule(off), BOTH, template_hash="h", digest_since=None, digest_spread=0, now=later
+        )
+        resumed = merge(current, {"status": stopped})
+        assert "activeSince" not in resumed["status"]["digest"]
+        assert status.digest_since(resumed, schedule(), now=later) == "2026-11-24T09:00:00Z"
+
+
+def test_runs_are_counted_and_a_success_ends_the_failures_but_keeps_the_last_error() -> None:
+    current = after_reconcile()
+    for each in (
+        run("Failed", 0, reason="Unavailable", message="m"),
+        run("Failed", 30, reason="Unavailable", message="m"),
+    ):
+        current = merge(current, {"status": status.recorded(current, schedule(), each, digest_spread=0, now=NOW)})
+    assert current["status"]["sync"]["consecutiveFailures"] == 2
+    assert "lastSuccessTime" not in current["status"]["sync"]
+    success = run("Succeeded", 60, counts={"calendars": 2})
+    current = merge(current, {"status": status.recorded(current, schedule(), success, digest_spread=0, now=NOW)})
+    found = current["status"]["sync"]
+    assert (found["consecutiveFailures"], found["lastResult"], found["counts"]) == (0, "Succeeded", {"calendars": 2})
+    assert found["lastSuccessTime"] == "2026-11-23T10:00:00Z"
+    assert found["lastError"]["time"] == "2026-11-23T09:30:00Z"
+    assert "lastReason" not in found
+
+
+def test_counts_of_an_earlier_run_do_not_stay() -> None:
+    current = after_reconcile()
+    for each in (run("Succeeded", 0, counts={"calendars": 2, "pages": 3}), run("Succeeded", 30, counts={"pages": 1})):
+        current = merge(current, {"status": status.recorded(current, schedule(), each, digest_spread=0, now=NOW)})
+    assert current["status"]["sync"]["counts"] == {"pages": 1}
+
+
+def test_a_run_is_told_once_and_never_over_a_later_one() -> None:
+    current = after_reconcile()
+    late = run("Succeeded", 30)
+    current = merge(current, {"status": status.recorded(current, schedule(), late, digest_spread=0, now=NOW)})
+    assert status.recorded(current, schedule(), late, digest_spread=0, now=NOW) is None
+    assert (
+        status.recorded(current, schedule(), run("Failed", 0, reason="x", message="m"), digest_spread=0, now=NOW)
+        is None
+    )
+
+
+def test_later_firings_that_find_the_digest_settled_do_not_hide_what_became_of_it() -> None:
+    found = told(digest_run("Succeeded", 0), digest_run("Skipped", 60, "AlreadyDone"))
+    assert (found["lastResult"], found["lastRunTime"]) == ("Succeeded", "2026-11-23T09:00:00Z")
+    found = told(digest_run("Skipped", 0, "Empty"), digest_run("Skipped", 60, "Empty"))
+    assert (found["lastReason"], found["lastRunTime"]) == ("Empty", "2026-11-23T09:00:00Z")
+
+
+def test_a_firing_before_the_due_time_is_no_news() -> None:
+    assert "lastResult" not in told(digest_run("Skipped", -60, "NotDue"))
+
+
+def test_a_later_firing_that_sent_or_failed_is_news() -> None:
+    assert told(digest_run("Failed", 0, "Unavailable"), digest_run("Succeeded", 60))["lastResult"] == "Succeeded"
+    assert told(digest_run("Skipped", 0, "Empty"), digest_run("Failed", 60, "BadData"))["lastReason"] == "BadData"
+    assert told(digest_run("Failed", 0, "Unavailable"), digest_run("Skipped", 60, "Late"))["lastReason"] == "Late"
+
+
+def test_a_digest_that_was_sent_while_the_operator_was_down_is_told_by_a_later_firing() -> None:
+    found = told(digest_run("Succeeded", -7 * 24 * 60), digest_run("Skipped", 60, "AlreadyDone"))
+    assert (found["lastResult"], found["lastReason"]) == ("Skipped", "AlreadyDone")
+
+
+def test_a_digest_run_by_hand_is_told_whatever_it_found() -> None:
+    found = told(digest_run("Succeeded", 0), digest_run("Skipped", 60, "AlreadyDone", slot=None))
+    assert (found["lastResult"], found["lastReason"]) == ("Skipped", "AlreadyDone")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3) | st.lists(inner, max_size=2),
+    max_leaves=8,
+)
+json_objects = st.dictionaries(st.sampled_from("abc"), json_values, max_size=3)
+
+
+@given(json_objects, json_objects)
+def test_a_patch_is_kept_exactly_when_merging_it_changes_something(
+    current: dict[str, Any], patch: dict[str, Any]
+) -> None:
+    current = merge({}, current)  # a stored document holds no nulls outside lists
+    assert (status._changed(current, patch) is not None) == (merge(current, patch) != current)
