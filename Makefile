@@ -77,10 +77,9 @@ bench: venv ## What a pod pays per subcommand, how fast the fleet's suggestions 
 	$(BIN)/python tests/benchmarks/suggestions.py
 	$(BIN)/python tests/benchmarks/sizes.py
 
-.PHONY: docs
-docs: venv ## Make the generated parts of the documentation
-	$(BIN)/python -m catchup_dev.chart_docs
-	$(BIN)/python -m catchup_dev.configuration_docs
+.PHONY: generate
+generate: venv ## Make the generated files: the chart's CRD, schema and README, docs/configuration.md
+	$(BIN)/python -m catchup_dev.generate
 
 ##@ Local Kubernetes
 .PHONY: cluster-up cluster-down cluster-status images
