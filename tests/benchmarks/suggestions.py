@@ -137,7 +137,7 @@ def measure(url: str, batch_size: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as locks:
         report = run_job(
             FleetSuggestions(store, NoBoard(), batch_size=batch_size),
-            Run(Job.SUGGESTIONS, "0", None, f"bench-{time.time_ns()}"),
+            Run(SUGGESTIONS, "0", None, f"bench-{time.time_ns()}"),
             store=DatabaseRunStore(database),
             coordination=LocalCoordination(Path(locks)),
             surroundings=Surroundings(lambda: NOW, time.sleep, lambda: 0.5, lambda: False, f"pod-{os.getpid()}"),

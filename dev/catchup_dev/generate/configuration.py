@@ -1,25 +1,20 @@
-"""docs/configuration.md, made from the UserSchedule's schema, the jobs' settings and the contract's constants.
-
-`make docs` writes it; a test holds it current.
-"""
+"""docs/configuration.md, made from the UserSchedule's schema, the jobs' settings and the contract's constants."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import yaml
 
 from catchup_contract.env import Env
-from catchup_contract.kinds import BACKOFF_LIMIT, DEADLINES
-from catchup_contract.outcomes import ExitCode
+from catchup_contract.kinds import BACKOFF_LIMIT, KINDS
+from catchup_contract.outcomes import ADVICE, ExitCode
 from catchup_dev.cluster.layout import CHECKOUT
 from catchup_jobs.jobs.retries import RETRY_DELAYS_SECONDS
 from catchup_jobs.settings import Settings
 from catchup_operator.options import VARIABLES
 
-PAGE: Final = CHECKOUT / "docs" / "configuration.md"
 DEFINITION: Final = CHECKOUT / "crds" / "userschedules.yaml"
 
 _HEADER: Final = """# Configuration
@@ -49,6 +44,10 @@ def page() -> str:
         _table(("variable", "what it is"), _variables()),
         "## Fixed by the contract\n",
         _table(("what", "value"), _constants()),
+        "## Reasons\n\nWhy a run ended as it did: `lastReason` in the status of a UserSchedule, the reason of its conditions, and (in"
+        "\nlower case) the column REASON of `runs list` and `failures list`. A reason that somebody must act on makes the"
+        "\ncondition `False`, also where the run did not fail.\n",
+        _table(("reason", "somebody must act", "what it means and what to do"), _reasons()),
     ]
     return "\n".join(parts)
 
@@ -83,17 +82,13 @@ def _constants() -> Iterator[tuple[str, ...]]:
     delays = ", ".join(f"{delay:.0f}" for delay in RETRY_DELAYS_SECONDS)
     yield "attempts of a run, over all pods", f"1, and {len(RETRY_DELAYS_SECONDS)} more after {delays} s"
     yield "`backoffLimit` of a Job", str(BACKOFF_LIMIT)
-    for job, deadlines in DEADLINES.items():
-        yield f"{job}: `startingDeadlineSeconds`, `activeDeadlineSeconds`", f"{deadlines.starting}, {deadlines.active}"
+    for kind in KINDS.values():
+        deadlines = kind.deadlines
+        yield f"{kind}: `startingDeadlineSeconds`, `activeDeadlineSeconds`", f"{deadlines.starting}, {deadlines.active}"
     for code, meaning in _EXITS.items():
         yield f"exit code {code.value}", meaning
 
 
-def main() -> int:
-    """Write the page."""
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _reasons() -> Iterator[tuple[str, ...]]:
+    for reason, advice in ADVICE.items():
+        yield f"`{reason.camel_case}`", "yes" if advice.act else "", advice.text
