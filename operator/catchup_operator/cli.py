@@ -1,17 +1,17 @@
-"""`catchup-operator`: run the operator, or clean up before it is uninstalled."""
+"""`catchup-operator`: run the operator, forecast the load, prepare an uninstall.
+
+Each command imports what it uses, so that `--help` stays fast: kopf alone takes half a second.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import click
 
@@ -31,48 +31,36 @@ def run(*, json_logs: bool, verbose: bool) -> None:
     """Run until stopped.
 
     \b
-    Connects as a pod does, or else by KUBECONFIG. Reads from the environment:
+    Connects with the service account of its pod, or else by KUBECONFIG. Reads from the environment:
       CATCHUP_NAMESPACES         namespaces to serve, separated by commas; empty: all
       CATCHUP_JOB_TEMPLATE_FILE  YAML file with the image, env and pod settings of the jobs
                                  (default /etc/catchup/job-template.yaml)
       CATCHUP_HEALTH_PORT        serve /healthz, /readyz and /metrics on this port
-      CATCHUP_ROLL_PER_SECOND    UserSchedules a second that get their CronJobs anew after an upgrade (default 10)
+      CATCHUP_ROLL_PER_SECOND    rate of a rollout, in UserSchedules per second (default 10)
       CATCHUP_DIGEST_SPREAD_MINUTES
-                                 spread digests over so many minutes after their chosen time (default 0)
+                                 spread digests over this many minutes after their chosen time (default 0)
     """
-    import kopf  # noqa: PLC0415 - half a second that --help need not pay
+    import kopf  # noqa: PLC0415
     import uvloop  # noqa: PLC0415
 
     from catchup_operator import handlers  # noqa: F401, PLC0415 - registers the handlers
     from catchup_operator.job_template import JobTemplate  # noqa: PLC0415
-    from catchup_operator.kube.config import find  # noqa: PLC0415
+    from catchup_operator.kopf_glue.settings import run_kopf  # noqa: PLC0415
+    from catchup_operator.kube.config import load_client  # noqa: PLC0415
     from catchup_operator.options import Options, listen  # noqa: PLC0415
 
     loop = uvloop.new_event_loop()
-    with _told_in_a_line():
-        # What cannot work is found out here: kopf would tell it by a traceback, and try again each minute.
+    with _exit_on_error():
+        # Checked here: kopf would log a traceback for each error and start again after a minute.
         options = Options.from_env(os.environ)
         template = JobTemplate.load(options.job_template, digest_spread=options.digest_spread)
-        api = loop.run_until_complete(find())
+        api = loop.run_until_complete(load_client())
         listener = listen(options.health_port) if options.health_port else None
-    kopf.configure(verbose=verbose, log_format=kopf.LogFormat.JSON if json_logs else kopf.LogFormat.FULL)
-    # A probe every few seconds is not news, nor is each resource that is as wanted; what changes we log ourselves.
-    for noisy in ("aiohttp.access", "kopf.activities.probe", *(() if verbose else ("kopf.objects",))):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # What was imported stays: the garbage collector need not go through it at each of its rounds.
-    gc.freeze()
-    kopf.run(
-        loop=loop,
-        memo=kopf.Memo(options=options, template=template, api=api, listener=listener),
-        standalone=True,
-        # kopf would ask the password file for a name, and a pod may run as any uid.
-        identity=cast(Any, socket.gethostname()),
-        clusterwide=not options.namespaces,
-        namespaces=options.namespaces,
-    )
+    memo = kopf.Memo(options=options, template=template, api=api, listener=listener)
+    run_kopf(loop, memo, options.namespaces, json_logs=json_logs, verbose=verbose)
 
 
-@main.command()
+@main.command("forecast")
 @click.option("--namespace", "-n", "namespaces", multiple=True, help="Only these namespaces; repeatable. Default: all.")
 @click.option(
     "--max-pods", type=click.IntRange(0), default=1200, show_default=True, help="Mark minutes in which more pods start."
@@ -91,43 +79,42 @@ def run(*, json_logs: bool, verbose: bool) -> None:
     show_default=True,
     envvar="CATCHUP_DIGEST_SPREAD_MINUTES",
     show_envvar=True,
-    help="Minutes over which digests are spread after their time; try another value to see what it would do.",
+    help="Minutes over which digests are spread after their time; another value shows what it would change.",
 )
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def forecast(*, namespaces: tuple[str, ...], max_pods: int, max_requests: int, digest_spread: int, output: str) -> None:
+def forecast_command(
+    *, namespaces: tuple[str, ...], max_pods: int, max_requests: int, digest_spread: int, output: str
+) -> None:
     """Draw the pods and the Google requests of the next 24 hours, minute by minute, in UTC.
 
-    Reads all UserSchedules by KUBECONFIG, or as a pod does. Minutes above a limit are marked, with the setting that
-    would flatten them. Exits 0 if there is none, else 1; 75 if the API server does not answer, 78 if none is named.
+    Reads all UserSchedules with the service account of its pod, or else by KUBECONFIG. Minutes above a limit are
+    marked, with the setting that would flatten them. Exits 0 if there is none, else 1; 75 if the API server does not
+    answer, 78 if none is configured.
 
     \b
     Example:
       catchup-operator forecast --max-pods 300
     """
-    from catchup_operator.kube.client import Cluster  # noqa: PLC0415
-    from catchup_operator.kube.config import find  # noqa: PLC0415
+    from catchup_operator.kube.client import KubeClient  # noqa: PLC0415
+    from catchup_operator.kube.config import load_client  # noqa: PLC0415
     from catchup_operator.kube.resources import SCHEDULES  # noqa: PLC0415
-    from catchup_operator.ops.forecast import Forecast, as_json, as_text  # noqa: PLC0415
-    from catchup_operator.ops.forecast import forecast as look_ahead  # noqa: PLC0415
+    from catchup_operator.ops import forecast, forecast_report  # noqa: PLC0415
 
-    async def read() -> Forecast:
-        cluster = Cluster(await find())
+    async def read() -> list[dict[str, Any]]:
+        client = KubeClient(await load_client())
         try:
-            bodies = [
-                body
-                for namespace in namespaces or (None,)
-                async for page, _ in cluster.list_pages(SCHEDULES, namespace, selector="")
-                for body in page
+            return [
+                body for namespace in namespaces or (None,) async for body in client.list_items(SCHEDULES, namespace)
             ]
         finally:
-            await cluster.close()
-        return look_ahead(bodies, datetime.now(UTC), digest_spread=digest_spread)
+            await client.close()
 
-    with _told_in_a_line():
-        found = asyncio.run(read())
-    render = as_json if output == "json" else as_text
-    click.echo(render(found, max_pods=max_pods, max_requests=max_requests))
-    sys.exit(1 if found.peaks(max_pods=max_pods, max_requests=max_requests) else 0)
+    with _exit_on_error():
+        bodies = asyncio.run(read())
+    result = forecast.forecast(bodies, datetime.now(UTC), digest_spread=digest_spread)
+    render = {"json": forecast_report.as_json, "text": forecast_report.as_text}[output]
+    click.echo(render(result, max_pods=max_pods, max_requests=max_requests))
+    sys.exit(1 if result.peaks(max_pods=max_pods, max_requests=max_requests) else 0)
 
 
 @main.command("prepare-uninstall")
@@ -136,44 +123,44 @@ def forecast(*, namespaces: tuple[str, ...], max_pods: int, max_requests: int, d
 @click.option(
     "--deployment", required=True, metavar="NAMESPACE/NAME", help="The operator's Deployment, scaled to 0 first."
 )
-def prepare_uninstall(*, namespaces: tuple[str, ...], all_namespaces: bool, deployment: str) -> None:
+def prepare_uninstall_command(*, namespaces: tuple[str, ...], all_namespaces: bool, deployment: str) -> None:
     """Stop the operator and delete the CronJobs that it made; UserSchedules stay.
 
-    Without this they would go on firing after `helm uninstall`, without the Secrets that they need. Installing
-    the chart again makes them again.
+    Otherwise they would go on firing after `helm uninstall`, without the Secrets that they need. Installing the
+    chart again creates them again.
     """
-    from catchup_operator.ops.uninstall import prepare  # noqa: PLC0415
+    from catchup_operator.ops.uninstall import prepare_uninstall  # noqa: PLC0415
 
     if bool(namespaces) is all_namespaces:
-        raise click.UsageError("name the namespaces, or say --all-namespaces")
+        raise click.UsageError("name the namespaces, or use --all-namespaces")
     namespace, _, name = deployment.partition("/")
     if not namespace or not name:
         raise click.UsageError("--deployment takes NAMESPACE/NAME")
-    with _told_in_a_line():
-        deleted = asyncio.run(prepare(namespace, name, namespaces))
+    with _exit_on_error():
+        deleted = asyncio.run(prepare_uninstall(namespace, name, namespaces))
     click.echo(f"stopped {deployment} and deleted {deleted} CronJobs")
 
 
 @contextmanager
-def _told_in_a_line() -> Iterator[None]:
-    """End with a line and an exit code where somebody must act, or the API server must come back."""
+def _exit_on_error() -> Iterator[None]:
+    """Print an expected error in one line and exit with its code."""
     from catchup_operator.job_template import InvalidTemplateError  # noqa: PLC0415
     from catchup_operator.kube.config import NoClusterError  # noqa: PLC0415
-    from catchup_operator.kube.transport import ApiError  # noqa: PLC0415
+    from catchup_operator.kube.errors import ApiError  # noqa: PLC0415
     from catchup_operator.ops.uninstall import StillRunningError  # noqa: PLC0415
     from catchup_operator.options import InvalidOptionError  # noqa: PLC0415
 
     try:
         yield
     except (InvalidOptionError, InvalidTemplateError, NoClusterError) as error:
-        _end(ExitCode.MISCONFIGURED, error)
+        _exit(ExitCode.MISCONFIGURED, error)
     except StillRunningError as error:
-        _end(ExitCode.TEMPORARY, error)
+        _exit(ExitCode.TEMPORARY, error)
     except ApiError as error:
-        lost = "" if error.status else "the API server does not answer; see that it runs and can be reached from here: "
-        _end(ExitCode.TEMPORARY, f"{lost}{error}")
+        hint = "" if error.status else "the API server does not answer; see that it runs and can be reached from here: "
+        _exit(ExitCode.TEMPORARY, f"{hint}{error}")
 
 
-def _end(code: ExitCode, trouble: object) -> NoReturn:
-    click.echo(f"catchup-operator: {' '.join(str(trouble).split())}", err=True)
+def _exit(code: ExitCode, error: object) -> NoReturn:
+    click.echo(f"catchup-operator: {' '.join(str(error).split())}", err=True)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""What the operator does, as a table of contents: run it with `catchup-operator run`."""
+"""The handlers that kopf calls, and the wiring of the operator. Run by `catchup-operator run`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,33 @@ import kopf
 
 from catchup_contract.api import API_GROUP, API_VERSION, PLURAL
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.kopf_glue.backpressure import Pace
-from catchup_operator.kopf_glue.discovery import Arrival
-from catchup_operator.kopf_glue.reads import KopfReads
-from catchup_operator.kube.client import Cluster
-from catchup_operator.kube.config import find
-from catchup_operator.kube.transport import ApiError
+from catchup_operator.kopf_glue.backpressure import Backpressure
+from catchup_operator.kopf_glue.discovery import Discovery
+from catchup_operator.kopf_glue.read_retries import ReadRetries
+from catchup_operator.kopf_glue.settings import configure_kopf
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.config import load_client
+from catchup_operator.kube.errors import ApiError
+from catchup_operator.manifests.names import key_of
 from catchup_operator.ops.health import Health
-from catchup_operator.options import Options, configure_kopf, listen
-from catchup_operator.reconcile.controller import Background
-from catchup_operator.reconcile.reconciler import Reconciler, RefusedError
-from catchup_operator.reconcile.rollout import Roll
-from catchup_operator.state.memory import Memory
+from catchup_operator.ops.http import serve
+from catchup_operator.ops.permissions import PermissionCheck
+from catchup_operator.options import Options, listen
+from catchup_operator.reconcile.controller import Controller
+from catchup_operator.reconcile.job_status import JobStatusUpdater
+from catchup_operator.reconcile.reconciler import Reconciler
+from catchup_operator.reconcile.rollout import Rollout
+from catchup_operator.reconcile.status_writer import StatusWriter
+from catchup_operator.reconcile.work_queue import RetryAfterError
+from catchup_operator.state import State
 
 logger = logging.getLogger(__name__)
 
 RESOURCE: Final = (API_GROUP, API_VERSION, PLURAL)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @kopf.on.startup()
@@ -37,84 +48,97 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     template: JobTemplate = memo.get("template") or JobTemplate.load(
         options.job_template, digest_spread=options.digest_spread
     )
-    # In each namespace kopf's, and two of our own.
-    memo.cluster = Cluster(memo.get("api") or await find(), watches=3 * max(1, len(options.namespaces)))
-    memo.reads = KopfReads(options.namespaces)
-    memo.pace = Pace()
-    memo.memory = Memory(Roll(options.roll_per_second))
-    memo.reconciler = Reconciler(memo.cluster, template, memo.memory, lambda: datetime.now(UTC))
-    memo.background = Background(memo.cluster, options.namespaces, memo.memory, memo.reconciler)
-    arrival = Arrival(memo.cluster)
+    # In each namespace kopf's watch and two of the controller.
+    memo.client = KubeClient(memo.get("api") or await load_client(), watches=3 * max(1, len(options.namespaces)))
+    memo.retries = ReadRetries(options.namespaces)
+    memo.backpressure = Backpressure()
+    state, rollout = State(), Rollout(options.roll_per_second)
+    writer = StatusWriter(memo.client, utc_now)
+    job_status = JobStatusUpdater(memo.client, template, statuses=state.statuses, writer=writer, now=utc_now)
+    memo.reconciler = Reconciler(memo.client, template, state=state, rollout=rollout, writer=writer, now=utc_now)
+    memo.controller = Controller(
+        memo.client,
+        options.namespaces,
+        state=state,
+        rollout=rollout,
+        reconciler=memo.reconciler,
+        job_status=job_status,
+    )
+    discovery = Discovery(memo.client)
     try:
         if options.health_port:
-            sources = (arrival.troubles, memo.background.troubles, memo.reads.troubles)
-            memo.health = Health(memo.cluster, options.namespaces, memo.background, memo.memory.roll, sources)
-            await memo.health.start(memo.get("listener") or listen(options.health_port))
-        await arrival.wait()
+            sources = (discovery.problems, memo.controller.problems, memo.retries.problems)
+            memo.health = Health(memo.controller, PermissionCheck(memo.client, options.namespaces), sources)
+            memo.health.start()
+            memo.http = await serve(memo.get("listener") or listen(options.health_port), memo.health, rollout)
+        await discovery.wait()
     except BaseException:
-        await end(memo)  # kopf does not clean up after a start that was broken off
+        await clean_up(memo)  # kopf does not clean up after a start that fails
         raise
-    memo.background.start()
+    memo.controller.start()
 
 
 @kopf.on.login()
 async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
-    session: kopf.AiohttpSession = memo.cluster.login(memo.reads.outlast, memo.pace.hold)
+    session: kopf.AiohttpSession = memo.client.login(memo.retries.middleware, memo.backpressure.middleware)
     return session
 
 
-def unsettled(reason: kopf.Reason) -> Callable[..., bool]:
-    # What is as wanted, as most are at a restart and after our own writes, costs no handler. kopf asks for all three.
-    def is_unsettled(body: kopf.Body, memo: kopf.Memo, **cause: Any) -> bool:
-        return cause["reason"] is reason and not memo.reconciler.is_settled(dict(body))
+def outdated(reason: kopf.Reason) -> Callable[..., bool]:
+    # A resource that is up to date, as most are at a restart and after the operator's own writes, costs no handler.
+    # kopf calls the filters of all three handlers; only that of the actual reason looks at the resource.
+    def is_outdated(body: kopf.Body, memo: kopf.Memo, **cause: Any) -> bool:
+        return cause["reason"] is reason and not memo.reconciler.is_up_to_date(dict(body))
 
-    return is_unsettled
+    return is_outdated
 
 
-@kopf.on.create(*RESOURCE, when=unsettled(kopf.Reason.CREATE))
-@kopf.on.update(*RESOURCE, when=unsettled(kopf.Reason.UPDATE))
-@kopf.on.resume(*RESOURCE, when=unsettled(kopf.Reason.RESUME))
+@kopf.on.create(*RESOURCE, when=outdated(kopf.Reason.CREATE))
+@kopf.on.update(*RESOURCE, when=outdated(kopf.Reason.UPDATE))
+@kopf.on.resume(*RESOURCE, when=outdated(kopf.Reason.RESUME))
 async def reconcile(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
-    # kopf only reads. It gives up a status that the API server does not take at once, and until then one of its few
-    # workers is busy. Its retries would keep an edit that mends the cause waiting until the delay is over, and need a
-    # place in each resource to count in.
+    # The handler never fails and returns nothing, so that kopf writes nothing. kopf would retry a rejected status patch
+    # in one of its few workers and then drop it. Its retries of a handler would delay an edit that solves the problem,
+    # and would store a counter in each resource.
     try:
-        # A view of kopf's finds its way anew at each look.
-        await memo.reconciler.visit(dict(body))
-    except (RefusedError, ApiError) as error:
-        memo.background.retry(body, error)
+        # A copy: each access to kopf's view of a body resolves its path again.
+        await memo.reconciler.reconcile(dict(body))
+    except (RetryAfterError, ApiError) as error:
+        memo.controller.retry(key_of(body), error)
     except Exception as error:
-        logger.exception("%s/%s: an unexpected error", body["metadata"]["namespace"], body["metadata"]["name"])
-        memo.background.retry(body, error)
+        logger.exception("%s/%s: an unexpected error", *key_of(body))
+        memo.controller.retry(key_of(body), error)
 
 
-def is_news(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> bool:
-    # kopf asks for each resource that it takes up.
-    memo.pace.dealt_with()
-    return bool(memo.reconciler.awaits(event["type"], event["object"]))
+def is_relevant(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> bool:
+    # kopf calls this filter for each resource that it takes up.
+    memo.backpressure.processed()
+    return bool(memo.reconciler.needs_event(event["type"], event["object"]))
 
 
-# All handlers are coroutines: kopf runs plain functions in threads, and nothing here is made for threads.
-@kopf.on.event(*RESOURCE, when=is_news)
-async def notice(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
-    # No deletion handler: it would put a finalizer on every resource.
+# All handlers are coroutines: kopf runs plain functions in threads, and the operator's state is not thread-safe.
+@kopf.on.event(*RESOURCE, when=is_relevant)
+async def observe(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+    # Instead of a deletion handler, which would put a finalizer on every resource.
     if event["type"] == "DELETED":
-        memo.reconciler.gone(event["object"])
+        memo.reconciler.forget(event["object"])
     else:
-        memo.reconciler.shown(event["object"])
+        memo.reconciler.observe(event["object"])
 
 
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
-    await end(memo)
+    await clean_up(memo)
 
 
-async def end(memo: kopf.Memo) -> None:
-    if "reads" in memo:
-        memo.reads.stop()
+async def clean_up(memo: kopf.Memo) -> None:
+    if "retries" in memo:
+        memo.retries.stop()
     if "health" in memo:
         await memo.health.stop()
-    if "background" in memo:
-        await memo.background.stop()
-    if "cluster" in memo:
-        await memo.cluster.close()
+    if "http" in memo:
+        await memo.http.cleanup()
+    if "controller" in memo:
+        await memo.controller.stop()
+    if "client" in memo:
+        await memo.client.close()

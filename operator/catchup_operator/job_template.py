@@ -1,20 +1,13 @@
-"""What all job pods have in common: the installation's settings, read once when the operator starts."""
+"""The job template: the installation's part of every job's pod, read from a file when the operator starts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
-
-from catchup_operator.manifests.names import fingerprint
-
-# Bumped when desired.py makes other manifests from the same input, so that every CronJob is rolled once.
-MANIFEST_VERSION: Final = 3
 
 _POD_FIELDS: Final = frozenset(
     {
@@ -28,7 +21,7 @@ _POD_FIELDS: Final = frozenset(
     }
 )
 
-# What a container's env and a pod's volumes may name, and by which key.
+# The references of a container's env and a pod's volumes: the field, the kind of the object, the key of its name.
 _REFERENCES: Final = (
     ("secretKeyRef", "Secret", "name"),
     ("configMapKeyRef", "ConfigMap", "name"),
@@ -38,7 +31,7 @@ _REFERENCES: Final = (
 
 
 class InvalidTemplateError(ValueError):
-    """The job template file is missing or malformed; the message says which file, what, and what is allowed."""
+    """The job template file is missing or malformed. The message names the file, the fault and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +44,10 @@ class JobTemplate:
         env: container env entries (`EnvVar` objects): the jobs' settings and secret references.
         resources: the container's `ResourceRequirements`.
         pod: further fields of the pod's spec.
-        priority_classes: a PriorityClass for each priority of a UserSchedule; where one is missing, the pod's own.
-        volumes, volume_mounts: files that the settings name, beside the pod's own `/tmp`.
+        priority_classes: a PriorityClass for each priority of a UserSchedule; the default is that of `pod`.
+        volumes, volume_mounts: added to the pod's own `/tmp`.
         pod_labels, pod_annotations: added to the pods' metadata.
-        digest_spread: over how many minutes after their chosen time digests are spread.
+        digest_spread: the window in minutes over which digests are spread after their chosen time.
     """
 
     image: str
@@ -70,42 +63,21 @@ class JobTemplate:
     digest_spread: int = 0
 
     @property
-    def hash(self) -> str:
-        """A fingerprint of everything that a CronJob's manifest takes from here, or from this operator itself."""
-        return fingerprint(
-            [
-                MANIFEST_VERSION,
-                _zone_database(),
-                self.image,
-                self.image_pull_policy,
-                [dict(entry) for entry in self.env],
-                self.resources,
-                self.pod,
-                self.priority_classes,
-                [dict(entry) for entry in self.volumes],
-                [dict(entry) for entry in self.volume_mounts],
-                self.pod_labels,
-                self.pod_annotations,
-                self.digest_spread,
-            ]
-        )
-
-    @property
-    def needs(self) -> list[str]:
-        """What a namespace must hold for a job's pod to begin there, e.g. `Secret database`, by name."""
-        found = set()
+    def required_objects(self) -> list[str]:
+        """The objects that a namespace must hold for a job's pod to start there, e.g. `Secret database`, sorted."""
+        names = set()
         for source in [*(entry.get("valueFrom") or {} for entry in self.env), *self.volumes]:
             for field_name, kind, key in _REFERENCES:
                 if field_name in source:
-                    found.add(f"{kind} {source[field_name].get(key)}")
-        return sorted(found)
+                    names.add(f"{kind} {source[field_name].get(key)}")
+        return sorted(names)
 
     @classmethod
     def load(cls, path: Path, *, digest_spread: int = 0) -> JobTemplate:
-        """Read the YAML file that the chart renders; the rest is the operator's own options.
+        """Read the YAML file that the chart renders; `digest_spread` is an option of the operator.
 
         Raises:
-            InvalidTemplateError: the file is missing, is not YAML, or has unknown or badly typed fields.
+            InvalidTemplateError: the file is missing, is not YAML, or has unknown or wrongly typed fields.
         """
         try:
             document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -155,9 +127,3 @@ class JobTemplate:
             pod_annotations=document.get("podAnnotations", {}),
             digest_spread=digest_spread,
         )
-
-
-@cache
-def _zone_database() -> str:
-    # A zone that gets new rules may need another cron expression.
-    return metadata.version("tzdata")

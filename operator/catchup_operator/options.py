@@ -1,8 +1,7 @@
-"""The operator's settings, from the environment, and how kopf is set up; each with its reason."""
+"""The operator's options, from the environment."""
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import socket
@@ -11,19 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import kopf
-
-from catchup_operator.kopf_glue.backpressure import PAGE
-from catchup_operator.kopf_glue.reads import Backoffs
-from catchup_operator.kopf_glue.storages import ByGeneration, NoProgress
-
 ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
 ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
 ENV_HEALTH_PORT: Final = "CATCHUP_HEALTH_PORT"
 ENV_ROLL_PER_SECOND: Final = "CATCHUP_ROLL_PER_SECOND"
 ENV_DIGEST_SPREAD: Final = "CATCHUP_DIGEST_SPREAD_MINUTES"
 
-# Name, default and meaning of each variable: what `run --help` and docs/configuration.md say.
+# Name, default and meaning of each variable, for docs/configuration.md. `run --help` names them, too.
 VARIABLES: Final = (
     (ENV_NAMESPACES, "all", "the namespaces to serve, separated by commas"),
     (
@@ -38,26 +31,23 @@ VARIABLES: Final = (
 
 DIGEST_SPREAD_MAX: Final = 240
 _PORT_MAX: Final = 65535
-_REQUEST_SECONDS: Final = 30
-# The API server sends a bookmark about every minute.
-_WATCH_SILENCE_SECONDS: Final = 70
 _ROLL_PER_SECOND: Final = "10"
 
 
 class InvalidOptionError(ValueError):
-    """A variable of the environment has no usable value; the message names it and what is allowed."""
+    """A variable of the environment has an invalid value. The message names it and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What one installation of the operator is told.
+    """The options of one installation.
 
     Attributes:
         namespaces: the namespaces to serve; empty for all.
-        job_template: the file with the installation's part of a job's pod.
-        roll_per_second: how many UserSchedules a second are rolled when the job template has changed.
-        health_port: where `/healthz` and `/readyz` are served, or None.
-        digest_spread: over how many minutes after their chosen time digests are spread.
+        job_template: the file of the job template.
+        health_port: the port of `/healthz`, `/readyz` and `/metrics`, or None.
+        roll_per_second: the rate of the rollout of a changed job template, in UserSchedules per second.
+        digest_spread: the window in minutes over which digests are spread after their chosen time.
     """
 
     namespaces: tuple[str, ...]
@@ -91,33 +81,13 @@ class Options:
 
 
 def listen(port: int) -> socket.socket:
-    """Take the health port, on all addresses of the pod. Raises InvalidOptionError."""
+    """Return a socket that listens on the health port, on all addresses of the pod. Raises InvalidOptionError."""
     try:
         if socket.has_dualstack_ipv6():
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
         return socket.create_server(("", port))
     except OSError as error:
-        why = os.strerror(error.errno or 0)
+        reason = os.strerror(error.errno or 0)
         raise InvalidOptionError(
-            f"{ENV_HEALTH_PORT}: port {port} cannot be had ({why}); end what uses it, or name another"
+            f"{ENV_HEALTH_PORT}: port {port} cannot be used ({reason}); stop what uses it, or name another"
         ) from None
-
-
-def configure_kopf(settings: kopf.OperatorSettings) -> None:
-    """Fill in kopf's settings."""
-    settings.persistence.diffbase_storage = ByGeneration()
-    settings.persistence.progress_storage = NoProgress()
-    # The CRD is installed with the operator: no watch on definitions, no permission for it.
-    settings.scanning.disabled = True
-    settings.watching.chunk_size = PAGE
-    settings.watching.inactivity_timeout = _WATCH_SILENCE_SECONDS
-    settings.networking.request_timeout = _REQUEST_SECONDS
-    settings.networking.error_backoffs = Backoffs()
-    # kopf would post an Event for each handler that succeeded.
-    settings.posting.level = logging.WARNING
-    # kopf's workers would wait for the event of their own write, which does not come before the list has ended; what
-    # was written we know ourselves (unseen.py).
-    settings.persistence.consistency_timeout = 0
-    # Few workers that end soon: their number bounds the memory; connections bound the speed.
-    settings.queueing.worker_limit = 20
-    settings.queueing.idle_timeout = 0.01

@@ -30,14 +30,15 @@ import yaml
 
 from catchup_dev.cluster import Cluster as LocalCluster
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.kube.client import Cluster
-from catchup_operator.kube.config import find
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.config import load_client
 from catchup_operator.kube.resources import CRONJOBS, SCHEDULES
-from catchup_operator.manifests.cronjob import desired
+from catchup_operator.manifests.cronjob import desired_cronjobs
 from catchup_operator.manifests.names import fingerprint
-from catchup_operator.reconcile.cronjobs import job_of
+from catchup_operator.manifests.template_hash import template_hash
 from catchup_operator.schedule.user_schedule import UserSchedule
-from catchup_operator.status import patches as status
+from catchup_operator.status import patches
+from catchup_operator.status.job_section import active_since, cronjob_fields
 
 ROOT: Final = Path(__file__).parents[2]
 NAMESPACE: Final = "bench"
@@ -86,7 +87,7 @@ def api_server() -> Iterator[LocalCluster]:
 
 async def create(namespace: str, count: int) -> None:
     """Create so many UserSchedules, over 20 connections, where `KUBECONFIG` says."""
-    api = Cluster(await find())
+    api = KubeClient(await load_client())
     gate = asyncio.Semaphore(CONNECTIONS)
 
     async def one(number: int) -> None:
@@ -99,20 +100,21 @@ async def create(namespace: str, count: int) -> None:
 
 async def send_raw(count: int) -> None:
     """Send what the operator would send, as fast as 20 connections allow, and nothing else."""
-    api = Cluster(await find())
+    api = KubeClient(await load_client())
     gate = asyncio.Semaphore(CONNECTIONS)
     now = datetime.now(UTC)
+    hash_of_template = template_hash(TEMPLATE)
 
     async def one(body: dict[str, Any]) -> None:
         schedule = UserSchedule.from_body(body)
-        since = status.digest_since(body, schedule, now=now)
+        since = active_since(body, schedule, now=now)
         async with gate:
             cronjobs = {}
-            for manifest in desired(schedule, TEMPLATE, digest_since=since):
+            for kind, manifest in desired_cronjobs(schedule, TEMPLATE, since).items():
                 made = await api.apply(CRONJOBS, manifest)
-                cronjobs[job_of(manifest)] = status.left(manifest, fingerprint(manifest), made["metadata"])
-            patch = status.reconciled(
-                body, schedule, cronjobs, template_hash=TEMPLATE.hash, digest_since=since, digest_spread=0, now=now
+                cronjobs[kind] = cronjob_fields(manifest, fingerprint(manifest), made["metadata"])
+            patch = patches.reconciled(
+                body, schedule, cronjobs, template_hash=hash_of_template, active_since=since, now=now
             )
             await api.patch_status(body, patch or {})
 
@@ -122,7 +124,7 @@ async def send_raw(count: int) -> None:
     await api.close()
 
 
-async def _bodies(api: Cluster, count: int) -> AsyncIterator[dict[str, Any]]:
+async def _bodies(api: KubeClient, count: int) -> AsyncIterator[dict[str, Any]]:
     """Those that are there, then those that come."""
     version, seen = "", 0
     async for page, listed in api.list_pages(SCHEDULES, NAMESPACE, selector=""):

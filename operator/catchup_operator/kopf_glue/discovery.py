@@ -1,4 +1,4 @@
-"""Waits at the start until the API server answers and knows UserSchedules: kopf looks for them once and never again."""
+"""Waits at the start until the API server serves UserSchedules: kopf discovers API resources only once."""
 
 from __future__ import annotations
 
@@ -7,44 +7,43 @@ import logging
 from itertools import count
 from typing import Final
 
-from catchup_operator.kube import backoff
-from catchup_operator.kube.client import Cluster
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.errors import ApiError, backoff_seconds
 from catchup_operator.kube.resources import SCHEDULES
-from catchup_operator.kube.transport import ApiError
 
 _FIRST_SECONDS: Final = 1.0
 _LONGEST_SECONDS: Final = 15.0
-_NO_DEFINITION: Final = (
+_NO_CRD: Final = (
     "has no UserSchedules; install their definition: kubectl apply -f crds/, or the chart with crds.enabled=true"
 )
 
 logger = logging.getLogger(__name__)
 
 
-class Arrival:
-    """Asks again and again, and knows what it waits for."""
+class Discovery:
+    """Polls the API server's discovery and reports what is missing."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._trouble: str | None = "the API server was not asked yet"
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+        self._problem: str | None = "the API server was not asked yet"
 
-    def troubles(self) -> list[str]:
-        """Return why the operator has not begun; empty once it has."""
-        return [self._trouble] if self._trouble else []
+    def problems(self) -> list[str]:
+        """Return why UserSchedules cannot be served yet; empty once they can."""
+        return [self._problem] if self._problem else []
 
     async def wait(self) -> None:
-        """Return when there is something to serve."""
+        """Return when the API server serves UserSchedules."""
         for failures in count(1):
-            self._trouble = await self._look()
-            if not self._trouble:
+            self._problem = await self._check()
+            if not self._problem:
                 return
-            delay = backoff.delay(failures, first=_FIRST_SECONDS, longest=_LONGEST_SECONDS)
-            logger.warning("waiting: %s; again in %.0f s", self._trouble, delay)
+            delay = backoff_seconds(failures, first=_FIRST_SECONDS, longest=_LONGEST_SECONDS)
+            logger.warning("waiting: %s; retrying in %.0f s", self._problem, delay)
             await asyncio.sleep(delay)
 
-    async def _look(self) -> str | None:
-        server = f"the API server at {self._cluster.server}"
+    async def _check(self) -> str | None:
+        server = f"the API server at {self._client.server}"
         try:
-            return None if await self._cluster.knows(SCHEDULES) else f"{server} {_NO_DEFINITION}"
+            return None if await self._client.serves(SCHEDULES) else f"{server} {_NO_CRD}"
         except ApiError as error:
-            return f"{server} does not answer as it should; see that it runs and can be reached from here: {error}"
+            return f"{server} does not answer as expected; see that it runs and can be reached from here: {error}"

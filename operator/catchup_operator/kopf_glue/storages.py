@@ -1,9 +1,9 @@
-"""What kopf is told of earlier visits, so that it keeps no books of its own in every UserSchedule.
+"""kopf's storages, so that kopf stores nothing in a UserSchedule.
 
-Left to itself kopf writes a copy of each spec and the progress of its handlers into the object, and copies and compares
-whole bodies at every event. `metadata.generation` and our own `status.observedGeneration` say the same: whether the
-spec was changed since we last told of it. A handler of ours never fails half-way (see handlers.py), so that there is no
-progress to keep.
+By default kopf stores a copy of each spec and the progress of its handlers in the object, and copies and compares whole
+bodies at every event. `metadata.generation` and the operator's own `status.observedGeneration` say the same: whether
+the spec has changed since the last reconciliation. The handler never fails (see handlers.py), so that there is no
+progress to store.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Any, cast
 import kopf
 
 
-class ByGeneration(kopf.DiffBaseStorage):
-    """The generation stands for the whole spec; the status patch itself stores it."""
+class GenerationStorage(kopf.DiffBaseStorage):
+    """The generation stands for the whole spec; the operator's own status patch stores it."""
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:  # noqa: ARG002
         return _essence(body["metadata"]["generation"])
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
         status = body.get("status")
-        seen = status.get("observedGeneration") if isinstance(status, Mapping) else None
-        return _essence(seen) if isinstance(seen, int) else None
+        observed = status.get("observedGeneration") if isinstance(status, Mapping) else None
+        return _essence(observed) if isinstance(observed, int) else None
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
         pass
 
 
-class NoProgress(kopf.ProgressStorage):
-    """Nothing is kept, since every visit is whole."""
+class NoProgressStorage(kopf.ProgressStorage):
+    """Stores nothing: every reconciliation does all of its work."""
 
     def fetch(self, **_: Any) -> None:
         return None

@@ -1,4 +1,4 @@
-"""What the operator asks of the API server, and writes there; kopf makes no request but its own list and watch."""
+"""The requests of the operator to the API server. kopf only lists and watches UserSchedules."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from typing import Any, Final, TypeVar
 import aiohttp
 import msgspec
 
-from catchup_operator.kube import resources as objects
-from catchup_operator.kube.transport import ApiError, Transport
+from catchup_operator.kube import resources
+from catchup_operator.kube.errors import ApiError
+from catchup_operator.kube.transport import Transport
 from catchup_operator.manifests.names import FIELD_MANAGER
 
 _PAGE: Final = 200
-# The API server ends a watch after this time and sends a bookmark about every minute: silence beyond
-# _WATCH_SILENCE_SECONDS means a dead connection that nobody closed.
+# The API server closes a watch after _WATCH_SECONDS and sends a bookmark about every minute. A longer silence means
+# that the connection is dead.
 _WATCH_SECONDS: Final = 300
 _WATCH_SILENCE_SECONDS: Final = 90
 
 T = TypeVar("T")
 
 
-class Cluster(Transport):
-    """The objects of the API server."""
+class KubeClient(Transport):
+    """Typed requests: get, list, watch, server-side apply, merge patch. All raise ApiError."""
 
-    async def knows(self, resource: str) -> bool:
-        """Whether the API server lists a kind of resource where kopf looks for it. Raises ApiError."""
-        api = objects.api(resource)
-        groups = _decoded(objects.GROUPS, await self._send("GET", "/apis"), "GET /apis").groups
-        if api not in {f"/apis/{version.name}" for group in groups or () for version in group.versions}:
+    async def serves(self, resource: str) -> bool:
+        """Whether the API server's discovery lists a resource. Raises ApiError."""
+        path = resources.api_path(resource)
+        groups = _decoded(resources.GROUPS, await self._send("GET", "/apis"), "GET /apis").groups
+        if path not in {f"/apis/{version.name}" for group in groups or () for version in group.versions}:
             return False
-        kinds = _decoded(objects.KINDS, await self._send("GET", api), f"GET {api}").resources
-        return any(kind.name == resource for kind in kinds or ())
+        served = _decoded(resources.API_RESOURCES, await self._send("GET", path), f"GET {path}").resources
+        return any(item.name == resource for item in served or ())
 
     async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object, or None if there is none. Raises ApiError."""
@@ -43,10 +44,10 @@ class Cluster(Transport):
             raise
 
     async def apply(self, resource: str, manifest: Mapping[str, Any], *, force: bool = False) -> dict[str, Any]:
-        """Apply server-side and return what is read of the object.
+        """Apply a manifest server-side; return the declared fields of the object.
 
         Raises:
-            ApiError: 409 where another manager owns a field.
+            ApiError: 409 where another field manager owns a field and `force` is false.
         """
         metadata = manifest["metadata"]
         return await self._request(
@@ -61,78 +62,90 @@ class Cluster(Transport):
 
     async def create(self, resource: str, manifest: Mapping[str, Any]) -> None:
         """Create an object. Raises ApiError."""
-        path = objects.path(resource, manifest["metadata"]["namespace"])
+        path = resources.path(resource, manifest["metadata"]["namespace"])
         await self._write("POST", path, body=manifest, content_type="application/json")
 
-    async def may(self, verb: str, resource: str, namespace: str) -> bool:
-        """Ask whether we may do something in a namespace (empty: in all), e.g. `patch`, `userschedules/status`.
+    async def is_allowed(self, verb: str, resource: str, namespace: str) -> bool:
+        """Whether this account has a permission in a namespace (empty: in all), e.g. `patch`, `userschedules/status`.
 
         Raises:
-            ApiError: 403 also where we may not even ask.
+            ApiError: 403 where the account may not create a SelfSubjectAccessReview.
         """
         kind, _, subresource = resource.partition("/")
-        asked = {
+        attributes = {
             "namespace": namespace,
             "verb": verb,
-            "group": objects.group_of(kind),
+            "group": resources.group_of(kind),
             "resource": kind,
             "subresource": subresource,
         }
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": asked},
+            "spec": {"resourceAttributes": attributes},
         }
-        answer = await self._request("POST", objects.REVIEWS, None, body=review, content_type="application/json")
+        answer = await self._request("POST", resources.REVIEWS, None, body=review, content_type="application/json")
         return bool((answer.get("status") or {}).get("allowed"))
 
     async def patch_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
-        """Merge into the status of a UserSchedule as it was read (RFC 7396).
+        """Apply a merge patch (RFC 7396) to the status of a UserSchedule, if it has not changed since `body` was read.
 
         Raises:
-            ApiError: 409 where it was written meanwhile: conditions are a list, and a list is replaced whole.
+            ApiError: 409 where the object has changed. Conditions are a list, which a merge patch replaces as a whole.
         """
         read = body["metadata"]
         patch = {"metadata": {"resourceVersion": read["resourceVersion"]}, "status": status}
-        await self.merge(objects.SCHEDULES, read["namespace"], read["name"], patch, subresource="/status")
+        await self.merge(resources.SCHEDULES, read["namespace"], read["name"], patch, subresource="/status")
 
     async def merge(
         self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
     ) -> None:
-        """Merge a patch into an object (RFC 7396). Raises ApiError."""
+        """Apply a merge patch (RFC 7396) to an object. Raises ApiError."""
         await self._write(
             "PATCH",
-            objects.path(resource, namespace, name) + subresource,
+            resources.path(resource, namespace, name) + subresource,
             query={"fieldManager": FIELD_MANAGER},
             body=patch,
             content_type="application/merge-patch+json",
         )
 
     async def delete_all(self, resource: str, namespace: str, *, selector: str) -> None:
-        """Delete what the label selector names, and what it owns. Raises ApiError."""
+        """Delete the objects that the label selector matches, and their dependents. Raises ApiError."""
         query = {"labelSelector": selector, "propagationPolicy": "Background"}
-        await self._send("DELETE", objects.path(resource, namespace), query=query)
+        await self._send("DELETE", resources.path(resource, namespace), query=query)
 
     async def list_pages(
         self, resource: str, namespace: str | None, *, selector: str
     ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
-        """Yield pages of at most 200 objects with the list's resource version. Raises ApiError (410: start over)."""
-        path, query = objects.path(resource, namespace), {"labelSelector": selector, "limit": str(_PAGE)}
+        """Yield pages of at most 200 objects with the list's resource version.
+
+        Raises:
+            ApiError: 410 where the list has expired and must be started again.
+        """
+        path, query = resources.path(resource, namespace), {"labelSelector": selector, "limit": str(_PAGE)}
         while True:
-            reply = await self._send("GET", path, query=query, accept=objects.media_type(resource, listed=True))
-            page = _decoded(objects.page_of(resource), reply, f"GET {path}")
+            reply = await self._send("GET", path, query=query, accept=resources.media_type(resource, listed=True))
+            page = _decoded(resources.page_decoder(resource), reply, f"GET {path}")
             yield page.items or [], page.metadata.resource_version
             if not page.metadata.next_page:
                 return
             query["continue"] = page.metadata.next_page
 
+    async def list_items(
+        self, resource: str, namespace: str | None, *, selector: str = ""
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield all objects that the label selector matches. Raises as `list_pages`."""
+        async for page, _ in self.list_pages(resource, namespace, selector=selector):
+            for item in page:
+                yield item
+
     async def watch(
         self, resource: str, namespace: str | None, version: str, *, selector: str
     ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        """Yield (type, object) events after a resource version until the server ends the watch.
+        """Yield (type, object) events after a resource version until the server closes the watch.
 
         Raises:
-            ApiError: status 410 when the version is too old; 0 when the connection broke or fell silent.
+            ApiError: 410 where the version has expired; 0 where the connection broke or was silent for too long.
         """
         query = {
             "watch": "true",
@@ -141,14 +154,14 @@ class Cluster(Transport):
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
-        timeout = aiohttp.ClientTimeout(total=_WATCH_SECONDS + _WATCH_SILENCE_SECONDS, sock_read=_WATCH_SILENCE_SECONDS)
-        path, decoder = objects.path(resource, namespace), objects.object_of(resource)
-        response = await self._open("GET", path, query=query, accept=objects.media_type(resource), limits=timeout)
+        limits = aiohttp.ClientTimeout(total=_WATCH_SECONDS + _WATCH_SILENCE_SECONDS, sock_read=_WATCH_SILENCE_SECONDS)
+        path, decoder = resources.path(resource, namespace), resources.object_decoder(resource)
+        response = await self._open("GET", path, query=query, accept=resources.media_type(resource), limits=limits)
         try:
             async for line in response.content:
-                event = _decoded(objects.EVENT, line, f"GET {path}")
+                event = _decoded(resources.EVENT, line, f"GET {path}")
                 if event.type == "ERROR":
-                    error = _decoded(objects.STATUS, event.object, f"GET {path}")
+                    error = _decoded(resources.STATUS, event.object, f"GET {path}")
                     raise ApiError(error.code, error.message)
                 yield event.type, _decoded(decoder, event.object, f"GET {path}")
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -167,10 +180,10 @@ class Cluster(Transport):
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
     ) -> dict[str, Any]:
-        """Return what is read of the object that the server answers with."""
-        path, accept = objects.path(resource, namespace, name), objects.media_type(resource)
+        """Return the declared fields of the object in the response."""
+        path, accept = resources.path(resource, namespace, name), resources.media_type(resource)
         reply = await self._send(method, path, query=query, accept=accept, body=body, content_type=content_type)
-        return _decoded(objects.object_of(resource), reply, f"{method} {path}")
+        return _decoded(resources.object_decoder(resource), reply, f"{method} {path}")
 
     async def _write(
         self,
@@ -181,13 +194,13 @@ class Cluster(Transport):
         body: Mapping[str, Any],
         content_type: str,
     ) -> None:
-        """Send what is answered by the object as it is then, of which nothing is read."""
+        """Send a request whose response is the object; only check that it is one."""
         reply = await self._send(method, path, query=query, body=body, content_type=content_type)
-        _decoded(objects.METADATA, reply, f"{method} {path}")
+        _decoded(resources.METADATA, reply, f"{method} {path}")
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], reply: bytes | msgspec.Raw, request: str) -> T:
     try:
         return decoder.decode(reply)
     except msgspec.DecodeError as error:
-        raise ApiError(0, f"{request}: the reply cannot be read ({error})") from None
+        raise ApiError(0, f"{request}: the response cannot be decoded ({error})") from None

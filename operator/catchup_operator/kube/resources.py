@@ -1,7 +1,7 @@
-"""The kinds of objects: where the API server has each, and what the operator reads of it.
+"""The API resources: the path of each, and the fields that the operator reads of it.
 
-What is not named here is skipped in a reply, never decoded: managed fields are most of a CronJob's metadata, and the
-pod template is most of a Job.
+A decoder skips every field that is not declared here: managed fields are most of a CronJob's metadata, and the pod
+template is most of a Job.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _GROUPS: Final = {
     DEPLOYMENTS: ("apps", "v1"),
     REVIEWS: ("authorization.k8s.io", "v1"),
 }
-# Of these the server is asked for no more (https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches).
+# Requested as PartialObjectMetadata (https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches).
 _METADATA_ONLY: Final = {CRONJOBS}
 
 
 class OwnerReference(TypedDict, total=False):
-    """Who owns an object."""
+    """An owner of an object."""
 
     kind: str
     name: str
@@ -44,7 +44,7 @@ class OwnerReference(TypedDict, total=False):
 
 
 class ObjectMeta(TypedDict, total=False):
-    """Of any object; a bookmark has its resource version alone."""
+    """The metadata of any object; a bookmark has only `resourceVersion`."""
 
     name: str
     namespace: str
@@ -56,13 +56,13 @@ class ObjectMeta(TypedDict, total=False):
 
 
 class Object(TypedDict):
-    """Any object, of which the metadata suffices."""
+    """An object of which only the metadata is read."""
 
     metadata: ObjectMeta
 
 
 class JobCondition(TypedDict, total=False):
-    """How a Job ended."""
+    """A condition of a Job."""
 
     type: str
     status: str
@@ -84,7 +84,7 @@ class Job(TypedDict, total=False):
 
 
 class Terminated(TypedDict, total=False):
-    """How a container ended."""
+    """The state of a container that has terminated."""
 
     exitCode: int
     message: str
@@ -92,7 +92,7 @@ class Terminated(TypedDict, total=False):
 
 
 class ContainerState(TypedDict, total=False):
-    """A container's state, as far as it has ended."""
+    """A container's state; only `terminated` is read."""
 
     terminated: Terminated
 
@@ -116,25 +116,25 @@ class Pod(TypedDict, total=False):
 
 
 class ReviewStatus(TypedDict, total=False):
-    """The answer to whether we may do something."""
+    """The result of a SelfSubjectAccessReview."""
 
     allowed: bool
 
 
 class Review(TypedDict, total=False):
-    """A question whether we may do something."""
+    """A SelfSubjectAccessReview."""
 
     status: ReviewStatus
 
 
-# UserSchedules are read whole: their shape is for resource.py and readable.py to judge.
+# UserSchedules are decoded whole: schedule/user_schedule.py and status/validation.py check their shape.
 _SHAPES: Final[dict[str, Any]] = {CRONJOBS: Object, JOBS: Job, PODS: Pod, REVIEWS: Review}
 
 T = TypeVar("T")
 
 
 class ListMeta(msgspec.Struct):
-    """Of a page of a list."""
+    """The metadata of a page of a list."""
 
     resource_version: str = msgspec.field(name="resourceVersion")
     next_page: str = msgspec.field(name="continue", default="")
@@ -144,11 +144,11 @@ class Page(msgspec.Struct, Generic[T]):
     """A page of a list."""
 
     metadata: ListMeta
-    items: list[T] | None = None  # of metadata alone, an empty list is null
+    items: list[T] | None = None  # null in an empty PartialObjectMetadataList
 
 
 class WatchEvent(msgspec.Struct):
-    """A line of a watch; what its object is depends on its type."""
+    """A line of a watch. `object` is a Status where `type` is ERROR."""
 
     type: str
     object: msgspec.Raw
@@ -167,25 +167,25 @@ class Group(msgspec.Struct):
 
 
 class Groups(msgspec.Struct):
-    """All API groups."""
+    """All API groups (discovery)."""
 
     groups: list[Group] | None = None
 
 
-class Kind(msgspec.Struct):
-    """A kind of resource, by its plural."""
+class ApiResource(msgspec.Struct):
+    """A resource of an API group, by its plural."""
 
     name: str
 
 
-class Kinds(msgspec.Struct):
-    """The kinds of resources of a version of an API group."""
+class ApiResources(msgspec.Struct):
+    """The resources of a version of an API group (discovery)."""
 
-    resources: list[Kind] | None = None
+    resources: list[ApiResource] | None = None
 
 
 class Status(msgspec.Struct):
-    """Why a request failed."""
+    """The API server's description of an error."""
 
     code: int = 0
     message: str = ""
@@ -194,7 +194,7 @@ class Status(msgspec.Struct):
 EVENT: Final = msgspec.json.Decoder(WatchEvent)
 STATUS: Final = msgspec.json.Decoder(Status)
 GROUPS: Final = msgspec.json.Decoder(Groups)
-KINDS: Final = msgspec.json.Decoder(Kinds)
+API_RESOURCES: Final = msgspec.json.Decoder(ApiResources)
 METADATA: Final = msgspec.json.Decoder(Object)
 ANY: Final = msgspec.json.Decoder(dict[str, Any])
 _OBJECTS: Final = {resource: msgspec.json.Decoder(shape) for resource, shape in _SHAPES.items()}
@@ -204,26 +204,29 @@ _PAGES: Final = {
 }
 
 
-def object_of(resource: str) -> msgspec.json.Decoder[dict[str, Any]]:
-    """Return what decodes one object of a resource; only what is read of it."""
+def object_decoder(resource: str) -> msgspec.json.Decoder[dict[str, Any]]:
+    """Return the decoder of one object of a resource."""
     return _OBJECTS.get(resource, ANY)
 
 
-def page_of(resource: str) -> msgspec.json.Decoder[Page[dict[str, Any]]]:
-    """Return what decodes a page of a list of a resource; only what is read of its objects."""
+def page_decoder(resource: str) -> msgspec.json.Decoder[Page[dict[str, Any]]]:
+    """Return the decoder of a page of a list of a resource."""
     return _PAGES[resource]
 
 
-def api(resource: str) -> str:
+def api_path(resource: str) -> str:
     """Return the path of the API group and version of a resource."""
     group, version = _GROUPS[resource]
     return f"/apis/{group}/{version}" if group else f"/api/{version}"
 
 
 def path(resource: str, namespace: str | None, name: str | None = None) -> str:
-    """Return the path of an object, or of all of them in a namespace (None: in all, or of no namespace)."""
+    """Return the path of an object, or without a name that of the collection.
+
+    `namespace` is None for all namespaces and for cluster-scoped resources.
+    """
     scope = f"/namespaces/{quote(namespace)}" if namespace else ""
-    return f"{api(resource)}{scope}/{resource}" + (f"/{quote(name)}" if name else "")
+    return f"{api_path(resource)}{scope}/{resource}" + (f"/{quote(name)}" if name else "")
 
 
 def group_of(resource: str) -> str:
@@ -232,7 +235,7 @@ def group_of(resource: str) -> str:
 
 
 def media_type(resource: str, *, listed: bool = False) -> str:
-    """Return the form to ask for (an `Accept` header)."""
+    """Return the media type to request (the `Accept` header)."""
     if resource not in _METADATA_ONLY:
         return "application/json"
     return f"application/json;as=PartialObjectMetadata{'List' if listed else ''};g=meta.k8s.io;v=v1"

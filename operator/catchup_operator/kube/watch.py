@@ -1,4 +1,4 @@
-"""List, then watch, for ever: keeps an observer's view of one kind of object current."""
+"""The list+watch loop of one resource: keeps an observer current, as a client-go reflector does."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import logging
 import time
 from typing import Any, Final, Protocol
 
-from catchup_operator.kube import backoff
-from catchup_operator.kube.client import Cluster
-from catchup_operator.kube.transport import ApiError
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.errors import ApiError, backoff_seconds
 
 _GONE: Final = 410
 _BACKOFF_FIRST_SECONDS: Final = 1.0
@@ -21,58 +20,58 @@ logger = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
-    """What a watch tells. The methods only note and enqueue; they never wait."""
+    """What a watch calls. The methods record and enqueue; they never block."""
 
-    def listing(self) -> None:
-        """A full list begins: what it does not name is gone."""
+    def list_started(self) -> None:
+        """A full list begins: objects that it does not contain are gone."""
 
     def observe(self, item: dict[str, Any]) -> None:
-        """The object exists, in this state."""
+        """The object exists in this state."""
 
     def forget(self, item: dict[str, Any]) -> None:
         """The object was deleted; this was its last state."""
 
-    def listed(self) -> None:
-        """The full list has ended."""
+    def list_ended(self) -> None:
+        """The full list is complete."""
 
 
 class Watch:
     """One list+watch loop.
 
-    Lists anew when the server says that it has forgotten our version, after every error, and every ten minutes, so
-    that a lost event cannot hide for longer than that.
+    Relists when the resource version has expired, after every error, and every ten minutes, which bounds how long a
+    lost event can go unnoticed.
     """
 
     def __init__(
         self,
-        cluster: Cluster,
+        client: KubeClient,
         resource: str,
         namespace: str | None,
         observer: Observer,
         *,
         selector: str,
     ) -> None:
-        self._cluster = cluster
+        self._client = client
         self._resource = resource
         self._namespace = namespace
         self._observer = observer
         self._selector = selector
-        self._sign_of_life = time.monotonic()
+        self._last_heard = time.monotonic()
         self._failures = 0
-        self._trouble: str | None = "not listed yet"
+        self._problem: str | None = "not listed yet"
 
     @property
-    def trouble(self) -> str | None:
-        """Why the watch shows nothing at present, or None."""
-        return f"watching {self._resource}: {self._trouble}" if self._trouble else None
+    def problem(self) -> str | None:
+        """Why the watch does not work at present, or None."""
+        return f"watching {self._resource}: {self._problem}" if self._problem else None
 
     @property
     def silent_seconds(self) -> float:
-        """The time since the loop last heard anything, if only a failure, in seconds: what a liveness probe asks.
+        """Seconds since the loop last received anything, including an error; the liveness probe reads it.
 
-        A server that does not answer is no reason for a new start, which would only be delayed longer each time.
+        A failing API server is no reason to restart the pod: the restarts would only be delayed longer each time.
         """
-        return time.monotonic() - self._sign_of_life
+        return time.monotonic() - self._last_heard
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -80,46 +79,46 @@ class Watch:
             try:
                 await self._follow(await self._list())
             except ApiError as error:
-                self._sign_of_life = time.monotonic()
+                self._last_heard = time.monotonic()
                 self._failures += 1
-                self._trouble = str(error)
-                delay = backoff.delay(self._failures, first=_BACKOFF_FIRST_SECONDS, longest=_BACKOFF_MAX_SECONDS)
-                # That the server has forgotten a version is its normal way; that it does so at once every time is not.
+                self._problem = str(error)
+                delay = backoff_seconds(self._failures, first=_BACKOFF_FIRST_SECONDS, longest=_BACKOFF_MAX_SECONDS)
+                # A version that has expired is normal; one that expires again at once is not.
                 level = logging.INFO if error.status == _GONE and self._failures == 1 else logging.WARNING
-                logger.log(level, "watching %s failed, again in %.1f s: %s", self._resource, delay, error)
+                logger.log(level, "watching %s failed, retrying in %.1f s: %s", self._resource, delay, error)
                 await asyncio.sleep(delay)
 
     async def _list(self) -> str:
-        self._observer.listing()
+        self._observer.list_started()
         version = ""
-        pages = self._cluster.list_pages(self._resource, self._namespace, selector=self._selector)
-        async for items, listed_version in pages:
-            version = listed_version
-            self._sign_of_life = time.monotonic()
+        pages = self._client.list_pages(self._resource, self._namespace, selector=self._selector)
+        async for items, list_version in pages:
+            version = list_version
+            self._last_heard = time.monotonic()
             for item in items:
                 self._observer.observe(item)
-        self._observer.listed()
-        self._trouble = None
+        self._observer.list_ended()
+        self._problem = None
         return version
 
     async def _follow(self, version: str) -> None:
         relist_at = time.monotonic() + _RELIST_SECONDS
         while time.monotonic() < relist_at:
-            heard = False
-            events = self._cluster.watch(
+            received = False
+            events = self._client.watch(
                 self._resource,
                 self._namespace,
                 version,
                 selector=self._selector,
             )
             async for kind, item in events:
-                self._sign_of_life = time.monotonic()
+                self._last_heard = time.monotonic()
                 self._failures = 0
-                heard = True
+                received = True
                 version = item["metadata"]["resourceVersion"]
                 if kind == "DELETED":
                     self._observer.forget(item)
                 elif kind != "BOOKMARK":
                     self._observer.observe(item)
-            if not heard:  # a server or a proxy that ends every watch at once
+            if not received:  # a server or a proxy that closes every watch at once
                 await asyncio.sleep(_EMPTY_WATCH_SECONDS)

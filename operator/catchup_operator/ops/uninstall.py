@@ -1,4 +1,4 @@
-"""What must happen before the operator goes: no CronJob of its may be left firing."""
+"""Preparation of an uninstall: no CronJob may go on firing after the operator is gone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from catchup_contract.api import LABEL_USER_SCHEDULE
-from catchup_operator.kube.client import Cluster
-from catchup_operator.kube.config import find
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.config import load_client
 from catchup_operator.kube.resources import CRONJOBS, DEPLOYMENTS
 from catchup_operator.manifests.names import FIELD_MANAGER
 
@@ -18,10 +18,10 @@ _SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{LABEL_USER_SC
 
 
 class StillRunningError(Exception):
-    """The operator would make the CronJobs again."""
+    """The operator still runs and would recreate the CronJobs."""
 
 
-async def prepare(namespace: str, deployment: str, namespaces: Sequence[str]) -> int:
+async def prepare_uninstall(namespace: str, deployment: str, namespaces: Sequence[str]) -> int:
     """Scale the operator's Deployment to zero, wait until its pods are gone, delete its CronJobs.
 
     Args:
@@ -29,35 +29,35 @@ async def prepare(namespace: str, deployment: str, namespaces: Sequence[str]) ->
         namespaces: where to delete CronJobs; none stands for all.
 
     Returns:
-        the number of CronJobs that were there.
+        the number of CronJobs that were deleted.
 
     Raises:
         ApiError: the API server refuses, or cannot be reached.
         StillRunningError: the operator did not stop within 60 seconds.
-        NoClusterError: nothing says where the API server is.
+        NoClusterError: there is no usable client configuration.
     """
-    cluster = Cluster(await find())
+    client = KubeClient(await load_client())
     try:
-        await _stop(cluster, namespace, deployment)
-        found: Counter[str] = Counter()
+        await _stop(client, namespace, deployment)
+        cronjobs: Counter[str] = Counter()
         scopes: Sequence[str | None] = namespaces or (None,)
-        for served in scopes:
-            async for page, _ in cluster.list_pages(CRONJOBS, served, selector=_SELECTOR):
-                found.update(item["metadata"]["namespace"] for item in page)
-        for each in found:
-            await cluster.delete_all(CRONJOBS, each, selector=_SELECTOR)
-        return found.total()
+        for scope in scopes:
+            async for item in client.list_items(CRONJOBS, scope, selector=_SELECTOR):
+                cronjobs[item["metadata"]["namespace"]] += 1
+        for served in cronjobs:
+            await client.delete_all(CRONJOBS, served, selector=_SELECTOR)
+        return cronjobs.total()
     finally:
-        await cluster.close()
+        await client.close()
 
 
-async def _stop(cluster: Cluster, namespace: str, deployment: str) -> None:
-    if await cluster.get(DEPLOYMENTS, namespace, deployment) is None:
+async def _stop(client: KubeClient, namespace: str, deployment: str) -> None:
+    if await client.get(DEPLOYMENTS, namespace, deployment) is None:
         return
-    await cluster.merge(DEPLOYMENTS, namespace, deployment, {"spec": {"replicas": 0}})
+    await client.merge(DEPLOYMENTS, namespace, deployment, {"spec": {"replicas": 0}})
     for _ in range(_STOP_SECONDS):
-        found = await cluster.get(DEPLOYMENTS, namespace, deployment)
-        if found is None or not found.get("status", {}).get("replicas"):
+        current = await client.get(DEPLOYMENTS, namespace, deployment)
+        if current is None or not current.get("status", {}).get("replicas"):
             return
         await asyncio.sleep(1)
     raise StillRunningError(

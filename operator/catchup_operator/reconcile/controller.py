@@ -1,185 +1,143 @@
-"""The operator's own loops beside kopf: watching CronJobs for drift and Jobs for results, and one queue of work."""
+"""The controller: watches CronJobs and Jobs, and feeds the work queue with repairs, results, retries and resyncs."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
-from catchup_operator.kube.client import Cluster
+from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.resources import CRONJOBS, JOBS
 from catchup_operator.kube.watch import Watch
+from catchup_operator.manifests.names import Key
+from catchup_operator.reconcile.job_status import JobStatusUpdater
+from catchup_operator.reconcile.observers import CronJobObserver, FinishedJobObserver
 from catchup_operator.reconcile.reconciler import Reconciler
-from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, WorkQueue
-from catchup_operator.state.drift import Key, Ledger, key_of
-from catchup_operator.state.memory import Memory
+from catchup_operator.reconcile.rollout import Rollout
+from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, RetryAfterError, WorkQueue
+from catchup_operator.state import State
 from catchup_operator.status.results import FinishedJob
 
 _WORKERS: Final = 4
-# Long enough for the watch to show our own write before a difference is called drift.
+# Long enough for the watch to report the operator's own apply before a difference counts as drift.
 _SETTLE_SECONDS: Final = 1.0
-# Whoever undoes a repair as soon as it is made gets this many, and then fewer and fewer: a fight must not be a storm.
+# Another writer that reverts each repair gets this many at once; then the delay doubles with each one.
 _REPAIRS_AT_ONCE: Final = 4
 _SETTLE_DOUBLINGS_MAX: Final = 6
 _RESYNC_SECONDS: Final = 30.0
-# A look at each loser costs a read or two, and a fight over a CronJob must be given its time to end.
-_ROUNDS_OF_TEN_MINUTES: Final = 20
+# Every so many resyncs, that is every ten minutes: each UserSchedule in conflict costs a read or two.
+_FULL_RESYNC_ROUNDS: Final = 20
 
 logger = logging.getLogger(__name__)
 
 
-class _CronJobs:
-    """Observes the CronJobs of a namespace (None: of all) for the ledger."""
+class Controller:
+    """Starts and stops the loops and reports whether they work."""
 
-    def __init__(self, ledger: Ledger, namespace: str | None) -> None:
-        self._ledger = ledger
-        self._namespace = namespace
-        self._listing: set[Key] = set()
-
-    def listing(self) -> None:
-        self._listing = set()
-
-    def observe(self, item: Mapping[str, Any]) -> None:
-        self._listing.add(self._ledger.see(item))
-
-    def forget(self, item: Mapping[str, Any]) -> None:
-        self._ledger.lose(key_of(item))
-
-    def listed(self) -> None:
-        self._ledger.listed(self._namespace, self._listing)
-        self._listing = set()
-
-
-class _FinishedJobs:
-    """Observes Jobs and hands on each finished one once."""
-
-    def __init__(self, on_finished: Callable[[FinishedJob], None]) -> None:
-        self._on_finished = on_finished
-        self._told: set[str] = set()
-        self._listing: set[str] = set()
-
-    def listing(self) -> None:
-        self._listing = set()
-
-    def observe(self, item: Mapping[str, Any]) -> None:
-        uid = item["metadata"]["uid"]
-        self._listing.add(uid)
-        if uid not in self._told and (finished := FinishedJob.from_object(item)) is not None:
-            self._told.add(uid)
-            self._on_finished(finished)
-
-    def forget(self, item: Mapping[str, Any]) -> None:
-        self._told.discard(item["metadata"]["uid"])
-
-    def listed(self) -> None:
-        self._told &= self._listing
-        self._listing = set()
-
-
-class Background:
-    """Starts the loops, stops them, and tells whether they live."""
-
-    def __init__(self, cluster: Cluster, namespaces: Sequence[str], memory: Memory, reconciler: Reconciler) -> None:
-        self._cluster = cluster
+    def __init__(
+        self,
+        client: KubeClient,
+        namespaces: Sequence[str],
+        *,
+        state: State,
+        rollout: Rollout,
+        reconciler: Reconciler,
+        job_status: JobStatusUpdater,
+    ) -> None:
+        self._client = client
         self._namespaces: list[str | None] = [*namespaces] or [None]
         self._queue = WorkQueue()
-        self._memory = memory
+        self._state = state
+        self._rollout = rollout
         self._reconciler = reconciler
+        self._job_status = job_status
         self._watches: list[Watch] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._repairs: Counter[Key] = Counter()
-        memory.ledger.report_to(self._on_drift)
-        memory.claims.report_to(self._revisit)
+        state.drift.subscribe(self._on_drift)
+        state.conflicts.subscribe(self._enqueue)
 
     @property
     def silent_seconds(self) -> float:
-        """The longest that one of the watches has heard nothing, in seconds."""
+        """The longest time for which one of the watches has received nothing, in seconds."""
         return max((watch.silent_seconds for watch in self._watches), default=0.0)
 
-    def troubles(self) -> list[str]:
-        """Return what is the matter with those watches that show nothing at present."""
-        return [watch.trouble for watch in self._watches if watch.trouble]
+    def problems(self) -> list[str]:
+        """Return why watches do not work at present; empty if all work."""
+        return [watch.problem for watch in self._watches if watch.problem]
+
+    def failure(self) -> BaseException | None:
+        """Return the exception that ended a loop, or None; no loop ends but for a bug."""
+        return next((task.exception() for task in self._tasks if task.done() and not task.cancelled()), None)
 
     def start(self) -> None:
-        """Start watching and working."""
+        """Start the watches, the workers and the periodic loops."""
         selector = f"{LABEL_USER_SCHEDULE},{LABEL_JOB}"
         for namespace in self._namespaces:
+            cronjobs = CronJobObserver(self._state.drift, namespace)
+            jobs = FinishedJobObserver(self._on_finished)
             self._watches += [
-                Watch(
-                    self._cluster,
-                    CRONJOBS,
-                    namespace,
-                    _CronJobs(self._memory.ledger, namespace),
-                    selector=selector,
-                ),
-                Watch(self._cluster, JOBS, namespace, _FinishedJobs(self._on_finished), selector=selector),
+                Watch(self._client, CRONJOBS, namespace, cronjobs, selector=selector),
+                Watch(self._client, JOBS, namespace, jobs, selector=selector),
             ]
         loops = [watch.run() for watch in self._watches] + [self._queue.work() for _ in range(_WORKERS)]
-        loops += [self._resync(), self._memory.roll.run(self._revisit)]
+        loops += [self._resync(), self._rollout.run(self._enqueue)]
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:
-        """Cancel the loops and wait for them; raises what a loop died of, if one did."""
+        """Cancel the loops and wait for them. Raises the exception that ended a loop before, if any."""
         for task in self._tasks:
             task.cancel()
-        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
-        for outcome in ended:
+        outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
 
-    def died(self) -> BaseException | None:
-        """Return what a loop died of; a bug, since none ever ends by itself."""
-        return next((task.exception() for task in self._tasks if task.done() and not task.cancelled()), None)
+    def retry(self, schedule: Key, error: Exception) -> None:
+        """Reconcile a UserSchedule again after a failed reconciliation."""
+        delay = error.seconds if isinstance(error, RetryAfterError) else RETRY_FIRST_SECONDS
+        logger.warning("%s/%s: %s; retrying in %.0f s", *schedule, error, delay)
+        self._enqueue(schedule, delay=delay)
 
-    def retry(self, body: Mapping[str, Any], error: Exception) -> None:
-        """Visit a UserSchedule again later, if it still needs it then."""
-        delay = getattr(error, "retry_seconds", RETRY_FIRST_SECONDS)
-        logger.warning("%s/%s: %s; again in %.0f s", *key_of(body), error, delay)
-        self._revisit(key_of(body), delay=delay)
-
-    def _revisit(self, schedule: Key, *, delay: float = 0.0) -> None:
-        async def revisit() -> None:
-            await self._reconciler.revisit(*schedule)
-
-        # A visit for a reason of its own must not wait for one that is put off.
-        self._queue.add(_called("retry" if delay else "visit", schedule), revisit, delay=delay)
+    def _enqueue(self, schedule: Key, *, delay: float = 0.0) -> None:
+        # A reconciliation for a reason of its own must not wait for a delayed retry.
+        name = _task_name("retry" if delay else "reconcile", schedule)
+        self._queue.add(name, partial(self._reconciler.reconcile_key, schedule), delay=delay)
 
     async def _resync(self) -> None:
-        """Look again, now and then, at what time alone makes wrong.
+        """Periodically enqueue what becomes outdated without an event.
 
-        What names a next digest that is over, and every ten minutes what waits for another resource to go, since a
-        deletion may have been missed.
+        Every round: statuses that name a next run that has passed. Every ten minutes: UserSchedules in conflict, since
+        the deletion of the older one may have been missed.
         """
         for round_number in count(1):
             await asyncio.sleep(_RESYNC_SECONDS)
-            if round_number % _ROUNDS_OF_TEN_MINUTES == 0:
+            if round_number % _FULL_RESYNC_ROUNDS == 0:
                 self._repairs.clear()
-                for schedule in self._memory.claims.losers():
-                    self._revisit(schedule)
-            for schedule in self._reconciler.overdue():
-                self._queue.add(_called("refresh", schedule), partial(self._reconciler.refresh, *schedule))
+                for schedule in self._state.conflicts.not_served():
+                    self._enqueue(schedule)
+            for schedule in self._job_status.overdue():
+                self._queue.add(_task_name("refresh", schedule), partial(self._job_status.refresh, schedule))
 
     def _on_drift(self, cronjob: Key, schedule: str) -> None:
         async def repair() -> None:
-            if self._memory.ledger.drifted(cronjob):
-                await self._reconciler.revisit(cronjob[0], schedule, drifted=cronjob)
+            if self._state.drift.has_drifted(cronjob):
+                await self._reconciler.reconcile_key((cronjob[0], schedule), drifted=cronjob)
                 self._repairs[cronjob] += 1
 
         doublings = max(0, self._repairs[cronjob] - _REPAIRS_AT_ONCE)
         delay = _SETTLE_SECONDS * 2 ** min(doublings, _SETTLE_DOUBLINGS_MAX)
-        self._queue.add(_called("repair", cronjob), repair, delay=delay)
+        self._queue.add(_task_name("repair", cronjob), repair, delay=delay)
 
     def _on_finished(self, finished: FinishedJob) -> None:
-        async def record() -> None:
-            await self._reconciler.record(finished)
-
-        self._queue.add(_called("record", (finished.namespace, finished.name)), record)
+        name = _task_name("record", (finished.namespace, finished.name))
+        self._queue.add(name, partial(self._job_status.record, finished))
 
 
-def _called(what: str, key: Key) -> str:
-    return f"{what} {key[0]}/{key[1]}"
+def _task_name(verb: str, key: Key) -> str:
+    return f"{verb} {key[0]}/{key[1]}"

@@ -1,7 +1,7 @@
-"""A changed job template reaches every CronJob once, at a bounded rate, so that an upgrade is no storm of writes.
+"""The rollout of a changed job template to all CronJobs, at a bounded rate.
 
-Nothing is kept but the keys: each status names the template that its CronJobs were made from, and a new start of the
-operator goes on with those that still name another.
+Only the keys are kept: each status names the hash of the template by which its CronJobs were applied, and the next
+start of the operator continues with those that name another one.
 """
 
 from __future__ import annotations
@@ -12,49 +12,49 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from catchup_operator.state.drift import Key
+from catchup_operator.manifests.names import Key
 
-_REPORT_SECONDS: Final = 30.0
+_LOG_SECONDS: Final = 30.0
 
 logger = logging.getLogger(__name__)
 
 
-class Roll:
-    """Hands on the UserSchedules that await the new template, one after the other."""
+class Rollout:
+    """Hands out the UserSchedules whose CronJobs are of another template, at most `per_second`."""
 
     def __init__(self, per_second: float) -> None:
         self._pause = 1 / per_second
         self._waiting: dict[Key, None] = {}
-        self._some = asyncio.Event()
+        self._not_empty = asyncio.Event()
         self._done = 0
-        self._reported = 0.0
+        self._logged_at = 0.0
 
     def add(self, schedule: Key) -> None:
-        """Note a UserSchedule whose CronJobs were made from another template."""
+        """Add a UserSchedule whose CronJobs are of another template."""
         self._waiting[schedule] = None
-        self._some.set()
+        self._not_empty.set()
 
     @property
     def progress(self) -> tuple[int, int]:
-        """How many were handed on since the start, and how many are still waiting."""
+        """The numbers of UserSchedules that were handed out since the start and that are waiting."""
         return self._done, len(self._waiting)
 
-    async def run(self, visit: Callable[[Key], None]) -> None:
-        """Call `visit` for each of them, at most as often as the rate allows, until cancelled."""
+    async def run(self, reconcile: Callable[[Key], None]) -> None:
+        """Call `reconcile` for each of them at the bounded rate, until cancelled."""
         while True:
-            await self._some.wait()
+            await self._not_empty.wait()
             schedule = next(iter(self._waiting))
             del self._waiting[schedule]
-            visit(schedule)
+            reconcile(schedule)
             self._done += 1
-            self._report()
+            self._log_progress()
             if not self._waiting:
-                self._some.clear()
+                self._not_empty.clear()
             await asyncio.sleep(self._pause)
 
-    def _report(self) -> None:
+    def _log_progress(self) -> None:
         now = time.monotonic()
-        if self._waiting and now - self._reported < _REPORT_SECONDS:
+        if self._waiting and now - self._logged_at < _LOG_SECONDS:
             return
-        self._reported = now
+        self._logged_at = now
         logger.info("the job template has changed: %d UserSchedules rolled, %d to go", self._done, len(self._waiting))

@@ -1,54 +1,68 @@
-"""Writes a status, and announces what changed in it by Events."""
+"""Writes status patches and posts the Events that announce them."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
-from catchup_operator.kube.client import Cluster
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import EVENTS
-from catchup_operator.kube.transport import ApiError
-from catchup_operator.state.drift import key_of
-from catchup_operator.status.events import announcements, event
-from catchup_operator.status.validation import readable, replacing
+from catchup_operator.manifests.names import Key, key_of
+from catchup_operator.status.events import events
+from catchup_operator.status.validation import replacement_patch, with_valid_status
 
 _UNPROCESSABLE: Final = 422
 
 logger = logging.getLogger(__name__)
 
 
-class Teller:
-    """Tells of UserSchedules, each as it was read and stored."""
+class StatusWriter:
+    """The one writer of statuses. Whoever reads a UserSchedule to write its status holds its lock meanwhile."""
 
-    def __init__(self, cluster: Cluster, now: Callable[[], datetime]) -> None:
-        self._cluster = cluster
+    def __init__(self, client: KubeClient, now: Callable[[], datetime]) -> None:
+        self._client = client
         self._now = now
+        self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
-    async def tell(self, stored: Mapping[str, Any], patch: Mapping[str, Any] | None, *, first: bool = False) -> None:
-        """Write a status patch, if any, and then announce it: what cannot be written is not announced with every try.
+    def lock(self, key: Key) -> asyncio.Lock:
+        """Return the lock of a UserSchedule."""
+        return self._locks.setdefault(key, asyncio.Lock())
+
+    async def write(
+        self, stored: Mapping[str, Any], patch: Mapping[str, Any] | None, *, announce_rejected: bool = False
+    ) -> None:
+        """Write a patch, if any, and then post its Events: a failing write does not repeat them with every retry.
+
+        Args:
+            stored: the UserSchedule as the API server stores it, even if its status is invalid.
+            patch: a merge patch of the status, or None.
+            announce_rejected: whether to post the Events also where the API server rejects the status as invalid,
+                which it does for an object whose spec violates the types of the schema.
 
         Raises:
             ApiError: the status was not written.
         """
         if not patch:
             return
-        body = readable(stored)
+        body = with_valid_status(stored)
         try:
-            # Nothing may stay of a status that could not be read.
-            written = patch if body is stored else replacing(stored["status"], patch)
-            await self._cluster.patch_status(stored, written)
+            # An invalid status is replaced as a whole.
+            written = patch if body is stored else replacement_patch(stored["status"], patch)
+            await self._client.patch_status(stored, written)
         except ApiError as error:
-            # No status is taken for an object of types that its schema's rules do not expect: an Event tells, once.
-            if first and error.status == _UNPROCESSABLE:
-                await self._announce(body, patch)
+            if announce_rejected and error.status == _UNPROCESSABLE:
+                await self._post_events(body, patch)
             raise
-        await self._announce(body, patch)
+        await self._post_events(body, patch)
 
-    async def _announce(self, body: Mapping[str, Any], patch: Mapping[str, Any]) -> None:
-        for each in announcements(body, patch):
+    async def _post_events(self, body: Mapping[str, Any], patch: Mapping[str, Any]) -> None:
+        for event in events(body, patch, self._now()):
             try:
-                await self._cluster.create(EVENTS, event(body, each, self._now()))
+                await self._client.create(EVENTS, event)
             except ApiError as error:
                 logger.warning("%s/%s: cannot post an Event: %s", *key_of(body), error)

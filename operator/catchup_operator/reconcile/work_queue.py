@@ -1,4 +1,4 @@
-"""One queue for all that the operator does beside kopf: repairs, results of runs, second visits after a failure."""
+"""The work queue: keyed tasks, retried with backoff until they succeed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from catchup_operator.kube import backoff
-from catchup_operator.kube.transport import ApiError
-from catchup_operator.reconcile.reconciler import RefusedError
+from catchup_operator.kube.errors import ApiError, backoff_seconds
 
 RETRY_FIRST_SECONDS: Final = 2.0
 _RETRY_MAX_SECONDS: Final = 300.0
@@ -19,11 +17,18 @@ logger = logging.getLogger(__name__)
 Task = Callable[[], Awaitable[None]]
 
 
-class WorkQueue:
-    """Runs keyed tasks, each key once at a time, again after a failure with growing delays, for ever.
+class RetryAfterError(Exception):
+    """A task cannot succeed until somebody changes something; it is retried after `seconds`, without backoff."""
 
-    A key that is already waiting is not queued twice, so that a storm of events costs one visit. The log calls the task
-    by it.
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class WorkQueue:
+    """Runs keyed tasks, one per key at a time, and retries each with growing delays until it succeeds.
+
+    A key that is queued is not queued again, so that many events cost one task. The log names a task by its key.
     """
 
     def __init__(self) -> None:
@@ -42,27 +47,27 @@ class WorkQueue:
             asyncio.get_running_loop().call_later(delay, self._ready.put_nowait, key)
 
     async def work(self) -> None:
-        """Work until cancelled; several of these may run at once."""
+        """Run tasks until cancelled; several workers may run at once."""
         while True:
             key = await self._ready.get()
             task = self._waiting.pop(key)
             try:
                 await task()
-            except RefusedError as error:
-                logger.warning("%s: %s; again in %.0f s", key, error, error.retry_seconds)
-                self.add(key, task, delay=error.retry_seconds)
+            except RetryAfterError as error:
+                logger.warning("%s: %s; retrying in %.0f s", key, error, error.seconds)
+                self.add(key, task, delay=error.seconds)
             except ApiError as error:
-                delay = self._delay(key)
-                logger.warning("%s failed, again in %.0f s: %s", key, delay, error)
+                delay = self._backoff(key)
+                logger.warning("%s failed, retrying in %.0f s: %s", key, delay, error)
                 self.add(key, task, delay=delay)
             except Exception:
-                # Not seen to be temporary, but giving up would lose a repair or a result for good.
-                delay = self._delay(key)
-                logger.exception("%s failed for an unexpected reason, again in %.0f s", key, delay)
+                # Perhaps not temporary, but giving up would lose a repair or a result for good.
+                delay = self._backoff(key)
+                logger.exception("%s failed unexpectedly, retrying in %.0f s", key, delay)
                 self.add(key, task, delay=delay)
             else:
                 self._failures.pop(key, None)
 
-    def _delay(self, key: str) -> float:
+    def _backoff(self, key: str) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return backoff.delay(failures, first=RETRY_FIRST_SECONDS, longest=_RETRY_MAX_SECONDS)
+        return backoff_seconds(failures, first=RETRY_FIRST_SECONDS, longest=_RETRY_MAX_SECONDS)

@@ -1,1 +1,18 @@
-"""What the operator remembers between reconciliations. Rebuilt from the API server at each start. No I/O."""
+"""What the operator remembers between reconciliations. Lost at its end and rebuilt from the API server at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from catchup_operator.state.conflicts import Conflicts
+from catchup_operator.state.drift import DriftDetector
+from catchup_operator.state.statuses import Statuses
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The CronJobs that should exist, the UserSchedules of each user, and what is known of their statuses."""
+
+    drift: DriftDetector = field(default_factory=DriftDetector)
+    conflicts: Conflicts = field(default_factory=Conflicts)
+    statuses: Statuses = field(default_factory=Statuses)

@@ -1,8 +1,7 @@
-"""What the operator remembers between visits: which CronJobs there should be, and which ones were seen.
+"""Drift: CronJobs that somebody else edited, deleted or recreated.
 
-Pure bookkeeping, fed by the reconciliation (what we left) and by a metadata-only watch (what is there). A difference
-is drift: somebody deleted or edited a CronJob, or it was lost. `metadata.generation` counts changes of the spec, so the
-specs themselves are never compared or kept.
+The reconciliation records the CronJobs that it expects, a metadata-only watch those that it observes. The API server
+increments `metadata.generation` with each change of a spec, so that specs are neither compared nor kept.
 """
 
 from __future__ import annotations
@@ -11,15 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from catchup_operator.manifests.names import labels_are_ours
-
-Key = tuple[str, str]
-"""(namespace, CronJob name)"""
+from catchup_operator.manifests.names import Key, has_operator_labels, key_of
 
 
 @dataclass(slots=True, frozen=True)
-class Expected:
-    """A CronJob as the operator left it, and the UserSchedule that it belongs to."""
+class ExpectedCronJob:
+    """A CronJob after the operator's last apply, and the UserSchedule that it belongs to."""
 
     schedule: str
     owner_uid: str
@@ -28,116 +24,110 @@ class Expected:
 
 
 @dataclass(slots=True, frozen=True)
-class Seen:
-    """A CronJob as the watch shows it."""
+class _ObservedCronJob:
+    """A CronJob as the watch reports it."""
 
     uid: str
     generation: int
     owner_uid: str | None
-    labelled: bool
+    has_labels: bool
 
     @classmethod
-    def from_object(cls, item: Mapping[str, Any]) -> Seen:
-        """Read an object's metadata."""
+    def from_object(cls, item: Mapping[str, Any]) -> _ObservedCronJob:
         metadata = item["metadata"]
         owners = metadata.get("ownerReferences") or ()
         return cls(
             uid=metadata["uid"],
             generation=metadata.get("generation", 0),
             owner_uid=next((owner["uid"] for owner in owners if owner.get("controller")), None),
-            labelled=labels_are_ours(metadata.get("labels") or {}),
+            has_labels=has_operator_labels(metadata.get("labels") or {}),
         )
 
 
-class Ledger:
-    """Expected and seen CronJobs; tells where they differ."""
+class DriftDetector:
+    """Compares expected and observed CronJobs and reports those that differ."""
 
     def __init__(self) -> None:
-        self._expected: dict[Key, Expected] = {}
-        self._seen: dict[Key, Seen] = {}
+        self._expected: dict[Key, ExpectedCronJob] = {}
+        self._observed: dict[Key, _ObservedCronJob] = {}
         self._listed: set[str | None] = set()
-        self._on_drift: Callable[[Key, str], None] = _nobody_is_told
+        self._on_drift: Callable[[Key, str], None] | None = None
 
-    def report_to(self, on_drift: Callable[[Key, str], None]) -> None:
-        """Call `on_drift(cronjob, schedule)` for every CronJob that drifts from now on."""
+    def subscribe(self, on_drift: Callable[[Key, str], None]) -> None:
+        """Call `on_drift(cronjob, name of the UserSchedule)` for every CronJob that drifts from now on."""
         self._on_drift = on_drift
 
-    def expect(self, key: Key, expected: Expected, *, applied: bool) -> None:
-        """Note how a CronJob was left: just `applied` (the watch may take its time to show it), or long ago."""
+    def expect(self, key: Key, expected: ExpectedCronJob, *, just_applied: bool) -> None:
+        """Record the expected state of a CronJob.
+
+        One that was just applied is not drift before the watch has reported it.
+        """
         self._expected[key] = expected
-        if key in self._seen or not applied:
+        if key in self._observed or not just_applied:
             self._check(key)
 
-    def go_back(self, key: Key, expected: Expected) -> None:
-        """Note that a CronJob should be as it was left before; nobody is told, since whoever failed tries again."""
+    def restore(self, key: Key, expected: ExpectedCronJob) -> None:
+        """Record an earlier expected state without a report, for a caller that retries."""
         self._expected[key] = expected
 
-    def disown(self, key: Key) -> None:
-        """Forget a CronJob whose UserSchedule no longer exists."""
+    def forget(self, key: Key) -> None:
+        """Stop expecting a CronJob, since its UserSchedule is gone."""
         self._expected.pop(key, None)
 
-    def shows(self, key: Key, left: Expected) -> bool:
-        """Whether the watch shows a CronJob exactly as it was `left`, and nothing is known of a later change."""
-        seen = self._seen.get(key)
+    def is_unchanged(self, key: Key, applied: ExpectedCronJob) -> bool:
+        """Whether a CronJob is observed exactly as it was `applied`, and no later apply is recorded."""
+        observed = self._observed.get(key)
         return (
-            seen is not None
-            and self._expected.get(key, left) == left
-            and (seen.uid, seen.generation, seen.owner_uid) == (left.uid, left.generation, left.owner_uid)
-            and seen.labelled
+            observed is not None
+            and self._expected.get(key, applied) == applied
+            and (observed.uid, observed.generation) == (applied.uid, applied.generation)
+            and observed.owner_uid == applied.owner_uid
+            and observed.has_labels
         )
 
     def owner_uid(self, key: Key) -> str | None:
-        """Return the uid of the UserSchedule that a CronJob was made for."""
+        """Return the uid of the UserSchedule for which a CronJob is expected."""
         expected = self._expected.get(key)
         return expected.owner_uid if expected else None
 
-    def see(self, item: Mapping[str, Any]) -> Key:
-        """Note a CronJob that exists; return its key."""
+    def observe(self, item: Mapping[str, Any]) -> Key:
+        """Record a CronJob that exists; return its key."""
         key = key_of(item)
-        self._seen[key] = Seen.from_object(item)
+        self._observed[key] = _ObservedCronJob.from_object(item)
         self._check(key)
         return key
 
-    def lose(self, key: Key) -> None:
-        """Note that a CronJob was deleted."""
-        self._seen.pop(key, None)
+    def observe_deletion(self, key: Key) -> None:
+        """Record that a CronJob was deleted."""
+        self._observed.pop(key, None)
         self._check(key)
 
-    def listed(self, namespace: str | None, keys: set[Key]) -> None:
-        """Note that exactly these CronJobs exist in the namespace (None: in the cluster)."""
+    def observe_list(self, namespace: str | None, keys: set[Key]) -> None:
+        """Record that exactly these CronJobs exist in a namespace (None: in the cluster)."""
         self._listed.add(namespace)
-        for key in self._in(namespace, self._seen) - keys:
-            del self._seen[key]
+        for key in self._in(namespace, self._observed) - keys:
+            del self._observed[key]
         for key in self._in(namespace, self._expected):
             self._check(key)
 
-    def drifted(self, key: Key) -> bool:
-        """Whether the CronJob is not as the operator left it. A view older than our last write is no drift."""
+    def has_drifted(self, key: Key) -> bool:
+        """Whether the CronJob differs from the expected one. An observation older than the last apply is no drift."""
         expected = self._expected.get(key)
         if expected is None or self._listed.isdisjoint((None, key[0])):
             return False
-        seen = self._seen.get(key)
+        observed = self._observed.get(key)
         return (
-            seen is None
-            or seen.uid != expected.uid
-            or seen.generation > expected.generation
-            or seen.owner_uid != expected.owner_uid
-            or not seen.labelled
+            observed is None
+            or observed.uid != expected.uid
+            or observed.generation > expected.generation
+            or observed.owner_uid != expected.owner_uid
+            or not observed.has_labels
         )
 
     def _check(self, key: Key) -> None:
-        if self.drifted(key):
+        if self._on_drift is not None and self.has_drifted(key):
             self._on_drift(key, self._expected[key].schedule)
 
     @staticmethod
     def _in(namespace: str | None, keys: Mapping[Key, Any]) -> set[Key]:
         return {key for key in keys if namespace in {None, key[0]}}
-
-
-def key_of(item: Mapping[str, Any]) -> Key:
-    """Return (namespace, name) of an object."""
-    return item["metadata"]["namespace"], item["metadata"]["name"]
-
-
-def _nobody_is_told(cronjob: Key, schedule: str) -> None:
-    """Before anybody asked for reports."""

@@ -1,49 +1,36 @@
-"""Which changes of a status are worth an Event: a condition that became false or has another reason, one that mended.
+"""The Events of a status patch: one for each condition that became False, has another reason, or became True again.
 
-The status itself is the memory: what it says already is not announced again, not even by a new start of the operator.
+The status is the only memory: what it says already is not posted again, not even after a restart of the operator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from catchup_contract.api import API_GROUP, API_VERSION, KIND
 from catchup_contract.timestamps import format_utc
 from catchup_operator.manifests.names import FIELD_MANAGER
-from catchup_operator.status.conditions import find
+from catchup_operator.status.conditions import find_condition
 
 _MESSAGE_MAX: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """An Event of a UserSchedule; `type` is Normal or Warning."""
-
-    type: str
-    reason: str
-    message: str
-
-
-def announcements(body: Mapping[str, Any], patch: Mapping[str, Any]) -> Iterator[Announcement]:
-    """Yield the Events for a status patch."""
-    before = body.get("status") or {}
+def events(body: Mapping[str, Any], patch: Mapping[str, Any], now: datetime) -> Iterator[dict[str, Any]]:
+    """Yield the Events (v1) that announce a status patch."""
     for condition in patch.get("conditions") or ():
-        known = find(before, condition["type"])
-        ill, was_ill = condition["status"] == "False", known.get("status") == "False"
-        text = f"{condition['type']}: {condition['message']}"[:_MESSAGE_MAX]
-        if ill and (not was_ill or known.get("reason") != condition["reason"]):
-            yield Announcement("Warning", condition["reason"], text)
-        elif was_ill and condition["status"] == "True":
-            yield Announcement("Normal", condition["reason"], text)
+        before = find_condition(body.get("status") or {}, condition["type"])
+        is_false, was_false = condition["status"] == "False", before.get("status") == "False"
+        if is_false and (not was_false or before.get("reason") != condition["reason"]):
+            yield _event(body, "Warning", condition, now)
+        elif was_false and condition["status"] == "True":
+            yield _event(body, "Normal", condition, now)
 
 
-def event(body: Mapping[str, Any], announcement: Announcement, now: datetime) -> dict[str, Any]:
-    """Return the Event object."""
+def _event(body: Mapping[str, Any], event_type: str, condition: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     metadata = body["metadata"]
-    at = format_utc(now)
+    time = format_utc(now)
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -55,11 +42,11 @@ def event(body: Mapping[str, Any], announcement: Announcement, now: datetime) ->
             "name": metadata["name"],
             "uid": metadata["uid"],
         },
-        "type": announcement.type,
-        "reason": announcement.reason,
-        "message": announcement.message,
+        "type": event_type,
+        "reason": condition["reason"],
+        "message": f"{condition['type']}: {condition['message']}"[:_MESSAGE_MAX],
         "source": {"component": FIELD_MANAGER},
-        "firstTimestamp": at,
-        "lastTimestamp": at,
+        "firstTimestamp": time,
+        "lastTimestamp": time,
         "count": 1,
     }

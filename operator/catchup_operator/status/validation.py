@@ -1,7 +1,7 @@
-"""A status that this operator cannot have written like this is taken for none, and replaced as a whole; pure.
+"""Checks the form of a stored status. One that this operator cannot have written is treated as absent and replaced.
 
-The schema keeps such a status out. But an object may have been written before the schema had the rule, or while the
-definition was another one, and the API server does not look at what it has stored.
+The schema rejects such a status. But an object may be older than a rule of the schema, and the API server does not
+validate what it has stored.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import user_kinds
 from catchup_contract.timestamps import parse_utc
-from catchup_operator.schedule.cadence import instant_of
+from catchup_operator.status.job_section import parse_local
 
 _CONDITION: Final = dict.fromkeys(("type", "status", "reason", "message", "lastTransitionTime"), str)
 _TIMES: Final = ("activeSince", "lastRunTime", "lastSuccessTime")
-_JOB: Final = {
+_SECTION: Final = {
     **dict.fromkeys(("display", "cronJobName", "cronJobUID", "schedule", "timeZone", "fingerprint", *_TIMES), str),
     **dict.fromkeys(("lastResult", "lastReason", "lastJobName"), str),
     **dict.fromkeys(("cronJobGeneration", "consecutiveFailures"), int),
@@ -27,53 +27,57 @@ _STATUS: Final = {
     "templateHash": str,
     "conflictsWith": str,
     "conditions": list,
-    Job.SYNC.value: Mapping,
-    Job.DIGEST.value: Mapping,
 }
 
 
-def readable(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the UserSchedule itself, or one without status where that has not the form that the schema gives it."""
+def with_valid_status(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the UserSchedule itself, or a copy with an empty status where the status has not the schema's form."""
     status = body.get("status")
-    return body if status is None or _is_sound(status) else {**body, "status": {}}
+    return body if status is None or _is_valid(status) else {**body, "status": {}}
 
 
-def replacing(stored: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the merge patch (RFC 7396) that makes of what is stored exactly what is wanted."""
+def replacement_patch(stored: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merge patch (RFC 7396) that turns what is stored into exactly what is wanted."""
     patch = dict(wanted)
     if isinstance(stored, Mapping):
         for name, value in stored.items():
             if wanted.get(name) is None:
                 patch[name] = None
             elif isinstance(wanted[name], Mapping):
-                patch[name] = replacing(value, wanted[name])
+                patch[name] = replacement_patch(value, wanted[name])
     return patch
 
 
-def _is_sound(status: Any) -> bool:
-    if not _fits(status, _STATUS):
+def _is_valid(status: Any) -> bool:
+    names = [work.status_section for work in user_kinds().values()]
+    if not _has_types(status, {**_STATUS, **dict.fromkeys(names, Mapping)}):
         return False
-    jobs = [status.get(job.value) or {} for job in (Job.SYNC, Job.DIGEST)]
     try:
-        for job in jobs:
-            if not _fits(job, _JOB) or not _fits(job.get("lastError") or {}, {"message": str}):
-                return False
-            if not all(isinstance(count, int) for count in (job.get("counts") or {}).values()):
-                return False
-            for run in job.get("nextRuns") or ():
-                instant_of(run)
-            for name in _TIMES:
-                if name in job:
-                    parse_utc(job[name])
+        if not all(_is_valid_section(status.get(name) or {}) for name in names):
+            return False
     except (ValueError, TypeError, AttributeError):
         return False
     return status.get("conflictsWith", "/").count("/") == 1 and all(
-        _fits(condition, _CONDITION) and len(_CONDITION.keys() & condition.keys()) == len(_CONDITION)
+        _has_types(condition, _CONDITION) and condition.keys() >= _CONDITION.keys()
         for condition in status.get("conditions") or ()
     )
 
 
-def _fits(value: Any, shape: Mapping[str, Any]) -> bool:
+def _is_valid_section(section: Mapping[str, Any]) -> bool:
+    """Whether a section is valid. Raises ValueError, TypeError or AttributeError for some that are not."""
+    for text in section.get("nextRuns") or ():
+        parse_local(text)
+    for name in _TIMES:
+        if name in section:
+            parse_utc(section[name])
+    return (
+        _has_types(section, _SECTION)
+        and _has_types(section.get("lastError") or {}, {"message": str})
+        and all(isinstance(count, int) for count in (section.get("counts") or {}).values())
+    )
+
+
+def _has_types(value: Any, types: Mapping[str, Any]) -> bool:
     return isinstance(value, Mapping) and all(
-        isinstance(value[name], kind) for name, kind in shape.items() if name in value
+        isinstance(value[name], expected) for name, expected in types.items() if name in value
     )

@@ -19,7 +19,7 @@ import yaml
 from kopf.testing import KopfRunner
 from waiting import eventually
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import SYNC, Kind
 from catchup_dev.cluster import Cluster
 
 ROOT = Path(__file__).parents[3]
@@ -97,8 +97,8 @@ class Namespace:
 
         return eventually(probe)
 
-    def cronjob(self, job: Job = Job.SYNC) -> dict[str, Any]:
-        (found,) = self.items("cronjobs", f"catchup.dev/job={job}")
+    def cronjob(self, kind: Kind = SYNC) -> dict[str, Any]:
+        (found,) = self.items("cronjobs", f"catchup.dev/job={kind}")
         return found
 
     def writes(self) -> int:

@@ -16,15 +16,15 @@ from integration.operator.conftest import CHART, Namespace
 
 from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
 from catchup_contract.env import Env
-from catchup_contract.kinds import BACKOFF_LIMIT, DEADLINES, Job
+from catchup_contract.kinds import BACKOFF_LIMIT, DIGEST, SUGGESTIONS, SYNC, Kind
 from catchup_contract.outcomes import ExitCode
 from catchup_dev.binaries import ensure
 from catchup_dev.cluster import Cluster
 from catchup_dev.console import Console
 from catchup_jobs.cli import cli
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.manifests.cronjob import desired
-from catchup_operator.ops.health import PERMISSIONS
+from catchup_operator.manifests.cronjob import desired_cronjobs
+from catchup_operator.ops.permissions import PERMISSIONS
 from catchup_operator.schedule.user_schedule import UserSchedule
 
 # One API server for these, and another one for those with faults.
@@ -115,7 +115,7 @@ def job_template(documents: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def users_cronjob(documents: list[dict[str, Any]], job: Job) -> dict[str, Any]:
+def users_cronjob(documents: list[dict[str, Any]], kind: Kind) -> dict[str, Any]:
     """What the operator makes of that file for a user."""
     found = job_template(documents)
     template = JobTemplate(
@@ -130,8 +130,7 @@ def users_cronjob(documents: list[dict[str, Any]], job: Job) -> dict[str, Any]:
     )
     metadata = {"namespace": "people", "name": "ada", "uid": "0", "generation": 1}
     schedule = UserSchedule.from_body({"metadata": metadata, "spec": {"userId": "ada"}})
-    (cronjob,) = [c for c in desired(schedule, template) if c["metadata"]["labels"]["catchup.dev/job"] == job]
-    return cronjob
+    return desired_cronjobs(schedule, template, {})[kind]
 
 
 def suggestions_cronjob(documents: list[dict[str, Any]]) -> dict[str, Any]:
@@ -163,7 +162,7 @@ def test_every_pod_is_admitted_under_restricted_pod_security(
     template = JobTemplate.load(file)
     metadata = {"namespace": restricted.name, "name": "ada", "uid": "0", "generation": 1}
     schedule = UserSchedule.from_body({"metadata": metadata, "spec": {"userId": "ada"}})
-    pods = [*pod_templates(documents), *pod_templates(desired(schedule, template))]
+    pods = [*pod_templates(documents), *pod_templates(list(desired_cronjobs(schedule, template, {}).values()))]
     assert len(pods) >= 5
     for name, pod in pods:
         spec = {
@@ -214,14 +213,14 @@ def test_the_suggestions_cronjob_runs_what_the_contract_names_with_the_slot_and_
 ) -> None:
     cronjob = suggestions_cronjob(render(helm, namespace, EVERYTHING))
     spec, job = cronjob["spec"], cronjob["spec"]["jobTemplate"]["spec"]
-    deadlines = DEADLINES[Job.SUGGESTIONS]
+    deadlines = SUGGESTIONS.deadlines
     assert (spec["schedule"], spec["timeZone"], spec["suspend"]) == ("15 3 * * *", "Etc/UTC", True)
     assert (spec["concurrencyPolicy"], spec["startingDeadlineSeconds"]) == ("Forbid", deadlines.starting)
     assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 4, 4)
     assert (job["backoffLimitPerIndex"], job["activeDeadlineSeconds"]) == (BACKOFF_LIMIT, deadlines.active)
     assert job["maxFailedIndexes"] == 4  # a shard that fails stops no other
     container = job_container(cronjob)
-    assert container["args"] == [Job.SUGGESTIONS]
+    assert container["args"] == [SUGGESTIONS.name]
     command = cli.get_command(click.Context(cli), container["args"][0])
     assert command is not None
     command.make_context("suggestions", container["args"][1:])  # the command takes these arguments
@@ -230,7 +229,7 @@ def test_the_suggestions_cronjob_runs_what_the_contract_names_with_the_slot_and_
     assert (fail["action"], fail["onExitCodes"]["containerName"]) == ("FailIndex", container["name"])
     assert fail["onExitCodes"]["values"] == [ExitCode.PERMANENT, ExitCode.MISCONFIGURED]
     for metadata in (cronjob["metadata"], spec["jobTemplate"]["metadata"], job["template"]["metadata"]):
-        assert metadata["labels"][LABEL_JOB] == Job.SUGGESTIONS
+        assert metadata["labels"][LABEL_JOB] == SUGGESTIONS.name
         assert LABEL_USER_SCHEDULE not in metadata["labels"]  # the operator must not take its Jobs for a user's
     assert job["template"]["spec"]["automountServiceAccountToken"] is False
 
@@ -240,14 +239,14 @@ def test_the_fleets_pods_get_the_settings_of_a_persons_pods_and_know_their_shard
 ) -> None:
     documents = render(helm, namespace, EVERYTHING)
     fleet = {entry["name"]: entry for entry in job_container(suggestions_cronjob(documents))["env"]}
-    person = {entry["name"]: entry for entry in job_container(users_cronjob(documents, Job.SYNC))["env"]}
+    person = {entry["name"]: entry for entry in job_container(users_cronjob(documents, SYNC))["env"]}
     own = {Env.CRONJOB_NAME, Env.DEADLINE_SECONDS}
     assert fleet.keys() == (person.keys() - SETTINGS_OF_A_PERSONS_POD) | {Env.SUGGESTION_SHARDS}
     for name in person.keys() & fleet.keys() - own:
         assert fleet[name] == person[name]
     assert fleet[Env.SUGGESTION_SHARDS]["value"] == "4"
     assert fleet[Env.CRONJOB_NAME]["value"] == suggestions_cronjob(documents)["metadata"]["name"]
-    assert fleet[Env.DEADLINE_SECONDS]["value"] == str(DEADLINES[Job.SUGGESTIONS].active)
+    assert fleet[Env.DEADLINE_SECONDS]["value"] == str(SUGGESTIONS.deadlines.active)
     assert fleet.keys() - {"EXTRA"} <= set(Env)
 
 
@@ -282,7 +281,7 @@ def test_the_suggestions_can_be_left_out(helm: Path, namespace: Namespace) -> No
 def test_twilio_and_the_mail_server_reach_the_pods_that_send(helm: Path, namespace: Namespace, where: str) -> None:
     documents = render(helm, namespace, EVERYTHING)
     pod = (
-        users_cronjob(documents, Job.DIGEST)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        users_cronjob(documents, DIGEST)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         if where == "digest"
         else dict(pod_templates(documents))["Deployment/people-jobs-toolbox"]["spec"]
     )

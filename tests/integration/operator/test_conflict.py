@@ -13,7 +13,7 @@ from integration.operator.conftest import Namespace
 from kopf.testing import KopfRunner
 from waiting import eventually
 
-from catchup_operator.status.conditions import find
+from catchup_operator.status.conditions import find_condition
 
 # One API server for these, and another one for those without faults.
 pytestmark = pytest.mark.xdist_group("operator-faults")
@@ -23,7 +23,7 @@ StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 
 def conflict(namespace: Namespace, name: str) -> dict[str, Any] | None:
     """The Ready condition, once it says Conflict."""
-    ready = find(namespace.schedule(name).get("status") or {}, "Ready")
+    ready = find_condition(namespace.schedule(name).get("status") or {}, "Ready")
     return dict(ready) if ready.get("reason") == "Conflict" else None
 
 

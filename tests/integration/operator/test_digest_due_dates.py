@@ -16,11 +16,9 @@ import cron_oracle
 import pytest
 from cron_oracle import Firings
 
-from catchup_contract.api import DIGEST_DAYS
-from catchup_jobs.domain import local_time
-from catchup_operator.schedule.clock_jumps import FIRST, LAST, jumps, offsets
-from catchup_operator.schedule.digest_times import DigestTimes, _cron, _schedule
-from catchup_operator.schedule.user_schedule import _zones
+from catchup_contract.digest_rule import DigestDay, DigestTime
+from catchup_contract.local_time import FIRST, LAST, is_time_zone, jumps, offsets
+from catchup_operator.schedule.cron import _cron, _local_time_schedule, local_time_schedule
 
 # What is computed of a zone once serves all tests.
 pytestmark = pytest.mark.xdist_group("due-dates")
@@ -39,7 +37,7 @@ def one_zone_database() -> Iterator[None]:
 
     def forget() -> None:
         ZoneInfo.clear_cache()
-        for cached in (_zones, _schedule, jumps, offsets):
+        for cached in (is_time_zone, _local_time_schedule, jumps, offsets):
             cached.cache_clear()
 
     before = zoneinfo.TZPATH
@@ -50,10 +48,14 @@ def one_zone_database() -> Iterator[None]:
     forget()
 
 
+def zones() -> list[str]:
+    return sorted(filter(is_time_zone, zoneinfo.available_timezones()))
+
+
 def clocks() -> list[str]:
     """One zone for each clock that differs from the others between 2024 and 2037."""
     found: dict[object, str] = {}
-    for zone in sorted(_zones()):
+    for zone in zones():
         found.setdefault((offsets(zone), jumps(zone)), zone)
     return list(found.values())
 
@@ -77,26 +79,31 @@ def due_dates(zone: str, day: str) -> Iterator[date]:
         for offset in (jump.before, jump.after)
         for distance in range(-_AROUND, _AROUND + 1)
     }
-    return (found for found in sorted(near) if day in {"Daily", DIGEST_DAYS[found.weekday()]})
+    return (found for found in sorted(near) if day in {"Daily", list(DigestDay)[found.weekday()]})
 
 
-def due_times(times: DigestTimes) -> list[int]:
-    """When the digests near a jump are due by the job's own rule (the jobs' domain, not the operator's)."""
-    zone, at = ZoneInfo(times.time_zone), time.fromisoformat(times.time)
-    return [int(local_time.instant(day, at, zone).timestamp()) for day in due_dates(times.time_zone, times.day)]
+def digest(zone: str, day: str, at: str) -> DigestTime:
+    return DigestTime(ZoneInfo(zone), DigestDay(day), time.fromisoformat(at))
 
 
-def cases() -> Iterator[DigestTimes]:
+def due_times(times: DigestTime) -> list[int]:
+    """When the digests near a jump are due by the rule that operator and jobs share."""
+    due = map(times.due_on, due_dates(times.zone.key, times.day))
+    return [int(instant.timestamp()) for instant in due if instant is not None]
+
+
+def cases() -> Iterator[DigestTime]:
     for zone in clocks():
-        for day in DIGEST_DAYS if EVERYTHING else ("Daily", "Sunday"):
+        for day in DigestDay if EVERYTHING else ("Daily", "Sunday"):
             for at in sorted(times_of_day(zone)):
                 if any(due_dates(zone, day)):
-                    yield DigestTimes(zone, day, at)
+                    yield digest(zone, day, at)
 
 
 def test_a_digest_fires_at_the_very_instant_at_which_each_date_is_due() -> None:
     tried = list(cases())
-    asked = [Firings(t.schedule().cron, t.schedule().time_zone, due_times(t)) for t in tried]
+    schedules = map(local_time_schedule, tried)
+    asked = [Firings(s.cron, s.time_zone, due_times(t)) for s, t in zip(schedules, tried, strict=True)]
     leads = cron_oracle.ALL_LEADS if EVERYTHING else cron_oracle.LEADS
     lost = {times: found for times, found in zip(tried, cron_oracle.missed(asked, leads), strict=True) if found}
     assert not lost, list(lost.items())[:5]
@@ -110,49 +117,42 @@ def test_a_digest_fires_at_the_very_instant_at_which_each_date_is_due() -> None:
 )
 def test_the_users_own_zone_would_lose_whole_dates_there(zone: str, day: str) -> None:
     """Why the schedule is in UTC there: should this pass no more, the library was mended."""
-    times = DigestTimes(zone, day, "09:00")
-    assert times.schedule().time_zone == "Etc/UTC"
+    times = digest(zone, day, "09:00")
+    assert local_time_schedule(times).time_zone == "Etc/UTC"
     assert cron_oracle.missed([in_the_users_zone(times)]) != [[]]
 
 
 def test_utc_is_used_for_a_zone_only_if_its_own_would_lose_a_date() -> None:
     unsafe = [
-        zone for zone in clocks() if jumps(zone) and DigestTimes(zone, "Daily", "09:00").schedule().time_zone != zone
+        zone
+        for zone in clocks()
+        if jumps(zone) and local_time_schedule(digest(zone, "Daily", "09:00")).time_zone != zone
     ]
     assert 5 < len(unsafe) < 15
     for zone in unsafe:
-        tried = [
-            DigestTimes(zone, day, at) for day in DIGEST_DAYS for at in times_of_day(zone) if any(due_dates(zone, day))
-        ]
+        tried = [digest(zone, day, at) for day in DigestDay for at in times_of_day(zone) if any(due_dates(zone, day))]
         assert any(cron_oracle.missed(map(in_the_users_zone, tried))), zone
 
 
-def in_the_users_zone(times: DigestTimes) -> Firings:
-    return Firings(_cron(times.day, [times.minute]), times.time_zone, due_times(times))
+def in_the_users_zone(times: DigestTime) -> Firings:
+    return Firings(_cron(times.day, [times.minute]), times.zone.key, due_times(times))
 
 
 def test_the_jumps_found_by_probing_are_those_of_the_zone_database() -> None:
-    zones = sorted(_zones())
-    assert len(zones) > 590
-    by_go = cron_oracle.transitions(zones, int(FIRST.timestamp()), int(LAST.timestamp()))
-    for zone, found in zip(zones, by_go, strict=True):
+    names = zones()
+    assert len(names) > 590
+    by_go = cron_oracle.transitions(names, int(FIRST.timestamp()), int(LAST.timestamp()))
+    for zone, found in zip(names, by_go, strict=True):
         ours = [(int(jump.at.timestamp()), jump.before * 60, jump.after * 60) for jump in jumps(zone)]
         assert ours == found, zone
 
 
-def test_the_operator_and_the_job_agree_when_a_date_is_due() -> None:
-    for zone in clocks():
-        for at in times_of_day(zone):
-            times = DigestTimes(zone, "Daily", at)
-            for day in due_dates(zone, "Daily"):
-                assert times.due_on(day) == local_time.instant(day, time.fromisoformat(at), ZoneInfo(zone)), times
-
-
 @pytest.mark.parametrize("zone", ["Asia/Beirut", "America/New_York", "Australia/Lord_Howe"])
 def test_a_digest_that_could_not_be_sent_gets_a_second_and_a_third_chance_within_four_hours(zone: str) -> None:
-    times = DigestTimes(zone, "Sunday", "09:00")
+    times = digest(zone, "Sunday", "09:00")
     due = times.due_on(date(2026, 3, 29))
-    schedule = times.schedule()
+    schedule = local_time_schedule(times)
+    assert due is not None
     start = int(due.timestamp())
     fired = cron_oracle.fires(schedule.cron, schedule.time_zone, start - 1, start + 4 * 3600)
     assert {start, start + 3600, start + 3 * 3600} <= set(fired)
@@ -160,4 +160,4 @@ def test_a_digest_that_could_not_be_sent_gets_a_second_and_a_third_chance_within
 
 def test_firings_stop_at_the_local_midnight_that_ends_the_due_date() -> None:
     for at, expected in (("20:59", "59 20,21,23 * * 0"), ("21:00", "0 21,22 * * 0"), ("23:00", "0 23 * * 0")):
-        assert DigestTimes("Europe/Berlin", "Sunday", at).schedule().cron == expected
+        assert local_time_schedule(digest("Europe/Berlin", "Sunday", at)).cron == expected

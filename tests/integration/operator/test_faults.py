@@ -22,7 +22,7 @@ from kopf.testing import KopfRunner
 from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
-from catchup_operator.status.conditions import find
+from catchup_operator.status.conditions import find_condition
 
 # One API server for these, and another one for those without faults.
 pytestmark = pytest.mark.xdist_group("operator-faults")
@@ -71,7 +71,10 @@ def converged(namespace: Namespace) -> bool:
     """Whether resource, CronJobs and status fit each other."""
     found = namespace.schedule()
     status = found.get("status") or {}
-    if find(status, "Ready").get("status") != "True" or status["observedGeneration"] != found["metadata"]["generation"]:
+    if (
+        find_condition(status, "Ready").get("status") != "True"
+        or status["observedGeneration"] != found["metadata"]["generation"]
+    ):
         return False
     made = {item["metadata"]["name"]: item["metadata"]["uid"] for item in namespace.items("cronjobs")}
     return made == {status[job]["cronJobName"]: status[job]["cronJobUID"] for job in ("sync", "digest")}
@@ -157,7 +160,7 @@ def test_a_watch_of_the_resources_that_breaks_or_hangs_misses_no_resource(
     monkeypatch: pytest.MonkeyPatch,
     kind: Any,
 ) -> None:
-    monkeypatch.setattr("catchup_operator.options._WATCH_SILENCE_SECONDS", 3)
+    monkeypatch.setattr("catchup_operator.kopf_glue.settings._WATCH_SILENCE_SECONDS", 3)
     proxy.add(Fault(kind, "WATCH", "userschedules"))
     with start():
         eventually(proxy.all_fired, seconds=PATIENCE)
@@ -168,7 +171,7 @@ def test_a_watch_of_the_resources_that_breaks_or_hangs_misses_no_resource(
 def test_a_list_that_the_server_forgets_halfway_is_read_again_and_misses_no_resource(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchup_operator.options.PAGE", 2)
+    monkeypatch.setattr("catchup_operator.kopf_glue.settings.PAGE", 2)
     names = ["ada", "bob", "cem", "dan", "eve"]
     for name in names:
         namespace.apply(name)
@@ -196,7 +199,7 @@ def test_a_repair_whose_status_was_refused_is_told_in_the_status_all_the_same(
 def test_an_event_that_a_watch_swallowed_is_made_good_by_the_next_list(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchup_operator.kopf_glue.reads._RELIST_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.kopf_glue.read_retries._RELIST_SECONDS", 1.0)
     proxy.add(Fault("swallow", "WATCH", "userschedules"))
     with start():
         eventually(lambda: proxy.all_fired() and proxy.requests["WATCH", "userschedules"])
@@ -208,7 +211,7 @@ def test_an_event_that_a_watch_swallowed_is_made_good_by_the_next_list(
         namespace.kubectl("label", "us", "bob", "team=people")  # a word of the watch, at which it is cut
         time.sleep(1)
         proxy.down = False
-        eventually(lambda: find(namespace.schedule("ada").get("status") or {}, "Ready"), seconds=PATIENCE)
+        eventually(lambda: find_condition(namespace.schedule("ada").get("status") or {}, "Ready"), seconds=PATIENCE)
         assert len(namespace.items("cronjobs")) == 4
 
 

@@ -18,7 +18,7 @@ from integration.services import free_port
 from kopf.testing import KopfRunner
 from waiting import eventually
 
-from catchup_operator.ops.health import PERMISSIONS
+from catchup_operator.ops.permissions import PERMISSIONS
 
 # One API server for these, and another one for those without faults.
 pytestmark = pytest.mark.xdist_group("operator-faults")
@@ -33,7 +33,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Ask the operator as the kubelet does; returns the HTTP status and the reasons."""
     port = free_port()
     monkeypatch.setenv("CATCHUP_HEALTH_PORT", str(port))
-    monkeypatch.setattr("catchup_operator.ops.health._LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("catchup_operator.ops.health._CHECK_SECONDS", 0.5)
 
     def ask(path: str) -> tuple[int, list[str]]:
         try:

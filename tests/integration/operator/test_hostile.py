@@ -16,7 +16,7 @@ from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
 from catchup_dev.cluster import Failure
-from catchup_operator.status.conditions import find
+from catchup_operator.status.conditions import find_condition
 
 # One API server for these, and another one for those with faults.
 pytestmark = pytest.mark.xdist_group("operator")
@@ -115,7 +115,7 @@ UNWRITABLE = {"number", "time-number", "zone-list"}
 
 def complaint(namespace: Namespace, name: str) -> str | None:
     """What the status says is wrong with the spec, or else an Event."""
-    ready = find(namespace.schedule(name).get("status") or {}, "Ready")
+    ready = find_condition(namespace.schedule(name).get("status") or {}, "Ready")
     if ready:
         assert (ready["status"], ready["reason"]) == ("False", "InvalidSpec")
         return str(ready["message"])

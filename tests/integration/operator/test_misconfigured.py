@@ -79,7 +79,7 @@ def test_a_health_port_that_is_taken_is_named(env: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = told({**env, "CATCHUP_HEALTH_PORT": str(port)}, "run")
-    assert f"CATCHUP_HEALTH_PORT: port {port} cannot be had (Address already in use)" in line
+    assert f"CATCHUP_HEALTH_PORT: port {port} cannot be used (Address already in use)" in line
 
 
 def test_a_job_template_that_is_not_there_is_named(env: dict[str, str]) -> None:

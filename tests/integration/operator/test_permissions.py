@@ -17,7 +17,7 @@ from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
 from catchup_dev.binaries import ensure
-from catchup_operator.status.conditions import find
+from catchup_operator.status.conditions import find_condition
 
 # One API server for these, and another one for those without faults.
 pytestmark = pytest.mark.xdist_group("operator-faults")
@@ -113,7 +113,7 @@ def test_without_the_permission_to_write_cronjobs_the_status_and_one_event_say_s
     restore = revoke("cronjobs", verb)
     with start_operator():
         namespace.apply("ada")
-        ready = eventually(lambda: find(namespace.schedule().get("status") or {}, "Ready"))
+        ready = eventually(lambda: find_condition(namespace.schedule().get("status") or {}, "Ready"))
         assert (ready["status"], ready["reason"]) == ("False", "PermissionMissing")
         assert f"the operator may not {verb} cronjobs in this namespace" in ready["message"]
         (event,) = eventually(lambda: events(namespace, "PermissionMissing"))
@@ -136,7 +136,7 @@ def test_without_the_permission_to_write_the_status_the_cronjobs_are_made_and_th
         assert "status" not in namespace.schedule()
         restore()
         found = eventually(lambda: (s := namespace.schedule().get("status")) and s, seconds=40)
-        assert find(found, "Ready")["status"] == "True"
+        assert find_condition(found, "Ready")["status"] == "True"
 
 
 @pytest.mark.parametrize("permission", [("jobs", "list", "watch"), ("pods", "list")], ids=" ".join)
@@ -181,7 +181,9 @@ def test_without_the_permission_to_post_events_all_else_goes_on(
     eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
     with start_operator():
         namespace.apply("ada")
-        eventually(lambda: find(namespace.schedule().get("status") or {}, "Ready").get("reason") == "CronJobRefused")
+        eventually(
+            lambda: find_condition(namespace.schedule().get("status") or {}, "Ready").get("reason") == "CronJobRefused"
+        )
         assert 'cannot create resource "events"' in caplog.text
         namespace.kubectl("delete", "quota", "none")
         namespace.apply("ada", priority="high")
@@ -197,4 +199,7 @@ def test_without_the_permission_to_see_resources_the_operator_goes_on_when_it_is
         eventually(lambda: 'cannot list resource "userschedules"' in caplog.text)
         assert namespace.items("cronjobs") == []
         restore()
-        eventually(lambda: find(namespace.schedule().get("status") or {}, "Ready").get("status") == "True", seconds=60)
+        eventually(
+            lambda: find_condition(namespace.schedule().get("status") or {}, "Ready").get("status") == "True",
+            seconds=60,
+        )

@@ -23,13 +23,13 @@ from integration.services import free_port
 from kopf.testing import KopfRunner
 from waiting import eventually
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count, Summary
 from catchup_dev.console import Failure
 from catchup_operator.manifests.names import cronjob_name
 from catchup_operator.schedule.user_schedule import UserSchedule
-from catchup_operator.status.conditions import find
+from catchup_operator.status.conditions import find_condition
 
 # One API server for these, and another one for those with faults.
 pytestmark = pytest.mark.xdist_group("operator")
@@ -57,10 +57,10 @@ def test_a_resource_becomes_two_cronjobs_and_a_status_with_exactly_three_writes(
     before = namespace.writes()
     namespace.apply("ada", timeZone="Europe/Berlin", digest={"day": "Friday", "time": "18:30"})
     found = namespace.ready()["status"]
-    for job in (Job.SYNC, Job.DIGEST):
-        cronjob = namespace.cronjob(job)
-        assert found[job]["cronJobName"] == cronjob["metadata"]["name"]
-        assert found[job]["schedule"] == cronjob["spec"]["schedule"]
+    for kind in (SYNC, DIGEST):
+        cronjob = namespace.cronjob(kind)
+        assert found[kind.name]["cronJobName"] == cronjob["metadata"]["name"]
+        assert found[kind.name]["schedule"] == cronjob["spec"]["schedule"]
     assert (found["sync"]["display"], found["digest"]["display"]) == ("every 30m", "Friday 18:30")
     assert re.fullmatch(r"20\d\d-\d\d-\d\d 18:30 CES?T \(UTC\+0[12]:00\)", found["digest"]["nextRuns"][0])
     row = namespace.kubectl("get", "us", "ada", "--no-headers")
@@ -121,8 +121,8 @@ def test_an_edit_writes_only_the_cronjobs_that_it_changes_and_the_status(
     status = namespace.ready()["status"]
     assert {job for job in ("sync", "digest") if status[job]["cronJobGeneration"] == 2} == changed
     assert namespace.writes() - before == len(changed) + 1
-    for job in (Job.SYNC, Job.DIGEST):
-        assert namespace.cronjob(job)["metadata"]["generation"] == status[job]["cronJobGeneration"]
+    for kind in (SYNC, DIGEST):
+        assert namespace.cronjob(kind)["metadata"]["generation"] == status[kind.name]["cronJobGeneration"]
 
 
 def test_an_edit_while_the_operator_is_down_writes_no_more_than_one_before_its_eyes(
@@ -137,14 +137,14 @@ def test_an_edit_while_the_operator_is_down_writes_no_more_than_one_before_its_e
         namespace.ready()
     # At its start it may come to the resource before it has seen the CronJobs.
     assert namespace.writes() - before in {2, 3}
-    assert namespace.cronjob(Job.DIGEST)["spec"]["suspend"] is True
+    assert namespace.cronjob(DIGEST)["spec"]["suspend"] is True
 
 
 def test_a_resumed_digest_says_since_when_so_that_nothing_is_caught_up_on(
     operator: KopfRunner, namespace: Namespace
 ) -> None:
     def since() -> str | None:
-        job = namespace.cronjob(Job.DIGEST)["spec"]["jobTemplate"]["spec"]
+        job = namespace.cronjob(DIGEST)["spec"]["jobTemplate"]["spec"]
         env = {entry["name"]: entry.get("value") for entry in job["template"]["spec"]["containers"][0]["env"]}
         return env.get("CATCHUP_DIGEST_SINCE")
 
@@ -366,9 +366,9 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
     namespace.ready()
 
 
-@pytest.mark.parametrize("job", [Job.SYNC, Job.DIGEST])
+@pytest.mark.parametrize("job", [SYNC, DIGEST])
 def test_a_cronjob_of_the_wanted_name_that_is_not_ours_is_never_taken(
-    namespace: Namespace, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, job: Job
+    namespace: Namespace, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, job: Kind
 ) -> None:
     monkeypatch.setattr("catchup_operator.reconcile.reconciler._REFUSED_RETRY_SECONDS", 1.0)
     namespace.apply("ada")
@@ -376,7 +376,7 @@ def test_a_cronjob_of_the_wanted_name_that_is_not_ours_is_never_taken(
     namespace.kubectl("create", "cronjob", name, "--image=theirs", "--schedule=1 1 1 1 *")
     theirs = namespace.get("cronjobs", name)
     request.getfixturevalue("operator")
-    ready = eventually(lambda: find(namespace.schedule().get("status") or {}, "Ready"))
+    ready = eventually(lambda: find_condition(namespace.schedule().get("status") or {}, "Ready"))
     assert (ready["status"], ready["reason"]) == ("False", "CronJobRefused")
     assert f"a CronJob {name} exists and is not ours; delete or rename it" in ready["message"]
     time.sleep(3)  # it tries again meanwhile
@@ -429,9 +429,9 @@ def finish_job(namespace: Namespace, name: str, *, exit_code: int, message: str)
     namespace.kubectl("patch", "pod", name, "--subresource=status", "-p", json.dumps({"status": status}))
 
 
-def summary(outcome: Outcome, reason: Reason | None = None, *, job: Job = Job.SYNC) -> str:
+def summary(outcome: Outcome, reason: Reason | None = None, *, kind: Kind = SYNC) -> str:
     now = datetime.now(UTC)
-    return Summary(job, outcome, now, now, 1, reason, {Count.CALENDARS: 2, Count.EVENTS_ADDED: 7}).to_json()
+    return Summary(kind, outcome, now, now, 1, reason, {Count.CALENDARS: 2, Count.EVENTS_ADDED: 7}).to_json()
 
 
 def run_by_hand(namespace: Namespace, job: str) -> None:
@@ -458,11 +458,11 @@ def test_a_digest_run_reaches_the_status_by_one_write_and_its_later_firings_by_n
 ) -> None:
     namespace.apply("ada")
     namespace.ready()
-    cronjob = namespace.cronjob(Job.DIGEST)["metadata"]["name"]
+    cronjob = namespace.cronjob(DIGEST)["metadata"]["name"]
     before = namespace.writes()
     for job, outcome in (
-        (f"{cronjob}-29401200", summary(Outcome.DONE, job=Job.DIGEST)),
-        (f"{cronjob}-29401260", summary(Outcome.SKIPPED, Reason.ALREADY_DONE, job=Job.DIGEST)),
+        (f"{cronjob}-29401200", summary(Outcome.DONE, kind=DIGEST)),
+        (f"{cronjob}-29401260", summary(Outcome.SKIPPED, Reason.ALREADY_DONE, kind=DIGEST)),
     ):
         namespace.kubectl("create", "job", job, f"--from=cronjob/{cronjob}")
         finish_job(namespace, job, exit_code=0, message=outcome)

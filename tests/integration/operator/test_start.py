@@ -57,10 +57,10 @@ def name_of_all(faults: list[Fault]) -> str:
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the operator in this process: the pauses of minutes are judged by the unit tests."""
-    monkeypatch.setattr("catchup_operator.kopf_glue.reads._LONGEST_SECONDS", 0.2)
-    monkeypatch.setattr("catchup_operator.kopf_glue.reads._APART_SECONDS", 0.1)
+    monkeypatch.setattr("catchup_operator.kopf_glue.read_retries._LONGEST_SECONDS", 0.2)
+    monkeypatch.setattr("catchup_operator.kopf_glue.read_retries._MIN_INTERVAL_SECONDS", 0.1)
     monkeypatch.setattr("catchup_operator.kopf_glue.discovery._LONGEST_SECONDS", 0.2)
-    monkeypatch.setattr("catchup_operator.options._REQUEST_SECONDS", 1)
+    monkeypatch.setattr("catchup_operator.kopf_glue.settings._REQUEST_SECONDS", 1)
     monkeypatch.setattr("catchup_operator.kube.transport._REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=1))
 
 

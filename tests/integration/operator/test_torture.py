@@ -22,12 +22,14 @@ from integration.operator.test_faults import CRONJOBS, STATUS, name_of, proxy
 from seeds import seeds
 from waiting import eventually
 
-from catchup_contract.api import DIGEST_DAYS, SYNC_INTERVALS_MINUTES
+from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.kinds import DIGEST
 from catchup_dev.console import Failure
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.manifests.cronjob import desired
+from catchup_operator.manifests.cronjob import desired_cronjobs
 from catchup_operator.schedule.user_schedule import UserSchedule
-from catchup_operator.status.conditions import find
+from catchup_operator.status.conditions import find_condition
 
 # One API server for these, and another one for those without faults.
 pytestmark = pytest.mark.xdist_group("operator-faults")
@@ -53,7 +55,7 @@ def random_spec(dice: random.Random) -> dict[str, Any]:
         "calendarSync": {"enabled": dice.random() > 0.2, "every": dice.choice(list(SYNC_INTERVALS_MINUTES))},
         "digest": {
             "enabled": dice.random() > 0.2,
-            "day": dice.choice(DIGEST_DAYS),
+            "day": dice.choice(list(DigestDay)).value,
             "time": f"{dice.randrange(24):02}:{dice.randrange(60):02}",
         },
         "priority": dice.choice(["low", "normal", "high"]),
@@ -95,10 +97,10 @@ def as_wanted(namespace: Namespace) -> bool:
     status = body.get("status") or {}
     if (
         status.get("observedGeneration") != body["metadata"]["generation"]
-        or find(status, "Ready").get("status") != "True"
+        or find_condition(status, "Ready").get("status") != "True"
     ):
         return False
-    wanted = desired(UserSchedule.from_body(body), TEMPLATE, digest_since=status["digest"].get("activeSince"))
+    wanted = desired_cronjobs(UserSchedule.from_body(body), TEMPLATE, {DIGEST: status["digest"].get("activeSince")})
     found = {
         item["metadata"]["name"]: item
         for item in namespace.items("cronjobs")
@@ -106,8 +108,8 @@ def as_wanted(namespace: Namespace) -> bool:
     }
     return len(found) == len(wanted) and all(
         contains(found.get(manifest["metadata"]["name"]), {part: manifest[part] for part in ("metadata", "spec")})
-        and found[manifest["metadata"]["name"]]["metadata"]["uid"] == status[job]["cronJobUID"]
-        for manifest, job in zip(wanted, ("sync", "digest"), strict=True)
+        and found[manifest["metadata"]["name"]]["metadata"]["uid"] == status[kind.name]["cronJobUID"]
+        for kind, manifest in wanted.items()
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
+from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.env import Env
 from catchup_contract.timestamps import format_utc
-from catchup_operator.schedule.digest_times import DigestTimes
 
 FREQUENCIES: Final = ("daily", "weekly", "biweekly", "monthly", None)
 # The controller starts a CronJob at the due time and as much later, as long as that is the same local date.
@@ -103,7 +103,8 @@ class Person:
 
     def due_after(self, instant: datetime) -> datetime:
         """Return the next instant at which a digest is due."""
-        return next(DigestTimes(self.zone, self.day, self.at).due_after(instant))
+        when = DigestTime(ZoneInfo(self.zone), DigestDay(self.day), time.fromisoformat(self.at))
+        return next(when.due_after(instant))
 
     def firing(self, now: datetime) -> datetime | None:
         """Return the latest slot up to now that was not fired, None where there is none or it is suspended."""

@@ -8,45 +8,47 @@ from typing import Any, cast
 import pytest
 from yarl import URL
 
-from catchup_operator.kopf_glue.backpressure import PAGE, Pace
+from catchup_operator.kopf_glue.backpressure import PAGE, Backpressure
 
 FIRST, FURTHER, WATCH = "https://api/x?limit=200", "https://api/x?limit=200&continue=abc", "https://api/x?watch=true"
 
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("catchup_operator.kopf_glue.backpressure._LOOK_SECONDS", 0.001)
+    monkeypatch.setattr("catchup_operator.kopf_glue.backpressure._POLL_SECONDS", 0.001)
 
 
-async def ask(pace: Pace, url: str, answer: object = None) -> asyncio.Task[Any]:
+async def ask(backpressure: Backpressure, url: str, answer: object = None) -> asyncio.Task[Any]:
     answer = answer or SimpleNamespace(content=Content())
 
     async def handler(_: Any) -> Any:
         return answer
 
-    task: asyncio.Task[Any] = asyncio.ensure_future(pace.hold(cast(Any, SimpleNamespace(url=URL(url))), handler))
+    task: asyncio.Task[Any] = asyncio.ensure_future(
+        backpressure.middleware(cast(Any, SimpleNamespace(url=URL(url))), handler)
+    )
     await asyncio.sleep(0.02)
     return task
 
 
 async def test_a_further_page_waits_until_most_of_the_last_is_dealt_with() -> None:
-    pace = Pace()
-    assert (await ask(pace, FIRST)).done()
-    further = await ask(pace, FURTHER)
+    backpressure = Backpressure()
+    assert (await ask(backpressure, FIRST)).done()
+    further = await ask(backpressure, FURTHER)
     for _ in range(PAGE - 60):
-        pace.dealt_with()
+        backpressure.processed()
     await asyncio.sleep(0.02)
     assert not further.done()
     for _ in range(20):
-        pace.dealt_with()
+        backpressure.processed()
     assert await further
-    assert not (await ask(pace, FURTHER)).done()
+    assert not (await ask(backpressure, FURTHER)).done()
 
 
 async def test_first_pages_and_requests_for_a_watch_never_wait() -> None:
-    pace = Pace()
+    backpressure = Backpressure()
     for url in (FIRST, FIRST, WATCH):
-        assert (await ask(pace, url)).done()
+        assert (await ask(backpressure, url)).done()
 
 
 class Content:
@@ -60,10 +62,10 @@ class Content:
             yield chunk
 
 
-async def read(pace: Pace, *chunks: bytes) -> tuple[list[bytes], asyncio.Task[None]]:
+async def read(backpressure: Backpressure, *chunks: bytes) -> tuple[list[bytes], asyncio.Task[None]]:
     """Watch these chunks; return what was let through so far, and who reads on."""
     answer = SimpleNamespace(content=Content(*chunks))
-    response = await (await ask(pace, WATCH, answer))
+    response = await (await ask(backpressure, WATCH, answer))
     seen: list[bytes] = []
 
     async def follow() -> None:
@@ -76,15 +78,15 @@ async def read(pace: Pace, *chunks: bytes) -> tuple[list[bytes], asyncio.Task[No
 
 
 async def test_the_events_of_a_watch_wait_until_most_of_those_before_are_dealt_with() -> None:
-    pace = Pace()
-    seen, reader = await read(pace, b"{}\n" * 60, b"{}\n" * 60, b"{}\n")
+    backpressure = Backpressure()
+    seen, reader = await read(backpressure, b"{}\n" * 60, b"{}\n" * 60, b"{}\n")
     assert len(seen) == 1
     for _ in range(10):
-        pace.dealt_with()
+        backpressure.processed()
     await asyncio.sleep(0.02)
     assert len(seen) == 2
     for _ in range(60):
-        pace.dealt_with()
+        backpressure.processed()
     await reader
     assert len(seen) == 3
 
@@ -93,26 +95,26 @@ async def test_events_that_are_dealt_with_together_hold_a_watch_back_for_a_momen
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("catchup_operator.kopf_glue.backpressure._WATCH_IDLE_SECONDS", 0.005)
-    pace = Pace()
-    _, reader = await read(pace, b"{}\n" * 1000, b"{}\n")
+    backpressure = Backpressure()
+    _, reader = await read(backpressure, b"{}\n" * 1000, b"{}\n")
     await reader
     # They are not held against what comes later.
-    seen, _ = await read(pace, b"{}\n", b"{}\n")
+    seen, _ = await read(backpressure, b"{}\n", b"{}\n")
     assert len(seen) == 2
 
 
 @pytest.mark.parametrize("limit", ["_IDLE_SECONDS", "_HOLD_SECONDS"])
 async def test_no_page_waits_without_end(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     monkeypatch.setattr(f"catchup_operator.kopf_glue.backpressure.{limit}", 0.005)
-    pace = Pace()
-    await ask(pace, FIRST)
-    assert await (await ask(pace, FURTHER))
+    backpressure = Backpressure()
+    await ask(backpressure, FIRST)
+    assert await (await ask(backpressure, FURTHER))
 
 
 async def test_a_list_that_begins_anew_is_counted_anew() -> None:
-    pace = Pace()
-    await ask(pace, FIRST)
+    backpressure = Backpressure()
+    await ask(backpressure, FIRST)
     for _ in range(5 * PAGE):
-        pace.dealt_with()
-    await ask(pace, FIRST)
-    assert not (await ask(pace, FURTHER)).done()
+        backpressure.processed()
+    await ask(backpressure, FIRST)
+    assert not (await ask(backpressure, FURTHER)).done()

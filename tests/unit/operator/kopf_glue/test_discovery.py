@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from catchup_operator.kopf_glue.discovery import Arrival
-from catchup_operator.kube.transport import ApiError
+from catchup_operator.kopf_glue.discovery import Discovery
+from catchup_operator.kube.errors import ApiError
 
 
 async def test_it_waits_at_growing_intervals_and_says_for_what(
@@ -15,9 +15,9 @@ async def test_it_waits_at_growing_intervals_and_says_for_what(
 ) -> None:
     answers: list[bool | ApiError] = [ApiError(0, "refused")] * 8 + [False, True]
     pauses: list[float] = []
-    troubles: list[list[str]] = []
+    problems: list[list[str]] = []
 
-    async def knows(resource: str) -> bool:
+    async def serves(resource: str) -> bool:
         assert resource == "userschedules"
         answer = answers.pop(0)
         if isinstance(answer, ApiError):
@@ -26,16 +26,16 @@ async def test_it_waits_at_growing_intervals_and_says_for_what(
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
-        troubles.append(arrival.troubles())
+        problems.append(discovery.problems())
 
     monkeypatch.setattr("catchup_operator.kopf_glue.discovery.asyncio.sleep", sleep)
-    arrival = Arrival(cast(Any, SimpleNamespace(server="https://api.test", knows=knows)))
-    assert arrival.troubles() == ["the API server was not asked yet"]
+    discovery = Discovery(cast(Any, SimpleNamespace(server="https://api.test", serves=serves)))
+    assert discovery.problems() == ["the API server was not asked yet"]
     with caplog.at_level(logging.WARNING):
-        await arrival.wait()
-    assert arrival.troubles() == []
+        await discovery.wait()
+    assert discovery.problems() == []
     assert len(caplog.records) == len(pauses) == 9
     assert all(7.5 <= pause <= 15 for pause in pauses[-3:])
-    assert "the API server at https://api.test does not answer" in troubles[0][0]
-    assert "refused" in troubles[0][0]
-    assert "kubectl apply -f crds/" in troubles[8][0]
+    assert "the API server at https://api.test does not answer" in problems[0][0]
+    assert "refused" in problems[0][0]
+    assert "kubectl apply -f crds/" in problems[8][0]

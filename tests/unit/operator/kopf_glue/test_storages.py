@@ -6,9 +6,9 @@ import kopf
 import pytest
 from unit.operator.factories import body
 
-from catchup_operator.kopf_glue.storages import ByGeneration, NoProgress
+from catchup_operator.kopf_glue.storages import GenerationStorage, NoProgressStorage
 
-STORAGE = ByGeneration()
+STORAGE = GenerationStorage()
 
 
 def seen(found: dict[str, Any]) -> tuple[Any, Any]:
@@ -34,6 +34,6 @@ def test_nothing_is_written_for_kopf() -> None:
     patch = kopf.Patch()
     found = cast(kopf.Body, body())
     STORAGE.store(body=found, patch=patch, essence=STORAGE.build(body=found))
-    NoProgress().store(key="reconcile", record={}, body=found, patch=patch)
-    NoProgress().touch(body=found, patch=patch, value="x")
+    NoProgressStorage().store(key="reconcile", record={}, body=found, patch=patch)
+    NoProgressStorage().touch(body=found, patch=patch, value="x")
     assert not patch

@@ -6,9 +6,9 @@ import aiohttp
 import pytest
 from kubernetes.aio import client, config
 
-from catchup_operator.kube.client import Cluster
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import SCHEDULES
-from catchup_operator.kube.transport import ApiError
 
 
 def without_token(error: Exception) -> client.ApiClient:
@@ -26,13 +26,13 @@ def without_token(error: Exception) -> client.ApiClient:
 async def test_a_token_that_cannot_be_read_for_a_moment_is_a_request_that_failed_for_us_and_for_kopf(
     error: Exception,
 ) -> None:
-    cluster = Cluster(without_token(error))
-    kopfs = cluster.login()
+    client_ = KubeClient(without_token(error))
+    kopfs = client_.login()
     try:
         with pytest.raises(ApiError, match="the token cannot be read"):
-            await cluster.get(SCHEDULES, "people", "ada")
+            await client_.get(SCHEDULES, "people", "ada")
         with pytest.raises(aiohttp.ClientConnectionError, match="the token cannot be read"):
             await kopfs.aiohttp_session.get("https://127.0.0.1:1/apis")
     finally:
         await kopfs.aiohttp_session.close()
-        await cluster.close()
+        await client_.close()

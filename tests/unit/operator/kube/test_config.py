@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from catchup_operator.kube.config import NoClusterError, find
+from catchup_operator.kube.config import NoClusterError, load_client
 
 PROXY = "http://proxy.example.com:3128"
 
@@ -33,7 +33,7 @@ def write(path: Path, **cluster: str) -> None:
 
 
 async def test_without_a_service_account_the_kubeconfig_is_read(kubeconfig: Path) -> None:
-    found = (await find()).configuration
+    found = (await load_client()).configuration
     assert (found.host, found.proxy) == ("https://kube.example.com:6443", None)
 
 
@@ -56,7 +56,7 @@ async def test_the_proxy_is_the_kubeconfigs_or_else_the_environments(
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     write(kubeconfig, **({"proxy-url": of_the_file} if of_the_file else {}))
-    assert (await find()).configuration.proxy == proxy
+    assert (await load_client()).configuration.proxy == proxy
 
 
 def put(path: Path, content: str | None) -> None:
@@ -81,7 +81,7 @@ async def test_a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong_and_
 ) -> None:
     put(kubeconfig, content)
     with pytest.raises(NoClusterError) as caught:
-        await find()
+        await load_client()
     told = str(caught.value)
     assert f"not in a pod (Service host/port is not set), and the kubeconfig {kubeconfig} cannot be used" in told
     assert says in told
@@ -91,11 +91,11 @@ async def test_a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong_and_
 async def test_certificates_that_cannot_be_used_are_told_before_anything_is_asked(kubeconfig: Path) -> None:
     write(kubeconfig, **{"certificate-authority-data": "bm90IGEgY2VydGlmaWNhdGU="})
     with pytest.raises(NoClusterError, match=r"the certificates for https://kube\.example\.com:6443 cannot be used"):
-        await find()
+        await load_client()
 
 
 async def test_a_list_of_kubeconfigs_may_name_some_that_are_not_there(
     kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", f"{kubeconfig}-of-nobody:{kubeconfig}")
-    assert (await find()).configuration.host == "https://kube.example.com:6443"
+    assert (await load_client()).configuration.host == "https://kube.example.com:6443"

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from catchup_operator.kube import resources as objects
+from catchup_operator.kube import resources
 from catchup_operator.kube.resources import CRONJOBS, EVENTS, JOBS, PODS, REVIEWS, SCHEDULES
 
 METADATA = {
@@ -49,34 +49,34 @@ METADATA = {
     ],
 )
 def test_of_an_object_is_read_what_is_named_and_a_userschedule_whole(resource: str, sent: Any, read: Any) -> None:
-    assert objects.object_of(resource).decode(json.dumps(sent)) == read
-    page = objects.page_of(resource).decode(json.dumps({"metadata": {"resourceVersion": "9"}, "items": [sent]}))
+    assert resources.object_decoder(resource).decode(json.dumps(sent)) == read
+    page = resources.page_decoder(resource).decode(json.dumps({"metadata": {"resourceVersion": "9"}, "items": [sent]}))
     assert (page.items, page.metadata.resource_version, page.metadata.next_page) == ([read], "9", "")
 
 
 def test_an_empty_list_of_metadata_is_null() -> None:
-    page = objects.page_of(CRONJOBS).decode('{"metadata":{"resourceVersion":"9","continue":"x"},"items":null}')
+    page = resources.page_decoder(CRONJOBS).decode('{"metadata":{"resourceVersion":"9","continue":"x"},"items":null}')
     assert (page.items, page.metadata.next_page) == (None, "x")
 
 
 def test_an_event_is_read_by_what_its_type_says() -> None:
-    bookmark = objects.EVENT.decode('{"type":"BOOKMARK","object":{"kind":"Job","metadata":{"resourceVersion":"8"}}}')
-    assert objects.object_of(JOBS).decode(bookmark.object) == {"metadata": {"resourceVersion": "8"}}
-    error = objects.EVENT.decode(
+    bookmark = resources.EVENT.decode('{"type":"BOOKMARK","object":{"kind":"Job","metadata":{"resourceVersion":"8"}}}')
+    assert resources.object_decoder(JOBS).decode(bookmark.object) == {"metadata": {"resourceVersion": "8"}}
+    error = resources.EVENT.decode(
         '{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old","status":1}}'
     )
-    assert objects.STATUS.decode(error.object) == objects.Status(410, "too old")
+    assert resources.STATUS.decode(error.object) == resources.Status(410, "too old")
 
 
 @pytest.mark.parametrize(
     ("decoder", "reply"),
     [
-        (objects.object_of(JOBS), '{"status":{"conditions":"none"}}'),
-        (objects.object_of(REVIEWS), '{"status":"ok"}'),
-        (objects.GROUPS, '{"groups":7}'),
-        (objects.GROUPS, '{"groups":[{"name":"batch"}]}'),
-        (objects.KINDS, '{"resources":["userschedules"]}'),
-        (objects.KINDS, "[]"),
+        (resources.object_decoder(JOBS), '{"status":{"conditions":"none"}}'),
+        (resources.object_decoder(REVIEWS), '{"status":"ok"}'),
+        (resources.GROUPS, '{"groups":7}'),
+        (resources.GROUPS, '{"groups":[{"name":"batch"}]}'),
+        (resources.API_RESOURCES, '{"resources":["userschedules"]}'),
+        (resources.API_RESOURCES, "[]"),
     ],
 )
 def test_another_form_is_an_error(decoder: Any, reply: str) -> None:
@@ -94,4 +94,4 @@ def test_another_form_is_an_error(decoder: Any, reply: str) -> None:
     ],
 )
 def test_each_kind_has_its_path(arguments: Any, path: str) -> None:
-    assert objects.path(*arguments) == path
+    assert resources.path(*arguments) == path

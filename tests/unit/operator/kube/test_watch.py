@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from catchup_operator.kube.client import Cluster
-from catchup_operator.kube.transport import ApiError
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.watch import Watch
 
 
@@ -36,14 +36,14 @@ class Notes:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def listing(self) -> None: ...
+    def list_started(self) -> None: ...
 
     def observe(self, item: dict[str, Any]) -> None:
         self.seen.append(item["metadata"]["name"])
 
     def forget(self, item: dict[str, Any]) -> None: ...
 
-    def listed(self) -> None: ...
+    def list_ended(self) -> None: ...
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 async def follow(script: Script) -> Notes:
     notes = Notes()
     with pytest.raises(asyncio.CancelledError):
-        await Watch(cast(Cluster, script), "jobs", None, notes, selector="").run()
+        await Watch(cast(KubeClient, script), "jobs", None, notes, selector="").run()
     return notes
 
 

@@ -7,24 +7,21 @@ import pytest
 from unit.operator.factories import TEMPLATE, schedule
 
 from catchup_contract.env import Env
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.manifests.cronjob import desired
+from catchup_operator.manifests.cronjob import desired_cronjobs
 
 
-def cronjob_of(job: Job, template: JobTemplate = TEMPLATE, **spec: Any) -> dict[str, Any]:
-    (found,) = [
-        item for item in desired(schedule(spec), template) if item["metadata"]["labels"]["catchup.dev/job"] == job
-    ]
-    return found
+def cronjob_of(kind: Kind, template: JobTemplate = TEMPLATE, **spec: Any) -> dict[str, Any]:
+    return desired_cronjobs(schedule(spec, digest_spread=template.digest_spread), template, {})[kind]
 
 
 def sync_of(template: JobTemplate = TEMPLATE, **spec: Any) -> dict[str, Any]:
-    return cronjob_of(Job.SYNC, template, **spec)
+    return cronjob_of(SYNC, template, **spec)
 
 
 def digest_of(template: JobTemplate = TEMPLATE, **spec: Any) -> dict[str, Any]:
-    return cronjob_of(Job.DIGEST, template, **spec)
+    return cronjob_of(DIGEST, template, **spec)
 
 
 def container_of(cronjob: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +79,8 @@ def test_an_edit_changes_no_manifest_that_need_not_change(edit: dict[str, Any], 
 
 
 def test_the_digests_pod_knows_since_when_it_runs_so_that_nothing_is_caught_up_on() -> None:
-    (sync, digest) = desired(schedule(), TEMPLATE, digest_since="2026-11-23T09:00:00Z")
+    cronjobs = desired_cronjobs(schedule(), TEMPLATE, {DIGEST: "2026-11-23T09:00:00Z"})
+    sync, digest = cronjobs[SYNC], cronjobs[DIGEST]
     assert {"name": "CATCHUP_DIGEST_SINCE", "value": "2026-11-23T09:00:00Z"} in container_of(digest)["env"]
     assert "CATCHUP_DIGEST_SINCE" not in {entry["name"] for entry in container_of(sync)["env"]}
 
@@ -97,8 +95,8 @@ def test_switched_off_is_suspended_never_absent() -> None:
     assert sync_of(digest={"enabled": False})["spec"]["suspend"] is False
 
 
-@pytest.mark.parametrize(("kind", "starting", "active"), [(Job.SYNC, 600, 600), (Job.DIGEST, 7200, 900)])
-def test_the_job_is_bounded_and_retried_as_the_contract_says(kind: Job, starting: int, active: int) -> None:
+@pytest.mark.parametrize(("kind", "starting", "active"), [(SYNC, 600, 600), (DIGEST, 7200, 900)])
+def test_the_job_is_bounded_and_retried_as_the_contract_says(kind: Kind, starting: int, active: int) -> None:
     spec = cronjob_of(kind)["spec"]
     assert spec["concurrencyPolicy"] == "Forbid"
     assert spec["startingDeadlineSeconds"] == starting
@@ -111,8 +109,8 @@ def test_the_job_is_bounded_and_retried_as_the_contract_says(kind: Job, starting
     assert (fail["action"], fail["onExitCodes"]["values"]) == ("FailJob", [65, 78])
 
 
-@pytest.mark.parametrize("job", [Job.SYNC, Job.DIGEST])
-def test_pods_fit_the_restricted_profile_and_hold_no_service_account_token(job: Job) -> None:
+@pytest.mark.parametrize("job", [SYNC, DIGEST])
+def test_pods_fit_the_restricted_profile_and_hold_no_service_account_token(job: Kind) -> None:
     cronjob = cronjob_of(job)
     pod = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
@@ -147,7 +145,7 @@ def test_a_users_priority_becomes_the_priority_class_of_the_pods(priority: str, 
     template = JobTemplate(
         image="x", pod={"priorityClassName": "of-the-pod"}, priority_classes={"low": "people-low", "high": "gold"}
     )
-    for job in (Job.SYNC, Job.DIGEST):
+    for job in (SYNC, DIGEST):
         pod = cronjob_of(job, template, priority=priority)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         assert pod["priorityClassName"] == expected
 
@@ -170,7 +168,7 @@ def test_the_slot_and_the_run_reach_the_pod_by_the_downward_api() -> None:
 
 
 def test_no_value_of_the_resource_can_be_expanded_by_kubernetes() -> None:
-    texts = re.findall(r"\$\(", str(desired(schedule(), TEMPLATE)))
+    texts = re.findall(r"\$\(", str(desired_cronjobs(schedule(), TEMPLATE, {})))
     assert texts == []
 
 
@@ -187,13 +185,13 @@ def test_the_garbage_collector_can_delete_what_the_resource_owned() -> None:
 
 
 def test_the_same_input_gives_the_same_manifests() -> None:
-    assert desired(schedule(), TEMPLATE) == desired(schedule(), TEMPLATE)
+    assert desired_cronjobs(schedule(), TEMPLATE, {}) == desired_cronjobs(schedule(), TEMPLATE, {})
 
 
-@pytest.mark.parametrize("job", [Job.SYNC, Job.DIGEST])
-def test_cronjob_job_and_pod_carry_the_labels_by_which_runs_are_found(job: Job) -> None:
+@pytest.mark.parametrize("job", [SYNC, DIGEST])
+def test_cronjob_job_and_pod_carry_the_labels_by_which_runs_are_found(job: Kind) -> None:
     cronjob = cronjob_of(job)
     template = cronjob["spec"]["jobTemplate"]
     for metadata in (cronjob["metadata"], template["metadata"], template["spec"]["template"]["metadata"]):
-        assert metadata["labels"]["catchup.dev/job"] == job
+        assert metadata["labels"]["catchup.dev/job"] == job.name
         assert metadata["labels"]["catchup.dev/user-schedule"] == "ada"

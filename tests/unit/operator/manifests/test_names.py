@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.operator.factories import schedule
 
-from catchup_contract.kinds import Job
-from catchup_operator.manifests.names import cronjob_name, fingerprint, labels, labels_are_ours
+from catchup_contract.kinds import KINDS, SYNC, Kind
+from catchup_operator.manifests.names import cronjob_name, fingerprint, has_operator_labels, labels
 
 DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 names = st.from_regex(DNS_SUBDOMAIN, fullmatch=True).filter(lambda name: len(name) <= 63)
 
 
-@given(names, st.sampled_from(Job))
-def test_cronjob_names_are_valid_and_at_most_52_characters(name: str, job: Job) -> None:
-    found = cronjob_name(schedule(name=name), job)
+@given(names, st.sampled_from(list(KINDS.values())))
+def test_cronjob_names_are_valid_and_at_most_52_characters(name: str, kind: Kind) -> None:
+    found = cronjob_name(schedule(name=name), kind)
     assert len(found) <= 52
     assert DNS_SUBDOMAIN.fullmatch(found)
 
@@ -30,14 +30,14 @@ def test_long_similar_and_recreated_names_stay_apart() -> None:
         schedule(name="a.b", uid="uid-4"),
         schedule(name="a-b", uid="uid-5"),
     ]
-    found = {cronjob_name(each, job) for each in schedules for job in Job}
-    assert len(found) == len(schedules) * len(Job)
+    found = {cronjob_name(each, kind) for each in schedules for kind in KINDS.values()}
+    assert len(found) == len(schedules) * len(KINDS)
 
 
 def test_our_labels_are_recognised_and_others_are_not() -> None:
-    assert labels_are_ours(labels(schedule(), Job.SYNC))
-    assert not labels_are_ours({"catchup.dev/job": "sync", "catchup.dev/user-schedule": "ada"})
-    assert not labels_are_ours({})
+    assert has_operator_labels(labels(schedule(), SYNC))
+    assert not has_operator_labels({"catchup.dev/job": "sync", "catchup.dev/user-schedule": "ada"})
+    assert not has_operator_labels({})
 
 
 @given(st.dictionaries(st.text(), st.integers()))

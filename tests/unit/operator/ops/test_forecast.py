@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from unit.operator.factories import body
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_contract.kinds import DIGEST, SYNC
 from catchup_operator.cli import main
-from catchup_operator.ops.forecast import MINUTES, as_json, as_text, draw, forecast
+from catchup_operator.ops.forecast import MINUTES, forecast
+from catchup_operator.ops.forecast_report import as_json, as_text, draw
 
 SATURDAY = datetime(2026, 11, 28, 20, 0, 30, tzinfo=UTC)
 
@@ -27,21 +29,21 @@ def minute_of(at: datetime) -> int:
 @given(st.sampled_from(sorted(SYNC_INTERVALS_MINUTES)), st.integers(1, 20))
 def test_each_user_is_synced_as_often_in_a_day_as_the_interval_says(every: str, count: int) -> None:
     found = forecast(users(count, calendarSync={"every": every}, digest={"enabled": False}), SATURDAY)
-    assert sum(found.syncs) == count * 24 * 60 // SYNC_INTERVALS_MINUTES[every]
-    assert sum(found.requests) == 2 * sum(found.syncs)
-    assert sum(found.digests) == 0
+    assert sum(found.pods_of(SYNC)) == count * 24 * 60 // SYNC_INTERVALS_MINUTES[every]
+    assert sum(found.requests) == 2 * sum(found.pods_of(SYNC))
+    assert sum(found.pods_of(DIGEST)) == 0
 
 
 def test_digests_fire_at_their_local_time_and_one_and_three_hours_later() -> None:
     found = forecast(users(100, timeZone="Europe/Berlin", calendarSync={"enabled": False}), SATURDAY)
-    at = {minute for minute, count in enumerate(found.digests) if count}
+    at = {minute for minute, count in enumerate(found.pods_of(DIGEST)) if count}
     assert at == {minute_of(datetime(2026, 11, 29, hour, 0, tzinfo=UTC)) for hour in (8, 9, 11)}
-    assert set(found.digests) == {0, 100}
+    assert set(found.pods_of(DIGEST)) == {0, 100}
 
 
 def test_a_zone_in_utc_has_a_firing_for_each_offset() -> None:
     found = forecast(users(1, timeZone="Asia/Beirut", calendarSync={"enabled": False}), SATURDAY)
-    at = [minute for minute, count in enumerate(found.digests) if count]
+    at = [minute for minute, count in enumerate(found.pods_of(DIGEST)) if count]
     assert at == [minute_of(datetime(2026, 11, 29, hour, 0, tzinfo=UTC)) for hour in (6, 7, 8, 9, 10)]
 
 
@@ -57,7 +59,7 @@ def test_what_is_suspended_in_conflict_or_invalid_starts_nothing() -> None:
 def test_a_users_own_count_of_requests_is_believed() -> None:
     one = {**users(1, digest={"enabled": False})[0], "status": {"sync": {"counts": {"apiRequests": 9}}}}
     found = forecast([one], SATURDAY)
-    assert sum(found.requests) == 9 * sum(found.syncs)
+    assert sum(found.requests) == 9 * sum(found.pods_of(SYNC))
 
 
 def test_minutes_with_too_many_pods_name_the_setting_that_most_of_these_very_pods_come_from() -> None:
@@ -99,10 +101,10 @@ def test_minutes_with_too_many_requests_alone_name_the_syncs_though_more_digests
 def test_the_spread_that_the_advice_names_flattens_the_peak() -> None:
     herd = users(600, timeZone="Europe/Berlin", calendarSync={"enabled": False})
     spread = forecast(herd, SATURDAY, digest_spread=60)
-    assert sum(spread.digests) == sum(forecast(herd, SATURDAY).digests) == 3 * 600
-    assert max(spread.digests) < 40
+    assert sum(spread.pods_of(DIGEST)) == sum(forecast(herd, SATURDAY).pods_of(DIGEST)) == 3 * 600
+    assert max(spread.pods_of(DIGEST)) < 40
     begin = minute_of(datetime(2026, 11, 29, 8, 0, tzinfo=UTC))
-    assert {minute for minute, count in enumerate(spread.digests) if count} <= set(range(begin, begin + 240))
+    assert {minute for minute, count in enumerate(spread.pods_of(DIGEST)) if count} <= set(range(begin, begin + 240))
     assert "digestSpreadMinutes is 60" in spread.peaks(max_pods=1, max_requests=10**6)[0].advice
 
 

@@ -8,42 +8,48 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from catchup_operator.kube.transport import ApiError
-from catchup_operator.ops.health import PERMISSIONS, Health
-from catchup_operator.reconcile.rollout import Roll
+from catchup_operator.kube.errors import ApiError
+from catchup_operator.ops.health import Health
+from catchup_operator.ops.http import serve
+from catchup_operator.ops.permissions import PERMISSIONS, PermissionCheck
+from catchup_operator.reconcile.rollout import Rollout
 
 
-class Background:
+class Controller:
     """Loops and watches of which the test says how they are."""
 
-    def __init__(self, *, died: BaseException | None = None, silent: float = 0.0, troubles: list[str] | None = None):
+    def __init__(self, *, died: BaseException | None = None, silent: float = 0.0, problems: list[str] | None = None):
         self.silent_seconds = silent
-        self.died = lambda: died
-        self.troubles = lambda: troubles or []
+        self.failure = lambda: died
+        self.problems = lambda: problems or []
 
 
-def health(answer: Any, background: Any, *namespaces: str) -> tuple[Health, list[tuple[str, str, str]]]:
+def permissions(answer: Any, *namespaces: str) -> tuple[PermissionCheck, list[tuple[str, str, str]]]:
     asked: list[tuple[str, str, str]] = []
 
-    async def may(verb: str, resource: str, namespace: str) -> bool:
+    async def is_allowed(verb: str, resource: str, namespace: str) -> bool:
         asked.append((verb, resource, namespace))
         if isinstance(answer, Exception):
             raise answer
         return bool(answer(verb, resource, namespace))
 
-    return Health(cast(Any, SimpleNamespace(may=may)), namespaces, background, Roll(1.0), [background.troubles]), asked
+    return PermissionCheck(cast(Any, SimpleNamespace(is_allowed=is_allowed)), namespaces), asked
+
+
+def health(answer: Any, controller: Any) -> Health:
+    return Health(controller, permissions(answer)[0], [controller.problems])
 
 
 async def test_every_permission_is_asked_for_in_every_namespace() -> None:
-    found, asked = health(lambda *_: True, Background(), "people", "friends")
-    assert await found._look() == []
+    found, asked = permissions(lambda *_: True, "people", "friends")
+    assert await found.round() == []
     wanted = {(verb, resource) for resource, verbs in PERMISSIONS.items() for verb in verbs}
     assert set(asked) == {(*each, namespace) for each in wanted for namespace in ("people", "friends")}
 
 
 async def test_what_is_missing_is_named_with_its_place() -> None:
-    found, _ = health(lambda verb, *_: verb != "create", Background())
-    assert await found._look() == ["may not create cronjobs in the cluster", "may not create events in the cluster"]
+    found, _ = permissions(lambda verb, *_: verb != "create")
+    assert await found.round() == ["may not create cronjobs in the cluster", "may not create events in the cluster"]
 
 
 QUESTIONS = sum(map(len, PERMISSIONS.values()))
@@ -51,43 +57,43 @@ MANY = [f"n{number}" for number in range(50)]
 
 
 async def test_many_namespaces_are_asked_about_all_at_once_first_and_then_a_few_at_each_look_in_turn() -> None:
-    found, asked = health(lambda *_: True, Background(), *MANY)
-    await found._look()
+    found, asked = permissions(lambda *_: True, *MANY)
+    await found.round()
     assert {namespace for *_, namespace in asked} == set(MANY)
     asked.clear()
     for look in range(1, 11):
-        await found._look()
+        await found.round()
         assert len(asked) <= look * 5 * QUESTIONS
     assert {namespace for *_, namespace in asked} == set(MANY)
 
 
 async def test_a_few_namespaces_are_all_asked_about_at_each_look() -> None:
-    found, asked = health(lambda *_: True, Background(), *MANY[:5])
+    found, asked = permissions(lambda *_: True, *MANY[:5])
     for _ in range(3):
         asked.clear()
-        await found._look()
+        await found.round()
         assert {namespace for *_, namespace in asked} == set(MANY[:5])
 
 
 async def test_a_namespace_in_trouble_is_asked_about_at_each_look_and_well_with_the_first_that_finds_it_so() -> None:
     lost = {"n7"}
-    found, asked = health(lambda verb, _, namespace: verb != "watch" or namespace not in lost, Background(), *MANY)
+    found, asked = permissions(lambda verb, _, namespace: verb != "watch" or namespace not in lost, *MANY)
     for _ in range(4):
         asked.clear()
-        assert {reason.split(" in ")[1] for reason in await found._look()} == {"namespace n7"}
+        assert {reason.split(" in ")[1] for reason in await found.round()} == {"namespace n7"}
         assert "n7" in {namespace for *_, namespace in asked}
     lost.clear()
-    assert await found._look() == []
+    assert await found.round() == []
 
 
 async def test_trouble_everywhere_is_found_everywhere_and_costs_a_look_no_more_than_twice_as_much() -> None:
     lost: set[str] = set()
-    found, asked = health(lambda *question: question[2] not in lost, Background(), *MANY)
-    await found._look()
+    found, asked = permissions(lambda *question: question[2] not in lost, *MANY)
+    await found.round()
     lost.update(MANY)
     for _ in range(10):
         asked.clear()
-        missing = await found._look()
+        missing = await found.round()
         assert len(asked) <= 2 * 5 * QUESTIONS
     assert len(missing) == 50 * QUESTIONS
 
@@ -101,35 +107,36 @@ async def test_trouble_everywhere_is_found_everywhere_and_costs_a_look_no_more_t
     ],
 )
 async def test_a_question_that_is_refused_is_no_missing_permission(error: ApiError, says: list[str]) -> None:
-    found, asked = health(error, Background())
-    assert await found._look() == says
+    found, asked = permissions(error)
+    assert await found.round() == says
     assert len(asked) == 1
 
 
 @pytest.mark.parametrize(
-    ("background", "alive", "ready"),
+    ("controller", "alive", "ready"),
     [
-        (Background(), True, True),
-        (Background(troubles=["watching jobs: refused"]), True, False),
-        (Background(died=RuntimeError("bug")), False, False),
-        (Background(silent=301), False, False),
-        (Background(silent=299), True, True),
+        (Controller(), True, True),
+        (Controller(problems=["watching jobs: refused"]), True, False),
+        (Controller(died=RuntimeError("bug")), False, False),
+        (Controller(silent=301), False, False),
+        (Controller(silent=299), True, True),
     ],
 )
 async def test_what_is_dead_is_not_ready_and_what_is_not_ready_may_live(
-    background: Background, alive: bool, ready: bool
+    controller: Controller, alive: bool, ready: bool
 ) -> None:
-    found, _ = health(lambda *_: True, background)
-    assert found.obstacles() != []  # before the first look
-    found._found = await found._look()
-    assert (not found.ills(), not found.obstacles()) == (alive, ready)
+    found = health(lambda *_: True, controller)
+    assert found.readiness_problems() != []  # before the first check
+    await found.check()
+    assert (not found.liveness_problems(), not found.readiness_problems()) == (alive, ready)
 
 
 async def test_a_loop_of_its_own_that_has_died_is_told_too() -> None:
-    found, _ = health(RuntimeError("a bug"), Background())
+    found = health(RuntimeError("a bug"), Controller())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        await found.start(listener)
+        found.start()
+        runner = await serve(listener, found, Rollout(1.0))
         try:
             async with aiohttp.ClientSession() as kubelet, asyncio.timeout(5):
                 while (reply := await kubelet.get(f"http://127.0.0.1:{port}/healthz")).status != 503:  # noqa: ASYNC110 - what is waited for has no event
@@ -137,3 +144,4 @@ async def test_a_loop_of_its_own_that_has_died_is_told_too() -> None:
                 assert "has died" in await reply.text()
         finally:
             await found.stop()
+            await runner.cleanup()

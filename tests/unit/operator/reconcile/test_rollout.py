@@ -5,11 +5,11 @@ import logging
 
 import pytest
 
-from catchup_operator.reconcile.rollout import Roll
-from catchup_operator.state.drift import Key
+from catchup_operator.manifests.names import Key
+from catchup_operator.reconcile.rollout import Rollout
 
 
-async def rolled(roll: Roll, monkeypatch: pytest.MonkeyPatch, *, pauses: int) -> tuple[list[Key], list[float]]:
+async def rolled(rollout: Rollout, monkeypatch: pytest.MonkeyPatch, *, pauses: int) -> tuple[list[Key], list[float]]:
     """Run until that many pauses were made."""
     visited: list[Key] = []
     waited: list[float] = []
@@ -21,29 +21,29 @@ async def rolled(roll: Roll, monkeypatch: pytest.MonkeyPatch, *, pauses: int) ->
 
     monkeypatch.setattr("catchup_operator.reconcile.rollout.asyncio.sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
-        await roll.run(visited.append)
+        await rollout.run(visited.append)
     return visited, waited
 
 
 async def test_each_is_visited_once_and_never_faster_than_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    roll = Roll(per_second=4)
+    rollout = Rollout(per_second=4)
     for number in range(3):
-        roll.add(("people", f"u{number}"))
-        roll.add(("people", "u0"))
-    assert roll.progress == (0, 3)
-    visited, waited = await rolled(roll, monkeypatch, pauses=3)
+        rollout.add(("people", f"u{number}"))
+        rollout.add(("people", "u0"))
+    assert rollout.progress == (0, 3)
+    visited, waited = await rolled(rollout, monkeypatch, pauses=3)
     assert visited == [("people", "u0"), ("people", "u1"), ("people", "u2")]
     assert waited == [0.25] * 3
-    assert roll.progress == (3, 0)
+    assert rollout.progress == (3, 0)
 
 
 async def test_progress_is_logged_now_and_then_and_at_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    roll = Roll(per_second=100)
+    rollout = Rollout(per_second=100)
     for number in range(50):
-        roll.add(("people", f"u{number}"))
+        rollout.add(("people", f"u{number}"))
     with caplog.at_level(logging.INFO):
-        await rolled(roll, monkeypatch, pauses=50)
+        await rolled(rollout, monkeypatch, pauses=50)
     assert len(caplog.messages) == 2
     assert "50 UserSchedules rolled, 0 to go" in caplog.messages[-1]

@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from catchup_operator.kube.transport import ApiError
+from catchup_operator.kube.errors import ApiError
 from catchup_operator.reconcile import work_queue
-from catchup_operator.reconcile.reconciler import RefusedError
-from catchup_operator.reconcile.work_queue import WorkQueue
+from catchup_operator.reconcile.work_queue import RetryAfterError, WorkQueue
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +33,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [ApiError(500, "later"), ApiError(0, "lost"), RefusedError("quota", None, retry_seconds=0.001), KeyError("a bug")],
+    [ApiError(500, "later"), ApiError(0, "lost"), RetryAfterError("quota", seconds=0.001), KeyError("a bug")],
     ids=repr,
 )
 async def test_a_task_that_fails_is_tried_again_whatever_it_failed_of(error: Exception) -> None:
@@ -69,7 +68,7 @@ async def test_a_key_that_waits_is_not_queued_twice() -> None:
 
 async def test_delays_grow_to_five_minutes_and_start_again_after_a_success() -> None:
     queue = WorkQueue()
-    delays = [queue._delay("key") for _ in range(2000)]
+    delays = [queue._backoff("key") for _ in range(2000)]
     assert delays[0] < 0.01
     assert all(0.5 * 300 <= delay <= 300 for delay in delays[20:])
 

@@ -5,13 +5,16 @@ from typing import Any
 import pytest
 from unit.operator.factories import body
 
-from catchup_operator.schedule.user_schedule import InvalidSpecError, UserSchedule
+from catchup_contract.kinds import DIGEST, SYNC
+from catchup_operator.schedule.fields import InvalidSpecError
+from catchup_operator.schedule.user_schedule import UserSchedule
 
 
 def test_defaults_are_those_of_the_schema() -> None:
     found = UserSchedule.from_body(body())
-    assert (found.time_zone, found.sync_enabled, found.sync_every) == ("Etc/UTC", True, "30m")
-    assert (found.digest_enabled, found.digest_day, found.digest_time) == (True, "Sunday", "09:00")
+    sync, digest = found.sections[SYNC], found.sections[DIGEST]
+    assert (found.time_zone, sync.enabled, sync.chosen.spec_fields) == ("Etc/UTC", True, {"every": "30m"})
+    assert (digest.enabled, digest.chosen.spec_fields) == (True, {"day": "Sunday", "time": "09:00"})
     assert (found.priority, found.suspend) == ("normal", False)
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.operator.factories import body
 
-from catchup_operator.state.conflicts import Claims
-from catchup_operator.state.drift import Key
+from catchup_operator.manifests.names import Key
+from catchup_operator.state.conflicts import Conflicts
 
 
 def resource(
@@ -29,60 +29,60 @@ def changes() -> list[Key]:
 
 
 @pytest.fixture
-def claims(changes: list[Key]) -> Claims:
-    found = Claims()
-    found.report_to(changes.append)
+def conflicts(changes: list[Key]) -> Conflicts:
+    found = Conflicts()
+    found.subscribe(changes.append)
     return found
 
 
-def test_the_older_of_two_has_the_user_whichever_is_shown_first(claims: Claims, changes: list[Key]) -> None:
-    younger = claims.hold(resource("b", created=2))
-    assert claims.oldest_beside(younger) is None
-    older = claims.hold(resource("a", created=1))
-    assert claims.oldest_beside(older) is None
-    assert claims.oldest_beside(younger) == older
+def test_the_older_of_two_has_the_user_whichever_is_shown_first(conflicts: Conflicts, changes: list[Key]) -> None:
+    younger = conflicts.add(resource("b", created=2))
+    assert conflicts.older_than(younger) is None
+    older = conflicts.add(resource("a", created=1))
+    assert conflicts.older_than(older) is None
+    assert conflicts.older_than(younger) == older
     assert str(older) == "people/a"
     assert changes == [("people", "b")]
-    assert claims.losers() == [("people", "b")]
+    assert conflicts.not_served() == [("people", "b")]
 
 
-def test_the_younger_takes_over_when_the_older_goes(claims: Claims, changes: list[Key]) -> None:
-    claims.hold(resource("a", created=1))
-    younger = claims.hold(resource("b", created=2, namespace="others"))
-    claims.release(("people", "a"))
+def test_the_younger_takes_over_when_the_older_goes(conflicts: Conflicts, changes: list[Key]) -> None:
+    conflicts.add(resource("a", created=1))
+    younger = conflicts.add(resource("b", created=2, namespace="others"))
+    conflicts.remove(("people", "a"))
     assert changes == [("others", "b")]
-    assert claims.oldest_beside(younger) is None
-    assert claims.losers() == []
+    assert conflicts.older_than(younger) is None
+    assert conflicts.not_served() == []
 
 
-def test_a_younger_one_that_goes_changes_nothing(claims: Claims, changes: list[Key]) -> None:
-    older = claims.hold(resource("a", created=1))
-    claims.hold(resource("b", created=2))
-    claims.release(("people", "b"))
+def test_a_younger_one_that_goes_changes_nothing(conflicts: Conflicts, changes: list[Key]) -> None:
+    older = conflicts.add(resource("a", created=1))
+    conflicts.add(resource("b", created=2))
+    conflicts.remove(("people", "b"))
     assert changes == []
-    assert claims.oldest_beside(older) is None
+    assert conflicts.older_than(older) is None
 
 
-def test_one_that_was_recreated_under_its_name_is_young(claims: Claims) -> None:
-    claims.hold(resource("a", created=1))
-    second = claims.hold(resource("b", created=2))
-    again = claims.hold(resource("a", created=3, uid="uid-new"))
-    assert claims.oldest_beside(again) == second
-    claims.release(("people", "a"), "uid-a")  # the news of the first one's end comes late
-    assert claims.oldest_beside(again) == second
+def test_one_that_was_recreated_under_its_name_is_young(conflicts: Conflicts) -> None:
+    conflicts.add(resource("a", created=1))
+    second = conflicts.add(resource("b", created=2))
+    again = conflicts.add(resource("a", created=3, uid="uid-new"))
+    assert conflicts.older_than(again) == second
+    conflicts.remove(("people", "a"), "uid-a")  # the news of the first one's end comes late
+    assert conflicts.older_than(again) == second
 
 
-def test_different_users_never_conflict(claims: Claims, changes: list[Key]) -> None:
-    claims.hold(resource("a", created=1, user="ada"))
-    claims.hold(resource("b", created=2, user="bob"))
-    claims.release(("people", "nobody"))
-    assert (changes, claims.losers()) == ([], [])
+def test_different_users_never_conflict(conflicts: Conflicts, changes: list[Key]) -> None:
+    conflicts.add(resource("a", created=1, user="ada"))
+    conflicts.add(resource("b", created=2, user="bob"))
+    conflicts.remove(("people", "nobody"))
+    assert (changes, conflicts.not_served()) == ([], [])
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"userId": 7}, "weekly"])
-def test_resources_that_name_no_user_do_not_conflict(claims: Claims, spec: Any) -> None:
-    held = [claims.hold({**resource(name, created=1), "spec": spec}) for name in "ab"]
-    assert [claims.oldest_beside(claim) for claim in held] == [None, None]
+def test_resources_that_name_no_user_do_not_conflict(conflicts: Conflicts, spec: Any) -> None:
+    held = [conflicts.add({**resource(name, created=1), "spec": spec}) for name in "ab"]
+    assert [conflicts.older_than(claim) for claim in held] == [None, None]
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.randoms())
@@ -92,9 +92,9 @@ def test_the_winner_does_not_depend_on_the_order_in_which_they_are_shown(
     resources = [resource(f"r{number}", created=second) for number, second in enumerate(created)]
     oldest = min(resources, key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["uid"]))
     dice.shuffle(resources)
-    claims = Claims()
-    held = [claims.hold(each) for each in resources]
-    assert [str(claim) for claim in held if claims.oldest_beside(claim) is None] == [
+    conflicts = Conflicts()
+    held = [conflicts.add(each) for each in resources]
+    assert [str(claim) for claim in held if conflicts.older_than(claim) is None] == [
         f"people/{oldest['metadata']['name']}"
     ]
-    assert len(list(claims.losers())) == len(resources) - 1
+    assert len(list(conflicts.not_served())) == len(resources) - 1

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from unit.operator.factories import schedule
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import SYNC
 from catchup_operator.manifests.names import labels
-from catchup_operator.state.drift import Expected, Ledger
+from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
 
 KEY = ("people", "ada-sync-x")
-EXPECTED = Expected("ada", "uid-1", "cj-1", 2)
+EXPECTED = ExpectedCronJob("ada", "uid-1", "cj-1", 2)
 
 
 def cronjob(**changes: Any) -> dict[str, Any]:
@@ -20,15 +20,15 @@ def cronjob(**changes: Any) -> dict[str, Any]:
         "name": "ada-sync-x",
         "uid": "cj-1",
         "generation": 2,
-        "labels": labels(schedule(), Job.SYNC),
+        "labels": labels(schedule(), SYNC),
         "ownerReferences": [{"uid": "uid-1", "controller": True}],
     }
     return {"metadata": {**metadata, **changes}}
 
 
-def reporting_to(drifts: list[str]) -> Ledger:
-    found = Ledger()
-    found.report_to(lambda _, schedule: drifts.append(schedule))
+def reporting_to(drifts: list[str]) -> DriftDetector:
+    found = DriftDetector()
+    found.subscribe(lambda _, schedule: drifts.append(schedule))
     return found
 
 
@@ -38,15 +38,15 @@ def drifts() -> list[str]:
 
 
 @pytest.fixture
-def ledger(drifts: list[str]) -> Ledger:
+def detector(drifts: list[str]) -> DriftDetector:
     found = reporting_to(drifts)
-    found.listed("people", set())
-    found.expect(KEY, EXPECTED, applied=True)
+    found.observe_list("people", set())
+    found.expect(KEY, EXPECTED, just_applied=True)
     return found
 
 
-def test_a_cronjob_as_it_was_left_is_no_drift(ledger: Ledger, drifts: list[str]) -> None:
-    ledger.see(cronjob())
+def test_a_cronjob_as_it_was_left_is_no_drift(detector: DriftDetector, drifts: list[str]) -> None:
+    detector.observe(cronjob())
     assert drifts == []
 
 
@@ -55,78 +55,80 @@ def test_a_cronjob_as_it_was_left_is_no_drift(ledger: Ledger, drifts: list[str])
     [{"generation": 3}, {"uid": "cj-2", "generation": 1}, {"ownerReferences": []}, {"labels": {}}],
     ids=["edited", "recreated by hand", "owner removed", "labels removed"],
 )
-def test_a_changed_cronjob_is_drift(ledger: Ledger, drifts: list[str], change: dict[str, Any]) -> None:
-    ledger.see(cronjob(**change))
+def test_a_changed_cronjob_is_drift(detector: DriftDetector, drifts: list[str], change: dict[str, Any]) -> None:
+    detector.observe(cronjob(**change))
     assert drifts == ["ada"]
 
 
-def test_a_view_older_than_our_last_write_is_no_drift(ledger: Ledger, drifts: list[str]) -> None:
-    ledger.see(cronjob(generation=1))
+def test_a_view_older_than_our_last_write_is_no_drift(detector: DriftDetector, drifts: list[str]) -> None:
+    detector.observe(cronjob(generation=1))
     assert drifts == []
 
 
-def test_a_deleted_cronjob_is_drift(ledger: Ledger, drifts: list[str]) -> None:
-    ledger.see(cronjob())
-    ledger.lose(KEY)
+def test_a_deleted_cronjob_is_drift(detector: DriftDetector, drifts: list[str]) -> None:
+    detector.observe(cronjob())
+    detector.observe_deletion(KEY)
     assert drifts == ["ada"]
 
 
-def test_a_cronjob_is_shown_as_it_was_left_only_while_nothing_else_is_known(ledger: Ledger) -> None:
-    assert not ledger.shows(KEY, EXPECTED)  # not seen yet
-    ledger.see(cronjob())
-    assert ledger.shows(KEY, EXPECTED)
-    assert not ledger.shows(KEY, replace(EXPECTED, generation=1))  # the status is behind our last write
-    ledger.expect(KEY, replace(EXPECTED, generation=3), applied=True)
-    assert not ledger.shows(KEY, EXPECTED)  # the watch is behind it
+def test_a_cronjob_is_shown_as_it_was_left_only_while_nothing_else_is_known(detector: DriftDetector) -> None:
+    assert not detector.is_unchanged(KEY, EXPECTED)  # not seen yet
+    detector.observe(cronjob())
+    assert detector.is_unchanged(KEY, EXPECTED)
+    assert not detector.is_unchanged(KEY, replace(EXPECTED, generation=1))  # the status is behind our last write
+    detector.expect(KEY, replace(EXPECTED, generation=3), just_applied=True)
+    assert not detector.is_unchanged(KEY, EXPECTED)  # the watch is behind it
 
 
 def test_after_a_restart_what_the_watch_shows_is_believed() -> None:
-    ledger = Ledger()
-    ledger.see(cronjob())
-    assert ledger.shows(KEY, EXPECTED)
+    detector = DriftDetector()
+    detector.observe(cronjob())
+    assert detector.is_unchanged(KEY, EXPECTED)
     changes: list[dict[str, Any]] = [{"generation": 3}, {"uid": "cj-2"}, {"ownerReferences": []}, {"labels": {}}]
     for change in changes:
-        ledger.see(cronjob(**change))
-        assert not ledger.shows(KEY, EXPECTED)
+        detector.observe(cronjob(**change))
+        assert not detector.is_unchanged(KEY, EXPECTED)
 
 
-def test_one_that_the_watch_never_showed_is_drift_only_after_a_full_list(ledger: Ledger, drifts: list[str]) -> None:
+def test_one_that_the_watch_never_showed_is_drift_only_after_a_full_list(
+    detector: DriftDetector, drifts: list[str]
+) -> None:
     assert drifts == []
-    ledger.listed("people", set())
+    detector.observe_list("people", set())
     assert drifts == ["ada"]
 
 
-def test_a_deletion_that_the_watch_missed_is_found_by_the_next_list(ledger: Ledger, drifts: list[str]) -> None:
-    ledger.see(cronjob())
-    ledger.listed("people", set())
+def test_a_deletion_that_the_watch_missed_is_found_by_the_next_list(detector: DriftDetector, drifts: list[str]) -> None:
+    detector.observe(cronjob())
+    detector.observe_list("people", set())
     assert drifts == ["ada"]
 
 
-def test_a_list_of_one_namespace_says_nothing_of_another(ledger: Ledger, drifts: list[str]) -> None:
-    ledger.see(cronjob())
-    ledger.listed("others", set())
+def test_a_list_of_one_namespace_says_nothing_of_another(detector: DriftDetector, drifts: list[str]) -> None:
+    detector.observe(cronjob())
+    detector.observe_list("others", set())
     assert drifts == []
 
 
 def test_before_the_first_list_nothing_is_drift() -> None:
     drifts: list[str] = []
-    ledger = reporting_to(drifts)
-    ledger.expect(KEY, EXPECTED, applied=False)
-    ledger.see(cronjob(generation=9))
+    detector = reporting_to(drifts)
+    detector.expect(KEY, EXPECTED, just_applied=False)
+    detector.observe(cronjob(generation=9))
     assert drifts == []
-    ledger.listed(None, {KEY})
+    detector.observe_list(None, {KEY})
     assert drifts == ["ada"]
 
 
-def test_a_cronjob_whose_resource_is_gone_is_forgotten(ledger: Ledger, drifts: list[str]) -> None:
-    ledger.disown(KEY)
-    ledger.see(cronjob(generation=9))
-    ledger.lose(KEY)
+def test_a_cronjob_whose_resource_is_gone_is_forgotten(detector: DriftDetector, drifts: list[str]) -> None:
+    detector.forget(KEY)
+    detector.observe(cronjob(generation=9))
+    detector.observe_deletion(KEY)
     assert drifts == []
 
 
 def test_one_that_is_missing_when_a_restarted_operator_remembers_it_is_drift(drifts: list[str]) -> None:
-    ledger = reporting_to(drifts)
-    ledger.listed(None, set())
-    ledger.expect(KEY, EXPECTED, applied=False)
+    detector = reporting_to(drifts)
+    detector.observe_list(None, set())
+    detector.expect(KEY, EXPECTED, just_applied=False)
     assert drifts == ["ada"]

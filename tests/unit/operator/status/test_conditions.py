@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from unit.operator.factories import body
 
-from catchup_contract.kinds import Job
-from catchup_operator.status.conditions import READY, Condition, health, updated
+from catchup_contract.kinds import DIGEST, SYNC
+from catchup_operator.status.conditions import READY, Condition, merge_conditions
+from catchup_operator.status.job_health import job_health
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -43,29 +44,33 @@ LATER = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 def test_a_jobs_health_is_how_its_last_run_ended_and_what_to_do_about_it(
     entry: dict[str, Any], status: str, reason: str, says: str
 ) -> None:
-    found = health(Job.DIGEST, entry)
+    found = job_health(DIGEST, entry)
     assert (found.type, found.status, found.reason) == ("DigestHealthy", status, reason)
     assert says in found.message
 
 
 @pytest.mark.parametrize("switched_off", ["Suspended", "Disabled"])
 def test_what_is_switched_off_is_neither_well_nor_ill(switched_off: str) -> None:
-    found = health(Job.SYNC, {"lastResult": "Failed"}, switched_off=switched_off)
+    found = job_health(SYNC, {"lastResult": "Failed"}, switched_off=switched_off)
     assert (found.type, found.status, found.reason) == ("SyncHealthy", "Unknown", switched_off)
 
 
 def test_a_change_of_one_condition_keeps_the_others_and_their_times() -> None:
     conditions = [Condition("SyncHealthy", "Unknown", "NoRunYet", "m"), Condition(READY, "True", "Reconciled", "m")]
-    first = updated(body(), conditions, NOW)
+    first = merge_conditions(body(), conditions, NOW)
     assert [each["type"] for each in first] == ["Ready", "SyncHealthy"]
-    ill = updated(body(status={"conditions": first}), [Condition("SyncHealthy", "False", "Reconnect", "m")], LATER)
+    ill = merge_conditions(
+        body(status={"conditions": first}), [Condition("SyncHealthy", "False", "Reconnect", "m")], LATER
+    )
     assert ill[0] == first[0]
     assert (ill[1]["status"], ill[1]["lastTransitionTime"]) == ("False", "2026-11-23T10:00:00Z")
 
 
 def test_the_time_of_a_condition_changes_only_with_its_status() -> None:
-    first = updated(body(), [Condition("SyncHealthy", "False", "Reconnect", "m")], NOW)
-    again = updated(body(status={"conditions": first}), [Condition("SyncHealthy", "False", "Failed", "n")], LATER)
+    first = merge_conditions(body(), [Condition("SyncHealthy", "False", "Reconnect", "m")], NOW)
+    again = merge_conditions(
+        body(status={"conditions": first}), [Condition("SyncHealthy", "False", "Failed", "n")], LATER
+    )
     assert (again[0]["reason"], again[0]["lastTransitionTime"]) == ("Failed", "2026-11-23T09:00:00Z")
 
 
@@ -77,5 +82,5 @@ def test_a_condition_of_somebody_else_is_left_alone() -> None:
         "message": "",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    found = updated(body(status={"conditions": [foreign]}), [Condition(READY, "True", "Reconciled", "m")], NOW)
+    found = merge_conditions(body(status={"conditions": [foreign]}), [Condition(READY, "True", "Reconciled", "m")], NOW)
     assert found[1] == foreign

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from unit.operator.factories import body
 
-from catchup_operator.status.conditions import READY, Condition, updated
-from catchup_operator.status.events import Announcement, announcements, event
+from catchup_operator.status.conditions import READY, Condition, merge_conditions
+from catchup_operator.status.events import events
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -15,8 +15,8 @@ def told(*steps: Condition) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     current = body()
     for step in steps:
-        patch = {"conditions": updated(current, [step], NOW)}
-        found += [(each.type, each.reason) for each in announcements(current, patch)]
+        patch = {"conditions": merge_conditions(current, [step], NOW)}
+        found += [(event["type"], event["reason"]) for event in events(current, patch, NOW)]
         current = body(status=patch)
     return found
 
@@ -46,7 +46,8 @@ def test_a_job_that_is_switched_off_or_has_not_run_yet_is_no_news() -> None:
 
 
 def test_an_event_names_its_resource_by_uid() -> None:
-    found = event(body(), Announcement("Warning", "Conflict", "words"), NOW)
+    patch = {"conditions": merge_conditions(body(), [ready("False", "Conflict")], NOW)}
+    (found,) = events(body(), patch, NOW)
     assert found["involvedObject"]["uid"] == "uid-1"
     assert found["metadata"] == {"generateName": "ada-", "namespace": "people"}
-    assert (found["type"], found["reason"], found["message"]) == ("Warning", "Conflict", "words")
+    assert (found["type"], found["reason"], found["message"]) == ("Warning", "Conflict", "Ready: words")

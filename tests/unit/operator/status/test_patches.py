@@ -7,23 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.operator.factories import body, schedule
 
-from catchup_contract.kinds import Job
-from catchup_operator.status import patches as status
-from catchup_operator.status.results import Run
+from catchup_contract.kinds import DIGEST, SYNC
+from catchup_operator.status import patches, ready
+from catchup_operator.status.job_section import active_since, cronjob_fields, next_runs
+from catchup_operator.status.results import JobResult
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 SLOT = NOW
 SINCE = "2026-11-23T09:00:00Z"
 
 
-def left(name: str, uid: str, schedule: str, zone: str) -> dict[str, Any]:
+def fields(name: str, uid: str, schedule: str, zone: str) -> dict[str, Any]:
     manifest = {"spec": {"schedule": schedule, "timeZone": zone}}
-    return status.left(manifest, f"fingerprint-{name}", {"name": name, "uid": uid, "generation": 1})
+    return cronjob_fields(manifest, f"fingerprint-{name}", {"name": name, "uid": uid, "generation": 1})
 
 
 BOTH = {
-    Job.SYNC: left("ada-sync-x", "cj-1", "7,37 * * * *", "Etc/UTC"),
-    Job.DIGEST: left("ada-digest-x", "cj-2", "0 9,10,12 * * 0", "Europe/Berlin"),
+    SYNC: fields("ada-sync-x", "cj-1", "7,37 * * * *", "Etc/UTC"),
+    DIGEST: fields("ada-digest-x", "cj-2", "0 9,10,12 * * 0", "Europe/Berlin"),
 }
 
 
@@ -42,31 +43,29 @@ def merge(target: Any, patch: Any) -> Any:
 
 def after_reconcile(spec: dict[str, Any] | None = None, now: datetime = NOW) -> dict[str, Any]:
     found = body(spec)
-    since = status.digest_since(found, schedule(spec), now=now)
-    patch = status.reconciled(
-        found, schedule(spec), BOTH, template_hash="h", digest_since=since, digest_spread=0, now=now
-    )
+    since = active_since(found, schedule(spec), now=now)
+    patch = patches.reconciled(found, schedule(spec), BOTH, template_hash="h", active_since=since, now=now)
     return body(spec, status=merge({}, patch))
 
 
-def digest_run(result: str, minutes: int, reason: str | None = None, *, slot: datetime | None = SLOT) -> Run:
-    return Run(
-        Job.DIGEST, f"ada-digest-x-{minutes}", NOW + timedelta(minutes=minutes), result, reason, message="m", slot=slot
+def digest_run(result: str, minutes: int, reason: str | None = None, *, slot: datetime | None = SLOT) -> JobResult:
+    return JobResult(
+        DIGEST, f"ada-digest-x-{minutes}", NOW + timedelta(minutes=minutes), result, reason, message="m", slot=slot
     )
 
 
-def told(*runs: Run) -> dict[str, Any]:
+def told(*runs: JobResult) -> dict[str, Any]:
     """The status of the digest after these runs."""
     current = after_reconcile()
     for each in runs:
-        patch = status.recorded(current, schedule(), each, digest_spread=0, now=each.finished_at)
+        patch = patches.recorded(current, schedule(), each, now=each.finished_at)
         current = merge(current, {"status": patch or {}})
     found: dict[str, Any] = current["status"]["digest"]
     return found
 
 
-def run(result: str, minutes: int, **fields: Any) -> Run:
-    return Run(Job.SYNC, f"ada-sync-x-{minutes}", NOW + timedelta(minutes=minutes), result, **fields)
+def run(result: str, minutes: int, **fields: Any) -> JobResult:
+    return JobResult(SYNC, f"ada-sync-x-{minutes}", NOW + timedelta(minutes=minutes), result, **fields)
 
 
 def test_a_reconciled_resource_is_ready_and_says_when_it_runs_next() -> None:
@@ -97,40 +96,41 @@ def test_a_digest_in_a_zone_whose_clock_was_set_is_told_with_the_new_offset() ->
 
 
 def test_a_digest_that_is_spread_is_told_for_the_time_at_which_it_comes() -> None:
-    made = status.reconciled(body(), schedule(), BOTH, template_hash="h", digest_since=SINCE, digest_spread=30, now=NOW)
+    made = patches.reconciled(
+        body(), schedule(digest_spread=30), BOTH, template_hash="h", active_since={DIGEST: SINCE}, now=NOW
+    )
     assert made
     assert made["digest"]["display"] == "Sunday 09:00"
     later = made["digest"]["nextRuns"][0]
     assert "2026-11-29 09:00" < later < "2026-11-29 09:30"
-    assert status.next_runs(schedule(), Job.DIGEST, NOW, digest_spread=30) == made["digest"]["nextRuns"]
+    assert next_runs(schedule(digest_spread=30), DIGEST, NOW) == made["digest"]["nextRuns"]
 
 
 def test_nothing_is_written_where_the_status_says_it_already() -> None:
     current = after_reconcile()
-    assert status.is_current(current, "h")
+    assert patches.is_current(current, "h")
     assert (
-        status.reconciled(current, schedule(), BOTH, template_hash="h", digest_since=SINCE, digest_spread=0, now=NOW)
-        is None
+        patches.reconciled(current, schedule(), BOTH, template_hash="h", active_since={DIGEST: SINCE}, now=NOW) is None
     )
 
 
 def test_another_generation_another_template_or_a_failure_needs_a_visit() -> None:
     current = after_reconcile()
-    assert not status.is_current(current, "other")
-    assert not status.is_current(merge(current, {"metadata": {"generation": 2}}), "h")
-    refused = merge(current, {"status": status.not_ready(current, status.REFUSED, "quota", now=NOW)})
-    assert not status.is_current(refused, "h")
+    assert not patches.is_current(current, "other")
+    assert not patches.is_current(merge(current, {"metadata": {"generation": 2}}), "h")
+    refused = merge(current, {"status": patches.not_ready(current, ready.refused("quota"), now=NOW)})
+    assert not patches.is_current(refused, "h")
 
 
 def test_the_time_of_a_condition_changes_only_with_its_status() -> None:
     current = after_reconcile()
     later = NOW + timedelta(hours=1)
-    again = status.reconciled(
-        current, schedule({"suspend": True}), BOTH, template_hash="h", digest_since=None, digest_spread=0, now=later
+    again = patches.reconciled(
+        current, schedule({"suspend": True}), BOTH, template_hash="h", active_since={DIGEST: None}, now=later
     )
     assert again is not None
     assert again["conditions"][0]["lastTransitionTime"] == "2026-11-23T09:00:00Z"
-    failed = status.not_ready(current, status.REFUSED, "quota", now=later)
+    failed = patches.not_ready(current, ready.refused("quota"), now=later)
     assert failed is not None
     assert failed["conditions"][0]["lastTransitionTime"] == "2026-11-23T10:00:00Z"
 
@@ -154,17 +154,17 @@ def test_what_is_switched_off_has_no_next_run() -> None:
 def test_a_digest_runs_since_it_was_made_or_resumed_and_an_edit_does_not_change_that() -> None:
     current, later = after_reconcile(), NOW + timedelta(days=1)
     assert current["status"]["digest"]["activeSince"] == SINCE
-    assert status.digest_since(current, schedule({"digest": {"time": "18:30"}}), now=later) == SINCE
+    assert active_since(current, schedule({"digest": {"time": "18:30"}}), now=later) == {DIGEST: SINCE}
     made = body(creationTimestamp="2026-11-20T09:00:00Z")
-    assert status.digest_since(made, schedule(), now=later) == "2026-11-20T09:00:00Z"
+    assert active_since(made, schedule(), now=later) == {DIGEST: "2026-11-20T09:00:00Z"}
     for off in ({"suspend": True}, {"digest": {"enabled": False}}):
-        assert status.digest_since(current, schedule(off), now=later) is None
-        stopped = status.reconciled(
-            current, schedule(off), BOTH, template_hash="h", digest_since=None, digest_spread=0, now=later
+        assert active_since(current, schedule(off), now=later) == {DIGEST: None}
+        stopped = patches.reconciled(
+            current, schedule(off), BOTH, template_hash="h", active_since={DIGEST: None}, now=later
         )
         resumed = merge(current, {"status": stopped})
         assert "activeSince" not in resumed["status"]["digest"]
-        assert status.digest_since(resumed, schedule(), now=later) == "2026-11-24T09:00:00Z"
+        assert active_since(resumed, schedule(), now=later) == {DIGEST: "2026-11-24T09:00:00Z"}
 
 
 def test_runs_are_counted_and_a_success_ends_the_failures_but_keeps_the_last_error() -> None:
@@ -173,11 +173,11 @@ def test_runs_are_counted_and_a_success_ends_the_failures_but_keeps_the_last_err
         run("Failed", 0, reason="Unavailable", message="m"),
         run("Failed", 30, reason="Unavailable", message="m"),
     ):
-        current = merge(current, {"status": status.recorded(current, schedule(), each, digest_spread=0, now=NOW)})
+        current = merge(current, {"status": patches.recorded(current, schedule(), each, now=NOW)})
     assert current["status"]["sync"]["consecutiveFailures"] == 2
     assert "lastSuccessTime" not in current["status"]["sync"]
     success = run("Succeeded", 60, counts={"calendars": 2})
-    current = merge(current, {"status": status.recorded(current, schedule(), success, digest_spread=0, now=NOW)})
+    current = merge(current, {"status": patches.recorded(current, schedule(), success, now=NOW)})
     found = current["status"]["sync"]
     assert (found["consecutiveFailures"], found["lastResult"], found["counts"]) == (0, "Succeeded", {"calendars": 2})
     assert found["lastSuccessTime"] == "2026-11-23T10:00:00Z"
@@ -188,19 +188,16 @@ def test_runs_are_counted_and_a_success_ends_the_failures_but_keeps_the_last_err
 def test_counts_of_an_earlier_run_do_not_stay() -> None:
     current = after_reconcile()
     for each in (run("Succeeded", 0, counts={"calendars": 2, "pages": 3}), run("Succeeded", 30, counts={"pages": 1})):
-        current = merge(current, {"status": status.recorded(current, schedule(), each, digest_spread=0, now=NOW)})
+        current = merge(current, {"status": patches.recorded(current, schedule(), each, now=NOW)})
     assert current["status"]["sync"]["counts"] == {"pages": 1}
 
 
 def test_a_run_is_told_once_and_never_over_a_later_one() -> None:
     current = after_reconcile()
     late = run("Succeeded", 30)
-    current = merge(current, {"status": status.recorded(current, schedule(), late, digest_spread=0, now=NOW)})
-    assert status.recorded(current, schedule(), late, digest_spread=0, now=NOW) is None
-    assert (
-        status.recorded(current, schedule(), run("Failed", 0, reason="x", message="m"), digest_spread=0, now=NOW)
-        is None
-    )
+    current = merge(current, {"status": patches.recorded(current, schedule(), late, now=NOW)})
+    assert patches.recorded(current, schedule(), late, now=NOW) is None
+    assert patches.recorded(current, schedule(), run("Failed", 0, reason="x", message="m"), now=NOW) is None
 
 
 def test_later_firings_that_find_the_digest_settled_do_not_hide_what_became_of_it() -> None:
@@ -243,4 +240,4 @@ def test_a_patch_is_kept_exactly_when_merging_it_changes_something(
     current: dict[str, Any], patch: dict[str, Any]
 ) -> None:
     current = merge({}, current)  # a stored document holds no nulls outside lists
-    assert (status._changed(current, patch) is not None) == (merge(current, patch) != current)
+    assert (patches._if_changed({"status": current}, patch) is not None) == (merge(current, patch) != current)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count, Summary
-from catchup_operator.status.results import FinishedJob, conclude
+from catchup_operator.status.results import FinishedJob, result_of
 
 ENDED = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -41,7 +41,7 @@ def pod(message: str = "", exit_code: int = 0, at: str = "2026-11-23T09:00:00Z")
     return {"status": {"containerStatuses": [{"state": state}]}}
 
 
-def summary(outcome: Outcome, reason: Reason | None = None, kind: Job = Job.SYNC, **counts: int) -> str:
+def summary(outcome: Outcome, reason: Reason | None = None, kind: Kind = SYNC, **counts: int) -> str:
     found = {Count[name.upper()]: value for name, value in counts.items()}
     return Summary(kind, outcome, ENDED, ENDED, reason=reason, counts=found).to_json()
 
@@ -85,7 +85,7 @@ def test_a_running_job_and_a_job_of_somebody_else_are_no_finished_runs() -> None
 def test_the_outcome_is_the_jobs_condition_and_the_details_are_the_summarys(
     end: tuple[str, str], pods: list[dict[str, Any]], result: str, reason: str | None
 ) -> None:
-    run = conclude(finished(*end), pods)
+    run = result_of(finished(*end), pods)
     assert (run.result, run.reason) == (result, reason)
     assert (run.message is None) == (result != "Failed")
 
@@ -102,7 +102,7 @@ def test_the_outcome_is_the_jobs_condition_and_the_details_are_the_summarys(
 def test_a_run_of_which_no_pod_began_names_what_its_namespace_must_hold(
     reason: str, pods: list[dict[str, Any]], told: bool
 ) -> None:
-    message = conclude(finished("Failed", reason), pods, ["Secret database", "Secret redis"]).message
+    message = result_of(finished("Failed", reason), pods, ["Secret database", "Secret redis"]).message
     assert message is not None
     assert ("see whether people holds Secret database, Secret redis" in message) is told
 
@@ -119,7 +119,7 @@ def test_a_slot_is_told_from_a_run_by_hand_by_the_name_that_the_controller_gives
 def test_counts_come_from_the_pod_that_ended_last() -> None:
     early = pod(summary(Outcome.RETRY, Reason.UNAVAILABLE, events_added=1), at="2026-11-23T08:59:00Z")
     late = pod(summary(Outcome.DONE, events_added=2), at="2026-11-23T09:00:00Z")
-    assert conclude(finished("Complete"), [late, early]).counts == {"eventsAdded": 2}
+    assert result_of(finished("Complete"), [late, early]).counts == {"eventsAdded": 2}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_counts_come_from_the_pod_that_ended_last() -> None:
         "{}",
         "[" * 4000,
         '{"job":"sync"}',
-        summary(Outcome.DONE, kind=Job.DIGEST),
+        summary(Outcome.DONE, kind=DIGEST),
         summary(Outcome.DONE).replace("done", "hacked"),
         summary(Outcome.DONE).replace('"counts":{}', '"counts":{"passwords":1}'),
         summary(Outcome.DONE).replace('"counts":{}', '"counts":{"pages":-1}'),
@@ -142,5 +142,5 @@ def test_counts_come_from_the_pod_that_ended_last() -> None:
     ],
 )
 def test_a_message_that_is_no_summary_of_this_job_tells_nothing(message: str) -> None:
-    run = conclude(finished("Complete"), [pod(message)])
+    run = result_of(finished("Complete"), [pod(message)])
     assert (run.result, run.reason, run.message, run.counts) == ("Succeeded", None, None, {})

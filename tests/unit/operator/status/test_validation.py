@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from unit.operator.factories import body, schedule
 from unit.operator.status.test_patches import NOW, after_reconcile, merge, run
 
-from catchup_operator.status import patches as status
-from catchup_operator.status.validation import readable, replacing
+from catchup_operator.status import patches, ready
+from catchup_operator.status.validation import replacement_patch, with_valid_status
 
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -22,17 +22,17 @@ def all_told() -> dict[str, Any]:
     """A resource with everything in its status that the operator writes."""
     current = after_reconcile({"timeZone": "Asia/Beirut"})
     for each in (run("Succeeded", 1, counts={"calendars": 2}), run("Failed", 2, reason="x", message="m")):
-        patch = status.recorded(current, schedule(), each, digest_spread=0, now=NOW)
+        patch = patches.recorded(current, schedule(), each, now=NOW)
         current = merge(current, {"status": patch})
     return current
 
 
-def test_what_the_operator_writes_is_readable() -> None:
-    assert "status" not in readable(body())
+def test_what_the_operator_writes_is_with_valid_status() -> None:
+    assert "status" not in with_valid_status(body())
     for written in (after_reconcile(), all_told()):
-        assert readable(written) is written
-        refused = merge(written, {"status": status.not_ready(written, status.REFUSED, "quota", now=NOW)})
-        assert readable(refused) is refused
+        assert with_valid_status(written) is written
+        refused = merge(written, {"status": patches.not_ready(written, ready.refused("quota"), now=NOW)})
+        assert with_valid_status(refused) is refused
 
 
 @pytest.mark.parametrize(
@@ -65,20 +65,20 @@ def test_what_the_operator_writes_is_readable() -> None:
 )
 def test_a_status_of_another_form_is_taken_for_none(wrong: Any) -> None:
     stored = {**body(), "status": wrong}
-    assert readable(stored) == {**body(), "status": {}}
+    assert with_valid_status(stored) == {**body(), "status": {}}
     half = all_told()
     if isinstance(wrong, dict):
         half["status"] = {**half["status"], **wrong}
-        assert readable(half)["status"] == {}
+        assert with_valid_status(half)["status"] == {}
 
 
 @given(
     json_values, st.dictionaries(st.sampled_from(["a", "b", "sync", "x"]), json_values.filter(lambda v: v is not None))
 )
 def test_a_replacing_patch_leaves_exactly_what_is_wanted(stored: Any, wanted: dict[str, Any]) -> None:
-    assert merge(stored, replacing(stored, wanted)) == merge({}, wanted)
+    assert merge(stored, replacement_patch(stored, wanted)) == merge({}, wanted)
 
 
 @given(json_values)
 def test_anything_at_all_can_be_looked_at(wrong: Any) -> None:
-    assert readable({**body(), "status": wrong})["metadata"]["name"] == "ada"
+    assert with_valid_status({**body(), "status": wrong})["metadata"]["name"] == "ada"

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from catchup_operator.kopf_glue.reads import Backoffs, KopfReads
+from catchup_operator.kopf_glue.read_retries import Backoffs, ReadRetries
 
 PATH = "/apis/catchup.dev/v1alpha1/namespaces/people/userschedules"
 LIST, FURTHER, WATCH = (f"https://api{PATH}?{query}" for query in ("limit=200", "limit=200&continue=abc", "watch=true"))
@@ -24,7 +24,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         found.append(seconds)
 
-    monkeypatch.setattr("catchup_operator.kopf_glue.reads.asyncio.sleep", sleep)
+    monkeypatch.setattr("catchup_operator.kopf_glue.read_retries.asyncio.sleep", sleep)
     return found
 
 
@@ -53,13 +53,13 @@ class Answer:
         pass
 
 
-async def ask(reads: KopfReads, url: str, answer: Answer | Exception) -> Any:
+async def ask(reads: ReadRetries, url: str, answer: Answer | Exception) -> Any:
     async def handler(_: Any) -> Any:
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    return await reads.outlast(cast(Any, SimpleNamespace(url=URL(url))), handler)
+    return await reads.middleware(cast(Any, SimpleNamespace(url=URL(url))), handler)
 
 
 async def events(response: Any) -> bytes:
@@ -71,20 +71,20 @@ async def events(response: Any) -> bytes:
 @pytest.mark.parametrize("url", [LIST, FURTHER, WATCH, KINDS])
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500, 503])
 async def test_whatever_is_refused_is_tried_again_and_known_until_it_is_granted(url: str, status: int) -> None:
-    reads = KopfReads([])
-    await ask(reads, f"https://api{reads.troubles()[0].split()[1].rstrip(':')}?limit=200", Answer())
-    assert reads.troubles() == []
+    reads = ReadRetries([])
+    await ask(reads, f"https://api{reads.problems()[0].split()[1].rstrip(':')}?limit=200", Answer())
+    assert reads.problems() == []
     with pytest.raises(aiohttp.ClientConnectionError, match=f"{status}: why"):
         await ask(reads, url, Answer(status, b"why"))
-    assert reads.troubles() == [f"GET {URL(url).path}: {status}: why"]
+    assert reads.problems() == [f"GET {URL(url).path}: {status}: why"]
     await ask(reads, url, Answer())
-    assert reads.troubles() == []
+    assert reads.problems() == []
 
 
 async def test_a_server_that_names_a_time_to_wait_is_left_to_kopf() -> None:
-    reads = KopfReads(["people"])
+    reads = ReadRetries(["people"])
     assert (await ask(reads, LIST, Answer(429, b"slowly"))).status == 429
-    assert reads.troubles() == [f"GET {PATH}: 429: slowly"]
+    assert reads.problems() == [f"GET {PATH}: 429: slowly"]
 
 
 @pytest.mark.parametrize(
@@ -98,19 +98,19 @@ async def test_a_server_that_names_a_time_to_wait_is_left_to_kopf() -> None:
     ids=lambda error: type(error).__name__,
 )
 async def test_a_reply_that_does_not_come_whole_is_asked_for_again(error: Exception) -> None:
-    reads = KopfReads(["people"])
+    reads = ReadRetries(["people"])
     with pytest.raises(aiohttp.ClientConnectionError):
         await ask(reads, KINDS, error)
-    assert [trouble for trouble in reads.troubles() if KINDS.removeprefix("https://api") + ":" in trouble]
+    assert [problem for problem in reads.problems() if KINDS.removeprefix("https://api") + ":" in problem]
 
 
 async def test_a_page_of_somebody_else_is_not_taken_for_the_api_servers_answer() -> None:
     with pytest.raises(aiohttp.ClientConnectionError, match="text/html"):
-        await ask(KopfReads([]), LIST, Answer(200, b"<html>", kind="text/html"))
+        await ask(ReadRetries([]), LIST, Answer(200, b"<html>", kind="text/html"))
 
 
 async def test_a_list_that_is_too_old_is_begun_anew_and_so_is_a_watch() -> None:
-    reads = KopfReads([])
+    reads = ReadRetries([])
     with pytest.raises(aiohttp.ClientPayloadError):
         await ask(reads, FURTHER, Answer(410))
     response = await ask(reads, WATCH, Answer(410))
@@ -120,11 +120,11 @@ async def test_a_list_that_is_too_old_is_begun_anew_and_so_is_a_watch() -> None:
 async def test_a_watch_that_is_continued_long_after_the_list_is_told_to_list_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    reads = KopfReads([])
+    reads = ReadRetries([])
     await ask(reads, LIST, Answer())
     line = b'{"type":"ADDED"}\n'
     assert await events(await ask(reads, WATCH, Answer(200, line))) == line
-    monkeypatch.setattr("catchup_operator.kopf_glue.reads._RELIST_SECONDS", -1.0)
+    monkeypatch.setattr("catchup_operator.kopf_glue.read_retries._RELIST_SECONDS", -1.0)
     assert await events(await ask(reads, WATCH, Answer(200, line))) == GONE
 
 
@@ -138,23 +138,23 @@ async def test_any_error_of_a_watch_is_the_one_that_kopf_knows_and_its_last(
 ) -> None:
     told = b"".join(before) + GONE
     for chunks in ([*before, error, *after], [b"".join([*before, error, *after])]):
-        response = await ask(KopfReads([]), WATCH, Answer(200, b"", *chunks))
+        response = await ask(ReadRetries([]), WATCH, Answer(200, b"", *chunks))
         assert await events(response) == told
 
 
 async def test_an_error_within_a_resource_is_none_of_the_watch() -> None:
     line = b'{"type":"ADDED","object":{"metadata":{"labels":{"type":"ERROR"}},"spec":{"x":{"type":"ERROR"}}}}\n'
-    assert await events(await ask(KopfReads([]), WATCH, Answer(200, line))) == line
+    assert await events(await ask(ReadRetries([]), WATCH, Answer(200, line))) == line
 
 
 async def test_half_an_event_is_not_passed_on() -> None:
-    response = await ask(KopfReads([]), WATCH, Answer(200, b"", b'{"type":"ADDED"}\n{"typ', b'e":"MODI'))
+    response = await ask(ReadRetries([]), WATCH, Answer(200, b"", b'{"type":"ADDED"}\n{"typ', b'e":"MODI'))
     assert await events(response) == b'{"type":"ADDED"}\n'
 
 
 @pytest.mark.parametrize("url", [LIST, WATCH])
 async def test_lists_and_watches_that_end_at_once_are_kept_a_second_apart(url: str, pauses: list[float]) -> None:
-    reads = KopfReads([])
+    reads = ReadRetries([])
     for _ in range(3):
         await ask(reads, url, Answer())
     await ask(reads, FURTHER, Answer())
@@ -169,7 +169,7 @@ def test_the_pauses_grow_to_half_a_minute_and_never_end() -> None:
 
 
 async def test_until_the_first_list_all_served_namespaces_are_known_not_to_be() -> None:
-    reads = KopfReads(["people", "friends"])
-    assert len(reads.troubles()) == 2
+    reads = ReadRetries(["people", "friends"])
+    assert len(reads.problems()) == 2
     await ask(reads, LIST, Answer())
-    assert [trouble.split("/")[5] for trouble in reads.troubles()] == ["friends"]
+    assert [problem.split("/")[5] for problem in reads.problems()] == ["friends"]

@@ -1,0 +1,54 @@
+"""How a request to the API server fails, and how long to wait before the next attempt."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Final
+
+import msgspec
+
+from catchup_operator.kube import resources
+
+# The text of an RBAC denial. A quota and an admission policy also answer 403, with other texts.
+_FORBIDDEN: Final = re.compile(r'cannot (\w+) resource "([\w/]+)"')
+# 2.0 ** 1024 would overflow after a night of failures; the limit applies long before.
+_DOUBLINGS_MAX: Final = 20
+
+
+class ApiError(Exception):
+    """The API server refused a request, or could not be reached (status 0). The text is the server's own."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def missing_permission(self) -> str | None:
+        """The permission that RBAC denies, e.g. `patch cronjobs`; None for any other error."""
+        denial = _FORBIDDEN.search(str(self)) if self.status == 403 else None  # noqa: PLR2004
+        return f"{denial[1]} {denial[2]}" if denial else None
+
+    @property
+    def refused(self) -> bool:
+        """Whether a retry fails until somebody changes something: a quota, a policy, a permission, the object."""
+        return self.status in {400, 403, 422}
+
+
+def message_of(body: bytes) -> str:
+    """Return the `message` of the Status object in the body of an error, or the first 500 bytes of any other body."""
+    try:
+        message = resources.STATUS.decode(body).message
+    except msgspec.DecodeError:
+        message = ""
+    return message or body[:500].decode(errors="replace")
+
+
+def backoff_seconds(failures: int, *, first: float, longest: float) -> float:
+    """Return the seconds to wait after `failures` failures in a row (1 or more).
+
+    The delay starts at `first`, doubles with each failure up to `longest`, and is multiplied by a random factor of 0.5
+    to 1.
+    """
+    doubled: float = first * 2 ** min(failures - 1, _DOUBLINGS_MAX)
+    return min(longest, doubled) * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret

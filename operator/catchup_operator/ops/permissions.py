@@ -1,0 +1,61 @@
+"""The permissions that the operator needs, and the check that it has them (SelfSubjectAccessReview)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import cycle, islice
+from typing import Final
+
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.errors import ApiError
+from catchup_operator.kube.resources import CRONJOBS, EVENTS, JOBS, PODS, SCHEDULES
+
+# Exactly what the Role of the chart grants.
+PERMISSIONS: Final = {
+    SCHEDULES: ("get", "list", "watch"),
+    f"{SCHEDULES}/status": ("patch",),
+    CRONJOBS: ("get", "list", "watch", "create", "patch"),
+    JOBS: ("list", "watch"),
+    PODS: ("list",),
+    EVENTS: ("create",),
+}
+
+# A namespace takes a dozen requests. With more namespaces than this, each round checks some of them.
+_NAMESPACES_PER_ROUND: Final = 5
+_FORBIDDEN: Final = 403
+
+
+class PermissionCheck:
+    """Checks the permissions in rounds: a watch that runs does not notice a permission that was revoked."""
+
+    def __init__(self, client: KubeClient, namespaces: Sequence[str]) -> None:
+        self._client = client
+        self._namespaces = [*namespaces] or [""]
+        self._missing: dict[str, list[str]] = {}
+        self._turn = cycle(self._namespaces)
+
+    async def round(self) -> list[str]:
+        """Check the namespaces of the next round; return all problems that are known after it."""
+        for namespace in self._next_namespaces():
+            try:
+                self._missing[namespace] = await self._missing_in(namespace)
+            except ApiError as error:
+                if error.status != _FORBIDDEN:
+                    return [f"the API server does not answer: {error}"]
+                self._missing[namespace] = []  # the check itself is not permitted; the requests themselves will fail
+        return [problem for namespace in self._namespaces for problem in self._missing[namespace]]
+
+    def _next_namespaces(self) -> Iterable[str]:
+        """Return the namespaces to check: all at first, then those with missing permissions and the next in turn."""
+        unchecked = [namespace for namespace in self._namespaces if namespace not in self._missing]
+        failing = [namespace for namespace, missing in self._missing.items() if missing][:_NAMESPACES_PER_ROUND]
+        return dict.fromkeys((*unchecked, *failing, *islice(self._turn, _NAMESPACES_PER_ROUND)))
+
+    async def _missing_in(self, namespace: str) -> list[str]:
+        where = f"namespace {namespace}" if namespace else "the cluster"
+        return [
+            f"may not {verb} {resource} in {where}"
+            for resource, verbs in PERMISSIONS.items()
+            for verb in verbs
+            if not await self._client.is_allowed(verb, resource, namespace)
+        ]

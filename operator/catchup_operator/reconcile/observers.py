@@ -1,0 +1,58 @@
+"""Observers of the operator's own watches: CronJobs for drift, Jobs for results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from catchup_operator.manifests.names import Key, key_of
+from catchup_operator.state.drift import DriftDetector
+from catchup_operator.status.results import FinishedJob
+
+
+class CronJobObserver:
+    """Feeds the CronJobs of a namespace (None: of all) to the drift detector."""
+
+    def __init__(self, drift: DriftDetector, namespace: str | None) -> None:
+        self._drift = drift
+        self._namespace = namespace
+        self._listed: set[Key] = set()
+
+    def list_started(self) -> None:
+        self._listed = set()
+
+    def observe(self, item: Mapping[str, Any]) -> None:
+        self._listed.add(self._drift.observe(item))
+
+    def forget(self, item: Mapping[str, Any]) -> None:
+        self._drift.observe_deletion(key_of(item))
+
+    def list_ended(self) -> None:
+        self._drift.observe_list(self._namespace, self._listed)
+        self._listed = set()
+
+
+class FinishedJobObserver:
+    """Calls `on_finished` once for each Job that has ended."""
+
+    def __init__(self, on_finished: Callable[[FinishedJob], None]) -> None:
+        self._on_finished = on_finished
+        self._reported: set[str] = set()
+        self._listed: set[str] = set()
+
+    def list_started(self) -> None:
+        self._listed = set()
+
+    def observe(self, item: Mapping[str, Any]) -> None:
+        uid = item["metadata"]["uid"]
+        self._listed.add(uid)
+        if uid not in self._reported and (finished := FinishedJob.from_object(item)) is not None:
+            self._reported.add(uid)
+            self._on_finished(finished)
+
+    def forget(self, item: Mapping[str, Any]) -> None:
+        self._reported.discard(item["metadata"]["uid"])
+
+    def list_ended(self) -> None:
+        self._reported &= self._listed
+        self._listed = set()

@@ -1,0 +1,36 @@
+"""The condition of each kind of job, e.g. SyncHealthy: how its last run ended, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.outcomes import ADVICE
+from catchup_operator.status.conditions import Condition
+
+
+def job_health(kind: Kind, section: Mapping[str, Any], *, switched_off: str | None = None) -> Condition:
+    """Return the condition of a kind.
+
+    Args:
+        kind: the kind of job.
+        section: the kind's section of the new status.
+        switched_off: `Suspended` or `Disabled` where the spec says so.
+    """
+    condition = user_kinds()[kind].condition
+    if switched_off:
+        return Condition(condition, "Unknown", switched_off, f"the {kind} is switched off by the spec")
+    result, reason = section.get("lastResult"), section.get("lastReason")
+    if result is None:
+        return Condition(condition, "Unknown", "NoRunYet", f"no {kind} has ended yet")
+    if result == "Failed":
+        failures = section.get("consecutiveFailures", 1)
+        message = (section.get("lastError") or {}).get("message") or "see the log of the Job's pod"
+        streak = f"{failures} in a row; " if failures > 1 else ""
+        return Condition(condition, "False", reason or "Failed", f"{streak}{message}")
+    advice = next((advice for known, advice in ADVICE.items() if known.camel_case == reason), None)
+    if advice is None:
+        ended = "had nothing to do" if result == "Skipped" else "ended well"
+        return Condition(condition, "True", reason or result, f"the last {kind} {ended}")
+    return Condition(condition, "False" if advice.act else "True", reason or result, advice.text)

@@ -1,0 +1,93 @@
+"""The section of a kind of job in the status: its timetable and its CronJob. Printer columns show fields of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.timestamps import format_utc
+from catchup_operator.schedule.user_schedule import UserSchedule
+from catchup_operator.status.ready import SUSPENDED
+
+CRONJOB_FIELDS: Final = ("cronJobName", "cronJobUID", "cronJobGeneration", "schedule", "timeZone", "fingerprint")
+
+_NEXT_RUNS: Final = 3
+
+
+def section_of(body: Mapping[str, Any], kind: Kind) -> Mapping[str, Any]:
+    """Return the section of a kind in the status of a UserSchedule; empty where there is none."""
+    return (body.get("status") or {}).get(user_kinds()[kind].status_section) or {}
+
+
+def cronjob_fields(manifest: Mapping[str, Any], fingerprint: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a section says of its CronJob.
+
+    Args:
+        manifest: the manifest that was applied.
+        fingerprint: its fingerprint.
+        metadata: the metadata of the object after the apply.
+    """
+    spec = manifest["spec"]
+    values = (
+        metadata["name"],
+        metadata["uid"],
+        metadata["generation"],
+        spec["schedule"],
+        spec["timeZone"],
+        fingerprint,
+    )
+    return dict(zip(CRONJOB_FIELDS, values, strict=True))
+
+
+def timetable_fields(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, Any]:
+    """Return what a section says of the timetable."""
+    display = switched_off(schedule, kind) or schedule.sections[kind].chosen.display
+    return {"display": display, "nextRuns": next_runs(schedule, kind, now)}
+
+
+def next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> list[str] | None:
+    """Return the next three due times in the user's zone, or None for a kind that is switched off."""
+    if switched_off(schedule, kind):
+        return None
+    due = schedule.sections[kind].effective.due_after(now)
+    return [format_local(instant, schedule.time_zone) for instant in islice(due, _NEXT_RUNS)]
+
+
+def active_since(body: Mapping[str, Any], schedule: UserSchedule, *, now: datetime) -> dict[Kind, str | None]:
+    """Return since when (RFC 3339, UTC) each kind with due dates has run without a pause, None for one switched off.
+
+    The time is that of the status, or for a UserSchedule without a status that of its creation, or else `now`.
+    """
+    created = body["metadata"].get("creationTimestamp") or format_utc(now)
+    since: dict[Kind, str | None] = {}
+    for kind, section in schedule.sections.items():
+        if not section.chosen.has_due_dates:
+            continue
+        before = section_of(body, kind)
+        running_since = before.get("activeSince") or (format_utc(now) if before else created)
+        since[kind] = None if switched_off(schedule, kind) else str(running_since)
+    return since
+
+
+def switched_off(schedule: UserSchedule, kind: Kind) -> str | None:
+    """Return `Suspended` or `Disabled` where the spec switches a kind off, else None."""
+    if schedule.suspend:
+        return SUSPENDED
+    return None if schedule.sections[kind].enabled else "Disabled"
+
+
+def format_local(instant: datetime, zone: str) -> str:
+    """Return local time with the zone's abbreviation and offset, e.g. `2026-11-24 09:07 CET (UTC+01:00)`."""
+    local = instant.astimezone(ZoneInfo(zone))
+    offset = local.strftime("%z")
+    return f"{local:%Y-%m-%d %H:%M %Z} (UTC{offset[:3]}:{offset[3:5]})"
+
+
+def parse_local(text: str) -> datetime:
+    """Return the instant (UTC) of a text by `format_local`. Raises ValueError for any other text."""
+    day, clock, *_, offset = text.split(" ")
+    return datetime.fromisoformat(f"{day}T{clock}{offset.removeprefix('(UTC').removesuffix(')')}").astimezone(UTC)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from unit.operator.factories import body
+
+from catchup_operator.schedule.user_schedule import UserSchedule
+from catchup_operator.state.statuses import Statuses
+from catchup_operator.status import patches
+
+KEY = ("people", "ada")
+DUE = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
+
+
+def digest(*next_runs: str) -> dict[str, Any]:
+    return {"digest": {"nextRuns": list(next_runs)}}
+
+
+@pytest.fixture
+def statuses() -> Statuses:
+    return Statuses()
+
+
+@pytest.fixture
+def due(statuses: Statuses) -> Statuses:
+    statuses.note_next_runs(KEY, digest("2026-11-29 09:00 CET (UTC+01:00)"))
+    return statuses
+
+
+def test_a_digest_is_overdue_only_after_the_deadline_of_its_run(due: Statuses) -> None:
+    assert due.overdue(DUE + timedelta(minutes=15)) == set()
+    assert due.overdue(DUE + timedelta(minutes=21)) == {KEY}
+
+
+def test_the_next_runs_in_the_digests_own_result_replace_those_before(due: Statuses) -> None:
+    due.note_next_runs(KEY, digest("2026-12-06 09:00 CET (UTC+01:00)"))
+    assert due.overdue(DUE + timedelta(hours=1)) == set()
+
+
+def test_the_next_runs_of_a_sync_are_not_tracked_and_leave_those_of_the_digest(due: Statuses) -> None:
+    due.note_next_runs(KEY, {"sync": {"nextRuns": ["2026-11-28 09:00 CET (UTC+01:00)"]}})
+    assert due.overdue(DUE - timedelta(hours=1)) == set()
+    assert due.overdue(DUE + timedelta(hours=1)) == {KEY}
+
+
+def test_a_digest_that_is_switched_off_or_gone_is_not_overdue(due: Statuses) -> None:
+    due.note_next_runs(KEY, {"digest": {"nextRuns": None}})
+    assert due.overdue(DUE + timedelta(days=1)) == set()
+    due.note_next_runs(KEY, digest("2026-11-29 09:00 CET (UTC+01:00)"))
+    due.forget(KEY)
+    assert due.overdue(DUE + timedelta(days=1)) == set()
+
+
+def test_a_status_is_refreshed_to_future_times_and_only_if_it_names_others() -> None:
+    spec = {"timeZone": "Europe/Berlin"}
+    ready = [{"type": "Ready", "status": "True"}]
+    now = DUE + timedelta(minutes=30)
+    before = body(spec, status={"conditions": ready, **digest("2026-11-29 09:00 CET (UTC+01:00)")})
+    patch = patches.refreshed(before, UserSchedule.from_body(before), now=now)
+    assert patch is not None
+    assert patch["digest"]["nextRuns"][0] == "2026-12-06 09:00 CET (UTC+01:00)"
+    after = body(spec, status={"conditions": ready, **patch})
+    assert patches.refreshed(after, UserSchedule.from_body(after), now=now) is None
+    assert set(patch) == {"sync", "digest"}
+
+
+def test_a_written_status_is_of_its_generation_only_and_only_until_it_is_observed(statuses: Statuses) -> None:
+    assert not statuses.is_written(body())
+    statuses.write_started(body())
+    assert statuses.is_written(body(labels={"a": "b"}))
+    assert not statuses.is_written(body(generation=2))
+    assert not statuses.is_written(body(uid="recreated"))
+    statuses.observe(body(status={"observedGeneration": 1}))
+    assert not statuses.is_written(body())
+
+
+def test_a_status_of_an_earlier_generation_is_not_the_one_that_was_written(statuses: Statuses) -> None:
+    statuses.write_started(body(generation=2))
+    statuses.observe(body(generation=2, status={"observedGeneration": 1}))
+    assert statuses.is_written(body(generation=2))
+
+
+@pytest.mark.parametrize("end", ["forget", "write_failed"])
+def test_a_status_that_is_gone_or_was_not_written_is_not_awaited(statuses: Statuses, end: str) -> None:
+    statuses.write_started(body())
+    getattr(statuses, end)(KEY)
+    assert not statuses.is_unobserved(KEY)
+
+
+def test_a_status_is_unobserved_from_its_write_until_the_watch_reports_it(statuses: Statuses) -> None:
+    assert not statuses.is_unobserved(KEY)
+    statuses.write_started(body())
+    assert statuses.is_unobserved(KEY)
+    statuses.observe(body(status={"observedGeneration": 1}))
+    assert not statuses.is_unobserved(KEY)
