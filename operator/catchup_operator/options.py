@@ -25,8 +25,12 @@ VARIABLES: Final = (
         "the file with the image, env and pod settings of the jobs, as the chart renders it",
     ),
     (ENV_HEALTH_PORT, "none", "the port on which `/healthz`, `/readyz` and `/metrics` are served"),
-    (ENV_ROLL_PER_SECOND, "10", "how many UserSchedules a second get their CronJobs anew after an upgrade"),
-    (ENV_DIGEST_SPREAD, "0", "over how many minutes after their chosen time digests are spread, by the user's id"),
+    (ENV_ROLL_PER_SECOND, "10", "the rate of the rollout of a changed job template, in UserSchedules per second"),
+    (
+        ENV_DIGEST_SPREAD,
+        "0",
+        "the window in minutes over which digests are spread after their chosen time, by the user's id",
+    ),
 )
 
 DIGEST_SPREAD_MAX: Final = 240

@@ -1,7 +1,7 @@
-"""A faulty way to the API server: TLS in the middle, and faults by verb and resource that are known to have fired.
+"""A TLS proxy to the API server that injects faults by verb and resource, and counts those that fired.
 
-It serves with the API server's own certificate, so that a client sees no difference but the port. It runs in a thread
-with a loop of its own and is spoken to from the test's thread.
+It uses the API server's own certificate, so that clients see no difference but the port. It runs in a thread with an
+event loop of its own; the test's thread controls it.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _CHUNK: Final = 65536
 
 @dataclass
 class Fault:
-    """What happens to requests of a verb and a resource.
+    """A fault of requests with a verb and a resource.
 
     Attributes:
         kind: `status` answers with `code`; `drop` closes the connection before the server sees the request; `lost
-            reply` after it; `duplicate` sends it twice; `cut` ends the reply after `after_bytes`; `freeze` lets the
+            reply` after it; `duplicate` sends it twice; `cut` ends the reply after `after_bytes`; `freeze` makes the
             reply hang; `error` ends a watch with an ERROR event of `code`, `expire` with one of 410; `swallow`
-            keeps the first events of a watch to itself, `deaf` all of them; `delay` waits `seconds` first.
+            drops the first events of a watch, `deaf` all of them; `delay` waits `seconds` first.
         verb: an HTTP method, or WATCH.
-        resource: a plural, with `/status` where meant; a list of resource kinds goes by its path, e.g. `/apis`.
-        times: how often it happens; the requests after that are served.
-        spare: how many such requests are served before that.
-        fired: how often it did.
+        resource: a plural, e.g. `userschedules/status`; for discovery the path, e.g. `/apis`.
+        times: how often it fires; later requests are served.
+        spare: how many requests are served before it fires.
+        fired: how often it has fired.
     """
 
     kind: Kind
@@ -57,7 +57,7 @@ class Fault:
 
 @dataclass
 class ApiProxy:
-    """The proxy; `url` is where it listens. `faults` may be changed at any time; `on_fired` is told of each."""
+    """The proxy, which listens at `url`. `faults` may change at any time; `on_fired` is called for each that fires."""
 
     upstream: str
     certificate: Path
@@ -69,15 +69,15 @@ class ApiProxy:
     url: str = ""
 
     def add(self, *faults: Fault) -> None:
-        """Let these happen from now on."""
+        """Inject these faults from now on."""
         self.faults.extend(faults)
 
     def all_fired(self) -> bool:
-        """Whether every fault has happened as often as it should."""
+        """Whether every fault has fired as often as it should."""
         return all(fault.fired >= fault.times for fault in self.faults)
 
     def kubeconfig(self, original: Path, target: Path) -> Path:
-        """Write a copy of a kubeconfig that leads through the proxy."""
+        """Write a copy of a kubeconfig that connects through the proxy."""
         target.touch(mode=0o600)
         target.write_text(original.read_text().replace(self.upstream, self.url))
         assert self.url in target.read_text()
@@ -85,16 +85,16 @@ class ApiProxy:
 
     @contextmanager
     def running(self) -> Iterator[ApiProxy]:
-        """Serve for the time of the block."""
+        """Serve within the block."""
         started, stop = threading.Event(), asyncio.Event()
         loop = asyncio.new_event_loop()
-        trouble: list[BaseException] = []
+        errors: list[BaseException] = []
 
         def serve() -> None:
             try:
                 loop.run_until_complete(self._serve(started, stop))
             except BaseException as error:  # noqa: BLE001 - raised in the test's thread
-                trouble.append(error)
+                errors.append(error)
                 started.set()
             finally:
                 # Watches that clients still hold open.
@@ -108,8 +108,8 @@ class ApiProxy:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         started.wait(10)
-        if trouble:
-            raise trouble[0]
+        if errors:
+            raise errors[0]
         try:
             yield self
         finally:
@@ -119,7 +119,9 @@ class ApiProxy:
     async def _serve(self, started: threading.Event, stop: asyncio.Event) -> None:
         inward = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         inward.load_cert_chain(self.certificate, self.key)
-        connector = aiohttp.TCPConnector(ssl=False, limit=0)  # to the server on loopback, whose certificate we share
+        connector = aiohttp.TCPConnector(
+            ssl=False, limit=0
+        )  # to the server on loopback, whose certificate the proxy uses
         async with aiohttp.ClientSession(
             connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)
         ) as session:

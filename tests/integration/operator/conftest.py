@@ -1,4 +1,4 @@
-"""A real API server, etcd and controller manager for the operator's tests, one for the session; a namespace each."""
+"""A real API server, etcd and controller manager for each session, and a namespace for each test."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _GROUPS = {
     "resourcequotas": "/api/v1",
 }
 CHART = ROOT / "helm/catchup-jobs"
-# Deletions are the namespace controller's: the operator may not delete.
+# Without deletions: those are the namespace controller's, since the operator may not delete.
 WRITES = ("APPLY", "PATCH", "POST", "PUT")
 
 
@@ -55,7 +55,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @dataclass(frozen=True)
 class Namespace:
-    """One test's namespace, changed as a user does it: by kubectl."""
+    """The namespace of one test, changed with kubectl as a user does."""
 
     cluster: Cluster
     name: str
@@ -160,7 +160,7 @@ def operator(
 
 @pytest.fixture
 def operator_process(operator_env: dict[str, str], tmp_path: Path) -> Callable[[], Any]:
-    """Start the operator as a process of its own, to be killed."""
+    """Start the operator as a process that can be killed."""
 
     @contextmanager
     def start() -> Iterator[subprocess.Popen[bytes]]:

@@ -1,4 +1,4 @@
-"""The chart, rendered by Helm and judged by a real API server."""
+"""The chart, rendered by Helm and validated by a real API server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from catchup_operator.manifests.cronjob import desired_cronjobs
 from catchup_operator.ops.permissions import PERMISSIONS
 from catchup_operator.schedule.user_schedule import UserSchedule
 
-# One API server for these, and another one for those with faults.
+# The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
 
 EXISTING: dict[str, Any] = {
@@ -116,7 +116,7 @@ def job_template(documents: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def users_cronjob(documents: list[dict[str, Any]], kind: Kind) -> dict[str, Any]:
-    """What the operator makes of that file for a user."""
+    """A CronJob that the operator makes from that file for a user."""
     found = job_template(documents)
     template = JobTemplate(
         image=found["image"],
@@ -204,7 +204,7 @@ def test_with_existing_secrets_the_chart_makes_none_and_brings_no_database(helm:
     assert names == {"our-database", "our-redis", "our-keys", "our-google", "our-twilio", "our-mail"}
 
 
-# What the pods of a person, of the fleet and of an administrator all get alike from the installation.
+# The variables that only a user's pods get; all others come from the installation and are the same in every pod.
 SETTINGS_OF_A_PERSONS_POD = {Env.TIME_ZONE, Env.DIGEST_DAY, Env.DIGEST_TIME, Env.SYNC_EVERY}
 
 

@@ -15,7 +15,7 @@ from waiting import eventually
 
 from catchup_operator.status.conditions import find_condition
 
-# One API server for these, and another one for those without faults.
+# The tests with faults share one API server, those without faults another.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]

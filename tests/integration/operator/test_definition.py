@@ -1,4 +1,4 @@
-"""What `kubectl apply` refuses, and in which words; what `kubectl explain` says."""
+"""What `kubectl apply` rejects, with which messages; what `kubectl explain` prints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from waiting import eventually
 
 from catchup_dev.cluster import Failure
 
-# One API server for these, and another one for those with faults.
+# The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
 
 ZONE = "must be an IANA time zone such as 'Europe/Berlin' or 'Etc/UTC'"

@@ -20,14 +20,14 @@ from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.local_time import FIRST, LAST, is_time_zone, jumps, offsets
 from catchup_operator.schedule.cron import _cron, _local_time_schedule, local_time_schedule
 
-# What is computed of a zone once serves all tests.
+# On one worker: what is computed for a zone is cached.
 pytestmark = pytest.mark.xdist_group("due-dates")
 
 EVERYTHING = "CATCHUP_ALL_DUE_DATES" in os.environ
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 _SAMPLE = ("00:00", "02:30", "09:00", "12:15", "22:30", "23:59")
-# How far from a jump due dates are looked at, in days.
+# Due dates within this distance of a jump are checked, in days.
 _AROUND = 3 if EVERYTHING else 1
 
 
@@ -107,7 +107,7 @@ def test_a_digest_fires_at_the_very_instant_at_which_each_date_is_due() -> None:
     leads = cron_oracle.ALL_LEADS if EVERYTHING else cron_oracle.LEADS
     lost = {times: found for times, found in zip(tried, cron_oracle.missed(asked, leads), strict=True) if found}
     assert not lost, list(lost.items())[:5]
-    # What was asked was no trifle, and both ways of scheduling were.
+    # The cases are many and cover both ways of scheduling.
     assert sum(len(case.due) for case in asked) > 30_000
     assert {case.time_zone == "Etc/UTC" for case in asked} == {True, False}
 
@@ -116,7 +116,7 @@ def test_a_digest_fires_at_the_very_instant_at_which_each_date_is_due() -> None:
     ("zone", "day"), [("Asia/Beirut", "Sunday"), ("Africa/Cairo", "Friday"), ("Australia/Lord_Howe", "Daily")]
 )
 def test_the_users_own_zone_would_lose_whole_dates_there(zone: str, day: str) -> None:
-    """Why the schedule is in UTC there: should this pass no more, the library was mended."""
+    """The reason for a schedule in UTC there. If this fails, the library was fixed."""
     times = digest(zone, day, "09:00")
     assert local_time_schedule(times).time_zone == "Etc/UTC"
     assert cron_oracle.missed([in_the_users_zone(times)]) != [[]]

@@ -1,4 +1,4 @@
-"""Whatever happens on the way to the API server, the operator ends in the state of a run without the fault.
+"""Whatever fault a request meets, the final state is that of a run without the fault.
 
 A sample of the faults here; all with `make torture` (or CATCHUP_TORTURE=1).
 """
@@ -24,18 +24,18 @@ from waiting import eventually
 from catchup_contract.outcomes import Outcome
 from catchup_operator.status.conditions import find_condition
 
-# One API server for these, and another one for those without faults.
+# The tests with faults share one API server, those without faults another.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]
 TORTURE = "CATCHUP_TORTURE" in os.environ
-# Faults are waited out by backoff; a busy machine takes its time too.
+# Backoff after faults takes time, and so does a busy machine.
 PATIENCE = 60.0
 
 
 @pytest.fixture
 def proxy(namespace: Namespace, operator_env: dict[str, str], tmp_path: Path) -> Iterator[ApiProxy]:
-    """The operator's way to the API server; users and controllers take the straight one."""
+    """The proxy between the operator and the API server; users and controllers connect directly."""
     pki = namespace.cluster.layout.pki
     config = namespace.cluster.kubeconfig
     (server,) = [line.split()[-1] for line in config.read_text().splitlines() if "server:" in line]
@@ -68,7 +68,7 @@ def end_state(namespace: Namespace) -> dict[str, Any]:
 
 
 def converged(namespace: Namespace) -> bool:
-    """Whether resource, CronJobs and status fit each other."""
+    """Whether resource, CronJobs and status are consistent."""
     found = namespace.schedule()
     status = found.get("status") or {}
     if (
@@ -130,7 +130,7 @@ def test_a_fault_ends_in_the_same_state(
 
 
 def change_and_see_it_noticed(namespace: Namespace, resource: str) -> None:
-    """Delete the CronJobs, or end a Job: what the watch on either is for."""
+    """Cause an event of the watch: delete the CronJobs, or finish a Job."""
     if resource == "cronjobs":
         namespace.kubectl("delete", "cronjobs", "--all")
         eventually(lambda: len(namespace.items("cronjobs")) == 2 and converged(namespace), seconds=PATIENCE)

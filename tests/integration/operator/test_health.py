@@ -1,4 +1,4 @@
-"""What the kubelet is told: whether the operator lives, and whether it can work."""
+"""The probes: liveness and readiness of the operator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from waiting import eventually
 
 from catchup_operator.ops.permissions import PERMISSIONS
 
-# One API server for these, and another one for those without faults.
+# The tests with faults share one API server, those without faults another.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 __all__ = ["proxy", "revoke", "role", "start", "start_operator"]  # fixtures
@@ -30,7 +30,7 @@ Ask = Callable[[str], tuple[int, list[str]]]
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Ask the operator as the kubelet does; returns the HTTP status and the reasons."""
+    """Probe the operator as the kubelet does; return the HTTP status and the reasons."""
     port = free_port()
     monkeypatch.setenv("CATCHUP_HEALTH_PORT", str(port))
     monkeypatch.setattr("catchup_operator.ops.health._CHECK_SECONDS", 0.5)

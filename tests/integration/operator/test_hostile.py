@@ -1,4 +1,4 @@
-"""Resources that nobody should write, and some that an older schema let through: nobody else's is harmed."""
+"""Malicious resources, and those that an older schema accepted: other resources are not affected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from catchup_contract.outcomes import Outcome
 from catchup_dev.cluster import Failure
 from catchup_operator.status.conditions import find_condition
 
-# One API server for these, and another one for those with faults.
+# The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
 
 DEFINITION = ROOT / "crds/userschedules.yaml"
@@ -31,7 +31,7 @@ def create(namespace: Namespace, name: str, **fields: Any) -> None:
 
 
 def is_refused(namespace: Namespace) -> bool:
-    """Whether our schema is in force."""
+    """Whether the API server enforces the schema."""
     try:
         namespace.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(WRONG))
     except Failure:
@@ -49,7 +49,7 @@ WRONG = {
 
 @pytest.fixture
 def before_the_schema(namespace: Namespace) -> Iterator[Callable[[], Any]]:
-    """For the time of the block anything may be written, as if our schema came only later."""
+    """Disable the schema within the block, as if the resource were older than it."""
     lax = yaml.safe_load(DEFINITION.read_text())
     for version in lax["spec"]["versions"]:
         version["schema"]["openAPIV3Schema"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -72,7 +72,7 @@ def before_the_schema(namespace: Namespace) -> Iterator[Callable[[], Any]]:
     restore()
 
 
-# What the spec is, and what the status must name; None where the operator can make sense of it.
+# The spec, and the field that the status must name; None where the operator can read the spec.
 SPECS: dict[str, tuple[Any, str | None]] = {
     "none": (None, "userId"),
     "text": ("x", "spec must be an object"),
@@ -114,7 +114,7 @@ UNWRITABLE = {"number", "time-number", "zone-list"}
 
 
 def complaint(namespace: Namespace, name: str) -> str | None:
-    """What the status says is wrong with the spec, or else an Event."""
+    """What the status, or else an Event, says is wrong with the spec."""
     ready = find_condition(namespace.schedule(name).get("status") or {}, "Ready")
     if ready:
         assert (ready["status"], ready["reason"]) == ("False", "InvalidSpec")
@@ -140,7 +140,7 @@ def test_wrong_types_from_before_the_schema_are_told_in_their_own_status_and_har
             namespace.ready(f"a-{name}")
         else:
             assert says in eventually(lambda name=name: complaint(namespace, f"a-{name}")), name  # type: ignore[misc]
-    # The API server takes no status for an object on which it cannot evaluate its rules: an Event tells, once.
+    # The API server rejects the status of an object on which it cannot evaluate its CEL rules: one Event says so.
     assert {name for name in SPECS if "status" not in namespace.schedule(f"a-{name}")} == UNWRITABLE
     for name in STATUSES:
         namespace.ready(f"a-{name}")
@@ -148,7 +148,7 @@ def test_wrong_types_from_before_the_schema_are_told_in_their_own_status_and_har
     made = namespace.items("cronjobs")
     assert len(made) == 2 * (len(served) + 1)
     assert "evil" not in json.dumps(made)
-    # And what is mended is served.
+    # Once it is corrected, it is served.
     namespace.kubectl("patch", "us", "a-zone-local", "--type=merge", "-p", '{"spec":{"timeZone":"Etc/UTC"}}')
     namespace.ready("a-zone-local")
 

@@ -18,14 +18,14 @@ from benchmarks.reconciliation import create, until_idle, used
 from integration.operator.conftest import Namespace
 from waiting import eventually
 
-# One API server for these, and another one for those with faults.
+# The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 MANY: Final = 5000 if "CATCHUP_TORTURE" in os.environ else 200
 # One pool for kopf and the operator's own requests, and a watch each for UserSchedules, CronJobs and Jobs.
 _CONNECTIONS: Final = 20 + 3
-# A resource may cost this much memory for good: names, uids and kopf's own record; bodies are not kept.
+# The memory that a resource may cost permanently: names, uids and kopf's own record; bodies are not kept.
 _KB_PER_RESOURCE: Final = 12
 
 

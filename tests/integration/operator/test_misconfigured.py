@@ -1,4 +1,4 @@
-"""Why a command cannot do its work is told in one line, at once, with the exit code that says who must act."""
+"""A command that cannot work says why in one line, at once, and exits with a code that says who must act."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def kubeconfig(**cluster: str) -> str:
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    """An environment in which the operator would begin, but for an API server."""
+    """An environment in which the operator would start, except that there is no API server."""
     (tmp_path / "template.yaml").write_text("image: catchup-jobs:test\n")
     (tmp_path / "kubeconfig").write_text(kubeconfig())
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("KUBE", "CATCHUP_"))}
@@ -42,7 +42,7 @@ def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str
 
 
 def told(env: dict[str, str], *arguments: str, code: ExitCode = ExitCode.MISCONFIGURED) -> str:
-    """Return the one line that is said before the end."""
+    """Return the one line that is printed before the exit."""
     done = run(env, *arguments)
     assert done.returncode == code, done.stderr
     assert done.stdout == ""

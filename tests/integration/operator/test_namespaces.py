@@ -25,7 +25,7 @@ from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
 
-# One API server for these, and another one for those with faults.
+# The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
 
 __all__ = ["helm"]  # a fixture
@@ -82,7 +82,7 @@ def test_the_same_user_in_two_served_namespaces_is_a_conflict_too(
 ) -> None:
     other = another()
     operator_env["CATCHUP_NAMESPACES"] = f"{namespace.name},{other.name}" if mode == "several" else ""
-    # By a name of its own: an operator for all namespaces meets what other tests left in theirs.
+    # A unique name: an operator for all namespaces also serves those of other tests.
     user = f"ada-{secrets.token_hex(4)}"
     namespace.apply("ada", userId=user)
     time.sleep(1.1)  # creation times have a second's resolution
@@ -155,7 +155,7 @@ MODES: dict[str, Callable[[list[str]], Values]] = {
 
 
 def install_permissions(namespace: Namespace, documents: list[dict[str, Any]]) -> None:
-    """Apply the service accounts of the chart and what they may do."""
+    """Apply the service accounts of the chart with their Roles."""
     wanted = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
     found = [document for document in documents if document["kind"] in wanted]
     for document in found:

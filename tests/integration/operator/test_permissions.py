@@ -1,4 +1,4 @@
-"""Each permission of the operator revoked in turn: it says which is missing, and goes on when it is back."""
+"""Each permission of the operator revoked in turn: it names the missing one, and continues once it is granted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from catchup_contract.outcomes import Outcome
 from catchup_dev.binaries import ensure
 from catchup_operator.status.conditions import find_condition
 
-# One API server for these, and another one for those without faults.
+# The tests with faults share one API server, those without faults another.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 
 @pytest.fixture
 def role(namespace: Namespace, operator_env: dict[str, str], tmp_path: Path) -> dict[str, Any]:
-    """The chart's own Role, in force; the operator's kubeconfig is its service account's."""
+    """Apply the chart's own Role; the operator's kubeconfig is that of its service account."""
     rendered = subprocess.run(
         [str(ensure(["helm"])["helm"]), "template", "catchup-jobs", str(CHART), "--namespace", namespace.name],
         capture_output=True,
@@ -44,7 +44,7 @@ def role(namespace: Namespace, operator_env: dict[str, str], tmp_path: Path) -> 
 
 @pytest.fixture
 def revoke(role: dict[str, Any], namespace: Namespace) -> Callable[..., Callable[[], None]]:
-    """Take verbs on a resource from the Role; returns what gives them back."""
+    """Remove verbs on a resource from the Role; return a function that restores them."""
 
     def restore() -> None:
         namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(role))
@@ -62,7 +62,7 @@ def revoke(role: dict[str, Any], namespace: Namespace) -> Callable[..., Callable
 
 
 def may(namespace: Namespace, verb: str, resource: str) -> bool:
-    """What the API server itself says of the operator's service account."""
+    """Whether the API server grants the operator's service account a permission."""
     groups = {"cronjobs": "batch", "jobs": "batch", "pods": "", "events": ""}
     kind, _, subresource = resource.partition("/")
     review = {
@@ -87,7 +87,7 @@ def may(namespace: Namespace, verb: str, resource: str) -> bool:
 def start_operator(
     role: dict[str, Any], operator_env: dict[str, str], namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], KopfRunner]:
-    """The operator in this process with only the permissions of its Role, and in a hurry to try again."""
+    """The operator in this process with only the permissions of its Role, and with short retry delays."""
     monkeypatch.setattr("catchup_operator.reconcile.reconciler._PERMISSION_RETRY_SECONDS", 1.0)
     monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 1.0)
     for name, value in operator_env.items():

@@ -1,4 +1,4 @@
-"""The operator against a real API server: what it makes, what it writes, what it heals."""
+"""The operator with a real API server: what it applies, what it writes, what it repairs."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from catchup_operator.manifests.names import cronjob_name
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.conditions import find_condition
 
-# One API server for these, and another one for those with faults.
+# The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 
-# The garbage collector looks for new kinds of resources every 30 seconds.
+# The garbage collector discovers new API resources every 30 seconds.
 GARBAGE_SECONDS = 60
 
 
 def same(cronjob: dict[str, Any]) -> dict[str, Any]:
-    """What must be the same in every end state: the spec, labels and owner; not uids, versions and times."""
+    """What must be equal in every final state: spec, labels and owner; not uids, versions and times."""
     metadata = cronjob["metadata"]
     return {
         "name": metadata["name"],
@@ -135,7 +135,7 @@ def test_an_edit_while_the_operator_is_down_writes_no_more_than_one_before_its_e
     namespace.apply("ada", digest={"enabled": False})
     with operator_process():
         namespace.ready()
-    # At its start it may come to the resource before it has seen the CronJobs.
+    # At its start it may reconcile the resource before the watch has reported the CronJobs.
     assert namespace.writes() - before in {2, 3}
     assert namespace.cronjob(DIGEST)["spec"]["suspend"] is True
 
@@ -298,7 +298,7 @@ def test_a_recreated_resource_gets_a_cronjob_of_its_own(operator: KopfRunner, na
 
 
 def quota(namespace: Namespace) -> list[str]:
-    """Forbid CronJobs by a quota; what is to be deleted for them to be allowed again."""
+    """Forbid CronJobs by a quota; return what must be deleted to allow them again."""
     namespace.kubectl("create", "quota", "none", "--hard=count/cronjobs.batch=0")
     eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
     return ["quota/none"]
@@ -396,7 +396,7 @@ def test_a_next_digest_that_passed_without_a_run_is_replaced_by_the_next_one_wit
     namespace.apply("ada", timeZone="Europe/Berlin")
     with operator_process():
         true = namespace.ready()["status"]["digest"]["nextRuns"]
-    # As it is where the operator was down for a week.
+    # As after a week without the operator.
     passed = {"status": {"digest": {"nextRuns": ["2026-01-04 09:00 CET (UTC+01:00)", *true[:2]]}}}
     namespace.kubectl("patch", "us", "ada", "--subresource=status", "--type=merge", "-p", json.dumps(passed))
     before = namespace.writes()
@@ -408,7 +408,7 @@ def test_a_next_digest_that_passed_without_a_run_is_replaced_by_the_next_one_wit
 
 
 def finish_job(namespace: Namespace, name: str, *, exit_code: int, message: str) -> None:
-    """Do what a kubelet would: report that the Job's pod has ended."""
+    """Report, as a kubelet does, that the pod of a Job has terminated."""
     pod = eventually(lambda: namespace.items("pods", f"batch.kubernetes.io/job-name={name}"))[0]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     terminated = {"exitCode": exit_code, "message": message, "startedAt": now, "finishedAt": now, "reason": "x"}

@@ -1,4 +1,4 @@
-"""The operator's start, and its reading, through an API server that is not there, not itself or not ready."""
+"""The operator's start and reads with an API server that is unreachable, replaced by something else, or not ready."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from integration.operator.test_health import Ask, ask
 from kopf.testing import KopfRunner
 from waiting import eventually
 
-# One API server for these, and another one for those without faults.
+# The tests with faults share one API server, those without faults another.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 __all__ = ["ask", "proxy", "start"]  # fixtures
@@ -56,7 +56,7 @@ def name_of_all(faults: list[Fault]) -> str:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the operator in this process: the pauses of minutes are judged by the unit tests."""
+    """Shorten the delays of the operator in this process; unit tests cover the real ones."""
     monkeypatch.setattr("catchup_operator.kopf_glue.read_retries._LONGEST_SECONDS", 0.2)
     monkeypatch.setattr("catchup_operator.kopf_glue.read_retries._MIN_INTERVAL_SECONDS", 0.1)
     monkeypatch.setattr("catchup_operator.kopf_glue.discovery._LONGEST_SECONDS", 0.2)

@@ -1,4 +1,4 @@
-"""Edits, faults and kills at random: whatever the order, all ends as the last spec wants it.
+"""Edits, faults and kills at random: whatever the order, the final state is that of the last spec.
 
 A few seeds here; 200 with `make torture` (or CATCHUP_TORTURE=1). A seed that fails is in its test's name and prints
 what happened; `CATCHUP_SEED=17 pytest tests/integration/operator/test_torture.py` plays it again.
@@ -31,7 +31,7 @@ from catchup_operator.manifests.cronjob import desired_cronjobs
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.conditions import find_condition
 
-# One API server for these, and another one for those without faults.
+# The tests with faults share one API server, those without faults another.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 __all__ = ["proxy"]  # a fixture
@@ -41,9 +41,9 @@ SEEDS: Final = seeds(few=2)
 FAULTS_A_SEED: Final = 3
 OTHERS_A_SEED: Final = 5
 OTHERS: Final = ("edit", "edit", "kill", "delete", "spoil", "recreate")
-# One fault may have to wait until all others of its request have come, each up to three times.
+# A fault may fire only after all others of its request, each up to three times.
 ROUNDS_MAX: Final = 3 * FAULTS_A_SEED
-# What fails again and again is tried after half a minute.
+# Repeated failures are retried after half a minute.
 PATIENCE: Final = 150.0
 ZONES: Final = ("Europe/Berlin", "Asia/Beirut", "America/New_York", "Australia/Lord_Howe", "Pacific/Auckland")
 TEMPLATE: Final = JobTemplate(image=JOB_TEMPLATE["image"], env=tuple(JOB_TEMPLATE["env"]))  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def random_fault(dice: random.Random) -> Fault:
 
 
 def contains(found: Any, wanted: Any) -> bool:
-    """Whether all that is wanted is there; the API server adds its defaults."""
+    """Whether an object contains all wanted fields; the API server adds defaults."""
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(contains(found.get(key), value) for key, value in wanted.items())
     if isinstance(wanted, list):

@@ -63,7 +63,7 @@ class Content:
 
 
 async def read(backpressure: Backpressure, *chunks: bytes) -> tuple[list[bytes], asyncio.Task[None]]:
-    """Watch these chunks; return what was let through so far, and who reads on."""
+    """Watch these chunks; return the list of those that were passed on, and the task that reads on."""
     answer = SimpleNamespace(content=Content(*chunks))
     response = await (await ask(backpressure, WATCH, answer))
     seen: list[bytes] = []
@@ -98,7 +98,7 @@ async def test_events_that_are_dealt_with_together_hold_a_watch_back_for_a_momen
     backpressure = Backpressure()
     _, reader = await read(backpressure, b"{}\n" * 1000, b"{}\n")
     await reader
-    # They are not held against what comes later.
+    # Later events are not delayed by them.
     seen, _ = await read(backpressure, b"{}\n", b"{}\n")
     assert len(seen) == 2
 

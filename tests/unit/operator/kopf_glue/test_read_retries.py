@@ -29,7 +29,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class Answer:
-    """An answer of the API server, or of somebody else in its place."""
+    """A response of the API server, or of something else in its place."""
 
     def __init__(self, status: int = 200, body: bytes = b"{}", *chunks: bytes, kind: str = "application/json") -> None:
         self.status = status

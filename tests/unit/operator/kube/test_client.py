@@ -12,7 +12,7 @@ from catchup_operator.kube.resources import SCHEDULES
 
 
 def without_token(error: Exception) -> client.ApiClient:
-    """A pod's client whose token is just being replaced."""
+    """A pod's client whose token is being rotated."""
 
     def refresh(_: Any) -> None:
         raise error

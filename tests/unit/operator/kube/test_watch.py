@@ -12,7 +12,7 @@ from catchup_operator.kube.watch import Watch
 
 
 class Script:
-    """An API server that answers each watch as the script says; ends the loop after the last answer."""
+    """An API server that answers each watch as scripted, and ends the loop after the last answer."""
 
     def __init__(self, *answers: list[dict[str, Any]] | ApiError) -> None:
         self.answers = list(answers)

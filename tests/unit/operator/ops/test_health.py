@@ -16,7 +16,7 @@ from catchup_operator.reconcile.rollout import Rollout
 
 
 class Controller:
-    """Loops and watches of which the test says how they are."""
+    """A controller whose state the test chooses."""
 
     def __init__(self, *, died: BaseException | None = None, silent: float = 0.0, problems: list[str] | None = None):
         self.silent_seconds = silent

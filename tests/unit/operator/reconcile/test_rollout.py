@@ -10,7 +10,7 @@ from catchup_operator.reconcile.rollout import Rollout
 
 
 async def rolled(rollout: Rollout, monkeypatch: pytest.MonkeyPatch, *, pauses: int) -> tuple[list[Key], list[float]]:
-    """Run until that many pauses were made."""
+    """Run until that many pauses have passed."""
     visited: list[Key] = []
     waited: list[float] = []
 

@@ -19,7 +19,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 
 def all_told() -> dict[str, Any]:
-    """A resource with everything in its status that the operator writes."""
+    """A resource whose status has every field that the operator writes."""
     current = after_reconcile({"timeZone": "Asia/Beirut"})
     for each in (run("Succeeded", 1, counts={"calendars": 2}), run("Failed", 2, reason="x", message="m")):
         patch = patches.recorded(current, schedule(), each, now=NOW)
