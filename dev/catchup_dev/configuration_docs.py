@@ -15,7 +15,7 @@ from catchup_contract.env import Env
 from catchup_contract.kinds import BACKOFF_LIMIT, DEADLINES
 from catchup_contract.outcomes import ExitCode
 from catchup_dev.cluster.layout import CHECKOUT
-from catchup_jobs.jobs.retries import RETRY_DELAYS_SECONDS
+from catchup_jobs.jobs.run.retries import RETRY_DELAYS_SECONDS
 from catchup_jobs.settings import Settings
 from catchup_operator.options import VARIABLES
 

@@ -124,12 +124,12 @@ def measure(url: str, batch_size: int) -> dict[str, Any]:
     from catchup_contract.kinds import Job  # noqa: PLC0415
     from catchup_contract.summary import Count  # noqa: PLC0415
     from catchup_jobs.adapters.database.engine import Database  # noqa: PLC0415 - as a pod would
-    from catchup_jobs.adapters.database.runs import DatabaseRunStore  # noqa: PLC0415
-    from catchup_jobs.adapters.database.suggestions import DatabaseSuggestionStore  # noqa: PLC0415
-    from catchup_jobs.adapters.local_coordination import LocalCoordination  # noqa: PLC0415
-    from catchup_jobs.jobs.ports import Run, Surroundings  # noqa: PLC0415
-    from catchup_jobs.jobs.run import run_job  # noqa: PLC0415
-    from catchup_jobs.jobs.suggestions import FleetSuggestions, NoBoard  # noqa: PLC0415
+    from catchup_jobs.adapters.database.runs.store import DatabaseRunStore  # noqa: PLC0415
+    from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore  # noqa: PLC0415
+    from catchup_jobs.adapters.files.locks import LocalCoordination  # noqa: PLC0415
+    from catchup_jobs.jobs.run.execution import run_job  # noqa: PLC0415
+    from catchup_jobs.jobs.run.ports import Run, Surroundings  # noqa: PLC0415
+    from catchup_jobs.jobs.suggestions.job import FleetSuggestions, NoBoard  # noqa: PLC0415
 
     database = Database.open(url)
     store = Timed(DatabaseSuggestionStore(database))

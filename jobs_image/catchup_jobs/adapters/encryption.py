@@ -13,7 +13,7 @@ from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
 
 _SEPARATOR: Final = b"\0"
 _KEY_ID_LENGTH: Final = 12

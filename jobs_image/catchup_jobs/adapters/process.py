@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-from catchup_jobs.jobs.ports import Surroundings
+from catchup_jobs.jobs.run.ports import Surroundings
 
 
 class _Termination:

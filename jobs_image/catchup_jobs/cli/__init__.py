@@ -19,19 +19,19 @@ from catchup_contract.outcomes import ExitCode
 
 # Subcommand -> module that defines it under the same name, and its line in `--help`.
 _COMMANDS: Final = {
-    "sync": ("catchup_jobs.cli.sync", "Bring a user's calendars up to date."),
-    "suggestions": ("catchup_jobs.cli.suggestions", "Plan who to catch up with, for all users or one."),
-    "progress": ("catchup_jobs.cli.progress", "Show how far the suggestion run is."),
-    "digest": ("catchup_jobs.cli.digest", "Send a user's suggestions by SMS and email."),
-    "suggestion": ("catchup_jobs.cli.suggestion", "See and answer suggestions."),
-    "calendar": ("catchup_jobs.cli.calendar", "Connect a Google Calendar and choose what blocks."),
-    "user": ("catchup_jobs.cli.user", "Import, show and delete users."),
-    "schedule": ("catchup_jobs.cli.schedule", "Print UserSchedule resources for users in the database."),
-    "runs": ("catchup_jobs.cli.runs", "See what ran, and how it ended."),
-    "failures": ("catchup_jobs.cli.failures", "List, retry or discard runs that were given up."),
-    "deliveries": ("catchup_jobs.cli.deliveries", "See which messages went out, and what became of them."),
-    "tokens": ("catchup_jobs.cli.tokens", "Replace the keys that seal tokens and addresses."),
-    "db": ("catchup_jobs.cli.db", "Bring the database's schema up to date, or see where it stands."),
+    "sync": ("catchup_jobs.cli.jobs.sync", "Bring a user's calendars up to date."),
+    "suggestions": ("catchup_jobs.cli.jobs.suggestions", "Plan who to catch up with, for all users or one."),
+    "progress": ("catchup_jobs.cli.operations.progress", "Show how far the suggestion run is."),
+    "digest": ("catchup_jobs.cli.jobs.digest", "Send a user's suggestions by SMS and email."),
+    "suggestion": ("catchup_jobs.cli.users.suggestion", "See and answer suggestions."),
+    "calendar": ("catchup_jobs.cli.users.calendar", "Connect a Google Calendar and choose what blocks."),
+    "user": ("catchup_jobs.cli.users.user", "Import, show and delete users."),
+    "schedule": ("catchup_jobs.cli.users.schedule", "Print UserSchedule resources for users in the database."),
+    "runs": ("catchup_jobs.cli.operations.runs", "See what ran, and how it ended."),
+    "failures": ("catchup_jobs.cli.operations.failures", "List, retry or discard runs that were given up."),
+    "deliveries": ("catchup_jobs.cli.operations.deliveries", "See which messages went out, and what became of them."),
+    "tokens": ("catchup_jobs.cli.operations.tokens", "Replace the keys that seal tokens and addresses."),
+    "db": ("catchup_jobs.cli.operations.db", "Bring the database's schema up to date, or see where it stands."),
 }
 
 
@@ -86,7 +86,7 @@ def main() -> None:
     # The first process of a container ignores signals that it has no handler for, and imports take their time. Until a
     # job takes SIGTERM over nothing has begun, so that there is nothing to close.
     signal.signal(signal.SIGTERM, _terminated_early)
-    from catchup_jobs.jobs.outcomes import JobError  # noqa: PLC0415 - light, but not needed by --help
+    from catchup_jobs.jobs.run.errors import JobError  # noqa: PLC0415 - light, but not needed by --help
 
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
@@ -102,7 +102,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except JobError as error:
-        from catchup_jobs.jobs.run import ending_of  # noqa: PLC0415
+        from catchup_jobs.jobs.run.execution import ending_of  # noqa: PLC0415
 
         click.echo(f"Error: {error}", err=True)
         sys.exit(ending_of(error).exit_code)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.migrate import upgrade, wait_for_schema
-from catchup_jobs.jobs.outcomes import PermanentError
-from catchup_jobs.jobs.ports import Surroundings
+from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.jobs.run.ports import Surroundings
 from catchup_jobs.settings import Settings
 
 

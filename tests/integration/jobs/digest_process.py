@@ -20,17 +20,17 @@ from types import FrameType
 from typing import Any
 
 from catchup_contract.kinds import Job
-from catchup_jobs.adapters.database.addresses import DatabaseAddresses
-from catchup_jobs.adapters.database.digests import DatabaseDigests
+from catchup_jobs.adapters.database.digests.store import DatabaseDigests
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.adapters.local_coordination import LocalCoordination
-from catchup_jobs.adapters.twilio_sms import TwilioAccount, TwilioSms
-from catchup_jobs.jobs.digest import Digest
-from catchup_jobs.jobs.digest_messages import Messenger
-from catchup_jobs.jobs.ports import Run, Surroundings
-from catchup_jobs.jobs.run import run_job
+from catchup_jobs.adapters.files.locks import LocalCoordination
+from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
+from catchup_jobs.jobs.digest.job import Digest
+from catchup_jobs.jobs.digest.messenger import Messenger
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.ports import Run, Surroundings
 
 # Everything between the decision to send and the record of what came of it.
 WATCHED = {

@@ -21,23 +21,23 @@ from sqlalchemy import insert, select, update
 
 from catchup_contract.kinds import Job
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
-from catchup_jobs.adapters.action_links import ActionLinks
-from catchup_jobs.adapters.database.addresses import DatabaseAddresses
-from catchup_jobs.adapters.database.digests import DatabaseDigests
-from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.adapters.database.digests.store import DatabaseDigests
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import consents, contacts, deliveries, digests, suggestions, users
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.adapters.local_coordination import LocalCoordination
-from catchup_jobs.adapters.smtp_email import MailServer, SmtpEmail
-from catchup_jobs.adapters.twilio_http import BoundedHttp
-from catchup_jobs.adapters.twilio_sms import TwilioAccount, TwilioSms
-from catchup_jobs.domain.addresses import GivenAddress
-from catchup_jobs.domain.due_dates import DigestTime
+from catchup_jobs.adapters.files.locks import LocalCoordination
+from catchup_jobs.adapters.messaging.action_links import ActionLinks
+from catchup_jobs.adapters.messaging.smtp_email import MailServer, SmtpEmail
+from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
+from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
+from catchup_jobs.domain.digest.addresses import GivenAddress
+from catchup_jobs.domain.digest.due_dates import DigestTime
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DigestDay, SuggestionStatus, Trigger
-from catchup_jobs.jobs.digest import Digest
-from catchup_jobs.jobs.digest_messages import Messenger
-from catchup_jobs.jobs.ports import Coordination, Run, Surroundings
-from catchup_jobs.jobs.run import Report, run_job
+from catchup_jobs.jobs.digest.job import Digest
+from catchup_jobs.jobs.digest.messenger import Messenger
+from catchup_jobs.jobs.run.execution import Report, run_job
+from catchup_jobs.jobs.run.ports import Coordination, Run, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from catchup_dev.doubles.smtp.server import SmtpDouble
     from catchup_dev.doubles.twilio.server import TwilioServer
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.jobs.digest_ports import EmailGateway, SmsGateway
+    from catchup_jobs.jobs.digest.ports import EmailGateway, SmsGateway
 
 ROOT = Path(__file__).parents[3]
 ADA, BOB = "ada", "bob"

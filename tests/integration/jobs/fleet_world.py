@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import delete, func, insert, select, update
 
 from catchup_contract.kinds import Job
-from catchup_jobs.adapters.database.contacts import import_contacts
-from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.adapters.database.people.contacts import import_contacts
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import (
     calendars,
     contacts,
@@ -22,9 +22,9 @@ from catchup_jobs.adapters.database.schema import (
     suggestions,
     users,
 )
-from catchup_jobs.adapters.database.suggestions import DatabaseSuggestionStore
-from catchup_jobs.adapters.local_coordination import LocalCoordination
-from catchup_jobs.domain.contacts import Contact
+from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore
+from catchup_jobs.adapters.files.locks import LocalCoordination
+from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.vocabulary import (
     DigestDay,
     EventStatus,
@@ -34,9 +34,9 @@ from catchup_jobs.domain.vocabulary import (
     TokenState,
     Trigger,
 )
-from catchup_jobs.jobs.ports import Run, Surroundings
-from catchup_jobs.jobs.run import Report, run_job
-from catchup_jobs.jobs.suggestions import FleetSuggestions, NoBoard, Shard, UserSuggestions
+from catchup_jobs.jobs.run.execution import Report, run_job
+from catchup_jobs.jobs.run.ports import Run, Surroundings
+from catchup_jobs.jobs.suggestions.job import FleetSuggestions, NoBoard, Shard, UserSuggestions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,14 +13,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from catchup_contract.kinds import Job
-from catchup_jobs.adapters.coordination import RedisCoordination
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.runs import DatabaseRunStore, check_fence
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore, check_fence
 from catchup_jobs.adapters.process import surroundings
-from catchup_jobs.jobs.context import RunContext
-from catchup_jobs.jobs.outcomes import Result, TemporaryError
-from catchup_jobs.jobs.ports import Run
-from catchup_jobs.jobs.run import run_job
+from catchup_jobs.adapters.redis.locks import RedisCoordination
+from catchup_jobs.jobs.run.context import RunContext
+from catchup_jobs.jobs.run.errors import Result, TemporaryError
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.ports import Run
 
 
 def main(text: str) -> int:

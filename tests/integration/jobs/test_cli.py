@@ -32,10 +32,10 @@ ADA = {"id": "ada", "name": "Ada", "timeZone": "Europe/Berlin", "digest": {"day"
 # A job of this module: `run_process.py` tests the contract, this the way from the environment to it.
 JOB = """
 import sys
-from catchup_jobs.cli.harness import execute
+from catchup_jobs.cli.jobs.harness import execute
 from catchup_contract.kinds import Job
 from catchup_contract.summary import Count
-from catchup_jobs.jobs.outcomes import Result
+from catchup_jobs.jobs.run.errors import Result
 
 def body(context, resources):
     print(context.run_key, resources.database.backend, flush=True)

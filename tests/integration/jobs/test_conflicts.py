@@ -19,11 +19,11 @@ from integration.jobs.sync_world import EMAIL, SyncWorld, outcome
 from integration.services import wait_until
 
 from catchup_contract.outcomes import ExitCode, Outcome
-from catchup_jobs.adapters.database.answers import DatabaseAnswers
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.domain.answers import Answer
+from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
+from catchup_jobs.domain.planning.answers import Answer
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus
-from catchup_jobs.jobs.digest import LEASE
+from catchup_jobs.jobs.digest.job import LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

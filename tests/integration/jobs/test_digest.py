@@ -23,7 +23,7 @@ from sqlalchemy import select
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import runs
-from catchup_jobs.domain.due_dates import DigestTime
+from catchup_jobs.domain.digest.due_dates import DigestTime
 from catchup_jobs.domain.vocabulary import (
     Channel,
     ChannelMode,
@@ -36,7 +36,7 @@ from catchup_jobs.domain.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from catchup_jobs.jobs.run import Report
+    from catchup_jobs.jobs.run.execution import Report
 
 
 def told(report: Report) -> tuple[int, Outcome, Reason | None]:

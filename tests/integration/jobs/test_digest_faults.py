@@ -19,16 +19,16 @@ from sqlalchemy import delete
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_dev.doubles.smtp import server as smtp_server
-from catchup_jobs.adapters.coordination import RedisCoordination
-from catchup_jobs.adapters.database.addresses import DatabaseAddresses
-from catchup_jobs.adapters.database.digests import DatabaseDigests
+from catchup_jobs.adapters.database.digests.store import DatabaseDigests
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.domain.due_dates import Occurrence
+from catchup_jobs.adapters.redis.locks import RedisCoordination
+from catchup_jobs.domain.digest.due_dates import Occurrence
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
-from catchup_jobs.jobs.database_first import DatabaseFirst
-from catchup_jobs.jobs.digest import LEASE, LOOK_UP_SPAN
-from catchup_jobs.jobs.ports import Fence
+from catchup_jobs.jobs.digest.job import LEASE, LOOK_UP_SPAN
+from catchup_jobs.jobs.run.optional_locks import DatabaseFirst
+from catchup_jobs.jobs.run.ports import Fence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from catchup_dev.doubles.smtp.server import SmtpDouble
     from catchup_dev.doubles.twilio.server import TwilioServer
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.jobs.run import Report
+    from catchup_jobs.jobs.run.execution import Report
 
 SENT = (ExitCode.DONE, Outcome.DONE, None)
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from catchup_contract.outcomes import ExitCode, Reason
 from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus
-from catchup_jobs.jobs.digest import LEASE
+from catchup_jobs.jobs.digest.job import LEASE
 
 if TYPE_CHECKING:
     from integration.jobs.digest_world import DigestWorld

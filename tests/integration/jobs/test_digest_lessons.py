@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import deliveries, digests
-from catchup_jobs.domain.due_dates import DigestTime
+from catchup_jobs.domain.digest.due_dates import DigestTime
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus, DigestDay, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from catchup_contract.kinds import Job
 from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.history import DatabaseHistory, Failures
-from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.domain.vocabulary import RunState
-from catchup_jobs.jobs.ports import Closing, DeadLetter, Run
+from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Run
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 LEASE = timedelta(seconds=660)

@@ -17,11 +17,11 @@ from integration.services import free_port
 
 from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
-from catchup_jobs.adapters.smtp_email import MailServer, SmtpEmail
-from catchup_jobs.adapters.twilio_sms import TwilioAccount, TwilioSms
-from catchup_jobs.domain.digest_email import EmailDigest, Entry
-from catchup_jobs.jobs.digest_ports import Accepted, Ambiguous, Letter, NotSent, Refused, Unusable
-from catchup_jobs.jobs.outcomes import MisconfiguredError, TemporaryError
+from catchup_jobs.adapters.messaging.smtp_email import MailServer, SmtpEmail
+from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
+from catchup_jobs.domain.digest.email_text import EmailDigest, Entry
+from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Letter, NotSent, Refused, Unusable
+from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

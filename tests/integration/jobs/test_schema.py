@@ -16,7 +16,7 @@ from sqlalchemy import Executable, func, inspect, select, text
 from catchup_jobs.adapters.database import migrate
 from catchup_jobs.adapters.database.engine import Database, migration_engine, parse_url
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, dead_letters, metadata, runs, schema_info, users
-from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError, TemporaryError
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 

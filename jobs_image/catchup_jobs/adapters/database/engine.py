@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, mak
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from catchup_jobs.adapters.database.errors import classify
-from catchup_jobs.jobs.outcomes import MisconfiguredError
+from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ for _name in ("psycopg", "sqlalchemy.pool"):
 class Database:
     """One database and its small pool.
 
-    Errors of the server or the file come out of `read` and `write` as `jobs.outcomes` errors, whose messages hold
+    Errors of the server or the file come out of `read` and `write` as `jobs.run.errors` errors, whose messages hold
     neither SQL parameters nor the server's details, since those may quote personal data.
     """
 

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from catchup_jobs.jobs.outcomes import JobError, MisconfiguredError, PermanentError, TemporaryError
+from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, PermanentError, TemporaryError
 
 MIGRATE_HINT: Final = "run `catchup-jobs db migrate`"
 

@@ -15,7 +15,7 @@ from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database, migration_engine, parse_url
 from catchup_jobs.adapters.database.errors import MIGRATE_HINT, classify
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, schema_info
-from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError, TemporaryError
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from catchup_jobs.adapters.database.schema import (
     runs,
     suggestions,
 )
-from catchup_jobs.adapters.email_message import message_id
+from catchup_jobs.adapters.messaging.email_message import message_id
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, RunState, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from typing import Any
 from integration.jobs.nursery import Forking
 from integration.jobs.story.clock import Clock
 
-from catchup_jobs.adapters import google_http
-from catchup_jobs.adapters.coordination import RedisCoordination
 from catchup_jobs.adapters.database import engine
-from catchup_jobs.adapters.google_http import Http
-from catchup_jobs.adapters.smtp_email import SmtpEmail
-from catchup_jobs.adapters.twilio_http import BoundedHttp
-from catchup_jobs.cli import harness
-from catchup_jobs.jobs.ports import Surroundings
+from catchup_jobs.adapters.google import http as google_http
+from catchup_jobs.adapters.google.http import Http
+from catchup_jobs.adapters.messaging.smtp_email import SmtpEmail
+from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
+from catchup_jobs.adapters.redis.locks import RedisCoordination
+from catchup_jobs.cli.jobs import harness
+from catchup_jobs.jobs.run.ports import Surroundings
 
 
 def keep_time_by(clock: Clock) -> None:

@@ -29,16 +29,16 @@ from catchup_contract.summary import Summary
 from catchup_dev.doubles.google.store import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from catchup_dev.doubles.smtp.control import PASSWORD, USERNAME
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
-from catchup_jobs.adapters.database.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.schema import runs
-from catchup_jobs.adapters.database.tokens import DatabaseTokens
-from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.adapters.user_file import read_users
-from catchup_jobs.domain.oauth import OAuthToken
+from catchup_jobs.adapters.files.user_file import read_users
+from catchup_jobs.domain.calendar.oauth import OAuthToken
 from catchup_jobs.domain.vocabulary import RunState
-from catchup_jobs.jobs.outcomes import TemporaryError
+from catchup_jobs.jobs.run.errors import TemporaryError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""A user's hours, busy time and free slots."""

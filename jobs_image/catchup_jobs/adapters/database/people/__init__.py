@@ -1,0 +1,1 @@
+"""Users, contacts, addresses, and what belongs to them."""

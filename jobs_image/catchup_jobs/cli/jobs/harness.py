@@ -1,0 +1,115 @@
+"""The way from a subcommand to a run: what every job command does around its body."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from catchup_contract.env import Env
+from catchup_contract.kinds import Job
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
+from catchup_jobs.adapters.files.locks import LocalCoordination
+from catchup_jobs.adapters.process import surroundings
+from catchup_jobs.cli.log import configure
+from catchup_jobs.cli.resources import Resources, open_database
+from catchup_jobs.jobs.run.context import RunContext
+from catchup_jobs.jobs.run.errors import JobError, Result
+from catchup_jobs.jobs.run.execution import Report, crash, ending_of, report_of, run_job
+from catchup_jobs.jobs.run.optional_locks import DatabaseFirst
+from catchup_jobs.jobs.run.ports import Coordination, Run
+from catchup_jobs.settings import Settings
+
+Body = Callable[[RunContext, Resources], Result]
+"""A job with its adapters: called once per pass; whatever it opens it closes before it returns."""
+
+_log = structlog.get_logger()
+
+
+def execute(job: Job, subject: str, body: Body) -> int:
+    """Run a job for a subject by the contract of `jobs.run.execution` and return the process's exit code.
+
+    It reads the environment (`Settings`), sets up logging, takes over SIGTERM, opens the database and waits for its
+    schema, connects to Redis (or uses lock files with SQLite), and writes the run's summary to the termination log
+    where one is set. The command does nothing but
+
+        def run_sync(user_id: str, *, full: bool) -> int:
+            def body(context: RunContext, resources: Resources) -> Result:
+                ...  # build the adapters from resources and call the job
+            return execute(Job.SYNC, user_id, body)
+
+    Args:
+        subject: the user's id, checked by the command, or the shard.
+        body: called once per pass. What it raises is handled as any pass's error, so that a missing setting of the
+            job's own ends the run as misconfigured. Whatever it opens it closes before it returns.
+    """
+    started_at = datetime.now(UTC)
+    run = Run(job, subject, slot=None, manual_id=str(uuid.uuid4()))
+    configure(None)
+    try:
+        settings = Settings.load()
+        configure(settings.log_format)
+        run = Run(job, subject, settings.slot, settings.job_uid or run.manual_id)
+        report = perform(run, settings, body)
+    except JobError as error:
+        # Before there was a run: nothing is booked, the Job's own backoff covers a longer outage.
+        _log.error("cannot start", error_class=type(error).__name__, why=str(error))
+        report = report_of(ending_of(error), run, started_at, datetime.now(UTC))
+    except Exception as error:  # noqa: BLE001 - the boundary of the process: no message that may quote data
+        report = report_of(crash(error), run, started_at, datetime.now(UTC))
+    # Not from the settings: that those are wrong is what the summary may have to say.
+    if path := os.environ.get(Env.TERMINATION_LOG):
+        _write_summary(Path(path), report)
+    return report.exit_code
+
+
+def perform(run: Run, settings: Settings, body: Body) -> Report:
+    """Run a job in this process, with the database and the coordination that the settings name.
+
+    Raises:
+        JobError: it could not begin.
+    """
+    with (
+        # First of all: a container's first process that does not handle SIGTERM is not ended by it.
+        surroundings(settings.pod_uid or str(uuid.uuid4())) as around,
+        open_database(settings, around) as database,
+        _coordination(settings, database) as coordination,
+    ):
+        resources = Resources(settings, database)
+        return run_job(
+            lambda context: body(context, resources),
+            run,
+            store=DatabaseRunStore(database),
+            # A digest's side effects are claimed one by one in the database: it goes on without Redis.
+            coordination=DatabaseFirst(coordination) if run.job is Job.DIGEST else coordination,
+            surroundings=around,
+            deadline_seconds=settings.deadline_seconds(run.job),
+        )
+
+
+@contextmanager
+def _coordination(settings: Settings, database: Database) -> Iterator[Coordination]:
+    url = settings.redis_url
+    if url is None:
+        file = Path(database.engine.url.database or "")
+        yield LocalCoordination(file.with_name(f"{file.name}.locks"))
+        return
+    from catchup_jobs.adapters.redis.locks import RedisCoordination  # noqa: PLC0415 - a laptop does without
+
+    with closing(RedisCoordination.open(url)) as coordination:
+        yield coordination
+
+
+def _write_summary(path: Path, report: Report) -> None:
+    try:
+        path.write_text(report.summary.to_json(), encoding="utf-8")
+    except OSError as error:
+        # The Job's conditions still tell how it ended; only the counts are missing.
+        sys.stderr.write(f"cannot write the summary to {path}: {error.strerror}\n")

@@ -1,0 +1,91 @@
+"""`catchup-jobs db`: the schema."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import closing
+
+import click
+
+from catchup_contract.outcomes import ExitCode
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.errors import MIGRATE_HINT
+from catchup_jobs.adapters.database.migrate import SchemaStatus, status, upgrade
+from catchup_jobs.jobs.run.errors import TemporaryError
+from catchup_jobs.settings import Settings
+
+
+@click.group()
+def db() -> None:
+    """Bring the database's schema up to date, or see where it stands.
+
+    The database is CATCHUP_DATABASE_URL, or without it a SQLite file under ~/.local/share/catchup-jobs.
+    """
+
+
+@db.command()
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="SECONDS",
+    help="Go on trying for so long if the database cannot be reached. Default: 0.",
+)
+def migrate(*, wait_seconds: int) -> None:
+    """Apply all missing migrations, in one transaction. Running it twice, or twice at once, is harmless.
+
+    \b
+    Example:
+      CATCHUP_DATABASE_URL=postgresql://catchup@db/catchup catchup-jobs db migrate --wait 60
+    """
+    settings = Settings.load()
+    before = _reached(settings.database_url, wait_seconds)
+    after = upgrade(settings.database_url)
+    if before == after:
+        click.echo(f"{after.backend}: nothing to do, the schema is at revision {after.current:04d}")
+    else:
+        click.echo(f"{after.backend}: migrated from revision {before.current:04d} to {after.current:04d}")
+
+
+@db.command("status")
+def show_status() -> None:
+    """Print the schema's revision and the one that this version needs; exit 0 if it fits, 75 if it is behind.
+
+    \b
+    Example:
+      catchup-jobs db status
+    """
+    with closing(Database.open(Settings.load().database_url)) as database:
+        found = status(database)
+    verdict, code = _verdict(found)
+    click.echo(f"backend   {found.backend}")
+    click.echo(f"current   {f'{found.current:04d}' if found.current else 'none'}")
+    click.echo(f"wanted    {found.wanted:04d}")
+    click.echo(f"status    {verdict}")
+    sys.exit(code)
+
+
+def _reached(url: str, wait_seconds: int) -> SchemaStatus:
+    until = time.monotonic() + wait_seconds
+    told = False
+    while True:
+        try:
+            with closing(Database.open(url)) as database:
+                return status(database)
+        except TemporaryError as error:
+            if time.monotonic() >= until:
+                raise
+            if not told:
+                click.echo(f"waiting up to {wait_seconds} s: {error}", err=True)
+                told = True
+            time.sleep(1)
+
+
+def _verdict(found: SchemaStatus) -> tuple[str, ExitCode]:
+    if found.refuses_us:
+        return f"needs code of revision {found.min_code:04d} or newer: upgrade catchup-jobs", ExitCode.MISCONFIGURED
+    if not found.is_current:
+        return f"behind: {MIGRATE_HINT}", ExitCode.TEMPORARY
+    return "current" if found.current == found.wanted else "newer, and still fits this version", ExitCode.DONE

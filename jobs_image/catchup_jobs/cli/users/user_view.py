@@ -1,0 +1,168 @@
+"""One user as `catchup-jobs user show` tells it: gathered once, printed as lines or as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from catchup_contract.timestamps import format_utc
+from catchup_jobs.adapters.database.digests.overview import latest_digest
+from catchup_jobs.adapters.database.people.contacts import count_contacts
+from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
+from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
+from catchup_jobs.domain.digest.addresses import masked
+from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.jobs.run.errors import MisconfiguredError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+    from catchup_jobs.adapters.database.people.users import UserOverview
+    from catchup_jobs.domain.calendar.availability import WeeklyWindow
+
+_OPEN = (SuggestionStatus.PENDING, SuggestionStatus.SNOOZED, SuggestionStatus.ACCEPTED)
+_WIDTH = 11
+_RUNS = 10
+
+
+def gather(database: Database, addresses: DatabaseAddresses, overview: UserOverview) -> dict[str, Any]:
+    """Return what is known of a user, as JSON values; addresses are masked.
+
+    Raises:
+        JobError: the database cannot be used.
+    """
+    found, schedule = overview.user, overview.user.schedule
+    night = found.availability.night
+    history = DatabaseHistory(database)
+    with database.read() as connection:
+        contacts, left_out = count_contacts(connection, found.id)
+    return {
+        "id": found.id,
+        "name": found.name,
+        "city": found.city,
+        "timeZone": schedule.time_zone,
+        "digest": f"{schedule.digest_day} {schedule.digest_time:%H:%M}",
+        "syncEvery": schedule.sync_every,
+        "paused": found.paused,
+        "openHours": _weekly(found.availability.blocks),
+        "commutes": _weekly(found.availability.commutes),
+        "night": f"{night.start:%H:%M}-{night.end:%H:%M}" if night else None,
+        "calendar": overview.calendar,
+        "contacts": {"total": contacts, "leftOut": left_out},
+        "channels": _channels(addresses, found.id),
+        "suggestions": dict(
+            Counter(view.status.value for view in DatabaseAnswers(database).listing(found.id, list(_OPEN)))
+        ),
+        "lastDigest": _digest(database, found.id),
+        "lastRuns": [
+            {
+                "kind": run.kind.value,
+                "state": run.state.value,
+                "reason": run.reason.value if run.reason else None,
+                "endedAt": _utc(run.finished_at),
+            }
+            for run in history.runs(limit=_RUNS, subject=found.id)
+        ],
+        "givenUp": history.count_failures(Failures(subject=found.id)),
+    }
+
+
+def lines(known: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines for a terminal."""
+    contacts, channels, digest = known["contacts"], known["channels"], known["lastDigest"]
+    told: dict[str, str] = {
+        "id": known["id"],
+        "name": known["name"],
+        "city": known["city"] or "-",
+        "time zone": known["timeZone"],
+        "digest": known["digest"],
+        "sync": f"every {known['syncEvery']}",
+        "paused": "yes" if known["paused"] else "no",
+        "open hours": known["openHours"] or "every day 09:00-21:00",
+        "commutes": known["commutes"] or "-",
+        "night": known["night"] or "-",
+        "calendar": known["calendar"] or "not connected",
+        "contacts": f"{contacts['total']}"
+        + (f" ({contacts['leftOut']} of them excluded or archived)" if contacts["leftOut"] else ""),
+    }
+    if channels is None:
+        told["channels"] = "(not readable with these encryption keys)"
+    for channel in channels or ():
+        told[channel["channel"]] = f"{channel['address']} ({', '.join(_said(channel))})"
+    told["suggestions"] = ", ".join(f"{number} {status}" for status, number in known["suggestions"].items()) or "-"
+    told["last digest"] = "-" if digest is None else f"{digest['dueDate']}: {', '.join(_deliveries(digest))}"
+    for run in reversed(known["lastRuns"]):
+        reason = f", {run['reason']}" if run["reason"] else ""
+        told[f"last {run['kind']}" if run["kind"] != "digest" else "digest run"] = (
+            f"{run['endedAt'] or 'under way'} ({run['state']}{reason})"
+        )
+    if known["givenUp"]:
+        told["given up"] = f"{known['givenUp']} runs: `catchup-jobs failures list --user {known['id']}`"
+    for name, value in told.items():
+        yield f"{name:<{_WIDTH}} {value}"
+
+
+def _channels(addresses: DatabaseAddresses, user_id: str) -> list[dict[str, Any]] | None:
+    try:
+        found = addresses.overviews(user_id)
+    except MisconfiguredError:
+        return None
+    return [
+        {
+            "channel": overview.channel.value,
+            "address": masked(overview.channel, overview.address),
+            "mode": overview.mode.value,
+            "consentedAt": _utc(overview.consented_at),
+            "optedOutAt": _utc(overview.opted_out_at),
+        }
+        for overview in found
+    ]
+
+
+def _said(channel: Mapping[str, Any]) -> Iterator[str]:
+    yield channel["mode"]
+    if channel["channel"] == "sms":
+        yield f"consent {channel['consentedAt'][:10]}" if channel["consentedAt"] else "no consent"
+    if channel["optedOutAt"]:
+        yield f"opted out {channel['optedOutAt'][:10]}"
+
+
+def _digest(database: Database, user_id: str) -> dict[str, Any] | None:
+    last = latest_digest(database, user_id)
+    if last is None:
+        return None
+    return {
+        "dueDate": last.due_date.isoformat(),
+        "skipReason": last.skip_reason.value if last.skip_reason else None,
+        "deliveries": [
+            {
+                "channel": each.channel.value,
+                "status": each.status.value,
+                "notes": [str(note) for note in (each.skip_reason, each.provider_status, each.error_code) if note],
+            }
+            for each in last.deliveries
+        ],
+    }
+
+
+def _deliveries(digest: Mapping[str, Any]) -> Iterator[str]:
+    if digest["skipReason"]:
+        yield f"skipped ({digest['skipReason']})"
+        return
+    for each in digest["deliveries"]:
+        notes = f" ({', '.join(each['notes'])})" if each["notes"] else ""
+        yield f"{each['channel']} {each['status']}{notes}"
+
+
+def _weekly(windows: Iterable[WeeklyWindow]) -> str | None:
+    days: dict[str, list[str]] = {}
+    for window in windows:
+        days.setdefault(f"{window.start:%H:%M}-{window.end:%H:%M}", []).append(window.weekday.value)
+    return "; ".join(f"{','.join(names)} {hours}" for hours, names in days.items()) or None
+
+
+def _utc(instant: datetime | None) -> str | None:
+    return format_utc(instant) if instant else None

@@ -1,0 +1,41 @@
+"""A user as the jobs know them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import time
+
+from catchup_jobs.domain.calendar.availability import AvailabilityParameters
+from catchup_jobs.domain.vocabulary import DigestDay
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When the user's jobs run: owned by the user's UserSchedule, where there is one.
+
+    Attributes:
+        time_zone: IANA name; the other values are meant in it.
+        sync_every: the time between two syncs, a key of `catchup_contract.api.SYNC_INTERVALS_MINUTES`.
+    """
+
+    time_zone: str
+    digest_day: DigestDay
+    digest_time: time
+    sync_every: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who uses CatchUp.
+
+    Attributes:
+        city: where the user lives; a contact there is near.
+        paused: no suggestions and digests, by the user's own wish; calendars are still synced.
+    """
+
+    id: str
+    name: str = field(repr=False)
+    schedule: Schedule
+    paused: bool
+    availability: AvailabilityParameters
+    city: str | None = field(default=None, repr=False)

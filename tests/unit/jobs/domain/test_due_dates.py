@@ -1,0 +1,181 @@
+"""Which date a digest is for: one each, through gaps, folds, late pods and edited schedules."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catchup_jobs.domain.digest.due_dates import (
+    LATEST,
+    DigestTime,
+    Occurrence,
+    due_instant,
+    is_quiet,
+    occurrence_by_hand,
+    occurrence_of_slot,
+)
+from catchup_jobs.domain.local_time import local_date
+from catchup_jobs.domain.time_zones import is_time_zone
+from catchup_jobs.domain.vocabulary import DigestDay
+
+ZONES = sorted(name for name in available_timezones() if is_time_zone(name))
+zones = st.sampled_from(ZONES).map(ZoneInfo)
+times = st.builds(time, st.integers(0, 23), st.integers(0, 59))
+days = st.sampled_from(DigestDay)
+dates = st.dates(date(2024, 1, 1), date(2037, 12, 31))
+instants = st.integers(1_704_067_200, 2_145_916_800).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+digest_times = st.builds(DigestTime, zones, days, times)
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def digest_time(zone: str, day: str, clock: str) -> DigestTime:
+    return DigestTime(ZoneInfo(zone), DigestDay(day), time.fromisoformat(clock))
+
+
+BERLIN_SUNDAY_NINE = digest_time("Europe/Berlin", "Sunday", "09:00")
+
+
+@pytest.mark.parametrize(
+    ("slot", "due"),
+    [
+        ("2026-11-29 08:00", "2026-11-29"),  # the due time itself
+        ("2026-11-29 09:00", "2026-11-29"),  # the firings an hour and three hours later
+        ("2026-11-29 11:00", "2026-11-29"),
+        ("2026-11-29 12:00", "2026-11-29"),  # four hours after: the last moment
+        ("2026-11-29 12:01", None),
+        ("2026-11-29 07:59", None),
+        ("2026-11-28 08:00", None),  # a Saturday
+    ],
+)
+def test_a_slot_serves_the_latest_due_instant_up_to_four_hours_before_it(slot: str, due: str | None) -> None:
+    found = occurrence_of_slot(at(slot), BERLIN_SUNDAY_NINE)
+    assert (found.due_date.isoformat() if found else None) == due
+
+
+def test_the_due_date_is_the_slots_not_that_of_now() -> None:
+    late_evening = digest_time("Europe/Berlin", "Sunday", "23:50")
+    found = occurrence_of_slot(at("2026-11-29 22:50"), late_evening)
+    assert found == Occurrence(date(2026, 11, 29), at("2026-11-29 22:50"))
+    after_midnight = occurrence_of_slot(at("2026-11-29 23:50"), late_evening)
+    assert after_midnight == found
+
+
+def test_a_digest_by_hand_serves_today_on_the_schedules_clock() -> None:
+    assert occurrence_by_hand(at("2026-11-28 23:30"), BERLIN_SUNDAY_NINE) == Occurrence(date(2026, 11, 29), None)
+
+
+@pytest.mark.parametrize(
+    ("zone", "clock", "day", "due"),
+    [
+        ("America/New_York", "02:30", "2026-03-08", "2026-03-08 07:00"),  # a skipped time is the moment of the jump
+        ("America/New_York", "01:30", "2026-11-01", "2026-11-01 05:30"),  # the first of the two
+        ("Asia/Beirut", "09:00", "2026-03-29", "2026-03-29 06:00"),  # the date that the CronJob controller loses
+        ("Asia/Beirut", "00:30", "2026-03-29", "2026-03-28 22:00"),  # a gap at midnight
+        ("Africa/Cairo", "09:00", "2026-04-24", "2026-04-24 06:00"),
+        ("Australia/Lord_Howe", "09:15", "2026-10-04", "2026-10-03 22:15"),  # a gap of half an hour
+        ("America/Nuuk", "23:30", "2026-03-28", "2026-03-29 01:00"),  # a gap that ends the date
+        ("Antarctica/Troll", "02:00", "2026-03-29", "2026-03-29 01:00"),  # a gap of two hours
+    ],
+)
+def test_a_due_date_is_never_lost_to_a_change_of_clocks(zone: str, clock: str, day: str, due: str) -> None:
+    when = digest_time(zone, "Daily", clock)
+    assert due_instant(date.fromisoformat(day), when) == at(due)
+    found = occurrence_of_slot(at(due), when)
+    assert found is not None
+    assert found.due_date.isoformat() == day
+
+
+def test_a_date_that_its_zone_skips_whole_has_no_digest() -> None:
+    samoa = digest_time("Pacific/Apia", "Daily", "09:00")
+    assert due_instant(date(2011, 12, 30), samoa) is None
+    assert due_instant(date(2011, 12, 31), samoa) == at("2011-12-30 19:00")
+
+
+@given(dates, digest_times)
+@settings(max_examples=500, deadline=None)
+def test_the_slot_at_a_due_instant_serves_that_date(day: date, when: DigestTime) -> None:
+    due = due_instant(day, when)
+    if due is not None:
+        assert occurrence_of_slot(due, when) == Occurrence(day, due)
+
+
+@given(instants, digest_times)
+@settings(max_examples=500, deadline=None)
+def test_a_slot_serves_a_date_that_fell_due_at_most_four_hours_before_it_and_no_later_one(
+    slot: datetime, when: DigestTime
+) -> None:
+    found = occurrence_of_slot(slot, when)
+    around = [local_date(slot, when.zone) + timedelta(days=offset) for offset in range(-3, 4)]
+    instants = {day: due_instant(day, when) for day in around}
+    served = [due for due in instants.values() if due is not None and slot - LATEST <= due <= slot]
+    if found is None:
+        assert served == []
+    else:
+        assert found.due_at == max(served)
+        assert instants[found.due_date] == found.due_at
+
+
+@given(dates, digest_times)
+@settings(max_examples=200, deadline=None)
+def test_two_dates_of_a_schedule_never_fall_due_at_once(day: date, when: DigestTime) -> None:
+    due, following = due_instant(day, when), due_instant(day + timedelta(days=1), when)
+    assert due is None or following is None or due < following
+
+
+@given(dates, times, zones, zones)
+@settings(max_examples=200, deadline=None)
+def test_a_zone_moved_across_the_date_line_repeats_a_date_or_leaves_one_out_but_names_it_by_its_own_clock(
+    day: date, clock: time, before: ZoneInfo, after: ZoneInfo
+) -> None:
+    # Two schedules that fire at different instants for one date: the date is what the database holds unique.
+    first, second = (DigestTime(zone, DigestDay.DAILY, clock) for zone in (before, after))
+    for when in (first, second):
+        due = due_instant(day, when)
+        assert due is not None
+        found = occurrence_of_slot(due, when)
+        assert found is not None
+        assert found.due_date == day
+
+
+@pytest.mark.parametrize(("minutes", "late"), [(0, False), (240, False), (241, True)])
+def test_more_than_four_hours_after_the_due_time_is_late(minutes: int, late: bool) -> None:
+    occurrence = Occurrence(date(2026, 11, 29), at("2026-11-29 08:00"))
+    assert occurrence.is_late(at("2026-11-29 08:00") + timedelta(minutes=minutes)) is late
+
+
+def test_a_digest_by_hand_is_never_late() -> None:
+    assert not Occurrence(date(2026, 11, 29), None).is_late(at("2026-11-29 23:00"))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "now", "quiet"),
+    [
+        ("09:00", "2026-11-29 08:00", False),
+        ("19:00", "2026-11-29 20:30", True),  # 21:30 in Berlin, after an outage
+        ("07:30", "2026-11-29 06:30", False),  # chosen
+        ("22:00", "2026-11-29 22:05", False),  # chosen; the firing an hour later
+        ("22:00", "2026-11-30 00:00", True),  # 01:00 in Berlin was not
+        ("20:59", "2026-11-29 20:01", False),  # 21:01: the pod needed two minutes
+        ("20:59", "2026-11-29 21:00", True),
+        ("18:00", "2026-11-29 19:59", False),
+        ("18:00", "2026-11-29 20:00", True),
+    ],
+)
+def test_no_sms_disturbs_between_21_and_8_unless_the_user_chose_that_time(chosen: str, now: str, quiet: bool) -> None:
+    when = digest_time("Europe/Berlin", "Sunday", chosen)
+    due = due_instant(date(2026, 11, 29), when)
+    assert is_quiet(at(now), when, Occurrence(date(2026, 11, 29), due)) is quiet
+
+
+def test_a_digest_by_hand_at_night_is_quiet_too() -> None:
+    by_hand = Occurrence(date(2026, 11, 29), None)
+    assert is_quiet(at("2026-11-29 22:00"), BERLIN_SUNDAY_NINE, by_hand)
+    assert not is_quiet(at("2026-11-29 12:00"), BERLIN_SUNDAY_NINE, by_hand)
+    assert not is_quiet(at("2026-11-29 22:00"), digest_time("Europe/Berlin", "Sunday", "07:30"), by_hand)
