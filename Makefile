@@ -40,6 +40,10 @@ lint: venv ## Check style, types and the architecture's import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: hooks
+hooks: venv ## Let git run the checks of make lint before each commit
+	$(BIN)/pre-commit install
+
 ##@ Tests
 # Tests that share something dear are one group, on one worker; groups are begun first.
 PREPARE = $(BIN)/python -m catchup_dev.prepare
@@ -49,8 +53,8 @@ test: lint ## Everything: lint, then all tiers side by side
 	$(PREPARE)
 	$(PYTEST_PARALLEL) tests
 .PHONY: test-unit
-test-unit: venv ## Unit tests: seconds, no services
-	$(BIN)/pytest tests/unit
+test-unit: venv ## Unit tests: seconds, no services, fewer random examples than make test
+	$(BIN)/pytest -n 2 --hypothesis-profile=quick tests/unit
 .PHONY: test-integration
 test-integration: venv ## A real API server, Redis, PostgreSQL and SQLite; doubles of Google
 	$(PREPARE)
@@ -77,10 +81,9 @@ bench: venv ## What a pod pays per subcommand, how fast the fleet's suggestions 
 	$(BIN)/python tests/benchmarks/suggestions.py
 	$(BIN)/python tests/benchmarks/sizes.py
 
-.PHONY: docs
-docs: venv ## Make the generated parts of the documentation
-	$(BIN)/python -m catchup_dev.chart_docs
-	$(BIN)/python -m catchup_dev.configuration_docs
+.PHONY: generate
+generate: venv ## Make the generated files: the chart's CRD, schema and README, docs/configuration.md
+	$(BIN)/python -m catchup_dev.generate
 
 ##@ Local Kubernetes
 .PHONY: cluster-up cluster-down cluster-status images
@@ -93,8 +96,10 @@ cluster-status: venv ## Its components, addresses and versions
 images: venv ## Build the images and give them to the local cluster, if it runs
 	$(BIN)/python -m catchup_dev.images build operator jobs redis postgres
 
-.PHONY: demo demo-down
+.PHONY: demo demo-down run-operator
 demo: venv ## The product on a local Kubernetes: syncs, suggestions, digests, a dead letter
 	@$(BIN)/python -m catchup_dev.demo up
 demo-down: venv ## End the demo and its cluster
 	@$(BIN)/python -m catchup_dev.demo down
+run-operator: venv ## Run the operator from the working tree against the running demo, in place of its pod
+	@$(BIN)/python -m catchup_dev.run_operator

@@ -48,12 +48,6 @@ def test_no_requirement_names_an_address() -> None:
         assert "://" not in file.read_text()
 
 
-def test_the_chart_carries_the_one_definition() -> None:
-    assert (ROOT / "helm/catchup-jobs/files/userschedules.yaml").read_text() == (
-        ROOT / "crds/userschedules.yaml"
-    ).read_text()
-
-
 def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     yield path, schema
     for name, child in (schema.get("properties") or {}).items():

@@ -1,12 +1,8 @@
-"""The chart README's table and values.schema.json, made from the `# --` comments and defaults of values.yaml.
-
-`python -m catchup_dev.chart_docs` writes them; a test holds them current.
-"""
+"""The chart README's table and values.schema.json, made from the `# --` comments and defaults of values.yaml."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,8 +12,7 @@ import yaml
 from catchup_dev.cluster.layout import CHECKOUT
 
 CHART: Final = CHECKOUT / "helm" / "catchup-jobs"
-README: Final = CHART / "README.md"
-SCHEMA: Final = CHART / "values.schema.json"
+VALUES: Final = CHART / "values.yaml"
 
 _MARK: Final = "# -- "
 _TYPES: Final = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
@@ -105,15 +100,3 @@ def schema(text: str) -> str:
 
 def _object() -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": {}}
-
-
-def main() -> int:
-    """Write both files."""
-    text = (CHART / "values.yaml").read_text(encoding="utf-8")
-    README.write_text(readme(text), encoding="utf-8")
-    SCHEMA.write_text(schema(text), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

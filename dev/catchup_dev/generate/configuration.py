@@ -1,11 +1,7 @@
-"""docs/configuration.md, made from the UserSchedule's schema, the jobs' settings and the contract's constants.
-
-`make docs` writes it; a test holds it current.
-"""
+"""docs/configuration.md, made from the UserSchedule's schema, the jobs' settings and the contract's constants."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -19,7 +15,6 @@ from catchup_jobs.jobs.run.retries import RETRY_DELAYS_SECONDS
 from catchup_jobs.settings import Settings
 from catchup_operator.options import VARIABLES
 
-PAGE: Final = CHECKOUT / "docs" / "configuration.md"
 DEFINITION: Final = CHECKOUT / "crds" / "userschedules.yaml"
 
 _HEADER: Final = """# Configuration
@@ -87,13 +82,3 @@ def _constants() -> Iterator[tuple[str, ...]]:
         yield f"{job}: `startingDeadlineSeconds`, `activeDeadlineSeconds`", f"{deadlines.starting}, {deadlines.active}"
     for code, meaning in _EXITS.items():
         yield f"exit code {code.value}", meaning
-
-
-def main() -> int:
-    """Write the page."""
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
