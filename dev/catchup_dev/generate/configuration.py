@@ -23,6 +23,12 @@ Four places hold settings, each with one owner: a **UserSchedule** says when one
 say what an installation is made of, and they become the **environment** of the operator and of the jobs' pods. What
 `contract/` fixes cannot be set; it stands at the end.
 """
+_REASONS: Final = """## Reasons
+
+Why a run ended as it did: `lastReason` in the status of a UserSchedule, the reason of its conditions, and in lower case
+the column REASON of `runs list` and `failures list`. A reason that somebody must act on makes the condition `False`, also
+where the run did not fail.
+"""
 _EXITS: Final = {
     ExitCode.DONE: "done, or nothing to do; the summary has the reason",
     ExitCode.PERMANENT: "permanent for this run: budget spent, bad data, unknown user",
@@ -44,9 +50,7 @@ def page() -> str:
         _table(("variable", "what it is"), _variables()),
         "## Fixed by the contract\n",
         _table(("what", "value"), _constants()),
-        "## Reasons\n\nWhy a run ended as it did: `lastReason` in the status of a UserSchedule, the reason of its conditions, and (in"
-        "\nlower case) the column REASON of `runs list` and `failures list`. A reason that somebody must act on makes the"
-        "\ncondition `False`, also where the run did not fail.\n",
+        _REASONS,
         _table(("reason", "somebody must act", "what it means and what to do"), _reasons()),
     ]
     return "\n".join(parts)
