@@ -26,8 +26,8 @@ say what an installation is made of, and they become the **environment** of the 
 _REASONS: Final = """## Reasons
 
 Why a run ended as it did: `lastReason` in the status of a UserSchedule, the reason of its conditions, and in lower case
-the column REASON of `runs list` and `failures list`. A reason that somebody must act on makes the condition `False`, also
-where the run did not fail.
+the column REASON of `runs list` and `failures list`. A reason that somebody must act on makes the condition `False`,
+also where the run did not fail.
 """
 _EXITS: Final = {
     ExitCode.DONE: "done, or nothing to do; the summary has the reason",
