@@ -1,8 +1,10 @@
-"""How runs end: exit codes, outcomes and reasons."""
+"""How runs end: exit codes, outcomes, reasons, and what to do about each reason."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Final
 
 
 class ExitCode(IntEnum):
@@ -49,3 +51,65 @@ class Reason(StrEnum):
     QUIET_HOURS = "quiet_hours"
     UNDELIVERED = "undelivered"  # every message was refused for good
     UNCONFIRMED = "unconfirmed"  # a message may have been sent, and the provider does not list it
+
+    @property
+    def camel_case(self) -> str:
+        """The reason as Kubernetes conditions write reasons, e.g. `BudgetSpent`."""
+        return "".join(word.capitalize() for word in self.value.split("_"))
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a reason means and what to do about it, in one sentence without a full stop.
+
+    Attributes:
+        act: whether somebody must act even where the run did not fail.
+    """
+
+    text: str
+    act: bool = False
+
+
+# Conditions, Job messages, `failures show` and the docs print these.
+ADVICE: Final = {
+    Reason.PARTIAL: Advice("the last run left something out; see the pod's log if it stays so"),
+    Reason.RECONNECT: Advice(
+        "Google says that the consent is gone; the user must connect the calendar again", act=True
+    ),
+    Reason.NOT_CONNECTED: Advice("the user has no calendar connected; run `catchup-jobs calendar connect`", act=True),
+    Reason.NOT_CONFIGURED: Advice(
+        "the installation is not configured for this; see google, twilio and smtp in the chart's values", act=True
+    ),
+    Reason.LOCKED: Advice("another run of this user was at work"),
+    Reason.ALREADY_DONE: Advice("it was done before"),
+    Reason.TERMINATED: Advice("the pod was ended and no other took over in time; run it again"),
+    Reason.DEADLINE: Advice("the work did not fit into the Job's deadline; see the pod's log for what was slow"),
+    Reason.UNAVAILABLE: Advice(
+        "a service that the job needs could not be reached; see the pod's log for which, and run it again when it is"
+        " back"
+    ),
+    Reason.BUDGET_SPENT: Advice(
+        "all attempts failed for a temporary cause; a dead letter is kept: see `catchup-jobs failures list`"
+    ),
+    Reason.BAD_DATA: Advice(
+        "the job refused the data it was given; the pod's log names what, and another run meets the same data"
+    ),
+    Reason.UNKNOWN_USER: Advice("the database has no such user; import the user, or delete this UserSchedule"),
+    Reason.MISCONFIGURED: Advice(
+        "the installation's settings or credentials are wrong; see the pod's log, then the chart's values"
+    ),
+    Reason.CRASHED: Advice("the process died or met an unexpected error; the pod's log has the places in the code"),
+    Reason.CALENDAR_STALE: Advice("the calendar was not synced within 24 hours; see why the syncs fail", act=True),
+    Reason.PAUSED: Advice("the user has paused digests"),
+    Reason.EMPTY: Advice("there was no suggestion to send"),
+    Reason.LATE: Advice("the digest could not be sent within four hours of its due time; see why no pod ran", act=True),
+    Reason.NOT_DUE: Advice("no digest was due at this firing"),
+    Reason.NO_CHANNEL: Advice("the user has no address that digests may go to; see `catchup-jobs user show`", act=True),
+    Reason.QUIET_HOURS: Advice("it was night where the user is, and there is no email"),
+    Reason.UNDELIVERED: Advice(
+        "every message was refused for good; see the user's addresses with `catchup-jobs user show`", act=True
+    ),
+    Reason.UNCONFIRMED: Advice(
+        "a message may have been sent and the provider does not list it; it is not sent again", act=True
+    ),
+}

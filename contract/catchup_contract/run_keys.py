@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import Kind
 from catchup_contract.timestamps import format_utc
 
 _SLOT_SUFFIX: Final = re.compile(r"[1-9]\d{0,8}", re.ASCII)
@@ -25,16 +25,15 @@ def slot_of(job_name: str, cronjob_name: str) -> datetime | None:
     return datetime.fromtimestamp(int(suffix) * 60, UTC) if _SLOT_SUFFIX.fullmatch(suffix) else None
 
 
-def run_key(job: Job, subject: str, *, slot: datetime | None, manual_id: str) -> str:
+def run_key(kind: Kind, subject: str, *, slot: datetime | None, manual_id: str) -> str:
     """Return the key under which a run is booked: one key is one run, however many Jobs or pods serve it.
 
     Args:
-        job: the kind.
         subject: the user's id, or the shard for suggestions.
         slot: the slot served (UTC), or None for a manual run.
         manual_id: what tells one manual run from another (the Job's uid); used only without a slot.
     """
-    return f"{job}:{subject}:{format_utc(slot) if slot else manual_id}"
+    return f"{kind}:{subject}:{format_utc(slot) if slot else manual_id}"
 
 
 _REPLAY: Final = re.compile(r"(.+):r([1-9]\d*)", re.ASCII | re.DOTALL)

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import Kind, kind_named
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.timestamps import format_utc, parse_utc
 
@@ -59,7 +59,7 @@ class Summary:
     read by the operator, which trusts no pod.
     """
 
-    job: Job
+    kind: Kind
     outcome: Outcome
     started_at: datetime
     finished_at: datetime
@@ -70,7 +70,7 @@ class Summary:
     def to_json(self) -> str:
         """Return the JSON text, e.g. `{"job":"sync","outcome":"done",...}`."""
         document: dict[str, object] = {
-            "job": self.job,
+            "job": self.kind.name,
             "outcome": self.outcome,
             "startedAt": format_utc(self.started_at),
             "finishedAt": format_utc(self.finished_at),
@@ -93,7 +93,7 @@ class Summary:
         try:
             document = json.loads(text)
             return cls(
-                job=Job(document["job"]),
+                kind=kind_named(document["job"]),
                 outcome=Outcome(document["outcome"]),
                 started_at=parse_utc(document["startedAt"]),
                 finished_at=parse_utc(document["finishedAt"]),

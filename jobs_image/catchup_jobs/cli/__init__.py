@@ -16,13 +16,11 @@ from typing import Final
 import click
 
 from catchup_contract.outcomes import ExitCode
+from catchup_jobs.cli.jobs.bodies import JOB_MODULES
 
-# Subcommand -> module that defines it under the same name, and its line in `--help`.
+# Subcommand -> module that defines it under the same name, and its line in `--help`; beside those of the kinds of job.
 _COMMANDS: Final = {
-    "sync": ("catchup_jobs.cli.jobs.sync", "Bring a user's calendars up to date."),
-    "suggestions": ("catchup_jobs.cli.jobs.suggestions", "Plan who to catch up with, for all users or one."),
     "progress": ("catchup_jobs.cli.operations.progress", "Show how far the suggestion run is."),
-    "digest": ("catchup_jobs.cli.jobs.digest", "Send a user's suggestions by SMS and email."),
     "suggestion": ("catchup_jobs.cli.users.suggestion", "See and answer suggestions."),
     "calendar": ("catchup_jobs.cli.users.calendar", "Connect a Google Calendar and choose what blocks."),
     "user": ("catchup_jobs.cli.users.user", "Import, show and delete users."),
@@ -35,22 +33,27 @@ _COMMANDS: Final = {
 }
 
 
+def _commands() -> dict[str, tuple[str, str]]:
+    return {name: (job.module, job.help) for name, job in JOB_MODULES.items()} | _COMMANDS
+
+
 class _LazyGroup(click.Group):
     """Loads a subcommand's module when it is called, not when it is listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_COMMANDS)
+        return list(_commands())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
+        commands = _commands()
+        if cmd_name not in commands:
             return None
-        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
+        command = getattr(import_module(commands[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the tables are ours
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
-            formatter.write_dl([(name, help_line) for name, (_, help_line) in _COMMANDS.items()])
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in _commands().items()])
 
 
 @click.group(
@@ -102,7 +105,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except JobError as error:
-        from catchup_jobs.jobs.run.execution import ending_of  # noqa: PLC0415
+        from catchup_jobs.jobs.run.endings import ending_of  # noqa: PLC0415
 
         click.echo(f"Error: {error}", err=True)
         sys.exit(ending_of(error).exit_code)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from catchup_contract.api import USER_ID_PATTERN
+from catchup_contract.kinds import KINDS, Kind
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN, re.ASCII)
 
@@ -28,6 +29,28 @@ class UserId(click.ParamType[str]):
 USER_ID: Final = UserId()
 # A key of a row: what both databases take for one.
 ROW_ID: Final = click.IntRange(1, 2**63 - 1)
+
+
+class KindName(click.ParamType[Kind]):
+    """A kind of job, by its name."""
+
+    name = "kind"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
+        """Return the names of all kinds, as click shows a choice."""
+        return f"[{'|'.join(KINDS)}]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Kind:
+        """Return the kind, or fail by naming all."""
+        if isinstance(value, Kind):
+            return value
+        kind = KINDS.get(str(value))
+        if kind is None:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, KINDS))}.", param, ctx)
+        return kind
+
+
+KIND: Final = KindName()
 
 
 class OneOf(click.Choice[Any]):

@@ -17,19 +17,6 @@ class Weekday(StrEnum):
     SUNDAY = "SU"
 
 
-class DigestDay(StrEnum):
-    """The local day of the digest, as in `catchup_contract.api.DIGEST_DAYS`."""
-
-    MONDAY = "Monday"
-    TUESDAY = "Tuesday"
-    WEDNESDAY = "Wednesday"
-    THURSDAY = "Thursday"
-    FRIDAY = "Friday"
-    SATURDAY = "Saturday"
-    SUNDAY = "Sunday"
-    DAILY = "Daily"
-
-
 class Provider(StrEnum):
     """Who issued an OAuth token."""
 
@@ -54,7 +41,6 @@ class CalendarError(StrEnum):
     """Why a calendar's last sync failed, in the user's terms."""
 
     UNAVAILABLE = "unavailable"
-    QUOTA = "quota"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     BAD_DATA = "bad_data"

@@ -17,12 +17,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsConfigDict
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES, TIME_OF_DAY_PATTERN
+from catchup_contract.digest_rule import DigestDay
 from catchup_contract.env import Env
-from catchup_contract.kinds import DEADLINES, Job
+from catchup_contract.kinds import Kind
+from catchup_contract.local_time import is_time_zone
 from catchup_contract.run_keys import slot_of
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file
-from catchup_jobs.domain.time_zones import is_time_zone
-from catchup_jobs.domain.vocabulary import DigestDay
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings.messaging import MessagingSettings
 from catchup_jobs.settings.messaging import setting as _setting
@@ -196,9 +196,9 @@ class Settings(MessagingSettings):
             raise MisconfiguredError(f"{Env.GOOGLE_CLIENT_ID} and {Env.GOOGLE_CLIENT_SECRET} must both be set")
         return self.google_client_id, self.google_client_secret.get_secret_value()
 
-    def deadline_seconds(self, job: Job) -> int:
-        """Return how long a job's process may take, in seconds."""
-        return self.deadline or DEADLINES[job].active
+    def deadline_seconds(self, kind: Kind) -> int:
+        """Return how long a process of this kind may take, in seconds."""
+        return self.deadline or kind.deadlines.active
 
     @property
     def shard(self) -> int:

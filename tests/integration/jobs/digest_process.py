@@ -19,13 +19,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import DIGEST
 from catchup_jobs.adapters.database.digests.store import DatabaseDigests
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.adapters.files.locks import LocalCoordination
+from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
 from catchup_jobs.jobs.digest.job import Digest
 from catchup_jobs.jobs.digest.messenger import Messenger
@@ -58,9 +58,9 @@ class Pod:
         account = TwilioAccount(**self.options["account"])
         run_job(
             Digest(store=store, messenger=Messenger(sms=lambda: TwilioSms(account, now=lambda: now), email=None)),
-            Run(Job.DIGEST, user_id, now, ""),
+            Run(DIGEST, user_id, now, ""),
             store=DatabaseRunStore(database),
-            coordination=LocalCoordination(Path(self.options["locks"])),
+            locks=FileLocks(Path(self.options["locks"])),
             surroundings=Surroundings(
                 now=lambda: now,
                 sleep=lambda _: None,

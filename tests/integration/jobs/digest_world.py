@@ -19,25 +19,26 @@ from zoneinfo import ZoneInfo
 from cryptography.fernet import Fernet
 from sqlalchemy import insert, select, update
 
-from catchup_contract.kinds import Job
+from catchup_contract.digest_rule import DigestDay, DigestTime
+from catchup_contract.kinds import DIGEST
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.database.digests.store import DatabaseDigests
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import consents, contacts, deliveries, digests, suggestions, users
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.adapters.files.locks import LocalCoordination
+from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.adapters.messaging.action_links import ActionLinks
 from catchup_jobs.adapters.messaging.smtp_email import MailServer, SmtpEmail
 from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
 from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
 from catchup_jobs.domain.digest.addresses import GivenAddress
-from catchup_jobs.domain.digest.due_dates import DigestTime
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DigestDay, SuggestionStatus, Trigger
+from catchup_jobs.domain.vocabulary import Channel, ChannelMode, SuggestionStatus, Trigger
 from catchup_jobs.jobs.digest.job import Digest
 from catchup_jobs.jobs.digest.messenger import Messenger
-from catchup_jobs.jobs.run.execution import Report, run_job
-from catchup_jobs.jobs.run.ports import Coordination, Run, Surroundings
+from catchup_jobs.jobs.run.endings import Report
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.ports import Run, RunLocks, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -78,7 +79,7 @@ class DigestWorld:
     account: TwilioAccount | None = None
     server: MailServer | None = None
     http_timeout: float = 5
-    coordination: Coordination | None = None
+    locks: RunLocks | None = None
     sms_gateway: Callable[[], SmsGateway] | None = None
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -192,9 +193,9 @@ class DigestWorld:
         """Run the job as the command line does, with this world's clock; waits only turn the clock."""
         return run_job(
             Digest(store=self.store, messenger=self.messenger(), when=self.when),
-            Run(Job.DIGEST, user_id, slot, manual_id or f"manual-{next(self._numbers)}"),
+            Run(DIGEST, user_id, slot, manual_id or f"manual-{next(self._numbers)}"),
             store=DatabaseRunStore(self.database),
-            coordination=self.coordination or LocalCoordination(self.lock_directory),
+            locks=self.locks or FileLocks(self.lock_directory),
             surroundings=Surroundings(
                 now=lambda: self.now,
                 sleep=self._sleep,

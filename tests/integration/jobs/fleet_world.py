@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, func, insert, select, update
 
-from catchup_contract.kinds import Job
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.kinds import SUGGESTIONS
 from catchup_jobs.adapters.database.people.contacts import import_contacts
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import (
@@ -23,18 +24,11 @@ from catchup_jobs.adapters.database.schema import (
     users,
 )
 from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore
-from catchup_jobs.adapters.files.locks import LocalCoordination
+from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.domain.people.contacts import Contact
-from catchup_jobs.domain.vocabulary import (
-    DigestDay,
-    EventStatus,
-    Mode,
-    Provider,
-    SuggestionStatus,
-    TokenState,
-    Trigger,
-)
-from catchup_jobs.jobs.run.execution import Report, run_job
+from catchup_jobs.domain.vocabulary import EventStatus, Mode, Provider, SuggestionStatus, TokenState, Trigger
+from catchup_jobs.jobs.run.endings import Report
+from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Run, Surroundings
 from catchup_jobs.jobs.suggestions.job import FleetSuggestions, NoBoard, Shard, UserSuggestions
 
@@ -203,9 +197,9 @@ class FleetWorld:
         number = next(self._numbers)
         return run_job(
             UserSuggestions(self.store, user_id) if user_id else body,
-            Run(Job.SUGGESTIONS, f"user:{user_id}" if user_id else str(part.index), slot, f"manual-{number}"),
+            Run(SUGGESTIONS, f"user:{user_id}" if user_id else str(part.index), slot, f"manual-{number}"),
             store=DatabaseRunStore(self.database),
-            coordination=LocalCoordination(self.lock_directory),
+            locks=FileLocks(self.lock_directory),
             surroundings=Surroundings(
                 now=lambda: self.now,
                 sleep=self._sleep,

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from cryptography.fernet import Fernet
 from sqlalchemy import insert, select, update
 
-from catchup_contract.kinds import Job
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_jobs.adapters.database.availability.store import DatabaseAvailabilityStore
 from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
@@ -20,13 +21,14 @@ from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import calendars, events, free_slots, oauth_tokens, runs, users
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.adapters.files.locks import LocalCoordination
+from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.adapters.google.calendar_api import GoogleCalendar
 from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.google.oauth import GoogleOAuth
 from catchup_jobs.domain.calendar.oauth import OAuthToken
-from catchup_jobs.domain.vocabulary import DigestDay, TokenState
-from catchup_jobs.jobs.run.execution import Report, run_job
+from catchup_jobs.domain.vocabulary import TokenState
+from catchup_jobs.jobs.run.endings import Report
+from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Run, Surroundings
 from catchup_jobs.jobs.sync.job import CalendarSync, Google
 
@@ -114,9 +116,9 @@ class SyncWorld:
         )
         return run_job(
             body,
-            Run(Job.SYNC, user_id, None, manual_id or f"manual-{next(self._numbers)}"),
+            Run(SYNC, user_id, None, manual_id or f"manual-{next(self._numbers)}"),
             store=DatabaseRunStore(self.database),
-            coordination=LocalCoordination(self.lock_directory),
+            locks=FileLocks(self.lock_directory),
             surroundings=Surroundings(
                 now=lambda: self.now,
                 sleep=self._sleep,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.jobs.run.execution import Report
+    from catchup_jobs.jobs.run.endings import Report
 
 DONE = (ExitCode.DONE, Outcome.DONE, None)
 PARTIAL = (ExitCode.DONE, Outcome.DONE, Reason.PARTIAL)

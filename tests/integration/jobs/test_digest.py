@@ -20,15 +20,14 @@ from integration.jobs.digest_world import (
 )
 from sqlalchemy import select
 
+from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import runs
-from catchup_jobs.domain.digest.due_dates import DigestTime
 from catchup_jobs.domain.vocabulary import (
     Channel,
     ChannelMode,
     DeliveryStatus,
-    DigestDay,
     RunState,
     SkipReason,
     SuggestionStatus,
@@ -36,7 +35,7 @@ from catchup_jobs.domain.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from catchup_jobs.jobs.run.execution import Report
+    from catchup_jobs.jobs.run.endings import Report
 
 
 def told(report: Report) -> tuple[int, Outcome, Reason | None]:

@@ -16,6 +16,7 @@ from integration.jobs.digest_world import ADA, DATE, DUE, EMAIL, FRIEND, PHONE, 
 from integration.services import free_port, wait_until
 from sqlalchemy import delete
 
+from catchup_contract.digest_rule import Occurrence
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_dev.doubles.smtp import server as smtp_server
@@ -23,11 +24,10 @@ from catchup_jobs.adapters.database.digests.store import DatabaseDigests
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.adapters.redis.locks import RedisCoordination
-from catchup_jobs.domain.digest.due_dates import Occurrence
+from catchup_jobs.adapters.redis.locks import RedisLocks
 from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
 from catchup_jobs.jobs.digest.job import LEASE, LOOK_UP_SPAN
-from catchup_jobs.jobs.run.optional_locks import DatabaseFirst
+from catchup_jobs.jobs.run.optional_locks import OptionalLocks
 from catchup_jobs.jobs.run.ports import Fence
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from catchup_dev.doubles.smtp.server import SmtpDouble
     from catchup_dev.doubles.twilio.server import TwilioServer
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.jobs.run.execution import Report
+    from catchup_jobs.jobs.run.endings import Report
 
 SENT = (ExitCode.DONE, Outcome.DONE, None)
 
@@ -557,7 +557,7 @@ def test_a_holder_stopped_past_its_lease_while_another_took_over_is_still_one_sm
     by_sms: DigestWorld,
 ) -> None:
     others = []
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
+    by_sms.locks = OptionalLocks(RedisLocks.open(f"redis://127.0.0.1:{free_port()}/0"))
     by_sms.now += timedelta(hours=1)
     # Its lock is gone, and the next firing finds the claim, its lease run out, and no message at the provider.
     with by_sms.while_twilio_is_asked(lambda: others.append(told(by_sms.digest(slot=DUE + timedelta(hours=1))))):
@@ -657,7 +657,7 @@ def test_words_that_cannot_be_written_give_the_claim_back(by_sms: DigestWorld) -
 
 
 def test_redis_down_a_digest_goes_on_by_its_database_claim_alone(by_sms: DigestWorld) -> None:
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
+    by_sms.locks = OptionalLocks(RedisLocks.open(f"redis://127.0.0.1:{free_port()}/0"))
     assert told(by_sms.digest()) == SENT
     assert told(by_sms.digest())[2] is Reason.ALREADY_DONE
     assert len(by_sms.sms()) == 1
@@ -666,14 +666,14 @@ def test_redis_down_a_digest_goes_on_by_its_database_claim_alone(by_sms: DigestW
 def test_redis_down_failures_are_counted_by_the_runs_row_and_the_budget_holds(by_sms: DigestWorld) -> None:
     assert by_sms.account is not None
     by_sms.account = replace(by_sms.account, base_url=f"http://127.0.0.1:{free_port()}")
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
+    by_sms.locks = OptionalLocks(RedisLocks.open(f"redis://127.0.0.1:{free_port()}/0"))
     report = by_sms.digest()
     assert told(report) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
     assert report.summary.attempts == 4
 
 
 def test_redis_emptied_between_two_firings_is_no_second_sms(by_sms: DigestWorld, redis_url: str) -> None:
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
+    by_sms.locks = OptionalLocks(RedisLocks.open(redis_url))
     with redis.Redis.from_url(redis_url) as client:
         assert told(by_sms.digest()) == SENT
         client.flushall()
@@ -684,7 +684,7 @@ def test_redis_emptied_between_two_firings_is_no_second_sms(by_sms: DigestWorld,
 def test_redis_emptied_while_an_sms_is_sent_and_another_pod_that_gets_the_lock_is_no_second_sms(
     by_sms: DigestWorld, redis_url: str
 ) -> None:
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
+    by_sms.locks = OptionalLocks(RedisLocks.open(redis_url))
     others = []
 
     def lose_the_lock() -> None:

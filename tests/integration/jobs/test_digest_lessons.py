@@ -11,11 +11,11 @@ import pytest
 from integration.jobs.digest_world import DUE, EMAIL, PHONE, DigestWorld
 from sqlalchemy import func, select
 
+from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import deliveries, digests
-from catchup_jobs.domain.digest.due_dates import DigestTime
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus, DigestDay, SuggestionStatus, Trigger
+from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
     from sqlalchemy import Table

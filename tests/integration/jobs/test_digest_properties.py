@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from integration.jobs.digest_world import DUE, DigestWorld
 from sqlalchemy import select, update
 
+from catchup_contract.digest_rule import LATEST
 from catchup_jobs.adapters.database.schema import suggestions
-from catchup_jobs.domain.digest.due_dates import LATEST
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SuggestionStatus
 from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import TemporaryError

@@ -9,6 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import delete, insert, select
 
+from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
@@ -17,7 +18,7 @@ from catchup_jobs.adapters.database.schema import addresses, oauth_tokens, users
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.domain.calendar.oauth import OAuthToken
 from catchup_jobs.domain.digest.addresses import GivenAddress
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DigestDay
+from catchup_jobs.domain.vocabulary import Channel, ChannelMode
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)

@@ -13,8 +13,8 @@ import redis
 from integration.jobs.proxy import LossyProxy
 from integration.services import RedisServer, free_port, redis_server, wait_until
 
-from catchup_jobs.adapters.files.locks import LocalCoordination
-from catchup_jobs.adapters.redis.locks import RedisCoordination
+from catchup_jobs.adapters.files.locks import FileLocks
+from catchup_jobs.adapters.redis.locks import RedisLocks
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 from catchup_jobs.jobs.run.ports import HeldBy, Lock
 
@@ -31,8 +31,8 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def coordination(redis_url: str) -> Iterator[RedisCoordination]:
-    opened = RedisCoordination.open(redis_url, lock_seconds=0.6)
+def locks(redis_url: str) -> Iterator[RedisLocks]:
+    opened = RedisLocks.open(redis_url, lock_seconds=0.6)
     yield opened
     opened.close()
 
@@ -49,17 +49,17 @@ def taken(answer: Lock | HeldBy) -> Lock:
     return answer
 
 
-def test_one_holder_at_a_time_and_the_other_learns_which_run_it_is(coordination: RedisCoordination) -> None:
-    lock = taken(coordination.acquire(NAME, RUN))
-    assert coordination.acquire(NAME, OTHER) == HeldBy(RUN)
-    assert coordination.acquire(NAME, RUN) == HeldBy(RUN)
-    taken(coordination.acquire("sync:bob", OTHER)).release()
+def test_one_holder_at_a_time_and_the_other_learns_which_run_it_is(locks: RedisLocks) -> None:
+    lock = taken(locks.acquire(NAME, RUN))
+    assert locks.acquire(NAME, OTHER) == HeldBy(RUN)
+    assert locks.acquire(NAME, RUN) == HeldBy(RUN)
+    taken(locks.acquire("sync:bob", OTHER)).release()
     lock.release()
-    taken(coordination.acquire(NAME, OTHER)).release()
+    taken(locks.acquire(NAME, OTHER)).release()
 
 
-def test_a_lock_is_kept_alive_until_it_is_released(coordination: RedisCoordination, client: redis.Redis) -> None:
-    lock = taken(coordination.acquire(NAME, RUN))
+def test_a_lock_is_kept_alive_until_it_is_released(locks: RedisLocks, client: redis.Redis) -> None:
+    lock = taken(locks.acquire(NAME, RUN))
     time.sleep(1.5)  # two and a half times its TTL
     assert lock.is_held()
     assert client.exists(LOCK_KEY)
@@ -69,28 +69,26 @@ def test_a_lock_is_kept_alive_until_it_is_released(coordination: RedisCoordinati
 
 
 def test_a_lock_that_vanished_is_noticed_and_another_ones_is_not_released(
-    coordination: RedisCoordination, client: redis.Redis
+    locks: RedisLocks, client: redis.Redis
 ) -> None:
-    lock = taken(coordination.acquire(NAME, RUN))
+    lock = taken(locks.acquire(NAME, RUN))
     client.flushall()
-    other = taken(coordination.acquire(NAME, OTHER))
+    other = taken(locks.acquire(NAME, OTHER))
     wait_until(lambda: not lock.is_held(), "the loss is noticed")
     lock.release()
-    assert coordination.acquire(NAME, RUN) == HeldBy(OTHER)
+    assert locks.acquire(NAME, RUN) == HeldBy(OTHER)
     other.release()
 
 
-def test_an_attempt_counts_once_however_often_it_is_booked(
-    coordination: RedisCoordination, client: redis.Redis
-) -> None:
-    assert coordination.attempts(RUN) == 0
-    assert [coordination.book(RUN, member) for member in ("a:1", "a:2", "a:2", "b:1")] == [1, 2, 2, 3]
-    assert (coordination.attempts(RUN), coordination.attempts(OTHER)) == (3, 0)
+def test_an_attempt_counts_once_however_often_it_is_booked(locks: RedisLocks, client: redis.Redis) -> None:
+    assert locks.attempts(RUN) == 0
+    assert [locks.record_attempt(RUN, member) for member in ("a:1", "a:2", "a:2", "b:1")] == [1, 2, 2, 3]
+    assert (locks.attempts(RUN), locks.attempts(OTHER)) == (3, 0)
     assert 48 * 3600 - 60 < int(client.ttl(f"catchup:attempts:{RUN}")) <= 48 * 3600
 
 
 def test_a_lock_whose_grant_was_lost_on_the_way_is_held_and_no_orphan(proxy: LossyProxy, client: redis.Redis) -> None:
-    through = RedisCoordination.open(f"redis://127.0.0.1:{proxy.port}/0", lock_seconds=2)
+    through = RedisLocks.open(f"redis://127.0.0.1:{proxy.port}/0", lock_seconds=2)
     client.flushall()
     proxy.marker = b"SET"
     lock = taken(through.acquire(NAME, RUN))
@@ -103,17 +101,17 @@ def test_a_lock_whose_grant_was_lost_on_the_way_is_held_and_no_orphan(proxy: Los
 
 def test_a_booking_whose_reply_was_lost_counts_once(proxy: LossyProxy, client: redis.Redis) -> None:
     client.flushall()
-    through = RedisCoordination.open(f"redis://127.0.0.1:{proxy.port}/0")
+    through = RedisLocks.open(f"redis://127.0.0.1:{proxy.port}/0")
     proxy.marker = b"SADD"
-    assert through.book(RUN, "a:1") == 1
+    assert through.record_attempt(RUN, "a:1") == 1
     assert proxy.lost == 1
     through.close()
 
 
 def test_redis_that_is_down_is_temporary_within_seconds() -> None:
-    coordination = RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0")
+    locks = RedisLocks.open(f"redis://127.0.0.1:{free_port()}/0")
     began = time.monotonic()
-    for call in (lambda: coordination.acquire(NAME, RUN), lambda: coordination.book(RUN, "a:1")):
+    for call in (lambda: locks.acquire(NAME, RUN), lambda: locks.record_attempt(RUN, "a:1")):
         with pytest.raises(TemporaryError, match="Redis cannot be reached"):
             call()
     assert time.monotonic() - began < 5
@@ -123,10 +121,10 @@ def test_redis_that_does_not_answer_is_temporary_within_seconds() -> None:
     import socket  # noqa: PLC0415
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        coordination = RedisCoordination.open(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        locks = RedisLocks.open(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         began = time.monotonic()
         with pytest.raises(TemporaryError, match="Redis cannot be reached"):
-            coordination.acquire(NAME, RUN)
+            locks.acquire(NAME, RUN)
         assert 2 < time.monotonic() - began < 15
 
 
@@ -134,8 +132,8 @@ def test_redis_that_does_not_answer_is_temporary_within_seconds() -> None:
 def test_a_refused_password_is_a_misconfiguration_that_quotes_no_secret(password: str) -> None:
     with redis_server(password="right") as server:
         user, _, secret = password.rstrip("@").rpartition(":")
-        coordination = RedisCoordination.open(f"redis://{password}127.0.0.1:{server.port}/0")
-        for call in (lambda: coordination.acquire(NAME, RUN), lambda: coordination.attempts(RUN)):
+        locks = RedisLocks.open(f"redis://{password}127.0.0.1:{server.port}/0")
+        for call in (lambda: locks.acquire(NAME, RUN), lambda: locks.attempts(RUN)):
             with pytest.raises(MisconfiguredError, match="CATCHUP_REDIS_URL") as caught:
                 call()
             assert not secret or secret not in str(caught.value)
@@ -144,7 +142,7 @@ def test_a_refused_password_is_a_misconfiguration_that_quotes_no_secret(password
 
 def test_a_malformed_url_is_a_misconfiguration_that_does_not_repeat_it() -> None:
     with pytest.raises(MisconfiguredError) as caught:
-        RedisCoordination.open("http://:s3cret@host")
+        RedisLocks.open("http://:s3cret@host")
     assert "s3cret" not in str(caught.value)
 
 
@@ -164,38 +162,38 @@ def test_redis_that_takes_no_writes_is_temporary(command: str, refusal: type[red
             admin.execute_command(command)
             with pytest.raises(refusal):
                 admin.set("a", "b")
-        coordination = RedisCoordination.open(server.url)
+        locks = RedisLocks.open(server.url)
         with pytest.raises(TemporaryError, match="Redis cannot serve now"):
-            coordination.acquire(NAME, RUN)
+            locks.acquire(NAME, RUN)
         with pytest.raises(TemporaryError, match="Redis cannot serve now"):
-            coordination.book(RUN, "a:1")
-        coordination.close()
+            locks.record_attempt(RUN, "a:1")
+        locks.close()
 
 
 def test_a_restarted_redis_is_used_again() -> None:
     with redis_server() as server:
-        coordination = RedisCoordination.open(server.url)
-        assert coordination.book(RUN, "a:1") == 1
+        locks = RedisLocks.open(server.url)
+        assert locks.record_attempt(RUN, "a:1") == 1
         server.stop()
         with pytest.raises(TemporaryError):
-            coordination.book(RUN, "a:2")
+            locks.record_attempt(RUN, "a:2")
         server.start()
-        assert coordination.book(RUN, "a:2") == 1
-        coordination.close()
+        assert locks.record_attempt(RUN, "a:2") == 1
+        locks.close()
 
 
 _HOLD_A_FILE_LOCK = """
 import sys, time
 from pathlib import Path
-from catchup_jobs.adapters.files.locks import LocalCoordination
-lock = LocalCoordination(Path(sys.argv[1])).acquire("sync:ada", sys.argv[2])
+from catchup_jobs.adapters.files.locks import FileLocks
+lock = FileLocks(Path(sys.argv[1])).acquire("sync:ada", sys.argv[2])
 print("held", flush=True)
 time.sleep(60)
 """
 
 
 def test_a_lock_file_excludes_another_process_and_dies_with_its_holder(tmp_path: Path) -> None:
-    here = LocalCoordination(tmp_path / "locks")
+    here = FileLocks(tmp_path / "locks")
     with subprocess.Popen(
         [sys.executable, "-c", _HOLD_A_FILE_LOCK, str(tmp_path / "locks"), OTHER], stdout=subprocess.PIPE
     ) as holder:
@@ -214,4 +212,4 @@ def test_a_lock_file_excludes_another_process_and_dies_with_its_holder(tmp_path:
 def test_a_lock_directory_that_cannot_be_made_is_a_misconfiguration(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MisconfiguredError, match="cannot write the lock file"):
-        LocalCoordination(tmp_path / "file" / "locks").acquire(NAME, RUN)
+        FileLocks(tmp_path / "file" / "locks").acquire(NAME, RUN)

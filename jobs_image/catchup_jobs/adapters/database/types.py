@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Dialect, Enum, Integer, Text
+from sqlalchemy import BigInteger, Dialect, Enum, Integer, String, Text
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine
 
 E = TypeVar("E", bound=StrEnum)
@@ -56,6 +57,36 @@ def text_enum(enum: type[E], name: str) -> Enum:
         length=32,
         values_callable=lambda members: [member.value for member in members],
     )
+
+
+class RecordName(TypeDecorator[Any]):
+    """A record of a table such as `kinds.KINDS`, stored by its name.
+
+    The table, not a CHECK, says which names there are: a new record needs no migration.
+
+    Raises:
+        LookupError: on binding a record that the table does not hold, or on loading a name that it does not.
+    """
+
+    impl = String(32)
+    cache_ok = True
+
+    def __init__(self, name: str, records: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.name = name  # part of SQLAlchemy's cache key, unlike the records
+        self._records = records
+
+    def process_bind_param(self, value: Any | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Return the record's name."""
+        if value is None:
+            return None
+        if self._records[value.name] is not value:
+            raise LookupError(f"not the {self.name} of this name")
+        return str(value.name)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Any | None:  # noqa: ARG002
+        """Return the record."""
+        return None if value is None else self._records[value]
 
 
 def user_id() -> TypeEngine[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from catchup_jobs.domain.time_zones import is_time_zone
+from catchup_contract.local_time import is_time_zone
 
 
 class Entry(BaseModel):

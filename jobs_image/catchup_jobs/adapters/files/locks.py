@@ -14,8 +14,8 @@ from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.jobs.run.ports import HeldBy, Lock
 
 
-class LocalCoordination:
-    """`jobs.run.ports.Coordination` by lock files in a directory, which is made on first use."""
+class FileLocks:
+    """`jobs.run.ports.RunLocks` by lock files in a directory, which is made on first use."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -48,7 +48,7 @@ class LocalCoordination:
         """Return 0: nothing is counted here."""
         return 0
 
-    def book(self, run_key: str, attempt_id: str) -> int:  # noqa: ARG002 - the row's number is larger
+    def record_attempt(self, run_key: str, attempt_id: str) -> int:  # noqa: ARG002 - the row's number is larger
         """Return 0: nothing is counted here."""
         return 0
 

@@ -20,6 +20,7 @@ from catchup_contract.api import (
     TIME_OF_DAY_PATTERN,
     USER_ID_PATTERN,
 )
+from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.files.channel_file import ChannelsEntry
 from catchup_jobs.adapters.files.contact_file import ContactList
 from catchup_jobs.adapters.files.fields import Entry, Name, TimeZone
@@ -27,7 +28,7 @@ from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Ni
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.people.users import Schedule, User
-from catchup_jobs.domain.vocabulary import DigestDay, Weekday
+from catchup_jobs.domain.vocabulary import Weekday
 from catchup_jobs.jobs.run.errors import PermanentError
 
 _MAX_SHOWN: Final = 20

@@ -31,16 +31,16 @@ _EXTEND: Final = (
 )
 
 
-class RedisCoordination:
-    """`jobs.run.ports.Coordination` in Redis."""
+class RedisLocks:
+    """`jobs.run.ports.RunLocks` in Redis."""
 
     def __init__(self, client: redis.Redis, *, lock_seconds: float = LOCK_SECONDS) -> None:
         self._client = client
         self._lock_seconds = lock_seconds
 
     @classmethod
-    def open(cls, url: str, *, lock_seconds: float = LOCK_SECONDS) -> RedisCoordination:
-        """Return the coordination behind a URL (`redis://…`, `rediss://…`); connects on first use.
+    def open(cls, url: str, *, lock_seconds: float = LOCK_SECONDS) -> RedisLocks:
+        """Return the locks behind a URL (`redis://…`, `rediss://…`); connects on first use.
 
         Raises:
             MisconfiguredError: the URL is malformed; it is not repeated, since it may hold a password.
@@ -95,7 +95,7 @@ class RedisCoordination:
         with classified():
             return twice(lambda: int(self._client.scard(_attempts_key(run_key))))
 
-    def book(self, run_key: str, attempt_id: str) -> int:
+    def record_attempt(self, run_key: str, attempt_id: str) -> int:
         """Book an attempt for 48 hours and return their number; the same id twice counts once.
 
         Raises:

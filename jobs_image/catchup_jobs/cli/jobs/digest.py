@@ -9,14 +9,14 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from catchup_contract.kinds import Job
+from catchup_contract.digest_rule import DigestTime
+from catchup_contract.kinds import DIGEST
 from catchup_jobs.adapters.database.digests.store import DatabaseDigests
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.cli.jobs.harness import Body, execute
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
 from catchup_jobs.domain.digest.channels import obstacle
-from catchup_jobs.domain.digest.due_dates import DigestTime
 from catchup_jobs.domain.digest.email_text import EmailDigest, entries_of
 from catchup_jobs.domain.digest.items import MAX_NAME, clean
 from catchup_jobs.domain.digest.sms_text import compose
@@ -52,10 +52,10 @@ def digest(user_id: str, *, preview: bool) -> None:
     if preview:
         _preview(user_id)
     else:
-        sys.exit(execute(Job.DIGEST, user_id, digest_body(user_id)))
+        sys.exit(execute(DIGEST, user_id, body_of(user_id)))
 
 
-def digest_body(user_id: str) -> Body:  # noqa: ARG001 - the context names the user, as for all bodies
+def body_of(user_id: str) -> Body:  # noqa: ARG001 - the context names the user, as for all bodies
     """Return the digest of a user, for the harness to run."""
 
     def body(context: RunContext, resources: Resources) -> Result:

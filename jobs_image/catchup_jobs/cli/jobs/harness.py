@@ -13,18 +13,19 @@ from pathlib import Path
 import structlog
 
 from catchup_contract.env import Env
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import Kind
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
-from catchup_jobs.adapters.files.locks import LocalCoordination
+from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.adapters.process import surroundings
 from catchup_jobs.cli.log import configure
 from catchup_jobs.cli.resources import Resources, open_database
 from catchup_jobs.jobs.run.context import RunContext
+from catchup_jobs.jobs.run.endings import Report, crash, ending_of, report_of
 from catchup_jobs.jobs.run.errors import JobError, Result
-from catchup_jobs.jobs.run.execution import Report, crash, ending_of, report_of, run_job
-from catchup_jobs.jobs.run.optional_locks import DatabaseFirst
-from catchup_jobs.jobs.run.ports import Coordination, Run
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.optional_locks import OptionalLocks
+from catchup_jobs.jobs.run.ports import Run, RunLocks
 from catchup_jobs.settings import Settings
 
 Body = Callable[[RunContext, Resources], Result]
@@ -33,7 +34,7 @@ Body = Callable[[RunContext, Resources], Result]
 _log = structlog.get_logger()
 
 
-def execute(job: Job, subject: str, body: Body) -> int:
+def execute(kind: Kind, subject: str, body: Body) -> int:
     """Run a job for a subject by the contract of `jobs.run.execution` and return the process's exit code.
 
     It reads the environment (`Settings`), sets up logging, takes over SIGTERM, opens the database and waits for its
@@ -43,7 +44,7 @@ def execute(job: Job, subject: str, body: Body) -> int:
         def run_sync(user_id: str, *, full: bool) -> int:
             def body(context: RunContext, resources: Resources) -> Result:
                 ...  # build the adapters from resources and call the job
-            return execute(Job.SYNC, user_id, body)
+            return execute(SYNC, user_id, body)
 
     Args:
         subject: the user's id, checked by the command, or the shard.
@@ -51,12 +52,12 @@ def execute(job: Job, subject: str, body: Body) -> int:
             job's own ends the run as misconfigured. Whatever it opens it closes before it returns.
     """
     started_at = datetime.now(UTC)
-    run = Run(job, subject, slot=None, manual_id=str(uuid.uuid4()))
+    run = Run(kind, subject, slot=None, manual_id=str(uuid.uuid4()))
     configure(None)
     try:
         settings = Settings.load()
         configure(settings.log_format)
-        run = Run(job, subject, settings.slot, settings.job_uid or run.manual_id)
+        run = Run(kind, subject, settings.slot, settings.job_uid or run.manual_id)
         report = perform(run, settings, body)
     except JobError as error:
         # Before there was a run: nothing is booked, the Job's own backoff covers a longer outage.
@@ -71,7 +72,7 @@ def execute(job: Job, subject: str, body: Body) -> int:
 
 
 def perform(run: Run, settings: Settings, body: Body) -> Report:
-    """Run a job in this process, with the database and the coordination that the settings name.
+    """Run a job in this process, with the database and the locks that the settings name.
 
     Raises:
         JobError: it could not begin.
@@ -80,31 +81,30 @@ def perform(run: Run, settings: Settings, body: Body) -> Report:
         # First of all: a container's first process that does not handle SIGTERM is not ended by it.
         surroundings(settings.pod_uid or str(uuid.uuid4())) as around,
         open_database(settings, around) as database,
-        _coordination(settings, database) as coordination,
+        _locks(settings, database) as locks,
     ):
         resources = Resources(settings, database)
         return run_job(
             lambda context: body(context, resources),
             run,
             store=DatabaseRunStore(database),
-            # A digest's side effects are claimed one by one in the database: it goes on without Redis.
-            coordination=DatabaseFirst(coordination) if run.job is Job.DIGEST else coordination,
+            locks=OptionalLocks(locks) if run.kind.redis_optional else locks,
             surroundings=around,
-            deadline_seconds=settings.deadline_seconds(run.job),
+            deadline_seconds=settings.deadline_seconds(run.kind),
         )
 
 
 @contextmanager
-def _coordination(settings: Settings, database: Database) -> Iterator[Coordination]:
+def _locks(settings: Settings, database: Database) -> Iterator[RunLocks]:
     url = settings.redis_url
     if url is None:
         file = Path(database.engine.url.database or "")
-        yield LocalCoordination(file.with_name(f"{file.name}.locks"))
+        yield FileLocks(file.with_name(f"{file.name}.locks"))
         return
-    from catchup_jobs.adapters.redis.locks import RedisCoordination  # noqa: PLC0415 - a laptop does without
+    from catchup_jobs.adapters.redis.locks import RedisLocks  # noqa: PLC0415 - a laptop does without
 
-    with closing(RedisCoordination.open(url)) as coordination:
-        yield coordination
+    with closing(RedisLocks.open(url)) as locks:
+        yield locks
 
 
 def _write_summary(path: Path, report: Report) -> None:

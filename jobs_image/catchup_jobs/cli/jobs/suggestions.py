@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from catchup_contract.env import Env
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import SUGGESTIONS
 from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore
 from catchup_jobs.cli.jobs.harness import execute
 from catchup_jobs.cli.parameters import USER_ID
@@ -55,10 +55,10 @@ def suggestions(user_id: str | None, batch_size: int, after: str | None) -> None
     if user_id is not None and after:
         raise click.UsageError("--after goes with all users, not with --user")
     subject = f"{_USER}{user_id}" if user_id is not None else _shard_of_this_process()
-    sys.exit(execute(Job.SUGGESTIONS, subject, suggestions_body(subject, batch_size=batch_size, after=after or "")))
+    sys.exit(execute(SUGGESTIONS, subject, body_of(subject, batch_size=batch_size, after=after or "")))
 
 
-def suggestions_body(subject: str, *, batch_size: int = BATCH_SIZE, after: str = "") -> Body:
+def body_of(subject: str, *, batch_size: int = BATCH_SIZE, after: str = "") -> Body:
     """Return the planning of a shard (`0`, `1`, …) or of one user (`user:ada`), for the harness to run."""
 
     def body(context: RunContext, resources: Resources) -> Result:
@@ -86,7 +86,7 @@ def _shard_of_this_process() -> str:
     def refused(_context: RunContext, _resources: Resources) -> Result:
         raise refusal
 
-    sys.exit(execute(Job.SUGGESTIONS, "0", refused))
+    sys.exit(execute(SUGGESTIONS, "0", refused))
 
 
 def _board(url: str) -> RedisProgress:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.database.availability.store import DatabaseAvailabilityStore
 from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
@@ -42,10 +42,10 @@ def sync(user_id: str, full: bool) -> None:
       catchup-jobs sync --user ada
       catchup-jobs sync --user ada --full
     """
-    sys.exit(execute(Job.SYNC, user_id, sync_body(user_id, full=full)))
+    sys.exit(execute(SYNC, user_id, body_of(user_id, full=full)))
 
 
-def sync_body(user_id: str, *, full: bool = False) -> Body:
+def body_of(user_id: str, *, full: bool = False) -> Body:
     """Return the sync of a user, for the harness to run."""
 
     def body(context: RunContext, resources: Resources) -> Result:

@@ -6,35 +6,27 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import wraps
-from importlib import import_module
 from typing import Any, Final
 
 import click
 
-from catchup_contract.kinds import Job
-from catchup_contract.outcomes import ExitCode, Reason
+from catchup_contract.kinds import Kind
+from catchup_contract.outcomes import ADVICE, ExitCode, Reason
 from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failure, Failures
-from catchup_jobs.cli.jobs.harness import Body, perform
+from catchup_jobs.cli.jobs.bodies import body_of
+from catchup_jobs.cli.jobs.harness import perform
 from catchup_jobs.cli.log import configure
-from catchup_jobs.cli.parameters import OneOf
+from catchup_jobs.cli.parameters import KIND, OneOf
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import AGE, EXIT_TROUBLE, JSON, age_of, echo_rows, limit_option, output_option
+from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.errors import PermanentError
-from catchup_jobs.jobs.run.execution import Report
 from catchup_jobs.jobs.run.ports import Run
 from catchup_jobs.settings import Settings
 
 _PAGE: Final = 500
-
-# The function of each job's command that returns its body for a subject; imported when one is retried.
-_BODIES: Final = {
-    Job.SYNC: ("catchup_jobs.cli.jobs.sync", "sync_body"),
-    Job.DIGEST: ("catchup_jobs.cli.jobs.digest", "digest_body"),
-    Job.SUGGESTIONS: ("catchup_jobs.cli.jobs.suggestions", "suggestions_body"),
-}
 
 _COLUMNS: Final = {
     "runKey": "RUN KEY",
@@ -43,19 +35,12 @@ _COLUMNS: Final = {
     "attempts": "ATTEMPTS",
     "age": "AGE",
 }
-_ADVICE: Final = {
-    Reason.UNAVAILABLE: "a service that the job needs could not be reached; when it is back, retry",
-    Reason.BAD_DATA: "the job refused the data that it met; the log of its pod names what, a retry meets the same data",
-    Reason.CRASHED: "the process died or met an unexpected error; the log of its pod has the places in the code",
-    Reason.TERMINATED: "the pod was ended and no other took over in time; retry",
-    Reason.DEADLINE: "the work did not fit into the Job's deadline; see what was slow, then retry",
-}
 
 
 def _chosen(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that choose dead letters, and hand them over as one `Failures`."""
 
-    @click.option("--kind", type=OneOf(Job), help="Only runs of this kind.")
+    @click.option("--kind", type=KIND, help="Only runs of this kind.")
     @click.option("--user", "subject", metavar="ID", help="Only this user's runs (or a shard's, of suggestions).")
     @click.option("--reason", type=OneOf(Reason), metavar="REASON", help="Only those that failed for this reason.")
     @click.option("--error-class", metavar="NAME", help="Only those whose last error was of this class.")
@@ -66,7 +51,7 @@ def _chosen(command: Callable[..., None]) -> Callable[..., None]:
         *,
         older_than: timedelta | None,
         newer_than: timedelta | None,
-        kind: Job | None,
+        kind: Kind | None,
         subject: str | None,
         reason: Reason | None,
         error_class: str | None,
@@ -143,7 +128,7 @@ def show(*, key: str, output: str) -> None:
         return
     for name, value in row.items():
         click.echo(f"{name:<11} {'-' if value is None else value}")
-    click.echo(f"\n{_ADVICE.get(found[0].reason, 'see the log of its pod')}")
+    click.echo(f"\n{ADVICE[found[0].reason].text}")
     click.echo(f"retry:    catchup-jobs failures retry {key}\ndiscard:  catchup-jobs failures discard {key}")
 
 
@@ -227,10 +212,8 @@ def retry(*, which: Failures, everything: bool, pause_seconds: int, output: str)
 
 
 def _replay(failure: Failure, settings: Settings) -> Report:
-    module, function = _BODIES[failure.kind]
-    body: Body = getattr(import_module(module), function)(failure.subject)
     run = Run(failure.kind, failure.subject, failure.slot, manual_id="", replays=failure.run_key)
-    return perform(run, settings, body)
+    return perform(run, settings, body_of(failure.kind, failure.subject))
 
 
 def _pages(history: DatabaseHistory, which: Failures) -> list[Failure]:
@@ -253,15 +236,14 @@ def require_choice(which: Failures, *, everything: bool) -> None:
 
 
 def _row(failure: Failure, now: datetime) -> dict[str, Any]:
-    values = asdict(failure)
     return {
-        "runKey": values["run_key"],
-        "kind": values["kind"],
-        "user": values["subject"],
-        "slot": values["slot"],
-        "reason": values["reason"],
-        "errorClass": values["error_class"],
-        "attempts": values["attempts"],
-        "createdAt": values["created_at"],
+        "runKey": failure.run_key,
+        "kind": failure.kind.name,
+        "user": failure.subject,
+        "slot": failure.slot,
+        "reason": failure.reason,
+        "errorClass": failure.error_class,
+        "attempts": failure.attempts,
+        "createdAt": failure.created_at,
         "age": age_of(failure.created_at, now),
     }

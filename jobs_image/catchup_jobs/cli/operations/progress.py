@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import SUGGESTIONS
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.runs.history import DatabaseHistory
 from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore
@@ -52,7 +52,7 @@ def progress(output: str, once: bool) -> None:
         history, store = DatabaseHistory(database), DatabaseSuggestionStore(database)
 
         def read() -> dict[str, dict[str, Any]]:
-            latest = history.latest(Job.SUGGESTIONS)
+            latest = history.latest(SUGGESTIONS)
             total = max(store.user_count(), 1)
             return {
                 subject: {"state": _state(state), "total": total, **counts}

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import Kind
 from catchup_jobs.adapters.database.runs.history import DatabaseHistory, PastRun
-from catchup_jobs.cli.parameters import OneOf
+from catchup_jobs.cli.parameters import KIND, OneOf
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import EXIT_TROUBLE, JSON, age_of, echo_rows, limit_option, output_option
 from catchup_jobs.domain.vocabulary import RunState
@@ -34,12 +34,12 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--kind", type=OneOf(Job), help="Only runs of this kind.")
+@click.option("--kind", type=KIND, help="Only runs of this kind.")
 @click.option("--user", "subject", metavar="ID", help="Only this user's runs (or a shard's, of suggestions).")
 @click.option("--state", type=OneOf(RunState), help="Only runs that are in this state.")
 @limit_option
 @output_option
-def list_(*, kind: Job | None, subject: str | None, state: RunState | None, limit: int, output: str) -> None:
+def list_(*, kind: Kind | None, subject: str | None, state: RunState | None, limit: int, output: str) -> None:
     """Show runs, the latest first: the last one of each kind and user, and failures of 90 days.
 
     SLOT is the time that the CronJob meant, `-` for a run by hand. JSON has the counts and the run's key too. Exit 1
@@ -64,7 +64,7 @@ def list_(*, kind: Job | None, subject: str | None, state: RunState | None, limi
 def _row(run: PastRun, now: datetime) -> dict[str, Any]:
     return {
         "runKey": run.run_key,
-        "kind": run.kind,
+        "kind": run.kind.name,
         "subject": run.subject,
         "slot": run.slot,
         "state": run.state,

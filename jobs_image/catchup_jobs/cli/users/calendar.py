@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from catchup_contract.env import Env
+from catchup_contract.local_time import day_bounds, local_date
 from catchup_jobs.adapters.database.availability.store import DatabaseAvailabilityStore
 from catchup_jobs.adapters.database.calendars.store import CalendarRow, DatabaseCalendarStore
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
@@ -18,7 +19,6 @@ from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
 from catchup_jobs.domain.calendar.week import draw, legend
-from catchup_jobs.domain.local_time import day_bounds, local_date
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
 from catchup_jobs.settings import Settings
 

@@ -59,7 +59,7 @@ def gather(database: Database, addresses: DatabaseAddresses, overview: UserOverv
         "lastDigest": _digest(database, found.id),
         "lastRuns": [
             {
-                "kind": run.kind.value,
+                "kind": run.kind.name,
                 "state": run.state.value,
                 "reason": run.reason.value if run.reason else None,
                 "endedAt": _utc(run.finished_at),

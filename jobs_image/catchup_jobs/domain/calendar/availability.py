@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from catchup_jobs.domain.local_time import day_bounds, instant, local_date
+from catchup_contract.local_time import day_bounds, instant, local_date
 from catchup_jobs.domain.vocabulary import Weekday
 
 if TYPE_CHECKING:

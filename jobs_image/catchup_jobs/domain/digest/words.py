@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from catchup_contract.local_time import is_time_zone
 from catchup_jobs.domain.digest.items import MAX_NAME, DigestItem, clean
-from catchup_jobs.domain.time_zones import is_time_zone
 
 # `strftime` would follow the process's locale.
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import time
 
+from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters
-from catchup_jobs.domain.vocabulary import DigestDay
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from catchup_contract.local_time import jump_between, local_date
 from catchup_jobs.domain.calendar.availability import MINIMUM_SLOT, Interval, merge, subtract
-from catchup_jobs.domain.local_time import jump_between, local_date
 from catchup_jobs.domain.vocabulary import Mode
 
 if TYPE_CHECKING:

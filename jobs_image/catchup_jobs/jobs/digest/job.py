@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from catchup_contract.digest_rule import is_quiet, occurrence_by_hand, occurrence_of_slot
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.channels import TAKEN, email_wanted, may_send, obstacle
-from catchup_jobs.domain.digest.due_dates import is_quiet, occurrence_by_hand, occurrence_of_slot
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.messenger import Messenger
 from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
@@ -28,8 +28,8 @@ from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, Permanent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from catchup_contract.digest_rule import DigestTime, Occurrence
     from catchup_jobs.domain.digest.channels import Reach
-    from catchup_jobs.domain.digest.due_dates import DigestTime, Occurrence
     from catchup_jobs.jobs.digest.ports import Delivery, DigestStore, Recipient
     from catchup_jobs.jobs.run.context import RunContext
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.domain.digest.email_text import EmailDigest, entries_of
 from catchup_jobs.domain.digest.items import MAX_NAME, clean
 from catchup_jobs.domain.digest.sms_text import compose
-from catchup_jobs.domain.vocabulary import Channel, DigestDay
+from catchup_jobs.domain.vocabulary import Channel
 from catchup_jobs.jobs.digest.ports import Letter
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from catchup_contract.digest_rule import DigestTime
     from catchup_jobs.domain.digest.channels import Reach
-    from catchup_jobs.domain.digest.due_dates import DigestTime
     from catchup_jobs.jobs.digest.ports import Accepted, Answer, Claim, EmailGateway, Links, Refused, SmsGateway
 
 

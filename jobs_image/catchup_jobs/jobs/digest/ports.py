@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
+    from catchup_contract.digest_rule import DigestTime, Occurrence
     from catchup_jobs.domain.digest.channels import Reach
-    from catchup_jobs.domain.digest.due_dates import DigestTime, Occurrence
     from catchup_jobs.domain.digest.email_text import EmailDigest
     from catchup_jobs.domain.digest.items import DigestItem
     from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from catchup_contract.kinds import Job
 from catchup_contract.outcomes import Reason
 from catchup_jobs.jobs.run.errors import Result
 from catchup_jobs.jobs.run.ports import Fence, Lock, Run, Surroundings
@@ -51,9 +50,9 @@ class RunContext:
     checkpoint: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def job(self) -> Job:
-        """The kind."""
-        return self.run.job
+    def is_last_attempt(self) -> bool:
+        """Whether the run is given up if this pass fails temporarily."""
+        return self.attempt > self.run.kind.retries
 
     @property
     def subject(self) -> str:

@@ -1,18 +1,17 @@
-"""The one way a job runs: open the run, take the lock, make passes within one budget, close the run, name the exit.
+"""The execution of a run: open it, take the lock, make passes within one retry budget, close it, return the exit code.
 
 What decides the exit code:
 
 - a pass returns: 0. The run was done before, or another run has the lock: 0, `skipped`.
-- SIGTERM, a lost lock, the deadline: 75 and nothing booked, since nothing failed.
-- `TemporaryError`: booked, retried after 2, 4 and 8 s; the fourth is a dead letter and 65. With a wait that the
-  server named it is not booked; the deadline bounds it.
+- SIGTERM, a lost lock, the deadline: 75 and no attempt is recorded, since nothing failed.
+- `TemporaryError`: recorded as an attempt and retried after 2, 4 and 8 s (`retries.py`); the fourth is a dead letter
+  and 65. One with a wait that the server named is not recorded; the deadline bounds the wait.
 - the attempt or the dead letter cannot be written: 75 at once, so that the Job's own backoff covers the outage.
 - `PermanentError`: 65. `MisconfiguredError`: 78. Anything else is a crash: 1, never retried in the process.
 """
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,50 +20,28 @@ from typing import Any, Final
 import structlog
 
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
-from catchup_contract.summary import Count, Summary
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.run.context import JobBody, RunContext, RunInterruptedError, check_may_go_on, pause
-from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, PermanentError, TemporaryError
+from catchup_jobs.jobs.run.endings import Ending, Report, budget_spent, crash, ending_of, report_of
+from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
 from catchup_jobs.jobs.run.ports import (
     Closing,
-    Coordination,
     DeadLetter,
     Fence,
     HeldBy,
     Lock,
     Run,
+    RunLocks,
     RunStore,
     Surroundings,
 )
-from catchup_jobs.jobs.run.retries import LEASE_MARGIN_SECONDS, RETRY_DELAYS_SECONDS
+from catchup_jobs.jobs.run.retries import named_wait, retry_delay
 
-# One first attempt and a retry after each delay.
-BUDGET: Final = 1 + len(RETRY_DELAYS_SECONDS)
-EXIT_CRASHED: Final = 1
-_JITTER: Final = 0.2
 _LOCK_POLL_SECONDS: Final = 1.0
-_LEAST_NAMED_WAIT_SECONDS: Final = 1.0
+# A run's lease outlives its deadline by this much, so that closing it late is not taken for a crash.
+_LEASE_MARGIN: Final = timedelta(seconds=60)
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a process's part in a run ended."""
-
-    outcome: Outcome
-    exit_code: int
-    reason: Reason | None = None
-    counts: dict[Count, int] = field(default_factory=dict)
-    letter: DeadLetter | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What `run_job` hands back: the process's exit code and the summary for the termination message."""
-
-    exit_code: int
-    summary: Summary
 
 
 def run_job(
@@ -72,31 +49,31 @@ def run_job(
     run: Run,
     *,
     store: RunStore,
-    coordination: Coordination,
+    locks: RunLocks,
     surroundings: Surroundings,
     deadline_seconds: float,
 ) -> Report:
     """Run a job by the contract above.
 
     Args:
-        body: called once per pass, at most `BUDGET` times over all pods plus once per wait that a server named.
+        body: called once per pass: over all pods, once and as often again as the kind has retries, and once more after
+            each wait that a server named.
         deadline_seconds: how long this process may take.
 
-    Raises:
-        Nothing of the job's: every failure is in the report.
+    Every failure of the job is in the report; none is raised.
     """
     started_at = surroundings.now()
     execution = _Execution(
         body=body,
         run=run,
         store=store,
-        coordination=coordination,
+        locks=locks,
         surroundings=surroundings,
         deadline=started_at + timedelta(seconds=deadline_seconds),
         owner=surroundings.process_id,
     )
     with structlog.contextvars.bound_contextvars(
-        run_key=run.key, user=run.subject, kind=run.job.value, slot=run.slot.isoformat() if run.slot else None
+        run_key=run.key, user=run.subject, kind=run.kind.name, slot=run.slot.isoformat() if run.slot else None
     ):
         ending = execution.perform(started_at)
         report = report_of(ending, run, started_at, surroundings.now(), attempts=execution.attempts)
@@ -111,52 +88,12 @@ def run_job(
     return report
 
 
-def report_of(ending: Ending, run: Run, started_at: datetime, finished_at: datetime, *, attempts: int = 0) -> Report:
-    """Return the report of an ending."""
-    summary = Summary(
-        job=run.job,
-        outcome=ending.outcome,
-        started_at=started_at,
-        finished_at=finished_at,
-        attempts=attempts,
-        reason=ending.reason,
-        counts=ending.counts,
-    )
-    return Report(int(ending.exit_code), summary)
-
-
-def ending_of(error: JobError) -> Ending:
-    """Return how a run ends on an error that no pass is repeated for."""
-    if isinstance(error, MisconfiguredError):
-        return Ending(Outcome.FAILED, ExitCode.MISCONFIGURED, error.reason)
-    if isinstance(error, PermanentError):
-        return Ending(Outcome.FAILED, ExitCode.PERMANENT, error.reason, letter=_letter_of(error))
-    return Ending(Outcome.RETRY, ExitCode.TEMPORARY, error.reason)
-
-
-def crash(error: Exception) -> Ending:
-    """Log an error that nobody expected and return how it ends the run.
-
-    The message is left out, it may quote anything; class and places in the code are not personal.
-    """
-    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    _log.error("crashed", error_class=type(error).__qualname__, frames=places)
-    return Ending(Outcome.RETRY, EXIT_CRASHED, Reason.CRASHED)
-
-
-def _letter_of(error: JobError) -> DeadLetter | None:
-    # An unknown user is nothing to replay: the next slot finds it, or its resource goes.
-    if error.reason is Reason.UNKNOWN_USER:
-        return None
-    return DeadLetter(error.reason, type(error).__name__)
-
-
 @dataclass
 class _Execution:
     body: JobBody
     run: Run
     store: RunStore
-    coordination: Coordination
+    locks: RunLocks
     surroundings: Surroundings
     deadline: datetime
     owner: str
@@ -166,7 +103,7 @@ class _Execution:
     checkpoint: dict[str, Any] = field(default_factory=dict)
 
     def perform(self, started_at: datetime) -> Ending:
-        lease_until = self.deadline + timedelta(seconds=LEASE_MARGIN_SECONDS)
+        lease_until = self.deadline + _LEASE_MARGIN
 
         def opened() -> Ending:
             record = self.store.open(self.run, now=started_at, lease_until=lease_until)
@@ -198,12 +135,12 @@ class _Execution:
             lock = self._wait_for_lock()
             if lock is None:
                 return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.LOCKED)
-            record = self.store.claim(self.run, self.owner)
+            record = self.store.take_over(self.run, self.owner)
             if record.state is RunState.DONE:
                 self.is_closed = True
                 return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.ALREADY_DONE)
             self.checkpoint = record.checkpoint
-            self.attempts = max(record.attempts, self.coordination.attempts(self.run.key))
+            self.attempts = max(record.attempts, self.locks.attempts(self.run.key))
             return self._passes(lock)
 
         try:
@@ -217,7 +154,7 @@ class _Execution:
         waiting = False
         while True:
             check_may_go_on(self.surroundings, self.deadline)
-            answer = self.coordination.acquire(self.run.lock_name, self.run.key)
+            answer = self.locks.acquire(self.run.lock_name, self.run.key)
             if not isinstance(answer, HeldBy):
                 return answer
             if answer.run_key != self.run.key:
@@ -228,9 +165,9 @@ class _Execution:
             pause(self.surroundings, self.deadline, _LOCK_POLL_SECONDS)
 
     def _passes(self, lock: Lock) -> Ending:
-        if self.attempts >= BUDGET:
-            # The process that spent it could not say so.
-            return self._spent(DeadLetter(Reason.UNAVAILABLE, TemporaryError.__name__))
+        if self.attempts > self.run.kind.retries:
+            # The process that made the last attempt could not write the dead letter.
+            return budget_spent(DeadLetter(Reason.UNAVAILABLE, TemporaryError.__name__))
         while True:
             context = RunContext(
                 run=self.run,
@@ -257,13 +194,13 @@ class _Execution:
         # Returns the seconds to wait before the next pass, or the end.
         if error.wait_seconds is not None:
             _log.warning("waiting as asked", why=str(error), seconds=error.wait_seconds)
-            return max(error.wait_seconds, _LEAST_NAMED_WAIT_SECONDS) + self.surroundings.random()
+            return named_wait(error.wait_seconds, self.surroundings.random())
         self.passes += 1
         try:
-            booked = self.coordination.book(self.run.key, f"{self.surroundings.process_id}:{self.passes}")
+            booked = self.locks.record_attempt(self.run.key, f"{self.surroundings.process_id}:{self.passes}")
             # Redis may have lost its keys: the number never falls.
             self.attempts = max(booked, self.attempts + 1)
-            self.store.book(
+            self.store.record_attempt(
                 Fence(self.run.key, self.owner),
                 attempts=self.attempts,
                 reason=error.reason,
@@ -272,15 +209,12 @@ class _Execution:
         except JobError as unbooked:
             _log.error("the attempt cannot be booked, leaving it to the Job's backoff", why=str(unbooked))
             return Ending(Outcome.RETRY, ExitCode.TEMPORARY, error.reason)
-        if self.attempts >= BUDGET:
+        delay = retry_delay(self.run.kind, self.attempts, self.surroundings.random())
+        if delay is None:
             _log.error("attempt failed, the budget is spent", why=str(error))
-            return self._spent(DeadLetter(error.reason, type(error).__name__))
-        delay = RETRY_DELAYS_SECONDS[self.attempts - 1] * (1 - _JITTER + 2 * _JITTER * self.surroundings.random())
+            return budget_spent(DeadLetter(error.reason, type(error).__name__))
         _log.warning("attempt failed", why=str(error), next_in_seconds=round(delay, 1))
         return delay
-
-    def _spent(self, letter: DeadLetter) -> Ending:
-        return Ending(Outcome.FAILED, ExitCode.PERMANENT, Reason.BUDGET_SPENT, letter=letter)
 
     def _close(self, ending: Ending) -> Ending:
         # Not by the reason: a digest whose date an earlier run settled is done already, too, and has a run to close.

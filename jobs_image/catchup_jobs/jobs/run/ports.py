@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import Reason
 from catchup_contract.run_keys import replay_key, run_key
 from catchup_contract.summary import Count
@@ -25,7 +25,7 @@ class Run:
         replays: the key of a run that was given up, when this one is to do its work after all.
     """
 
-    job: Job
+    kind: Kind
     subject: str
     slot: datetime | None
     manual_id: str
@@ -36,12 +36,12 @@ class Run:
         """The key under which it is booked."""
         if self.replays is not None:
             return replay_key(self.replays)
-        return run_key(self.job, self.subject, slot=self.slot, manual_id=self.manual_id)
+        return run_key(self.kind, self.subject, slot=self.slot, manual_id=self.manual_id)
 
     @property
     def lock_name(self) -> str:
         """The name of the lock that all runs of this kind for this subject share."""
-        return f"{self.job}:{self.subject}"
+        return f"{self.kind}:{self.subject}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +100,11 @@ class RunStore(Protocol):
         """
         ...
 
-    def claim(self, run: Run, owner: str) -> RunRecord:
+    def take_over(self, run: Run, owner: str) -> RunRecord:
         """Make `owner` the only process whose writes for this kind and subject count. Call it under the lock."""
         ...
 
-    def book(self, fence: Fence, *, attempts: int, reason: Reason, checkpoint: dict[str, Any]) -> None:
+    def record_attempt(self, fence: Fence, *, attempts: int, reason: Reason, checkpoint: dict[str, Any]) -> None:
         """Mirror the number of attempts; it never falls."""
         ...
 
@@ -132,7 +132,7 @@ class HeldBy:
     run_key: str
 
 
-class Coordination(Protocol):
+class RunLocks(Protocol):
     """What processes on different machines agree on while they run. Every method raises `JobError`."""
 
     def acquire(self, lock_name: str, run_key: str) -> Lock | HeldBy:
@@ -143,7 +143,7 @@ class Coordination(Protocol):
         """Return the number of booked attempts."""
         ...
 
-    def book(self, run_key: str, attempt_id: str) -> int:
+    def record_attempt(self, run_key: str, attempt_id: str) -> int:
         """Book an attempt and return their number; the same id twice counts once."""
         ...
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from catchup_contract.local_time import local_date
 from catchup_contract.outcomes import Reason
 from catchup_jobs.domain.calendar.availability import free_slots
 from catchup_jobs.domain.calendar.sync_window import AVAILABILITY_SPAN
-from catchup_jobs.domain.local_time import local_date
 from catchup_jobs.jobs.run.errors import PermanentError
 
 if TYPE_CHECKING:

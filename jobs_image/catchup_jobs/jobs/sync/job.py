@@ -17,7 +17,6 @@ from catchup_jobs.domain.calendar.oauth import ReconnectNeededError
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, full_window, plan
 from catchup_jobs.domain.vocabulary import CalendarError, TokenState
 from catchup_jobs.jobs.run.errors import PermanentError, Result, TemporaryError
-from catchup_jobs.jobs.run.execution import BUDGET
 from catchup_jobs.jobs.sync.access_tokens import TokenKeeper
 from catchup_jobs.jobs.sync.availability import refresh_availability
 from catchup_jobs.jobs.sync.ports import CalendarFailedError, SyncTokenExpiredError
@@ -148,7 +147,7 @@ class CalendarSync:
                 self._record_failure(context, calendar, CalendarError.UNAVAILABLE, str(error))
             else:
                 self._store(context, calendar, reading, zone, progress)
-        if passing is not None and (context.attempt < BUDGET or not progress.finished):
+        if passing is not None and (not context.is_last_attempt or not progress.finished):
             raise passing
         return failed
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.domain.calendar.availability import Night, WeeklyWindow
 from catchup_jobs.domain.people.contacts import Contact
-from catchup_jobs.domain.vocabulary import DigestDay, Frequency, Weekday
+from catchup_jobs.domain.vocabulary import Frequency, Weekday
 from catchup_jobs.jobs.run.errors import PermanentError
 
 ADA = {"id": "ada", "name": "Ada"}

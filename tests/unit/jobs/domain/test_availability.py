@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catchup_contract.local_time import day_bounds, local_date
 from catchup_jobs.domain.calendar.availability import (
     MINIMUM_SLOT,
     AvailabilityParameters,
@@ -17,7 +18,6 @@ from catchup_jobs.domain.calendar.availability import (
     merge,
     subtract,
 )
-from catchup_jobs.domain.local_time import day_bounds, local_date
 from catchup_jobs.domain.vocabulary import Weekday
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from unit.jobs.domain.planning_world import applied, contact
 from unit.jobs.domain.test_availability import MINUTE, PARAMETERS, ZONES
 
+from catchup_contract.local_time import local_date
 from catchup_jobs.domain.calendar.availability import Interval, blocked_hours, free_slots, overlaps
-from catchup_jobs.domain.local_time import local_date
 from catchup_jobs.domain.planning.diary import DURATIONS, LEAD, MAX_PER_DATE, next_half_hour
 from catchup_jobs.domain.planning.planner import plan
 from catchup_jobs.domain.planning.shared_activity import EventFacts

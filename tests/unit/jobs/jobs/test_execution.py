@@ -11,17 +11,18 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.run.context import RunContext
+from catchup_jobs.jobs.run.endings import EXIT_CRASHED, Report
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, Result, TemporaryError
-from catchup_jobs.jobs.run.execution import EXIT_CRASHED, Report, run_job
+from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, HeldBy, Lock, Run, RunRecord, Surroundings
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
-RUN = Run(Job.SYNC, "ada", NOW, "uid-1")
+RUN = Run(SYNC, "ada", NOW, "uid-1")
 OTHER_RUN_KEY = "sync:ada:2026-11-23T08:00:00Z"
 
 
@@ -52,7 +53,7 @@ class World:
         self._happen("open")
         return self.record
 
-    def claim(self, run: Run, owner: str) -> RunRecord:
+    def take_over(self, run: Run, owner: str) -> RunRecord:
         self._happen("claim")
         return self.at_claim or self.record
 
@@ -80,7 +81,7 @@ class World:
     def attempts(self, run_key: str) -> int:
         return len(self.booked)
 
-    def book(self, run_key: str, attempt_id: str) -> int:
+    def record_attempt(self, run_key: str, attempt_id: str) -> int:
         self._happen("book")
         self.booked.add(attempt_id)
         return len(self.booked)
@@ -91,10 +92,15 @@ class World:
 
 
 class _Store:
-    """`World` as a RunStore: its `book` is the row's, not Redis's."""
+    """`World` as a RunStore: its attempts are the row's, not Redis's."""
 
     def __init__(self, world: World) -> None:
-        self.open, self.claim, self.close, self.book = world.open, world.claim, world.close, world.mirror
+        self.open, self.take_over, self.close, self.record_attempt = (
+            world.open,
+            world.take_over,
+            world.close,
+            world.mirror,
+        )
 
 
 def perform(world: World, *passes: Result | Exception | Callable[[RunContext], Result]) -> tuple[Report, int]:
@@ -117,9 +123,7 @@ def perform(world: World, *passes: Result | Exception | Callable[[RunContext], R
         stopping=lambda: world.stopping,
         process_id="pod",
     )
-    report = run_job(
-        body, RUN, store=_Store(world), coordination=world, surroundings=surroundings, deadline_seconds=600
-    )
+    report = run_job(body, RUN, store=_Store(world), locks=world, surroundings=surroundings, deadline_seconds=600)
     return report, made
 
 

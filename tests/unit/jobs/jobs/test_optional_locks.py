@@ -1,15 +1,15 @@
-"""A digest's coordination: used while it answers, done without when it does not."""
+"""A digest's locks: used while it answers, done without when it does not."""
 
 from __future__ import annotations
 
 import pytest
 
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
-from catchup_jobs.jobs.run.optional_locks import DatabaseFirst
+from catchup_jobs.jobs.run.optional_locks import OptionalLocks
 from catchup_jobs.jobs.run.ports import HeldBy, Lock
 
 
-class Coordination:
+class RunLocks:
     """Answers as scripted, and counts the questions."""
 
     def __init__(self, error: JobError | None = None, holder: HeldBy | None = None) -> None:
@@ -30,7 +30,7 @@ class Coordination:
         self._ask()
         return 2
 
-    def book(self, run_key: str, attempt_id: str) -> int:
+    def record_attempt(self, run_key: str, attempt_id: str) -> int:
         self._ask()
         return 3
 
@@ -42,22 +42,22 @@ class Coordination:
 
 
 def test_while_redis_answers_its_lock_and_its_numbers_are_used() -> None:
-    redis = Coordination()
-    coordination = DatabaseFirst(redis)
-    lock = coordination.acquire("digest:ada", "key")
+    redis = RunLocks()
+    locks = OptionalLocks(redis)
+    lock = locks.acquire("digest:ada", "key")
     assert not isinstance(lock, HeldBy)
-    assert (coordination.attempts("key"), coordination.book("key", "pod:1")) == (2, 3)
+    assert (locks.attempts("key"), locks.record_attempt("key", "pod:1")) == (2, 3)
     lock.release()
     assert redis.released
 
 
 def test_a_run_that_has_the_lock_is_still_told() -> None:
-    assert DatabaseFirst(Coordination(holder=HeldBy("other"))).acquire("digest:ada", "key") == HeldBy("other")
+    assert OptionalLocks(RunLocks(holder=HeldBy("other"))).acquire("digest:ada", "key") == HeldBy("other")
 
 
 def test_a_lock_that_was_lost_does_not_stop_the_job() -> None:
-    redis = Coordination()
-    lock = DatabaseFirst(redis).acquire("digest:ada", "key")
+    redis = RunLocks()
+    lock = OptionalLocks(redis).acquire("digest:ada", "key")
     assert not isinstance(lock, HeldBy)
     redis.held = False
     assert lock.is_held()
@@ -65,21 +65,21 @@ def test_a_lock_that_was_lost_does_not_stop_the_job() -> None:
 
 @pytest.mark.parametrize("error", [TemporaryError("down"), MisconfiguredError("wrong password")])
 def test_without_redis_the_run_goes_on_and_asks_it_only_once(error: JobError) -> None:
-    redis = Coordination(error)
-    coordination = DatabaseFirst(redis)
-    lock = coordination.acquire("digest:ada", "key")
+    redis = RunLocks(error)
+    locks = OptionalLocks(redis)
+    lock = locks.acquire("digest:ada", "key")
     assert not isinstance(lock, HeldBy)
     assert lock.is_held()
     lock.release()
-    assert (coordination.attempts("key"), coordination.book("key", "pod:1")) == (0, 0)
+    assert (locks.attempts("key"), locks.record_attempt("key", "pod:1")) == (0, 0)
     assert redis.questions == 1
 
 
 def test_redis_lost_in_the_middle_is_done_without_from_there() -> None:
-    redis = Coordination()
-    coordination = DatabaseFirst(redis)
-    coordination.acquire("digest:ada", "key")
+    redis = RunLocks()
+    locks = OptionalLocks(redis)
+    locks.acquire("digest:ada", "key")
     redis.error = TemporaryError("down")
-    assert coordination.book("key", "pod:1") == 0
-    assert coordination.attempts("key") == 0
+    assert locks.record_attempt("key", "pod:1") == 0
+    assert locks.attempts("key") == 0
     assert redis.questions == 2

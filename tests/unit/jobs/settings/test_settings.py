@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from catchup_contract.api import DIGEST_DAYS
 from catchup_contract.env import Env
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file
-from catchup_jobs.domain.vocabulary import DigestDay
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings import Settings
 
@@ -96,13 +94,13 @@ def test_a_wrong_value_is_named_by_its_variable_and_not_repeated(
 
 def test_the_slot_and_the_deadline_come_from_the_job(environment: pytest.MonkeyPatch) -> None:
     assert Settings.load().slot is None
-    assert Settings.load().deadline_seconds(Job.SYNC) == 600
+    assert Settings.load().deadline_seconds(SYNC) == 600
     environment.setenv(Env.CRONJOB_NAME, "sync-ada-1a2b")
     environment.setenv(Env.JOB_NAME, "sync-ada-1a2b-29401200")
     environment.setenv(Env.DEADLINE_SECONDS, "120")
     settings = Settings.load()
     assert settings.slot == datetime.fromtimestamp(29401200 * 60, UTC)
-    assert settings.deadline_seconds(Job.SYNC) == 120
+    assert settings.deadline_seconds(SYNC) == 120
 
 
 def test_secrets_do_not_show(environment: pytest.MonkeyPatch) -> None:
@@ -135,7 +133,3 @@ def test_processes_that_make_the_key_file_at_once_get_one_key(tmp_path: Path) ->
         keys = pool.map(read_or_make_key_file, [tmp_path / "keys"] * 8)
     assert len({key for (key,) in keys}) == 1
     assert os.listdir(tmp_path) == ["keys"]  # noqa: PTH208 - names are what is meant
-
-
-def test_the_days_of_the_digest_are_those_of_the_contract() -> None:
-    assert tuple(DigestDay) == DIGEST_DAYS

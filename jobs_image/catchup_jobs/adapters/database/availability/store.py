@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 
+from catchup_contract.local_time import local_date
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import (
     calendars,
@@ -17,7 +18,6 @@ from catchup_jobs.adapters.database.schema import (
     users,
 )
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval, Night, WeeklyWindow, all_day
-from catchup_jobs.domain.local_time import local_date
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.jobs.sync.ports import AvailabilityInputs
 

@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
+from catchup_contract.digest_rule import DigestTime, Occurrence
+from catchup_contract.local_time import is_time_zone
 from catchup_jobs.adapters.database.digests.proposals import mark, pending, proposals, standing, take_back_mark
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses, record_opt_out
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, suggestions, users
 from catchup_jobs.domain.digest.channels import TAKEN, Reach, may_send
-from catchup_jobs.domain.digest.due_dates import DigestTime, Occurrence
-from catchup_jobs.domain.time_zones import is_time_zone
 from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.ports import (
     Accepted,

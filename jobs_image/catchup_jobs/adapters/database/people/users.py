@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
@@ -240,7 +240,7 @@ def _last_syncs(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[d
         return {}
     rows = connection.execute(
         select(runs.c.subject, runs.c.finished_at, runs.c.state)
-        .where(runs.c.kind == Job.SYNC, runs.c.subject.in_(ids), runs.c.finished_at.is_not(None))
+        .where(runs.c.kind == SYNC, runs.c.subject.in_(ids), runs.c.finished_at.is_not(None))
         .order_by(runs.c.finished_at)
     )
     return {row.subject: (row.finished_at, row.state) for row in rows}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, or_, select, true
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import dead_letters, runs
@@ -32,7 +32,7 @@ class Failure:
     """
 
     run_key: str
-    kind: Job
+    kind: Kind
     subject: str
     slot: datetime | None
     reason: Reason
@@ -52,7 +52,7 @@ class Failures:
     """
 
     keys: Sequence[str] = ()
-    kind: Job | None = None
+    kind: Kind | None = None
     subject: str | None = None
     reason: Reason | None = None
     error_class: str | None = None
@@ -90,7 +90,7 @@ class PastRun:
     """
 
     run_key: str
-    kind: Job
+    kind: Kind
     subject: str
     slot: datetime | None
     state: RunState
@@ -136,7 +136,7 @@ class DatabaseHistory:
         self,
         *,
         limit: int,
-        kind: Job | None = None,
+        kind: Kind | None = None,
         subject: str | None = None,
         state: RunState | None = None,
     ) -> list[PastRun]:
@@ -148,7 +148,7 @@ class DatabaseHistory:
         with self._database.read() as connection:
             return [_past_run(row) for row in connection.execute(statement)]
 
-    def latest(self, kind: Job) -> dict[str, tuple[RunState, dict[str, int]]]:
+    def latest(self, kind: Kind) -> dict[str, tuple[RunState, dict[str, int]]]:
         """Return, by subject, how the latest run of a kind stands and what it has counted so far."""
         columns = (runs.c.subject, runs.c.state, runs.c.counts, runs.c.checkpoint)
         statement = select(*columns).where(runs.c.kind == kind).order_by(runs.c.started_at)

@@ -70,7 +70,7 @@ class DatabaseRunStore:
     def _reopen(self, connection: Connection, run: Run, now: datetime, lease_until: datetime) -> RunRecord:
         opened = self._database.insert(runs).values(
             run_key=run.key,
-            kind=run.job,
+            kind=run.kind,
             subject=run.subject,
             slot=run.slot,
             state=RunState.OPEN,
@@ -120,13 +120,13 @@ class DatabaseRunStore:
             )
             self._write_letter(connection, row, DeadLetter(reason, LEASE_EXPIRED), row["attempts"], now)
 
-    def claim(self, run: Run, owner: str) -> RunRecord:
+    def take_over(self, run: Run, owner: str) -> RunRecord:
         """Make `owner` the only process whose writes for this kind and subject count."""
         with self._database.write() as connection:
             connection.execute(
                 update(runs)
                 .where(
-                    runs.c.kind == run.job,
+                    runs.c.kind == run.kind,
                     runs.c.subject == run.subject,
                     runs.c.run_key != run.key,
                     runs.c.owner.is_not(None),
@@ -138,7 +138,7 @@ class DatabaseRunStore:
             )
             return _record(connection, run.key)
 
-    def book(self, fence: Fence, *, attempts: int, reason: Reason, checkpoint: dict[str, Any]) -> None:
+    def record_attempt(self, fence: Fence, *, attempts: int, reason: Reason, checkpoint: dict[str, Any]) -> None:
         """Mirror the number of attempts; it never falls."""
         with self._database.write() as connection:
             check_fence(connection, fence)
@@ -173,7 +173,7 @@ class DatabaseRunStore:
             if closed.rowcount == 0:
                 return False
             if closing.letter is not None:
-                row = {"run_key": run.key, "kind": run.job, "subject": run.subject, "slot": run.slot}
+                row = {"run_key": run.key, "kind": run.kind, "subject": run.subject, "slot": run.slot}
                 self._write_letter(connection, row, closing.letter, closing.attempts, now)
             if not unfinished:
                 _forget(connection, run, now)
@@ -213,7 +213,7 @@ def _forget(connection: Connection, run: Run, now: datetime) -> None:
     started_at = select(runs.c.started_at).where(runs.c.run_key == run.key).scalar_subquery()
     connection.execute(
         delete(runs).where(
-            runs.c.kind == run.job,
+            runs.c.kind == run.kind,
             runs.c.subject == run.subject,
             runs.c.run_key != run.key,
             runs.c.started_at <= started_at,
@@ -225,7 +225,7 @@ def _forget(connection: Connection, run: Run, now: datetime) -> None:
     )
     connection.execute(
         delete(dead_letters).where(
-            dead_letters.c.kind == run.job,
+            dead_letters.c.kind == run.kind,
             dead_letters.c.subject == run.subject,
             dead_letters.c.created_at < now - KEEP_FAILURES,
         )

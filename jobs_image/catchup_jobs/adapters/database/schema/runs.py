@@ -6,10 +6,10 @@ from typing import Final
 
 from sqlalchemy import JSON, CheckConstraint, Column, Index, Integer, Table, Text
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import KINDS
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.schema.base import metadata
-from catchup_jobs.adapters.database.types import UtcDateTime, text_enum, user_id
+from catchup_jobs.adapters.database.types import RecordName, UtcDateTime, text_enum, user_id
 from catchup_jobs.domain.vocabulary import RunState
 
 # One row. `version` is the newest migration applied; code whose SCHEMA_VERSION is below `min_code` must not run.
@@ -28,7 +28,7 @@ runs: Final = Table(
     "runs",
     metadata,
     Column("run_key", Text, primary_key=True),
-    Column("kind", text_enum(Job, "kind"), nullable=False),
+    Column("kind", RecordName("kind", KINDS), nullable=False),
     Column("subject", user_id(), nullable=False),
     Column("slot", UtcDateTime),
     Column("state", text_enum(RunState, "state"), nullable=False),
@@ -48,7 +48,7 @@ dead_letters: Final = Table(
     "dead_letters",
     metadata,
     Column("run_key", Text, primary_key=True),
-    Column("kind", text_enum(Job, "kind"), nullable=False),
+    Column("kind", RecordName("kind", KINDS), nullable=False),
     Column("subject", user_id(), nullable=False),
     Column("slot", UtcDateTime),
     Column("reason", text_enum(Reason, "reason"), nullable=False),

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catchup_jobs.domain.digest.due_dates import (
+from catchup_contract.digest_rule import (
     LATEST,
+    DigestDay,
     DigestTime,
     Occurrence,
-    due_instant,
     is_quiet,
     occurrence_by_hand,
     occurrence_of_slot,
 )
-from catchup_jobs.domain.local_time import local_date
-from catchup_jobs.domain.time_zones import is_time_zone
-from catchup_jobs.domain.vocabulary import DigestDay
+from catchup_contract.local_time import is_time_zone, jumps, local_date
 
 ZONES = sorted(name for name in available_timezones() if is_time_zone(name))
 zones = st.sampled_from(ZONES).map(ZoneInfo)
@@ -86,7 +86,7 @@ def test_a_digest_by_hand_serves_today_on_the_schedules_clock() -> None:
 )
 def test_a_due_date_is_never_lost_to_a_change_of_clocks(zone: str, clock: str, day: str, due: str) -> None:
     when = digest_time(zone, "Daily", clock)
-    assert due_instant(date.fromisoformat(day), when) == at(due)
+    assert when.due_on(date.fromisoformat(day)) == at(due)
     found = occurrence_of_slot(at(due), when)
     assert found is not None
     assert found.due_date.isoformat() == day
@@ -94,14 +94,14 @@ def test_a_due_date_is_never_lost_to_a_change_of_clocks(zone: str, clock: str, d
 
 def test_a_date_that_its_zone_skips_whole_has_no_digest() -> None:
     samoa = digest_time("Pacific/Apia", "Daily", "09:00")
-    assert due_instant(date(2011, 12, 30), samoa) is None
-    assert due_instant(date(2011, 12, 31), samoa) == at("2011-12-30 19:00")
+    assert samoa.due_on(date(2011, 12, 30)) is None
+    assert samoa.due_on(date(2011, 12, 31)) == at("2011-12-30 19:00")
 
 
 @given(dates, digest_times)
 @settings(max_examples=500, deadline=None)
 def test_the_slot_at_a_due_instant_serves_that_date(day: date, when: DigestTime) -> None:
-    due = due_instant(day, when)
+    due = when.due_on(day)
     if due is not None:
         assert occurrence_of_slot(due, when) == Occurrence(day, due)
 
@@ -113,7 +113,7 @@ def test_a_slot_serves_a_date_that_fell_due_at_most_four_hours_before_it_and_no_
 ) -> None:
     found = occurrence_of_slot(slot, when)
     around = [local_date(slot, when.zone) + timedelta(days=offset) for offset in range(-3, 4)]
-    instants = {day: due_instant(day, when) for day in around}
+    instants = {day: when.due_on(day) for day in around}
     served = [due for due in instants.values() if due is not None and slot - LATEST <= due <= slot]
     if found is None:
         assert served == []
@@ -125,7 +125,7 @@ def test_a_slot_serves_a_date_that_fell_due_at_most_four_hours_before_it_and_no_
 @given(dates, digest_times)
 @settings(max_examples=200, deadline=None)
 def test_two_dates_of_a_schedule_never_fall_due_at_once(day: date, when: DigestTime) -> None:
-    due, following = due_instant(day, when), due_instant(day + timedelta(days=1), when)
+    due, following = when.due_on(day), when.due_on(day + timedelta(days=1))
     assert due is None or following is None or due < following
 
 
@@ -137,7 +137,7 @@ def test_a_zone_moved_across_the_date_line_repeats_a_date_or_leaves_one_out_but_
     # Two schedules that fire at different instants for one date: the date is what the database holds unique.
     first, second = (DigestTime(zone, DigestDay.DAILY, clock) for zone in (before, after))
     for when in (first, second):
-        due = due_instant(day, when)
+        due = when.due_on(day)
         assert due is not None
         found = occurrence_of_slot(due, when)
         assert found is not None
@@ -170,7 +170,7 @@ def test_a_digest_by_hand_is_never_late() -> None:
 )
 def test_no_sms_disturbs_between_21_and_8_unless_the_user_chose_that_time(chosen: str, now: str, quiet: bool) -> None:
     when = digest_time("Europe/Berlin", "Sunday", chosen)
-    due = due_instant(date(2026, 11, 29), when)
+    due = when.due_on(date(2026, 11, 29))
     assert is_quiet(at(now), when, Occurrence(date(2026, 11, 29), due)) is quiet
 
 
@@ -179,3 +179,63 @@ def test_a_digest_by_hand_at_night_is_quiet_too() -> None:
     assert is_quiet(at("2026-11-29 22:00"), BERLIN_SUNDAY_NINE, by_hand)
     assert not is_quiet(at("2026-11-29 12:00"), BERLIN_SUNDAY_NINE, by_hand)
     assert not is_quiet(at("2026-11-29 22:00"), digest_time("Europe/Berlin", "Sunday", "07:30"), by_hand)
+
+
+@given(digest_times, st.integers(0, 240), st.uuids().map(str))
+def test_a_spread_time_is_in_the_window_on_the_same_date_and_not_at_night_unless_the_chosen_one_is(
+    when: DigestTime, window: int, user: str
+) -> None:
+    found = when.spread("digest", user, window)
+    assert (found.zone, found.day) == (when.zone, when.day)
+    assert when.minute <= found.minute <= when.minute + max(0, window - 1)
+    assert found.minute < 24 * 60
+    assert found.at < time(21) or when.at >= time(21)
+    assert when.spread("digest", user, window) == found
+    assert window > 1 or found == when
+
+
+def test_users_are_spread_evenly_over_the_window() -> None:
+    minutes = Counter(BERLIN_SUNDAY_NINE.spread("digest", f"user-{number}", 60).minute for number in range(6000))
+    assert set(minutes) == set(range(540, 600))
+    assert max(minutes.values()) < 150
+
+
+@pytest.mark.parametrize(
+    ("clock", "first", "last"),
+    [
+        ("20:50", "20:50", "20:59"),
+        ("20:59", "20:59", "20:59"),
+        ("21:00", "21:00", "21:59"),
+        ("23:30", "23:30", "23:59"),
+    ],
+)
+def test_the_window_ends_with_the_evening_and_with_the_day(clock: str, first: str, last: str) -> None:
+    when = digest_time("Etc/UTC", "Daily", clock)
+    found = {when.spread("digest", f"user-{number}", 60).at for number in range(3000)}
+    assert (f"{min(found):%H:%M}", f"{max(found):%H:%M}") == (first, last)
+
+
+@pytest.mark.parametrize(("clock", "minutes"), [("09:00", [540, 600, 720]), ("21:30", [1290, 1350]), ("23:10", [1390])])
+def test_follow_ups_come_one_and_three_hours_later_but_not_after_midnight(clock: str, minutes: list[int]) -> None:
+    assert digest_time("Europe/Berlin", "Daily", clock).firing_minutes() == minutes
+
+
+@given(digest_times, instants)
+def test_due_times_come_in_order_and_later_than_now(when: DigestTime, now: datetime) -> None:
+    due = list(islice(when.due_after(now), 4))
+    assert now < due[0]
+    assert all(one < other for one, other in pairwise(due))
+    days = 1 if when.day is DigestDay.DAILY else 7
+    assert due[0] - now <= timedelta(days=days, hours=2)
+    assert all(
+        timedelta(days=days, hours=-2) <= other - one <= timedelta(days=days, hours=2) for one, other in pairwise(due)
+    )
+
+
+@given(digest_times, instants)
+def test_a_date_is_due_at_its_local_day_and_time_unless_the_clock_skips_it(when: DigestTime, now: datetime) -> None:
+    due = next(when.due_after(now))
+    local = due.astimezone(when.zone)
+    skipped = [jump for jump in jumps(when.zone.key) if jump.at == due and jump.shift > 0]
+    assert skipped or local.time() == when.at
+    assert skipped or when.day.is_on(local.date())

@@ -1,9 +1,9 @@
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from catchup_jobs.domain.local_time import day_bounds, instant
+from catchup_contract.local_time import Jump, day_bounds, instant, is_time_zone, jumps, offsets
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,36 @@ def test_a_time_shown_twice_is_the_first_unless_the_later_is_asked_for() -> None
     zone, day, at = ZoneInfo("America/New_York"), date(2026, 11, 1), time(1, 30)
     assert instant(day, at, zone) == datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
     assert instant(day, at, zone, later=True) == datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
+
+
+def test_jumps_of_a_zone() -> None:
+    (spring, *_) = [jump for jump in jumps("Asia/Beirut") if jump.at.year == 2026]
+    assert spring == Jump(datetime(2026, 3, 28, 22, 0, tzinfo=UTC), 120, 180)
+    assert spring.skipped_date(0) == spring.skipped_date(59) == date(2026, 3, 29)
+    assert spring.skipped_date(60) is None
+    assert (jumps("Asia/Kathmandu"), offsets("Asia/Kathmandu")) == ((), (345,))
+    assert offsets("Australia/Lord_Howe") == (630, 660)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Local",
+        "localtime",
+        "posixrules",
+        "Factory",
+        "Europe",
+        "GMT+3",
+        "posix/Europe/Berlin",
+        "../Berlin",
+        "",
+        "A" * 5000,
+    ],
+)
+def test_a_name_that_is_no_users_zone_is_refused(name: str) -> None:
+    assert not is_time_zone(name)
+
+
+def test_every_zone_that_the_zone_data_lists_is_one_except_those_of_the_machine() -> None:
+    listed = available_timezones() - {"localtime", "posixrules", "Factory"}
+    assert {name for name in listed if not is_time_zone(name)} == set()

@@ -15,23 +15,23 @@ from catchup_contract.api import (
     DEFAULT_DIGEST_TIME,
     DEFAULT_SYNC_EVERY,
     DEFAULT_TIME_ZONE,
-    DIGEST_DAYS,
     KIND,
     SYNC_INTERVALS_MINUTES,
 )
-from catchup_contract.kinds import Job
-from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.kinds import KINDS, SYNC, kind_named, user_kinds
+from catchup_contract.outcomes import ADVICE, Outcome, Reason
 from catchup_contract.run_keys import run_key, slot_of
 from catchup_contract.summary import SUMMARY_MAX_BYTES, Count, InvalidSummaryError, Summary
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 instants = st.integers(0, 4_000_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 
 
 @given(
     st.builds(
         Summary,
-        st.sampled_from(Job),
+        st.sampled_from(list(KINDS.values())),
         st.sampled_from(Outcome),
         instants,
         instants,
@@ -79,9 +79,9 @@ def test_without_a_cronjob_every_run_is_manual() -> None:
 
 def test_two_jobs_of_one_slot_are_one_run_and_two_manual_jobs_are_two() -> None:
     slot = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-    assert run_key(Job.SYNC, "ada", slot=slot, manual_id="1") == run_key(Job.SYNC, "ada", slot=slot, manual_id="2")
-    assert run_key(Job.SYNC, "ada", slot=slot, manual_id="1") == "sync:ada:2026-11-23T09:00:00Z"
-    assert run_key(Job.SYNC, "ada", slot=None, manual_id="1") != run_key(Job.SYNC, "ada", slot=None, manual_id="2")
+    assert run_key(SYNC, "ada", slot=slot, manual_id="1") == run_key(SYNC, "ada", slot=slot, manual_id="2")
+    assert run_key(SYNC, "ada", slot=slot, manual_id="1") == "sync:ada:2026-11-23T09:00:00Z"
+    assert run_key(SYNC, "ada", slot=None, manual_id="1") != run_key(SYNC, "ada", slot=None, manual_id="2")
 
 
 def test_the_schema_and_the_contract_name_the_same_values_and_defaults() -> None:
@@ -94,7 +94,7 @@ def test_the_schema_and_the_contract_name_the_same_values_and_defaults() -> None
     every, digest = spec["calendarSync"]["properties"]["every"], spec["digest"]["properties"]
     assert (every["enum"], every["default"]) == (list(SYNC_INTERVALS_MINUTES), DEFAULT_SYNC_EVERY)
     assert (digest["day"]["enum"], digest["day"]["default"]) == (
-        list(DIGEST_DAYS),
+        list(DigestDay),
         DEFAULT_DIGEST_DAY,
     )
     assert digest["time"]["default"] == DEFAULT_DIGEST_TIME
@@ -103,3 +103,20 @@ def test_the_schema_and_the_contract_name_the_same_values_and_defaults() -> None
 
 def test_every_interval_divides_a_day() -> None:
     assert all(24 * 60 % minutes == 0 for minutes in SYNC_INTERVALS_MINUTES.values())
+
+
+def test_every_reason_has_its_advice() -> None:
+    assert set(ADVICE) == set(Reason)
+
+
+def test_a_kind_is_found_by_its_name_and_an_unknown_one_fails() -> None:
+    assert kind_named("sync") is SYNC
+    for name in ("", "sink", "SYNC"):
+        with pytest.raises(ValueError, match="known: sync, digest, suggestions"):
+            kind_named(name)
+
+
+def test_no_two_kinds_share_a_section_or_a_condition() -> None:
+    for field in ("spec_section", "status_section", "condition"):
+        values = [getattr(work, field) for work in user_kinds().values()]
+        assert len(set(values)) == len(values)

@@ -1,0 +1,36 @@
+"""When an interval kind runs for a user: evenly spread over the fleet, and the same at every look."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+
+def stable_hash(*parts: str) -> int:
+    """Return a 256-bit number that depends on the parts only (Python's own `hash` differs between processes)."""
+    return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """Runs at every minute of the UTC day that is `offset` modulo `interval`; both in minutes, and it divides a day."""
+
+    interval: int
+    offset: int
+
+    @classmethod
+    def of_user(cls, kind: str, interval: int, user_id: str) -> Cadence:
+        """Return a user's cadence for a kind: the offset is a hash of both, so that the fleet is spread evenly."""
+        return cls(interval, stable_hash(kind, user_id) % interval)
+
+    def due_after(self, now: datetime) -> Iterator[datetime]:
+        """Yield the runs later than `now` (aware), in UTC, without end."""
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        minutes = (now - midnight) // timedelta(minutes=1)
+        runs = (minutes - self.offset) // self.interval + 1
+        following = midnight + timedelta(minutes=self.offset + runs * self.interval)
+        while True:
+            yield following
+            following += timedelta(minutes=self.interval)
