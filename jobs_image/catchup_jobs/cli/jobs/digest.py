@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.encryption import Encryption
     from catchup_jobs.cli.resources import Resources
     from catchup_jobs.jobs.digest.ports import EmailGateway, Links, SmsGateway
-    from catchup_jobs.jobs.run.context import RunContext
-    from catchup_jobs.jobs.run.errors import Result
+    from catchup_jobs.jobs.run.context import Result, RunContext
 
 
 @click.command()

@@ -23,7 +23,8 @@ from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.messenger import Messenger
 from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.digest.results import REASONS, Tally, decisive, result_of
-from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, PermanentError, Result, TemporaryError
+from catchup_jobs.jobs.run.context import Result
+from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, PermanentError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,8 @@ from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.channels import reason_for_nothing
 from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
-from catchup_jobs.jobs.run.errors import JobError, Result, TemporaryError
+from catchup_jobs.jobs.run.context import Result
+from catchup_jobs.jobs.run.errors import JobError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
