@@ -97,7 +97,7 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Retold:
+class Reworded:
     """A suggestion that stays as it is, for which a day has passed since its reason was written."""
 
     suggestion: Suggestion
@@ -119,7 +119,7 @@ class Plan:
     created: list[Created] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
     expired: list[Expired] = field(default_factory=list)
-    retold: list[Retold] = field(default_factory=list)
+    reworded: list[Reworded] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.created or self.moved or self.expired or self.retold)
+        return bool(self.created or self.moved or self.expired or self.reworded)
