@@ -1,4 +1,4 @@
-"""How a digest's run is told: its counts, its outcome, and which of several troubles decides what happens next."""
+"""How a digest's run ends: its counts, its outcome, and which of several errors it raises."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
-from catchup_jobs.domain.digest.channels import reason_for_nothing
+from catchup_jobs.domain.digest.channels import CHANNELS, overall_skip_reason
 from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.run.errors import JobError, Result, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from catchup_jobs.domain.vocabulary import Channel
+    from catchup_jobs.domain.digest.channels import Channel
     from catchup_jobs.jobs.digest.ports import Delivery
 
 REASONS: Final = {
@@ -26,7 +26,7 @@ REASONS: Final = {
 
 
 class Tally:
-    """What a run did, kept in its checkpoint: a pass after a failed one still counts what that one sent."""
+    """The counts of a run, kept in its checkpoint, so that a pass after a failed one includes what that one sent."""
 
     def __init__(self, checkpoint: dict[str, Any]) -> None:
         self._checkpoint = checkpoint
@@ -36,7 +36,7 @@ class Tally:
         self._checkpoint[count] = self._checkpoint.get(count, 0) + 1
 
     def set(self, count: Count, number: int) -> None:
-        """Let a count be a number."""
+        """Set a count."""
         self._checkpoint[count] = number
 
     def has(self, *counts: Count) -> bool:
@@ -49,27 +49,31 @@ class Tally:
 
 
 def result_of(deliveries: Mapping[Channel, Delivery], tally: Tally) -> Result:
-    """Return how a run ends whose date is settled: `done` where this run did it, `skipped` where an earlier one did."""
+    """Return how a run of a settled date ends: `done` if this run settled it, `skipped` if an earlier run did."""
     statuses = {delivery.status for delivery in deliveries.values()}
     ended_badly = statuses & {DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN}
     if DeliveryStatus.SENT in statuses:
-        if not tally.has(Count.SMS_SENT, Count.EMAILS_SENT):
+        if not tally.has(*(channel.sent_count for channel in CHANNELS.values())):
             return Result(Outcome.SKIPPED, Reason.ALREADY_DONE, tally.counts())
         return Result(Outcome.DONE, Reason.PARTIAL if ended_badly else None, tally.counts())
     if ended_badly:
         reason = Reason.UNCONFIRMED if DeliveryStatus.UNKNOWN in statuses else Reason.UNDELIVERED
-        ours = tally.has(Count.DELIVERIES_FAILED, Count.DELIVERIES_UNKNOWN)
-        return Result(Outcome.DONE if ours else Outcome.SKIPPED, reason, tally.counts())
-    reasons = {channel: each.reason for channel, each in deliveries.items() if each.reason is not None}
-    return Result(Outcome.SKIPPED, REASONS.get(reason_for_nothing(reasons), Reason.NO_CHANNEL), tally.counts())
+        by_this_run = tally.has(Count.DELIVERIES_FAILED, Count.DELIVERIES_UNKNOWN)
+        return Result(Outcome.DONE if by_this_run else Outcome.SKIPPED, reason, tally.counts())
+    skipped = {channel: delivery.reason for channel, delivery in deliveries.items() if delivery.reason is not None}
+    return Result(Outcome.SKIPPED, REASONS.get(overall_skip_reason(skipped), Reason.NO_CHANNEL), tally.counts())
 
 
-def decisive(troubles: Sequence[JobError]) -> JobError | None:
-    """Return what decides: an attempt that counts, then a wait that ends, then what only people can mend."""
+def error_to_raise(errors: Sequence[JobError]) -> JobError | None:
+    """Return the error that decides what the run does next, None if there is none.
+
+    A failed attempt, which the run repeats by its retry delays, comes before a wait of known length, and that before an
+    error that only people can fix.
+    """
 
     def rank(error: JobError) -> int:
         if not isinstance(error, TemporaryError):
             return 2
         return 0 if error.wait_seconds is None else 1
 
-    return min(troubles, key=rank, default=None)
+    return min(errors, key=rank, default=None)

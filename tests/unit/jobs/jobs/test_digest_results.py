@@ -8,9 +8,10 @@ import pytest
 
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
-from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason
+from catchup_jobs.domain.digest.channels import EMAIL, SMS, Channel
+from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.ports import Delivery
-from catchup_jobs.jobs.digest.results import Tally, decisive, result_of
+from catchup_jobs.jobs.digest.results import Tally, error_to_raise, result_of
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
 
 SENT, FAILED, UNKNOWN = DeliveryStatus.SENT, DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN
@@ -23,7 +24,7 @@ def deliveries(sms: DeliveryStatus | SkipReason, email: DeliveryStatus | SkipRea
             return Delivery(number, channel, SKIPPED, reason=state)
         return Delivery(number, channel, state)
 
-    return {Channel.SMS: one(1, Channel.SMS, sms), Channel.EMAIL: one(2, Channel.EMAIL, email)}
+    return {SMS: one(1, SMS, sms), EMAIL: one(2, EMAIL, email)}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ OURS = MisconfiguredError("ours")
 
 
 @pytest.mark.parametrize(
-    ("troubles", "decides"),
+    ("errors", "decides"),
     [
         ([], None),
         ([OURS], OURS),
@@ -68,9 +69,9 @@ OURS = MisconfiguredError("ours")
     ],
 )
 def test_an_attempt_decides_before_a_wait_and_a_wait_before_what_only_people_can_mend(
-    troubles: list[JobError], decides: JobError | None
+    errors: list[JobError], decides: JobError | None
 ) -> None:
-    assert decisive(troubles) is decides
+    assert error_to_raise(errors) is decides
 
 
 def test_counts_survive_the_checkpoint_as_json() -> None:
