@@ -84,6 +84,7 @@ class DigestWorld:
     http_timeout: float = 5
     locks: RunLocks | None = None
     sms_gateway: Callable[[], Gateway[str]] | None = None
+    more_senders: dict[Channel, Sender[Any]] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -261,6 +262,7 @@ class DigestWorld:
             {
                 SMS: Sender(sms_text, str, (self.sms_gateway or self._sms) if self.has_twilio else None),
                 EMAIL: Sender(email_digest, EmailDigest.preview, self._email if self.has_mail else None),
+                **self.more_senders,
             },
             links=(lambda: ActionLinks(self.base_url or "", self.encryption)) if self.base_url else None,
         )
