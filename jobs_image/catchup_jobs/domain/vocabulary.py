@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Weekday(StrEnum):
@@ -56,6 +57,9 @@ class RunState(StrEnum):
     FAILED = "failed"
 
 
+UNFINISHED_RUNS: Final = (RunState.OPEN, RunState.RETRY)
+
+
 class Frequency(StrEnum):
     """How often a user wants to see a contact; a contact without one counts as `monthly`."""
 
@@ -84,6 +88,12 @@ class SuggestionStatus(StrEnum):
     DISMISSED = "dismissed"
     SNOOZED = "snoozed"
     EXPIRED = "expired"
+
+
+# Suggestions that may still change by themselves.
+OPEN_SUGGESTIONS: Final = (SuggestionStatus.PENDING, SuggestionStatus.SNOOZED)
+# Suggestions that matter to their user now.
+CURRENT_SUGGESTIONS: Final = (*OPEN_SUGGESTIONS, SuggestionStatus.ACCEPTED)
 
 
 class Mode(StrEnum):

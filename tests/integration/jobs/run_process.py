@@ -17,8 +17,8 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore, check_fence
 from catchup_jobs.adapters.process import surroundings
 from catchup_jobs.adapters.redis.locks import RedisLocks
-from catchup_jobs.jobs.run.context import RunContext
-from catchup_jobs.jobs.run.errors import Result, TemporaryError
+from catchup_jobs.jobs.run.context import Result, RunContext
+from catchup_jobs.jobs.run.errors import TemporaryError
 from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Run
 

@@ -35,7 +35,7 @@ import sys
 from catchup_jobs.cli.jobs.harness import execute
 from catchup_contract.kinds import SYNC
 from catchup_contract.summary import Count
-from catchup_jobs.jobs.run.errors import Result
+from catchup_jobs.jobs.run.context import Result
 
 def body(context, resources):
     print(context.run_key, resources.database.backend, flush=True)

@@ -21,7 +21,7 @@ from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, Message
 if TYPE_CHECKING:
     from integration.jobs.digest_world import DigestWorld
 
-    from catchup_jobs.jobs.run.execution import Report
+    from catchup_jobs.jobs.run.endings import Report
 
 PUSH = Channel("push", sent_count=Count.EMAILS_SENT, mask=mask_number, resend_limit=2)
 DEVICE = "device-1234567890"

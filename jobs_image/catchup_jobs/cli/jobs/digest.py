@@ -24,8 +24,7 @@ from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from catchup_jobs.cli.resources import Resources
-    from catchup_jobs.jobs.run.context import RunContext
-    from catchup_jobs.jobs.run.errors import Result
+    from catchup_jobs.jobs.run.context import Result, RunContext
 
 
 @click.command()

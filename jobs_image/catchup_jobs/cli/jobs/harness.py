@@ -20,9 +20,9 @@ from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.adapters.process import surroundings
 from catchup_jobs.cli.log import configure
 from catchup_jobs.cli.resources import Resources, open_database
-from catchup_jobs.jobs.run.context import RunContext
+from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.endings import Report, crash, ending_of, report_of
-from catchup_jobs.jobs.run.errors import JobError, Result
+from catchup_jobs.jobs.run.errors import JobError
 from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.optional_locks import OptionalLocks
 from catchup_jobs.jobs.run.ports import Run, RunLocks

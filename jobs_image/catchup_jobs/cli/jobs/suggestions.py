@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.redis.progress import RedisProgress
     from catchup_jobs.cli.jobs.harness import Body
     from catchup_jobs.cli.resources import Resources
-    from catchup_jobs.jobs.run.context import RunContext
-    from catchup_jobs.jobs.run.errors import Result
+    from catchup_jobs.jobs.run.context import Result, RunContext
 
 # A run for one user is no shard's.
 _USER: Final = "user:"

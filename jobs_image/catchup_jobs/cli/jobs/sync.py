@@ -23,8 +23,7 @@ from catchup_jobs.jobs.sync.job import CalendarSync, Google
 if TYPE_CHECKING:
     from catchup_jobs.adapters.redis.quota import RedisQuota
     from catchup_jobs.cli.resources import Resources
-    from catchup_jobs.jobs.run.context import RunContext
-    from catchup_jobs.jobs.run.errors import Result
+    from catchup_jobs.jobs.run.context import Result, RunContext
     from catchup_jobs.settings import Settings
 
 

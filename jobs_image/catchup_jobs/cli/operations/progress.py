@@ -16,7 +16,7 @@ from catchup_jobs.adapters.database.runs.history import DatabaseHistory
 from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import JSON, output_option
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.vocabulary import UNFINISHED_RUNS, RunState
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,7 +55,11 @@ def progress(output: str, once: bool) -> None:
             latest = history.latest(SUGGESTIONS)
             total = max(store.user_count(), 1)
             return {
-                subject: {"state": _state(state), "total": total, **counts}
+                subject: {
+                    "state": _state(state),
+                    "total": total,
+                    **{count.value: number for count, number in counts.items()},
+                }
                 for subject, (state, counts) in latest.items()
             }
 
@@ -63,7 +67,7 @@ def progress(output: str, once: bool) -> None:
 
 
 def _state(state: RunState) -> str:
-    return _RUNNING if state in {RunState.OPEN, RunState.RETRY} else state.value
+    return _RUNNING if state in UNFINISHED_RUNS else state.value
 
 
 def _numbers(fields: dict[str, str]) -> dict[str, Any]:

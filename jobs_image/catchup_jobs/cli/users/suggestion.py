@@ -23,7 +23,7 @@ from catchup_jobs.domain.digest.channels import EMAIL
 from catchup_jobs.domain.digest.items import clean
 from catchup_jobs.domain.digest.words import contact_name, mode_words, short_time
 from catchup_jobs.domain.planning.answers import Answer
-from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS, SuggestionStatus
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.settings import Settings
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from catchup_jobs.adapters.database.engine import Database
 
-_SHOWN_BY_DEFAULT: Final = (SuggestionStatus.PENDING, SuggestionStatus.SNOOZED, SuggestionStatus.ACCEPTED)
 _ANSWERS: Final = {Action.ACCEPT: Answer.ACCEPT, Action.DISMISS: Answer.DISMISS, Action.SNOOZE: Answer.SNOOZE}
 _COLUMNS: Final = {"id": "ID", "status": "STATUS", "contact": "CONTACT", "when": "WHEN", "how": "HOW", "why": "WHY"}
 _NAME_WIDTH: Final = 24
@@ -73,7 +72,7 @@ def list_(user_id: str, statuses: tuple[str, ...], output: str) -> None:
       catchup-jobs suggestion list ada
       catchup-jobs suggestion list ada --status expired --output json
     """
-    wanted = [SuggestionStatus(status) for status in statuses] or _SHOWN_BY_DEFAULT
+    wanted = [SuggestionStatus(status) for status in statuses] or CURRENT_SUGGESTIONS
     with open_database(Settings.load()) as database:
         if DatabaseUsers(database).get(user_id) is None:
             raise unknown_user(user_id)

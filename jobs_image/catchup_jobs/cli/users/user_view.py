@@ -11,7 +11,7 @@ from catchup_jobs.adapters.database.people.contacts import count_contacts
 from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
 from catchup_jobs.domain.digest.channels import CHANNELS
-from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.people.users import UserOverview
     from catchup_jobs.domain.calendar.availability import WeeklyWindow
 
-_OPEN = (SuggestionStatus.PENDING, SuggestionStatus.SNOOZED, SuggestionStatus.ACCEPTED)
 _WIDTH = 11
 _RUNS = 10
 
@@ -54,7 +53,7 @@ def gather(database: Database, addresses: DatabaseAddresses, overview: UserOverv
         "contacts": {"total": contacts, "leftOut": left_out},
         "channels": _channels(addresses, found.id),
         "suggestions": dict(
-            Counter(view.status.value for view in DatabaseAnswers(database).listing(found.id, list(_OPEN)))
+            Counter(view.status.value for view in DatabaseAnswers(database).listing(found.id, CURRENT_SUGGESTIONS))
         ),
         "lastDigest": _digest(database, found.id),
         "lastRuns": [

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS, OPEN_SUGGESTIONS, SuggestionStatus
 
 SNOOZE: Final = timedelta(days=7)
 LONGEST_SNOOZE: Final = timedelta(days=366)
@@ -26,11 +26,11 @@ _BECOMES: Final = {
     Answer.DISMISS: SuggestionStatus.DISMISSED,
     Answer.SNOOZE: SuggestionStatus.SNOOZED,
 }
-# An accepted one can still be called off; what was dismissed or has expired is over.
+# The statuses in which an answer is possible. An accepted suggestion can still be called off.
 _POSSIBLE_FROM: Final = {
-    Answer.ACCEPT: frozenset({SuggestionStatus.PENDING, SuggestionStatus.SNOOZED}),
-    Answer.DISMISS: frozenset({SuggestionStatus.PENDING, SuggestionStatus.SNOOZED, SuggestionStatus.ACCEPTED}),
-    Answer.SNOOZE: frozenset({SuggestionStatus.PENDING, SuggestionStatus.SNOOZED}),
+    Answer.ACCEPT: OPEN_SUGGESTIONS,
+    Answer.DISMISS: CURRENT_SUGGESTIONS,
+    Answer.SNOOZE: OPEN_SUGGESTIONS,
 }
 
 

@@ -18,7 +18,7 @@ from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.channels import may_send
 from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
-from catchup_jobs.jobs.digest.results import Tally
+from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class DueDigest:
         return self.context.subject
 
     @property
-    def tally(self) -> Tally:
+    def counts(self) -> Counts:
         """The run's counts."""
-        return Tally(self.context.checkpoint)
+        return Counts(self.context.checkpoint)
 
     def deliveries(self) -> Mapping[Channel, Delivery]:
         """Return the deliveries as they are stored now."""
@@ -116,13 +116,13 @@ class DueDigest:
             raise
         del context.checkpoint[_UNSENT]
         answer = send()
-        self.tally.set(Count.DIGEST_ITEMS, len(claim.items))
+        self.counts.set(Count.DIGEST_ITEMS, len(claim.items))
         if isinstance(answer, Accepted):
             # Counted before it is recorded, since the reply to the record's commit may be lost.
-            self.tally.set(channel.sent_count, 1)
+            self.counts.set(channel.sent_count, 1)
         status = self.settle(channel, claim.delivery_id, claim.attempt_id, answer)
         if status is DeliveryStatus.UNKNOWN:
-            self.tally.add(Count.DELIVERIES_UNKNOWN)
+            self.counts.add(Count.DELIVERIES_UNKNOWN)
         return status
 
     def settle(self, channel: Channel, delivery_id: int, attempt_id: str, answer: Answer) -> DeliveryStatus:
@@ -137,7 +137,7 @@ class DueDigest:
                 status = DeliveryStatus.SENT
             case Refused():
                 status = DeliveryStatus.FAILED
-                self.tally.add(Count.DELIVERIES_FAILED)
+                self.counts.add(Count.DELIVERIES_FAILED)
             case NotSent() if answer is not _NOT_ASKED:
                 self.errors.append(TemporaryError(answer.why, wait_seconds=answer.wait_seconds))
             case Unusable():

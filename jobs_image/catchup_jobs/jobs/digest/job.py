@@ -15,7 +15,8 @@ from catchup_jobs.domain.vocabulary import SkipReason
 from catchup_jobs.jobs.digest.due_digest import DueDigest
 from catchup_jobs.jobs.digest.results import REASONS, error_to_raise, result_of
 from catchup_jobs.jobs.digest.unsettled import settle_earlier_attempts
-from catchup_jobs.jobs.run.errors import PermanentError, Result
+from catchup_jobs.jobs.run.context import Result
+from catchup_jobs.jobs.run.errors import PermanentError
 
 if TYPE_CHECKING:
     from catchup_contract.digest_rule import DigestTime
@@ -71,7 +72,7 @@ def _perform(digest: DueDigest) -> Result:
         replaced = None if channel.fallback_for is None else statuses[channel.fallback_for]
         statuses[channel] = _serve(digest, channel, destinations[channel], deliveries.get(channel), replaced)
     _raise_error(digest)
-    return result_of(digest.deliveries(), digest.tally)
+    return result_of(digest.deliveries(), digest.counts)
 
 
 def _reason_to_skip(digest: DueDigest) -> SkipReason | None:

@@ -50,7 +50,7 @@ def _settle(digest: DueDigest, delivery: Delivery) -> None:
                 digest.errors.append(TemporaryError("another process is sending", wait_seconds=remaining + 1))
                 return
             digest.store.mark_unknown(delivery.id, delivery.attempt_id or "", now=now)
-            digest.tally.add(Count.DELIVERIES_UNKNOWN)
+            digest.counts.add(Count.DELIVERIES_UNKNOWN)
             _look_up(digest, delivery)
         case DeliveryStatus.UNKNOWN:
             _look_up(digest, delivery)
@@ -70,7 +70,7 @@ def _look_up(digest: DueDigest, delivery: Delivery) -> None:
         return
     if answer is not None:
         if digest.settle(channel, delivery.id, delivery.attempt_id or "", answer) is DeliveryStatus.SENT:
-            digest.tally.set(channel.sent_count, 1)
+            digest.counts.set(channel.sent_count, 1)
         return
     remaining = (attempted_at + LOOK_UP_SPAN - digest.context.now()).total_seconds()
     if remaining > 0:

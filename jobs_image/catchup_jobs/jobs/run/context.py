@@ -7,12 +7,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from catchup_contract.outcomes import Reason
-from catchup_jobs.jobs.run.errors import Result
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count
 from catchup_jobs.jobs.run.ports import Fence, Lock, Run, Surroundings
 
 # What closing a run may take: no side effect is begun this close to the deadline.
 DEADLINE_MARGIN: Final = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A pass that ended: `done` (perhaps with a reason such as `partial`) or `skipped` with its reason."""
+
+    outcome: Outcome = Outcome.DONE
+    reason: Reason | None = None
+    counts: dict[Count, int] = field(default_factory=dict)
 
 
 class RunInterruptedError(Exception):

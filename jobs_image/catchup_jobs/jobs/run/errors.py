@@ -1,20 +1,8 @@
-"""How a pass over a job's work can end: what jobs raise or return and the run harness turns into an exit code."""
+"""The errors by which a pass of a job says whether trying again helps; `endings.py` turns them into exit codes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from catchup_contract.outcomes import Outcome, Reason
-from catchup_contract.summary import Count
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A pass that ended: `done` (perhaps with a reason such as `partial`) or `skipped` with its reason."""
-
-    outcome: Outcome = Outcome.DONE
-    reason: Reason | None = None
-    counts: dict[Count, int] = field(default_factory=dict)
+from catchup_contract.outcomes import Reason
 
 
 class JobError(Exception):

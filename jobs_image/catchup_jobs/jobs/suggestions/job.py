@@ -6,6 +6,8 @@ stopped. Memory does not depend on the number of users, and the number of statem
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,9 +20,9 @@ from catchup_contract.summary import Count
 from catchup_contract.timestamps import format_utc
 from catchup_jobs.domain.planning.planner import plan
 from catchup_jobs.domain.planning.suggestions import Plan
-from catchup_jobs.domain.sharding import shard_of
-from catchup_jobs.jobs.run.errors import PermanentError, Result
-from catchup_jobs.jobs.suggestions.ports import CHECKPOINT_COUNTS
+from catchup_jobs.jobs.run.checkpoint import Counts
+from catchup_jobs.jobs.run.context import Result
+from catchup_jobs.jobs.run.errors import PermanentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +44,11 @@ _SKIPPED: Final = {
     Reason.CALENDAR_STALE: Count.USERS_CALENDAR_STALE,
 }
 UNREADABLE: Final = "UnreadableUser"
+
+
+def shard_of(user_id: str, shards: int) -> int:
+    """Return the shard of a user, from 0 to `shards` - 1: a function of the id alone, even over ids, never changed."""
+    return int.from_bytes(hashlib.sha256(user_id.encode()).digest()[:8]) % shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,13 +249,15 @@ class _Progress:
 
     def with_batch(self, counts: dict[Count, int], after: str) -> dict[str, Any]:
         """Return the checkpoint as it is when a batch is stored."""
-        total = Counter(self._checkpoint.get(CHECKPOINT_COUNTS, {}))
-        total.update({count.value: number for count, number in counts.items()})
-        return {_AFTER: after, CHECKPOINT_COUNTS: dict(total)}
+        checkpoint = copy.deepcopy(self._checkpoint) | {_AFTER: after}
+        total = Counts(checkpoint)
+        for count, number in counts.items():
+            total.add(count, number)
+        return checkpoint
 
     def take(self, checkpoint: dict[str, Any]) -> None:
         """Note that a checkpoint is stored."""
         self._checkpoint.update(checkpoint)
 
     def counts(self) -> dict[Count, int]:
-        return {Count(name): number for name, number in self._checkpoint.get(CHECKPOINT_COUNTS, {}).items()}
+        return Counts(self._checkpoint).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from catchup_contract.outcomes import Reason
     from catchup_jobs.domain.planning.suggestions import Plan, UserFacts
     from catchup_jobs.jobs.run.ports import Fence
-
-# Where a run's checkpoint has what it has counted so far, by the names of `catchup_contract.summary.Count`.
-CHECKPOINT_COUNTS: Final = "counts"
 
 
 @dataclass(frozen=True, slots=True)

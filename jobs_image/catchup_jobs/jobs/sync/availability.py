@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from catchup_contract.local_time import local_date
 from catchup_contract.outcomes import Reason
 from catchup_jobs.domain.calendar.availability import free_slots
+from catchup_jobs.domain.calendar.freshness import read_until
 from catchup_jobs.domain.calendar.sync_window import AVAILABILITY_SPAN
 from catchup_jobs.jobs.run.errors import PermanentError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from catchup_jobs.jobs.run.context import RunContext
     from catchup_jobs.jobs.sync.ports import AvailabilityInputs, AvailabilityStore
 
@@ -24,11 +23,10 @@ _RULES = 1
 def refresh_availability(context: RunContext, store: AvailabilityStore) -> int:
     """Compute the free slots of the next 30 days if anything they depend on changed, or a local day began.
 
-    A calendar that was never read whole may hold anything: until it was, nobody is free. Likewise nothing is known
-    beyond the horizon to which every selected calendar was read.
+    No time is free while a selected calendar was never read whole, nor beyond the horizon to which all were read.
 
     Returns:
-        How many slots are stored then.
+        How many free slots are stored then.
     """
     inputs = store.inputs(context.subject)
     if inputs is None:
@@ -41,7 +39,8 @@ def refresh_availability(context: RunContext, store: AvailabilityStore) -> int:
         and local_date(inputs.computed_at, inputs.zone) == local_date(now, inputs.zone)
     ):
         return store.slot_count(context.subject)
-    until = _known_until(inputs, now)
+    known = read_until(inputs.calendars)
+    until = min(now + AVAILABILITY_SPAN, known) if known is not None and known > now else None
     slots = []
     if until is not None:
         busy = store.busy(context.subject, inputs.zone, start=now, end=until)
@@ -53,16 +52,7 @@ def refresh_availability(context: RunContext, store: AvailabilityStore) -> int:
     return len(slots)
 
 
-def _known_until(inputs: AvailabilityInputs, now: datetime) -> datetime | None:
-    horizons = [horizon for _, horizon in inputs.calendars]
-    known = [horizon for horizon in horizons if horizon is not None]
-    if not horizons or len(known) < len(horizons):
-        return None
-    until = min(now + AVAILABILITY_SPAN, *known)
-    return until if until > now else None
-
-
 def _fingerprint(inputs: AvailabilityInputs) -> str:
-    calendars = tuple((calendar_id, horizon is not None) for calendar_id, horizon in inputs.calendars)
+    calendars = tuple((calendar.id, calendar.read_until is not None) for calendar in inputs.calendars)
     parts = (_RULES, inputs.zone.key, inputs.parameters, calendars)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

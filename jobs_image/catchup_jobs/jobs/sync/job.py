@@ -16,7 +16,9 @@ from catchup_contract.summary import Count
 from catchup_jobs.domain.calendar.oauth import ReconnectNeededError
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, full_window, plan
 from catchup_jobs.domain.vocabulary import CalendarError, TokenState
-from catchup_jobs.jobs.run.errors import PermanentError, Result, TemporaryError
+from catchup_jobs.jobs.run.checkpoint import Counts
+from catchup_jobs.jobs.run.context import Result
+from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
 from catchup_jobs.jobs.sync.access_tokens import TokenKeeper
 from catchup_jobs.jobs.sync.availability import refresh_availability
 from catchup_jobs.jobs.sync.ports import CalendarFailedError, SyncTokenExpiredError
@@ -46,7 +48,6 @@ _log = structlog.get_logger()
 
 _LISTED: Final = "listed"
 _FINISHED: Final = "finished"
-_COUNTS: Final = "counts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +112,13 @@ class CalendarSync:
         except ReconnectNeededError:
             keeper.mark_reconnect()
             _log.warning("the user must connect the calendar again")
-            return Result(Outcome.SKIPPED, Reason.RECONNECT, progress.counts())
+            return Result(Outcome.SKIPPED, Reason.RECONNECT, progress.counts.all())
         finally:
-            progress.add(Count.API_REQUESTS, source.requests)
-            progress.add(Count.PAGES, source.pages)
+            progress.counts.add(Count.API_REQUESTS, source.requests)
+            progress.counts.add(Count.PAGES, source.pages)
             source.close()
         slots = refresh_availability(context, self.availability)
-        counts = progress.counts() | {Count.CALENDARS_FAILED: failed, Count.FREE_SLOTS: slots}
+        counts = progress.counts.all() | {Count.CALENDARS_FAILED: failed, Count.FREE_SLOTS: slots}
         return Result(Outcome.DONE, Reason.PARTIAL if failed else None, counts)
 
     def _sync_calendars(self, context: RunContext, source: CalendarSource, progress: _Progress, zone: ZoneInfo) -> int:
@@ -183,8 +184,8 @@ class CalendarSync:
         stored = self.calendars.apply(
             calendar.id, reading.events, reading.how, zone, reading.state, now=context.now(), fence=context.fence
         )
-        progress.add(Count.CALENDARS, 1)
-        progress.add(Count.FULL_SYNCS if isinstance(reading.how, FullSync) else Count.INCREMENTAL_SYNCS, 1)
+        progress.counts.add(Count.CALENDARS, 1)
+        progress.counts.add(Count.FULL_SYNCS if isinstance(reading.how, FullSync) else Count.INCREMENTAL_SYNCS, 1)
         progress.add_stored(stored)
         progress.calendar_done(calendar.id)
 
@@ -203,6 +204,7 @@ class _Progress:
 
     def __init__(self, checkpoint: dict[str, Any]) -> None:
         self._checkpoint = checkpoint
+        self.counts = Counts(checkpoint)
 
     @property
     def listed(self) -> bool:
@@ -219,19 +221,12 @@ class _Progress:
     def calendar_done(self, calendar_id: int) -> None:
         self._checkpoint.setdefault(_FINISHED, []).append(calendar_id)
 
-    def add(self, count: Count, number: int) -> None:
-        counts = self._checkpoint.setdefault(_COUNTS, {})
-        counts[count.value] = counts.get(count.value, 0) + number
-
     def add_stored(self, stored: Stored) -> None:
-        self.add(Count.EVENTS_ADDED, stored.events_added)
-        self.add(Count.EVENTS_CHANGED, stored.events_changed)
-        self.add(Count.EVENTS_REMOVED, stored.events_removed)
-        self.add(Count.SUGGESTIONS_MOVED, stored.suggestions_moved)
-        self.add(Count.SUGGESTIONS_EXPIRED, stored.suggestions_expired)
-
-    def counts(self) -> dict[Count, int]:
-        return {Count(name): number for name, number in self._checkpoint.get(_COUNTS, {}).items()}
+        self.counts.add(Count.EVENTS_ADDED, stored.events_added)
+        self.counts.add(Count.EVENTS_CHANGED, stored.events_changed)
+        self.counts.add(Count.EVENTS_REMOVED, stored.events_removed)
+        self.counts.add(Count.SUGGESTIONS_MOVED, stored.suggestions_moved)
+        self.counts.add(Count.SUGGESTIONS_EXPIRED, stored.suggestions_expired)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
     from catchup_jobs.domain.calendar.events import CalendarEvent, Tombstone
+    from catchup_jobs.domain.calendar.freshness import SyncedCalendar
     from catchup_jobs.domain.calendar.oauth import OAuthToken
     from catchup_jobs.domain.calendar.sync_window import FullSync, IncrementalSync, SyncState
     from catchup_jobs.domain.vocabulary import CalendarError, TokenState
@@ -183,14 +184,14 @@ class AvailabilityInputs:
     """What free slots are computed from, apart from events, and what was computed last.
 
     Attributes:
-        calendars: id and horizon of each selected calendar; the horizon is None while it was never read whole.
+        calendars: the selected ones, by id.
         computed_at: None when there is nothing computed, or events changed since.
         fingerprint: of the inputs of the last computation.
     """
 
     zone: ZoneInfo
     parameters: AvailabilityParameters
-    calendars: tuple[tuple[int, datetime | None], ...]
+    calendars: tuple[SyncedCalendar, ...]
     computed_at: datetime | None
     fingerprint: str | None
 

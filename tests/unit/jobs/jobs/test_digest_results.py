@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.channels import EMAIL, SMS, Channel
 from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.ports import Delivery
-from catchup_jobs.jobs.digest.results import Tally, error_to_raise, result_of
+from catchup_jobs.jobs.digest.results import error_to_raise, result_of
+from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
 
 SENT, FAILED, UNKNOWN = DeliveryStatus.SENT, DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN
@@ -49,7 +51,7 @@ def deliveries(sms: DeliveryStatus | SkipReason, email: DeliveryStatus | SkipRea
 def test_a_settled_date_is_done_by_the_run_that_did_it_and_skipped_by_the_others(
     sms: Any, email: Any, did: dict[str, Any], outcome: Outcome, reason: Reason | None
 ) -> None:
-    result = result_of(deliveries(sms, email), Tally(did))
+    result = result_of(deliveries(sms, email), Counts({"counts": did}))
     assert (result.outcome, result.reason) == (outcome, reason)
     assert result.counts == did
 
@@ -76,11 +78,11 @@ def test_an_attempt_decides_before_a_wait_and_a_wait_before_what_only_people_can
 
 def test_counts_survive_the_checkpoint_as_json() -> None:
     checkpoint: dict[str, Any] = {"unsent": "x"}
-    tally = Tally(checkpoint)
-    tally.add(Count.SMS_SENT)
-    tally.add(Count.SMS_SENT)
-    tally.set(Count.DIGEST_ITEMS, 3)
-    assert Tally({str(name): number for name, number in checkpoint.items()}).counts() == {
+    counts = Counts(checkpoint)
+    counts.add(Count.SMS_SENT)
+    counts.add(Count.SMS_SENT)
+    counts.set(Count.DIGEST_ITEMS, 3)
+    assert Counts(json.loads(json.dumps(checkpoint))).all() == {
         Count.SMS_SENT: 2,
         Count.DIGEST_ITEMS: 3,
     }

@@ -15,9 +15,9 @@ from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.domain.vocabulary import RunState
-from catchup_jobs.jobs.run.context import RunContext
+from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.endings import EXIT_CRASHED, Report
-from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, Result, TemporaryError
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, HeldBy, Lock, Run, RunRecord, Surroundings
 

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, select, update
 
-from catchup_contract.local_time import local_date
+from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
+from catchup_jobs.adapters.database.availability.hours import hours_of, require_zone
 from catchup_jobs.adapters.database.runs.store import check_fence
-from catchup_jobs.adapters.database.schema import (
-    calendars,
-    commute_windows,
-    events,
-    free_slots,
-    manual_blocks,
-    users,
-)
-from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval, Night, WeeklyWindow, all_day
-from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.adapters.database.schema import calendars, free_slots, users
+from catchup_jobs.domain.calendar.availability import Interval
+from catchup_jobs.domain.calendar.freshness import SyncedCalendar
 from catchup_jobs.jobs.sync.ports import AvailabilityInputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
+    from zoneinfo import ZoneInfo
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import ColumnElement
 
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.jobs.run.ports import Fence
@@ -47,43 +41,31 @@ class DatabaseAvailabilityStore:
             user = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
             if user is None:
                 return None
-            horizons = connection.execute(
-                select(calendars.c.id, calendars.c.last_full_sync_at, calendars.c.horizon_end)
-                .where(calendars.c.user_id == user_id, calendars.c.selected, calendars.c.removed_at.is_(None))
+            states = connection.execute(
+                select(
+                    calendars.c.id, calendars.c.last_full_sync_at, calendars.c.last_success_at, calendars.c.horizon_end
+                )
+                .where(_selected(user_id))
                 .order_by(calendars.c.id)
-            )
-            known = tuple((row.id, row.horizon_end if row.last_full_sync_at else None) for row in horizons)
-            parameters = AvailabilityParameters(
-                blocks=_windows(connection, manual_blocks, user_id),
-                commutes=_windows(connection, commute_windows, user_id),
-                night=_night(user),
-            )
+            ).all()
+            parameters = hours_of(connection, [user])[user_id]
         return AvailabilityInputs(
-            zone=_zone(user.time_zone),
+            zone=require_zone(user.time_zone),
             parameters=parameters,
-            calendars=known,
+            calendars=tuple(SyncedCalendar(*state) for state in states),
             computed_at=user.availability_computed_at,
             fingerprint=user.availability_fingerprint,
         )
 
     def busy(self, user_id: str, zone: ZoneInfo, *, start: datetime, end: datetime) -> list[Interval]:
         """Return the busy time of the user's selected calendars that touches the stretch from start to end."""
-        timed = and_(events.c.start_at < end, events.c.end_at > start)
-        # Dates are compared generously: the exact hours follow from the zone below.
-        dated = and_(events.c.start_date <= local_date(end, zone), events.c.end_date >= local_date(start, zone))
-        statement = (
-            select(events.c.start_at, events.c.end_at, events.c.start_date, events.c.end_date)
-            .join(calendars, calendars.c.id == events.c.calendar_id)
-            .where(
-                calendars.c.user_id == user_id,
-                calendars.c.selected,
-                calendars.c.removed_at.is_(None),
-                events.c.busy,
-                or_(timed, dated),
-            )
-        )
+        statement = busy_events(select(calendars.c.id).where(_selected(user_id)), start=start, end=end)
         with self._database.read() as connection:
-            return list(_intervals(connection.execute(statement).all(), zone))
+            times = [
+                covered_time(start_at, end_at, first, last, zone)
+                for _, start_at, end_at, first, last in connection.execute(statement).all()
+            ]
+        return [when for when in times if when is not None]
 
     def replace_slots(
         self,
@@ -140,31 +122,5 @@ class DatabaseAvailabilityStore:
             return connection.execute(statement).scalar_one()
 
 
-def _windows(connection: Connection, table: Table, user_id: str) -> tuple[WeeklyWindow, ...]:
-    statement = (
-        select(table.c.weekday, table.c.start_time, table.c.end_time)
-        .where(table.c.user_id == user_id)
-        .order_by(table.c.weekday, table.c.start_time)
-    )
-    return tuple(WeeklyWindow(row.weekday, row.start_time, row.end_time) for row in connection.execute(statement))
-
-
-def _night(user: Any) -> Night | None:
-    if user.night_start is None or user.night_start == user.night_end:
-        return None
-    return Night(user.night_start, user.night_end)
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise PermanentError(f"the user's time zone {name!r} is not a known IANA zone") from None
-
-
-def _intervals(rows: Sequence[Any], zone: ZoneInfo) -> Iterator[Interval]:
-    for row in rows:
-        if row.start_at is None:
-            yield all_day(row.start_date, row.end_date, zone)
-        elif row.start_at < row.end_at:
-            yield Interval(row.start_at, row.end_at)
+def _selected(user_id: str) -> ColumnElement[bool]:
+    return and_(calendars.c.user_id == user_id, calendars.c.selected, calendars.c.removed_at.is_(None))

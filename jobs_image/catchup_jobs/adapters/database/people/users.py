@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from catchup_contract.kinds import SYNC
+from catchup_jobs.adapters.database.availability.hours import hours_of
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
 from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks, oauth_tokens, runs, users
-from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.people.users import Schedule, User
@@ -202,8 +202,7 @@ def _schedule(schedule: Schedule) -> dict[str, Any]:
 
 def _load(connection: Connection, statement: Any) -> list[tuple[User, Any]]:
     rows = connection.execute(statement.order_by(users.c.id)).all()
-    ids = [row.id for row in rows]
-    blocks, commutes = (_windows(connection, table, ids) for table in (manual_blocks, commute_windows))
+    hours = hours_of(connection, rows)
     return [
         (
             User(
@@ -212,27 +211,12 @@ def _load(connection: Connection, statement: Any) -> list[tuple[User, Any]]:
                 city=row.city,
                 schedule=Schedule(row.time_zone, row.digest_day, row.digest_time, row.sync_every),
                 paused=row.paused,
-                availability=AvailabilityParameters(
-                    blocks=tuple(blocks.get(row.id, ())),
-                    commutes=tuple(commutes.get(row.id, ())),
-                    night=Night(row.night_start, row.night_end) if row.night_start is not None else None,
-                ),
+                availability=hours[row.id],
             ),
             row,
         )
         for row in rows
     ]
-
-
-def _windows(connection: Connection, table: Table, ids: Sequence[str]) -> dict[str, list[WeeklyWindow]]:
-    found: dict[str, list[WeeklyWindow]] = {}
-    rows = connection.execute(select(table).where(table.c.user_id.in_(ids)).order_by(table.c.start_time)) if ids else ()
-    for row in rows:
-        found.setdefault(row.user_id, []).append(WeeklyWindow(row.weekday, row.start_time, row.end_time))
-    order = {weekday: number for number, weekday in enumerate(table.c.weekday.type.enum_class)}  # type: ignore[attr-defined]
-    for windows in found.values():
-        windows.sort(key=lambda window: order[window.weekday])
-    return found
 
 
 def _last_syncs(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[datetime, RunState]]:

@@ -13,7 +13,7 @@ from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import dead_letters, runs
 from catchup_jobs.domain.vocabulary import RunState
-from catchup_jobs.jobs.suggestions.ports import CHECKPOINT_COUNTS
+from catchup_jobs.jobs.run.checkpoint import counts_of, read_counts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,20 +148,16 @@ class DatabaseHistory:
         with self._database.read() as connection:
             return [_past_run(row) for row in connection.execute(statement)]
 
-    def latest(self, kind: Kind) -> dict[str, tuple[RunState, dict[str, int]]]:
+    def latest(self, kind: Kind) -> dict[str, tuple[RunState, dict[Count, int]]]:
         """Return, by subject, how the latest run of a kind stands and what it has counted so far."""
         columns = (runs.c.subject, runs.c.state, runs.c.counts, runs.c.checkpoint)
         statement = select(*columns).where(runs.c.kind == kind).order_by(runs.c.started_at)
         with self._database.read() as connection:
             rows = connection.execute(statement).all()
-        return {
-            row.subject: (row.state, dict(row.counts or (row.checkpoint or {}).get(CHECKPOINT_COUNTS) or {}))
-            for row in rows
-        }
+        return {row.subject: (row.state, read_counts(row.counts) or counts_of(row.checkpoint or {})) for row in rows}
 
 
 def _past_run(row: Row[Any]) -> PastRun:
-    known = set(Count)
     return PastRun(
         run_key=row.run_key,
         kind=row.kind,
@@ -170,8 +166,7 @@ def _past_run(row: Row[Any]) -> PastRun:
         state=row.state,
         reason=row.reason,
         attempts=row.attempts,
-        # A newer version may count what this one has no name for.
-        counts={Count(name): number for name, number in (row.counts or {}).items() if name in known},
+        counts=read_counts(row.counts),
         started_at=row.started_at,
         finished_at=row.finished_at,
     )

@@ -11,12 +11,11 @@ from sqlalchemy import Connection, and_, case, delete, or_, select, update
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import dead_letters, runs
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.vocabulary import UNFINISHED_RUNS, RunState
 from catchup_jobs.jobs.run.context import RunInterruptedError
 from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, Run, RunRecord
 
 KEEP_FAILURES: Final = timedelta(days=90)
-_UNFINISHED: Final = (RunState.OPEN, RunState.RETRY)
 # A sweep that finds more leaves the rest to the next job's start.
 _SWEEP_LIMIT: Final = 100
 LEASE_EXPIRED: Final = "LeaseExpired"
@@ -106,7 +105,7 @@ class DatabaseRunStore:
         )
         expired = connection.execute(
             select(*columns)
-            .where(runs.c.lease_until < now, runs.c.state.in_(_UNFINISHED))
+            .where(runs.c.lease_until < now, runs.c.state.in_(UNFINISHED_RUNS))
             .order_by(runs.c.lease_until)
             .limit(_SWEEP_LIMIT)
             .with_for_update(skip_locked=True)
@@ -150,7 +149,7 @@ class DatabaseRunStore:
 
     def close(self, run: Run, owner: str, closing: Closing, *, now: datetime) -> bool:
         """Record the end and forget what need not be kept; False if another process has claimed the run."""
-        unfinished = closing.state in _UNFINISHED
+        unfinished = closing.state in UNFINISHED_RUNS
         with self._database.write() as connection:
             closed = connection.execute(
                 update(runs)

@@ -4,50 +4,41 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import and_, func, or_, select, union_all
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.exc import DataError
 
-from catchup_contract.outcomes import Reason
-from catchup_jobs.adapters.database.schema import (
-    calendars,
-    commute_windows,
-    events,
-    manual_blocks,
-    oauth_tokens,
-    suggestions,
-    users,
-)
+from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
+from catchup_jobs.adapters.database.availability.hours import hours_of, zone_of
+from catchup_jobs.adapters.database.schema import calendars, events, oauth_tokens, suggestions, users
 from catchup_jobs.adapters.database.suggestions.contact_facts import contact_facts
-from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval, Night, WeeklyWindow, all_day
+from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
+from catchup_jobs.domain.calendar.freshness import SyncedCalendar, known_until
+from catchup_jobs.domain.planning.eligibility import reason_to_skip
 from catchup_jobs.domain.planning.shared_activity import EventFacts
 from catchup_jobs.domain.planning.suggestions import HORIZON, Source, Suggestion, UserFacts
-from catchup_jobs.domain.vocabulary import SuggestionStatus, TokenState
+from catchup_jobs.domain.vocabulary import OPEN_SUGGESTIONS, SuggestionStatus, TokenState
 from catchup_jobs.jobs.suggestions.ports import KnownUser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from zoneinfo import ZoneInfo
 
-    from sqlalchemy import Connection, Select, Table
+    from sqlalchemy import Connection, Select
 
-# A calendar that was not synced for longer must not look free.
-FRESH: Final = timedelta(hours=24)
-# Accepted suggestions count for the local date of their start, which may have begun two days ago somewhere.
+# An accepted suggestion counts for the local date of its start, which may have begun two days ago in some zone.
 _STILL_TODAY: Final = timedelta(days=2)
-# Of a longer description, so much is looked at for interests.
-_DESCRIPTION: Final = 2000
-_LIVE: Final = (SuggestionStatus.PENDING, SuggestionStatus.SNOOZED)
+# Characters of an event's description that are searched for interests.
+_DESCRIPTION_LENGTH: Final = 2000
 T = TypeVar("T")
 
 
 def known_users(connection: Connection, user_ids: Sequence[str], now: datetime) -> list[KnownUser]:
     """Return what is stored of those users who still exist, in the order of their ids.
 
-    A value that cannot be loaded (`infinity`, the year 20000, a newer version's word) makes its user one without
-    facts, nobody else.
+    A value that cannot be loaded (`infinity`, the year 20000, an enum value of a newer version) leaves its user alone
+    without facts.
     """
     try:
         return _known_users(connection, user_ids, now)
@@ -63,40 +54,38 @@ def _known_users(connection: Connection, user_ids: Sequence[str], now: datetime)
     if not ids:
         return []
     synced = _calendars(connection, ids)
-    reasons = {row.id: _why_skipped(row, synced.get(row.id, []), now) for row in rows}
-    live = _grouped((row.user_id, _suggestion(row)) for row in connection.execute(_live(ids, now)).all())
+    known = {row.id: known_until(synced.get(row.id, ()), now) for row in rows}
+    reasons = {row.id: reason_to_skip(paused=row.paused, token=row.token, known_until=known[row.id]) for row in rows}
+    current = _grouped((row.user_id, _suggestion(row)) for row in connection.execute(_current(ids, now)).all())
     has_open = {
-        user_id for user_id, found in live.items() if any(one.status is not SuggestionStatus.ACCEPTED for one in found)
+        user_id
+        for user_id, of_user in current.items()
+        if any(suggestion.status in OPEN_SUGGESTIONS for suggestion in of_user)
     }
     # Users for whom nothing can change cost nothing more.
-    planned = [user_id for user_id in ids if reasons[user_id] is None or user_id in has_open]
-    blocks, commutes = (_windows(connection, table, planned) for table in (manual_blocks, commute_windows))
-    people = contact_facts(connection, planned, now)
-    zones = {row.id: _zone(row.time_zone) for row in rows}
-    local = {user_id: zone for user_id in planned if (zone := zones[user_id])}
-    busy = _events(connection, synced, local, now)
-    found = []
-    for row in rows:
+    planned = [row for row in rows if reasons[row.id] is None or row.id in has_open]
+    zones = {row.id: zone_of(row.time_zone) for row in rows}
+    hours = hours_of(connection, planned)
+    people = contact_facts(connection, [row.id for row in planned], now)
+    busy = _events(connection, synced, {row.id: zone for row in planned if (zone := zones[row.id])}, now)
+
+    def facts_of(row: Any) -> UserFacts | None:
         zone = zones[row.id]
-        facts = None
-        if zone is not None:
-            facts = UserFacts(
-                user_id=row.id,
-                zone=zone,
-                parameters=AvailabilityParameters(
-                    blocks=tuple(blocks.get(row.id, ())),
-                    commutes=tuple(commutes.get(row.id, ())),
-                    night=_night(row.night_start, row.night_end),
-                ),
-                city=row.city,
-                paused=row.paused,
-                contacts=tuple(people.get(row.id, ())),
-                events=tuple(busy.get(row.id, ())),
-                suggestions=tuple(live.get(row.id, ())),
-                known_until=_known_until(synced.get(row.id, []), now) if _is_active(row) else None,
-            )
-        found.append(KnownUser(row.id, facts, row.planning_version, reasons[row.id], row.id in has_open))
-    return found
+        if zone is None:
+            return None
+        return UserFacts(
+            user_id=row.id,
+            zone=zone,
+            parameters=hours.get(row.id) or AvailabilityParameters(),
+            city=row.city,
+            paused=row.paused,
+            contacts=tuple(people.get(row.id, ())),
+            events=tuple(busy.get(row.id, ())),
+            suggestions=tuple(current.get(row.id, ())),
+            known_until=known[row.id] if row.token is TokenState.ACTIVE else None,
+        )
+
+    return [KnownUser(row.id, facts_of(row), row.planning_version, reasons[row.id], row.id in has_open) for row in rows]
 
 
 def _users(user_ids: Sequence[str]) -> Select[Any]:
@@ -118,36 +107,7 @@ def _users(user_ids: Sequence[str]) -> Select[Any]:
     )
 
 
-# Whether a user may get suggestions --------------------------------------------------------------------------------
-
-
-def _is_active(row: Any) -> bool:
-    return row.token is TokenState.ACTIVE
-
-
-def _why_skipped(row: Any, synced: Sequence[Any], now: datetime) -> Reason | None:
-    if row.paused:
-        return Reason.PAUSED
-    if row.token is None:
-        return Reason.NOT_CONNECTED
-    if not _is_active(row):
-        return Reason.RECONNECT
-    return Reason.CALENDAR_STALE if _known_until(synced, now) is None else None
-
-
-def _known_until(synced: Sequence[Any], now: datetime) -> datetime | None:
-    """Return how far every selected calendar was read, None if one was not, or not within the last 24 hours."""
-    horizons = []
-    for calendar in synced:
-        if calendar.last_full_sync_at is None or calendar.horizon_end is None:
-            return None
-        if calendar.last_success_at is None or calendar.last_success_at < now - FRESH:
-            return None
-        horizons.append(calendar.horizon_end)
-    return min(horizons, default=None)
-
-
-def _calendars(connection: Connection, ids: Sequence[str]) -> dict[str, list[Any]]:
+def _calendars(connection: Connection, ids: Sequence[str]) -> dict[str, list[SyncedCalendar]]:
     columns = (
         calendars.c.user_id,
         calendars.c.id,
@@ -158,85 +118,37 @@ def _calendars(connection: Connection, ids: Sequence[str]) -> dict[str, list[Any
     statement = select(*columns).where(
         calendars.c.user_id.in_(ids), calendars.c.selected, calendars.c.removed_at.is_(None)
     )
-    return _grouped((row.user_id, row) for row in connection.execute(statement).all())
-
-
-# The user's time ---------------------------------------------------------------------------------------------------
-
-
-def _windows(connection: Connection, table: Table, ids: Sequence[str]) -> dict[str, list[WeeklyWindow]]:
-    statement = (
-        select(table.c.user_id, table.c.weekday, table.c.start_time, table.c.end_time)
-        .where(table.c.user_id.in_(ids))
-        .order_by(table.c.user_id, table.c.weekday, table.c.start_time)
-    )
-    rows = connection.execute(statement).all() if ids else ()
-    return _grouped((user_id, WeeklyWindow(weekday, start, end)) for user_id, weekday, start, end in rows)
-
-
-def _night(start: Any, end: Any) -> Night | None:
-    return None if start is None or start == end else Night(start, end)
-
-
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
+    return _grouped((user_id, SyncedCalendar(*state)) for user_id, *state in connection.execute(statement).all())
 
 
 def _events(
-    connection: Connection, synced: dict[str, list[Any]], zones: dict[str, ZoneInfo], now: datetime
+    connection: Connection, synced: dict[str, list[SyncedCalendar]], zones: dict[str, ZoneInfo], now: datetime
 ) -> dict[str, list[EventFacts]]:
     owners = {calendar.id: user_id for user_id in zones for calendar in synced.get(user_id, ())}
     if not owners:
         return {}
-    end, day = now + HORIZON, timedelta(days=1)
-    timed = (events.c.start_at < end, events.c.end_at > now)
-    # Dates are compared generously: the exact hours follow from the zone.
-    dated = (
-        events.c.start_at.is_(None),
-        events.c.start_date <= (end + day).date(),
-        events.c.end_date >= (now - day).date(),
+    details = (
+        events.c.google_id,
+        events.c.summary,
+        func.substr(events.c.description, 1, _DESCRIPTION_LENGTH).label("description"),
+        events.c.location,
+        events.c.ical_uid,
     )
-    # Two halves, so that each finds its rows by the index of calendar and start.
-    statement = union_all(_busy(owners).where(*timed), _busy(owners).where(*dated))
-    found: dict[str, list[EventFacts]] = defaultdict(list)
-    for calendar_id, google_id, start, until, first, last, title, text, location, uid in connection.execute(
+    statement = busy_events(list(owners), *details, start=now, end=now + HORIZON)
+    facts: dict[str, list[EventFacts]] = defaultdict(list)
+    for calendar_id, start, end, first, last, google_id, title, text, location, uid in connection.execute(
         statement
     ).all():
         user_id = owners[calendar_id]
-        if start is None:
-            when = all_day(first, last, zones[user_id])
-            if when.end > now:
-                facts = EventFacts(calendar_id, google_id, when, title, text, location, uid, all_day=True)
-                found[user_id].append(facts)
-        elif start < until:
-            when = Interval(start, until)
-            found[user_id].append(EventFacts(calendar_id, google_id, when, title, text, location, uid))
-    return found
+        when = covered_time(start, end, first, last, zones[user_id])
+        if when is not None and when.end > now:
+            facts[user_id].append(
+                EventFacts(calendar_id, google_id, when, title, text, location, uid, all_day=start is None)
+            )
+    return facts
 
 
-def _busy(calendar_ids: Iterable[int]) -> Select[Any]:
-    return select(
-        events.c.calendar_id,
-        events.c.google_id,
-        events.c.start_at,
-        events.c.end_at,
-        events.c.start_date,
-        events.c.end_date,
-        events.c.summary,
-        func.substr(events.c.description, 1, _DESCRIPTION).label("description"),
-        events.c.location,
-        events.c.ical_uid,
-    ).where(events.c.calendar_id.in_(list(calendar_ids)), events.c.busy)
-
-
-# Suggestions -------------------------------------------------------------------------------------------------------
-
-
-def _live(ids: Sequence[str], now: datetime) -> Select[Any]:
+def _current(ids: Sequence[str], now: datetime) -> Select[Any]:
     recent = and_(suggestions.c.status == SuggestionStatus.ACCEPTED, suggestions.c.end_at > now - _STILL_TODAY)
     return select(
         suggestions.c.user_id,
@@ -254,7 +166,7 @@ def _live(ids: Sequence[str], now: datetime) -> Select[Any]:
         suggestions.c.delivered_at,
         suggestions.c.reasoning,
         suggestions.c.version,
-    ).where(suggestions.c.user_id.in_(ids), or_(suggestions.c.status.in_(_LIVE), recent))
+    ).where(suggestions.c.user_id.in_(ids), or_(suggestions.c.status.in_(OPEN_SUGGESTIONS), recent))
 
 
 def _suggestion(row: Any) -> Suggestion:
