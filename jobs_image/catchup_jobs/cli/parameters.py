@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
 import click
 
 from catchup_contract.api import USER_ID_PATTERN
-from catchup_contract.kinds import KINDS, Kind
+from catchup_contract.kinds import KINDS
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN, re.ASCII)
 
@@ -31,26 +32,28 @@ USER_ID: Final = UserId()
 ROW_ID: Final = click.IntRange(1, 2**63 - 1)
 
 
-class KindName(click.ParamType[Kind]):
-    """A kind of job, by its name."""
+class OneRecord(click.ParamType[Any]):
+    """A record of a table such as `kinds.KINDS`, by its name. The table is read at each use."""
 
-    name = "kind"
+    def __init__(self, name: str, records: Mapping[str, Any]) -> None:
+        self.name = name
+        self._records = records
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
-        """Return the names of all kinds, as click shows a choice."""
-        return f"[{'|'.join(KINDS)}]"
+        """Return the names of all records, as click shows a choice."""
+        return f"[{'|'.join(self._records)}]"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Kind:
-        """Return the kind, or fail by naming all."""
-        if isinstance(value, Kind):
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the record, or fail by naming all."""
+        if value in self._records.values():
             return value
-        kind = KINDS.get(str(value))
-        if kind is None:
-            self.fail(f"{value!r} is not one of {', '.join(map(repr, KINDS))}.", param, ctx)
-        return kind
+        record = self._records.get(str(value))
+        if record is None:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, self._records))}.", param, ctx)
+        return record
 
 
-KIND: Final = KindName()
+KIND: Final = OneRecord("kind", KINDS)
 
 
 class OneOf(click.Choice[Any]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
@@ -12,6 +13,9 @@ from catchup_jobs.adapters.database.migrate import upgrade, wait_for_schema
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.jobs.run.ports import Surroundings
 from catchup_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from catchup_jobs.adapters.encryption import Encryption
 
 
 def unknown_user(user_id: str) -> PermanentError:
@@ -48,3 +52,10 @@ def open_database(settings: Settings, surroundings: Surroundings | None = None) 
         else:
             wait_for_schema(database, sleep=surroundings.sleep, stopping=surroundings.stopping)
         yield database
+
+
+def encryption_of(settings: Settings) -> Encryption:
+    """Return what decrypts and hashes addresses. The keys are loaded only for a user who has an address."""
+    from catchup_jobs.adapters.encryption import Encryption  # noqa: PLC0415
+
+    return Encryption(settings.encryption_keys())

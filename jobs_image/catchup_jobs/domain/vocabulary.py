@@ -120,15 +120,8 @@ class ExpiryReason(StrEnum):
     CONTACT_EXCLUDED = "contact_excluded"
 
 
-class Channel(StrEnum):
-    """A way by which a digest reaches its user."""
-
-    SMS = "sms"
-    EMAIL = "email"
-
-
 class ChannelMode(StrEnum):
-    """When a user wants a channel used. `fallback` is for email: where the SMS cannot do it."""
+    """When a user wants a channel to be used. `fallback`: only where the channel that it replaces will not send."""
 
     OFF = "off"
     FALLBACK = "fallback"
@@ -136,9 +129,9 @@ class ChannelMode(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Where one channel's attempt at one digest stands.
+    """The status of one channel's part of one digest.
 
-    `sending`: the provider is being asked, or its process died meanwhile. `unknown`: it may have been sent.
+    `sending`: a process is asking the provider, or died while it did. `unknown`: the message may have been sent.
     """
 
     PENDING = "pending"

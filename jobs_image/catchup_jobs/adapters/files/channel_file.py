@@ -9,7 +9,8 @@ from pydantic import AfterValidator, AwareDatetime, Field, StrictBool, model_val
 
 from catchup_jobs.adapters.files.fields import Entry
 from catchup_jobs.domain.digest.addresses import GivenAddress
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode
+from catchup_jobs.domain.digest.channels import EMAIL, SMS
+from catchup_jobs.domain.vocabulary import ChannelMode
 
 _MAX_EMAIL: Final = 254
 _MAX_LOCAL: Final = 64
@@ -57,7 +58,7 @@ class _Sms(Entry):
 
     def given(self) -> GivenAddress:
         consented = True if self.consent_at is not None else self.consent
-        return GivenAddress(Channel.SMS, self.phone, ChannelMode(self.mode), consented, self.consent_at)
+        return GivenAddress(SMS, self.phone, ChannelMode(self.mode), consented, self.consent_at)
 
 
 class _EmailAddress(Entry):
@@ -68,7 +69,7 @@ class _EmailAddress(Entry):
 
     def given(self) -> GivenAddress:
         consented = True if self.consent_at is not None else None
-        return GivenAddress(Channel.EMAIL, self.address, self.mode, consented, self.consent_at)
+        return GivenAddress(EMAIL, self.address, self.mode, consented, self.consent_at)
 
 
 class ChannelsEntry(Entry):

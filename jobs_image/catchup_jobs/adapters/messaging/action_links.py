@@ -1,4 +1,4 @@
-"""Signed links, and reading them back."""
+"""Making and verifying the signed links of a digest."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _ACTIONS: Final = {"accept": Action.ACCEPT, "snooze": Action.SNOOZE, "dismiss": 
 
 
 class ActionLinks:
-    """`jobs.digest.ports.Links`: `<base URL>/<token>`, for the application to serve by `suggestion redeem`."""
+    """`jobs.digest.ports.Links`: `<base URL>/<token>`, which the application serves by `suggestion redeem`."""
 
     def __init__(self, base_url: str, encryption: Encryption) -> None:
         self._base_url = base_url.rstrip("/")
         self._encryption = encryption
 
     def of_suggestion(self, suggestion_id: int, *, now: datetime) -> Mapping[str, str]:
-        """Return an address per action of `digest_email.ACTIONS`."""
+        """Return a URL per action of `email_text.ACTIONS`."""
         return {name: self._address(action, suggestion_id, now + LINK_LIFE) for name, action in _ACTIONS.items()}
 
     def of_digest(self, digest_id: int, *, now: datetime) -> str:
-        """Return the address of a page with all suggestions of a digest."""
+        """Return the URL of a page with all suggestions of a digest."""
         return self._address(Action.OPEN, digest_id, now + LINK_LIFE)
 
     def unsubscribe(self, digest_id: int, *, now: datetime) -> str:
-        """Return the address that stops the emails to the digest's user."""
+        """Return the URL that stops the emails to the digest's user."""
         return self._address(Action.UNSUBSCRIBE, digest_id, now + UNSUBSCRIBE_LIFE)
 
     def _address(self, action: Action, subject: int, expires_at: datetime) -> str:
@@ -47,10 +47,10 @@ class ActionLinks:
 
 
 def read_token(text: str, encryption: Encryption, *, now: datetime) -> ActionToken:
-    """Return what a token stands for.
+    """Return the content of a token.
 
     Raises:
-        PermanentError: it is not one of ours, was changed, or has expired.
+        PermanentError: the token was not signed by this installation, was changed, or has expired.
     """
     try:
         token, content, signature = decode(text)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.domain.digest.email_text import EmailDigest
-    from catchup_jobs.jobs.digest.ports import Letter
+    from catchup_jobs.jobs.digest.ports import Message
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 class _OneLine(UnstructuredHeader, BaseHeader):
-    """An address in a header: never folded, since Python would tear a long one, or encode it as words."""
+    """A URL in a header, which is never folded: Python would split a long one, or encode it as words."""
 
     def fold(self, *, policy: Policy) -> str:
         """Return the header's line."""
@@ -34,38 +34,38 @@ class _OneLine(UnstructuredHeader, BaseHeader):
 
 _headers = HeaderRegistry()
 _headers.map_to_type("list-unsubscribe", _OneLine)
-# As quoted-printable every line is short and every byte ASCII, whatever the servers on the way can do.
+# In quoted-printable every line is short and every byte is ASCII, as any mail server accepts.
 _POLICY: Final = SMTP.clone(cte_type="7bit", header_factory=_headers)
 
 
-def compose(letter: Letter, *, sender: str, now: datetime) -> EmailMessage:
-    """Return the message. The same letter has the same Message-ID, today or at another attempt.
+def compose(message: Message[EmailDigest], *, sender: str, now: datetime) -> EmailMessage:
+    """Return the email. Every attempt to send the same message has the same Message-ID.
 
     Args:
         sender: an address, alone or as `Name <address>`.
         now: aware, becomes the Date.
     """
     name, address = parseaddr(sender)
-    content = letter.content
-    message = EmailMessage(policy=_POLICY)
-    message["From"] = Address(display_name=name or "CatchUp", addr_spec=address)
-    message["To"] = Address(addr_spec=letter.to)
-    message["Subject"] = content.subject
-    message["Date"] = format_datetime(now)
-    message["Message-ID"] = message_id(letter.key, address)
-    # RFC 3834: no out-of-office replies, please.
-    message["Auto-Submitted"] = "auto-generated"
+    content = message.content
+    email = EmailMessage(policy=_POLICY)
+    email["From"] = Address(display_name=name or "CatchUp", addr_spec=address)
+    email["To"] = Address(addr_spec=message.to)
+    email["Subject"] = content.subject
+    email["Date"] = format_datetime(now)
+    email["Message-ID"] = message_id(message.key, address)
+    # RFC 3834: no automatic replies.
+    email["Auto-Submitted"] = "auto-generated"
     if content.unsubscribe is not None:
-        message["List-Unsubscribe"] = f"<{content.unsubscribe}>"
+        email["List-Unsubscribe"] = f"<{content.unsubscribe}>"
         # RFC 8058: one click, without a page in between.
-        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    message.set_content(content.text(), cte="quoted-printable")
-    message.add_alternative(html(content), subtype="html", cte="quoted-printable")
-    return message
+        email["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    email.set_content(content.text(), cte="quoted-printable")
+    email.add_alternative(html(content), subtype="html", cte="quoted-printable")
+    return email
 
 
 def message_id(key: str, sender: str) -> str:
-    """Return a Message-ID that depends on the key and the sender's domain alone, and shows neither user nor date."""
+    """Return a Message-ID that depends only on the key and the sender's domain, and reveals neither user nor date."""
     digest = hashlib.sha256(f"digest {key}".encode()).hexdigest()[:32]
     return f"<{digest}.digest@{sender.rpartition('@')[2]}>"
 

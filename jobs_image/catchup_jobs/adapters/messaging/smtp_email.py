@@ -1,7 +1,7 @@
-"""Email by SMTP. What a failure means depends on how far the conversation had come.
+"""Email by SMTP. The meaning of a failure depends on the stage of the session.
 
-Until the server has been given the whole message, it certainly was not sent. Once it has been, only its answer tells:
-without one, it may have been.
+Until the server has received the whole message, the message was not sent. After that only the server's reply decides:
+without a reply the message may have been sent.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from email.message import EmailMessage
 
-    from catchup_jobs.jobs.digest.ports import Letter
+    from catchup_jobs.domain.digest.email_text import EmailDigest
+    from catchup_jobs.jobs.digest.ports import Message
 
 Security = Literal["starttls", "tls", "none"]
 
 TIMEOUT_SECONDS: Final = 20.0
-# For the whole conversation, so that a server that drips cannot hold a claim past its lease.
+# For the whole session, so that a slow server cannot hold a claim past its lease.
 CONVERSATION_SECONDS: Final = 60.0
 DEFAULT_PORTS: Final[dict[Security, int]] = {"starttls": 587, "tls": 465, "none": 25}
 
@@ -43,11 +44,11 @@ _AUTHENTICATION: Final = frozenset({530, 534, 535, 538})
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """Where email is handed over, and by whom.
+    """The mail server, and who sends.
 
     Attributes:
         sender: the From address, alone or as `Name <address>`.
-        security: `starttls` and `tls` verify the certificate; nothing but `none` ever sends in the clear.
+        security: `starttls` and `tls` verify the certificate; only `none` sends without encryption.
         ca_file: a PEM file of authorities to trust instead of the system's.
     """
 
@@ -60,14 +61,14 @@ class MailServer:
     ca_file: str | None = None
 
 
-class _Stop(Exception):  # noqa: N818 - not an error of its own: it carries the answer out
+class _Stop(Exception):  # noqa: N818 - not an error: it ends the session with an answer
     def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.answer = answer
 
 
 class _Bounded:
-    """An SMTP client that hangs up when the whole conversation takes too long, from the server's greeting on."""
+    """An SMTP client that closes the connection when the whole session takes too long, from the greeting on."""
 
     sock: socket.socket | None
 
@@ -75,7 +76,7 @@ class _Bounded:
         self._over = threading.Event()
         threading.Thread(target=self._watch, args=(seconds,), name="smtp-watch", daemon=True).start()
         try:
-            # Python's own clients connect, and read the greeting, as they are made.
+            # Python's clients connect and read the greeting in their constructor.
             super().__init__(*arguments, **named)
         except BaseException:
             self._over.set()
@@ -89,7 +90,7 @@ class _Bounded:
         while not self._over.wait(seconds):
             with suppress(OSError, AttributeError):
                 self.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
-            # Between two of the host's addresses there is nothing to hang up yet.
+            # There is no socket yet while the client tries the host's next address.
             seconds = 1.0
 
 
@@ -102,7 +103,7 @@ class _TlsClient(_Bounded, smtplib.SMTP_SSL):
 
 
 class SmtpEmail:
-    """`jobs.digest.ports.EmailGateway` by SMTP; a connection per message."""
+    """`jobs.digest.ports.Gateway` by SMTP, with one connection per message."""
 
     def __init__(
         self,
@@ -117,14 +118,14 @@ class SmtpEmail:
         self._timeout = timeout
         self._conversation = conversation
 
-    def send(self, letter: Letter) -> Answer:
-        """Hand over one message."""
-        message = compose(letter, sender=self._server.sender, now=self._now())
+    def send(self, message: Message[EmailDigest]) -> Answer:
+        """Send one message."""
+        email = compose(message, sender=self._server.sender, now=self._now())
         try:
             with self._connected() as smtp:
-                self._introduce(smtp)
-                self._envelope(smtp, message)
-                return self._content(smtp, message)
+                self._open_session(smtp)
+                self._envelope(smtp, email)
+                return self._content(smtp, email)
         except _Stop as stop:
             return stop.answer
         except ssl.SSLCertVerificationError:
@@ -138,13 +139,13 @@ class SmtpEmail:
     @contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
         server = self._server
-        # Python would ask the DNS for this machine's name; a pod's holds its user's.
-        us = server.sender.rpartition("@")[2].rstrip(">")
+        # The default would be this machine's name, and a pod's name holds its user's id.
+        local_hostname = server.sender.rpartition("@")[2].rstrip(">")
         named = {"seconds": self._conversation, "timeout": self._timeout}
         if server.security == "tls":
-            smtp: smtplib.SMTP = _TlsClient(server.host, server.port, us, context=self._context(), **named)
+            smtp: smtplib.SMTP = _TlsClient(server.host, server.port, local_hostname, context=self._context(), **named)
         else:
-            smtp = _Client(server.host, server.port, us, **named)
+            smtp = _Client(server.host, server.port, local_hostname, **named)
         try:
             yield smtp
         except _Stop:
@@ -155,7 +156,7 @@ class SmtpEmail:
         finally:
             smtp.close()
 
-    def _introduce(self, smtp: smtplib.SMTP) -> None:
+    def _open_session(self, smtp: smtplib.SMTP) -> None:
         server = self._server
         self._greet(smtp)
         if server.security == "starttls":
@@ -176,7 +177,7 @@ class SmtpEmail:
 
     @staticmethod
     def _greet(smtp: smtplib.SMTP) -> None:
-        # Python's own method would fall back to HELO, after which no server offers STARTTLS or a login.
+        # Python's own method falls back to HELO, after which no server offers STARTTLS or a login.
         code, _ = smtp.ehlo()
         if code >= _PERMANENT:
             raise _Stop(Unusable(f"the mail server does not speak ESMTP (SMTP {code}): check CATCHUP_SMTP_HOST"))
@@ -218,7 +219,7 @@ class SmtpEmail:
         except (OSError, smtplib.SMTPException) as error:
             return Ambiguous(f"the mail server did not answer to the message ({type(error).__name__})")
         if code not in _REPLIES:
-            # Or the beginning of one: of `250`, perhaps.
+            # It may be the beginning of one, such as `250`.
             return Ambiguous("the mail server's answer to the message is not one of SMTP")
         self._judge(code, accepted=(_OK,))
         return Accepted(provider_id=message["Message-ID"], status="accepted", final=True)

@@ -1,6 +1,6 @@
-"""HTTP for the `twilio` client: another host where one is configured, bounded in time and size, silent in the log.
+"""HTTP for the `twilio` client: a configurable host, limits of time and size, and no personal data in the log.
 
-The client has no base URL of its own, no timeout, and logs recipients at INFO.
+The client itself has no setting for the base URL, no timeout, and logs recipients at INFO.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
-# Between two packets; and for a body, so that a drip cannot hold a claim past its lease. See also `bounded_head`.
+# READ: between two packets. ANSWER: for a whole body, so that a slow server cannot hold a claim past its lease.
 READ_TIMEOUT_SECONDS: Final = 20.0
 ANSWER_TIMEOUT_SECONDS: Final = 40.0
 MAX_BODY_BYTES: Final = 4 * 2**20
 _CHUNK: Final = 65536
 _TWILIO: Final = "api.twilio.com"
 
-# Its messages hold the recipient and, at a failure, the URL that names them.
+# The client's log messages hold the recipient and, after a failure, a URL with the recipient.
 _quiet = logging.getLogger("catchup_jobs.twilio")
 _quiet.setLevel(logging.CRITICAL)
 for _name in ("twilio.http_client", "urllib3"):
@@ -38,7 +38,7 @@ for _name in ("twilio.http_client", "urllib3"):
 
 
 class UnreadableAnswerError(Exception):
-    """The answer is too long or takes too long; the request was carried out all the same, perhaps."""
+    """The answer is too long or takes too long. The request may have been carried out."""
 
 
 class _Connection(HTTPConnection):
@@ -61,7 +61,7 @@ _POOLS: Final = {"http": _Pool, "https": _TlsPool}
 
 
 class _Adapter(HTTPAdapter):
-    """Makes connections whose answers' heads are bounded, through a proxy or not."""
+    """Makes connections that limit the heads of answers, directly and through a proxy."""
 
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
         super().init_poolmanager(*arguments, **named)
@@ -77,7 +77,7 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
     """`twilio.rest.Client`'s `http_client`.
 
     Attributes:
-        last_headers: of the latest answer: the client's exceptions leave them out, and `Retry-After` is needed.
+        last_headers: of the last answer. The client's exceptions do not have them, and `Retry-After` is needed.
     """
 
     def __init__(
@@ -104,14 +104,14 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
         data: dict[str, object] | None = None,
         headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ARG002 - ours are fixed
+        timeout: float | None = None,  # noqa: ARG002 - the constructor's apply
         allow_redirects: bool = False,
     ) -> Response:
         """Make a request.
 
         Raises:
-            requests.RequestException: no answer, or not a whole one.
-            UnreadableAnswerError: the answer exceeds a bound.
+            requests.RequestException: there is no complete answer.
+            UnreadableAnswerError: the answer exceeds a limit.
         """
         self.last_headers = {}
         session: requests.Session = self.session

@@ -1,7 +1,7 @@
-"""SMS by Twilio. Import it only where a message is to be sent or looked up: the client costs 0.6 s of CPU.
+"""SMS by Twilio. Import this module only to send or look up a message: the client costs 0.6 s of CPU.
 
-What an answer means is told by its HTTP status. Codes are looked at only to tell our sender's fault from the
-recipient's, both of which are 400, and to know an opt-out.
+The HTTP status decides what an answer means. The error code is used only to distinguish an error of our sender from one
+of the recipient, both of which are HTTP 400, and to recognize an opt-out.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from catchup_jobs.jobs.digest.ports import Message
+
 OPTED_OUT: Final = 21610
-# Errors of the sender (number, short code or Messaging Service), not of the recipient; HTTP 400 like the others.
+# Errors of our sender (number, short code or Messaging Service), not of the recipient. All are HTTP 400.
 _SENDER_ERRORS: Final = frozenset(
     {21212, 21603, 21606, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21707, 21712}
 )
 _TOO_MANY: Final = frozenset({429})
 # 404: there is no such account.
 _OURS: Final = frozenset({401, 403, 404})
-# https://www.twilio.com/docs/messaging/api/message-resource: the status values after which nothing comes.
+# The final values of the status: https://www.twilio.com/docs/messaging/api/message-resource
 _FAILED: Final = frozenset({"failed", "undelivered", "canceled"})
 _FINAL: Final = frozenset({"delivered", "read", "received"}) | _FAILED
-# The provider's clock may be a little behind ours.
+# Twilio's clock may be behind ours.
 _CLOCK_MARGIN: Final = timedelta(minutes=2)
 _LISTED: Final = 50
 _MOST_WAIT_SECONDS: Final = 3600.0
@@ -44,11 +46,11 @@ _MOST_WAIT_SECONDS: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class TwilioAccount:
-    """Who sends.
+    """The account that sends.
 
     Attributes:
-        sender: an E.164 number, a short code or a sender id; None where a Messaging Service chooses one.
-        base_url: instead of Twilio's own, for tests and emulators.
+        sender: an E.164 number, a short code or a sender id; None if a Messaging Service chooses it.
+        base_url: replaces Twilio's own, for tests and emulators.
     """
 
     sid: str
@@ -59,7 +61,7 @@ class TwilioAccount:
 
 
 class TwilioSms:
-    """`jobs.digest.ports.SmsGateway` at Twilio."""
+    """`jobs.digest.ports.LookUpGateway` of Twilio."""
 
     def __init__(self, account: TwilioAccount, *, now: Callable[[], datetime], http: BoundedHttp | None = None) -> None:
         self._account = account
@@ -67,25 +69,25 @@ class TwilioSms:
         self._http = http or BoundedHttp(account.base_url)
         self._client = Client(account.sid, account.token, http_client=self._http)
 
-    def send(self, to: str, text: str) -> Answer:
-        """Hand over one message."""
+    def send(self, message: Message[str]) -> Answer:
+        """Send one message."""
         sender: dict[str, str] = {}
         if self._account.messaging_service_sid is not None:
             sender["messaging_service_sid"] = self._account.messaging_service_sid
         if self._account.sender is not None:
             sender["from_"] = self._account.sender
         try:
-            return _state(self._client.messages.create(to=to, body=text, **sender))
+            return _status(self._client.messages.create(to=message.to, body=message.content, **sender))
         except TwilioException as error:
             return self._answer(*_status_and_code(error))
         except requests.RequestException as error:
             return _unanswered(error)
         except (HTTPError, OSError, ValueError, KeyError, TypeError, UnreadableAnswerError) as error:
-            # An answer of 2xx that cannot be read: it may well have been sent.
+            # An answer of 2xx that cannot be read: the message may have been sent.
             return Ambiguous(f"Twilio's answer is not readable ({type(error).__name__})")
 
     def find(self, to: str, *, code: str, since: datetime) -> Accepted | Refused | None:
-        """Look for a message to a number that holds a short code, made at or after an instant.
+        """Return the status of the message to a number that holds a short code and was created at or after an instant.
 
         Raises:
             TemporaryError, MisconfiguredError: Twilio cannot be asked now.
@@ -95,21 +97,21 @@ class TwilioSms:
         except _NotFoundError:
             raise MisconfiguredError("Twilio knows no such account: check CATCHUP_TWILIO_ACCOUNT_SID") from None
         for message in listed:
-            made = message.date_created
-            if made is not None and made < since - _CLOCK_MARGIN:
+            created = message.date_created
+            if created is not None and created < since - _CLOCK_MARGIN:
                 continue
             if f"#{code}" in (message.body or ""):
-                return _state(message)
+                return _status(message)
         return None
 
-    def look(self, provider_id: str) -> Accepted | Refused | None:
-        """Return what became of a message, None where Twilio does not know it any more.
+    def fetch_status(self, provider_id: str) -> Accepted | Refused | None:
+        """Return the status of a message, None if Twilio does not know it any more.
 
         Raises:
             TemporaryError, MisconfiguredError: Twilio cannot be asked now.
         """
         try:
-            return _state(self._ask(lambda: self._client.messages(provider_id).fetch()))
+            return _status(self._ask(lambda: self._client.messages(provider_id).fetch()))
         except _NotFoundError:
             return None
 
@@ -133,22 +135,22 @@ class TwilioSms:
             raise TemporaryError(f"Twilio's answer is {error}") from None
 
     def _answer(self, status: int, code: int | None) -> Answer:
-        told = f"HTTP {status}, code {code}"
+        detail = f"HTTP {status}, code {code}"
         if status in _TOO_MANY:
-            return NotSent(f"Twilio has too many requests ({told})", self._wait())
+            return NotSent(f"Twilio has too many requests ({detail})", self._wait())
         if status in _OURS or code in _SENDER_ERRORS:
             return Unusable(
-                f"Twilio refused this installation ({told}): check account, token and sender in CATCHUP_TWILIO_*",
+                f"Twilio refused this installation ({detail}): check account, token and sender in CATCHUP_TWILIO_*",
                 str(code),
             )
         if 400 <= status < 500:  # noqa: PLR2004 - HTTP's classes
             return Refused(str(code), opted_out=code == OPTED_OUT)
         if 300 <= status < 400:  # noqa: PLR2004
-            return Unusable(f"Twilio's address redirects ({told}): check CATCHUP_TWILIO_API_BASE_URL", str(code))
-        return Ambiguous(f"Twilio failed ({told})")
+            return Unusable(f"Twilio's address redirects ({detail}): check CATCHUP_TWILIO_API_BASE_URL", str(code))
+        return Ambiguous(f"Twilio failed ({detail})")
 
     def _wait(self) -> float | None:
-        """Return the wait that a 429 names (seconds or a date), at most an hour; None: as long as our own retries."""
+        """Return the wait in `Retry-After` (seconds or a date), at most an hour; None if there is none."""
         text = self._http.last_headers.get("Retry-After")
         if text is None:
             return None
@@ -171,7 +173,7 @@ def _status_and_code(error: TwilioException) -> tuple[int, int | None]:
     """Return the HTTP status and Twilio's code of an error; 0 where there was no answer that the client understood."""
     if isinstance(error, TwilioRestException | TwilioServiceException):
         return error.status, error.code
-    # A list's errors come with the response instead.
+    # The errors of a list have the response as their second argument.
     response = error.args[1] if len(error.args) > 1 else None
     status = getattr(response, "status_code", 0)
     try:
@@ -180,7 +182,7 @@ def _status_and_code(error: TwilioException) -> tuple[int, int | None]:
         return status, None
 
 
-def _state(message: Any) -> Accepted | Refused:
+def _status(message: Any) -> Accepted | Refused:
     if not message.sid or not message.status:
         raise ValueError("not a message")
     status = str(message.status)
@@ -194,11 +196,9 @@ def _unanswered(error: requests.RequestException) -> Answer:
     cause: Any = error.args[0] if error.args else None
     if isinstance(cause, MaxRetryError):
         cause = cause.reason
-    if isinstance(cause, SSLError) and any(isinstance(each, ssl.SSLCertVerificationError) for each in cause.args):
-        return Unusable(
-            "Twilio's certificate cannot be verified: check CATCHUP_TWILIO_API_BASE_URL, or what is between"
-        )
-    # Before there was a connection nothing was written. Everything else may have come after the request was.
+    if isinstance(cause, SSLError) and any(isinstance(reason, ssl.SSLCertVerificationError) for reason in cause.args):
+        return Unusable("Twilio's certificate cannot be verified: check CATCHUP_TWILIO_API_BASE_URL, and any proxy")
+    # Without a connection nothing was sent. Any other error may have come after the request was written.
     if isinstance(cause, NewConnectionError | ConnectTimeoutError | ProxyError):
         return NotSent(f"Twilio cannot be reached ({type(cause).__name__})")
     return Ambiguous(f"no answer from Twilio ({type(error).__name__})")

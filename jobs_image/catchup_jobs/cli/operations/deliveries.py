@@ -1,4 +1,4 @@
-"""`catchup-jobs deliveries`: which messages went out, and what became of them."""
+"""`catchup-jobs deliveries`: the messages of digests and their status."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any, Final
 import click
 
 from catchup_jobs.adapters.database.digests.overview import PastDelivery, past_deliveries
-from catchup_jobs.cli.parameters import USER_ID, OneOf
+from catchup_jobs.cli.parameters import USER_ID, OneOf, OneRecord
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import AGE, EXIT_TROUBLE, JSON, age_of, echo_rows, limit_option, output_option
-from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus
+from catchup_jobs.domain.digest.channels import CHANNELS, Channel
+from catchup_jobs.domain.vocabulary import DeliveryStatus
 from catchup_jobs.settings import Settings
 
 _TROUBLE: Final = frozenset({DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN})
@@ -31,14 +32,14 @@ _COLUMNS: Final = {
 
 @click.group()
 def deliveries() -> None:
-    """See which messages went out, and what became of them."""
+    """See which messages were sent, and their status."""
 
 
 @deliveries.command("list")
 @click.option("--user", "user_id", type=USER_ID, help="Only this user's.")
-@click.option("--channel", type=OneOf(Channel), help="Only of this channel.")
+@click.option("--channel", type=OneRecord("channel", CHANNELS), help="Only this channel's.")
 @click.option("--status", type=OneOf(DeliveryStatus), help="Only those in this status.")
-@click.option("--newer-than", type=AGE, metavar="AGE", help="Only what changed since: 90m, 36h, 7d.")
+@click.option("--newer-than", type=AGE, metavar="AGE", help="Only those that changed within this time: 90m, 36h, 7d.")
 @limit_option
 @output_option
 def list_(
@@ -50,7 +51,7 @@ def list_(
     limit: int,
     output: str,
 ) -> None:
-    """Show deliveries, those that changed last first; no address and no text. Exit 1 if one failed or is unknown.
+    """List deliveries, the last changed first, without address and text. Exit 1 if one failed or is unknown.
 
     \b
     Examples:
@@ -59,7 +60,7 @@ def list_(
     """
     now = datetime.now(UTC)
     with open_database(Settings.load()) as database:
-        found = past_deliveries(
+        past = past_deliveries(
             database,
             limit=limit,
             user_id=user_id,
@@ -67,23 +68,23 @@ def list_(
             status=status,
             since=now - newer_than if newer_than else None,
         )
-    echo_rows(_COLUMNS, [_row(each, now) for each in found], output)
-    if not found and output != JSON:
+    echo_rows(_COLUMNS, [_row(delivery, now) for delivery in past], output)
+    if not past and output != JSON:
         click.echo("no deliveries", err=True)
-    sys.exit(EXIT_TROUBLE if any(each.overview.status in _TROUBLE for each in found) else 0)
+    sys.exit(EXIT_TROUBLE if any(delivery.overview.status in _TROUBLE for delivery in past) else 0)
 
 
-def _row(each: PastDelivery, now: datetime) -> dict[str, Any]:
-    overview = each.overview
+def _row(delivery: PastDelivery, now: datetime) -> dict[str, Any]:
+    overview = delivery.overview
     return {
-        "user": each.user_id,
-        "dueDate": each.due_date.isoformat(),
-        "channel": overview.channel,
+        "user": delivery.user_id,
+        "dueDate": delivery.due_date.isoformat(),
+        "channel": overview.channel.name,
         "status": overview.status,
         "reason": overview.skip_reason,
         "providerStatus": overview.provider_status,
         "errorCode": overview.error_code,
         "attempts": overview.attempts,
-        "updatedAt": each.updated_at,
-        "age": age_of(each.updated_at, now),
+        "updatedAt": delivery.updated_at,
+        "age": age_of(delivery.updated_at, now),
     }

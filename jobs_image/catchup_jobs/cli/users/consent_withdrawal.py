@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens, is_connected, shares_account
-from catchup_jobs.cli.jobs.digest import encryption_of
+from catchup_jobs.cli.resources import encryption_of
 from catchup_jobs.jobs.run.errors import JobError
 
 if TYPE_CHECKING:

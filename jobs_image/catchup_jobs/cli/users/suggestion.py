@@ -14,15 +14,16 @@ from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers, SuggestionView
 from catchup_jobs.adapters.messaging.action_links import read_token
-from catchup_jobs.cli.jobs.digest import encryption_of, links_of
+from catchup_jobs.cli.jobs.messaging import links_of
 from catchup_jobs.cli.parameters import ROW_ID, USER_ID
-from catchup_jobs.cli.resources import open_database, unknown_user
+from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, TEXT, echo_rows, output_option
 from catchup_jobs.domain.digest.action_tokens import Action, ActionToken
+from catchup_jobs.domain.digest.channels import EMAIL
 from catchup_jobs.domain.digest.items import clean
 from catchup_jobs.domain.digest.words import contact_name, mode_words, short_time
 from catchup_jobs.domain.planning.answers import Answer
-from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS, Channel, SuggestionStatus
+from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS, SuggestionStatus
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.settings import Settings
 
@@ -187,7 +188,7 @@ def _open(settings: Settings, views: Sequence[SuggestionView], output: str, now:
 def _unsubscribe(settings: Settings, database: Database, meant: ActionToken, output: str, now: datetime) -> None:
     user_id = DatabaseAnswers(database).user_of_digest(meant.subject)
     addresses = DatabaseAddresses(database, lambda: encryption_of(settings))
-    if not addresses.opt_out(user_id, Channel.EMAIL, now=now):
+    if not addresses.opt_out(user_id, EMAIL, now=now):
         raise PermanentError("the user has no email address any more")
     if output == JSON:
         click.echo(json.dumps({"action": "unsubscribe"}))

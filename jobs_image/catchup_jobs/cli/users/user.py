@@ -13,9 +13,8 @@ from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.erasure import erase
 from catchup_jobs.adapters.database.people.users import DatabaseUsers, UserOverview
 from catchup_jobs.adapters.files.user_file import read_users
-from catchup_jobs.cli.jobs.digest import encryption_of
 from catchup_jobs.cli.parameters import USER_ID
-from catchup_jobs.cli.resources import open_database, unknown_user
+from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, echo_rows, output_option
 from catchup_jobs.cli.users.consent_withdrawal import Consent
 from catchup_jobs.cli.users.user_view import gather, lines

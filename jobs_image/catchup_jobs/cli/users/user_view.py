@@ -10,7 +10,7 @@ from catchup_jobs.adapters.database.digests.overview import latest_digest
 from catchup_jobs.adapters.database.people.contacts import count_contacts
 from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
-from catchup_jobs.domain.digest.addresses import masked
+from catchup_jobs.domain.digest.channels import CHANNELS
 from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
@@ -111,8 +111,8 @@ def _channels(addresses: DatabaseAddresses, user_id: str) -> list[dict[str, Any]
         return None
     return [
         {
-            "channel": overview.channel.value,
-            "address": masked(overview.channel, overview.address),
+            "channel": overview.channel.name,
+            "address": overview.channel.mask(overview.address),
             "mode": overview.mode.value,
             "consentedAt": _utc(overview.consented_at),
             "optedOutAt": _utc(overview.opted_out_at),
@@ -123,7 +123,7 @@ def _channels(addresses: DatabaseAddresses, user_id: str) -> list[dict[str, Any]
 
 def _said(channel: Mapping[str, Any]) -> Iterator[str]:
     yield channel["mode"]
-    if channel["channel"] == "sms":
+    if CHANNELS[channel["channel"]].needs_consent:
         yield f"consent {channel['consentedAt'][:10]}" if channel["consentedAt"] else "no consent"
     if channel["optedOutAt"]:
         yield f"opted out {channel['optedOutAt'][:10]}"
@@ -138,7 +138,7 @@ def _digest(database: Database, user_id: str) -> dict[str, Any] | None:
         "skipReason": last.skip_reason.value if last.skip_reason else None,
         "deliveries": [
             {
-                "channel": each.channel.value,
+                "channel": each.channel.name,
                 "status": each.status.value,
                 "notes": [str(note) for note in (each.skip_reason, each.provider_status, each.error_code) if note],
             }

@@ -1,6 +1,6 @@
-"""Tokens in a digest's links: which action on what, until when. Signed by the caller; they are no secrets.
+"""The tokens in a digest's links: an action, its object and an expiry time. The caller signs them; they are not secret.
 
-Short enough for an SMS: 14 bytes of content and 16 of signature are 40 characters.
+A token is short enough for an SMS: 14 bytes of content and 16 bytes of signature make 40 characters.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Action(StrEnum):
 
 
 class InvalidTokenError(ValueError):
-    """A text is not a token; what it holds is never repeated."""
+    """A text is not a token. The message does not quote the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def decode(text: str) -> tuple[ActionToken, bytes, bytes]:
     """Return a token, its content and its signature, which the caller must check before anything else.
 
     Raises:
-        InvalidTokenError: it cannot be one.
+        InvalidTokenError: the text is not a token.
     """
     if len(text) > _MAX_TEXT or not text.isascii():
         raise InvalidTokenError("not a token")
@@ -83,6 +83,6 @@ def decode(text: str) -> tuple[ActionToken, bytes, bytes]:
         raise InvalidTokenError("not a token of this version")
     try:
         token = ActionToken(Action(letter.decode()), subject, datetime.fromtimestamp(minutes * 60, UTC))
-    except (ValueError, OverflowError):  # no action of ours, or a time beyond the year 9999
+    except (ValueError, OverflowError):  # an unknown action, or a time after the year 9999
         raise InvalidTokenError("not a token") from None
     return token, content, signature

@@ -1,12 +1,15 @@
-"""Addresses as a user gives them, and what is shown of them."""
+"""Addresses as a user gives them, and the forms in which they are shown and compared."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from catchup_jobs.domain.digest.channels import Channel
+    from catchup_jobs.domain.vocabulary import ChannelMode
 
 _SHOWN_DIGITS: Final = 2
 
@@ -16,9 +19,9 @@ class GivenAddress:
     """One channel of a user in an import.
 
     Attributes:
-        address: a number in E.164, or an email address in lower case.
-        consented: what the file says: agreed, taken back, or nothing (None), which changes nothing.
-        consented_at: when the user agreed, where the file says so; later than an opt-out, it ends that.
+        address: a number in E.164, or an email address whose domain is in lower case.
+        consented: what the file says: given, withdrawn, or nothing (None), which changes nothing.
+        consented_at: when the user agreed, if the file says so; a consent later than an opt-out ends the opt-out.
     """
 
     channel: Channel
@@ -28,15 +31,23 @@ class GivenAddress:
     consented_at: datetime | None = None
 
 
-def masked(channel: Channel, address: str) -> str:
-    """Return an address so that its owner knows it and nobody else can use it: `+49*******23`, `a***@example.com`."""
-    if channel is Channel.EMAIL:
-        local, _, domain = address.rpartition("@")
-        return f"{local[:1]}***@{domain}"
-    head, tail = address[: 1 + _SHOWN_DIGITS], address[-_SHOWN_DIGITS:]
-    return f"{head}{'*' * max(len(address) - len(head) - len(tail), 1)}{tail}"
+def mask_number(number: str) -> str:
+    """Return a number with most digits hidden: `+49*******23`."""
+    head, tail = number[: 1 + _SHOWN_DIGITS], number[-_SHOWN_DIGITS:]
+    return f"{head}{'*' * max(len(number) - len(head) - len(tail), 1)}{tail}"
 
 
-def key_text(channel: Channel, address: str) -> str:
-    """Return the form of an address by which consents are kept: one mailbox is one, however it is written."""
-    return address.lower() if channel is Channel.EMAIL else address
+def mask_email(address: str) -> str:
+    """Return an email address with its local part hidden: `a***@example.com`."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1]}***@{domain}"
+
+
+def fold_case(address: str) -> str:
+    """Return an email address in lower case: one mailbox has one form."""
+    return address.lower()
+
+
+def unchanged(address: str) -> str:
+    """Return an address that has only one form."""
+    return address

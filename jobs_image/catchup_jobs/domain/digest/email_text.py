@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from catchup_jobs.domain.digest.items import MAX_REASON, DigestItem, clean
-from catchup_jobs.domain.digest.words import contact_name, contact_time, long_time, mode_words
+from catchup_jobs.domain.digest.items import MAX_NAME, MAX_REASON, DigestItem, clean
+from catchup_jobs.domain.digest.words import contact_name, contact_time, long_time, mode_words, rhythm
+
+if TYPE_CHECKING:
+    from catchup_jobs.domain.digest.content import DigestContent
 
 _NAMES_IN_SUBJECT: Final = 2
 _SUBJECT_NAME: Final = 40
@@ -35,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class EmailDigest:
-    """All that the email says.
+    """The content of the email.
 
     Attributes:
         greeting: the user's name.
@@ -68,6 +71,10 @@ class EmailDigest:
         """What to do, where there are no links."""
         return "To accept, snooze or dismiss a suggestion, open CatchUp."
 
+    def preview(self) -> str:
+        """Return the subject and the plain text."""
+        return f"Subject: {self.subject}\n\n{self.text()}"
+
     def text(self) -> str:
         """Return the plain text alternative."""
         lines = [f"Hello {self.greeting},", "", f"{self.headline}:", ""]
@@ -84,6 +91,17 @@ class EmailDigest:
         if self.unsubscribe:
             lines.append(f"To stop these emails: {self.unsubscribe}")
         return "\n".join(lines) + "\n"
+
+
+def email_digest(content: DigestContent) -> EmailDigest:
+    """Return a digest as an email."""
+    links = content.links
+    return EmailDigest(
+        greeting=clean(content.name, MAX_NAME),
+        entries=entries_of(content.items, content.when.zone, links.actions if links else {}),
+        rhythm=rhythm(content.when),
+        unsubscribe=links.unsubscribe if links else None,
+    )
 
 
 def entry_of(item: DigestItem, zone: ZoneInfo, links: Mapping[str, str]) -> Entry:

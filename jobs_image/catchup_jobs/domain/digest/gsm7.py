@@ -1,7 +1,7 @@
-"""How many SMS a text takes: GSM 03.38's 7-bit alphabet, or UCS-2 as soon as one character is outside of it.
+"""How many SMS segments a text takes: in GSM 03.38's 7-bit alphabet, or in UCS-2 if one character is outside of it.
 
-One message holds 160 septets or 70 UTF-16 units. Each part of a longer one loses a header: 153 or 67 are left, and a
-character that takes two (an escaped one, an emoji) is never split over two parts.
+One message holds 160 septets or 70 UTF-16 units. The segments of a longer message carry a header and hold 153 or 67. A
+character of two units (an escaped one, an emoji) is never split over two segments.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def _parts(text: str, size: Callable[[str], int], single: int, part: int) -> int
     if sum(sizes) <= single:
         return 1
     count, used = 1, 0
-    for each in sizes:
-        if used + each > part:
+    for character_size in sizes:
+        if used + character_size > part:
             count, used = count + 1, 0
-        used += each
+        used += character_size
     return count
 
 

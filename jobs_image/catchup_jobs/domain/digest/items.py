@@ -1,4 +1,7 @@
-"""What a digest proposes, as it was when the digest was claimed; kept as JSON, so that every attempt says the same."""
+"""The suggestions in a digest, as they were when the digest was claimed.
+
+They are stored as JSON with the digest, so that every attempt sends the same content.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any, Final
 
 MAX_NAME: Final = 60
 MAX_REASON: Final = 300
-# Joins emoji and shapes of Arabic and Indic scripts: the format characters that a name may need.
+# Format characters that names need: they join emoji, and letters of Arabic and Indic scripts.
 _JOINERS: Final = frozenset("\u200c\u200d")
 _NOT_AT_THE_END: Final = frozenset("\u200c\u200d\ufe0e\ufe0f")
 
@@ -22,7 +25,7 @@ class DigestItem:
         contact: the contact's name as it was stored; `clean` it before it is shown.
         start_at, end_at: the proposed time (UTC).
         mode: `in_person`, `call` or `either`.
-        reason: why this person and now, as a person would write it.
+        reason: why to meet this person now, in words.
         contact_zone: the contact's IANA zone, None where it is not known.
     """
 
@@ -63,8 +66,8 @@ class DigestItem:
 def clean(text: str, limit: int, *, ellipsis: str = "...") -> str:
     """Return the text on one line and at most `limit` characters long, for any message and any header.
 
-    Control characters and line breaks become spaces; characters that steer the direction of what follows or are
-    invisible are dropped, so that a name cannot forge the rest of the message.
+    Control characters and line breaks become spaces. Invisible characters and those that change the direction of the
+    text are removed, so that a name cannot forge the rest of the message.
     """
     kept = "".join(_one_line(character) for character in text[: limit * 20])
     line = " ".join(kept.split())

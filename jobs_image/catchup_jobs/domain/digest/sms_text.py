@@ -1,34 +1,35 @@
-"""The digest as one SMS: two segments where the content allows it, the rest of the list by its count.
+"""The digest as one SMS of at most two segments, if the content allows it.
 
-The most talkative form in which every entry fits is taken. Where none does, as many entries as fit are named, shorter
-and shorter, before anything else is given up. Nothing is transliterated: one name outside of the GSM alphabet makes the
-whole message UCS-2, with 134 units instead of 306 septets.
+The forms are tried from the longest to the shortest; the first in which every entry fits is used. If none fits, the
+entries that do not fit are counted (`+3 more`). Nothing is transliterated: one name outside of the GSM alphabet makes
+the whole message UCS-2, with 134 units instead of 306 septets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from catchup_jobs.domain.digest.gsm7 import is_gsm7, segments
 from catchup_jobs.domain.digest.items import DigestItem, clean
 from catchup_jobs.domain.digest.words import contact_name, mode_words, short_time
 
+if TYPE_CHECKING:
+    from catchup_jobs.domain.digest.content import DigestContent
+
 MAX_SEGMENTS: Final = 2
-# Twilio refuses more (error 21617).
-MAX_CHARACTERS: Final = 1600
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How much is said.
+    """How long the text is.
 
     Attributes:
-        name, reason: at most so many characters; 0 leaves the reason out.
-        whole_reason: all of its clauses, not only the first.
-        polite: with a heading and the words for stopping.
+        name, reason: the most characters of each; 0 omits the reason.
+        whole_reason: all clauses of the reason, not only the first.
+        polite: with a heading, and how to stop the messages.
         link: with the link, if there is one.
     """
 
@@ -39,9 +40,8 @@ class _Form:
     link: bool = True
 
 
-_TALKATIVE: Final = _Form(name=40, reason=160, whole_reason=True)
 _FORMS: Final = (
-    _TALKATIVE,
+    _Form(name=40, reason=160, whole_reason=True),
     _Form(name=40, reason=80),
     _Form(name=30, reason=60, polite=False),
     _Form(name=30, reason=0, polite=False),
@@ -50,14 +50,20 @@ _FORMS: Final = (
 )
 
 
+def sms_text(content: DigestContent) -> str:
+    """Return a digest as the text of an SMS."""
+    link = content.links.overview if content.links else None
+    return compose(content.items, content.when.zone, code=content.code, link=link)
+
+
 def compose(items: Sequence[DigestItem], zone: ZoneInfo, *, code: str, link: str | None = None) -> str:
     """Return the text of the SMS.
 
     Args:
-        items: what is proposed, at least one, most important first.
+        items: the suggestions, at least one, the most important first.
         zone: the user's.
         code: the delivery's short code, by which the message is found again at the provider.
-        link: where the user acts, None where the installation has no place for that.
+        link: URL at which the user acts, None in an installation without an action base URL.
     """
     for form in _FORMS[:2]:
         text = _text(items, len(items), zone, form, code=code, link=link)
@@ -72,11 +78,11 @@ def compose(items: Sequence[DigestItem], zone: ZoneInfo, *, code: str, link: str
 
 
 def _text(items: Sequence[DigestItem], count: int, zone: ZoneInfo, form: _Form, *, code: str, link: str | None) -> str:
-    left = len(items) - count
+    omitted = len(items) - count
     lines = [_heading(len(items)) if form.polite else "CatchUp:"]
     lines += [_entry(item, zone, form) for item in items[:count]]
-    if left:
-        lines.append(f"+{left} more")
+    if omitted:
+        lines.append(f"+{omitted} more")
     return "\n".join([*lines, *_closing(form, code=code, link=link)])
 
 
@@ -93,8 +99,8 @@ def _entry(item: DigestItem, zone: ZoneInfo, form: _Form) -> str:
 
 
 def _clauses(item: DigestItem) -> list[str]:
-    """Return the parts of the reason; those that alone would halve the message's length are left out."""
-    # A shortened title's mark is not in the GSM alphabet; it is ours, no part of a name.
+    """Return the clauses of the reason, without those that alone would make the message UCS-2."""
+    # The ellipsis of a shortened title is not in the GSM alphabet.
     clauses = item.reason.replace("\u2026", "...").split(";")
     return [clause for clause in clauses if is_gsm7(clause)] if is_gsm7(item.contact) else clauses
 

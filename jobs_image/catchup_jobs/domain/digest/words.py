@@ -1,4 +1,4 @@
-"""How a digest says when, how and with whom: pieces that SMS and email share, in English."""
+"""The English words for times, ways to meet and names, which SMS and email share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.local_time import is_time_zone
 from catchup_jobs.domain.digest.items import MAX_NAME, DigestItem, clean
 
@@ -38,7 +39,7 @@ def zone_name(at: datetime, zone: ZoneInfo) -> str:
 
 
 def contact_name(item: DigestItem, limit: int = MAX_NAME) -> str:
-    """Return the contact's name on one line; a name of nothing that can be shown becomes `a contact`."""
+    """Return the contact's name on one line, or `a contact` if no character of the name can be shown."""
     return clean(item.contact, limit) or "a contact"
 
 
@@ -73,6 +74,12 @@ def contact_time(item: DigestItem, zone: ZoneInfo) -> str | None:
     here, there = item.start_at.astimezone(zone), item.start_at.astimezone(other)
     day = "" if there.date() == here.date() else f"{_long_day(there)}, "
     return f"{day}{there:%H:%M} {zone_name(there, other)} for {contact_name(item)}"
+
+
+def rhythm(when: DigestTime) -> str:
+    """Return how often a digest comes: `every Sunday at 09:00 (Europe/Berlin)`, or `every day at …`."""
+    day = "day" if when.day is DigestDay.DAILY else when.day.value
+    return f"every {day} at {when.at:%H:%M} ({when.zone.key})"
 
 
 def _other_zone(item: DigestItem, zone: ZoneInfo) -> ZoneInfo | None:

@@ -1,17 +1,13 @@
-"""From a claimed digest to a message at a provider: which gateway, which words, which links."""
+"""From a claimed digest to a message at a provider: one `Sender` per channel composes and sends it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from catchup_contract.digest_rule import DigestDay
-from catchup_jobs.domain.digest.email_text import EmailDigest, entries_of
-from catchup_jobs.domain.digest.items import MAX_NAME, clean
-from catchup_jobs.domain.digest.sms_text import compose
-from catchup_jobs.domain.vocabulary import Channel
-from catchup_jobs.jobs.digest.ports import Letter
+from catchup_jobs.domain.digest.content import DigestContent, DigestLinks
+from catchup_jobs.jobs.digest.ports import LookUpGateway, Message
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -19,29 +15,46 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_contract.digest_rule import DigestTime
-    from catchup_jobs.domain.digest.channels import Reach
-    from catchup_jobs.jobs.digest.ports import Accepted, Answer, Claim, EmailGateway, Links, Refused, SmsGateway
+    from catchup_jobs.domain.digest.channels import Channel, Destination
+    from catchup_jobs.jobs.digest.ports import Accepted, Answer, Claim, Gateway, Links, Refused
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Sender(Generic[T]):
+    """How a channel's messages are made.
+
+    Attributes:
+        compose: returns the content as the gateway takes it.
+        preview: returns that content as text, for `catchup-jobs digest --preview`.
+        gateway: makes the provider's client, called once and only where a message needs it; None: the installation has
+            no provider.
+    """
+
+    compose: Callable[[DigestContent], T]
+    preview: Callable[[T], str]
+    gateway: Callable[[], Gateway[T]] | None
 
 
 class Messenger:
-    """Writes and sends a digest's messages; a provider's client is made when the first message needs it."""
+    """Composes and sends the messages of digests.
 
-    def __init__(
-        self,
-        *,
-        sms: Callable[[], SmsGateway] | None,
-        email: Callable[[], EmailGateway] | None,
-        links: Callable[[], Links] | None = None,
-    ) -> None:
-        """Take the ways to make the gateways and the links; None where the installation has none."""
-        self._make_sms = sms
-        self._make_email = email
+    Every channel in `channels.CHANNELS` must have a sender: a method that meets one without raises KeyError.
+    """
+
+    def __init__(self, senders: Mapping[Channel, Sender[Any]], *, links: Callable[[], Links] | None = None) -> None:
+        """Take the senders, and what makes the links; None where the installation has no action base URL."""
+        self._senders = senders
         self._make_links = links
+        self._gateways: dict[Channel, Gateway[Any]] = {}
 
-    def with_configuration(self, reaches: Mapping[Channel, Reach]) -> Mapping[Channel, Reach]:
-        """Return the same reaches, with what the installation is configured for."""
-        made = {Channel.SMS: self._make_sms, Channel.EMAIL: self._make_email}
-        return {channel: replace(reach, configured=made[channel] is not None) for channel, reach in reaches.items()}
+    def with_configuration(self, destinations: Mapping[Channel, Destination]) -> Mapping[Channel, Destination]:
+        """Return the same destinations, with `configured` set as the installation is."""
+        return {
+            channel: replace(destination, configured=self._senders[channel].gateway is not None)
+            for channel, destination in destinations.items()
+        }
 
     def prepare(self, channel: Channel) -> None:
         """Make the channel's client.
@@ -49,76 +62,73 @@ class Messenger:
         Raises:
             JobError: it cannot be made.
         """
-        _ = self._sms if channel is Channel.SMS else self._email
+        self._gateway(channel)
 
     def compose(
-        self,
-        channel: Channel,
-        claim: Claim,
-        reach: Reach,
-        *,
-        key: str,
-        when: DigestTime,
-        name: str,
-        now: datetime,
+        self, channel: Channel, claim: Claim, to: str, *, key: str, when: DigestTime, name: str, now: datetime
     ) -> Callable[[], Answer]:
-        """Write the message and return what sends it.
+        """Compose the message and return the function that sends it.
 
         Args:
+            to: the address.
             key: stable for the user and the due date.
             name: the user's.
         """
-        to = reach.address or ""
-        links = self._links
-        if channel is Channel.SMS:
-            link = links.of_digest(claim.digest_id, now=now) if links else None
-            return partial(self._sms.send, to, compose(claim.items, when.zone, code=claim.code, link=link))
-        ids = [item.suggestion_id for item in claim.items]
-        actions = {each: links.of_suggestion(each, now=now) for each in ids} if links else {}
-        content = EmailDigest(
-            greeting=clean(name, MAX_NAME),
-            entries=entries_of(claim.items, when.zone, actions),
-            rhythm=rhythm_of(when),
-            unsubscribe=links.unsubscribe(claim.digest_id, now=now) if links else None,
-        )
-        return partial(self._email.send, Letter(to, key, content))
+        content = DigestContent(name, claim.items, when, claim.code, self._links_of(claim, now))
+        message = Message(to, key, self._senders[channel].compose(content))
+        return partial(self._gateway(channel).send, message)
 
-    def find(self, reach: Reach, *, code: str, since: datetime) -> Accepted | Refused | None:
-        """Look for an SMS that may have been sent; None where it is not listed, or cannot be looked for.
+    def preview(self, channel: Channel, content: DigestContent) -> str:
+        """Return the message as text."""
+        sender = self._senders[channel]
+        return sender.preview(sender.compose(content))
+
+    def find(
+        self, channel: Channel, destination: Destination, *, code: str, since: datetime
+    ) -> Accepted | Refused | None:
+        """Look up a message that may have been sent; None where the provider does not list it, or cannot be asked.
 
         Raises:
             JobError: the provider cannot be asked now.
         """
-        if self._make_sms is None or reach.address is None:
+        if self._senders[channel].gateway is None or destination.address is None:
             return None
-        return self._sms.find(reach.address, code=code, since=since)
+        return self._look_up_gateway(channel).find(destination.address, code=code, since=since)
 
-    def look(self, provider_id: str) -> Accepted | Refused | None:
-        """Return what became of an SMS, None where that cannot be told.
+    def fetch_status(self, channel: Channel, provider_id: str) -> Accepted | Refused | None:
+        """Return the present status of a message, None where it is not known any more.
 
         Raises:
             JobError: the provider cannot be asked now.
         """
-        return None if self._make_sms is None else self._sms.look(provider_id)
+        if self._senders[channel].gateway is None:
+            return None
+        return self._look_up_gateway(channel).fetch_status(provider_id)
+
+    def _gateway(self, channel: Channel) -> Gateway[Any]:
+        if channel not in self._gateways:
+            make = self._senders[channel].gateway
+            if make is None:
+                raise MisconfiguredError(f"no provider is configured for {channel}")
+            self._gateways[channel] = make()
+        return self._gateways[channel]
+
+    def _look_up_gateway(self, channel: Channel) -> LookUpGateway[Any]:
+        gateway = self._gateway(channel)
+        if not isinstance(gateway, LookUpGateway):
+            raise TypeError(f"the gateway of {channel} cannot look up messages")
+        return gateway
+
+    def _links_of(self, claim: Claim, now: datetime) -> DigestLinks | None:
+        links = self._links
+        if links is None:
+            return None
+        return DigestLinks(
+            overview=links.of_digest(claim.digest_id, now=now),
+            actions={item.suggestion_id: links.of_suggestion(item.suggestion_id, now=now) for item in claim.items},
+            unsubscribe=links.unsubscribe(claim.digest_id, now=now),
+        )
 
     @cached_property
     def _links(self) -> Links | None:
         return None if self._make_links is None else self._make_links()
-
-    @cached_property
-    def _sms(self) -> SmsGateway:
-        if self._make_sms is None:
-            raise MisconfiguredError("no SMS provider is configured")
-        return self._make_sms()
-
-    @cached_property
-    def _email(self) -> EmailGateway:
-        if self._make_email is None:
-            raise MisconfiguredError("no mail server is configured")
-        return self._make_email()
-
-
-def rhythm_of(when: DigestTime) -> str:
-    """Return how often a digest comes, in words."""
-    day = "day" if when.day is DigestDay.DAILY else when.day.value
-    return f"every {day} at {when.at:%H:%M} ({when.zone.key})"

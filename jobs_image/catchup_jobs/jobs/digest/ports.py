@@ -1,28 +1,27 @@
-"""What the digest needs of the world: the store of digests, an SMS and an email provider, links to act by."""
+"""The ports of the digest: the store of digests, the gateways of the channels, and links."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
     from catchup_contract.digest_rule import DigestTime, Occurrence
-    from catchup_jobs.domain.digest.channels import Reach
-    from catchup_jobs.domain.digest.email_text import EmailDigest
+    from catchup_jobs.domain.digest.channels import Channel, Destination
     from catchup_jobs.domain.digest.items import DigestItem
-    from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason
+    from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
     from catchup_jobs.jobs.run.ports import Fence
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A user as the digest knows them.
+    """The user whom a digest is for.
 
     Attributes:
-        when: the digest's time by the user's row; a UserSchedule's own values come before it.
+        when: the digest's time in the database; the values of a UserSchedule take precedence.
     """
 
     name: str = field(repr=False)
@@ -32,14 +31,15 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One channel's attempt at one digest, as it is stored.
+    """One channel's part of one digest, as it is stored.
 
     Attributes:
-        attempt_id: of the claim that it was last tried under; a settlement names it, so that it is never another's.
-        lease_until: until when its process may still be asking the provider.
-        attempted_at: when it was last claimed.
-        provider_id: the provider's name for the message.
-        attempts: how often it was claimed.
+        attempt_id: of the last claim. A settlement names it, so that it never settles another process's claim.
+        lease_until: the time (UTC) until which the claiming process may be asking the provider.
+        attempted_at: the time (UTC) of the last claim.
+        provider_id: the provider's id of the message.
+        code: the short code in the message's text.
+        attempts: how often the delivery was claimed.
         final: the provider's own status will not change any more.
     """
 
@@ -61,8 +61,8 @@ class Claim:
     """The right to send one message, committed before the provider is asked.
 
     Attributes:
-        code: the delivery's short code, in the SMS's text.
-        items: what to propose; never empty.
+        code: the delivery's short code.
+        items: the suggestions to send; never empty.
     """
 
     digest_id: int
@@ -72,16 +72,17 @@ class Claim:
     items: tuple[DigestItem, ...]
 
 
-# What a provider said to a message ------------------------------------------------------------------------------------
+# The provider's answer to a message ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """It took the message; not yet a delivery.
+    """The provider accepted the message, which does not mean that it was delivered.
 
     Attributes:
-        status: in its own words, None where it has none.
-        final: whether that will not change any more.
+        provider_id: the provider's id of the message.
+        status: in the provider's words, None where it has none.
+        final: the status will not change any more.
     """
 
     provider_id: str | None = None
@@ -91,11 +92,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """It will never take this message.
+    """The provider will never accept this message.
 
     Attributes:
-        code: why, in its own code.
-        opted_out: the recipient told it to stop.
+        code: the provider's error code.
+        opted_out: the recipient asked the provider to stop messages.
     """
 
     code: str
@@ -104,11 +105,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """It certainly did not take the message; worth trying again.
+    """The provider did not accept the message; a later attempt may succeed.
 
     Attributes:
-        why: for the log: no person, no address.
-        wait_seconds: the wait that it asked for.
+        why: for the log, without personal data.
+        wait_seconds: the wait that the provider asked for, if any.
     """
 
     why: str
@@ -117,7 +118,12 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """It certainly did not take the message, since the installation is wrong: credentials, sender, encryption."""
+    """The provider did not accept the message, because the installation is misconfigured (credentials, sender, TLS).
+
+    Attributes:
+        why: for the log, without personal data.
+        code: the provider's error code, if any.
+    """
 
     why: str
     code: str | None = None
@@ -125,7 +131,7 @@ class Unusable:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """It may have taken the message."""
+    """The provider may have accepted the message; `why` is for the log, without personal data."""
 
     why: str
 
@@ -133,64 +139,68 @@ class Ambiguous:
 Answer = Accepted | Refused | NotSent | Unusable | Ambiguous
 
 
-class SmsGateway(Protocol):
-    """The SMS provider. Numbers are in E.164; no method lets one reach a log."""
-
-    def send(self, to: str, text: str) -> Answer:
-        """Hand over one message. Never raises for what the provider or the network does."""
-        ...
-
-    def find(self, to: str, *, code: str, since: datetime) -> Accepted | Refused | None:
-        """Look for a message to a number that holds a short code, made at or after an instant; None: there is none.
-
-        Raises:
-            JobError: the provider cannot be asked now.
-        """
-        ...
-
-    def look(self, provider_id: str) -> Accepted | Refused | None:
-        """Return what became of a message; None: the provider does not know it any more.
-
-        Raises:
-            JobError: the provider cannot be asked now.
-        """
-        ...
+T_co = TypeVar("T_co", covariant=True)
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """An email to be sent.
+class Message(Generic[T_co]):
+    """A message to be sent.
 
     Attributes:
-        key: stable for one user and due date; becomes the Message-ID.
+        to: the address.
+        key: stable for one user and due date, so that a second attempt can have the same id.
+        content: as the channel's `Sender` composed it.
     """
 
     to: str = field(repr=False)
     key: str
-    content: EmailDigest
+    content: T_co = field(repr=False)
 
 
-class EmailGateway(Protocol):
-    """The mail server."""
+class Gateway(Protocol[T_contra]):
+    """The provider of a channel. No method writes an address to a log."""
 
-    def send(self, letter: Letter) -> Answer:
-        """Hand over one message. Never raises for what the server or the network does."""
+    def send(self, message: Message[T_contra]) -> Answer:
+        """Send one message. Never raises for a failure of the provider or the network."""
+        ...
+
+
+@runtime_checkable
+class LookUpGateway(Gateway[T_contra], Protocol[T_contra]):
+    """A provider that lists its messages (`Channel.can_look_up`)."""
+
+    def find(self, to: str, *, code: str, since: datetime) -> Accepted | Refused | None:
+        """Return the status of the message to an address that holds a short code and was created at or after an
+        instant; None if there is no such message.
+
+        Raises:
+            JobError: the provider cannot be asked now.
+        """
+        ...
+
+    def fetch_status(self, provider_id: str) -> Accepted | Refused | None:
+        """Return the status of a message; None if the provider does not know it any more.
+
+        Raises:
+            JobError: the provider cannot be asked now.
+        """
         ...
 
 
 class Links(Protocol):
-    """Signed, expiring addresses, served by the application."""
+    """Signed URLs that expire, served by the application."""
 
     def of_suggestion(self, suggestion_id: int, *, now: datetime) -> Mapping[str, str]:
-        """Return an address per action of `digest_email.ACTIONS`."""
+        """Return a URL per action of `email_text.ACTIONS`."""
         ...
 
     def of_digest(self, digest_id: int, *, now: datetime) -> str:
-        """Return the address of a page with all suggestions of a digest."""
+        """Return the URL of a page with all suggestions of a digest."""
         ...
 
     def unsubscribe(self, digest_id: int, *, now: datetime) -> str:
-        """Return the address that stops the emails to the digest's user."""
+        """Return the URL that stops the emails to the digest's user."""
         ...
 
 
@@ -204,26 +214,26 @@ class DigestStore(Protocol):
         """Return a user, None for an unknown one."""
         ...
 
-    def reach(self, user_id: str) -> Mapping[Channel, Reach]:
-        """Return how each channel reaches the user; `configured` is the caller's to say."""
+    def destinations(self, user_id: str) -> Mapping[Channel, Destination]:
+        """Return a user's destination for every channel; the caller sets `configured`."""
         ...
 
     def deliveries(self, user_id: str, due_date: date) -> dict[Channel, Delivery]:
         """Return the deliveries of a due date's digest."""
         ...
 
-    def undecided(self, user_id: str, *, since: datetime, now: datetime) -> Sequence[Delivery]:
-        """Return what was begun since an instant and is not over: SMS whose end the provider had not told yet, and
-        messages of any channel whose process died while the provider was asked (`sending`, the lease over).
+    def unsettled(self, user_id: str, *, since: datetime, now: datetime) -> Sequence[Delivery]:
+        """Return the deliveries that were attempted at or after an instant and are not settled: those whose status at
+        the provider was not final, and those in status `sending` whose lease has expired.
         """
         ...
 
     def has_pending(self, user_id: str, *, now: datetime) -> bool:
-        """Return whether a claim would find anything to propose."""
+        """Return whether a claim would have suggestions to send."""
         ...
 
     def skip(self, user_id: str, occurrence: Occurrence, reason: SkipReason, *, now: datetime, fence: Fence) -> None:
-        """Record that a due date's digest is not sent. A later claim overrides it."""
+        """Record that a due date's digest is skipped. A later claim overrides this."""
         ...
 
     def skip_channel(
@@ -236,7 +246,7 @@ class DigestStore(Protocol):
         now: datetime,
         fence: Fence,
     ) -> None:
-        """Record that one channel does not carry it, unless that channel was used already."""
+        """Record that a channel is skipped, unless a message was attempted by it."""
         ...
 
     def claim(
@@ -251,22 +261,24 @@ class DigestStore(Protocol):
         lease_until: datetime,
         fence: Fence,
     ) -> Claim | None:
-        """Mark a delivery `sending` and its suggestions as delivered; None: nothing to propose, or not ours to send.
+        """Mark a delivery as `sending` and its suggestions as delivered.
+
+        Returns None if there is no suggestion to send, or the delivery's status does not allow it.
 
         Args:
             attempt_id: unique; the settlement names it.
-            address_key: of the address that is about to be used; an opt-out belongs to it.
+            address_key: keyed hash of the address that is used; an opt-out is recorded for it.
         """
         ...
 
     def settle(self, delivery_id: int, attempt_id: str, answer: Answer, *, now: datetime) -> None:
-        """Record what the provider said to a claim or a look-up; takes no fence, since it states a fact.
+        """Record the provider's answer to a claim or a look-up. It takes no fence, since the answer is a fact.
 
-        `NotSent` and `Unusable` give the claim back; they and `Refused` take the mark off the suggestions, unless
-        another channel carried them. An opt-out is recorded for the address that was used, and outlives the user.
+        `NotSent` and `Unusable` release the claim. They and `Refused` mark the suggestions as not delivered, unless
+        another channel sent them. An opt-out is recorded for the address that was used, and outlives the user.
         """
         ...
 
-    def give_up(self, delivery_id: int, attempt_id: str, *, now: datetime) -> None:
-        """Mark a delivery `unknown` whose process died while the provider was asked."""
+    def mark_unknown(self, delivery_id: int, attempt_id: str, *, now: datetime) -> None:
+        """Mark a delivery in status `sending` as `unknown` once its lease has expired."""
         ...

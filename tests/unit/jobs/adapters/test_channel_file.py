@@ -10,10 +10,11 @@ import pytest
 
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.domain.digest.addresses import GivenAddress
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode
+from catchup_jobs.domain.digest.channels import EMAIL, SMS
+from catchup_jobs.domain.vocabulary import ChannelMode
 from catchup_jobs.jobs.run.errors import PermanentError
 
-PHONE, EMAIL = "+447700900123", "ada@example.com"
+PHONE, MAILBOX = "+447700900123", "ada@example.com"
 WHEN = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 
@@ -28,23 +29,23 @@ def read(channels: Any) -> tuple[GivenAddress, ...] | None:
     [
         (None, None),
         ({}, ()),
-        ({"sms": {"phone": "+44 7700 900123"}}, (GivenAddress(Channel.SMS, PHONE, ChannelMode.ON),)),
+        ({"sms": {"phone": "+44 7700 900123"}}, (GivenAddress(SMS, PHONE, ChannelMode.ON),)),
         (
             {"sms": {"phone": "+44 (0) 7700-900.123", "mode": "off", "consent": True}},
-            (GivenAddress(Channel.SMS, PHONE, ChannelMode.OFF, consented=True),),
+            (GivenAddress(SMS, PHONE, ChannelMode.OFF, consented=True),),
         ),
         (
             {"sms": {"phone": PHONE, "consentAt": "2026-01-10T13:00:00+01:00"}},
-            (GivenAddress(Channel.SMS, PHONE, ChannelMode.ON, consented=True, consented_at=WHEN),),
+            (GivenAddress(SMS, PHONE, ChannelMode.ON, consented=True, consented_at=WHEN),),
         ),
         (
             {"sms": {"phone": PHONE, "consent": False}},
-            (GivenAddress(Channel.SMS, PHONE, ChannelMode.ON, consented=False),),
+            (GivenAddress(SMS, PHONE, ChannelMode.ON, consented=False),),
         ),
-        ({"email": {"address": EMAIL}}, (GivenAddress(Channel.EMAIL, EMAIL, ChannelMode.FALLBACK),)),
+        ({"email": {"address": MAILBOX}}, (GivenAddress(EMAIL, MAILBOX, ChannelMode.FALLBACK),)),
         (
             {"email": {"address": "Ada.L+x@Example.COM", "mode": "on"}},
-            (GivenAddress(Channel.EMAIL, "Ada.L+x@example.com", ChannelMode.ON),),
+            (GivenAddress(EMAIL, "Ada.L+x@example.com", ChannelMode.ON),),
         ),
     ],
 )
@@ -71,7 +72,7 @@ def test_channels_are_taken_in_one_form(channels: Any, given: tuple[GivenAddress
         ({"email": {"address": "ada..l@example.com"}}, "channels.email.address"),
         ({"email": {"address": "a" * 65 + "@example.com"}}, "channels.email.address"),
         ({"email": {"address": "ada@" + "a." * 130 + "com"}}, "channels.email.address"),
-        ({"email": {"address": EMAIL, "mode": "sometimes"}}, "channels.email.mode"),
+        ({"email": {"address": MAILBOX, "mode": "sometimes"}}, "channels.email.mode"),
         ({"pager": {}}, "channels.pager: is not a field that is known here"),
         ([], "channels"),
     ],
@@ -85,6 +86,6 @@ def test_what_is_wrong_is_named_by_its_field_and_never_repeated(channels: Any, m
 
 
 def test_an_address_does_not_show_in_a_repr() -> None:
-    given = read({"sms": {"phone": PHONE}, "email": {"address": EMAIL}})
+    given = read({"sms": {"phone": PHONE}, "email": {"address": MAILBOX}})
     assert PHONE not in repr(given)
-    assert EMAIL not in repr(given)
+    assert MAILBOX not in repr(given)

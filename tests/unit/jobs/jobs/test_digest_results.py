@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
-from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason
+from catchup_jobs.domain.digest.channels import EMAIL, SMS, Channel
+from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.ports import Delivery
-from catchup_jobs.jobs.digest.results import Tally, decisive, result_of
+from catchup_jobs.jobs.digest.results import error_to_raise, result_of
+from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
 
 SENT, FAILED, UNKNOWN = DeliveryStatus.SENT, DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN
@@ -23,7 +26,7 @@ def deliveries(sms: DeliveryStatus | SkipReason, email: DeliveryStatus | SkipRea
             return Delivery(number, channel, SKIPPED, reason=state)
         return Delivery(number, channel, state)
 
-    return {Channel.SMS: one(1, Channel.SMS, sms), Channel.EMAIL: one(2, Channel.EMAIL, email)}
+    return {SMS: one(1, SMS, sms), EMAIL: one(2, EMAIL, email)}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,7 @@ def deliveries(sms: DeliveryStatus | SkipReason, email: DeliveryStatus | SkipRea
 def test_a_settled_date_is_done_by_the_run_that_did_it_and_skipped_by_the_others(
     sms: Any, email: Any, did: dict[str, Any], outcome: Outcome, reason: Reason | None
 ) -> None:
-    result = result_of(deliveries(sms, email), Tally(did))
+    result = result_of(deliveries(sms, email), Counts({"counts": did}))
     assert (result.outcome, result.reason) == (outcome, reason)
     assert result.counts == did
 
@@ -59,7 +62,7 @@ OURS = MisconfiguredError("ours")
 
 
 @pytest.mark.parametrize(
-    ("troubles", "decides"),
+    ("errors", "decides"),
     [
         ([], None),
         ([OURS], OURS),
@@ -68,18 +71,18 @@ OURS = MisconfiguredError("ours")
     ],
 )
 def test_an_attempt_decides_before_a_wait_and_a_wait_before_what_only_people_can_mend(
-    troubles: list[JobError], decides: JobError | None
+    errors: list[JobError], decides: JobError | None
 ) -> None:
-    assert decisive(troubles) is decides
+    assert error_to_raise(errors) is decides
 
 
 def test_counts_survive_the_checkpoint_as_json() -> None:
     checkpoint: dict[str, Any] = {"unsent": "x"}
-    tally = Tally(checkpoint)
-    tally.add(Count.SMS_SENT)
-    tally.add(Count.SMS_SENT)
-    tally.set(Count.DIGEST_ITEMS, 3)
-    assert Tally({str(name): number for name, number in checkpoint.items()}).counts() == {
+    counts = Counts(checkpoint)
+    counts.add(Count.SMS_SENT)
+    counts.add(Count.SMS_SENT)
+    counts.set(Count.DIGEST_ITEMS, 3)
+    assert Counts(json.loads(json.dumps(checkpoint))).all() == {
         Count.SMS_SENT: 2,
         Count.DIGEST_ITEMS: 3,
     }

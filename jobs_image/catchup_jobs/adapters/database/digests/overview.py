@@ -1,4 +1,4 @@
-"""Digests and deliveries as the command line tells them."""
+"""Digests and deliveries as the command line lists them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, select
 
 from catchup_jobs.adapters.database.schema import deliveries, digests
-from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SkipReason
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.domain.digest.channels import Channel
+    from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOverview:
-    """How one channel fared; the provider's words and codes are for people."""
+    """One channel's part of a digest; the provider's status and error code are for people."""
 
     channel: Channel
     status: DeliveryStatus
@@ -29,7 +30,7 @@ class DeliveryOverview:
 
 @dataclass(frozen=True, slots=True)
 class DigestOverview:
-    """A due date and what became of it."""
+    """A due date and its deliveries."""
 
     due_date: date
     skip_reason: SkipReason | None
@@ -37,7 +38,7 @@ class DigestOverview:
 
 
 def latest_digest(database: Database, user_id: str) -> DigestOverview | None:
-    """Return a user's latest digest, None where there was none."""
+    """Return a user's latest digest, None if there was none."""
     with database.read() as connection:
         digest = connection.execute(
             select(digests).where(digests.c.user_id == user_id).order_by(digests.c.due_date.desc()).limit(1)
@@ -52,7 +53,7 @@ def latest_digest(database: Database, user_id: str) -> DigestOverview | None:
 
 @dataclass(frozen=True, slots=True)
 class PastDelivery:
-    """One message, or why there was none; `updated_at` is when its status last changed (UTC)."""
+    """One message, or why it was skipped; `updated_at` is when its status last changed (UTC)."""
 
     user_id: str
     due_date: date
@@ -69,10 +70,10 @@ def past_deliveries(
     status: DeliveryStatus | None = None,
     since: datetime | None = None,
 ) -> list[PastDelivery]:
-    """Return deliveries, those that changed last first.
+    """Return deliveries, the last changed first.
 
     Args:
-        since: leave out what did not change since (aware).
+        since: only deliveries that changed at or after this time (aware).
     """
     statement: Select[Any] = (
         select(deliveries, digests.c.user_id, digests.c.due_date)

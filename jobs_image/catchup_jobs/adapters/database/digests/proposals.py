@@ -1,15 +1,15 @@
-"""What a digest proposes, and what that does to its suggestions: from a claim on they count as delivered."""
+"""The suggestions of a digest: which are sent, and their mark as delivered, which a claim sets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exists, select, update
 
 from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, suggestions
-from catchup_jobs.domain.digest.channels import TAKEN
+from catchup_jobs.domain.digest.channels import ATTEMPTED, MAYBE_SENT
 from catchup_jobs.domain.digest.items import DigestItem
-from catchup_jobs.domain.vocabulary import DeliveryStatus, SuggestionStatus
+from catchup_jobs.domain.vocabulary import SuggestionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,12 +17,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-# From here on what was proposed is frozen: somebody may have read it.
-SAID: Final = TAKEN | {DeliveryStatus.FAILED}
 
-
-def pending(user_id: str, now: datetime) -> tuple[Any, ...]:
-    """Return the conditions under which a suggestion, joined to its contact, is proposed."""
+def is_pending(user_id: str, now: datetime) -> tuple[Any, ...]:
+    """Return the conditions for a suggestion, joined to its contact, to be in a digest."""
     return (
         suggestions.c.user_id == user_id,
         suggestions.c.status == SuggestionStatus.PENDING,
@@ -34,7 +31,7 @@ def pending(user_id: str, now: datetime) -> tuple[Any, ...]:
 
 
 def mark(connection: Connection, items: Sequence[DigestItem], *, now: datetime) -> bool:
-    """Let suggestions count as delivered from now on; return whether any did not yet."""
+    """Mark suggestions as delivered; return whether any was not marked yet."""
     marked = connection.execute(
         update(suggestions)
         .where(_among(items), suggestions.c.delivered_at.is_(None))
@@ -47,8 +44,8 @@ def _among(items: Sequence[DigestItem]) -> Any:
     return suggestions.c.id.in_([item.suggestion_id for item in items])
 
 
-def standing(connection: Connection, user_id: str, now: datetime) -> dict[int, DigestItem]:
-    """Return what can be proposed to a user now, by the suggestion's id, in order."""
+def pending_items(connection: Connection, user_id: str, now: datetime) -> dict[int, DigestItem]:
+    """Return the suggestions that a digest can contain now, by id, in the order of their start."""
     rows = connection.execute(
         select(
             suggestions.c.id,
@@ -60,7 +57,7 @@ def standing(connection: Connection, user_id: str, now: datetime) -> dict[int, D
             contacts.c.time_zone,
         )
         .join(contacts, contacts.c.id == suggestions.c.contact_id)
-        .where(*pending(user_id, now))
+        .where(*is_pending(user_id, now))
         .order_by(suggestions.c.start_at, suggestions.c.id)
     )
     return {
@@ -70,33 +67,37 @@ def standing(connection: Connection, user_id: str, now: datetime) -> dict[int, D
 
 
 def proposals(connection: Connection, user_id: str, digest_id: int, now: datetime) -> tuple[DigestItem, ...]:
-    """Return what a claim proposes: what is pending now, or of an earlier message what still stands as it was said."""
-    pending_now = standing(connection, user_id, now)
+    """Return the suggestions that a claim sends.
+
+    These are the pending ones. After the first attempt, somebody may have read the message: then they are those of the
+    first attempt that are still pending at the same time.
+    """
+    pending_now = pending_items(connection, user_id, now)
     frozen = connection.execute(
         select(digests.c.content).where(
             digests.c.id == digest_id,
-            exists().where(deliveries.c.digest_id == digest_id, deliveries.c.status.in_(SAID)),
+            exists().where(deliveries.c.digest_id == digest_id, deliveries.c.status.in_(ATTEMPTED)),
         )
     ).scalar_one_or_none()
     if frozen is None:
         return tuple(pending_now.values())
-    said = [DigestItem.from_json(document) for document in frozen]
+    sent = [DigestItem.from_json(document) for document in frozen]
     return tuple(
         item
-        for item in said
+        for item in sent
         if item.suggestion_id in pending_now and pending_now[item.suggestion_id].start_at == item.start_at
     )
 
 
-def take_back_mark(connection: Connection, delivery_id: int, now: datetime) -> None:
-    """Let suggestions move again that were marked delivered for a message that did not go out."""
+def remove_mark(connection: Connection, delivery_id: int, now: datetime) -> None:
+    """Remove the mark as delivered from the suggestions of a message that was not sent, so that they can move again."""
     digest = connection.execute(
         select(digests.c.id, digests.c.content, digests.c.delivered_mark)
         .join(deliveries)
         .where(deliveries.c.id == delivery_id)
     ).one()
-    taken = exists().where(deliveries.c.digest_id == digest.id, deliveries.c.status.in_(tuple(TAKEN)))
-    if digest.delivered_mark is None or connection.execute(select(taken)).scalar():
+    maybe_sent = exists().where(deliveries.c.digest_id == digest.id, deliveries.c.status.in_(MAYBE_SENT))
+    if digest.delivered_mark is None or connection.execute(select(maybe_sent)).scalar():
         return
     items = [DigestItem.from_json(document) for document in digest.content or ()]
     connection.execute(

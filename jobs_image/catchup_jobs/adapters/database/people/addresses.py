@@ -1,6 +1,7 @@
-"""Users' addresses, sealed for their user, and what the owner of an address said about messages to it.
+"""Users' addresses, encrypted for their user, and the consent and opt-out of an address's owner.
 
-Consent and opt-out belong to the address, by its keyed hash: they hold for every user who gives it, and outlive them.
+Consent and opt-out belong to the address, by its keyed hash: they hold for every user with that address, and outlive
+the users.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, delete, select, update
 
 from catchup_jobs.adapters.database.schema import addresses, consents
-from catchup_jobs.domain.digest.addresses import GivenAddress, key_text
-from catchup_jobs.domain.digest.channels import Reach
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode
+from catchup_jobs.domain.digest.channels import CHANNELS, Channel, Destination
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.adapters.encryption import Encryption
+    from catchup_jobs.domain.digest.addresses import GivenAddress
+    from catchup_jobs.domain.vocabulary import ChannelMode
 
 
 @dataclass(frozen=True, slots=True)
 class AddressOverview:
-    """A channel of a user as `catchup-jobs user show` tells it."""
+    """A channel of a user as `catchup-jobs user show` prints it."""
 
     channel: Channel
     address: str = field(repr=False)
@@ -72,15 +73,18 @@ class DatabaseAddresses:
             )
             self._record_consent(connection, entry, lookups, now)
 
-    def reach(self, user_id: str) -> Mapping[Channel, Reach]:
-        """Return how each channel reaches the user, as far as the database knows.
+    def destinations(self, user_id: str) -> Mapping[Channel, Destination]:
+        """Return a user's destination for every channel, as stored.
 
         Raises:
             MisconfiguredError: an address was sealed with a key that is not configured.
         """
         with self._database.read() as connection:
-            found = {overview.channel: overview for overview in self._overviews(connection, user_id)}
-        return {channel: self._reach(found[channel]) if channel in found else Reach() for channel in Channel}
+            overviews = {overview.channel: overview for overview in self._overviews(connection, user_id)}
+        return {
+            channel: self._destination(overviews[channel]) if channel in overviews else Destination()
+            for channel in CHANNELS.values()
+        }
 
     def overviews(self, user_id: str) -> list[AddressOverview]:
         """Return a user's channels."""
@@ -109,8 +113,8 @@ class DatabaseAddresses:
         said = _said(connection, row.channel, {row.lookup, *self._lookups(row.channel, address)})
         return AddressOverview(row.channel, address, row.mode, *said)
 
-    def _reach(self, overview: AddressOverview) -> Reach:
-        return Reach(
+    def _destination(self, overview: AddressOverview) -> Destination:
+        return Destination(
             address=overview.address,
             key=self._lookups(overview.channel, overview.address)[0],
             mode=overview.mode,
@@ -119,7 +123,7 @@ class DatabaseAddresses:
         )
 
     def _lookups(self, channel: Channel, address: str) -> list[str]:
-        return self._encryption.lookups(channel.value, key_text(channel, address))
+        return self._encryption.lookups(channel.name, channel.consent_form(address))
 
     def _record_consent(
         self, connection: Connection, entry: GivenAddress, lookups: Sequence[str], now: datetime

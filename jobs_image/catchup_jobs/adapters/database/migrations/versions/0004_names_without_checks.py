@@ -1,6 +1,6 @@
-"""Kinds of job without CHECKs, and no calendar error `quota`.
+"""Kinds of job and channels without CHECKs, and no calendar error `quota`.
 
-The code's table of kinds says which names there are, so that a new one needs no migration.
+The code's tables of kinds and channels say which names there are, so that a new one needs no migration.
 
 Revision ID: 0004
 """
@@ -17,9 +17,10 @@ depends_on = None
 
 def upgrade() -> None:
     """Drop CHECKs, and one value that no version wrote: older code goes on working."""
-    for table in ("runs", "dead_letters"):
-        with op.batch_alter_table(table) as batch:
-            batch.drop_constraint("kind", type_="check")
+    for column, tables in (("kind", ("runs", "dead_letters")), ("channel", ("addresses", "consents", "deliveries"))):
+        for table in tables:
+            with op.batch_alter_table(table) as batch:
+                batch.drop_constraint(column, type_="check")
     op.execute("UPDATE calendars SET last_error = 'unavailable' WHERE last_error = 'quota'")
     with op.batch_alter_table("calendars") as batch:
         batch.drop_constraint("last_error", type_="check")
