@@ -1,6 +1,6 @@
 """The `catchup-jobs` command.
 
-Nothing heavy is imported before a subcommand runs: `--help` costs click alone, and a pod pays for its own job only.
+A subcommand's module is imported when it is called: `--help` imports click only, and a pod its own job only.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command and exit by the contract's codes; no mistake of a user ends in a traceback."""
-    # A short process whose imports make few cycles and much that lives to its end: looking through it all again and
-    # again would be a tenth of its CPU.
+    """Run the command and exit with a code of `catchup_contract.outcomes`; no mistake of a user prints a traceback."""
+    # The process is short, and its imports make few cycles: garbage collection at the default rate would take a tenth
+    # of its CPU.
     gc.set_threshold(100_000)
-    # The first process of a container ignores signals that it has no handler for, and imports take their time. Until a
-    # job takes SIGTERM over nothing has begun, so that there is nothing to close.
+    # A container's first process ignores signals without a handler, and the imports take time. Before a job handles
+    # SIGTERM itself, nothing is open that must be closed.
     signal.signal(signal.SIGTERM, _terminated_early)
     from catchup_jobs.jobs.run.errors import JobError  # noqa: PLC0415 - light, but not needed by --help
 
@@ -98,10 +98,10 @@ def main() -> None:
         sys.exit(130)
     except click.ClickException as error:
         error.show()
-        # Usage, too: the same arguments will not be right at the next attempt.
+        # Also for a usage error: the same arguments fail at the next attempt too.
         sys.exit(ExitCode.PERMANENT)
     except BrokenPipeError:
-        # Whoever read our output has enough (`| head`); Python must not complain about it at exit.
+        # The reader closed the pipe (`| head`); Python must not report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except JobError as error:

@@ -16,7 +16,7 @@ _USER_ID: Final = re.compile(USER_ID_PATTERN, re.ASCII)
 
 
 class UserId(click.ParamType[str]):
-    """A user's id; it becomes part of run keys, lock names and resources, so its form is checked first."""
+    """A user's id; it becomes part of run keys, lock names and resources, so its form is validated first."""
 
     name = "user"
 
@@ -28,7 +28,7 @@ class UserId(click.ParamType[str]):
 
 
 USER_ID: Final = UserId()
-# A key of a row: what both databases take for one.
+# The ids that both databases accept.
 ROW_ID: Final = click.IntRange(1, 2**63 - 1)
 
 

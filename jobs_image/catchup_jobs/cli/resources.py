@@ -1,4 +1,4 @@
-"""What commands open before they work, and close after."""
+"""What commands open and close: the database, the keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def unknown_user(user_id: str) -> PermanentError:
-    """Return the error that says that the database has no such user, and what helps."""
+    """Return the error for a user whom the database does not have."""
     return PermanentError(
         f"there is no user {user_id}: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
     )
@@ -35,13 +35,13 @@ class Resources:
 
 @contextmanager
 def open_database(settings: Settings, surroundings: Surroundings | None = None) -> Iterator[Database]:
-    """Open the database with a schema that fits this code; the embedded one is brought up to date on the way.
+    """Open the database with a schema that fits this code; the default database is migrated first.
 
     Args:
-        surroundings: of a job, which waits 60 s for a schema that may be being migrated; a person is told at once.
+        surroundings: of a job, which waits 60 s for a migration that may be running; without it there is no wait.
 
     Raises:
-        TemporaryError: the schema does not fit in time; the message names the command that helps.
+        TemporaryError: the schema does not fit in time; the message names the command that migrates it.
         JobError: the database cannot be used.
     """
     with closing(Database.open(settings.database_url)) as database:

@@ -44,7 +44,7 @@ def _interval(value: str) -> str:
 
 
 class Settings(MessagingSettings):
-    """What the environment says. Secrets do not show in its `repr`."""
+    """The settings. Secrets do not show in its `repr`."""
 
     model_config = SettingsConfigDict(
         extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True, case_sensitive=True
@@ -77,7 +77,7 @@ class Settings(MessagingSettings):
     pod_uid: str | None = _setting(
         Env.POD_UID, "tells this process from another; set by the operator and the chart. Default: a random one"
     )
-    # Below this nothing could be begun: a job stops before its deadline to close its run.
+    # A job stops before its deadline to close its run: with less time it could not begin.
     deadline: int | None = _setting(
         Env.DEADLINE_SECONDS, "how long the process may take, in seconds. Default: the job's own, see below", ge=30
     )
@@ -131,7 +131,7 @@ class Settings(MessagingSettings):
         """Read the environment.
 
         Raises:
-            MisconfiguredError: names each variable that is wrong and what is allowed, never its value.
+            MisconfiguredError: names each wrong variable and what is allowed, never its value.
         """
         try:
             return cls()
@@ -146,10 +146,10 @@ class Settings(MessagingSettings):
 
     @cached_property
     def database_url(self) -> str:
-        """The database's URL; the default file's directory is made.
+        """The database's URL; the directory of the default file is created.
 
         Raises:
-            MisconfiguredError: there is no place for the default file.
+            MisconfiguredError: the directory cannot be created.
         """
         if self.database is not None:
             return self.database.get_secret_value()
@@ -160,7 +160,7 @@ class Settings(MessagingSettings):
         """Redis's URL, None where locks are files of this machine.
 
         Raises:
-            MisconfiguredError: PostgreSQL without Redis: processes of several machines could not agree.
+            MisconfiguredError: PostgreSQL without Redis: processes on several machines need common locks.
         """
         if self.redis is not None:
             return self.redis.get_secret_value()
@@ -169,7 +169,7 @@ class Settings(MessagingSettings):
         return None
 
     def encryption_keys(self) -> list[str]:
-        """Return the keys, newest first; for the default database they are made when first needed.
+        """Return the keys, newest first; for the default database they are created when first needed.
 
         Raises:
             MisconfiguredError: another database without keys, or a key file that cannot be used.
@@ -205,7 +205,7 @@ class Settings(MessagingSettings):
         """Index of the part of the fleet that this process plans.
 
         Raises:
-            MisconfiguredError: there are several parts and nothing tells which, or the index is none of them.
+            MisconfiguredError: there are several parts and no index, or the index is too large.
         """
         if self.completion_index is None and self.shards > 1:
             raise MisconfiguredError(f"{Env.SUGGESTION_SHARDS} is {self.shards}, but {Env.COMPLETION_INDEX} is not set")

@@ -41,7 +41,7 @@ def _sender(value: str) -> str:
 
 
 class MessagingSettings(BaseSettings):
-    """What the environment says of channels."""
+    """The settings of channels."""
 
     twilio_account_sid: str | None = setting(
         Env.TWILIO_ACCOUNT_SID, "the Twilio account that sends SMS; without one, SMS are skipped"

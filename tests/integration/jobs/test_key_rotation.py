@@ -60,7 +60,7 @@ def fleet(database: Database) -> Database:
 
 def test_everything_is_sealed_anew_and_readable_without_the_old_key(fleet: Database) -> None:
     told: list[int] = []
-    rotated = rotation(fleet, NEW, OLD).rotate(now=NOW, told=told.append)
+    rotated = rotation(fleet, NEW, OLD).rotate(now=NOW, progress=told.append)
     assert (rotated.tokens, rotated.addresses, rotated.orphaned) == (150, 1, 0)
     assert told == [100, 150, 151]
     store = DatabaseTokens(fleet, Encryption([NEW]))

@@ -16,7 +16,7 @@ E = TypeVar("E", bound=StrEnum)
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant: aware datetimes in, aware UTC datetimes out, on every backend.
 
-    SQLite has no zones and would drop an offset without a word, so it stores the UTC wall clock, which also sorts.
+    SQLite has no zones and would drop an offset silently, so it stores the UTC wall clock, which also sorts.
 
     Raises:
         ValueError: on binding a naive datetime.
@@ -90,7 +90,7 @@ class RecordName(TypeDecorator[Any]):
 
 
 def user_id() -> TypeEngine[str]:
-    """Return the type of ids that keyset pages order by: compared by bytes, so that pages agree with Python's order."""
+    """Return the type of ids in whose order pages are read: compared by bytes, as Python compares them."""
     return Text().with_variant(Text(collation="C"), "postgresql")
 
 

@@ -1,4 +1,4 @@
-"""The way from a subcommand to a run: what every job command does around its body."""
+"""From a subcommand to a run: settings, logging, signals, database, locks and the summary around a body."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from catchup_jobs.jobs.run.ports import Run, RunLocks
 from catchup_jobs.settings import Settings
 
 Body = Callable[[RunContext, Resources], Result]
-"""A job with its adapters: called once per pass; whatever it opens it closes before it returns."""
+"""A job with its adapters: called once per pass; it closes what it opens before it returns."""
 
 _log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ _log = structlog.get_logger()
 def execute(kind: Kind, subject: str, body: Body) -> int:
     """Run a job for a subject by the contract of `jobs.run.execution` and return the process's exit code.
 
-    It reads the environment (`Settings`), sets up logging, takes over SIGTERM, opens the database and waits for its
+    It reads the environment (`Settings`), sets up logging, handles SIGTERM, opens the database and waits for its
     schema, connects to Redis (or uses lock files with SQLite), and writes the run's summary to the termination log
     where one is set. The command does nothing but
 
@@ -60,25 +60,25 @@ def execute(kind: Kind, subject: str, body: Body) -> int:
         run = Run(kind, subject, settings.slot, settings.job_uid or run.manual_id)
         report = perform(run, settings, body)
     except JobError as error:
-        # Before there was a run: nothing is booked, the Job's own backoff covers a longer outage.
+        # The run has not begun: no attempt is recorded, and the Job's own backoff covers a longer outage.
         _log.error("cannot start", error_class=type(error).__name__, why=str(error))
         report = report_of(ending_of(error), run, started_at, datetime.now(UTC))
     except Exception as error:  # noqa: BLE001 - the boundary of the process: no message that may quote data
         report = report_of(crash(error), run, started_at, datetime.now(UTC))
-    # Not from the settings: that those are wrong is what the summary may have to say.
+    # Not from the settings: the summary may have to report that they are wrong.
     if path := os.environ.get(Env.TERMINATION_LOG):
         _write_summary(Path(path), report)
     return report.exit_code
 
 
 def perform(run: Run, settings: Settings, body: Body) -> Report:
-    """Run a job in this process, with the database and the locks that the settings name.
+    """Run a job in this process, with the database and the locks of the settings.
 
     Raises:
-        JobError: it could not begin.
+        JobError: the run could not begin.
     """
     with (
-        # First of all: a container's first process that does not handle SIGTERM is not ended by it.
+        # First: a container's first process ignores SIGTERM until it has a handler.
         surroundings(settings.pod_uid or str(uuid.uuid4())) as around,
         open_database(settings, around) as database,
         _locks(settings, database) as locks,
@@ -111,5 +111,5 @@ def _write_summary(path: Path, report: Report) -> None:
     try:
         path.write_text(report.summary.to_json(), encoding="utf-8")
     except OSError as error:
-        # The Job's conditions still tell how it ended; only the counts are missing.
+        # The Job's conditions still show how it ended; only the counts are missing.
         sys.stderr.write(f"cannot write the summary to {path}: {error.strerror}\n")

@@ -1,4 +1,4 @@
-"""`catchup-jobs db`: the schema."""
+"""`catchup-jobs db`: migrations and the schema's version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from catchup_jobs.settings import Settings
 
 @click.group()
 def db() -> None:
-    """Bring the database's schema up to date, or see where it stands.
+    """Migrate the database's schema, or show its version.
 
     The database is CATCHUP_DATABASE_URL, or without it a SQLite file under ~/.local/share/catchup-jobs.
     """
@@ -31,10 +31,10 @@ def db() -> None:
     type=click.IntRange(min=0),
     default=0,
     metavar="SECONDS",
-    help="Go on trying for so long if the database cannot be reached. Default: 0.",
+    help="Keep trying for this long if the database cannot be reached. Default: 0.",
 )
 def migrate(*, wait_seconds: int) -> None:
-    """Apply all missing migrations, in one transaction. Running it twice, or twice at once, is harmless.
+    """Apply all missing migrations in one transaction. It can be repeated, also concurrently.
 
     \b
     Example:
@@ -58,18 +58,18 @@ def show_status() -> None:
       catchup-jobs db status
     """
     with closing(Database.open(Settings.load().database_url)) as database:
-        found = status(database)
-    verdict, code = _verdict(found)
-    click.echo(f"backend   {found.backend}")
-    click.echo(f"current   {f'{found.current:04d}' if found.current else 'none'}")
-    click.echo(f"wanted    {found.wanted:04d}")
+        schema = status(database)
+    verdict, code = _verdict(schema)
+    click.echo(f"backend   {schema.backend}")
+    click.echo(f"current   {f'{schema.current:04d}' if schema.current else 'none'}")
+    click.echo(f"wanted    {schema.wanted:04d}")
     click.echo(f"status    {verdict}")
     sys.exit(code)
 
 
 def _reached(url: str, wait_seconds: int) -> SchemaStatus:
     until = time.monotonic() + wait_seconds
-    told = False
+    announced = False
     while True:
         try:
             with closing(Database.open(url)) as database:
@@ -77,15 +77,15 @@ def _reached(url: str, wait_seconds: int) -> SchemaStatus:
         except TemporaryError as error:
             if time.monotonic() >= until:
                 raise
-            if not told:
+            if not announced:
                 click.echo(f"waiting up to {wait_seconds} s: {error}", err=True)
-                told = True
+                announced = True
             time.sleep(1)
 
 
-def _verdict(found: SchemaStatus) -> tuple[str, ExitCode]:
-    if found.refuses_us:
-        return f"needs code of revision {found.min_code:04d} or newer: upgrade catchup-jobs", ExitCode.MISCONFIGURED
-    if not found.is_current:
+def _verdict(schema: SchemaStatus) -> tuple[str, ExitCode]:
+    if schema.refuses_us:
+        return f"needs code of revision {schema.min_code:04d} or newer: upgrade catchup-jobs", ExitCode.MISCONFIGURED
+    if not schema.is_current:
         return f"behind: {MIGRATE_HINT}", ExitCode.TEMPORARY
-    return "current" if found.current == found.wanted else "newer, and still fits this version", ExitCode.DONE
+    return "current" if schema.current == schema.wanted else "newer, and still fits this version", ExitCode.DONE

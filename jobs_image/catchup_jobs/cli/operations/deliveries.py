@@ -11,7 +11,7 @@ import click
 from catchup_jobs.adapters.database.digests.overview import PastDelivery, past_deliveries
 from catchup_jobs.cli.parameters import USER_ID, OneOf, OneRecord
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.cli.tables import AGE, EXIT_TROUBLE, JSON, age_of, echo_rows, limit_option, output_option
+from catchup_jobs.cli.tables import AGE, EXIT_FAILURES, JSON, age_of, echo_rows, limit_option, output_option
 from catchup_jobs.domain.digest.channels import CHANNELS, Channel
 from catchup_jobs.domain.vocabulary import DeliveryStatus
 from catchup_jobs.settings import Settings
@@ -71,7 +71,7 @@ def list_(
     echo_rows(_COLUMNS, [_row(delivery, now) for delivery in past], output)
     if not past and output != JSON:
         click.echo("no deliveries", err=True)
-    sys.exit(EXIT_TROUBLE if any(delivery.overview.status in _TROUBLE for delivery in past) else 0)
+    sys.exit(EXIT_FAILURES if any(delivery.overview.status in _TROUBLE for delivery in past) else 0)
 
 
 def _row(delivery: PastDelivery, now: datetime) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`catchup-jobs failures`: runs that were given up, until somebody retries or discards them."""
+"""`catchup-jobs failures`: dead letters, which are kept until they are retried or discarded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from catchup_jobs.cli.jobs.harness import perform
 from catchup_jobs.cli.log import configure
 from catchup_jobs.cli.parameters import KIND, OneOf
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.cli.tables import AGE, EXIT_TROUBLE, JSON, age_of, echo_rows, limit_option, output_option
+from catchup_jobs.cli.tables import AGE, EXIT_FAILURES, JSON, age_of, echo_rows, limit_option, output_option
 from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.jobs.run.ports import Run
@@ -38,14 +38,14 @@ _COLUMNS: Final = {
 
 
 def _chosen(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that choose dead letters, and hand them over as one `Failures`."""
+    """Add the options that select dead letters, and pass them as one `Failures`."""
 
     @click.option("--kind", type=KIND, help="Only runs of this kind.")
     @click.option("--user", "subject", metavar="ID", help="Only this user's runs (or a shard's, of suggestions).")
     @click.option("--reason", type=OneOf(Reason), metavar="REASON", help="Only those that failed for this reason.")
     @click.option("--error-class", metavar="NAME", help="Only those whose last error was of this class.")
-    @click.option("--older-than", type=AGE, metavar="AGE", help="Only those given up longer ago: 90m, 36h, 7d.")
-    @click.option("--newer-than", type=AGE, metavar="AGE", help="Only those given up since.")
+    @click.option("--older-than", type=AGE, metavar="AGE", help="Only those older than this: 90m, 36h, 7d.")
+    @click.option("--newer-than", type=AGE, metavar="AGE", help="Only those newer than this.")
     @wraps(command)
     def with_choice(
         *,
@@ -87,7 +87,7 @@ def failures() -> None:
 @limit_option
 @output_option
 def list_(*, which: Failures, limit: int, output: str) -> None:
-    """Show runs that were given up, the oldest first; exit 1 if there are any, 0 if there are none.
+    """List failed runs, the oldest first; exit 1 if there are any, else 0.
 
     \b
     Examples:
@@ -105,14 +105,14 @@ def list_(*, which: Failures, limit: int, output: str) -> None:
             click.echo(f"and {total - len(found)} more: narrow the choice, or give a larger --limit", err=True)
         if not found:
             click.echo("no failures", err=True)
-    sys.exit(EXIT_TROUBLE if found else 0)
+    sys.exit(EXIT_FAILURES if found else 0)
 
 
 @failures.command()
 @click.argument("key", metavar="RUN-KEY")
 @output_option
 def show(*, key: str, output: str) -> None:
-    """Show one of them in full, and what to do about it.
+    """Show one failed run in full, and what to do about it.
 
     \b
     Example:
@@ -138,7 +138,7 @@ def show(*, key: str, output: str) -> None:
 @_chosen
 @output_option
 def discard(*, which: Failures, everything: bool, output: str) -> None:
-    """Forget runs that were given up: those named, those chosen by options, or all.
+    """Delete failed runs from the list: those named, those selected by options, or all.
 
     \b
     Examples:
@@ -165,15 +165,15 @@ def discard(*, which: Failures, everything: bool, output: str) -> None:
     type=click.IntRange(0, 3600),
     default=2,
     metavar="SECONDS",
-    help="Time between the starts of two of them. Default: 2.",
+    help="Pause between two runs. Default: 2.",
 )
 @_chosen
 @output_option
 def retry(*, which: Failures, everything: bool, pause_seconds: int, output: str) -> None:
-    """Do the work of runs that were given up after all, one after the other, in this process.
+    """Run failed runs again, one after the other, in this process.
 
-    Each is a run of its own (`…:r1`), with attempts, lock and deadline like any other: it meets nothing half done and
-    does nothing twice. One that fails again is given up again under its new key. Exit 0 if all ended well, else 1.
+    Each replay is a run of its own (`…:r1`) with attempts, lock and deadline, and repeats nothing that was done. A
+    replay that fails is listed under its new key. Exit 0 if all replays succeeded, else 1.
 
     \b
     Examples:
@@ -202,7 +202,7 @@ def retry(*, which: Failures, everything: bool, pause_seconds: int, output: str)
             code = ExitCode.TEMPORARY
             break
         if report.exit_code != ExitCode.DONE:
-            code = EXIT_TROUBLE
+            code = EXIT_FAILURES
     if output == JSON:
         echo_rows({}, rows, output)
     elif code != ExitCode.TEMPORARY:
@@ -226,7 +226,7 @@ def _pages(history: DatabaseHistory, which: Failures) -> list[Failure]:
 
 
 def require_choice(which: Failures, *, everything: bool) -> None:
-    """Return if the command says which dead letters it means.
+    """Return if the command selects dead letters.
 
     Raises:
         click.UsageError: neither keys nor options nor `--all`, or `--all` beside them.

@@ -1,4 +1,4 @@
-"""`catchup-jobs progress`: how far the suggestion run is."""
+"""`catchup-jobs progress`: the progress of the suggestion run."""
 
 from __future__ import annotations
 
@@ -76,16 +76,16 @@ def _numbers(fields: dict[str, str]) -> dict[str, Any]:
 
 
 def _show(read: Callable[[], dict[str, dict[str, Any]]], output: str, *, once: bool) -> None:
-    found = read()
+    shards = read()
     if output == JSON:
-        click.echo(json.dumps([{"shard": name, **fields} for name, fields in found.items()]))
-    elif not found:
+        click.echo(json.dumps([{"shard": name, **fields} for name, fields in shards.items()]))
+    elif not shards:
         click.echo("no suggestion run is under way, and none ended in the last 10 minutes", err=True)
     elif once or not sys.stdout.isatty():
-        for name, fields in found.items():
+        for name, fields in shards.items():
             click.echo(_line(name, fields))
     else:
-        _bars(read, found)
+        _bars(read, shards)
 
 
 def _line(name: str, fields: dict[str, Any]) -> str:
@@ -111,18 +111,18 @@ def _share(fields: dict[str, Any]) -> float:
     return float(min(fields.get(Count.USERS.value, 0) / fields["total"], 1.0))
 
 
-def _bars(read: Callable[[], dict[str, dict[str, Any]]], found: dict[str, dict[str, Any]]) -> None:
+def _bars(read: Callable[[], dict[str, dict[str, Any]]], shards: dict[str, dict[str, Any]]) -> None:
     drawn = 0
     while True:
         if drawn:
             click.echo(f"\x1b[{drawn}F\x1b[J", nl=False)
-        for name, fields in found.items():
+        for name, fields in shards.items():
             click.echo(_bar(name, fields))
-        drawn = len(found)
-        if all(fields["state"] != _RUNNING for fields in found.values()):
+        drawn = len(shards)
+        if all(fields["state"] != _RUNNING for fields in shards.values()):
             return
         time.sleep(_INTERVAL_SECONDS)
-        found = read()
+        shards = read()
 
 
 def _bar(name: str, fields: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`catchup-jobs runs`: what ran, and how it ended."""
+"""`catchup-jobs runs`: the latest runs and how they ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from catchup_contract.kinds import Kind
 from catchup_jobs.adapters.database.runs.history import DatabaseHistory, PastRun
 from catchup_jobs.cli.parameters import KIND, OneOf
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.cli.tables import EXIT_TROUBLE, JSON, age_of, echo_rows, limit_option, output_option
+from catchup_jobs.cli.tables import EXIT_FAILURES, JSON, age_of, echo_rows, limit_option, output_option
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.settings import Settings
 
@@ -56,9 +56,9 @@ def list_(*, kind: Kind | None, subject: str | None, state: RunState | None, lim
     echo_rows(_COLUMNS, [_row(run, now) for run in found], output)
     if not found and output != JSON:
         click.echo("no runs", err=True)
-    # An older failure that a later run made good is history.
+    # A failure counts only while no later run of its kind and subject succeeded.
     last = {(run.kind, run.subject): run.state for run in reversed(found)}
-    sys.exit(EXIT_TROUBLE if RunState.FAILED in last.values() else 0)
+    sys.exit(EXIT_FAILURES if RunState.FAILED in last.values() else 0)
 
 
 def _row(run: PastRun, now: datetime) -> dict[str, Any]:

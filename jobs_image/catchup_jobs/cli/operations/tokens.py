@@ -33,7 +33,7 @@ def tokens() -> None:
 @tokens.command()
 @output_option
 def status(output: str) -> None:
-    """Show how many stored values each key sealed, by the key's id, the newest key first.
+    """Show how many stored values each key encrypted, by the key's id, the newest key first.
 
     \b
     Example:
@@ -57,9 +57,9 @@ def status(output: str) -> None:
 
 @tokens.command()
 def rotate() -> None:
-    """Seal everything anew with the newest key, on a live system; interrupted, it goes on where it was.
+    """Encrypt all stored values again with the newest key, while jobs run; it can be interrupted and repeated.
 
-    A key that is missing or wrong changes nothing.
+    If a key is missing or wrong, nothing is changed.
 
     \b
     Example:
@@ -69,7 +69,7 @@ def rotate() -> None:
     encryption = Encryption(settings.encryption_keys())
     with open_database(settings) as database:
         rotated = _rotation(database, encryption).rotate(
-            now=datetime.now(UTC), told=lambda number: click.echo(f"{number} values sealed anew", err=True)
+            now=datetime.now(UTC), progress=lambda number: click.echo(f"{number} values sealed anew", err=True)
         )
     click.echo(f"sealed anew: {rotated.tokens} tokens, {rotated.addresses} addresses")
     if rotated.orphaned:

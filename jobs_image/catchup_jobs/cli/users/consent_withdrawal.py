@@ -1,4 +1,4 @@
-"""Giving a user's consent at Google back, when the user is deleted."""
+"""Revoking a user's consent at Google when the user is deleted."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ _BY_HAND: Final = "the user can withdraw it in the Google account"
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """A user's consent, read while the user is still stored; either it can be given back, or there is an obstacle."""
+    """A user's consent, read while the user is still stored: a token to revoke, or the reason why there is none."""
 
     settings: Settings
     token: OAuthToken | None = field(default=None, repr=False)
-    obstacle: str = ""
+    reason: str = ""
 
     @classmethod
     def of(cls, settings: Settings, database: Database, user_id: str) -> Consent:
-        """Read it. What keeps it from being given back does not keep the user from being deleted.
+        """Read the consent. If it cannot be revoked, the user can still be deleted.
 
         Raises:
             JobError: the database cannot be used.
         """
         if not is_connected(database, user_id):
-            return cls(settings, obstacle="was never given")
-        # Google ends all consents of an account to one client together.
+            return cls(settings, reason="was never given")
+        # Google revokes all consents of an account to one client together.
         if shares_account(database, user_id):
-            return cls(settings, obstacle="stays: another user is connected to the same account")
+            return cls(settings, reason="stays: another user is connected to the same account")
         try:
             kept = DatabaseTokens(database, encryption_of(settings)).load(user_id)
         except JobError as error:
-            return cls(settings, obstacle=f"could not be given back ({error}): {_BY_HAND}")
+            return cls(settings, reason=f"could not be given back ({error}): {_BY_HAND}")
         return cls(settings, kept.token if kept else None)
 
     def give_back(self) -> str:
-        """Give it back and return what became of it, as the end of a sentence; never raises."""
+        """Revoke the consent and return the result, as the end of a sentence; never raises."""
         if self.token is None:
-            return self.obstacle
+            return self.reason
         from catchup_jobs.adapters.google.oauth import GoogleOAuth  # noqa: PLC0415 - only where there is one
 
         try:

@@ -1,10 +1,11 @@
-"""One user as `catchup-jobs user show` tells it: gathered once, printed as lines or as JSON."""
+"""One user as `catchup-jobs user show` prints it, as lines or as JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from catchup_contract.kinds import DIGEST
 from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.digests.overview import latest_digest
 from catchup_jobs.adapters.database.people.contacts import count_contacts
@@ -28,34 +29,34 @@ _RUNS = 10
 
 
 def gather(database: Database, addresses: DatabaseAddresses, overview: UserOverview) -> dict[str, Any]:
-    """Return what is known of a user, as JSON values; addresses are masked.
+    """Return a user's data as JSON values; addresses are masked.
 
     Raises:
         JobError: the database cannot be used.
     """
-    found, schedule = overview.user, overview.user.schedule
-    night = found.availability.night
+    user, schedule = overview.user, overview.user.schedule
+    night = user.availability.night
     history = DatabaseHistory(database)
     with database.read() as connection:
-        contacts, left_out = count_contacts(connection, found.id)
+        contacts, left_out = count_contacts(connection, user.id)
     return {
-        "id": found.id,
-        "name": found.name,
-        "city": found.city,
+        "id": user.id,
+        "name": user.name,
+        "city": user.city,
         "timeZone": schedule.time_zone,
         "digest": f"{schedule.digest_day} {schedule.digest_time:%H:%M}",
         "syncEvery": schedule.sync_every,
-        "paused": found.paused,
-        "openHours": _weekly(found.availability.blocks),
-        "commutes": _weekly(found.availability.commutes),
+        "paused": user.paused,
+        "openHours": _weekly(user.availability.blocks),
+        "commutes": _weekly(user.availability.commutes),
         "night": f"{night.start:%H:%M}-{night.end:%H:%M}" if night else None,
         "calendar": overview.calendar,
         "contacts": {"total": contacts, "leftOut": left_out},
-        "channels": _channels(addresses, found.id),
+        "channels": _channels(addresses, user.id),
         "suggestions": dict(
-            Counter(view.status.value for view in DatabaseAnswers(database).listing(found.id, CURRENT_SUGGESTIONS))
+            Counter(view.status.value for view in DatabaseAnswers(database).listing(user.id, CURRENT_SUGGESTIONS))
         ),
-        "lastDigest": _digest(database, found.id),
+        "lastDigest": _digest(database, user.id),
         "lastRuns": [
             {
                 "kind": run.kind.name,
@@ -63,50 +64,50 @@ def gather(database: Database, addresses: DatabaseAddresses, overview: UserOverv
                 "reason": run.reason.value if run.reason else None,
                 "endedAt": _utc(run.finished_at),
             }
-            for run in history.runs(limit=_RUNS, subject=found.id)
+            for run in history.runs(limit=_RUNS, subject=user.id)
         ],
-        "givenUp": history.count_failures(Failures(subject=found.id)),
+        "givenUp": history.count_failures(Failures(subject=user.id)),
     }
 
 
-def lines(known: Mapping[str, Any]) -> Iterator[str]:
+def lines(view: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines for a terminal."""
-    contacts, channels, digest = known["contacts"], known["channels"], known["lastDigest"]
-    told: dict[str, str] = {
-        "id": known["id"],
-        "name": known["name"],
-        "city": known["city"] or "-",
-        "time zone": known["timeZone"],
-        "digest": known["digest"],
-        "sync": f"every {known['syncEvery']}",
-        "paused": "yes" if known["paused"] else "no",
-        "open hours": known["openHours"] or "every day 09:00-21:00",
-        "commutes": known["commutes"] or "-",
-        "night": known["night"] or "-",
-        "calendar": known["calendar"] or "not connected",
+    contacts, channels, digest = view["contacts"], view["channels"], view["lastDigest"]
+    fields: dict[str, str] = {
+        "id": view["id"],
+        "name": view["name"],
+        "city": view["city"] or "-",
+        "time zone": view["timeZone"],
+        "digest": view["digest"],
+        "sync": f"every {view['syncEvery']}",
+        "paused": "yes" if view["paused"] else "no",
+        "open hours": view["openHours"] or "every day 09:00-21:00",
+        "commutes": view["commutes"] or "-",
+        "night": view["night"] or "-",
+        "calendar": view["calendar"] or "not connected",
         "contacts": f"{contacts['total']}"
         + (f" ({contacts['leftOut']} of them excluded or archived)" if contacts["leftOut"] else ""),
     }
     if channels is None:
-        told["channels"] = "(not readable with these encryption keys)"
+        fields["channels"] = "(not readable with these encryption keys)"
     for channel in channels or ():
-        told[channel["channel"]] = f"{channel['address']} ({', '.join(_said(channel))})"
-    told["suggestions"] = ", ".join(f"{number} {status}" for status, number in known["suggestions"].items()) or "-"
-    told["last digest"] = "-" if digest is None else f"{digest['dueDate']}: {', '.join(_deliveries(digest))}"
-    for run in reversed(known["lastRuns"]):
+        fields[channel["channel"]] = f"{channel['address']} ({', '.join(_said(channel))})"
+    fields["suggestions"] = ", ".join(f"{number} {status}" for status, number in view["suggestions"].items()) or "-"
+    fields["last digest"] = "-" if digest is None else f"{digest['dueDate']}: {', '.join(_deliveries(digest))}"
+    for run in reversed(view["lastRuns"]):
         reason = f", {run['reason']}" if run["reason"] else ""
-        told[f"last {run['kind']}" if run["kind"] != "digest" else "digest run"] = (
+        fields[f"last {run['kind']}" if run["kind"] != DIGEST.name else "digest run"] = (
             f"{run['endedAt'] or 'under way'} ({run['state']}{reason})"
         )
-    if known["givenUp"]:
-        told["given up"] = f"{known['givenUp']} runs: `catchup-jobs failures list --user {known['id']}`"
-    for name, value in told.items():
+    if view["givenUp"]:
+        fields["given up"] = f"{view['givenUp']} runs: `catchup-jobs failures list --user {view['id']}`"
+    for name, value in fields.items():
         yield f"{name:<{_WIDTH}} {value}"
 
 
 def _channels(addresses: DatabaseAddresses, user_id: str) -> list[dict[str, Any]] | None:
     try:
-        found = addresses.overviews(user_id)
+        overviews = addresses.overviews(user_id)
     except MisconfiguredError:
         return None
     return [
@@ -117,7 +118,7 @@ def _channels(addresses: DatabaseAddresses, user_id: str) -> list[dict[str, Any]
             "consentedAt": _utc(overview.consented_at),
             "optedOutAt": _utc(overview.opted_out_at),
         }
-        for overview in found
+        for overview in overviews
     ]
 
 
@@ -138,11 +139,13 @@ def _digest(database: Database, user_id: str) -> dict[str, Any] | None:
         "skipReason": last.skip_reason.value if last.skip_reason else None,
         "deliveries": [
             {
-                "channel": each.channel.name,
-                "status": each.status.value,
-                "notes": [str(note) for note in (each.skip_reason, each.provider_status, each.error_code) if note],
+                "channel": delivery.channel.name,
+                "status": delivery.status.value,
+                "notes": [
+                    str(note) for note in (delivery.skip_reason, delivery.provider_status, delivery.error_code) if note
+                ],
             }
-            for each in last.deliveries
+            for delivery in last.deliveries
         ],
     }
 
@@ -151,9 +154,9 @@ def _deliveries(digest: Mapping[str, Any]) -> Iterator[str]:
     if digest["skipReason"]:
         yield f"skipped ({digest['skipReason']})"
         return
-    for each in digest["deliveries"]:
-        notes = f" ({', '.join(each['notes'])})" if each["notes"] else ""
-        yield f"{each['channel']} {each['status']}{notes}"
+    for delivery in digest["deliveries"]:
+        notes = f" ({', '.join(delivery['notes'])})" if delivery["notes"] else ""
+        yield f"{delivery['channel']} {delivery['status']}{notes}"
 
 
 def _weekly(windows: Iterable[WeeklyWindow]) -> str | None:

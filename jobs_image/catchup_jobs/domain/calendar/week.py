@@ -1,4 +1,4 @@
-"""A user's next days as a picture for a terminal: a row a local day, a column a half hour of the clock."""
+"""A user's next days as a chart for a terminal: one row per local day, one column per half hour."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LABEL_WIDTH = 11
 def draw(
     busy: Sequence[Interval], free: Sequence[Interval], zone: ZoneInfo, *, first: date, days: int = 7
 ) -> list[str]:
-    """Return the lines of the picture.
+    """Return the lines of the chart.
 
     A half hour is busy where an event touches it, free where it lies in a free slot, else closed (outside the
     user's hours, a commute, the night, or too short to be a slot). One that the clock skips is blank; of one that it
@@ -37,7 +37,7 @@ def draw(
 
 
 def legend() -> str:
-    """Return the line that explains the picture's signs."""
+    """Return the legend of the chart."""
     return f"{BUSY} busy   {FREE} free   {CLOSED} neither (outside hours, commute, night)"
 
 

@@ -77,7 +77,7 @@ class DatabaseAvailabilityStore:
         now: datetime,
         fence: Fence,
     ) -> None:
-        """Make the stored slots be these; rows that stay the same are not written."""
+        """Replace the stored slots; rows that stay the same are not written."""
         wanted = {(slot.start, slot.end) for slot in slots}
         with self._database.write() as connection:
             check_fence(connection, fence)

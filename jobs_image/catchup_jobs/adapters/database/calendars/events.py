@@ -1,4 +1,4 @@
-"""Events of one calendar, in bulk: the number of statements does not grow with the number of events, but for chunks."""
+"""Events of one calendar, in bulk: one statement for each chunk of events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-# Far below SQLite's 32,766 parameters; beyond it a whole calendar is read at once instead.
+# Far below SQLite's limit of 32,766 parameters; for more events the whole calendar is read.
 _CHUNK: Final = 500
 
 _PLAIN_COLUMNS: Final = (

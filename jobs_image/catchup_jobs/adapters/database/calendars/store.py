@@ -1,4 +1,4 @@
-"""Calendars in the database: the user's list, what is selected, and how far each is synced."""
+"""Calendars in the database: the user's list, the selection, and the sync state of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from catchup_jobs.jobs.run.ports import Fence
 
 _ACTIVE: Final = and_(calendars.c.selected, calendars.c.removed_at.is_(None))
-# What a calendar is left with when its events are dropped: the next sync reads it whole.
+# The values of a calendar whose events were deleted: the next sync of it is a full one.
 _NEVER_SYNCED: Final[dict[str, Any]] = {
     "sync_token": None,
     "params_hash": None,
@@ -54,16 +54,16 @@ class CalendarRow:
 
 
 class DatabaseCalendarStore:
-    """`jobs.sync.ports.CalendarStore` in the database, and what the command line needs beside it."""
+    """`jobs.sync.ports.CalendarStore` in the database, and the methods of `catchup-jobs calendar`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def update_list(self, user_id: str, listed: Sequence[ListedCalendar], *, now: datetime, fence: Fence) -> Stored:
-        """Make the stored list agree with Google's; the events of calendars that are gone go too.
+        """Make the stored list equal Google's; the events of calendars that are gone are deleted.
 
-        A new calendar is selected when it is the user's primary one, so that a new user's first sync finds what to
-        sync. Nothing is written where nothing differs.
+        A new calendar is selected if it is the user's primary one, so that a new user's first sync has a calendar to
+        read. Nothing is written where nothing differs.
         """
         with self._database.read() as connection:
             stored = _stored_list(connection, user_id)
@@ -88,7 +88,7 @@ class DatabaseCalendarStore:
                 return Stored()
             dropped = _drop(connection, gone, removed_at=now)
             raise_version(connection, [user_id])
-            return _told(Changes(), repair_suggestions(connection, user_id, now), dropped=dropped)
+            return _stored(Changes(), repair_suggestions(connection, user_id, now), dropped=dropped)
 
     def selected(self, user_id: str) -> list[StoredCalendar]:
         """Return the calendars to sync, oldest first."""
@@ -117,11 +117,11 @@ class DatabaseCalendarStore:
         now: datetime,
         fence: Fence,
     ) -> Stored:
-        """Reconcile a calendar's events and keep its new sync state, together or not at all.
+        """Reconcile a calendar's events and store its new sync state in one transaction.
 
-        Changed events also void the user's availability, in the same transaction: a process that dies before it
-        computes them anew leaves the next one to do it. What they make clash among the user's suggestions moves or
-        expires in it too. A calendar deselected meanwhile is left alone.
+        Changed events also invalidate the user's availability: if the process dies before it computes the free slots,
+        the next one does. Suggestions that clash with the events move or expire. A calendar that was deselected
+        meanwhile is left unchanged.
         """
         full = isinstance(how, FullSync)
         progress: dict[str, Any] = {
@@ -145,11 +145,11 @@ class DatabaseCalendarStore:
             if not changes:
                 return Stored()
             change_events(connection, calendar_id, changes)
-            user_id = _void_availability(connection, calendar_id)
-            return _told(changes, repair_suggestions(connection, user_id, now))
+            user_id = _invalidate_availability(connection, calendar_id)
+            return _stored(changes, repair_suggestions(connection, user_id, now))
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:
-        """Note why a calendar could not be read; its events and its sync token stay."""
+        """Store why a calendar could not be read; its events and its sync token stay."""
         with self._database.write() as connection:
             check_fence(connection, fence)
             connection.execute(update(calendars).where(calendars.c.id == calendar_id).values(last_error=reason))
@@ -178,8 +178,8 @@ class DatabaseCalendarStore:
     def select(self, user_id: str, google_id: str, *, selected: bool, now: datetime) -> bool:
         """Select or deselect a calendar; return whether the user has it.
 
-        A deselected calendar's events are deleted at once, so that they cannot block, and suggestions about them
-        expire; selecting it again reads it whole.
+        A deselected calendar's events are deleted at once, so that they do not block time, and suggestions about them
+        expire. After it is selected again, the next sync of it is a full one.
         """
         with self._database.write() as connection:
             row = connection.execute(
@@ -238,30 +238,30 @@ def _agrees(row: Any, calendar: ListedCalendar) -> bool:
 
 
 def _drop(connection: Connection, calendar_ids: Sequence[int], *, removed_at: datetime | None = None) -> int:
-    """Delete calendars' events and forget how far they were synced; return how many events went."""
+    """Delete calendars' events and sync states; return how many events were deleted."""
     gone = connection.execute(delete(events).where(events.c.calendar_id.in_(calendar_ids))).rowcount
     values = _NEVER_SYNCED if removed_at is None else _NEVER_SYNCED | {"removed_at": removed_at}
     connection.execute(update(calendars).where(calendars.c.id.in_(calendar_ids)).values(**values))
     return gone
 
 
-def _void_availability(connection: Connection, calendar_id: int) -> str:
-    """Void what was computed and planned from the calendar's events as they were; return whose it is."""
+def _invalidate_availability(connection: Connection, calendar_id: int) -> str:
+    """Invalidate what was computed and planned from the calendar's events; return the user's id."""
     owner: str = connection.execute(select(calendars.c.user_id).where(calendars.c.id == calendar_id)).scalar_one()
-    void = {"availability_computed_at": None, "planning_version": users.c.planning_version + 1}
-    connection.execute(update(users).where(users.c.id == owner).values(**void))
+    invalid = {"availability_computed_at": None, "planning_version": users.c.planning_version + 1}
+    connection.execute(update(users).where(users.c.id == owner).values(**invalid))
     return owner
 
 
 def repair_suggestions(connection: Connection, user_id: str, now: datetime) -> Plan:
-    """Move or expire what the changed events make clash; call it after `raise_version` or `_void_availability`."""
-    # 20 ms that a sync in which nothing changed does not pay.
+    """Move or expire suggestions that clash with the changed events; call it after `raise_version`."""
+    # The import costs 20 ms, which a sync without changes saves.
     from catchup_jobs.adapters.database.suggestions.store import repair  # noqa: PLC0415
 
     return repair(connection, user_id, now)
 
 
-def _told(changes: Changes, repaired: Plan, *, dropped: int = 0) -> Stored:
+def _stored(changes: Changes, repaired: Plan, *, dropped: int = 0) -> Stored:
     return Stored(
         events_added=len(changes.added),
         events_changed=len(changes.changed),

@@ -1,4 +1,4 @@
-"""OAuth tokens, sealed for their user; every change is compared with the version that it was read at."""
+"""OAuth tokens, encrypted for their user; changes are made by compare-and-swap on the row's version."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DatabaseTokens:
         return StoredToken(token, row.state, row.version)
 
     def connect(self, user_id: str, token: OAuthToken, *, now: datetime, account: str | None = None) -> None:
-        """Store a new token in place of any other.
+        """Store a new token, replacing any other.
 
         Args:
             account: the provider's id of the account; only its keyed hash is stored.
@@ -61,11 +61,11 @@ class DatabaseTokens:
             connection.execute(statement)
 
     def replace(self, user_id: str, token: OAuthToken, *, version: int, now: datetime) -> bool:
-        """Store a refreshed token if nobody changed it since `version` was read; return whether it was stored."""
+        """Store a refreshed token if nothing was stored since `version` was read; return whether it was stored."""
         return self._swap(user_id, version, self._sealed(user_id, token) | {"updated_at": now})
 
     def mark_reconnect(self, user_id: str, *, version: int, now: datetime) -> bool:
-        """Note that the user must connect again, if nobody changed the token since `version` was read."""
+        """Store that the user must connect again, if nothing was stored since `version` was read."""
         return self._swap(user_id, version, {"state": TokenState.RECONNECT, "updated_at": now})
 
     def _swap(self, user_id: str, version: int, values: dict[str, Any]) -> bool:
@@ -84,7 +84,7 @@ class DatabaseTokens:
 
 
 def is_connected(database: Database, user_id: str) -> bool:
-    """Return whether the user has a token, good or not."""
+    """Return whether the user has a token, valid or not."""
     with database.read() as connection:
         there = select(oauth_tokens.c.user_id).where(oauth_tokens.c.user_id == user_id)
         return connection.execute(there).first() is not None

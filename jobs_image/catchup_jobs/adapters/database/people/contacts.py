@@ -1,4 +1,4 @@
-"""Contacts in the database: an import makes a user's contacts be those of the file."""
+"""Contacts in the database: an import replaces a user's contacts by those of the file."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ _CHUNK: Final = 500
 
 
 def import_contacts(connection: Connection, user_id: str, entries: Sequence[Contact], *, now: datetime) -> None:
-    """Make the user's contacts be these, by their external ids.
+    """Replace the user's contacts, by their external ids.
 
-    A contact keeps its row, and so its suggestions. One that is missing is archived, not deleted: it gets no
-    suggestions, and what became of earlier ones is still known if it comes back. The caller has raised the user's
-    `planning_version`.
+    A contact keeps its row, and so its suggestions. A missing contact is archived, not deleted: it gets no suggestions,
+    and keeps its earlier ones in case it returns. The caller has raised the user's `planning_version`.
     """
     stored = _stored(connection, user_id)
     new = [entry for entry in entries if entry.external_id not in stored]
@@ -37,7 +36,7 @@ def import_contacts(connection: Connection, user_id: str, entries: Sequence[Cont
         connection.execute(insert(contacts), rows)
     known = [entry for entry in entries if entry.external_id in stored]
     for dated in (True, False):
-        # A creation date that the file does not tell stays as it is.
+        # Without a creation date in the file, the stored one stays.
         rows = [
             {"row_id": stored[entry.external_id], **_values(entry, now)}
             for entry in known
@@ -87,16 +86,16 @@ def _values(entry: Contact, now: datetime) -> dict[str, Any]:
 
 
 def _replace(connection: Connection, table: Table, column: str, wanted: Mapping[int, Sequence[Any]]) -> None:
-    """Make the rows of these contacts be those wanted; rows that stay the same are not written."""
-    found: set[tuple[int, Any]] = set()
+    """Replace the rows of these contacts; rows that stay the same are not written."""
+    stored_rows: set[tuple[int, Any]] = set()
     for ids in _chunks(wanted):
         rows = connection.execute(select(table.c.contact_id, table.c[column]).where(table.c.contact_id.in_(ids)))
-        found.update((row[0], row[1]) for row in rows)
+        stored_rows.update((row[0], row[1]) for row in rows)
     target = {(contact_id, value) for contact_id, values in wanted.items() for value in values}
     key = tuple_(table.c.contact_id, table.c[column])
-    for outdated in _chunks(found - target):
+    for outdated in _chunks(stored_rows - target):
         connection.execute(delete(table).where(key.in_(outdated)))
-    if added := target - found:
+    if added := target - stored_rows:
         connection.execute(insert(table), [{"contact_id": contact_id, column: value} for contact_id, value in added])
 
 

@@ -1,4 +1,4 @@
-"""Deleting a user: all personal data, and what is said of it afterwards."""
+"""Deleting a user with all personal data."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from catchup_jobs.adapters.database.schema import (
     users,
 )
 
-# Runs for one user by hand are booked under this subject (see `cli.jobs.suggestions`).
+# The prefix of the subject of a suggestion run for one user (see `cli.jobs.suggestions`).
 _BY_HAND: Final = "user:"
 
 
 def erase(database: Database, user_id: str) -> dict[str, int] | None:
     """Delete a user and everything that belongs to them, in one transaction; None for an unknown user.
 
-    What the owner of an address said about messages stays: it is kept by a keyed hash and belongs to the address.
+    Consents and opt-outs stay: they belong to the address, of which only a keyed hash is stored.
 
     Returns:
         the number of rows by what they were, e.g. `{"contacts": 12, "events": 40}`; zero ones are left out.
@@ -54,7 +54,7 @@ def erase(database: Database, user_id: str) -> dict[str, int] | None:
         for name, table in (("runs", runs), ("dead letters", dead_letters)):
             subject = or_(table.c.subject == user_id, table.c.subject == f"{_BY_HAND}{user_id}")
             counts[name] = connection.execute(delete(table).where(subject)).rowcount
-        # The rest goes with its user (ON DELETE CASCADE).
+        # ON DELETE CASCADE deletes the rest.
         connection.execute(delete(users).where(users.c.id == user_id))
     return {name: number for name, number in counts.items() if number}
 

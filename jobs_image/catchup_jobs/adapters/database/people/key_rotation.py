@@ -1,8 +1,8 @@
-"""Writing what is sealed anew with the newest encryption key, while everything goes on.
+"""Encrypting stored values again with the newest key, while jobs run.
 
-A row is replaced only if it is still the one that was read, and its version stays: a sync that refreshes a token at the
-same moment wins, and its row is looked at again. A pod that was started with older keys may still seal with one of
-those; so the rotation goes on until a whole pass finds nothing, and may be run again at any time.
+A row is replaced only if it is unchanged since it was read, and its version stays: a sync that refreshes a token at the
+same moment wins, and the next pass reads its row again. A pod that was started with older keys may still encrypt with
+an older one. So the rotation goes on until a whole pass finds nothing, and may be repeated at any time.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _PAGE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """What a rotation wrote, and what it could not know.
+    """What a rotation wrote.
 
     Attributes:
-        orphaned: opt-outs and consents of addresses that nobody has any more: only their hashes are kept, so they
-            need the key that they were made with for as long as they are to hold.
+        orphaned: opt-outs and consents of addresses that no user has any more. Only their hashes are stored, so they
+            hold only as long as the key of the hash is configured.
     """
 
     tokens: int
@@ -51,7 +51,7 @@ class KeyRotation:
         self._people = people
 
     def sealed_by(self) -> dict[str, int]:
-        """Return how many values each key sealed, by the key's id."""
+        """Return how many values each key encrypted, by the key's id."""
         counts: dict[str, int] = {}
         with self._database.read() as connection:
             for table in (oauth_tokens, addresses):
@@ -59,14 +59,14 @@ class KeyRotation:
                     counts[key_id] = counts.get(key_id, 0) + number
         return counts
 
-    def rotate(self, *, now: datetime, told: Callable[[int], None] = lambda _: None) -> Rotated:
-        """Seal everything with the newest key.
+    def rotate(self, *, now: datetime, progress: Callable[[int], None] = lambda _: None) -> Rotated:
+        """Encrypt everything with the newest key.
 
         Args:
-            told: called with the number of values written so far.
+            progress: called with the number of values written so far.
 
         Raises:
-            MisconfiguredError: something was sealed with a key that is not configured; nothing was changed.
+            MisconfiguredError: a value was encrypted with a key that is not configured; nothing was changed.
         """
         if unknown := self.sealed_by().keys() - set(self._encryption.key_ids):
             raise MisconfiguredError(
@@ -77,19 +77,19 @@ class KeyRotation:
         written: list[int] = []
         for table, write in ((oauth_tokens, self._token), (addresses, self._address)):
             before = total
-            found = True
-            while found:
-                found = False
+            has_old_rows = True
+            while has_old_rows:
+                has_old_rows = False
                 for page in self._old_rows(table):
-                    found = True
+                    has_old_rows = True
                     with self._database.write() as connection:
                         total += sum(write(connection, row, now) for row in page)
-                    told(total)
+                    progress(total)
             written.append(total - before)
         return Rotated(tokens=written[0], addresses=written[1], orphaned=self._orphaned())
 
     def _old_rows(self, table: Table) -> Iterator[list[Row[Any]]]:
-        """Yield pages of what is not sealed with the newest key."""
+        """Yield pages of rows that are not encrypted with the newest key."""
         key = tuple_(*table.primary_key.columns)
         after: tuple[Any, ...] | None = None
         while True:

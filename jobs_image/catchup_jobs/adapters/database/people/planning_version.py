@@ -1,8 +1,7 @@
-"""The lock under which a user's suggestions are planned.
+"""The version of what a user's suggestions are planned from, and the lock on it.
 
-Whoever changes what they are planned from (events, hours, contacts, the suggestions themselves) takes it first, in the
-same transaction: plans of two processes for one user come one after the other, and a plan made from what was stored
-before is made anew.
+A transaction that changes events, hours, contacts or suggestions raises the version first, which locks the user's row:
+plans of two processes for one user follow one another, and a plan made from an older version is repeated.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def raise_version(connection: Connection, user_ids: Iterable[str]) -> None:
-    """Lock these users' rows and void plans that were made from what is stored now."""
+    """Lock these users' rows and invalidate plans that were made before."""
     connection.execute(
         update(users).where(users.c.id.in_(list(user_ids))).values(planning_version=users.c.planning_version + 1)
     )

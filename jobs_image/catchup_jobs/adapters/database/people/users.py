@@ -1,4 +1,4 @@
-"""Users and what they said about their time."""
+"""Users, their schedules and their hours."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did, by user id.
+    """The users of an import, by id.
 
     Attributes:
-        kept_schedule: users whose schedule was left alone, since a UserSchedule owns it.
+        kept_schedule: users whose schedule was not changed, since a UserSchedule owns it.
     """
 
     created: list[str]
@@ -39,12 +39,12 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class UserOverview:
-    """A user and how their calendar fares.
+    """A user and the state of their calendar.
 
     Attributes:
         calendar: state of the calendar's token, None for a user who never connected one.
-        last_sync_at: when the last sync that the database remembers ended (UTC).
-        last_sync_state: how it ended.
+        last_sync_at: when the last stored sync run ended (UTC).
+        last_sync_state: its state.
     """
 
     user: User
@@ -74,18 +74,18 @@ class DatabaseUsers:
             contacts, channels: by user id; those of other users stay as they are.
             addresses: writes the channels.
 
-        The schedule of a user with a UserSchedule stays: that resource owns it, and the next sync would only copy it
-        again.
+        The schedule of a user with a UserSchedule is not changed: that resource owns it, and the next sync would
+        copy it again.
         """
         imported = Imported([], [], [])
         with self._database.write() as connection:
-            # In the order of ids, as suggestions lock users: neither can wait for the other in a circle.
+            # In the order of ids, in which suggestion runs lock users too: this prevents deadlocks.
             for page in _pages(sorted(people, key=lambda user: user.id)):
                 self._import_page(connection, page, now, imported)
             for user_id, entries in (contacts or {}).items():
                 import_contacts(connection, user_id, entries, now=now)
             for user_id, given in (channels or {}).items():
-                assert addresses is not None  # noqa: S101 - whoever has channels has what writes them
+                assert addresses is not None  # noqa: S101 - callers with channels pass it
                 addresses.import_into(connection, user_id, given, now=now)
         return imported
 
@@ -120,8 +120,8 @@ class DatabaseUsers:
 
     def get(self, user_id: str) -> User | None:
         """Return a user, None for an unknown one."""
-        found = self.get_many([user_id])
-        return found[0] if found else None
+        loaded = self.get_many([user_id])
+        return loaded[0] if loaded else None
 
     def get_many(self, user_ids: Iterable[str]) -> list[User]:
         """Return the users with these ids that exist, ordered by id."""
@@ -156,8 +156,8 @@ class DatabaseUsers:
     def record_schedule(self, user_id: str, schedule: Schedule, *, now: datetime) -> bool:
         """Copy the UserSchedule's values to the user's row and return whether anything was written.
 
-        Nothing is written where they are the same already, so that a sync in which nothing changed stays read-only.
-        An unknown user is left to the caller.
+        Nothing is written where the values are the same, so that a sync without changes stays read-only.
+        Returns False for an unknown user.
         """
         values = _schedule(schedule)
         with self._database.read() as connection:

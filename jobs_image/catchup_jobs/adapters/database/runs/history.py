@@ -1,4 +1,4 @@
-"""The book of runs and dead letters as people read and tidy it."""
+"""Runs and dead letters, listed and deleted by `catchup-jobs runs` and `failures`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A dead letter: a run that nothing tries again by itself.
+    """A dead letter: a run that is not tried again automatically.
 
     Attributes:
         subject: the user's id, or the shard of a suggestion run.
@@ -43,7 +43,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Which dead letters are meant: those that agree with every value that is given.
+    """A filter of dead letters: those that match every value given.
 
     Attributes:
         keys: run keys; any of them.
@@ -83,10 +83,10 @@ class Failures:
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """A run as the book has it: the latest of each kind and subject, and failures of 90 days.
+    """A stored run: the latest of each kind and subject, and failures of 90 days.
 
     Attributes:
-        finished_at: None while it is under way.
+        finished_at: None while it runs.
     """
 
     run_key: str
@@ -102,7 +102,7 @@ class PastRun:
 
 
 class DatabaseHistory:
-    """Reads and tidies the book; methods raise `JobError`."""
+    """Reads and deletes runs and dead letters; methods raise `JobError`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -149,7 +149,7 @@ class DatabaseHistory:
             return [_past_run(row) for row in connection.execute(statement)]
 
     def latest(self, kind: Kind) -> dict[str, tuple[RunState, dict[Count, int]]]:
-        """Return, by subject, how the latest run of a kind stands and what it has counted so far."""
+        """Return, by subject, the state of the latest run of a kind and what it has counted so far."""
         columns = (runs.c.subject, runs.c.state, runs.c.counts, runs.c.checkpoint)
         statement = select(*columns).where(runs.c.kind == kind).order_by(runs.c.started_at)
         with self._database.read() as connection:

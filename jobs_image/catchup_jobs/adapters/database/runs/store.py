@@ -1,4 +1,4 @@
-"""The book of runs and dead letters."""
+"""Runs and dead letters in the database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from catchup_jobs.jobs.run.context import RunInterruptedError
 from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, Run, RunRecord
 
 KEEP_FAILURES: Final = timedelta(days=90)
-# A sweep that finds more leaves the rest to the next job's start.
+# The next run's start sweeps the rest.
 _SWEEP_LIMIT: Final = 100
 LEASE_EXPIRED: Final = "LeaseExpired"
 
@@ -24,28 +24,28 @@ LEASE_EXPIRED: Final = "LeaseExpired"
 def check_fence(connection: Connection, fence: Fence) -> None:
     """Refuse the transaction if another process has taken the run over; call it first in every write transaction.
 
-    The row stays locked until the transaction ends, so that a take-over comes before or after it, never within.
+    The row stays locked until the transaction ends, so that no process takes the run over meanwhile.
 
     Raises:
-        RunInterruptedError: the process's lock is lost, though it may not know yet.
+        RunInterruptedError: the process has lost its lock, perhaps without noticing.
     """
     owner = connection.execute(
         select(runs.c.owner).where(runs.c.run_key == fence.run_key).with_for_update(read=True)
     ).scalar_one_or_none()
     if owner != fence.owner:
-        raise RunInterruptedError("the run is another process's by now", reason=Reason.UNAVAILABLE)
+        raise RunInterruptedError("another process has taken the run over", reason=Reason.UNAVAILABLE)
 
 
 def keep_checkpoint(connection: Connection, fence: Fence, checkpoint: dict[str, Any]) -> None:
-    """Store how far the run is within the transaction that brought it there; call `check_fence` first.
+    """Store the run's checkpoint in the transaction that did the work; call `check_fence` first.
 
-    A process that goes on with the run after this one was killed then knows exactly what is done.
+    A process that continues the run after this one was killed then knows exactly what is done.
     """
     connection.execute(update(runs).where(runs.c.run_key == fence.run_key).values(checkpoint=checkpoint or None))
 
 
 def is_kept(connection: Connection, fence: Fence, checkpoint: dict[str, Any]) -> bool:
-    """Return whether the run is so far: what became of a transaction whose commit was never answered."""
+    """Return whether the run has this checkpoint: whether a transaction was committed whose reply was lost."""
     stored = connection.execute(select(runs.c.checkpoint).where(runs.c.run_key == fence.run_key)).scalar()
     return bool(stored == checkpoint)
 
@@ -57,7 +57,7 @@ class DatabaseRunStore:
         self._database = database
 
     def open(self, run: Run, *, now: datetime, lease_until: datetime) -> RunRecord:
-        """Record that the run goes on, remove its dead letter, and sweep expired leases."""
+        """Record that the run goes on, remove its dead letter, and fail runs with expired leases."""
         with self._database.write() as connection:
             record = self._reopen(connection, run, now, lease_until)
             if record.state is not RunState.DONE:
@@ -77,7 +77,7 @@ class DatabaseRunStore:
             lease_until=lease_until,
             started_at=now,
         )
-        # Another process may be at it under the same key: who owns it and when it began stay.
+        # Another process may execute the run under the same key: its owner and its start stay.
         connection.execute(
             opened.on_conflict_do_update(
                 index_elements=["run_key"],
@@ -93,7 +93,7 @@ class DatabaseRunStore:
         return _record(connection, run.key)
 
     def _sweep(self, connection: Connection, now: datetime) -> None:
-        # No more than its letter says: a value elsewhere in the row that cannot be loaded must not stop whoever sweeps.
+        # Only the columns of a dead letter: a value elsewhere in the row that cannot be loaded must not fail the sweep.
         columns = (
             runs.c.run_key,
             runs.c.kind,
@@ -120,7 +120,7 @@ class DatabaseRunStore:
             self._write_letter(connection, row, DeadLetter(reason, LEASE_EXPIRED), row["attempts"], now)
 
     def take_over(self, run: Run, owner: str) -> RunRecord:
-        """Make `owner` the only process whose writes for this kind and subject count."""
+        """Make `owner` the only process whose writes for this kind and subject are accepted."""
         with self._database.write() as connection:
             connection.execute(
                 update(runs)
@@ -138,7 +138,7 @@ class DatabaseRunStore:
             return _record(connection, run.key)
 
     def record_attempt(self, fence: Fence, *, attempts: int, reason: Reason, checkpoint: dict[str, Any]) -> None:
-        """Mirror the number of attempts; it never falls."""
+        """Store the number of attempts; it never decreases."""
         with self._database.write() as connection:
             check_fence(connection, fence)
             connection.execute(
@@ -148,7 +148,7 @@ class DatabaseRunStore:
             )
 
     def close(self, run: Run, owner: str, closing: Closing, *, now: datetime) -> bool:
-        """Record the end and forget what need not be kept; False if another process has claimed the run."""
+        """Record the end and delete older runs; return False if another process has taken the run over."""
         unfinished = closing.state in UNFINISHED_RUNS
         with self._database.write() as connection:
             closed = connection.execute(
@@ -175,7 +175,7 @@ class DatabaseRunStore:
                 row = {"run_key": run.key, "kind": run.kind, "subject": run.subject, "slot": run.slot}
                 self._write_letter(connection, row, closing.letter, closing.attempts, now)
             if not unfinished:
-                _forget(connection, run, now)
+                _delete_older(connection, run, now)
         return True
 
     def _write_letter(
@@ -203,12 +203,12 @@ def _record(connection: Connection, run_key: str) -> RunRecord:
 
 
 def _at_least(attempts: int) -> Any:
-    # GREATEST and SQLite's two-argument MAX are one thing under two names; this is portable.
+    # Portable: PostgreSQL has GREATEST for this, SQLite MAX with two arguments.
     return case((runs.c.attempts > attempts, runs.c.attempts), else_=attempts)
 
 
-def _forget(connection: Connection, run: Run, now: datetime) -> None:
-    # The latest run of a kind and subject is kept, whatever it was, and failures for a while.
+def _delete_older(connection: Connection, run: Run, now: datetime) -> None:
+    # The latest run of a kind and subject is kept, and failures for 90 days.
     started_at = select(runs.c.started_at).where(runs.c.run_key == run.key).scalar_subquery()
     connection.execute(
         delete(runs).where(

@@ -23,7 +23,7 @@ schema_info: Final = Table(
 )
 
 # `subject`: the user's id or a shard; not a foreign key, since a run of an unknown user is recorded too.
-# `owner`: the process that holds the run; writes of any other are stale and refused (see `runs.check_fence`).
+# `owner`: the process that owns the run; writes of any other are refused (see `runs.store.check_fence`).
 runs: Final = Table(
     "runs",
     metadata,

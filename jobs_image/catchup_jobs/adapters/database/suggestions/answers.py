@@ -1,4 +1,4 @@
-"""Suggestions as their user sees and answers them."""
+"""Suggestions for their user: listed and answered."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SuggestionView:
 
     Attributes:
         time_zone: the user's.
-        version: of the row; give it back with an answer to be told of a change in between.
+        version: of the row; pass it with an answer to detect a change in between.
     """
 
     id: int
@@ -60,14 +60,14 @@ class DatabaseAnswers:
         until: datetime | None = None,
         version: int | None = None,
     ) -> tuple[SuggestionView, bool]:
-        """Answer a suggestion; return it as it is then, and whether anything changed.
+        """Answer a suggestion; return it with its new values, and whether anything changed.
 
         Args:
             until: for a snooze, see `domain.planning.answers.change`.
-            version: that the caller has seen; another one in the database is refused.
+            version: that the caller has read; if the database has another one, the answer is refused.
 
         Raises:
-            PermanentError: there is no such suggestion, it cannot be answered so any more, or it was changed.
+            PermanentError: there is no such suggestion, this answer is not possible any more, or it was changed.
         """
         with self._database.write() as connection:
             before = self._locked(connection, suggestion_id)
@@ -107,11 +107,11 @@ class DatabaseAnswers:
             if items is None:
                 raise PermanentError("the digest of this link is gone")
             ids = [document["suggestion_id"] for document in items]
-            found = {row.id: _view(row) for row in connection.execute(_views().where(suggestions.c.id.in_(ids)))}
-        return [found[each] for each in ids if each in found]
+            views = {row.id: _view(row) for row in connection.execute(_views().where(suggestions.c.id.in_(ids)))}
+        return [views[suggestion_id] for suggestion_id in ids if suggestion_id in views]
 
     def user_of_digest(self, digest_id: int) -> str:
-        """Return whose digest it is.
+        """Return the user of a digest.
 
         Raises:
             PermanentError: the digest is gone.
@@ -129,7 +129,7 @@ class DatabaseAnswers:
             select(suggestions.c.user_id).where(suggestions.c.id == suggestion_id)
         ).scalar_one_or_none()
         if owner is not None:
-            # First of all the user's row, as everything that touches suggestions.
+            # The user's row first: everything that changes suggestions locks it first.
             connection.execute(
                 update(users).where(users.c.id == owner).values(planning_version=users.c.planning_version + 1)
             )

@@ -1,4 +1,4 @@
-"""What planning knows of contacts, read for many users at once: two statements, however many."""
+"""What planning reads of contacts, for many users at once in two statements."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def contact_facts(connection: Connection, ids: Sequence[str], now: datetime) -> 
     if not ids:
         return {}
     history = {row[0]: row for row in connection.execute(_history(ids, now)).all()}
-    found: dict[str, list[ContactFacts]] = {}
-    # Tens of thousands of rows a second: unpacked as tuples, in the order of `_people` and `_history`.
+    by_user: dict[str, list[ContactFacts]] = {}
+    # Tens of thousands of rows per second: unpacked as tuples, in the order of `_people` and `_history`.
     for user_id, contact_id, name, frequency, city, created_at, tags, groups, met_at in connection.execute(
         _people(ids, now)
     ).all():
@@ -48,8 +48,8 @@ def contact_facts(connection: Connection, ids: Sequence[str], now: datetime) -> 
             dismissed_at=dismissed_at,
             unanswered_until=unanswered_until,
         )
-        found.setdefault(user_id, []).append(facts)
-    return found
+        by_user.setdefault(user_id, []).append(facts)
+    return by_user
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
@@ -82,7 +82,7 @@ def _people(ids: Sequence[str], now: datetime) -> Select[Any]:
 
 
 def _history(ids: Sequence[str], now: datetime) -> Select[Any]:
-    """Select what earlier suggestions mean for their contacts, one row for each."""
+    """Select the dates of earlier suggestions that decide whether their contacts rest, one row per contact."""
     accepted = suggestions.c.status == SuggestionStatus.ACCEPTED
     dismissed = suggestions.c.status == SuggestionStatus.DISMISSED
     unanswered = and_(

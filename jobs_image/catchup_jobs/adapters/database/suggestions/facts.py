@@ -1,4 +1,4 @@
-"""What suggestions are planned from, read for many users at once: the number of statements is a constant."""
+"""What suggestions are planned from, read for many users at once in a constant number of statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suggestions in the database: stored by batches, and repaired with the events that made them clash."""
+"""Suggestions in the database: stored in batches, and repaired when events change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from catchup_jobs.jobs.suggestions.ports import KnownUser
 
 
-# How long an expired suggestion is kept after its time: one that the user saw, and one that nobody saw.
+# How long an expired suggestion is kept after its time: a delivered one, and one that was never delivered.
 KEEP_SEEN: Final = timedelta(days=366)
 KEEP_UNSEEN: Final = timedelta(days=90)
 
@@ -74,7 +74,7 @@ class DatabaseSuggestionStore:
                 kept = checkpoint(saved)
                 keep_checkpoint(connection, fence, kept)
         except TemporaryError:
-            # Only the reply to the commit may be lost: a repetition would store nothing more, and count nothing.
+            # Perhaps only the reply to the commit is lost: storing again would change and count nothing.
             if kept is None or not self._is_kept(fence, kept):
                 raise
         return saved
@@ -85,9 +85,9 @@ class DatabaseSuggestionStore:
 
 
 def repair(connection: Connection, user_id: str, now: datetime) -> Plan:
-    """Move or expire, in the transaction that changed a user's events, what is pending and clashes with them now.
+    """Move or expire pending suggestions that clash, in the transaction that changed the user's events.
 
-    Call it after the change, and after `raise_version`, which voids plans that were made from the events as they were.
+    Call it after the change and after `raise_version`, which invalidates plans made from the events before.
     """
     pending = select(suggestions.c.id).where(
         suggestions.c.user_id == user_id, suggestions.c.status == SuggestionStatus.PENDING
@@ -106,7 +106,7 @@ def _save_plans(
     again: Callable[[KnownUser], Plan],
     now: datetime,
 ) -> Saved:
-    # In the order of ids, so that two batches cannot wait for each other.
+    # In the order of ids, which prevents deadlocks between batches.
     locked = connection.execute(
         select(users.c.id, users.c.planning_version)
         .where(users.c.id.in_(sorted(plans)))
@@ -146,36 +146,36 @@ def _save_one_by_one(connection: Connection, plans: Mapping[str, Plan], now: dat
 def _write(connection: Connection, plans: Mapping[str, Plan], now: datetime) -> None:
     _forget(connection, plans, now)
     expired = [
-        {"row_id": one.suggestion.id, "row_version": one.suggestion.version, "reason": one.reason}
+        {"row_id": change.suggestion.id, "row_version": change.suggestion.version, "reason": change.reason}
         for made in plans.values()
-        for one in made.expired
+        for change in made.expired
     ]
     if expired:
         over = _changed(now).values(
             status=SuggestionStatus.EXPIRED, expiry_reason=bindparam("reason"), snoozed_until=None
         )
         connection.execute(over, expired)
-    told = [
-        {"row_id": one.suggestion.id, "row_version": one.suggestion.version, "new_reasoning": one.reasoning}
+    rewordings = [
+        {"row_id": change.suggestion.id, "row_version": change.suggestion.version, "new_reasoning": change.reasoning}
         for made in plans.values()
-        for one in made.reworded
+        for change in made.reworded
     ]
-    if told:
-        # Its version stays: an answer to what it said before is still an answer to it.
-        connection.execute(_unchanged().values(reasoning=bindparam("new_reasoning")), told)
+    if rewordings:
+        # The version stays: an answer given to the earlier wording still counts.
+        connection.execute(_unchanged().values(reasoning=bindparam("new_reasoning")), rewordings)
     for reworded in (True, False):
         moved = [
             {
-                "row_id": one.suggestion.id,
-                "row_version": one.suggestion.version,
-                "new_start": one.when.start,
-                "new_end": one.when.end,
-                "new_title": one.title,
-                **({"new_reasoning": one.reasoning} if reworded else {}),
+                "row_id": change.suggestion.id,
+                "row_version": change.suggestion.version,
+                "new_start": change.when.start,
+                "new_end": change.when.end,
+                "new_title": change.title,
+                **({"new_reasoning": change.reasoning} if reworded else {}),
             }
             for made in plans.values()
-            for one in made.moved
-            if (one.reasoning is not None) is reworded
+            for change in made.moved
+            if (change.reasoning is not None) is reworded
         ]
         if moved:
             statement = _changed(now).values(
@@ -192,28 +192,28 @@ def _write(connection: Connection, plans: Mapping[str, Plan], now: datetime) -> 
     created = [
         {
             "user_id": user_id,
-            "contact_id": one.contact_id,
-            "trigger": one.trigger,
+            "contact_id": change.contact_id,
+            "trigger": change.trigger,
             "status": SuggestionStatus.PENDING,
-            "mode": one.mode,
-            "start_at": one.when.start,
-            "end_at": one.when.end,
-            "reasoning": one.reasoning,
-            "source_calendar_id": one.source.calendar_id if one.source else None,
-            "source_event_id": one.source.event_id if one.source else None,
-            "source_event_title": one.source.title if one.source else None,
+            "mode": change.mode,
+            "start_at": change.when.start,
+            "end_at": change.when.end,
+            "reasoning": change.reasoning,
+            "source_calendar_id": change.source.calendar_id if change.source else None,
+            "source_event_id": change.source.event_id if change.source else None,
+            "source_event_title": change.source.title if change.source else None,
             "created_at": now,
             "updated_at": now,
         }
         for user_id, made in plans.items()
-        for one in made.created
+        for change in made.created
     ]
     if created:
         _insert(connection, created)
 
 
 def _forget(connection: Connection, user_ids: Iterable[str], now: datetime) -> None:
-    """Delete expired suggestions that say nothing any more, of users whose suggestions change anyway."""
+    """Delete old expired suggestions of users whose suggestions change anyway."""
     seen = suggestions.c.delivered_at.is_not(None)
     connection.execute(
         delete(suggestions).where(
@@ -250,7 +250,7 @@ def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
     if connection.dialect.name != "postgresql":
         connection.execute(insert(suggestions), rows)
         return
-    # One statement whatever the number: a third of the time that a statement for each takes.
+    # One statement for all rows takes a third of the time of one statement for each.
     columns = {name: [row[name] for row in rows] for name in _NEW}
     for name in ("trigger", "status", "mode"):
         columns[name] = [member.value for member in columns[name]]
