@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
@@ -16,11 +16,11 @@ from integration.jobs.story.person import Person
 from integration.jobs.story.world import floor, says
 from sqlalchemy import func, select
 
+from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import Outcome
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import digests
-from catchup_operator.digest_times import DigestTimes
 
 if TYPE_CHECKING:
     from integration.jobs.story.world import Task, World
@@ -270,7 +270,8 @@ class Story:
 
     def _lived_through_the_jump(self) -> None:
         jump, _ = beginning(self.seed)
-        due = DigestTimes(jump.zone, "Daily", jump.at).due_on(jump.date)
+        due = DigestTime(ZoneInfo(jump.zone), DigestDay.DAILY, time.fromisoformat(jump.at)).due_on(jump.date)
+        assert due is not None
         served = [task.slot for task in self.world.tasks if task.kind is DIGEST and task.person is self.world.people[0]]
         lived = any(slot is not None and due <= slot <= due + timedelta(hours=3) for slot in served)
         assert lived, f"a digest was to be served within 3 h of the jump, {due}: {served}"
