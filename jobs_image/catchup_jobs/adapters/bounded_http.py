@@ -1,4 +1,7 @@
-"""An HTTP answer whose head comes in time: a socket's timeout counts from packet to packet, and a drip has many."""
+"""HTTP responses whose status and headers must arrive in time.
+
+A socket's timeout starts again with each packet, so that a server which sends byte by byte would never exceed it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from typing import Any
 
 
 class BoundedHead(http.client.HTTPResponse):
-    """A response that hangs up when its status and headers take longer than twice the socket's timeout.
+    """A response that closes the connection if its status and headers take longer than twice the socket's timeout.
 
-    Once for the first packet, as any client may have to wait for it, and once for the rest.
+    The first timeout is for the first packet, the second for the rest.
     """
 
     def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
@@ -20,10 +23,10 @@ class BoundedHead(http.client.HTTPResponse):
         self._source = sock
 
     def begin(self) -> None:
-        """Read the head.
+        """Read the status and the headers.
 
         Raises:
-            http.client.HTTPException, OSError: it did not come whole.
+            http.client.HTTPException, OSError: they are incomplete.
         """
         timeout = self._source.gettimeout()
         if timeout is None:
@@ -37,6 +40,6 @@ class BoundedHead(http.client.HTTPResponse):
             watch.cancel()
 
     def _hang_up(self) -> None:
-        # Not the method of a TLS socket: it would forget its keys while another thread reads.
+        # Not `SSLSocket.shutdown`: it drops the TLS state while another thread reads.
         with suppress(OSError):
             socket.socket.shutdown(self._source, socket.SHUT_RDWR)

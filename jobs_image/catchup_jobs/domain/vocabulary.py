@@ -1,4 +1,4 @@
-"""Closed vocabularies of the domain that are stored as text; a new value needs a migration of the column's CHECK."""
+"""Enums whose values are stored as text; a new value needs a migration of the column's CHECK."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CalendarError(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a run stands: `open` and `retry` are unfinished, the others are its end."""
+    """The state of a run: `open` and `retry` are unfinished, the others final."""
 
     OPEN = "open"
     RETRY = "retry"
@@ -74,14 +74,14 @@ class Frequency(StrEnum):
 
 
 class Trigger(StrEnum):
-    """What a suggestion comes from: time that has passed, or an event that both like."""
+    """What a suggestion is based on: time without contact, or an event that both like."""
 
     TIME_BOUND = "time_bound"
     SHARED_ACTIVITY = "shared_activity"
 
 
 class SuggestionStatus(StrEnum):
-    """Where a suggestion stands; `pending` and `snoozed` are open, the user answered all others but `expired`."""
+    """The status of a suggestion: `pending` and `snoozed` are open; the user answered the others, except `expired`."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"

@@ -1,4 +1,4 @@
-"""Fields that several parts of the import file have in common."""
+"""Fields that several sections of the import file share."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from catchup_contract.local_time import is_time_zone
 
 
 class Entry(BaseModel):
-    """A part of the file: names in camelCase, nothing that is not known, no value in an error."""
+    """A section of the file: names in camelCase; unknown names are refused; errors hold no value."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
 
 
 def without_control_characters(text: str) -> str:
-    """Return the text if a person could have written it on one line.
+    """Return the text if it is one line of visible characters.
 
     Raises:
         ValueError: it is blank or holds control characters.

@@ -1,4 +1,4 @@
-"""The key file of the embedded database: made once, readable by its owner only."""
+"""The key file of the default database: created once, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 
 def read_or_make_key_file(path: Path) -> list[str]:
-    """Return the keys in a file, newest first, one a line; a missing file is made with one new key.
+    """Return the keys in a file, newest first, one per line; a missing file is created with one new key.
 
-    Two processes that make it at once end up with the same key.
+    Two processes that create it at once get the same key.
 
     Raises:
         MisconfiguredError: the file cannot be read or made, or others may read it.
@@ -30,9 +30,9 @@ def read_or_make_key_file(path: Path) -> list[str]:
 
 
 def _make(path: Path) -> None:
-    from cryptography.fernet import Fernet  # noqa: PLC0415 - only the first process ever needs it here
+    from cryptography.fernet import Fernet  # noqa: PLC0415 - only the process that creates the file needs it
 
-    # Complete under another name first (mkstemp makes it 0600), then linked: a link never replaces.
+    # Written under another name first (mkstemp uses mode 0600), then linked: a link never replaces a file.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,6 +1,6 @@
-"""Locks for processes of one machine, where there is no Redis: files, locked by the kernel.
+"""Locks for processes of one machine, where there is no Redis: lock files (`flock`).
 
-The kernel releases a lock when its process dies, however it dies. Attempts are counted in the run's row alone.
+The kernel releases a lock when its process ends. Attempts are counted in the run's row only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class FileLocks:
         self._directory = directory
 
     def acquire(self, lock_name: str, run_key: str) -> Lock | HeldBy:
-        """Take the lock, or tell who has it; does not wait.
+        """Take the lock, or return who holds it; does not wait.
 
         Raises:
             MisconfiguredError: the directory cannot be written.
@@ -62,7 +62,7 @@ class _FileLock:
         return self._descriptor is not None
 
     def release(self) -> None:
-        """Give it back. The file stays: removing it would let two processes lock two files of one name."""
+        """Release the lock. The file stays: if it were removed, two processes could lock two files of one name."""
         if self._descriptor is not None:
             with suppress(OSError):
                 os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""The JSON file of `catchup-jobs user import`: read whole, checked whole, and every problem named by its field."""
+"""The JSON file of `catchup-jobs user import`: validated as a whole, with every problem named by its field."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class _Availability(Entry):
 
 @dataclass(frozen=True, slots=True)
 class ImportedUser:
-    """A user of the file; what the file does not speak of is None and stays as it is stored."""
+    """A user of the file; sections that the file does not have are None and stay as stored."""
 
     user: User
     contacts: tuple[Contact, ...] | None = None
@@ -140,7 +140,7 @@ def read_users(text: str) -> list[ImportedUser]:
     """Return the users of a JSON document: one object, a list of them, or `{"users": [...]}`.
 
     Raises:
-        PermanentError: names every field that is wrong and what is allowed there, never a value.
+        PermanentError: names each wrong field and what is allowed there, never a value.
     """
     try:
         document = json.loads(text)
@@ -151,10 +151,10 @@ def read_users(text: str) -> list[ImportedUser]:
     try:
         entries = TypeAdapter(list[_User]).validate_python(_listed(document))
     except ValidationError as error:
-        raise PermanentError(_told([f"{_place(item)}: {_problem(item)}" for item in error.errors()])) from None
+        raise PermanentError(_message([f"{_place(item)}: {_problem(item)}" for item in error.errors()])) from None
     repeated = [user_id for user_id, times in Counter(entry.id for entry in entries).items() if times > 1]
     if repeated:
-        raise PermanentError(_told([f"the user {user_id} is there twice" for user_id in repeated]))
+        raise PermanentError(_message([f"the user {user_id} is there twice" for user_id in repeated]))
     return [entry.imported() for entry in entries]
 
 
@@ -200,7 +200,7 @@ def _problem(item: ErrorDetails) -> str:
             return item["msg"][0].lower() + item["msg"][1:]
 
 
-def _told(problems: list[str]) -> str:
+def _message(problems: list[str]) -> str:
     shown = problems[:_MAX_SHOWN]
     if len(problems) > _MAX_SHOWN:
         shown.append(f"and {len(problems) - _MAX_SHOWN} more")

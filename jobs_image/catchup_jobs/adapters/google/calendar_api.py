@@ -1,4 +1,4 @@
-"""Google Calendar API v3 by the official client: the calendar list, and events whole or since a sync token."""
+"""Google Calendar API v3 by the official client: the calendar list, and events in full or since a sync token."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-# At DEBUG it writes addresses with calendar ids in them, which are people's e-mail addresses.
+# At DEBUG the client logs URLs with calendar ids, which are email addresses.
 logging.getLogger("googleapiclient").setLevel(logging.WARNING)
 
 DEFAULT_ENDPOINT: Final = "https://www.googleapis.com/calendar/v3/"
 
-# What must be the same in the first request and in those with its sync token; the hash below stands for it.
+# These must be the same in the first request and in those with its sync token; PARAMS_HASH identifies them.
 _EVENT_PARAMETERS: Final = {
     "singleEvents": True,
     "maxResults": 500,
@@ -94,11 +94,11 @@ class GoogleCalendar:
         )
 
     def calendars(self) -> Iterator[list[ListedCalendar]]:
-        """Yield the pages of the user's calendar list, hidden calendars included: their events block too if selected.
+        """Yield the pages of the user's calendar list. Hidden calendars are included: they block time if selected.
 
         Raises:
             ReconnectNeededError: the consent ended or does not cover calendars.
-            JobError: of the class that says whether trying again helps.
+            JobError: its class says whether another attempt may succeed.
         """
         page_token: str | None = None
         while True:
@@ -113,13 +113,13 @@ class GoogleCalendar:
                 return
 
     def events(self, calendar_id: str, how: FullSync | IncrementalSync) -> Iterator[SyncedEvents]:
-        """Yield the pages of a calendar's events; the last one, and only that, brings the next sync token.
+        """Yield the pages of a calendar's events; only the last one has the next sync token.
 
         Raises:
-            SyncTokenExpiredError: read the calendar whole.
-            CalendarFailedError: this calendar cannot be read now, others may.
+            SyncTokenExpiredError: the calendar needs a full sync.
+            CalendarFailedError: this calendar cannot be read now; others may.
             ReconnectNeededError: the consent ended.
-            JobError: of the class that says whether trying again helps.
+            JobError: its class says whether another attempt may succeed.
         """
         bounds: dict[str, str]
         if isinstance(how, IncrementalSync):
@@ -150,13 +150,13 @@ class GoogleCalendar:
             return self._send(request, token)
         except HttpError as error:
             if error.resp.status != _UNAUTHORIZED:
-                raise self._judged(error) from None
+                raise self._classified(error) from None
         try:
             return self._send(request, self._tokens.renewed(token))
         except HttpError as error:
             if error.resp.status == _UNAUTHORIZED:
                 raise TemporaryError("Google refuses an access token that it has just given") from None
-            raise self._judged(error) from None
+            raise self._classified(error) from None
 
     def _send(self, request: Any, token: str) -> dict[str, Any]:
         request.headers["authorization"] = f"Bearer {token}"
@@ -171,21 +171,21 @@ class GoogleCalendar:
         self.pages += 1
         return document
 
-    def _judged(self, error: Any) -> Exception:
-        """Return what an error means that means the same for every request, or the error itself."""
+    def _classified(self, error: Any) -> Exception:
+        """Return the meaning of an error that means the same for every request, else the error itself."""
         status, reasons = error.resp.status, _reasons(error)
         if status == _TOO_MANY or (status == _FORBIDDEN and reasons & _USAGE_LIMITS):
             wait = retry_after_seconds(error.resp, now=self._now())
             return TemporaryError("Google's usage limit is reached", wait_seconds=wait)
         if status >= _SERVER_ERROR:
-            # An outage is booked as an attempt whatever it says of its end; only a quota's wait is free.
+            # An outage counts as an attempt even with `Retry-After`; only the wait for a quota does not.
             return TemporaryError(f"Google Calendar answers {status}")
         if status == _FORBIDDEN and reasons & _API_SWITCHED_OFF:
             return MisconfiguredError("the Calendar API is switched off in the Google Cloud project of this client")
         if status == _FORBIDDEN and reasons & _SCOPE_MISSING:
             return ReconnectNeededError("the user's consent does not cover calendars")
-        unjudged: Exception = error
-        return unjudged
+        unclassified: Exception = error
+        return unclassified
 
 
 def _list_error(error: HttpError) -> Exception:
@@ -197,7 +197,7 @@ def _list_error(error: HttpError) -> Exception:
 
 def _events_error(error: HttpError, *, incremental: bool) -> Exception:
     status = error.resp.status
-    # 400 beside a sync token: Google no longer takes the token with these parameters. A full sync mends both.
+    # 400 with a sync token: Google no longer accepts the token with these parameters. A full sync solves both.
     if incremental and status in {_GONE, _BAD_REQUEST}:
         return SyncTokenExpiredError("the sync token is no longer good")
     reason = {_FORBIDDEN: CalendarError.FORBIDDEN, _NOT_FOUND: CalendarError.NOT_FOUND}.get(

@@ -1,6 +1,6 @@
-"""How a user's first token comes in: from a token file, or by consenting in a browser (installed-app flow with PKCE).
+"""A user's first token: from a token file, or by consent in a browser (installed-app flow with PKCE).
 
-Only `catchup-jobs calendar connect` needs this; no pod pays for its imports.
+Only `catchup-jobs calendar connect` imports this.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def consent_in_browser(
     open_browser: bool = True,
     timeout_seconds: float = CONSENT_TIMEOUT_SECONDS,
 ) -> OAuthToken:
-    """Print (and open) Google's consent page, wait for its answer on a loopback port, return the token.
+    """Print (and open) the consent page's address, wait for the redirect to a loopback port, and return the token.
 
     Raises:
         ConnectError: refused, timed out, or granted without calendars or without a refresh token.
@@ -101,7 +101,7 @@ def consent_in_browser(
     except OAuth2Error as error:
         raise ConnectError(f"the consent was not given ({error.error})") from None
     except Warning:
-        # oauthlib's way to say that other scopes were granted than asked for.
+        # oauthlib raises this where other scopes were granted than requested.
         raise ConnectError("the consent does not cover calendars: tick them on Google's page") from None
     except (RequestException, OSError) as error:
         raise ConnectError(f"Google's token endpoint cannot be reached ({type(error).__name__})") from None
@@ -113,7 +113,7 @@ def consent_in_browser(
 
 @contextmanager
 def _plain_http_allowed(*addresses: str) -> Iterator[None]:
-    """Let oauthlib talk to endpoints without TLS, where the installation is configured so (a double)."""
+    """Let oauthlib use endpoints without TLS, where the installation configures such (a test double)."""
     name = "OAUTHLIB_INSECURE_TRANSPORT"
     before = os.environ.get(name)
     if any(address.startswith("http://") for address in addresses):

@@ -1,4 +1,4 @@
-"""HTTP to Google by httplib2, bounded in time and size: a hanging, dripping, cut or huge answer is temporary."""
+"""HTTP to Google by httplib2, bounded in time and size: a slow, truncated or huge response is a temporary error."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-# Between two packets; and from the first byte of a body to its last, so that a drip cannot hold a run.
+# Between two packets; and from the first byte of a body to the last, for servers that send byte by byte.
 SOCKET_TIMEOUT_SECONDS: Final = 20.0
 BODY_TIMEOUT_SECONDS: Final = 60.0
-# A full page of events is about 1 MB; far below what would fill a pod's memory once parsed.
+# A full page of events is about 1 MB. Parsed, this limit still fits into a pod's memory.
 MAX_BODY_BYTES: Final = 16 * 2**20
 
 _CHUNK: Final = 65536
@@ -28,18 +28,18 @@ _DAY_SECONDS: Final = 86400
 _DIGITS: Final = 9
 
 
-class _TooMuchError(Exception):
+class _LimitExceededError(Exception):
     """A body exceeds its limit of size or time."""
 
 
 class _BoundedResponse(BoundedHead):
-    """Reads a body in pieces, and gives up when it is too long or takes too long."""
+    """Reads a body in chunks, and stops when it is too long or takes too long."""
 
     def read(self, amt: int | None = None) -> bytes:
-        """Return the body whole.
+        """Return the whole body.
 
         Raises:
-            _TooMuchError: a limit is exceeded.
+            _LimitExceededError: a limit is exceeded.
             http.client.IncompleteRead: the connection ended before the body did.
         """
         if amt is not None:
@@ -47,7 +47,7 @@ class _BoundedResponse(BoundedHead):
         try:
             return b"".join(self._pieces())
         finally:
-            # `read1` leaves a finished response open, and the connection could not be used again.
+            # `read1` does not close a finished response, whose connection could then not be reused.
             self.close()
 
     def _pieces(self) -> Iterator[bytes]:
@@ -55,10 +55,10 @@ class _BoundedResponse(BoundedHead):
         while piece := self.read1(_CHUNK):
             size += len(piece)
             if size > MAX_BODY_BYTES or time.monotonic() - started > BODY_TIMEOUT_SECONDS:
-                raise _TooMuchError
+                raise _LimitExceededError
             yield piece
         if self.length:
-            # `read1` does not tell a body that was cut from one that is over.
+            # `read1` does not distinguish a truncated body from a complete one.
             raise http.client.IncompleteRead(b"", self.length)
 
 
@@ -71,7 +71,7 @@ class _HttpsConnection(httplib2.HTTPSConnectionWithTimeout):  # type: ignore[mis
 
 
 class Http(httplib2.Http):  # type: ignore[misc]
-    """One thread's connections (httplib2 is not thread-safe). Follows no redirect: it could carry the token away."""
+    """One thread's connections (httplib2 is not thread-safe). Redirects are not followed: they could leak the token."""
 
     def __init__(self, *, timeout: float = SOCKET_TIMEOUT_SECONDS) -> None:
         super().__init__(timeout=timeout, decode_limit_hard=MAX_BODY_BYTES)
@@ -81,12 +81,12 @@ class Http(httplib2.Http):  # type: ignore[misc]
         """Make a request.
 
         Raises:
-            TemporaryError: no whole answer came, for whatever reason; the message names only its kind.
+            TemporaryError: no complete response arrived; the message has the class of the error only.
         """
         named["connection_type"] = _HttpsConnection if uri.startswith("https:") else _HttpConnection
         try:
             response, content = super().request(uri, method, **named)
-        except (_TooMuchError, DecodeLimitError, DecodeRatioError):
+        except (_LimitExceededError, DecodeLimitError, DecodeRatioError):
             self.close()
             raise TemporaryError("Google's answer is too large or too slow") from None
         except (OSError, http.client.HTTPException, httplib2.HttpLib2Error) as error:
@@ -104,7 +104,7 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float |
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        # No deadline is a day away; a number of a thousand digits must not become infinite.
+        # No deadline is a day away. Digits are limited, since a very long number would become infinite.
         return float(min(int(text[:_DIGITS]), _DAY_SECONDS))
     try:
         return min(max(0.0, (parsedate_to_datetime(text) - now).total_seconds()), float(_DAY_SECONDS))

@@ -1,7 +1,7 @@
-"""Google's OAuth 2.0 endpoints: refreshing access tokens (RFC 6749, section 6) and giving them back (RFC 7009).
+"""Google's OAuth 2.0 endpoints: refreshing access tokens (RFC 6749, section 6) and revoking consent (RFC 7009).
 
-By hand rather than by google-auth, whose refresh sleeps and tries again inside, out of reach of SIGTERM and of the
-run's budget, and hides `Retry-After`.
+This does not use google-auth, whose refresh sleeps and retries by itself, ignoring SIGTERM and the run's retry budget,
+and hides `Retry-After`.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class GoogleOAuth:
         self._http = http or Http()
 
     def refresh(self, token: OAuthToken) -> OAuthToken:
-        """Return a token with a new access token; the refresh token stays unless the server sent another.
+        """Return a token with a new access token; the refresh token stays unless the server sent a new one.
 
         Raises:
             ReconnectNeededError: `invalid_grant`, and nothing else.
             MisconfiguredError: Google refuses our client.
-            TemporaryError: anything that may pass.
+            TemporaryError: any other failure.
         """
         form = {
             "grant_type": "refresh_token",
@@ -79,12 +79,12 @@ class GoogleOAuth:
         )
 
     def revoke(self, token: OAuthToken) -> bool:
-        """Give the user's consent back, with all tokens that came of it; return False where it had ended already.
+        """Revoke the user's consent with all its tokens; return False if it had ended before.
 
         Raises:
-            TemporaryError: Google did not say that it is done.
+            TemporaryError: Google did not confirm it.
         """
-        # Google's two endpoints are neighbours.
+        # The revocation endpoint is next to the token endpoint.
         response, answer = self._post(urljoin(self._token_uri, "revoke"), {"token": token.refresh_token})
         if response.status == _OK:
             return True
@@ -93,7 +93,7 @@ class GoogleOAuth:
         raise TemporaryError(f"the OAuth server answers {response.status}")
 
     def _post(self, uri: str, form: dict[str, str]) -> tuple[Any, dict[str, Any]]:
-        # One request a run: the connection is not kept.
+        # A run makes one such request: the connection is not reused.
         response, content = self._http.request(
             uri,
             "POST",

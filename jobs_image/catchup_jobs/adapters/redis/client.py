@@ -1,4 +1,4 @@
-"""The Redis client that the adapters share, and what its errors mean for a run."""
+"""The Redis client of the adapters, and what its errors mean for a run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def connect(url: str, *, timeout: float = TIMEOUT_SECONDS) -> redis.Redis:
 
 
 def twice(command: Callable[[], T]) -> T:
-    """Run a command that may be repeated, once more after a lost reply or on a connection that was closed."""
+    """Run an idempotent command, and once more after a lost reply or on a closed connection."""
     try:
         return command()
     except (redis.ConnectionError, redis.TimeoutError) as error:

@@ -1,7 +1,7 @@
 """Locks and attempts in Redis.
 
-The client never repeats a command by itself: after a lost reply this module reads back what became of the command.
-A lock is kept alive by a thread of its own until it is released, and dies with the process.
+The client never repeats a command: after a lost reply this module reads whether the command took effect.
+A thread extends a lock until it is released. A lock of a process that died expires.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RedisLocks:
 
     @classmethod
     def open(cls, url: str, *, lock_seconds: float = LOCK_SECONDS) -> RedisLocks:
-        """Return the locks behind a URL (`redis://…`, `rediss://…`); connects on first use.
+        """Return the locks in the Redis of a URL (`redis://…`, `rediss://…`); connects on first use.
 
         Raises:
             MisconfiguredError: the URL is malformed; it is not repeated, since it may hold a password.
@@ -53,7 +53,7 @@ class RedisLocks:
             self._client.close()
 
     def acquire(self, lock_name: str, run_key: str) -> Lock | HeldBy:
-        """Take the lock, or tell who has it; does not wait.
+        """Take the lock, or return who holds it; does not wait.
 
         Raises:
             TemporaryError, MisconfiguredError: Redis cannot be used.
@@ -64,13 +64,13 @@ class RedisLocks:
         with classified():
             holder = self._take(key, value)
             if holder is None:
-                holder = self._take(key, value)  # it ran out between the refusal and the look at its holder
+                holder = self._take(key, value)  # it expired between the refusal and the read of its holder
         if holder == value:
             return _RedisLock(self._client, key, value, self._lock_seconds, asked_at)
         return HeldBy(holder.partition(_SEPARATOR)[2] if holder else "")
 
     def _take(self, key: str, value: str) -> str | None:
-        """Return the holder's value after trying to be it, None if nobody is."""
+        """Try to take the lock; return the holder's value, None if nobody holds it."""
         milliseconds = math.ceil(self._lock_seconds * 1000)
         try:
             if self._client.set(key, value, nx=True, px=milliseconds):
@@ -78,16 +78,16 @@ class RedisLocks:
         except (redis.ConnectionError, redis.TimeoutError) as error:
             if isinstance(error, AuthenticationError | AuthorizationError):
                 raise
-            # Whether it was granted is in Redis, not in the reply that was lost.
+            # The reply is lost: Redis says whether the lock was granted.
             if (holder := self._client.get(key)) is not None:
                 return str(holder)
             if self._client.set(key, value, nx=True, px=milliseconds):
                 return value
-        found = self._client.get(key)
-        return None if found is None else str(found)
+        current = self._client.get(key)
+        return None if current is None else str(current)
 
     def attempts(self, run_key: str) -> int:
-        """Return the number of booked attempts.
+        """Return the number of recorded attempts.
 
         Raises:
             TemporaryError, MisconfiguredError: Redis cannot be used.
@@ -96,7 +96,7 @@ class RedisLocks:
             return twice(lambda: int(self._client.scard(_attempts_key(run_key))))
 
     def record_attempt(self, run_key: str, attempt_id: str) -> int:
-        """Book an attempt for 48 hours and return their number; the same id twice counts once.
+        """Record an attempt for 48 hours and return the number of attempts; the same id twice counts once.
 
         Raises:
             TemporaryError, MisconfiguredError: Redis cannot be used.
@@ -115,14 +115,14 @@ class RedisLocks:
 
 
 class _RedisLock:
-    """A lock in Redis, extended at a third of its time by a thread."""
+    """A lock in Redis, which a thread extends each time a third of its time has passed."""
 
     def __init__(self, client: redis.Redis, key: str, value: str, seconds: float, asked_at: float) -> None:
         self._client = client
         self._key = key
         self._value = value
         self._seconds = seconds
-        # Counted from before the request: Redis's own clock for it started later.
+        # From before the request, so that it ends no later than in Redis.
         self._held_until = asked_at + seconds
         self._lost = False
         self._released = threading.Event()
@@ -130,11 +130,11 @@ class _RedisLock:
         self._thread.start()
 
     def is_held(self) -> bool:
-        """Whether the last granted time has not run out; a process that was stopped past it learns so here."""
+        """Whether the time last granted has not passed; a process that was stopped for longer gets False."""
         return not self._lost and time.monotonic() < self._held_until
 
     def release(self) -> None:
-        """Give it back if it is still ours; unreachable, it runs out by itself."""
+        """Release the lock if it is still ours; if Redis cannot be reached, it expires."""
         self._released.set()
         self._thread.join(timeout=2 * TIMEOUT_SECONDS)
         with suppress(RedisError):
@@ -147,7 +147,7 @@ class _RedisLock:
             try:
                 extended = self._client.eval(_EXTEND, 1, self._key, self._value, math.ceil(self._seconds * 1000))
             except RedisError:
-                continue  # asked again in a third; if that is too late, `is_held` says so
+                continue  # tried again after another third; `is_held` says whether that is too late
             if extended:
                 self._held_until = asked_at + self._seconds
             else:

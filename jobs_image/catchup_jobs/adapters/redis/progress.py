@@ -1,4 +1,4 @@
-"""How far runs are, in Redis while they run: counts and times, never a person. It vanishes by itself."""
+"""The progress of runs, in Redis: counts and times, no personal data. The keys expire."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 KEEP_SECONDS: Final = 600
 _TIMEOUT_SECONDS: Final = 1.0
-_LEAST_SECONDS: Final = 0.5
+_INTERVAL_SECONDS: Final = 0.5
 _AFTER_FAILURE_SECONDS: Final = 30.0
 _PREFIX: Final = "catchup:progress:suggestions:"
 
@@ -41,7 +41,7 @@ class RedisProgress:
         return cls(connect(url, timeout=_TIMEOUT_SECONDS))
 
     def show(self, subject: str, fields: Mapping[str, str | int]) -> None:
-        """Replace what is shown of a shard, at most twice a second but for a change of its state; never raises."""
+        """Replace what is shown of a shard, at most twice a second unless its state changes; never raises."""
         now = self._monotonic()
         if now < self._quiet_until and fields.get("state") == self._state:
             return
@@ -54,10 +54,10 @@ class RedisProgress:
                 pipeline.expire(key, KEEP_SECONDS)
                 pipeline.execute()
         except RedisError:
-            # A Redis that hangs must not cost every batch its timeout.
+            # If Redis hangs, not every batch must wait for the timeout.
             self._quiet_until = now + _AFTER_FAILURE_SECONDS
         else:
-            self._quiet_until = now + _LEAST_SECONDS
+            self._quiet_until = now + _INTERVAL_SECONDS
 
     def read(self) -> dict[str, dict[str, str]]:
         """Return what is shown of each shard.
@@ -67,13 +67,13 @@ class RedisProgress:
         """
         try:
             keys = sorted(self._client.scan_iter(match=f"{_PREFIX}*", count=500))
-            found = {str(key).removeprefix(_PREFIX): self._client.hgetall(key) for key in keys}
+            shown = {str(key).removeprefix(_PREFIX): self._client.hgetall(key) for key in keys}
         except RedisError as error:
             raise TemporaryError(f"Redis cannot be reached ({type(error).__name__})") from None
-        # One that ran out meanwhile is empty.
+        # A key that expired meanwhile is empty.
         return {
             subject: {str(name): str(value) for name, value in fields.items()}
-            for subject, fields in found.items()
+            for subject, fields in shown.items()
             if fields
         }
 

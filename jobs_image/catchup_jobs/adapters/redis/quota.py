@@ -1,7 +1,7 @@
 """Google's quotas, shared by all pods: token buckets in Redis, one for the project and one a user.
 
-A request reserves its place: the bucket may go below zero, and whoever took it there waits as long as it takes to fill
-up again. So a hundred pods that start at once queue up without asking twice.
+A request reserves a token: the level may fall below zero, and the request then waits until it would be zero again. So a
+hundred pods that start at once form a queue with one command each.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "catchup:quota:google"
 _MINUTE: Final = 60.0
-# How much of a minute's quota may be used at once; what flows in during that minute makes up the rest, so that no
-# minute, wherever it begins, holds more than the quota.
+# The share of a minute's quota that may be used at once. The rest flows in during that minute, so that no minute,
+# whenever it begins, has more requests than the quota.
 _BURST: Final = 0.2
 
-# KEYS: buckets. ARGV: for each its capacity and what flows in a second. Returns the seconds to wait, as text. Redis's
-# clock counts, the pods' may differ.
+# KEYS: buckets. ARGV: for each its capacity and the tokens that flow in per second. Returns the seconds to wait, as
+# text. It uses Redis's clock, since those of the pods may differ.
 _RESERVE: Final = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
@@ -46,7 +46,7 @@ class RedisQuota:
     """`jobs.sync.ports.RequestQuota` of one user, in Redis."""
 
     def __init__(self, client: redis.Redis, user_id: str, *, project: int, user: int) -> None:
-        """Take the requests a minute that Google grants to the project and to each user."""
+        """Take the requests per minute that Google grants to the project and to each user."""
         self._client = client
         self._keys = [_PREFIX, f"{_PREFIX}:{user_id}"]
         self._arguments = [
@@ -72,7 +72,7 @@ class RedisQuota:
     def reserve(self) -> float:
         """Reserve one request; return how long to wait before it may be made, in seconds.
 
-        A reservation that is not used, or made twice since the reply was lost, only delays those behind it a little.
+        A reservation that is not used, or made twice since a reply was lost, delays later requests a little.
 
         Raises:
             TemporaryError, MisconfiguredError: Redis cannot be used.

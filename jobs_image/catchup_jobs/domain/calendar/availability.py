@@ -1,7 +1,7 @@
 """Free slots: when a user has time, by their own hours and what their calendars hold.
 
 Per local day in the user's zone: the user's blocks (09:00-21:00 every day when there are none), minus busy events,
-minus commutes, minus the night. Only the overlap is taken away, and no slot crosses a local midnight.
+minus commutes, minus the night. Only the overlap is subtracted, and no slot crosses a local midnight.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WEEKDAYS = tuple(Weekday)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Interval:
-    """A half-open stretch of time, both ends aware."""
+    """A half-open interval of time, both ends aware."""
 
     start: datetime
     end: datetime
@@ -124,7 +124,7 @@ def merge(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def subtract(open_time: Iterable[Interval], blocked: Iterable[Interval]) -> Iterator[Interval]:
-    """Yield what is left of each interval of `open_time` outside `blocked`; both ordered and free of overlaps."""
+    """Yield the parts of each interval of `open_time` outside `blocked`; both ordered and without overlaps."""
     remaining = list(blocked)
     first = 0
     for interval in open_time:
@@ -175,7 +175,7 @@ def _window(day: date, start: time, end: time, zone: ZoneInfo, *, generous: bool
     """Yield the window that starts on `day`, or nothing where the clock skips it whole.
 
     `generous` decides about an end that the clock shows twice: blocked time lasts to the second, open time only to
-    the first, so that doubt never makes availability. An end of midnight belongs to the day boundary in both.
+    the first, so that an ambiguous hour never counts as free. An end of midnight is the day boundary in both.
     """
     last_day = day if end > start else day + _DAY
     begins = instant(day, start, zone)

@@ -53,7 +53,7 @@ class CalendarEvent:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """An event that is gone. Google may send no more of it than its id."""
+    """A deleted event. Google may send its id only."""
 
     google_id: str
 
@@ -68,9 +68,9 @@ class Changes:
 
     Attributes:
         added: events that the store does not have.
-        changed: events that the store has otherwise.
+        changed: events that the store has with other values.
         removed: ids of stored events that are deleted, cancelled or moved out of the window.
-        outdated: ids of stored events that ended before the window: housekeeping, nobody removed them.
+        outdated: ids of stored events that ended before the window: deleted, but not counted as removed.
     """
 
     added: tuple[CalendarEvent, ...] = ()
@@ -171,7 +171,7 @@ def reconcile(
 
 
 def storable(text: str) -> str:
-    """Return text without what databases refuse: NUL (PostgreSQL) and lone surrogates, which JSON can spell."""
+    """Return text without NUL, which PostgreSQL refuses, and without lone surrogates, which JSON can encode."""
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 

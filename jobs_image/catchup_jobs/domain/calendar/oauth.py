@@ -11,12 +11,12 @@ REFRESH_MARGIN = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class OAuthToken:
-    """What an OAuth server gave for a user. Its `repr` shows none of it.
+    """The tokens that an OAuth server issued for a user. Its `repr` shows none of them.
 
     Attributes:
-        refresh_token: good until the user or the server revokes it.
+        refresh_token: valid until the user or the server revokes it.
         access_token: None before the first refresh.
-        expires_at: when the access token ends (aware), None where that is not known.
+        expires_at: when the access token expires (aware), None where unknown.
     """
 
     refresh_token: str = field(repr=False)
@@ -31,4 +31,4 @@ class OAuthToken:
 
 
 class ReconnectNeededError(Exception):
-    """The user took the consent back or let it lapse: only connecting again helps. Not a failure of the job."""
+    """The user's consent was revoked or expired: the user must connect again. Not a failure of the job."""

@@ -1,7 +1,7 @@
-"""When a calendar is read whole and when only for changes, and over which time.
+"""Whether a calendar needs a full or an incremental sync, and over which time.
 
-A sync token brings changed events only; untouched ones that come into the window as time passes never arrive. So the
-first sync reads further ahead than is needed, and the calendar is read whole again before the rest grows too short.
+A sync token brings changed events only; unchanged ones that enter the window as time passes never arrive. So a full
+sync reads further ahead than needed, and the next one follows before the rest of that time becomes too short.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ LOOK_BACK = timedelta(days=1)
 LOOK_AHEAD = timedelta(days=45)
 AVAILABILITY_SPAN = timedelta(days=30)
 
-# Full syncs fall due with 32 to 39 of the 45 days left: never below the 30 that availability needs, even when some
-# runs fail, and at moments that differ between calendars: a fleet connected on one day does not reread on one day.
+# A full sync is due when 32 to 39 of the 45 days remain: never fewer than the 30 that availability needs, even if some
+# runs fail. The number differs between calendars, so that a fleet connected on one day is not reread on one day.
 FULL_SYNC_MARGIN = timedelta(days=2)
 FULL_SYNC_SPREAD = timedelta(days=7)
 
@@ -30,7 +30,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class SyncState:
-    """What is known of a calendar's last full sync; all None before the first."""
+    """The state of a calendar after its last sync; all None before the first."""
 
     sync_token: str | None = None
     params_hash: str | None = None
@@ -57,17 +57,17 @@ def full_window(now: datetime) -> Window:
     return Window(now - LOOK_BACK, now + LOOK_AHEAD)
 
 
-def plan(
+def choose_sync(
     state: SyncState, *, params_hash: str, spread_key: str, now: datetime, force_full: bool = False
 ) -> FullSync | IncrementalSync:
-    """Decide how to read a calendar.
+    """Return how to read a calendar.
 
     Args:
-        state: what the last sync left.
-        params_hash: hash of the request parameters of today's code; Google refuses a token with other ones.
+        state: what the last sync stored.
+        params_hash: hash of the current request parameters; Google refuses a token with other ones.
         spread_key: what tells calendars apart (user and calendar); decides the moment of the next full sync.
         now: the present (aware).
-        force_full: read whole whatever the state.
+        force_full: make a full sync whatever the state.
     """
     if (
         force_full

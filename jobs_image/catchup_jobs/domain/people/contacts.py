@@ -1,4 +1,4 @@
-"""Contacts as an application hands them over, and what their tags and groups mean."""
+"""Contacts as an application imports them, and what their tags and groups mean."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-# By its name, never by an id.
+# The group is known by its name, not by an id.
 CLOSE_FRIENDS: Final = "Close Friends"
-# Tags that say how to meet somebody; no interests.
+# Tags that say how to meet a contact; all other tags are interests.
 IRL_PREFERRED: Final = "IRL preferred"
 URL_PREFERRED: Final = "URL preferred"
 MAX_TAG_WORDS: Final = 3
@@ -40,8 +40,8 @@ class Contact:
     Attributes:
         external_id: the application's id, unique among the user's contacts.
         frequency: None counts as monthly.
-        created_at: since when the user knows of the contact here (aware), None for the moment of the first import.
-        interactions: when they were in touch (aware), None for a file that leaves the log alone.
+        created_at: when the contact was created (aware); None: at the first import.
+        interactions: when they were in touch (aware), in any order; None leaves the stored log unchanged.
     """
 
     external_id: str
@@ -58,7 +58,7 @@ class Contact:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text for comparison: without case, whatever stands between them."""
+    """Return the words of a text for comparison, in lower case; everything between words is ignored."""
     return _WORD.findall(text.casefold())
 
 

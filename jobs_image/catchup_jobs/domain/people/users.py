@@ -1,4 +1,4 @@
-"""A user as the jobs know them."""
+"""Users and their schedules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from catchup_jobs.domain.calendar.availability import AvailabilityParameters
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When the user's jobs run: owned by the user's UserSchedule, where there is one.
+    """When the user's jobs run; the user's UserSchedule owns it, where there is one.
 
     Attributes:
         time_zone: IANA name; the other values are meant in it.
@@ -30,7 +30,7 @@ class User:
 
     Attributes:
         city: where the user lives; a contact there is near.
-        paused: no suggestions and digests, by the user's own wish; calendars are still synced.
+        paused: the user wants no suggestions and digests; calendars are still synced.
     """
 
     id: str

@@ -14,7 +14,7 @@ LONGEST_SNOOZE: Final = timedelta(days=366)
 
 
 class Answer(StrEnum):
-    """What a user may say to a suggestion; the values are the subcommands of `catchup-jobs suggestion`."""
+    """How a user may answer a suggestion; the values are the subcommands of `catchup-jobs suggestion`."""
 
     ACCEPT = "accept"
     DISMISS = "dismiss"
@@ -54,11 +54,11 @@ def change(
     now: datetime,
     until: datetime | None = None,
 ) -> Change | None:
-    """Return what an answer changes; None where it was given before, since saying it twice is saying it once.
+    """Return what an answer changes; None where the same answer was given before.
 
     Args:
         start_at: the proposed time (aware).
-        until: for a snooze: until when (aware). None: seven days, or as long as it is snoozed already.
+        until: for a snooze: until when (aware). None: for seven days, or as long as it is snoozed already.
 
     Raises:
         ImpossibleAnswerError: it is too late for this answer, or `until` is not a time to come.

@@ -1,4 +1,4 @@
-"""Where in a user's free time a suggestion goes: on the half hours of the local clock, the earliest that fits."""
+"""Placing suggestions in free time: at half hours of the local clock, the earliest that fits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DURATIONS: Final = {
 def next_half_hour(at: datetime, zone: ZoneInfo) -> datetime:
     """Return the first instant (UTC) from `at` on at which the clock of `zone` shows :00 or :30, to the second.
 
-    Zones are 45 minutes off UTC, and clocks jump by half an hour: the clock is looked at again after each step.
+    Some zones are 45 minutes off UTC, and some clocks jump by half an hour: each step reads the local clock again.
     """
     while True:
         local = at.astimezone(zone)
@@ -71,7 +71,7 @@ class Diary:
             start, end = max(slot.start, self._earliest), min(slot.end, until)
             if end - start >= MINIMUM_SLOT:
                 self._open(start, end)
-        # Free time only shrinks and dates only fill: what was too short for a duration once stays so.
+        # Free time only shrinks and dates only fill: an opening too short for a duration stays too short.
         self._positions: dict[timedelta, int] = {}
 
     def _open(self, start: datetime, end: datetime) -> None:
@@ -84,11 +84,11 @@ class Diary:
         return self._counts[local_date(start, self._zone)] < MAX_PER_DATE
 
     def allows(self, slot: Interval) -> bool:
-        """Return whether a slot that is not ours to choose may be proposed: far enough ahead, and room on its date."""
+        """Return whether a given time may be proposed: far enough ahead, and room on its date."""
         return self._earliest <= slot.start and slot.end <= self._until and self.has_room_on(slot.start)
 
     def count(self, start: datetime) -> None:
-        """Count a suggestion that starts then, whose time is not free time."""
+        """Count a suggestion that starts then and takes no free time."""
         self._counts[local_date(start, self._zone)] += 1
 
     def take(self, duration: timedelta) -> Interval | None:

@@ -1,4 +1,4 @@
-"""When it is time to catch up with somebody, who comes first, and who is left in peace."""
+"""When a contact is overdue, which contact comes first, and which contacts rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from catchup_jobs.domain.vocabulary import Frequency, Mode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# A contact whose suggestion was delivered and never answered rests for so long after its slot.
+# How long a contact rests after the time of a suggestion that was delivered and not answered.
 REST_UNANSWERED: Final = timedelta(days=7)
 MAX_OVERDUE: Final = 5.0
 _DAY: Final = timedelta(days=1)
@@ -28,11 +28,11 @@ _THRESHOLDS: Final = {frequency: timedelta(days=days) for frequency, days in THR
 
 @dataclass(frozen=True, slots=True)
 class ContactFacts:
-    """What planning knows of a contact that is neither excluded nor archived.
+    """What planning reads of a contact that is neither excluded nor archived.
 
     Attributes:
         frequency: None counts as monthly.
-        created_at: counts as the last contact of somebody never met.
+        created_at: counts as the last contact where there was none.
         last_contact_at: the latest interaction, or end of an accepted suggestion, that is not in the future.
         accepted_until: when the latest accepted suggestion ends; may be in the future.
         dismissed_at: when the user last dismissed a suggestion of this contact.
@@ -56,12 +56,12 @@ Rank = tuple[float, bool, datetime, int]
 
 
 def threshold(frequency: Frequency | None) -> timedelta | None:
-    """Return after how long without contact it is time, None for never."""
+    """Return after how long without contact the contact is overdue, None for never."""
     return _THRESHOLDS.get(frequency or DEFAULT_FREQUENCY)
 
 
 def elapsed(contact: ContactFacts, now: datetime) -> timedelta:
-    """Return how long ago the last contact was; somebody never met counts from the contact's creation."""
+    """Return how long ago the last contact was; without one, how long ago the contact was created."""
     return now - (contact.last_contact_at or contact.created_at)
 
 
@@ -80,10 +80,7 @@ def overdue(contact: ContactFacts, now: datetime) -> float:
 
 
 def rank(contact: ContactFacts, now: datetime) -> Rank:
-    """Return the sort key of who comes first.
-
-    Overdue rounded to 0.1, then Close Friends, then the contact not seen longest, then the id.
-    """
+    """Return the sort key: overdue to 0.1, then Close Friends, then the longest time without contact, then the id."""
     return (
         -round(overdue(contact, now), 1),
         not contact.close_friend,
@@ -117,7 +114,7 @@ def interests(tags: Iterable[str]) -> list[str]:
     return [tag for tag in tags if _preference(tag) is None]
 
 
-# Few tags serve many contacts.
+# Many contacts share few tags.
 @lru_cache(maxsize=4096)
 def _preference(tag: str) -> Mode | None:
     if same_name(tag, IRL_PREFERRED):

@@ -1,7 +1,7 @@
 """Who to catch up with, and when: what becomes of a user's suggestions, and which are new.
 
-Existing ones come first: what passed or lost its ground expires, what clashes moves or expires, what was snoozed
-returns. Then come events that a contact would like, then contacts that are overdue. Planning the outcome again
+Existing suggestions come first: what passed or lost its reason expires, what clashes moves or expires, what was snoozed
+returns. Then follow events that a contact would like, then contacts that are overdue. Planning again from the outcome
 changes nothing.
 """
 
@@ -10,18 +10,25 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from catchup_jobs.domain.calendar.availability import blocked_hours, free_slots, overlaps
 from catchup_jobs.domain.planning import reasons
-from catchup_jobs.domain.planning.diary import DURATIONS, LEAD, Diary
+from catchup_jobs.domain.planning.agenda import Agenda
+from catchup_jobs.domain.planning.diary import DURATIONS
 from catchup_jobs.domain.planning.overdue import REST_UNANSWERED, is_overdue, is_resting, preference, rank
 from catchup_jobs.domain.planning.shared_activity import Match, matches
-from catchup_jobs.domain.planning.suggestions import HORIZON, MAX_OPEN, Created, Expired, Moved, Plan, Retold, Source
+from catchup_jobs.domain.planning.suggestions import (
+    MAX_OPEN,
+    Created,
+    Expired,
+    Moved,
+    Plan,
+    Reworded,
+    Source,
+)
 from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
-    from catchup_jobs.domain.calendar.availability import Interval
     from catchup_jobs.domain.planning.overdue import ContactFacts, Rank
     from catchup_jobs.domain.planning.shared_activity import EventFacts
     from catchup_jobs.domain.planning.suggestions import Suggestion, UserFacts
@@ -33,15 +40,15 @@ def plan(facts: UserFacts, *, now: datetime, create: bool = True) -> Plan:
     Args:
         facts: as they are stored at `now`.
         now: the present (aware); nothing is proposed less than 2 h or more than 14 days ahead.
-        create: whether snoozed ones may return and new ones be made; a sync only repairs what it made clash. A paused
-            user gets none in any case, nor one whose calendars are not known well enough.
+        create: whether snoozed suggestions may return and new ones be made; a sync only repairs what it made clash.
+            Never for a paused user, nor for one whose calendars are not known well enough.
     """
     planning = _Planning(facts, now)
-    planning.drop_what_is_over()
+    planning.expire_what_is_over()
     planning.keep_what_fits()
     planning.move_what_clashes()
     if create and not facts.paused and facts.known_until is not None:
-        planning.retell()
+        planning.reword()
         planning.bring_back_snoozed()
         planning.propose_activities()
         planning.propose_overdue()
@@ -49,137 +56,139 @@ def plan(facts: UserFacts, *, now: datetime, create: bool = True) -> Plan:
 
 
 class _Planning:
-    """The state of one planning; the methods without a dash are its steps, in their order in `plan`."""
+    """The state of one planning; the public methods are its steps, in their order in `plan`."""
 
     def __init__(self, facts: UserFacts, now: datetime) -> None:
         self._facts = facts
         self._now = now
-        # Where the calendars are not known well enough, nothing can be placed.
-        self._until = min(now + HORIZON, facts.known_until or now)
+        self._agenda = Agenda(facts, now)
         self._contacts = {contact.id: contact for contact in facts.contacts}
-        self._accepted = [one for one in facts.suggestions if one.status is SuggestionStatus.ACCEPTED]
         self._pending: list[Suggestion] = []
         self._snoozed: list[Suggestion] = []
         self._kept: list[Suggestion] = []
         self._clashing: list[Suggestion] = []
-        # Contacts with an open suggestion; one each, so that their number is that of open suggestions.
+        # Contacts with an open suggestion. Each has one, so that their number is that of open suggestions.
         self._open: set[int] = set()
         # Contacts whose rest begins with this plan.
         self._resting: set[int] = set()
-        # Time and starts of suggestions that are accepted or pending.
-        self._taken = [one.when for one in self._accepted]
         self.plan = Plan()
 
     # Existing suggestions ----------------------------------------------------------------------------------------
 
-    def drop_what_is_over(self) -> None:
-        for one in sorted(self._facts.suggestions, key=lambda one: (one.when.start, one.id)):
-            if one.status is SuggestionStatus.ACCEPTED:
+    def expire_what_is_over(self) -> None:
+        for suggestion in sorted(self._facts.suggestions, key=lambda other: (other.when.start, other.id)):
+            if suggestion.status is SuggestionStatus.ACCEPTED:
                 continue
-            self._open.add(one.contact_id)
-            reason = self._why_over(one)
+            self._open.add(suggestion.contact_id)
+            reason = self._reason_to_expire(suggestion)
             if reason is not None:
-                self._expire(one, reason)
-            elif one.status is SuggestionStatus.PENDING:
-                self._pending.append(one)
+                self._expire(suggestion, reason)
+            elif suggestion.status is SuggestionStatus.PENDING:
+                self._pending.append(suggestion)
             else:
-                self._snoozed.append(one)
+                self._snoozed.append(suggestion)
+        self._agenda.cover(self._pending)
 
-    def _why_over(self, one: Suggestion) -> ExpiryReason | None:
-        if one.status is SuggestionStatus.PENDING and one.when.start <= self._now:
+    def _reason_to_expire(self, suggestion: Suggestion) -> ExpiryReason | None:
+        if suggestion.status is SuggestionStatus.PENDING and suggestion.when.start <= self._now:
             return ExpiryReason.PASSED
-        contact = self._contacts.get(one.contact_id)
+        contact = self._contacts.get(suggestion.contact_id)
         if contact is None:
             return ExpiryReason.CONTACT_EXCLUDED
-        if one.trigger is Trigger.TIME_BOUND and contact.frequency is Frequency.NA:
+        if suggestion.trigger is Trigger.TIME_BOUND and contact.frequency is Frequency.NA:
             return ExpiryReason.CONTACT_EXCLUDED
-        met = contact.last_contact_at is not None and contact.last_contact_at > one.created_at
-        if one.trigger is Trigger.TIME_BOUND and met and not is_overdue(contact, self._now):
+        met = contact.last_contact_at is not None and contact.last_contact_at > suggestion.created_at
+        if suggestion.trigger is Trigger.TIME_BOUND and met and not is_overdue(contact, self._now):
             return ExpiryReason.MET
         return None
 
     def keep_what_fits(self) -> None:
-        for one in self._pending:
-            if one.trigger is Trigger.SHARED_ACTIVITY:
-                self._keep_activity(one)
-            elif self._is_free(one.when):
-                self._keep(one)
+        for suggestion in self._pending:
+            if suggestion.trigger is Trigger.SHARED_ACTIVITY:
+                self._keep_activity(suggestion)
+            elif self._agenda.is_free(suggestion.when):
+                self._keep(suggestion)
             else:
-                self._displace(one, ExpiryReason.CLASH)
+                self._displace(suggestion, ExpiryReason.CLASH)
 
-    def _keep_activity(self, one: Suggestion) -> None:
-        event = self._event_of(one)
+    def _keep_activity(self, suggestion: Suggestion) -> None:
+        event = self._agenda.event_of(suggestion)
         if event is None:
-            self._expire(one, ExpiryReason.EVENT_GONE)
-        elif event.when != one.when:
-            self._displace(one, ExpiryReason.EVENT_MOVED)
-        elif self._is_clear(event):
-            self._keep(one)
+            self._expire(suggestion, ExpiryReason.EVENT_GONE)
+        elif event.when != suggestion.when:
+            self._displace(suggestion, ExpiryReason.EVENT_MOVED)
+        elif self._agenda.is_clear(event):
+            self._keep(suggestion)
         else:
-            self._expire(one, ExpiryReason.CLASH)
+            self._expire(suggestion, ExpiryReason.CLASH)
 
-    def _keep(self, one: Suggestion) -> None:
-        self._kept.append(one)
-        self._taken.append(one.when)
+    def _keep(self, suggestion: Suggestion) -> None:
+        self._kept.append(suggestion)
+        self._agenda.keep(suggestion.when)
 
-    def _displace(self, one: Suggestion, reason: ExpiryReason) -> None:
-        """Let a suggestion find another time; one that the user has seen never moves under their eyes."""
-        if one.delivered_at is None:
-            self._clashing.append(one)
+    def _displace(self, suggestion: Suggestion, reason: ExpiryReason) -> None:
+        """Give a suggestion another time later on; one that was delivered expires, since the user has seen its time."""
+        if suggestion.delivered_at is None:
+            self._clashing.append(suggestion)
         else:
-            self._expire(one, reason)
+            self._expire(suggestion, reason)
 
     def move_what_clashes(self) -> None:
-        for one in sorted(self._clashing, key=self._rank):
-            if not self._place(one):
-                moved = one.trigger is Trigger.SHARED_ACTIVITY
-                self._expire(one, ExpiryReason.EVENT_MOVED if moved else ExpiryReason.CLASH)
+        for suggestion in sorted(self._clashing, key=self._rank):
+            if not self._place(suggestion):
+                moved = suggestion.trigger is Trigger.SHARED_ACTIVITY
+                self._expire(suggestion, ExpiryReason.EVENT_MOVED if moved else ExpiryReason.CLASH)
 
-    def retell(self) -> None:
-        """Bring the days in the reasons up to date, until the user has seen them."""
-        for one in self._kept:
-            if one.delivered_at is None and one.reasoning is not None:
-                text = self._reason_for(one)
-                if text is not None and text != one.reasoning:
-                    self.plan.retold.append(Retold(one, text))
+    def reword(self) -> None:
+        """Bring the numbers of days in the reasons up to date, until the user has seen them."""
+        for suggestion in self._kept:
+            if suggestion.delivered_at is None and suggestion.reasoning is not None:
+                text = self._reason_for(suggestion)
+                if text is not None and text != suggestion.reasoning:
+                    self.plan.reworded.append(Reworded(suggestion, text))
 
     def bring_back_snoozed(self) -> None:
-        due = [one for one in self._snoozed if one.snoozed_until is not None and one.snoozed_until <= self._now]
-        for one in sorted(due, key=self._rank):
-            # Without room now it is tried again the next time; an event does not wait.
-            if not self._place(one) and one.trigger is Trigger.SHARED_ACTIVITY:
-                self._expire(one, ExpiryReason.EVENT_GONE if self._event_of(one) is None else ExpiryReason.CLASH)
+        due = [
+            suggestion
+            for suggestion in self._snoozed
+            if suggestion.snoozed_until is not None and suggestion.snoozed_until <= self._now
+        ]
+        for suggestion in sorted(due, key=self._rank):
+            # Without room now, the next plan tries again. A shared activity expires: its event does not wait.
+            if not self._place(suggestion) and suggestion.trigger is Trigger.SHARED_ACTIVITY:
+                gone = self._agenda.event_of(suggestion) is None
+                self._expire(suggestion, ExpiryReason.EVENT_GONE if gone else ExpiryReason.CLASH)
 
-    def _place(self, one: Suggestion) -> bool:
-        """Give a suggestion another time, or its event's; return whether there is one."""
-        if one.trigger is Trigger.TIME_BOUND:
-            when, title = self._take(one.when.end - one.when.start), None
+    def _place(self, suggestion: Suggestion) -> bool:
+        """Give a suggestion another time, or its event's time; return whether there is one."""
+        if suggestion.trigger is Trigger.TIME_BOUND:
+            when, title = self._agenda.take(suggestion.when.end - suggestion.when.start), None
         else:
-            event = self._event_of(one)
-            when = event.when if event is not None and self._take_event(event) else None
+            event = self._agenda.event_of(suggestion)
+            when = event.when if event is not None and self._agenda.take_event(event) else None
             title = event.title if event is not None else None
         if when is not None:
-            self.plan.moved.append(Moved(one, when, self._reason_for(one), title))
+            self.plan.moved.append(Moved(suggestion, when, self._reason_for(suggestion), title))
         return when is not None
 
-    def _reason_for(self, one: Suggestion) -> str | None:
-        """Return why the suggestion is made as of now, None where its event does not say it any more."""
-        contact = self._contacts[one.contact_id]
-        if one.trigger is Trigger.TIME_BOUND:
+    def _reason_for(self, suggestion: Suggestion) -> str | None:
+        """Return the reason for a suggestion as of now, None where its event no longer gives one."""
+        contact = self._contacts[suggestion.contact_id]
+        if suggestion.trigger is Trigger.TIME_BOUND:
             return reasons.time_bound(contact, self._now)
-        event = self._event_of(one)
-        found = [] if event is None else matches([event], [contact], user_city=self._facts.city, now=self._now)
-        return self._reason(found[0]) if found else None
+        event = self._agenda.event_of(suggestion)
+        liked = [] if event is None else matches([event], [contact], user_city=self._facts.city, now=self._now)
+        return self._reason(liked[0]) if liked else None
 
-    def _expire(self, one: Suggestion, reason: ExpiryReason) -> None:
-        self.plan.expired.append(Expired(one, reason))
-        self._open.discard(one.contact_id)
-        unanswered = reason is ExpiryReason.PASSED and one.delivered_at is not None
-        if unanswered and self._now < one.when.end + REST_UNANSWERED:
-            self._resting.add(one.contact_id)
+    def _expire(self, suggestion: Suggestion, reason: ExpiryReason) -> None:
+        self.plan.expired.append(Expired(suggestion, reason))
+        self._open.discard(suggestion.contact_id)
+        unanswered = reason is ExpiryReason.PASSED and suggestion.delivered_at is not None
+        if unanswered and self._now < suggestion.when.end + REST_UNANSWERED:
+            self._resting.add(suggestion.contact_id)
 
-    def _rank(self, one: Suggestion) -> Rank:
-        return rank(self._contacts[one.contact_id], self._now)
+    def _rank(self, suggestion: Suggestion) -> Rank:
+        return rank(self._contacts[suggestion.contact_id], self._now)
 
     # New suggestions ---------------------------------------------------------------------------------------------
 
@@ -194,14 +203,20 @@ class _Planning:
                 return
             if match.contact.id in self._open or any(match.event.is_copy_of(event) for event in used):
                 continue
-            if self._take_event(match.event):
+            if self._agenda.take_event(match.event):
                 used.append(match.event)
-                self._propose(match.contact, match)
+                created = Created(
+                    match.contact.id,
+                    Trigger.SHARED_ACTIVITY,
+                    match.mode,
+                    match.event.when,
+                    self._reason(match),
+                    match.event,
+                )
+                self._propose(created)
 
     def _may_be_shared(self, event: EventFacts) -> bool:
-        if event.all_day or not self._now + LEAD <= event.when.start or not event.when.end <= self._until:
-            return False
-        return not any(event.is_copy_of(other) for other in self._events_in_use)
+        return self._agenda.is_placeable(event) and not any(event.is_copy_of(other) for other in self._events_in_use)
 
     def propose_overdue(self) -> None:
         waiting = [
@@ -211,24 +226,14 @@ class _Planning:
             if not self._has_room:
                 return
             mode = preference(contact.tags)
-            slot = self._take(DURATIONS[mode])
-            if slot is not None:
-                self._open.add(contact.id)
+            when = self._agenda.take(DURATIONS[mode])
+            if when is not None:
                 text = reasons.time_bound(contact, self._now)
-                self.plan.created.append(Created(contact.id, Trigger.TIME_BOUND, mode, slot, text))
+                self._propose(Created(contact.id, Trigger.TIME_BOUND, mode, when, text))
 
-    def _propose(self, contact: ContactFacts, match: Match) -> None:
-        self._open.add(contact.id)
-        self.plan.created.append(
-            Created(
-                contact.id,
-                Trigger.SHARED_ACTIVITY,
-                match.mode,
-                match.event.when,
-                self._reason(match),
-                match.event,
-            )
-        )
+    def _propose(self, created: Created) -> None:
+        self._open.add(created.contact_id)
+        self.plan.created.append(created)
 
     def _reason(self, match: Match) -> str:
         return reasons.shared_activity(match.contact, match.event.title, match.tags, nearby=match.nearby, now=self._now)
@@ -240,78 +245,18 @@ class _Planning:
     def _has_room(self) -> bool:
         return len(self._open) < MAX_OPEN
 
-    # Time --------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _reach(self) -> datetime:
-        # Pending suggestions may reach further than new ones may; an event may last until the year 9999.
-        return max([self._until, *(one.when.end for one in self._pending)])
-
-    @cached_property
-    def _free(self) -> list[Interval]:
-        busy = [event.when for event in self._facts.events]
-        busy += [one.when for one in self._accepted]
-        return free_slots(self._facts.parameters, busy, self._facts.zone, now=self._now, until=self._reach)
-
-    @cached_property
-    def _diary(self) -> Diary:
-        return Diary(
-            self._free,
-            taken=self._taken,
-            starts=[when.start for when in self._taken],
-            zone=self._facts.zone,
-            now=self._now,
-            until=self._until,
-        )
-
-    @cached_property
-    def _commutes_and_nights(self) -> list[Interval]:
-        return blocked_hours(self._facts.parameters, self._facts.zone, start=self._now, end=self._reach)
-
     @cached_property
     def _events_in_use(self) -> list[EventFacts]:
         """Events that already have a suggestion, or were booked for one."""
-        holding = [one for one in self._facts.suggestions if self._is_open_or_accepted(one)]
-        sources = {one.source for one in holding if one.source is not None}
-        booked = {one.booked_event_id for one in holding if one.booked_event_id is not None}
+        holding = [
+            suggestion
+            for suggestion in self._facts.suggestions
+            if suggestion.status is SuggestionStatus.ACCEPTED or suggestion.contact_id in self._open
+        ]
+        sources = {suggestion.source for suggestion in holding if suggestion.source is not None}
+        booked = {suggestion.booked_event_id for suggestion in holding if suggestion.booked_event_id is not None}
         return [
             event
             for event in self._facts.events
             if event.event_id in booked or Source(event.calendar_id, event.event_id) in sources
         ]
-
-    def _is_open_or_accepted(self, one: Suggestion) -> bool:
-        return one.status is SuggestionStatus.ACCEPTED or one.contact_id in self._open
-
-    def _is_free(self, when: Interval) -> bool:
-        inside = any(slot.start <= when.start and when.end <= slot.end for slot in self._free)
-        return inside and not overlaps(when, self._taken)
-
-    def _is_clear(self, event: EventFacts) -> bool:
-        """Return whether an event's time holds nothing but the event itself and its copies."""
-        if overlaps(event.when, self._taken) or overlaps(event.when, self._commutes_and_nights):
-            return False
-        return not any(
-            overlaps(event.when, (other.when,)) and not other.is_copy_of(event) for other in self._facts.events
-        )
-
-    def _event_of(self, one: Suggestion) -> EventFacts | None:
-        same = (
-            event
-            for event in self._facts.events
-            if not event.all_day and one.source == Source(event.calendar_id, event.event_id)
-        )
-        return next(same, None)
-
-    def _take(self, duration: timedelta) -> Interval | None:
-        slot = self._diary.take(duration)
-        if slot is not None:
-            self._taken.append(slot)
-        return slot
-
-    def _take_event(self, event: EventFacts) -> bool:
-        if not (self._diary.allows(event.when) and self._is_clear(event)):
-            return False
-        self._diary.count(event.when.start)
-        self._taken.append(event.when)
-        return True

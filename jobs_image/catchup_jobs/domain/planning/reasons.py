@@ -1,4 +1,4 @@
-"""Why somebody is suggested, in the words of a person: names and facts, never ids."""
+"""The reason of a suggestion, as a sentence for its user: names and facts, no ids."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Events of the user's calendar that a contact would like too.
 
 Score = tags of the contact that the event's title or description names as whole words + 1 for the same city where one
-meets in person + overdue, at most 1. Without a tag there is no match: that somebody was not seen for long is no reason
-to take them to just any event.
+meets in person + overdue, at most 1. Without a tag there is no match: being overdue is no reason for an event that the
+contact may not like.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.calendar.availability import Interval
 
 _MARKUP: Final = re.compile(r"<[^<>]{0,200}>")
-# What a location says that is no place.
+# The beginning of a location that is not a place.
 _ONLINE: Final = re.compile(r"\s*(https?://|www\.|(zoom|meet|teams)\.|online\b|virtual\b)", re.IGNORECASE)
 
 
@@ -69,13 +69,13 @@ class Match:
 def matches(
     events: Iterable[EventFacts], contacts: Sequence[ContactFacts], *, user_city: str | None, now: datetime
 ) -> list[Match]:
-    """Return who would like which event, the best first; ties by the event's start, then by who comes first."""
+    """Return which contact would like which event, the best first; ties by the event's start, then by rank."""
     likes = _likes(contacts)
     found = []
     for event in events:
         liked: dict[int, set[str]] = {}
         for inside in _texts(event) if likes else ():
-            # Almost no event has a word that begins an interest: looked at as sets, that costs next to nothing.
+            # Almost no event has a word that begins an interest: the intersection of sets finds that cheaply.
             for first in likes.keys() & set(inside):
                 for phrase, index, tag in likes[first]:
                     if len(phrase) == 1 or _holds(inside, phrase):
@@ -126,7 +126,7 @@ def _likes(contacts: Sequence[ContactFacts]) -> dict[str, list[tuple[tuple[str, 
     return likes
 
 
-# Few tags serve many contacts.
+# Many contacts share few tags.
 @lru_cache(maxsize=4096)
 def _phrase(tag: str) -> tuple[str, ...]:
     return tuple(words(tag)) or ("",)

@@ -35,7 +35,7 @@ class Suggestion:
         source: of a shared activity.
         booked_event_id: Google's id of the event that an accepted one got.
         reasoning: why, as it is stored.
-        version: what a change of its row is compared with.
+        version: of its row, for compare-and-swap.
     """
 
     id: int
@@ -59,8 +59,7 @@ class UserFacts:
     Attributes:
         contacts: neither excluded nor archived.
         events: busy time of the selected calendars from now on to the horizon; all that is known of them.
-        known_until: the horizon to which every selected calendar was read, None where that is not known well enough:
-            then nothing new is proposed and nothing moves.
+        known_until: see `freshness.known_until`; with None nothing new is proposed and nothing moves.
     """
 
     user_id: str
@@ -97,8 +96,8 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Retold:
-    """A suggestion that stays as it is, for which a day has passed since its reason was written."""
+class Reworded:
+    """A suggestion that keeps its time and gets a current reason: the number of days in it has changed."""
 
     suggestion: Suggestion
     reasoning: str = field(repr=False)
@@ -106,7 +105,7 @@ class Retold:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A suggestion that is over."""
+    """A suggestion that expires."""
 
     suggestion: Suggestion
     reason: ExpiryReason
@@ -119,7 +118,7 @@ class Plan:
     created: list[Created] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
     expired: list[Expired] = field(default_factory=list)
-    retold: list[Retold] = field(default_factory=list)
+    reworded: list[Reworded] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.created or self.moved or self.expired or self.retold)
+        return bool(self.created or self.moved or self.expired or self.reworded)

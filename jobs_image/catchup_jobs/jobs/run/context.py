@@ -1,4 +1,4 @@
-"""What a job is given, and how it is told to stop."""
+"""What a job gets for one pass, what it returns, and how it learns that it must stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.jobs.run.ports import Fence, Lock, Run, Surroundings
 
-# What closing a run may take: no side effect is begun this close to the deadline.
+# The time for closing a run: no side effect begins this close to the deadline.
 DEADLINE_MARGIN: Final = timedelta(seconds=10)
 
 
@@ -25,9 +25,9 @@ class Result:
 
 
 class RunInterruptedError(Exception):
-    """This process must stop at the next safe point; another one may go on. Not a failure: nothing is booked.
+    """This process must stop at the next safe point; another one may go on. No attempt is recorded: nothing failed.
 
-    No `JobError`, so that a job that survives the failure of one item does not survive this.
+    Not a `JobError`, so that a job which catches the failure of one item does not catch this.
     """
 
     def __init__(self, message: str, *, reason: Reason) -> None:
@@ -44,9 +44,9 @@ class RunContext:
         slot: the slot that the run serves (UTC), None for a manual run.
         attempt: number of this pass, 1 for the first; passes that ended with a named wait are not counted.
         deadline: when the process must have ended (UTC).
-        fence: shown to `adapters.database.runs.store.check_fence` inside a write transaction, so that a process that
-            lost its lock unknowingly cannot overwrite its successor's data.
-        checkpoint: what earlier passes of the run noted, JSON values; kept when a pass does not finish. A job that
+        fence: for `adapters.database.runs.store.check_fence` in each write transaction, so that a process that lost
+            its lock without noticing cannot overwrite its successor's data.
+        checkpoint: what earlier passes of the run stored, JSON values; kept when a pass does not finish. A job that
             must not repeat its steps after a kill stores it with them (`adapters.database.runs.store.keep_checkpoint`).
     """
 
@@ -75,7 +75,7 @@ class RunContext:
 
     @property
     def run_key(self) -> str:
-        """The key under which the run is booked."""
+        """The key under which the run is stored."""
         return self.run.key
 
     def now(self) -> datetime:

@@ -6,7 +6,7 @@ from catchup_contract.outcomes import Reason
 
 
 class JobError(Exception):
-    """A pass that could not end well. The message is for logs: it names no person, address, title or token."""
+    """A pass failed. The message is for logs: it names no person, address, title or token."""
 
     def __init__(self, message: str, *, reason: Reason) -> None:
         super().__init__(message)
@@ -14,7 +14,7 @@ class JobError(Exception):
 
 
 class TemporaryError(JobError):
-    """Worth another pass. Booked as an attempt, unless the server named the wait itself (429, 403 quota).
+    """Another pass may succeed. Recorded as an attempt, unless the server named the wait (429, 403 quota).
 
     Attributes:
         wait_seconds: the wait that the server asked for, in seconds, or None.
@@ -26,7 +26,7 @@ class TemporaryError(JobError):
 
 
 class PermanentError(JobError):
-    """Trying this run again cannot help: bad data, an unknown user."""
+    """Another attempt cannot succeed: bad data, an unknown user."""
 
     def __init__(self, message: str, *, reason: Reason = Reason.BAD_DATA) -> None:
         super().__init__(message, reason=reason)

@@ -115,7 +115,7 @@ class _Execution:
         return self._guarded(opened)
 
     def _guarded(self, step: Callable[[], Ending]) -> Ending:
-        # What ends a run outside of its passes; nothing is booked and nothing repeated here.
+        # Errors outside of the passes end the process's part in the run: no attempt is recorded, no pass repeated.
         try:
             return step()
         except RunInterruptedError as interruption:
@@ -144,7 +144,7 @@ class _Execution:
             return self._passes(lock)
 
         try:
-            # Closed before the lock is released: a process that waits for it then sees how the run ended.
+            # Closed before the lock is released: a process that waits for the lock then reads how the run ended.
             return self._close(self._guarded(locked))
         finally:
             if lock is not None:
@@ -197,17 +197,17 @@ class _Execution:
             return named_wait(error.wait_seconds, self.surroundings.random())
         self.passes += 1
         try:
-            booked = self.locks.record_attempt(self.run.key, f"{self.surroundings.process_id}:{self.passes}")
-            # Redis may have lost its keys: the number never falls.
-            self.attempts = max(booked, self.attempts + 1)
+            recorded = self.locks.record_attempt(self.run.key, f"{self.surroundings.process_id}:{self.passes}")
+            # Redis may have lost its keys; the number must not decrease.
+            self.attempts = max(recorded, self.attempts + 1)
             self.store.record_attempt(
                 Fence(self.run.key, self.owner),
                 attempts=self.attempts,
                 reason=error.reason,
                 checkpoint=self.checkpoint,
             )
-        except JobError as unbooked:
-            _log.error("the attempt cannot be booked, leaving it to the Job's backoff", why=str(unbooked))
+        except JobError as unrecorded:
+            _log.error("the attempt cannot be recorded, leaving it to the Job's backoff", why=str(unrecorded))
             return Ending(Outcome.RETRY, ExitCode.TEMPORARY, error.reason)
         delay = retry_delay(self.run.kind, self.attempts, self.surroundings.random())
         if delay is None:
@@ -217,7 +217,7 @@ class _Execution:
         return delay
 
     def _close(self, ending: Ending) -> Ending:
-        # Not by the reason: a digest whose date an earlier run settled is done already, too, and has a run to close.
+        # Not by the reason: a digest whose date an earlier run settled ends as `already_done`, and must be closed.
         if self.is_closed:
             return ending
         closing = Closing(
@@ -230,7 +230,7 @@ class _Execution:
         )
         try:
             if not self.store.close(self.run, self.owner, closing, now=self.surroundings.now()):
-                _log.warning("the run is another process's by now, its record was left alone")
+                _log.warning("another process has taken the run over, its record is left unchanged")
         except JobError as error:
             _log.error("the run's end cannot be recorded", why=str(error))
             if ending.exit_code in {ExitCode.DONE, ExitCode.PERMANENT}:

@@ -1,7 +1,7 @@
-"""RunLocks that a job can do without: locks and attempts while Redis answers, the database's own claims when not.
+"""Locks for kinds that run without Redis: used while Redis answers, left out once it does not.
 
-For a job whose side effects are claimed in the database one by one, so that a lock only spares it a wait. The lock of
-such a run is never taken for lost: the database refuses what is not this process's to do.
+For a kind whose side effects are claimed in the database one by one (`Kind.redis_optional`): a lock only saves its
+processes a wait. Such a lock never counts as lost, since the database refuses a claim that another process holds.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ _log = structlog.get_logger()
 
 
 class OptionalLocks:
-    """`jobs.run.ports.RunLocks` around another, whose failures do not end the run.
+    """`jobs.run.ports.RunLocks` around other locks, whose failures do not end the run.
 
-    After its first failure the other is not asked again: each question costs a timeout.
+    After their first failure the other locks are not used again: each request could cost a timeout.
     """
 
     def __init__(self, locks: RunLocks) -> None:
         self._locks: RunLocks | None = locks
 
     def acquire(self, lock_name: str, run_key: str) -> Lock | HeldBy:
-        """Take the lock, or tell who has it; without the other, there is none to take."""
+        """Take the lock, or return who holds it; without the other locks, nobody does."""
         if self._locks is not None:
             try:
                 answer = self._locks.acquire(lock_name, run_key)
@@ -35,7 +35,7 @@ class OptionalLocks:
         return _OptionalLock(None)
 
     def attempts(self, run_key: str) -> int:
-        """Return the number of booked attempts, 0 where only the run's row has it."""
+        """Return the number of recorded attempts, 0 where only the run's row has it."""
         if self._locks is None:
             return 0
         try:
@@ -45,7 +45,7 @@ class OptionalLocks:
             return 0
 
     def record_attempt(self, run_key: str, attempt_id: str) -> int:
-        """Book an attempt and return their number, 0 where only the run's row has it."""
+        """Record an attempt and return the number of attempts, 0 where only the run's row has it."""
         if self._locks is None:
             return 0
         try:
@@ -64,10 +64,10 @@ class _OptionalLock:
         self._lock = lock
 
     def is_held(self) -> bool:
-        """Whether the job may go on: always, its claims decide."""
+        """Return True: the claims in the database decide whether the job may go on."""
         return True
 
     def release(self) -> None:
-        """Give the lock back, if there is one."""
+        """Release the lock, if there is one."""
         if self._lock is not None:
             self._lock.release()

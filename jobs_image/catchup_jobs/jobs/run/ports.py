@@ -1,4 +1,4 @@
-"""What the run harness needs of the outside; adapters implement it, tests too."""
+"""The ports of a run: the store of runs, locks, the process; implemented by adapters and by tests."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from catchup_jobs.domain.vocabulary import RunState
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: what is to be done for whom, whichever process does it.
+    """One run: a kind of job for a subject, whichever process executes it.
 
     Attributes:
         subject: the user's id, or the shard.
         slot: the slot that it serves (UTC), None for a manual run.
         manual_id: tells one manual run from another; used only without a slot.
-        replays: the key of a run that was given up, when this one is to do its work after all.
+        replays: the key of the failed run that this one replays, None otherwise.
     """
 
     kind: Kind
@@ -33,7 +33,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """The key under which it is booked."""
+        """The key under which the run is stored."""
         if self.replays is not None:
             return replay_key(self.replays)
         return run_key(self.kind, self.subject, slot=self.slot, manual_id=self.manual_id)
@@ -46,7 +46,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What the database knows of a run when a process opens or claims it."""
+    """What the database holds of a run when a process opens it or takes it over."""
 
     state: RunState
     attempts: int = 0
@@ -55,7 +55,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A run that is not tried again by itself.
+    """A run that is not tried again automatically.
 
     Attributes:
         reason: why the last attempt failed.
@@ -84,73 +84,73 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What a write transaction shows the database to prove that its process still holds the run."""
+    """What a write transaction presents to the database: its process must still own the run."""
 
     run_key: str
     owner: str
 
 
 class RunStore(Protocol):
-    """The book of runs and dead letters. Every method is one transaction and raises `JobError`."""
+    """Runs and dead letters. Every method is one transaction and raises `JobError`."""
 
     def open(self, run: Run, *, now: datetime, lease_until: datetime) -> RunRecord:
-        """Record that the run goes on (unless it is done), remove its dead letter, and sweep expired leases.
+        """Record that the run goes on (unless it is done), remove its dead letter, and fail runs with expired leases.
 
-        The dead letter of the run that it replays goes too: from here on this run answers for the work.
+        The dead letter of the run that it replays is removed too: this run replaces it.
         """
         ...
 
     def take_over(self, run: Run, owner: str) -> RunRecord:
-        """Make `owner` the only process whose writes for this kind and subject count. Call it under the lock."""
+        """Make `owner` the only process whose writes for this kind and subject are accepted; call it under the lock."""
         ...
 
     def record_attempt(self, fence: Fence, *, attempts: int, reason: Reason, checkpoint: dict[str, Any]) -> None:
-        """Mirror the number of attempts; it never falls."""
+        """Store the number of attempts; it never decreases."""
         ...
 
     def close(self, run: Run, owner: str, closing: Closing, *, now: datetime) -> bool:
-        """Record the end; return False, and change nothing, if another process has claimed the run."""
+        """Record the end; return False, and change nothing, if another process has taken the run over."""
         ...
 
 
 class Lock(Protocol):
-    """A lock that this process was given."""
+    """A lock that this process took."""
 
     def is_held(self) -> bool:
-        """Whether it is still ours, as far as can be told without asking."""
+        """Whether it is still ours, as far as is known without a request."""
         ...
 
     def release(self) -> None:
-        """Give it back; never raises, since the lock runs out by itself."""
+        """Release it; never raises, since the lock expires."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class HeldBy:
-    """The lock is another process's; `run_key` is the run that it serves ("" where unknown)."""
+    """Another process holds the lock, for the run `run_key` ("" where unknown)."""
 
     run_key: str
 
 
 class RunLocks(Protocol):
-    """What processes on different machines agree on while they run. Every method raises `JobError`."""
+    """Locks for kinds and subjects, and attempts of runs, across machines. Every method raises `JobError`."""
 
     def acquire(self, lock_name: str, run_key: str) -> Lock | HeldBy:
-        """Take the lock, or tell who has it; does not wait."""
+        """Take the lock, or return who holds it; does not wait."""
         ...
 
     def attempts(self, run_key: str) -> int:
-        """Return the number of booked attempts."""
+        """Return the number of recorded attempts."""
         ...
 
     def record_attempt(self, run_key: str, attempt_id: str) -> int:
-        """Book an attempt and return their number; the same id twice counts once."""
+        """Record an attempt and return the number of attempts; the same id twice counts once."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The process's clock, sleep, chance and signals.
+    """The process's clock, sleep, random numbers and signals.
 
     Attributes:
         now: returns the current time, aware UTC.

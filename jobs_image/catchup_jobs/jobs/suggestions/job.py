@@ -1,7 +1,8 @@
 """The suggestion job: every user of a shard, in batches by key, each batch in one transaction with the checkpoint.
 
-A user who cannot be planned is recorded and the others go on. A run that is killed goes on at the batch where it
-stopped. Memory does not depend on the number of users, and the number of statements per batch is a constant.
+A user who cannot be planned is counted and logged, and the others are planned. A run that is killed continues at the
+batch where it stopped. Memory does not depend on the number of users, and the number of statements per batch is
+constant.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 BATCH_SIZE: Final = 50
-# Ids are read for so many batches of all shards at once, so that a batch of one shard is rarely short.
-_SPARE: Final = 2
+# Ids are read for this many batches of all shards at once, so that a batch of one shard is rarely short.
+_READ_AHEAD: Final = 2
 _AFTER: Final = "after"
 _SKIPPED: Final = {
     Reason.PAUSED: Count.USERS_PAUSED,
@@ -60,11 +61,13 @@ class Shard:
 
     def members(self, user_ids: list[str]) -> list[str]:
         """Return those ids that belong to the shard."""
-        return user_ids if self.of == 1 else [one for one in user_ids if shard_of(one, self.of) == self.index]
+        return (
+            user_ids if self.of == 1 else [user_id for user_id in user_ids if shard_of(user_id, self.of) == self.index]
+        )
 
 
 class NoBoard:
-    """Shows nothing: without Redis the run's row tells how far it is."""
+    """Shows nothing: without Redis, the run's row has its progress."""
 
     def show(self, subject: str, fields: Mapping[str, str | int]) -> None:
         """Do nothing."""
@@ -72,7 +75,7 @@ class NoBoard:
 
 @dataclass(frozen=True, slots=True)
 class FleetSuggestions:
-    """The job for a shard. Called once per pass; a later pass, or process, goes on after the last stored batch.
+    """The job for a shard. Called once per pass; a later pass, or process, continues after the last stored batch.
 
     Attributes:
         after: users up to this id are left out.
@@ -108,14 +111,14 @@ class FleetSuggestions:
         return Result(Outcome.DONE, Reason.PARTIAL if counts.get(Count.USERS_FAILED) else None, counts)
 
     def _next(self, after: str) -> tuple[list[str], str | None]:
-        """Return the next batch and the id to go on after; None where nothing is left."""
-        limit = self.batch_size if self.shard.of == 1 else self.batch_size * self.shard.of * _SPARE
-        found = self.store.ids(after=after, limit=limit)
-        members = self.shard.members(found)
+        """Return the next batch and the id after which the following one begins, None after the last."""
+        limit = self.batch_size if self.shard.of == 1 else self.batch_size * self.shard.of * _READ_AHEAD
+        ids = self.store.ids(after=after, limit=limit)
+        members = self.shard.members(ids)
         if len(members) > self.batch_size:
             members = members[: self.batch_size]
             return members, members[-1]
-        return members, found[-1] if len(found) == limit else None
+        return members, ids[-1] if len(ids) == limit else None
 
     def _show(self, context: RunContext, progress: _Progress, total: int, state: str) -> None:
         counts = {count.value: number for count, number in progress.counts().items()}
@@ -158,10 +161,10 @@ class UserSuggestions:
 def plan_batch(
     context: RunContext, store: SuggestionStore, user_ids: list[str], progress: _Progress, *, after: str
 ) -> None:
-    """Plan some users and store what changes, with the progress, in one transaction.
+    """Plan some users and store the changes and the progress in one transaction.
 
     Args:
-        after: the id after which a later pass goes on once this is stored.
+        after: the id after which a later pass continues once this is stored.
     """
     now = context.now()
     batch = _Batch(now)
@@ -181,7 +184,7 @@ def plan_batch(
 
 
 class _Batch:
-    """The users of one batch, their plans, and what is to be counted."""
+    """The users of one batch, their plans, and their counts."""
 
     def __init__(self, now: datetime) -> None:
         self.plans: dict[str, tuple[int, Plan]] = {}
@@ -211,7 +214,7 @@ class _Batch:
         try:
             return plan(user.facts, now=self._now, create=user.skipped is None)
         except Exception as error:  # noqa: BLE001 - one user's facts must not cost the others their suggestions
-            # The message is left out, it may quote anything; class and places in the code are not personal.
+            # The message is left out, since it may quote personal data.
             places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
             _log.error(
                 "a user's suggestions cannot be planned",
@@ -232,7 +235,7 @@ class _Batch:
 
 
 class _Progress:
-    """How far a run is, kept in its checkpoint; JSON values only."""
+    """How far a run is, stored in its checkpoint; JSON values only."""
 
     def __init__(self, checkpoint: dict[str, Any], *, after: str) -> None:
         self._checkpoint = checkpoint
@@ -244,7 +247,7 @@ class _Progress:
         return after
 
     def move(self, after: str) -> None:
-        """Pass over users who are not of this shard."""
+        """Skip users who are not of this shard."""
         self._checkpoint[_AFTER] = after
 
     def with_batch(self, counts: dict[Count, int], after: str) -> dict[str, Any]:
@@ -256,7 +259,7 @@ class _Progress:
         return checkpoint
 
     def take(self, checkpoint: dict[str, Any]) -> None:
-        """Note that a checkpoint is stored."""
+        """Take over a checkpoint that was stored."""
         self._checkpoint.update(checkpoint)
 
     def counts(self) -> dict[Count, int]:

@@ -1,4 +1,4 @@
-"""What the suggestion job needs of the world: the store of facts and suggestions, and a place to show its progress."""
+"""The ports of the suggestion job: the store of facts and suggestions, and the board that shows its progress."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KnownUser:
-    """A user as they are stored.
+    """A user as stored.
 
     Attributes:
-        facts: None where they cannot be read, with the reason in `skipped`.
-        version: of the facts; a plan made from an older version is made anew.
-        skipped: why the user gets nothing new, None for a user who may.
-        has_open: whether there are suggestions that may have to change; without, and skipped, nothing can.
+        facts: None where they cannot be read.
+        version: of the facts; a plan made from an older version is repeated.
+        skipped: why the user gets no new suggestions, None for a user who may.
+        has_open: whether there are open suggestions; a skipped user without any needs no plan.
     """
 
     user_id: str
@@ -34,10 +34,10 @@ class KnownUser:
 
 @dataclass(slots=True)
 class Saved:
-    """What became of a batch's plans.
+    """The result of storing a batch's plans.
 
     Attributes:
-        plans: those that were stored, by user id; some were made anew.
+        plans: those that were stored, by user id; some were repeated on newer facts.
         refused: users whose changes the database refused, with the class of its error.
     """
 
@@ -72,16 +72,16 @@ class SuggestionStore(Protocol):
         """Store plans and the run's checkpoint in one transaction, refused to a stale process.
 
         Args:
-            plans: version of the facts and plan, by user id. A user whose changes the database refuses loses only
-                their own; one who is gone is left out.
-            again: plans a user whose facts changed meanwhile; called while nobody else can change them.
-            checkpoint: what the run is to know once this is stored.
+            plans: version of the facts and plan, by user id. Where the database refuses a user's changes, the others'
+                are stored; a deleted user is left out.
+            again: plans a user whose facts changed meanwhile; called while the user's row is locked.
+            checkpoint: returns the run's checkpoint to store in the same transaction.
         """
         ...
 
 
 class ProgressBoard(Protocol):
-    """Where a run shows how far it is. Never raises: nothing depends on it."""
+    """Where a run shows its progress. Never raises: nothing depends on it."""
 
     def show(self, subject: str, fields: Mapping[str, str | int]) -> None:
         """Replace what is shown of a shard."""

@@ -1,7 +1,7 @@
 """The calendar sync of one user: list, events of each selected calendar, availability.
 
 Cost of a sync in which nothing changed: one request for the list and one for each selected calendar, no event write.
-A calendar that fails keeps its last events and its sync token; the others still sync.
+A calendar that fails keeps its last events and its sync token; the others are synced.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import structlog
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.domain.calendar.oauth import ReconnectNeededError
-from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, full_window, plan
+from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, choose_sync, full_window
 from catchup_jobs.domain.vocabulary import CalendarError, TokenState
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.context import Result
 from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
-from catchup_jobs.jobs.sync.access_tokens import TokenKeeper
+from catchup_jobs.jobs.sync.access_tokens import StoredAccessTokens
 from catchup_jobs.jobs.sync.availability import refresh_availability
 from catchup_jobs.jobs.sync.ports import CalendarFailedError, SyncTokenExpiredError
 from catchup_jobs.jobs.sync.quota import Turn
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
         AvailabilityStore,
         CalendarSource,
         CalendarStore,
-        KeptToken,
         RequestQuota,
         Stored,
         StoredCalendar,
+        StoredToken,
         TokenRefresher,
         TokenStore,
     )
@@ -57,7 +57,7 @@ class Google:
     Attributes:
         refresher: refreshes tokens as our OAuth client.
         calendars: makes a client of one user's calendars; it calls the second argument before each request.
-        quota: what Google grants, None where only this machine asks it.
+        quota: Google's quota, None where only this machine uses it.
     """
 
     refresher: TokenRefresher
@@ -103,9 +103,9 @@ class CalendarSync:
             return Result(Outcome.SKIPPED, Reason.NOT_CONFIGURED)
         return self._sync(context, kept, google, inputs.zone)
 
-    def _sync(self, context: RunContext, kept: KeptToken, google: Google, zone: ZoneInfo) -> Result:
+    def _sync(self, context: RunContext, kept: StoredToken, google: Google, zone: ZoneInfo) -> Result:
         progress = _Progress(context.checkpoint)
-        keeper = TokenKeeper(context, kept, store=self.tokens, refresher=google.refresher)
+        keeper = StoredAccessTokens(context, kept, store=self.tokens, refresher=google.refresher)
         source = google.calendars(keeper, Turn(context, google.quota) if google.quota else _at_once)
         try:
             failed = self._sync_calendars(context, source, progress, zone)
@@ -122,15 +122,15 @@ class CalendarSync:
         return Result(Outcome.DONE, Reason.PARTIAL if failed else None, counts)
 
     def _sync_calendars(self, context: RunContext, source: CalendarSource, progress: _Progress, zone: ZoneInfo) -> int:
-        """Sync what is unfinished and return how many calendars failed for good.
+        """Sync what is unfinished and return how many calendars failed.
 
         Raises:
-            TemporaryError: calendars failed in a way that may pass, and either attempts are left or none succeeded.
+            TemporaryError: calendars failed temporarily, and either attempts remain or no calendar succeeded.
         """
         if not progress.listed:
             self._update_list(context, source, progress)
         failed = 0
-        passing: TemporaryError | None = None
+        temporary: TemporaryError | None = None
         for calendar in self.calendars.selected(context.subject):
             if calendar.id in progress.finished:
                 continue
@@ -141,15 +141,15 @@ class CalendarSync:
                 self._record_failure(context, calendar, error.reason, str(error))
             except TemporaryError as error:
                 if error.wait_seconds is not None:
-                    # A usage limit is the user's or the project's: the other calendars would meet it too.
+                    # A usage limit is the user's or the project's: the other calendars would exceed it too.
                     raise
                 failed += 1
-                passing = error
+                temporary = error
                 self._record_failure(context, calendar, CalendarError.UNAVAILABLE, str(error))
             else:
                 self._store(context, calendar, reading, zone, progress)
-        if passing is not None and (not context.is_last_attempt or not progress.finished):
-            raise passing
+        if temporary is not None and (not context.is_last_attempt or not progress.finished):
+            raise temporary
         return failed
 
     def _update_list(self, context: RunContext, source: CalendarSource, progress: _Progress) -> None:
@@ -163,8 +163,8 @@ class CalendarSync:
         progress.list_done()
 
     def _read(self, context: RunContext, source: CalendarSource, calendar: StoredCalendar) -> _Reading:
-        """Read a calendar for changes, or whole where that is due."""
-        how = plan(
+        """Read a calendar's changes, or all of it where a full sync is due."""
+        how = choose_sync(
             calendar.state,
             params_hash=source.params_hash,
             spread_key=f"{context.subject}:{calendar.id}",
@@ -196,11 +196,11 @@ class CalendarSync:
 
 
 def _at_once() -> None:
-    """Nobody else asks."""
+    """Return at once: no other machine uses the quota."""
 
 
 class _Progress:
-    """What earlier passes of the run did, kept in the run's checkpoint; JSON values only."""
+    """What earlier passes of the run did, stored in the run's checkpoint; JSON values only."""
 
     def __init__(self, checkpoint: dict[str, Any]) -> None:
         self._checkpoint = checkpoint
@@ -231,7 +231,7 @@ class _Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """All of what Google sent of a calendar, and how far that brings it."""
+    """All that Google sent of a calendar, and the sync state after it."""
 
     how: FullSync | IncrementalSync
     events: list[CalendarEvent | Tombstone]
@@ -241,7 +241,7 @@ class _Reading:
 def _read_pages(
     context: RunContext, source: CalendarSource, calendar: StoredCalendar, how: FullSync | IncrementalSync
 ) -> _Reading:
-    """Read all pages; nothing is stored before the last one came."""
+    """Read all pages; nothing is stored before the last one has arrived."""
     events: list[CalendarEvent | Tombstone] = []
     sync_token: str | None = None
     for page in source.events(calendar.google_id, how):

@@ -1,4 +1,4 @@
-"""What the calendar sync needs of the world: Google, the store of calendars, the store of tokens."""
+"""The ports of the calendar sync: Google, and the stores of calendars, tokens and free slots."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ class CalendarFailedError(Exception):
 
 
 class SyncTokenExpiredError(Exception):
-    """Google wants the calendar to be read whole (410 `fullSyncRequired`)."""
+    """Google requires a full sync of the calendar (410 `fullSyncRequired`)."""
 
 
 class AccessTokens(Protocol):
-    """Where requests get their access token. Both may raise ReconnectNeededError or a JobError."""
+    """Where requests get their access token. Both methods may raise ReconnectNeededError or a JobError."""
 
     def current(self) -> str:
-        """Return an access token that is good for some minutes."""
+        """Return an access token that is valid for some minutes."""
         ...
 
     def renewed(self, rejected: str) -> str:
-        """Return another access token than the one that Google has just rejected."""
+        """Return an access token other than the one that Google has just rejected."""
         ...
 
 
@@ -68,7 +68,7 @@ class CalendarSource(Protocol):
     Attributes:
         requests: how many requests were made so far.
         pages: how many pages came so far.
-        params_hash: stands for the request parameters; a sync token is good only with those that it was given for.
+        params_hash: hash of the request parameters; a sync token is valid only with those that it was issued for.
     """
 
     requests: int
@@ -89,7 +89,7 @@ class CalendarSource(Protocol):
 
 
 class RequestQuota(Protocol):
-    """What Google grants, shared by all processes. Raises JobError."""
+    """Google's quota, shared by all processes. Raises JobError."""
 
     def reserve(self) -> float:
         """Reserve one request; return how long to wait before it may be made, in seconds."""
@@ -105,7 +105,7 @@ class TokenRefresher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptToken:
+class StoredToken:
     """A stored token; `version` is what a change is compared with."""
 
     token: OAuthToken
@@ -116,16 +116,16 @@ class KeptToken:
 class TokenStore(Protocol):
     """The users' tokens, encrypted. Methods raise JobError."""
 
-    def load(self, user_id: str) -> KeptToken | None:
+    def load(self, user_id: str) -> StoredToken | None:
         """Return the user's token, or None for a user who never connected a calendar."""
         ...
 
     def replace(self, user_id: str, token: OAuthToken, *, version: int, now: datetime) -> bool:
-        """Store a refreshed token if nobody changed it since `version` was read; return whether it was stored."""
+        """Store a refreshed token if nothing was stored since `version` was read; return whether it was stored."""
         ...
 
     def mark_reconnect(self, user_id: str, *, version: int, now: datetime) -> bool:
-        """Note that the user must connect again, if nobody changed the token since `version` was read."""
+        """Store that the user must connect again, if the token was not changed since `version` was read."""
         ...
 
 
@@ -140,7 +140,7 @@ class StoredCalendar:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What one transaction of a sync changed, in numbers: events, and suggestions that they made clash."""
+    """How many events one transaction of a sync changed, and how many suggestions that clashed with them."""
 
     events_added: int = 0
     events_changed: int = 0
@@ -153,7 +153,7 @@ class CalendarStore(Protocol):
     """Calendars and events of users. Each method that writes is one transaction, refused to a stale process."""
 
     def update_list(self, user_id: str, listed: Sequence[ListedCalendar], *, now: datetime, fence: Fence) -> Stored:
-        """Make the stored list agree with Google's; the events of calendars that are gone go too."""
+        """Make the stored list equal Google's; the events of calendars that are gone are deleted."""
         ...
 
     def selected(self, user_id: str) -> list[StoredCalendar]:
@@ -171,17 +171,17 @@ class CalendarStore(Protocol):
         now: datetime,
         fence: Fence,
     ) -> Stored:
-        """Reconcile a calendar's events, repair suggestions, and keep the new sync state: all or nothing."""
+        """Reconcile a calendar's events, repair suggestions, and store the new sync state: all or nothing."""
         ...
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:
-        """Note why a calendar could not be read; its events and its sync token stay."""
+        """Store why a calendar could not be read; its events and its sync token stay."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AvailabilityInputs:
-    """What free slots are computed from, apart from events, and what was computed last.
+    """What free slots are computed from, apart from events, and the last computation.
 
     Attributes:
         calendars: the selected ones, by id.
@@ -217,7 +217,7 @@ class AvailabilityStore(Protocol):
         now: datetime,
         fence: Fence,
     ) -> None:
-        """Make the stored slots be these; rows that stay the same are not written."""
+        """Replace the stored slots; rows that stay the same are not written."""
         ...
 
     def slot_count(self, user_id: str) -> int:

@@ -1,4 +1,4 @@
-"""Waiting for one's place in a quota that all pods share."""
+"""Waiting until the quota that all pods share admits a request."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from catchup_jobs.jobs.run.context import RunContext
     from catchup_jobs.jobs.sync.ports import RequestQuota
 
-# Shorter waits are the ordinary flow, not news.
-_NEWS_SECONDS: Final = 5.0
+# Shorter waits are normal and not logged.
+_LOGGED_SECONDS: Final = 5.0
 
 _log = structlog.get_logger()
 
@@ -24,8 +24,8 @@ class Turn:
     """Called before each request; returns when it may be made.
 
     Raises:
-        RunInterruptedError: SIGTERM came, or the turn is later than the deadline. Nothing is booked: nothing failed.
-        JobError: the quota cannot be asked.
+        RunInterruptedError: SIGTERM came, or the wait ends after the deadline. No attempt is recorded.
+        JobError: the quota cannot be used.
     """
 
     context: RunContext
@@ -34,7 +34,7 @@ class Turn:
     def __call__(self) -> None:
         """Wait."""
         seconds = self.quota.reserve()
-        if seconds >= _NEWS_SECONDS:
+        if seconds >= _LOGGED_SECONDS:
             _log.info("waiting for a place in Google's quota", seconds=round(seconds, 1))
         if seconds > 0:
             pause(self.context.surroundings, self.context.deadline, seconds)

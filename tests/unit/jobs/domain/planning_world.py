@@ -114,7 +114,7 @@ def applied(facts: UserFacts, made: Plan, now: datetime = NOW) -> UserFacts:
     """Return the facts after a plan was stored, as the database would tell them."""
     over = {one.suggestion.id: one.reason for one in made.expired}
     moved = {one.suggestion.id: one for one in made.moved}
-    retold = {one.suggestion.id: one.reasoning for one in made.retold}
+    reworded = {one.suggestion.id: one.reasoning for one in made.reworded}
     kept = []
     unanswered: dict[int, datetime] = {}
     for one in facts.suggestions:
@@ -129,7 +129,7 @@ def applied(facts: UserFacts, made: Plan, now: datetime = NOW) -> UserFacts:
                 replace(one, when=change.when, status=pending, snoozed_until=None, delivered_at=None, reasoning=text)
             )
         else:
-            kept.append(replace(one, reasoning=retold.get(one.id, one.reasoning)))
+            kept.append(replace(one, reasoning=reworded.get(one.id, one.reasoning)))
     new = [
         Suggestion(
             next(_ids),

@@ -409,7 +409,7 @@ def test_the_days_in_a_reason_are_todays_until_the_user_has_seen_it(delivered: b
         delivered_at=NOW - DAY if delivered else None,
     )
     made = plan(user([contact(days=42)], suggestions=[days]), now=NOW, create=create)
-    assert [one.reasoning for one in made.retold] == (
+    assert [one.reasoning for one in made.reworded] == (
         ["42 days since you last met; you aim for monthly"] if told else []
     )
     assert changes(made) == {}

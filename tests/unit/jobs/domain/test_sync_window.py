@@ -9,8 +9,8 @@ from catchup_jobs.domain.calendar.sync_window import (
     FullSync,
     IncrementalSync,
     SyncState,
+    choose_sync,
     full_window,
-    plan,
     spread,
 )
 
@@ -21,7 +21,7 @@ SYNCED = SyncState(sync_token="token", params_hash="hash", horizon_end=NOW + tim
 def planned(
     state: SyncState = SYNCED, *, now: datetime = NOW, params_hash: str = "hash", force_full: bool = False
 ) -> FullSync | IncrementalSync:
-    return plan(state, params_hash=params_hash, spread_key="ada:primary", now=now, force_full=force_full)
+    return choose_sync(state, params_hash=params_hash, spread_key="ada:primary", now=now, force_full=force_full)
 
 
 def test_a_calendar_just_read_whole_is_read_for_changes() -> None:
@@ -58,7 +58,7 @@ def test_a_full_sync_reads_from_a_day_ago_to_45_days_ahead() -> None:
 @given(st.text(), st.integers(0, 45 * 48))
 def test_an_incremental_sync_always_leaves_more_than_the_days_that_availability_needs(key: str, halves: int) -> None:
     now = NOW + timedelta(minutes=30 * halves)
-    if isinstance(plan(SYNCED, params_hash="hash", spread_key=key, now=now), IncrementalSync):
+    if isinstance(choose_sync(SYNCED, params_hash="hash", spread_key=key, now=now), IncrementalSync):
         assert SYNCED.horizon_end is not None
         assert SYNCED.horizon_end - now > AVAILABILITY_SPAN + timedelta(days=1)
 
@@ -66,7 +66,7 @@ def test_an_incremental_sync_always_leaves_more_than_the_days_that_availability_
 @given(st.text())
 def test_a_full_sync_is_not_due_again_within_five_days(key: str) -> None:
     later = NOW + timedelta(days=5)
-    assert isinstance(plan(SYNCED, params_hash="hash", spread_key=key, now=later), IncrementalSync)
+    assert isinstance(choose_sync(SYNCED, params_hash="hash", spread_key=key, now=later), IncrementalSync)
 
 
 def test_the_next_full_syncs_of_a_fleet_connected_at_once_are_spread_over_days() -> None:

@@ -1,1 +1,1 @@
-"""A user's hours, busy time and free slots."""
+"""Busy time and free slots."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, delete, func, insert, select, update
 
 from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
-from catchup_jobs.adapters.database.availability.hours import hours_of, require_zone
+from catchup_jobs.adapters.database.people.hours import hours_of, require_zone
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import calendars, free_slots, users
 from catchup_jobs.domain.calendar.availability import Interval

@@ -14,7 +14,7 @@ from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.domain.calendar.oauth import OAuthToken
 from catchup_jobs.domain.vocabulary import Provider, TokenState
 from catchup_jobs.jobs.run.errors import PermanentError
-from catchup_jobs.jobs.sync.ports import KeptToken
+from catchup_jobs.jobs.sync.ports import StoredToken
 
 
 class DatabaseTokens:
@@ -24,7 +24,7 @@ class DatabaseTokens:
         self._database = database
         self._encryption = encryption
 
-    def load(self, user_id: str) -> KeptToken | None:
+    def load(self, user_id: str) -> StoredToken | None:
         """Return the user's token, None for a user who never connected a calendar.
 
         Raises:
@@ -35,7 +35,7 @@ class DatabaseTokens:
         if row is None:
             return None
         token = _read(self._encryption.open(user_id, row.ciphertext), row.expires_at)
-        return KeptToken(token, row.state, row.version)
+        return StoredToken(token, row.state, row.version)
 
     def connect(self, user_id: str, token: OAuthToken, *, now: datetime, account: str | None = None) -> None:
         """Store a new token in place of any other.

@@ -1,1 +1,1 @@
-"""Users, contacts, addresses, and what belongs to them."""
+"""Users: who they are, their hours, contacts and addresses."""

@@ -10,10 +10,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, insert, select, update
 
 from catchup_contract.kinds import SYNC
-from catchup_jobs.adapters.database.availability.hours import hours_of
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
+from catchup_jobs.adapters.database.people.hours import hours_of
 from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks, oauth_tokens, runs, users
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact

@@ -10,7 +10,7 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.exc import DataError
 
 from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
-from catchup_jobs.adapters.database.availability.hours import hours_of, zone_of
+from catchup_jobs.adapters.database.people.hours import hours_of, zone_of
 from catchup_jobs.adapters.database.schema import calendars, events, oauth_tokens, suggestions, users
 from catchup_jobs.adapters.database.suggestions.contact_facts import contact_facts
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval

@@ -158,12 +158,12 @@ def _write(connection: Connection, plans: Mapping[str, Plan], now: datetime) -> 
     told = [
         {"row_id": one.suggestion.id, "row_version": one.suggestion.version, "new_reasoning": one.reasoning}
         for made in plans.values()
-        for one in made.retold
+        for one in made.reworded
     ]
     if told:
         # Its version stays: an answer to what it said before is still an answer to it.
         connection.execute(_unchanged().values(reasoning=bindparam("new_reasoning")), told)
-    for retold in (True, False):
+    for reworded in (True, False):
         moved = [
             {
                 "row_id": one.suggestion.id,
@@ -171,11 +171,11 @@ def _write(connection: Connection, plans: Mapping[str, Plan], now: datetime) -> 
                 "new_start": one.when.start,
                 "new_end": one.when.end,
                 "new_title": one.title,
-                **({"new_reasoning": one.reasoning} if retold else {}),
+                **({"new_reasoning": one.reasoning} if reworded else {}),
             }
             for made in plans.values()
             for one in made.moved
-            if (one.reasoning is not None) is retold
+            if (one.reasoning is not None) is reworded
         ]
         if moved:
             statement = _changed(now).values(
@@ -186,7 +186,7 @@ def _write(connection: Connection, plans: Mapping[str, Plan], now: datetime) -> 
                 snoozed_until=None,
                 delivered_at=None,
             )
-            if retold:
+            if reworded:
                 statement = statement.values(reasoning=bindparam("new_reasoning"))
             connection.execute(statement, moved)
     created = [
