@@ -182,18 +182,20 @@ class SmtpEmail:
         if code >= _PERMANENT:
             raise _Stop(Unusable(f"the mail server does not speak ESMTP (SMTP {code}): check CATCHUP_SMTP_HOST"))
         if code != _OK:
-            raise _Stop(NotSent(f"the mail server serves nobody now (SMTP {code})"))
+            raise _Stop(NotSent(f"the mail server accepts no session now (SMTP {code})"))
 
     def _log_in(self, smtp: smtplib.SMTP, username: str, password: str) -> None:
         try:
             smtp.login(username, password)
         except smtplib.SMTPAuthenticationError as error:
             if error.smtp_code < _PERMANENT:
-                raise _Stop(NotSent(f"the mail server cannot log in anybody now (SMTP {error.smtp_code})")) from None
+                raise _Stop(NotSent(f"the mail server accepts no login now (SMTP {error.smtp_code})")) from None
             raise _Stop(_credentials(error.smtp_code)) from None
         except smtplib.SMTPNotSupportedError:
             raise _Stop(
-                Unusable("the mail server takes no login: unset CATCHUP_SMTP_USERNAME, or check CATCHUP_SMTP_SECURITY")
+                Unusable(
+                    "the mail server supports no login: unset CATCHUP_SMTP_USERNAME, or check CATCHUP_SMTP_SECURITY"
+                )
             ) from None
 
     def _envelope(self, smtp: smtplib.SMTP, message: EmailMessage) -> None:
@@ -205,7 +207,7 @@ class SmtpEmail:
                 Unusable(f"the mail server refuses our sender (SMTP {code}): check CATCHUP_SMTP_FROM", str(code))
             )
         if code != _OK:
-            raise _Stop(NotSent(f"the mail server takes no mail now (SMTP {code})"))
+            raise _Stop(NotSent(f"the mail server accepts no mail now (SMTP {code})"))
         code, _ = smtp.rcpt(message["To"].addresses[0].addr_spec)
         self._judge(code, accepted=(_OK, _OK_ELSEWHERE))
 
@@ -233,8 +235,8 @@ class SmtpEmail:
         if code >= _PERMANENT:
             raise _Stop(Refused(str(code)))
         if code < 0:
-            raise _Stop(NotSent("the mail server hung up"))
-        raise _Stop(NotSent(f"the mail server takes no mail now (SMTP {code})"))
+            raise _Stop(NotSent("the mail server closed the connection"))
+        raise _Stop(NotSent(f"the mail server accepts no mail now (SMTP {code})"))
 
     def _context(self) -> ssl.SSLContext:
         try:

@@ -39,7 +39,7 @@ class DatabaseAddresses:
     """Addresses and consents in the database; methods raise `JobError`."""
 
     def __init__(self, database: Database, encryption: Callable[[], Encryption]) -> None:
-        """Take the database and how to get the keys, which are needed only where there is an address."""
+        """Take the database and what loads the keys, which are needed only for a user with an address."""
         self._database = database
         self._make_encryption = encryption
 
@@ -50,7 +50,7 @@ class DatabaseAddresses:
     def import_into(
         self, connection: Connection, user_id: str, given: Sequence[GivenAddress], *, now: datetime
     ) -> None:
-        """Make the user's addresses be these; consents are only added to, or taken back where the file says so."""
+        """Replace the user's addresses. Consents are added, and withdrawn only where the file says so."""
         connection.execute(
             delete(addresses).where(
                 addresses.c.user_id == user_id, addresses.c.channel.not_in([entry.channel for entry in given])
@@ -110,8 +110,8 @@ class DatabaseAddresses:
 
     def _overview(self, connection: Connection, user_id: str, row: Any) -> AddressOverview:
         address = self._encryption.open(user_id, row.ciphertext).decode()
-        said = _said(connection, row.channel, {row.lookup, *self._lookups(row.channel, address)})
-        return AddressOverview(row.channel, address, row.mode, *said)
+        times = _consent_times(connection, row.channel, {row.lookup, *self._lookups(row.channel, address)})
+        return AddressOverview(row.channel, address, row.mode, *times)
 
     def _destination(self, overview: AddressOverview) -> Destination:
         return Destination(
@@ -128,18 +128,18 @@ class DatabaseAddresses:
     def _record_consent(
         self, connection: Connection, entry: GivenAddress, lookups: Sequence[str], now: datetime
     ) -> None:
-        consented_at, opted_out_at = _said(connection, entry.channel, lookups)
+        consented_at, opted_out_at = _consent_times(connection, entry.channel, lookups)
         if entry.consented:
             if opted_out_at is not None and entry.consented_at is not None and entry.consented_at > opted_out_at:
                 opted_out_at = None
-            # Without a date the file may be an old one: it cannot undo a STOP, nor make an earlier consent younger.
+            # A consent without a date may be from an old file: it ends no opt-out and does not replace an earlier date.
             consented_at = entry.consented_at or consented_at or now
         elif entry.consented is False:
             consented_at = None
         self._keep_consent(connection, entry.channel, lookups, (consented_at, opted_out_at), now=now)
 
     def seal_anew(self, connection: Connection, row: Any, *, now: datetime) -> int:
-        """Seal a stored address, and what its owner said, with the newest key; return 0 if the row has changed since.
+        """Encrypt a stored address, and hash its consent, with the newest key; return 0 if the row has changed since.
 
         Args:
             row: of the table `addresses`.
@@ -156,7 +156,7 @@ class DatabaseAddresses:
             )
             .values(key_id=sealed.key_id, ciphertext=sealed.ciphertext, lookup=lookups[0], updated_at=now)
         ).rowcount
-        self._keep_consent(connection, row.channel, lookups, _said(connection, row.channel, lookups), now=now)
+        self._keep_consent(connection, row.channel, lookups, _consent_times(connection, row.channel, lookups), now=now)
         return written
 
     def _keep_consent(
@@ -164,17 +164,17 @@ class DatabaseAddresses:
         connection: Connection,
         channel: Channel,
         lookups: Sequence[str],
-        said: tuple[datetime | None, datetime | None],
+        times: tuple[datetime | None, datetime | None],
         *,
         now: datetime,
     ) -> None:
-        consented_at, opted_out_at = said
+        consented_at, opted_out_at = times
         values = {"consented_at": consented_at, "opted_out_at": opted_out_at, "updated_at": now}
-        # One row under the newest key: older keys can then be retired without forgetting a STOP. None where nothing
-        # was said: not even a hash of the address is kept without a reason.
-        outdated = lookups[1:] if any(said) else lookups
+        # One row under the newest key, so that older keys can be retired without losing an opt-out. No row without a
+        # consent or an opt-out: a hash of an address is personal data, too.
+        outdated = lookups[1:] if any(times) else lookups
         connection.execute(delete(consents).where(consents.c.channel == channel, consents.c.lookup.in_(outdated)))
-        if not any(said):
+        if not any(times):
             return
         connection.execute(
             self._database.insert(consents)
@@ -195,7 +195,9 @@ def record_opt_out(database: Database, connection: Connection, channel: Channel,
     )
 
 
-def _said(connection: Connection, channel: Channel, lookups: Iterable[str]) -> tuple[datetime | None, datetime | None]:
+def _consent_times(
+    connection: Connection, channel: Channel, lookups: Iterable[str]
+) -> tuple[datetime | None, datetime | None]:
     """Return when the owner of an address consented and opted out, under whichever key that was recorded."""
     rows = connection.execute(
         select(consents.c.consented_at, consents.c.opted_out_at).where(
