@@ -121,15 +121,15 @@ def fill(url: str, users: int) -> None:
 
 def measure(url: str, batch_size: int) -> dict[str, Any]:
     """Plan the whole fleet in this process and return what it took."""
-    from catchup_contract.kinds import Job  # noqa: PLC0415
+    from catchup_contract.kinds import SUGGESTIONS  # noqa: PLC0415
     from catchup_contract.summary import Count  # noqa: PLC0415
     from catchup_jobs.adapters.database.engine import Database  # noqa: PLC0415 - as a pod would
-    from catchup_jobs.adapters.database.runs import DatabaseRunStore  # noqa: PLC0415
-    from catchup_jobs.adapters.database.suggestions import DatabaseSuggestionStore  # noqa: PLC0415
-    from catchup_jobs.adapters.local_coordination import LocalCoordination  # noqa: PLC0415
-    from catchup_jobs.jobs.ports import Run, Surroundings  # noqa: PLC0415
-    from catchup_jobs.jobs.run import run_job  # noqa: PLC0415
-    from catchup_jobs.jobs.suggestions import FleetSuggestions, NoBoard  # noqa: PLC0415
+    from catchup_jobs.adapters.database.runs.store import DatabaseRunStore  # noqa: PLC0415
+    from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore  # noqa: PLC0415
+    from catchup_jobs.adapters.files.locks import FileLocks  # noqa: PLC0415
+    from catchup_jobs.jobs.run.execution import run_job  # noqa: PLC0415
+    from catchup_jobs.jobs.run.ports import Run, Surroundings  # noqa: PLC0415
+    from catchup_jobs.jobs.suggestions.job import FleetSuggestions, NoBoard  # noqa: PLC0415
 
     database = Database.open(url)
     store = Timed(DatabaseSuggestionStore(database))
@@ -139,7 +139,7 @@ def measure(url: str, batch_size: int) -> dict[str, Any]:
             FleetSuggestions(store, NoBoard(), batch_size=batch_size),
             Run(SUGGESTIONS, "0", None, f"bench-{time.time_ns()}"),
             store=DatabaseRunStore(database),
-            coordination=LocalCoordination(Path(locks)),
+            locks=FileLocks(Path(locks)),
             surroundings=Surroundings(lambda: NOW, time.sleep, lambda: 0.5, lambda: False, f"pod-{os.getpid()}"),
             deadline_seconds=10_800,
         )

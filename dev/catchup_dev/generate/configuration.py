@@ -11,7 +11,7 @@ from catchup_contract.env import Env
 from catchup_contract.kinds import BACKOFF_LIMIT, KINDS
 from catchup_contract.outcomes import ADVICE, ExitCode
 from catchup_dev.cluster.layout import CHECKOUT
-from catchup_jobs.jobs.retries import RETRY_DELAYS_SECONDS
+from catchup_jobs.jobs.run.retries import retry_delays
 from catchup_jobs.settings import Settings
 from catchup_operator.options import VARIABLES
 
@@ -22,6 +22,12 @@ _HEADER: Final = """# Configuration
 Four places hold settings, each with one owner: a **UserSchedule** says when one user's jobs run, the **chart's values**
 say what an installation is made of, and they become the **environment** of the operator and of the jobs' pods. What
 `contract/` fixes cannot be set; it stands at the end.
+"""
+_REASONS: Final = """## Reasons
+
+Why a run ended as it did: `lastReason` in the status of a UserSchedule, the reason of its conditions, and in lower case
+the column REASON of `runs list` and `failures list`. A reason that somebody must act on makes the condition `False`,
+also where the run did not fail.
 """
 _EXITS: Final = {
     ExitCode.DONE: "done, or nothing to do; the summary has the reason",
@@ -44,9 +50,7 @@ def page() -> str:
         _table(("variable", "what it is"), _variables()),
         "## Fixed by the contract\n",
         _table(("what", "value"), _constants()),
-        "## Reasons\n\nWhy a run ended as it did: `lastReason` in the status of a UserSchedule, the reason of its conditions, and (in"
-        "\nlower case) the column REASON of `runs list` and `failures list`. A reason that somebody must act on makes the"
-        "\ncondition `False`, also where the run did not fail.\n",
+        _REASONS,
         _table(("reason", "somebody must act", "what it means and what to do"), _reasons()),
     ]
     return "\n".join(parts)
@@ -79,8 +83,10 @@ def _variables() -> Iterator[tuple[str, ...]]:
 
 
 def _constants() -> Iterator[tuple[str, ...]]:
-    delays = ", ".join(f"{delay:.0f}" for delay in RETRY_DELAYS_SECONDS)
-    yield "attempts of a run, over all pods", f"1, and {len(RETRY_DELAYS_SECONDS)} more after {delays} s"
+    for kind in KINDS.values():
+        delays = retry_delays(kind)
+        after = ", ".join(f"{delay:.0f}" for delay in delays)
+        yield f"{kind}: attempts of a run, over all pods", f"1, and {len(delays)} more after {after} s"
     yield "`backoffLimit` of a Job", str(BACKOFF_LIMIT)
     for kind in KINDS.values():
         deadlines = kind.deadlines

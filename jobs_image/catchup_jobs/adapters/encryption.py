@@ -1,6 +1,6 @@
-"""Encryption of what the database must not show: Fernet, several keys, newest first.
+"""Encryption of values in the database: Fernet with several keys, newest first.
 
-To rotate: put a new key first and keep the old ones until everything was written again.
+To rotate keys, put a new key first and keep the old ones until all values are written with it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
 
 _SEPARATOR: Final = b"\0"
 _KEY_ID_LENGTH: Final = 12
@@ -31,8 +31,8 @@ class Encryption:
     """Seals values for a user and opens them for that user only.
 
     Attributes:
-        key_ids: stand for the keys without giving them away, newest first.
-        key_id: of the newest, which seals.
+        key_ids: identify the keys without revealing them, newest first.
+        key_id: of the newest key, which encrypts.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
@@ -58,10 +58,10 @@ class Encryption:
         return Sealed(self.key_id, self._fernet.encrypt(user_id.encode() + _SEPARATOR + plaintext))
 
     def open(self, user_id: str, ciphertext: bytes) -> bytes:
-        """Decrypt with whichever key fits.
+        """Decrypt with the key that encrypted the value.
 
         Raises:
-            MisconfiguredError: no key fits: one is missing, since the database would not change it.
+            MisconfiguredError: none of the keys did: one is missing.
             PermanentError: it was sealed for another user.
         """
         try:
@@ -79,7 +79,7 @@ class Encryption:
     def lookups(self, purpose: str, value: str) -> list[str]:
         """Return keyed hashes by which a value is found without being stored, one per key, newest first.
 
-        Store the first; search for any, since rows may be older than the newest key.
+        Store the first; search for all of them, since rows may be older than the newest key.
 
         Args:
             purpose: keeps the hashes of an account and an address apart, e.g. `account`.
@@ -93,7 +93,7 @@ class Encryption:
         return _signature(self._keys[0], purpose, message)
 
     def is_signed(self, purpose: str, message: bytes, signature: bytes) -> bool:
-        """Return whether a signature, or a beginning of one, is ours, by any of the keys."""
+        """Return whether a signature, or its first bytes, was made with any of the keys."""
         return any(
             hmac.compare_digest(_signature(key, purpose, message)[: len(signature)], signature) for key in self._keys
         )

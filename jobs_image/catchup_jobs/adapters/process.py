@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-from catchup_jobs.jobs.ports import Surroundings
+from catchup_jobs.jobs.run.ports import Surroundings
 
 
 class _Termination:
-    """Remembers that a termination was requested, and wakes a sleeper; safe to call from a signal handler."""
+    """Stores that a termination was requested, and ends a sleep; safe to call from a signal handler."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -27,11 +27,11 @@ class _Termination:
             self.requested = True
             os.write(self._write, b"x")
         if signal_number == signal.SIGINT:
-            # A second Ctrl-C means it.
+            # A second Ctrl-C interrupts at once.
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def sleep(self, seconds: float) -> None:
-        # A byte that is never read: every later sleep returns at once too.
+        # The byte is never read, so that every later sleep returns at once too.
         select.select([self._read], [], [], max(seconds, 0.0))
 
     def close(self) -> None:
@@ -41,9 +41,9 @@ class _Termination:
 
 @contextmanager
 def surroundings(process_id: str) -> Iterator[Surroundings]:
-    """Take over SIGTERM and SIGINT for the time of the block: they ask the job to stop at its next safe point.
+    """Handle SIGTERM and SIGINT within the block: the job stops at its next safe point.
 
-    Main thread only. The second SIGINT interrupts at once.
+    Main thread only. A second SIGINT interrupts at once.
     """
     termination = _Termination()
     before: dict[signal.Signals, Any] = {}

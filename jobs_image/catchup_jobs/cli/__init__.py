@@ -1,6 +1,6 @@
 """The `catchup-jobs` command.
 
-Nothing heavy is imported before a subcommand runs: `--help` costs click alone, and a pod pays for its own job only.
+A subcommand's module is imported when it is called: `--help` imports click only, and a pod its own job only.
 """
 
 from __future__ import annotations
@@ -16,41 +16,44 @@ from typing import Final
 import click
 
 from catchup_contract.outcomes import ExitCode
+from catchup_jobs.cli.jobs.bodies import JOB_MODULES
 
-# Subcommand -> module that defines it under the same name, and its line in `--help`.
+# Subcommand -> module that defines it under the same name, and its line in `--help`; beside those of the kinds of job.
 _COMMANDS: Final = {
-    "sync": ("catchup_jobs.cli.sync", "Bring a user's calendars up to date."),
-    "suggestions": ("catchup_jobs.cli.suggestions", "Plan who to catch up with, for all users or one."),
-    "progress": ("catchup_jobs.cli.progress", "Show how far the suggestion run is."),
-    "digest": ("catchup_jobs.cli.digest", "Send a user's suggestions by SMS and email."),
-    "suggestion": ("catchup_jobs.cli.suggestion", "See and answer suggestions."),
-    "calendar": ("catchup_jobs.cli.calendar", "Connect a Google Calendar and choose what blocks."),
-    "user": ("catchup_jobs.cli.user", "Import, show and delete users."),
-    "schedule": ("catchup_jobs.cli.schedule", "Print UserSchedule resources for users in the database."),
-    "runs": ("catchup_jobs.cli.runs", "See what ran, and how it ended."),
-    "failures": ("catchup_jobs.cli.failures", "List, retry or discard runs that were given up."),
-    "deliveries": ("catchup_jobs.cli.deliveries", "See which messages went out, and what became of them."),
-    "tokens": ("catchup_jobs.cli.tokens", "Replace the keys that seal tokens and addresses."),
-    "db": ("catchup_jobs.cli.db", "Bring the database's schema up to date, or see where it stands."),
+    "progress": ("catchup_jobs.cli.operations.progress", "Show how far the suggestion run is."),
+    "suggestion": ("catchup_jobs.cli.users.suggestion", "See and answer suggestions."),
+    "calendar": ("catchup_jobs.cli.users.calendar", "Connect a Google Calendar and choose what blocks."),
+    "user": ("catchup_jobs.cli.users.user", "Import, show and delete users."),
+    "schedule": ("catchup_jobs.cli.users.schedule", "Print UserSchedule resources for users in the database."),
+    "runs": ("catchup_jobs.cli.operations.runs", "See what ran, and how it ended."),
+    "failures": ("catchup_jobs.cli.operations.failures", "List, retry or discard runs that were given up."),
+    "deliveries": ("catchup_jobs.cli.operations.deliveries", "See which messages went out, and what became of them."),
+    "tokens": ("catchup_jobs.cli.operations.tokens", "Replace the keys that seal tokens and addresses."),
+    "db": ("catchup_jobs.cli.operations.db", "Bring the database's schema up to date, or see where it stands."),
 }
+
+
+def _commands() -> dict[str, tuple[str, str]]:
+    return {name: (job.module, job.help) for name, job in JOB_MODULES.items()} | _COMMANDS
 
 
 class _LazyGroup(click.Group):
     """Loads a subcommand's module when it is called, not when it is listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_COMMANDS)
+        return list(_commands())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
+        commands = _commands()
+        if cmd_name not in commands:
             return None
-        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
+        command = getattr(import_module(commands[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the tables are ours
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
-            formatter.write_dl([(name, help_line) for name, (_, help_line) in _COMMANDS.items()])
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in _commands().items()])
 
 
 @click.group(
@@ -79,14 +82,14 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command and exit by the contract's codes; no mistake of a user ends in a traceback."""
-    # A short process whose imports make few cycles and much that lives to its end: looking through it all again and
-    # again would be a tenth of its CPU.
+    """Run the command and exit with a code of `catchup_contract.outcomes`; no mistake of a user prints a traceback."""
+    # The process is short, and its imports make few cycles: garbage collection at the default rate would take a tenth
+    # of its CPU.
     gc.set_threshold(100_000)
-    # The first process of a container ignores signals that it has no handler for, and imports take their time. Until a
-    # job takes SIGTERM over nothing has begun, so that there is nothing to close.
+    # A container's first process ignores signals without a handler, and the imports take time. Before a job handles
+    # SIGTERM itself, nothing is open that must be closed.
     signal.signal(signal.SIGTERM, _terminated_early)
-    from catchup_jobs.jobs.outcomes import JobError  # noqa: PLC0415 - light, but not needed by --help
+    from catchup_jobs.jobs.run.errors import JobError  # noqa: PLC0415 - light, but not needed by --help
 
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
@@ -95,14 +98,14 @@ def main() -> None:
         sys.exit(130)
     except click.ClickException as error:
         error.show()
-        # Usage, too: the same arguments will not be right at the next attempt.
+        # Also for a usage error: the same arguments fail at the next attempt too.
         sys.exit(ExitCode.PERMANENT)
     except BrokenPipeError:
-        # Whoever read our output has enough (`| head`); Python must not complain about it at exit.
+        # The reader closed the pipe (`| head`); Python must not report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except JobError as error:
-        from catchup_jobs.jobs.run import ending_of  # noqa: PLC0415
+        from catchup_jobs.jobs.run.endings import ending_of  # noqa: PLC0415
 
         click.echo(f"Error: {error}", err=True)
         sys.exit(ending_of(error).exit_code)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
 import click
 
 from catchup_contract.api import USER_ID_PATTERN
+from catchup_contract.kinds import KINDS
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN, re.ASCII)
 
 
 class UserId(click.ParamType[str]):
-    """A user's id; it becomes part of run keys, lock names and resources, so its form is checked first."""
+    """A user's id; it becomes part of run keys, lock names and resources, so its form is validated first."""
 
     name = "user"
 
@@ -26,8 +28,32 @@ class UserId(click.ParamType[str]):
 
 
 USER_ID: Final = UserId()
-# A key of a row: what both databases take for one.
+# The ids that both databases accept.
 ROW_ID: Final = click.IntRange(1, 2**63 - 1)
+
+
+class OneRecord(click.ParamType[Any]):
+    """A record of a table such as `kinds.KINDS`, by its name. The table is read at each use."""
+
+    def __init__(self, name: str, records: Mapping[str, Any]) -> None:
+        self.name = name
+        self._records = records
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
+        """Return the names of all records, as click shows a choice."""
+        return f"[{'|'.join(self._records)}]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the record, or fail by naming all."""
+        if value in self._records.values():
+            return value
+        record = self._records.get(str(value))
+        if record is None:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, self._records))}.", param, ctx)
+        return record
+
+
+KIND: Final = OneRecord("kind", KINDS)
 
 
 class OneOf(click.Choice[Any]):

@@ -1,21 +1,25 @@
-"""What commands open before they work, and close after."""
+"""What commands open and close: the database, the keys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.migrate import upgrade, wait_for_schema
-from catchup_jobs.jobs.outcomes import PermanentError
-from catchup_jobs.jobs.ports import Surroundings
+from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.jobs.run.ports import Surroundings
 from catchup_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from catchup_jobs.adapters.encryption import Encryption
 
 
 def unknown_user(user_id: str) -> PermanentError:
-    """Return the error that says that the database has no such user, and what helps."""
+    """Return the error for a user whom the database does not have."""
     return PermanentError(
         f"there is no user {user_id}: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
     )
@@ -31,13 +35,13 @@ class Resources:
 
 @contextmanager
 def open_database(settings: Settings, surroundings: Surroundings | None = None) -> Iterator[Database]:
-    """Open the database with a schema that fits this code; the embedded one is brought up to date on the way.
+    """Open the database with a schema that fits this code; the default database is migrated first.
 
     Args:
-        surroundings: of a job, which waits 60 s for a schema that may be being migrated; a person is told at once.
+        surroundings: of a job, which waits 60 s for a migration that may be running; without it there is no wait.
 
     Raises:
-        TemporaryError: the schema does not fit in time; the message names the command that helps.
+        TemporaryError: the schema does not fit in time; the message names the command that migrates it.
         JobError: the database cannot be used.
     """
     with closing(Database.open(settings.database_url)) as database:
@@ -48,3 +52,10 @@ def open_database(settings: Settings, surroundings: Surroundings | None = None) 
         else:
             wait_for_schema(database, sleep=surroundings.sleep, stopping=surroundings.stopping)
         yield database
+
+
+def encryption_of(settings: Settings) -> Encryption:
+    """Return what decrypts and hashes addresses. The keys are loaded only for a user who has an address."""
+    from catchup_jobs.adapters.encryption import Encryption  # noqa: PLC0415
+
+    return Encryption(settings.encryption_keys())

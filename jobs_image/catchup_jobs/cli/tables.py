@@ -13,8 +13,8 @@ import click
 
 TEXT: Final = "text"
 JSON: Final = "json"
-# What a list that names something wrong ends with.
-EXIT_TROUBLE: Final = 1
+# The exit code of a list that has failures.
+EXIT_FAILURES: Final = 1
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
@@ -23,7 +23,7 @@ output_option = click.option(
     "-o", "--output", type=click.Choice([TEXT, JSON]), default=TEXT, help="Lines for people, or JSON. Default: text."
 )
 limit_option = click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=100, metavar="N", help="At most so many. Default: 100."
+    "--limit", type=click.IntRange(1, 100_000), default=100, metavar="N", help="Show at most N. Default: 100."
 )
 
 
@@ -77,7 +77,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    # A name may hold anything; a control character must not reach a terminal.
+    # Stored text may hold control characters, which must not reach a terminal.
     return "".join(character if character.isprintable() else " " for character in str(value))
 
 

@@ -1,8 +1,9 @@
-"""Closed vocabularies of the domain that are stored as text; a new value needs a migration of the column's CHECK."""
+"""Enums whose values are stored as text; a new value needs a migration of the column's CHECK."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Weekday(StrEnum):
@@ -15,19 +16,6 @@ class Weekday(StrEnum):
     FRIDAY = "FR"
     SATURDAY = "SA"
     SUNDAY = "SU"
-
-
-class DigestDay(StrEnum):
-    """The local day of the digest, as in `catchup_contract.api.DIGEST_DAYS`."""
-
-    MONDAY = "Monday"
-    TUESDAY = "Tuesday"
-    WEDNESDAY = "Wednesday"
-    THURSDAY = "Thursday"
-    FRIDAY = "Friday"
-    SATURDAY = "Saturday"
-    SUNDAY = "Sunday"
-    DAILY = "Daily"
 
 
 class Provider(StrEnum):
@@ -54,20 +42,22 @@ class CalendarError(StrEnum):
     """Why a calendar's last sync failed, in the user's terms."""
 
     UNAVAILABLE = "unavailable"
-    QUOTA = "quota"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     BAD_DATA = "bad_data"
 
 
 class RunState(StrEnum):
-    """Where a run stands: `open` and `retry` are unfinished, the others are its end."""
+    """The state of a run: `open` and `retry` are unfinished, the others final."""
 
     OPEN = "open"
     RETRY = "retry"
     DONE = "done"
     SKIPPED = "skipped"
     FAILED = "failed"
+
+
+UNFINISHED_RUNS: Final = (RunState.OPEN, RunState.RETRY)
 
 
 class Frequency(StrEnum):
@@ -84,20 +74,26 @@ class Frequency(StrEnum):
 
 
 class Trigger(StrEnum):
-    """What a suggestion comes from: time that has passed, or an event that both like."""
+    """What a suggestion is based on: time without contact, or an event that both like."""
 
     TIME_BOUND = "time_bound"
     SHARED_ACTIVITY = "shared_activity"
 
 
 class SuggestionStatus(StrEnum):
-    """Where a suggestion stands; `pending` and `snoozed` are open, the user answered all others but `expired`."""
+    """The status of a suggestion: `pending` and `snoozed` are open; the user answered the others, except `expired`."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
     DISMISSED = "dismissed"
     SNOOZED = "snoozed"
     EXPIRED = "expired"
+
+
+# Suggestions that may still change by themselves.
+OPEN_SUGGESTIONS: Final = (SuggestionStatus.PENDING, SuggestionStatus.SNOOZED)
+# Suggestions that matter to their user now.
+CURRENT_SUGGESTIONS: Final = (*OPEN_SUGGESTIONS, SuggestionStatus.ACCEPTED)
 
 
 class Mode(StrEnum):
@@ -124,15 +120,8 @@ class ExpiryReason(StrEnum):
     CONTACT_EXCLUDED = "contact_excluded"
 
 
-class Channel(StrEnum):
-    """A way by which a digest reaches its user."""
-
-    SMS = "sms"
-    EMAIL = "email"
-
-
 class ChannelMode(StrEnum):
-    """When a user wants a channel used. `fallback` is for email: where the SMS cannot do it."""
+    """When a user wants a channel to be used. `fallback`: only where the channel that it replaces will not send."""
 
     OFF = "off"
     FALLBACK = "fallback"
@@ -140,9 +129,9 @@ class ChannelMode(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Where one channel's attempt at one digest stands.
+    """The status of one channel's part of one digest.
 
-    `sending`: the provider is being asked, or its process died meanwhile. `unknown`: it may have been sent.
+    `sending`: a process is asking the provider, or died while it did. `unknown`: the message may have been sent.
     """
 
     PENDING = "pending"

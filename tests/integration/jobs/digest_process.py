@@ -19,29 +19,43 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from catchup_contract.kinds import Job
-from catchup_jobs.adapters.database.addresses import DatabaseAddresses
-from catchup_jobs.adapters.database.digests import DatabaseDigests
+from catchup_contract.kinds import DIGEST
+from catchup_jobs.adapters.database.digests.store import DatabaseDigests
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.adapters.local_coordination import LocalCoordination
-from catchup_jobs.adapters.twilio_sms import TwilioAccount, TwilioSms
-from catchup_jobs.jobs.digest import Digest
-from catchup_jobs.jobs.digest_messages import Messenger
-from catchup_jobs.jobs.ports import Run, Surroundings
-from catchup_jobs.jobs.run import run_job
+from catchup_jobs.adapters.files.locks import FileLocks
+from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
+from catchup_jobs.domain.digest.channels import EMAIL, SMS
+from catchup_jobs.domain.digest.email_text import EmailDigest, email_digest
+from catchup_jobs.domain.digest.sms_text import sms_text
+from catchup_jobs.jobs.digest.job import Digest
+from catchup_jobs.jobs.digest.messenger import Messenger, Sender
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.ports import Run, Surroundings
 
 # Everything between the decision to send and the record of what came of it.
 WATCHED = {
-    "digest.py": {"_send", "_settle"},
-    "digests.py": {"claim", "settle", "_digest_id", "_delivery_row"},
+    "due_digest.py": {"send", "settle"},
+    "store.py": {"claim", "settle"},
+    "settlement.py": {"settle"},
+    "rows.py": {"ensure_digest", "ensure_delivery"},
     "proposals.py": {"mark", "proposals"},
     "twilio_sms.py": {"send", "_state"},
     "twilio_http.py": {"request", "_body"},
 }
 KILLED = 137
 Line = tuple[str, int]
+
+
+def _messenger(account: TwilioAccount, now: datetime) -> Messenger:
+    return Messenger(
+        {
+            SMS: Sender(sms_text, str, lambda: TwilioSms(account, now=lambda: now)),
+            EMAIL: Sender(email_digest, EmailDigest.preview, None),
+        }
+    )
 
 
 @dataclass
@@ -57,10 +71,10 @@ class Pod:
         store = DatabaseDigests(database, DatabaseAddresses(database, lambda: Encryption([self.options["key"]])))
         account = TwilioAccount(**self.options["account"])
         run_job(
-            Digest(store=store, messenger=Messenger(sms=lambda: TwilioSms(account, now=lambda: now), email=None)),
-            Run(Job.DIGEST, user_id, now, ""),
+            Digest(store=store, messenger=_messenger(account, now)),
+            Run(DIGEST, user_id, now, ""),
             store=DatabaseRunStore(database),
-            coordination=LocalCoordination(Path(self.options["locks"])),
+            locks=FileLocks(Path(self.options["locks"])),
             surroundings=Surroundings(
                 now=lambda: now,
                 sleep=lambda _: None,

@@ -19,25 +19,29 @@ from zoneinfo import ZoneInfo
 from cryptography.fernet import Fernet
 from sqlalchemy import insert, select, update
 
-from catchup_contract.kinds import Job
+from catchup_contract.digest_rule import DigestDay, DigestTime
+from catchup_contract.kinds import DIGEST
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
-from catchup_jobs.adapters.action_links import ActionLinks
-from catchup_jobs.adapters.database.addresses import DatabaseAddresses
-from catchup_jobs.adapters.database.digests import DatabaseDigests
-from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.adapters.database.digests.store import DatabaseDigests
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import consents, contacts, deliveries, digests, suggestions, users
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.adapters.local_coordination import LocalCoordination
-from catchup_jobs.adapters.smtp_email import MailServer, SmtpEmail
-from catchup_jobs.adapters.twilio_http import BoundedHttp
-from catchup_jobs.adapters.twilio_sms import TwilioAccount, TwilioSms
-from catchup_jobs.domain.addresses import GivenAddress
-from catchup_jobs.domain.due_dates import DigestTime
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DigestDay, SuggestionStatus, Trigger
-from catchup_jobs.jobs.digest import Digest
-from catchup_jobs.jobs.digest_messages import Messenger
-from catchup_jobs.jobs.ports import Coordination, Run, Surroundings
-from catchup_jobs.jobs.run import Report, run_job
+from catchup_jobs.adapters.files.locks import FileLocks
+from catchup_jobs.adapters.messaging.action_links import ActionLinks
+from catchup_jobs.adapters.messaging.smtp_email import MailServer, SmtpEmail
+from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
+from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
+from catchup_jobs.domain.digest.addresses import GivenAddress
+from catchup_jobs.domain.digest.channels import CHANNELS, EMAIL, SMS, Channel
+from catchup_jobs.domain.digest.email_text import EmailDigest, email_digest
+from catchup_jobs.domain.digest.sms_text import sms_text
+from catchup_jobs.domain.vocabulary import ChannelMode, SuggestionStatus, Trigger
+from catchup_jobs.jobs.digest.job import Digest
+from catchup_jobs.jobs.digest.messenger import Messenger, Sender
+from catchup_jobs.jobs.run.endings import Report
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.ports import Run, RunLocks, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,12 +49,12 @@ if TYPE_CHECKING:
     from catchup_dev.doubles.smtp.server import SmtpDouble
     from catchup_dev.doubles.twilio.server import TwilioServer
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.jobs.digest_ports import EmailGateway, SmsGateway
+    from catchup_jobs.jobs.digest.ports import Gateway
 
 ROOT = Path(__file__).parents[3]
 ADA, BOB = "ada", "bob"
 PHONE, OTHER_PHONE = "+447700900123", "+447700900456"
-EMAIL = "ada@example.com"
+MAILBOX = "ada@example.com"
 FRIEND = "Ben Canary"
 BERLIN = "Europe/Berlin"
 BASE_URL = "https://app.example.com/catchup"
@@ -78,8 +82,9 @@ class DigestWorld:
     account: TwilioAccount | None = None
     server: MailServer | None = None
     http_timeout: float = 5
-    coordination: Coordination | None = None
-    sms_gateway: Callable[[], SmsGateway] | None = None
+    locks: RunLocks | None = None
+    sms_gateway: Callable[[], Gateway[str]] | None = None
+    more_senders: dict[Channel, Sender[Any]] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -122,7 +127,7 @@ class DigestWorld:
         user_id: str = ADA,
         *,
         phone: str | None = PHONE,
-        email: str | None = EMAIL,
+        email: str | None = MAILBOX,
         consented: bool | None = True,
         consented_at: datetime | None = None,
         email_mode: ChannelMode = ChannelMode.FALLBACK,
@@ -131,9 +136,9 @@ class DigestWorld:
         """Give the user these addresses, as an import would."""
         given = []
         if phone is not None:
-            given.append(GivenAddress(Channel.SMS, phone, sms_mode, consented, consented_at))
+            given.append(GivenAddress(SMS, phone, sms_mode, consented, consented_at))
         if email is not None:
-            given.append(GivenAddress(Channel.EMAIL, email, email_mode))
+            given.append(GivenAddress(EMAIL, email, email_mode))
         with self.database.write() as connection:
             self.addresses.import_into(connection, user_id, given, now=self.now)
 
@@ -192,9 +197,9 @@ class DigestWorld:
         """Run the job as the command line does, with this world's clock; waits only turn the clock."""
         return run_job(
             Digest(store=self.store, messenger=self.messenger(), when=self.when),
-            Run(Job.DIGEST, user_id, slot, manual_id or f"manual-{next(self._numbers)}"),
+            Run(DIGEST, user_id, slot, manual_id or f"manual-{next(self._numbers)}"),
             store=DatabaseRunStore(self.database),
-            coordination=self.coordination or LocalCoordination(self.lock_directory),
+            locks=self.locks or FileLocks(self.lock_directory),
             surroundings=Surroundings(
                 now=lambda: self.now,
                 sleep=self._sleep,
@@ -254,8 +259,11 @@ class DigestWorld:
     def messenger(self) -> Messenger:
         """Return what the job sends with."""
         return Messenger(
-            sms=(self.sms_gateway or self._sms) if self.has_twilio else None,
-            email=self._email if self.has_mail else None,
+            {
+                SMS: Sender(sms_text, str, (self.sms_gateway or self._sms) if self.has_twilio else None),
+                EMAIL: Sender(email_digest, EmailDigest.preview, self._email if self.has_mail else None),
+                **self.more_senders,
+            },
             links=(lambda: ActionLinks(self.base_url or "", self.encryption)) if self.base_url else None,
         )
 
@@ -272,7 +280,7 @@ class DigestWorld:
         self.slept.append(seconds)
         self.now += timedelta(seconds=seconds)
 
-    def _sms(self) -> SmsGateway:
+    def _sms(self) -> Gateway[str]:
         assert self.account is not None
         http = BoundedHttp(
             self.account.base_url,
@@ -282,7 +290,7 @@ class DigestWorld:
         )
         return TwilioSms(self.account, now=lambda: self.now, http=http)
 
-    def _email(self) -> EmailGateway:
+    def _email(self) -> Gateway[EmailDigest]:
         assert self.server is not None
         return SmtpEmail(self.server, now=lambda: self.now, timeout=self.http_timeout, conversation=self.http_timeout)
 
@@ -309,11 +317,11 @@ class DigestWorld:
     def statuses(self) -> dict[str, str]:
         """Return the status per channel of today's digest, with the reason or code."""
         found = {}
-        for channel in Channel:
+        for channel in CHANNELS.values():
             row = self.delivery(channel)
             if row is not None:
                 note = row.skip_reason.value if row.skip_reason else row.error_code
-                found[channel.value] = f"{row.status.value}({note})" if note else row.status.value
+                found[channel.name] = f"{row.status.value}({note})" if note else row.status.value
         return found
 
     def digest_rows(self) -> list[Any]:

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, func, insert, select, update
 
-from catchup_contract.kinds import Job
-from catchup_jobs.adapters.database.contacts import import_contacts
-from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.kinds import SUGGESTIONS
+from catchup_jobs.adapters.database.people.contacts import import_contacts
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import (
     calendars,
     contacts,
@@ -22,21 +23,14 @@ from catchup_jobs.adapters.database.schema import (
     suggestions,
     users,
 )
-from catchup_jobs.adapters.database.suggestions import DatabaseSuggestionStore
-from catchup_jobs.adapters.local_coordination import LocalCoordination
-from catchup_jobs.domain.contacts import Contact
-from catchup_jobs.domain.vocabulary import (
-    DigestDay,
-    EventStatus,
-    Mode,
-    Provider,
-    SuggestionStatus,
-    TokenState,
-    Trigger,
-)
-from catchup_jobs.jobs.ports import Run, Surroundings
-from catchup_jobs.jobs.run import Report, run_job
-from catchup_jobs.jobs.suggestions import FleetSuggestions, NoBoard, Shard, UserSuggestions
+from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore
+from catchup_jobs.adapters.files.locks import FileLocks
+from catchup_jobs.domain.people.contacts import Contact
+from catchup_jobs.domain.vocabulary import EventStatus, Mode, Provider, SuggestionStatus, TokenState, Trigger
+from catchup_jobs.jobs.run.endings import Report
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.ports import Run, Surroundings
+from catchup_jobs.jobs.suggestions.job import FleetSuggestions, NoBoard, Shard, UserSuggestions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -203,9 +197,9 @@ class FleetWorld:
         number = next(self._numbers)
         return run_job(
             UserSuggestions(self.store, user_id) if user_id else body,
-            Run(Job.SUGGESTIONS, f"user:{user_id}" if user_id else str(part.index), slot, f"manual-{number}"),
+            Run(SUGGESTIONS, f"user:{user_id}" if user_id else str(part.index), slot, f"manual-{number}"),
             store=DatabaseRunStore(self.database),
-            coordination=LocalCoordination(self.lock_directory),
+            locks=FileLocks(self.lock_directory),
             surroundings=Surroundings(
                 now=lambda: self.now,
                 sleep=self._sleep,

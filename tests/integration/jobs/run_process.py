@@ -12,15 +12,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from catchup_contract.kinds import Job
-from catchup_jobs.adapters.coordination import RedisCoordination
+from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.runs import DatabaseRunStore, check_fence
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore, check_fence
 from catchup_jobs.adapters.process import surroundings
-from catchup_jobs.jobs.context import RunContext
-from catchup_jobs.jobs.outcomes import Result, TemporaryError
-from catchup_jobs.jobs.ports import Run
-from catchup_jobs.jobs.run import run_job
+from catchup_jobs.adapters.redis.locks import RedisLocks
+from catchup_jobs.jobs.run.context import Result, RunContext
+from catchup_jobs.jobs.run.errors import TemporaryError
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.ports import Run
 
 
 def main(text: str) -> int:
@@ -51,9 +51,9 @@ def main(text: str) -> int:
         ahead = timedelta(seconds=options.get("ahead_seconds", 0))
         report = run_job(
             body,
-            Run(Job.SYNC, "ada", slot, ""),
+            Run(SYNC, "ada", slot, ""),
             store=DatabaseRunStore(database),
-            coordination=RedisCoordination.open(options["redis_url"], lock_seconds=options.get("lock_seconds", 2)),
+            locks=RedisLocks.open(options["redis_url"], lock_seconds=options.get("lock_seconds", 2)),
             surroundings=replace(around, now=lambda: around.now() + ahead),
             deadline_seconds=options.get("deadline_seconds", 60),
         )

@@ -12,23 +12,25 @@ from zoneinfo import ZoneInfo
 from cryptography.fernet import Fernet
 from sqlalchemy import insert, select, update
 
-from catchup_contract.kinds import Job
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome, Reason
-from catchup_jobs.adapters.database.availability import DatabaseAvailabilityStore
-from catchup_jobs.adapters.database.calendars import DatabaseCalendarStore
-from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.adapters.database.availability.store import DatabaseAvailabilityStore
+from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
+from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import calendars, events, free_slots, oauth_tokens, runs, users
-from catchup_jobs.adapters.database.tokens import DatabaseTokens
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.adapters.google_calendar import GoogleCalendar
-from catchup_jobs.adapters.google_http import Http
-from catchup_jobs.adapters.google_oauth import GoogleOAuth
-from catchup_jobs.adapters.local_coordination import LocalCoordination
-from catchup_jobs.domain.oauth import OAuthToken
-from catchup_jobs.domain.vocabulary import DigestDay, TokenState
-from catchup_jobs.jobs.calendar_sync import CalendarSync, Google
-from catchup_jobs.jobs.ports import Run, Surroundings
-from catchup_jobs.jobs.run import Report, run_job
+from catchup_jobs.adapters.files.locks import FileLocks
+from catchup_jobs.adapters.google.calendar_api import GoogleCalendar
+from catchup_jobs.adapters.google.http import Http
+from catchup_jobs.adapters.google.oauth import GoogleOAuth
+from catchup_jobs.domain.calendar.oauth import OAuthToken
+from catchup_jobs.domain.vocabulary import TokenState
+from catchup_jobs.jobs.run.endings import Report
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.ports import Run, Surroundings
+from catchup_jobs.jobs.sync.job import CalendarSync, Google
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,9 +116,9 @@ class SyncWorld:
         )
         return run_job(
             body,
-            Run(Job.SYNC, user_id, None, manual_id or f"manual-{next(self._numbers)}"),
+            Run(SYNC, user_id, None, manual_id or f"manual-{next(self._numbers)}"),
             store=DatabaseRunStore(self.database),
-            coordination=LocalCoordination(self.lock_directory),
+            locks=FileLocks(self.lock_directory),
             surroundings=Surroundings(
                 now=lambda: self.now,
                 sleep=self._sleep,

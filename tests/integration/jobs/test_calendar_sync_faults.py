@@ -14,9 +14,9 @@ from sqlalchemy import select
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_dev.doubles.google.client import GoogleDouble
-from catchup_jobs.adapters import google_http
 from catchup_jobs.adapters.database.schema import dead_letters
-from catchup_jobs.domain.oauth import OAuthToken
+from catchup_jobs.adapters.google import http as google_http
+from catchup_jobs.domain.calendar.oauth import OAuthToken
 from catchup_jobs.domain.vocabulary import CalendarError, TokenState
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.jobs.run import Report
+    from catchup_jobs.jobs.run.endings import Report
 
 DONE = (ExitCode.DONE, Outcome.DONE, None)
 PARTIAL = (ExitCode.DONE, Outcome.DONE, Reason.PARTIAL)

@@ -21,7 +21,7 @@ from integration.jobs import nursery
 from integration.services import free_port, wait_until
 
 from catchup_contract.env import Env
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Summary
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION
@@ -32,10 +32,10 @@ ADA = {"id": "ada", "name": "Ada", "timeZone": "Europe/Berlin", "digest": {"day"
 # A job of this module: `run_process.py` tests the contract, this the way from the environment to it.
 JOB = """
 import sys
-from catchup_jobs.cli.harness import execute
-from catchup_contract.kinds import Job
+from catchup_jobs.cli.jobs.harness import execute
+from catchup_contract.kinds import SYNC
 from catchup_contract.summary import Count
-from catchup_jobs.jobs.outcomes import Result
+from catchup_jobs.jobs.run.context import Result
 
 def body(context, resources):
     print(context.run_key, resources.database.backend, flush=True)
@@ -44,7 +44,7 @@ def body(context, resources):
         raise RuntimeError("canary@example.com")
     return Result(counts={Count.CALENDARS: 2})
 
-sys.exit(execute(Job.SYNC, "ada", body))
+sys.exit(execute(SYNC, "ada", body))
 """
 
 
@@ -255,7 +255,7 @@ def test_a_pods_environment_becomes_its_run_and_its_summary(
     code, output, logs = shell.run(code=JOB, env=env)
     assert (code, output.split()[0]) == (0, "sync:ada:2025-11-25T12:00:00Z")
     summary = Summary.from_json((tmp_path / "summary").read_text())
-    assert (summary.job, summary.outcome, dict(summary.counts)) == (Job.SYNC, Outcome.DONE, {"calendars": 2})
+    assert (summary.kind, summary.outcome, dict(summary.counts)) == (SYNC, Outcome.DONE, {"calendars": 2})
     last = json.loads(logs.splitlines()[-1])
     assert {"run_key", "user", "kind", "slot", "event", "level", "timestamp"} <= set(last)
     code, _, _ = shell.run(code=JOB, env=env)

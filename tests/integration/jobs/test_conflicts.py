@@ -19,11 +19,12 @@ from integration.jobs.sync_world import EMAIL, SyncWorld, outcome
 from integration.services import wait_until
 
 from catchup_contract.outcomes import ExitCode, Outcome
-from catchup_jobs.adapters.database.answers import DatabaseAnswers
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.domain.answers import Answer
-from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus
-from catchup_jobs.jobs.digest import LEASE
+from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
+from catchup_jobs.domain.digest.channels import SMS
+from catchup_jobs.domain.planning.answers import Answer
+from catchup_jobs.domain.vocabulary import DeliveryStatus
+from catchup_jobs.jobs.digest.due_digest import LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +116,7 @@ def test_a_digest_that_an_answer_overtook_is_one_sms(
     assert (outcome(report), report.summary.attempts) == (DONE, 1)
     (sms,) = world.sms()
     assert ("Cleo" in sms["body"]) is sent_before
-    assert world.delivery(Channel.SMS).status is DeliveryStatus.SENT
+    assert world.delivery(SMS).status is DeliveryStatus.SENT
     assert (sum(world.slept) >= LEASE.total_seconds()) is sent_before
 
 

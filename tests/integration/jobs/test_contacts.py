@@ -11,6 +11,7 @@ from integration.jobs.database_faults import statements
 from integration.jobs.test_users import user
 from sqlalchemy import insert, select
 
+from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.schema import (
     contact_groups,
     contact_tags,
@@ -19,8 +20,7 @@ from catchup_jobs.adapters.database.schema import (
     suggestions,
     users,
 )
-from catchup_jobs.adapters.database.users import DatabaseUsers
-from catchup_jobs.domain.contacts import Contact
+from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.vocabulary import Frequency, Mode, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:

@@ -13,22 +13,21 @@ from integration.jobs.digest_world import (
     BOB,
     DATE,
     DUE,
-    EMAIL,
     FRIEND,
+    MAILBOX,
     PHONE,
     DigestWorld,
 )
 from sqlalchemy import select
 
+from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import runs
-from catchup_jobs.domain.due_dates import DigestTime
+from catchup_jobs.domain.digest.channels import SMS
 from catchup_jobs.domain.vocabulary import (
-    Channel,
     ChannelMode,
     DeliveryStatus,
-    DigestDay,
     RunState,
     SkipReason,
     SuggestionStatus,
@@ -36,7 +35,7 @@ from catchup_jobs.domain.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from catchup_jobs.jobs.run import Report
+    from catchup_jobs.jobs.run.endings import Report
 
 
 def told(report: Report) -> tuple[int, Outcome, Reason | None]:
@@ -66,7 +65,7 @@ def test_a_digest_is_one_sms_to_the_users_own_number_with_all_pending_suggestion
     assert int(sms["num_segments"]) <= 2
     assert digest_world.emails() == []
     assert digest_world.statuses() == {"sms": "sent", "email": "skipped(not_needed)"}
-    assert digest_world.delivery(Channel.SMS).provider_id == sms["sid"]
+    assert digest_world.delivery(SMS).provider_id == sms["sid"]
 
 
 def test_the_digest_never_goes_to_another_users_address(digest_world: DigestWorld) -> None:
@@ -124,10 +123,10 @@ def test_an_email_is_text_and_html_in_the_users_own_mailbox(digest_world: Digest
     assert told(digest_world.digest()) == SENT
     (email,) = digest_world.emails()
     headers = dict(email["headers"])
-    assert email["recipients"] == [EMAIL]
+    assert email["recipients"] == [MAILBOX]
     assert email["encrypted"]
     assert headers["From"] == "CatchUp <digest@example.com>"
-    assert headers["To"] == EMAIL
+    assert headers["To"] == MAILBOX
     assert headers["Subject"] == "Catch up with Ben & <Co>"
     assert "Monday 30 November, 15:00-16:00 CET" in email["text"]
     assert "Ben &amp; &lt;Co&gt;" in email["html"]
@@ -340,7 +339,7 @@ def test_a_stop_belongs_to_the_number_outlives_the_user_and_only_a_later_consent
     digest_world.reach(BOB, consented=True)  # the same number, without a date: an old file perhaps
     digest_world.suggest(user_id=BOB)
     digest_world.digest(BOB)
-    assert digest_world.delivery(Channel.SMS, BOB).skip_reason == "opted_out"
+    assert digest_world.delivery(SMS, BOB).skip_reason == "opted_out"
     digest_world.twilio.store.stopped.clear()
     digest_world.reach(BOB, consented_at=digest_world.now + timedelta(minutes=1))
     digest_world.pass_time(days=1)
@@ -357,7 +356,7 @@ def test_the_number_is_stored_sealed_and_the_stop_as_a_hash_only(digest_world: D
             stored = repr(connection.exec_driver_sql(f"SELECT * FROM {table}").all())  # noqa: S608 - our names
             assert PHONE not in stored
             assert PHONE.removeprefix("+") not in stored
-            assert EMAIL not in stored
+            assert MAILBOX not in stored
 
 
 # What the suggestions learn ---------------------------------------------------------------------------------------
@@ -426,7 +425,7 @@ def test_digests_are_forgotten_after_ninety_days(digest_world: DigestWorld) -> N
     digest_world.now += timedelta(days=98)
     digest_world.digest(slot=DUE + timedelta(days=98))
     assert len(digest_world.digest_rows()) == 1
-    assert digest_world.delivery(Channel.SMS) is None
+    assert digest_world.delivery(SMS) is None
 
 
 def test_digests_that_were_skipped_are_forgotten_too(digest_world: DigestWorld) -> None:
@@ -443,5 +442,5 @@ def test_a_delivery_tells_its_attempts_and_the_providers_state(digest_world: Dig
     digest_world.twilio.control.add_fault(kind="create", status=429, code=20429, retry_after="5")
     digest_world.suggest()
     digest_world.digest()
-    row = digest_world.delivery(Channel.SMS)
+    row = digest_world.delivery(SMS)
     assert (row.status, row.attempts, row.provider_status) == (DeliveryStatus.SENT, 2, "queued")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.fernet import Fernet
-from integration.jobs.digest_world import BASE_URL, EMAIL, PHONE
+from integration.jobs.digest_world import BASE_URL, MAILBOX, PHONE
 from integration.jobs.test_sync_command import Shell
 from integration.services import free_port, wait_until
 from sqlalchemy import insert, select
@@ -44,7 +44,7 @@ USER: dict[str, Any] = {
     "timeZone": ZONE,
     "channels": {
         "sms": {"phone": "+44 7700 900123", "consentAt": "2026-01-10T12:00:00Z"},
-        "email": {"address": EMAIL},
+        "email": {"address": MAILBOX},
     },
     "contacts": [{"id": "c-1", "name": FRIEND}],
 }
@@ -131,15 +131,15 @@ def test_a_digest_by_hand_is_sent_once_that_day_and_shown_with_the_user(world: W
 
 def test_neither_address_nor_name_nor_token_reaches_a_log_or_the_summary(world: World) -> None:
     world.environment |= {"CATCHUP_ACTION_BASE_URL": BASE_URL, "CATCHUP_LOG_FORMAT": "json"}
-    world.import_user(channels=USER["channels"] | {"email": {"address": EMAIL, "mode": "on"}})
+    world.import_user(channels=USER["channels"] | {"email": {"address": MAILBOX, "mode": "on"}})
     world.suggest()
     world.twilio.control.add_fault(kind="create", accept_then_drop=True)
-    world.mail.control.add_fault(stage="rcpt", reply=f"451 {EMAIL} later")
+    world.mail.control.add_fault(stage="rcpt", reply=f"451 {MAILBOX} later")
     printed = world.run("digest", "--user", "ada") + world.shell.termination_log.read_text()
     world.twilio.control.outcome(PHONE, "undelivered", 30003)
     printed += world.run("digest", "--user", "ada") + world.shell.termination_log.read_text()
     assert (len(world.twilio.control.messages()), len(world.mail.control.messages())) == (1, 1)
-    for canary in (PHONE, PHONE[1:], "7700900123", EMAIL, FRIEND, "Ben", AUTH_TOKEN + '"', BASE_URL, "42 days"):
+    for canary in (PHONE, PHONE[1:], "7700900123", MAILBOX, FRIEND, "Ben", AUTH_TOKEN + '"', BASE_URL, "42 days"):
         assert canary not in printed
 
 
@@ -325,7 +325,7 @@ def links(text: str) -> list[str]:
 
 def test_the_links_of_an_email_are_redeemed_once_and_again_without_effect(world: World) -> None:
     world.environment["CATCHUP_ACTION_BASE_URL"] = BASE_URL
-    world.import_user(channels={"email": {"address": EMAIL, "mode": "on"}})
+    world.import_user(channels={"email": {"address": MAILBOX, "mode": "on"}})
     world.suggest()
     world.run("digest", "--user", "ada")
     (email,) = world.mail.control.messages()
@@ -358,12 +358,12 @@ def test_the_link_of_an_sms_opens_the_digests_suggestions_with_a_link_for_each_a
 
 def test_an_unsubscribed_address_gets_no_more_emails_whoever_gives_it(world: World) -> None:
     world.environment["CATCHUP_ACTION_BASE_URL"] = BASE_URL
-    world.import_user(channels={"email": {"address": EMAIL, "mode": "on"}})
+    world.import_user(channels={"email": {"address": MAILBOX, "mode": "on"}})
     world.suggest()
     world.run("digest", "--user", "ada")
     *_, unsubscribe = links(world.mail.control.messages()[0]["text"])
     world.run("suggestion", "redeem", unsubscribe)
-    other = {"id": "bob", "name": "Bob", "channels": {"email": {"address": EMAIL.title(), "mode": "on"}}}
+    other = {"id": "bob", "name": "Bob", "channels": {"email": {"address": MAILBOX.title(), "mode": "on"}}}
     world.run("user", "import", "-", stdin=json.dumps(other))
     assert "opted out" in world.run("user", "show", "bob")
 
@@ -385,7 +385,7 @@ def test_a_file_without_channels_leaves_them_and_one_with_fewer_removes_the_rest
     without = {name: value for name, value in USER.items() if name != "channels"}
     world.run("user", "import", "-", stdin=json.dumps(without))
     assert "+44********23" in world.run("user", "show", "ada")
-    world.import_user(channels={"email": {"address": EMAIL, "mode": "off"}})
+    world.import_user(channels={"email": {"address": MAILBOX, "mode": "off"}})
     shown = world.run("user", "show", "ada")
     assert "+44" not in shown
     assert "a***@example.com (off)" in shown
@@ -441,7 +441,7 @@ def test_deliveries_are_listed_without_address_or_text_and_trouble_shows_in_the_
     assert (sms["user"], sms["channel"], sms["status"], sms["attempts"]) == ("ada", "sms", "sent", 1)
     assert (email["channel"], email["status"], email["reason"]) == ("email", "skipped", "not_needed")
     told = world.run("deliveries", "list", "--user", "ada", "--newer-than", "1h")
-    assert not any(secret in told for secret in (PHONE, EMAIL, FRIEND))
+    assert not any(secret in told for secret in (PHONE, MAILBOX, FRIEND))
     assert "no deliveries" in world.run("deliveries", "list", "--status", "failed")
 
 

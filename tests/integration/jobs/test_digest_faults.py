@@ -12,23 +12,25 @@ import pytest
 import redis
 from cryptography.fernet import Fernet
 from integration.jobs.database_faults import after, outage
-from integration.jobs.digest_world import ADA, DATE, DUE, EMAIL, FRIEND, PHONE, DigestWorld
+from integration.jobs.digest_world import ADA, DATE, DUE, FRIEND, MAILBOX, PHONE, DigestWorld
 from integration.services import free_port, wait_until
 from sqlalchemy import delete
 
+from catchup_contract.digest_rule import Occurrence
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_dev.doubles.smtp import server as smtp_server
-from catchup_jobs.adapters.coordination import RedisCoordination
-from catchup_jobs.adapters.database.addresses import DatabaseAddresses
-from catchup_jobs.adapters.database.digests import DatabaseDigests
+from catchup_jobs.adapters.database.digests.store import DatabaseDigests
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.domain.due_dates import Occurrence
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus
-from catchup_jobs.jobs.database_first import DatabaseFirst
-from catchup_jobs.jobs.digest import LEASE, LOOK_UP_SPAN
-from catchup_jobs.jobs.ports import Fence
+from catchup_jobs.adapters.redis.locks import RedisLocks
+from catchup_jobs.domain.digest.channels import EMAIL, SMS
+from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus
+from catchup_jobs.jobs.digest.due_digest import LEASE
+from catchup_jobs.jobs.digest.unsettled import LOOK_UP_SPAN
+from catchup_jobs.jobs.run.optional_locks import OptionalLocks
+from catchup_jobs.jobs.run.ports import Fence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from catchup_dev.doubles.smtp.server import SmtpDouble
     from catchup_dev.doubles.twilio.server import TwilioServer
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.jobs.run import Report
+    from catchup_jobs.jobs.run.endings import Report
 
 SENT = (ExitCode.DONE, Outcome.DONE, None)
 
@@ -103,7 +105,7 @@ def test_twilio_accepts_and_its_answer_is_lost_the_message_is_looked_up_and_adop
     assert report.summary.counts == {Count.DIGEST_ITEMS: 1, Count.SMS_SENT: 1, Count.DELIVERIES_UNKNOWN: 1}
     assert report.summary.attempts == 0
     (sms,) = by_sms.sms()
-    row = by_sms.delivery(Channel.SMS)
+    row = by_sms.delivery(SMS)
     assert (row.status, row.provider_id, row.attempts) == (DeliveryStatus.SENT, sms["sid"], 1)
 
 
@@ -140,7 +142,7 @@ def test_a_hanging_twilio_is_given_up_in_time_and_is_unknown(by_sms: DigestWorld
     assert told(report)[2] is Reason.UNCONFIRMED
     wait_until(lambda: len(by_sms.sms()) == 1, "the double carries the request out")
     by_sms.firing(1)
-    assert (by_sms.statuses()["sms"], by_sms.delivery(Channel.SMS).attempts) == ("sent", 1)
+    assert (by_sms.statuses()["sms"], by_sms.delivery(SMS).attempts) == ("sent", 1)
     assert len(by_sms.sms()) == 1
 
 
@@ -210,7 +212,7 @@ def test_twilio_refusing_connections_spends_the_budget_and_the_next_firing_is_a_
     url, by_sms.account = by_sms.account.base_url, replace(by_sms.account, base_url=f"http://127.0.0.1:{free_port()}")
     report = by_sms.digest()
     assert told(report) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
-    assert by_sms.delivery(Channel.SMS).attempts == 4
+    assert by_sms.delivery(SMS).attempts == 4
     by_sms.account = replace(by_sms.account, base_url=url)
     assert told(by_sms.firing(1)) == SENT
     assert len(by_sms.sms()) == 1
@@ -257,7 +259,7 @@ def test_a_permanent_refusal_is_failed_without_a_retry_and_email_stands_in(
     assert report.summary.counts[Count.DELIVERIES_FAILED] == 1
     assert digest_world.statuses() == {"sms": f"failed({code})", "email": "sent"}
     assert len(digest_world.twilio.log) == 1
-    assert digest_world.emails()[0]["recipients"] == [EMAIL]
+    assert digest_world.emails()[0]["recipients"] == [MAILBOX]
 
 
 def test_21610_is_failed_and_opts_the_number_out(digest_world: DigestWorld) -> None:
@@ -299,7 +301,7 @@ def test_a_delivered_message_is_looked_at_once_more_and_then_left_alone(digest_w
     digest_world.suggest()
     digest_world.digest()
     digest_world.firing(1)
-    row = digest_world.delivery(Channel.SMS)
+    row = digest_world.delivery(SMS)
     assert (row.status, row.provider_status, row.provider_final) == (DeliveryStatus.SENT, "delivered", True)
     digest_world.firing(3)
     assert [entry["kind"] for entry in digest_world.twilio.log] == ["create", "fetch"]
@@ -324,7 +326,7 @@ def test_last_weeks_message_whose_pods_all_died_is_looked_up_by_this_weeks_diges
     by_sms.now += timedelta(days=7)
     by_sms.suggest(hours=24 * 10)
     assert told(by_sms.digest(slot=DUE + timedelta(days=7))) == SENT
-    row = by_sms.delivery(Channel.SMS)
+    row = by_sms.delivery(SMS)
     assert row.status is (DeliveryStatus.SENT if sent else DeliveryStatus.UNKNOWN)
     assert len(by_sms.sms()) == 1 + sent
 
@@ -432,7 +434,7 @@ def test_a_refused_login_or_sender_is_78_and_gives_the_claim_back(
     with mail_fault(by_email, stage=stage, reply=reply, times=2 if stage == "auth" else 1):
         report = by_email.digest()
     assert told(report) == (ExitCode.MISCONFIGURED, Outcome.FAILED, Reason.MISCONFIGURED)
-    assert by_email.delivery(Channel.EMAIL).status is DeliveryStatus.PENDING
+    assert by_email.delivery(EMAIL).status is DeliveryStatus.PENDING
     assert told(by_email.firing(1)) == SENT
     assert len(by_email.emails()) == 1
 
@@ -532,7 +534,7 @@ def test_no_name_injects_a_header_or_markup_or_grows_the_sms(digest_world: Diges
     names = [header.lower() for header, _ in email["headers"]]
     assert "bcc" not in names
     assert names.count("subject") == names.count("to") == names.count("from") == 1
-    assert email["recipients"] == [EMAIL]
+    assert email["recipients"] == [MAILBOX]
     assert "<img" not in email["html"]
     assert "<script" not in email["html"]
     assert "Accept" in email["text"]
@@ -557,7 +559,7 @@ def test_a_holder_stopped_past_its_lease_while_another_took_over_is_still_one_sm
     by_sms: DigestWorld,
 ) -> None:
     others = []
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
+    by_sms.locks = OptionalLocks(RedisLocks.open(f"redis://127.0.0.1:{free_port()}/0"))
     by_sms.now += timedelta(hours=1)
     # Its lock is gone, and the next firing finds the claim, its lease run out, and no message at the provider.
     with by_sms.while_twilio_is_asked(lambda: others.append(told(by_sms.digest(slot=DUE + timedelta(hours=1))))):
@@ -576,7 +578,7 @@ def test_the_database_itself_gives_no_second_claim_of_a_message_that_is_being_se
             by_sms.store.claim(
                 ADA,
                 Occurrence(DATE, DUE),
-                Channel.SMS,
+                SMS,
                 attempt_id="another",
                 address_key=None,
                 now=by_sms.now,
@@ -631,7 +633,7 @@ def test_a_digest_is_one_sms_whatever_happens_to_the_commit_of_its_record(
         report = world.digest()
     assert (told(report), report.summary.attempts) == (SENT, 1)
     assert report.summary.counts[Count.SMS_SENT] == len(world.sms()) == 1
-    assert world.delivery(Channel.SMS).status is DeliveryStatus.SENT
+    assert world.delivery(SMS).status is DeliveryStatus.SENT
 
 
 def test_a_database_that_fails_after_a_429_does_not_make_the_fate_unknown(by_sms: DigestWorld) -> None:
@@ -657,7 +659,7 @@ def test_words_that_cannot_be_written_give_the_claim_back(by_sms: DigestWorld) -
 
 
 def test_redis_down_a_digest_goes_on_by_its_database_claim_alone(by_sms: DigestWorld) -> None:
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
+    by_sms.locks = OptionalLocks(RedisLocks.open(f"redis://127.0.0.1:{free_port()}/0"))
     assert told(by_sms.digest()) == SENT
     assert told(by_sms.digest())[2] is Reason.ALREADY_DONE
     assert len(by_sms.sms()) == 1
@@ -666,14 +668,14 @@ def test_redis_down_a_digest_goes_on_by_its_database_claim_alone(by_sms: DigestW
 def test_redis_down_failures_are_counted_by_the_runs_row_and_the_budget_holds(by_sms: DigestWorld) -> None:
     assert by_sms.account is not None
     by_sms.account = replace(by_sms.account, base_url=f"http://127.0.0.1:{free_port()}")
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(f"redis://127.0.0.1:{free_port()}/0"))
+    by_sms.locks = OptionalLocks(RedisLocks.open(f"redis://127.0.0.1:{free_port()}/0"))
     report = by_sms.digest()
     assert told(report) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
     assert report.summary.attempts == 4
 
 
 def test_redis_emptied_between_two_firings_is_no_second_sms(by_sms: DigestWorld, redis_url: str) -> None:
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
+    by_sms.locks = OptionalLocks(RedisLocks.open(redis_url))
     with redis.Redis.from_url(redis_url) as client:
         assert told(by_sms.digest()) == SENT
         client.flushall()
@@ -684,7 +686,7 @@ def test_redis_emptied_between_two_firings_is_no_second_sms(by_sms: DigestWorld,
 def test_redis_emptied_while_an_sms_is_sent_and_another_pod_that_gets_the_lock_is_no_second_sms(
     by_sms: DigestWorld, redis_url: str
 ) -> None:
-    by_sms.coordination = DatabaseFirst(RedisCoordination.open(redis_url))
+    by_sms.locks = OptionalLocks(RedisLocks.open(redis_url))
     others = []
 
     def lose_the_lock() -> None:

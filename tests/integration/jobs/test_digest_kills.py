@@ -10,8 +10,9 @@ from sqlalchemy import select
 
 from catchup_contract.outcomes import ExitCode, Reason
 from catchup_jobs.adapters.database.schema import suggestions
-from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus
-from catchup_jobs.jobs.digest import LEASE
+from catchup_jobs.domain.digest.channels import SMS
+from catchup_jobs.domain.vocabulary import DeliveryStatus
+from catchup_jobs.jobs.digest.due_digest import LEASE
 
 if TYPE_CHECKING:
     from integration.jobs.digest_world import DigestWorld
@@ -35,10 +36,10 @@ def test_a_pod_killed_at_any_line_around_the_send_sends_at_most_one_sms(digest_w
         digest_world.now = DUE
         digest_world.slept.clear()
         before = len(digest_world.sms(numbers[user_id]))
-        left = digest_world.delivery(Channel.SMS, user_id)
+        left = digest_world.delivery(SMS, user_id)
         report = digest_world.digest(user_id)
         sent = len(digest_world.sms(numbers[user_id]))
-        row = digest_world.delivery(Channel.SMS, user_id)
+        row = digest_world.delivery(SMS, user_id)
         assert report.exit_code == ExitCode.DONE, line
         assert sent <= 1, line
         if left is not None and left.status is DeliveryStatus.SENDING:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
-from integration.jobs.digest_world import DUE, EMAIL, PHONE, DigestWorld
+from integration.jobs.digest_world import DUE, MAILBOX, PHONE, DigestWorld
 from sqlalchemy import func, select
 
+from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import deliveries, digests
-from catchup_jobs.domain.due_dates import DigestTime
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus, DigestDay, SuggestionStatus, Trigger
+from catchup_jobs.domain.digest.channels import SMS
+from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -31,7 +32,7 @@ def test_digest_sent_to_the_friend_instead_of_the_user(digest_world: DigestWorld
     digest_world.suggest("Ben +447700900999 ben@example.com")
     digest_world.digest()
     assert [sms["to"] for sms in digest_world.sms()] == [PHONE]
-    assert [email["recipients"] for email in digest_world.emails()] == [[EMAIL]]
+    assert [email["recipients"] for email in digest_world.emails()] == [[MAILBOX]]
 
 
 def test_one_sms_per_suggestion_instead_of_a_digest(digest_world: DigestWorld) -> None:
@@ -51,7 +52,7 @@ def test_a_crash_re_sent_everything(digest_world: DigestWorld) -> None:
     for hours in (1, 3):
         digest_world.firing(hours)
     assert len(digest_world.sms()) == 1
-    assert digest_world.delivery(Channel.SMS).status is DeliveryStatus.SENT
+    assert digest_world.delivery(SMS).status is DeliveryStatus.SENT
 
 
 def test_idempotency_key_without_the_occurrence_swallowed_legitimate_runs_for_24_h(digest_world: DigestWorld) -> None:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from integration.jobs.digest_world import DUE, DigestWorld
 from sqlalchemy import select, update
 
+from catchup_contract.digest_rule import LATEST
 from catchup_jobs.adapters.database.schema import suggestions
-from catchup_jobs.domain.due_dates import LATEST
-from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, SuggestionStatus
-from catchup_jobs.jobs.digest_ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
-from catchup_jobs.jobs.outcomes import TemporaryError
+from catchup_jobs.domain.digest.channels import SMS
+from catchup_jobs.domain.vocabulary import DeliveryStatus, SuggestionStatus
+from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, Message, NotSent, Refused, Unusable
+from catchup_jobs.jobs.run.errors import TemporaryError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,12 +52,12 @@ class Provider:
     taken: list[str] = field(default_factory=list)
     refused: int = 0
 
-    def send(self, to: str, text: str) -> Answer:
+    def send(self, message: Message[str]) -> Answer:
         fate = self.fates.pop(0) if self.fates else "accepted"
         if fate == "dies before":
             raise _Dies
         if fate in {"accepted", "accepted, answer lost", "dies after"}:
-            self.taken.append(text)
+            self.taken.append(message.content)
         if fate == "dies after":
             raise _Dies
         self.refused += fate == "refused"
@@ -76,7 +77,7 @@ class Provider:
         found = [number for number, text in enumerate(self.taken) if f"#{code}" in text]
         return Accepted(f"SM{found[0]}", "queued") if found and look_up == "works" else None
 
-    def look(self, provider_id: str) -> Accepted:
+    def fetch_status(self, provider_id: str) -> Accepted:
         return Accepted(provider_id, "delivered", final=True)
 
 
@@ -139,7 +140,7 @@ def test_at_most_one_sms_a_date_and_the_record_is_true(
     codes: dict[str, Any] = {}
     for row in digest_world.digest_rows():
         if row.user_id == user_id:
-            delivery = digest_world.delivery(Channel.SMS, user_id, row.due_date)
+            delivery = digest_world.delivery(SMS, user_id, row.due_date)
             if delivery is not None:
                 codes[delivery.short_code] = delivery
     taken = {code: sum(f"#{code}" in text for text in provider.taken) for code in codes}
@@ -148,7 +149,7 @@ def test_at_most_one_sms_a_date_and_the_record_is_true(
     for code, delivery in codes.items():
         if taken[code]:
             # Never said to be unsent; what the provider lists is known in the end.
-            is_last = delivery == digest_world.delivery(Channel.SMS, user_id)
+            is_last = delivery == digest_world.delivery(SMS, user_id)
             assert delivery.status in ({DeliveryStatus.SENT} if is_last and not is_late else _WENT_OUT)
         else:
             assert delivery.status is not DeliveryStatus.SENT

@@ -14,16 +14,16 @@ import pytest
 from integration.jobs.database_faults import be_impatient, losing_a_commit
 from sqlalchemy import text
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.domain.vocabulary import RunState
-from catchup_jobs.jobs.outcomes import JobError, MisconfiguredError, TemporaryError
-from catchup_jobs.jobs.ports import Closing, DeadLetter, Run
+from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
+from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Run
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
-RUN = Run(Job.SYNC, "ada", NOW, "")
+RUN = Run(SYNC, "ada", NOW, "")
 
 _COUNT_UP = """
 import sys
@@ -163,7 +163,7 @@ def test_a_commit_whose_reply_was_lost_is_found_done_by_the_next_process(
     with losing_a_commit(postgresql_url) as (through, arm):
         store = DatabaseRunStore(through)
         store.open(RUN, now=NOW, lease_until=NOW + timedelta(minutes=11))
-        store.claim(RUN, "pod")
+        store.take_over(RUN, "pod")
         letter = DeadLetter(Reason.UNAVAILABLE, "TemporaryError") if state is RunState.FAILED else None
         arm()
         with pytest.raises(TemporaryError):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from catchup_jobs.adapters.google_consent import ConnectError, consent_in_browser, read_token_file
-from catchup_jobs.adapters.google_oauth import GoogleOAuth
+from catchup_jobs.adapters.google.consent import ConnectError, consent_in_browser, read_token_file
+from catchup_jobs.adapters.google.oauth import GoogleOAuth
 
 if TYPE_CHECKING:
     from collections.abc import Callable

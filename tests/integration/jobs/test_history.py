@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC, Kind
 from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.history import DatabaseHistory, Failures
-from catchup_jobs.adapters.database.runs import DatabaseRunStore
+from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.domain.vocabulary import RunState
-from catchup_jobs.jobs.ports import Closing, DeadLetter, Run
+from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Run
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 LEASE = timedelta(seconds=660)
@@ -36,7 +36,7 @@ def end(
     """Let a run end as said; a failed one leaves a dead letter."""
     store = DatabaseRunStore(database)
     store.open(run, now=at, lease_until=at + LEASE)
-    store.claim(run, "pod")
+    store.take_over(run, "pod")
     letter = DeadLetter(reason, error_class) if state is RunState.FAILED else None
     done = state is RunState.DONE
     closing = Closing(state, None if done else reason, 4, {Count.CALENDARS: 1} if done else {}, {}, letter)
@@ -44,8 +44,8 @@ def end(
     return run.key
 
 
-def run(job: Job = Job.SYNC, subject: str = "ada", minutes: int = 0, replays: str | None = None) -> Run:
-    return Run(job, subject, NOW + timedelta(minutes=minutes), "", replays)
+def run(kind: Kind = SYNC, subject: str = "ada", minutes: int = 0, replays: str | None = None) -> Run:
+    return Run(kind, subject, NOW + timedelta(minutes=minutes), "", replays)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def keys(database: Database) -> dict[str, str]:
     """Four dead letters that differ in every way of choosing."""
     return {
         "sync": end(database, run(minutes=0)),
-        "digest": end(database, run(Job.DIGEST, minutes=5), at=NOW + timedelta(minutes=5)),
+        "digest": end(database, run(DIGEST, minutes=5), at=NOW + timedelta(minutes=5)),
         "bob": end(database, run(subject="bob", minutes=10), reason=Reason.BAD_DATA, at=NOW + timedelta(minutes=10)),
         "crash": end(database, run(subject="eve", minutes=15), error_class="KeyError", at=NOW + timedelta(minutes=15)),
     }
@@ -63,14 +63,14 @@ def keys(database: Database) -> dict[str, str]:
     ("which", "expected"),
     [
         (Failures(), ["sync", "digest", "bob", "crash"]),
-        (Failures(kind=Job.DIGEST), ["digest"]),
+        (Failures(kind=DIGEST), ["digest"]),
         (Failures(subject="ada"), ["sync", "digest"]),
         (Failures(reason=Reason.BAD_DATA), ["bob"]),
         (Failures(error_class="KeyError"), ["crash"]),
         (Failures(before=NOW + timedelta(minutes=5)), ["sync"]),
         (Failures(after=NOW + timedelta(minutes=10)), ["bob", "crash"]),
-        (Failures(kind=Job.SYNC, subject="bob"), ["bob"]),
-        (Failures(kind=Job.SUGGESTIONS), []),
+        (Failures(kind=SYNC, subject="bob"), ["bob"]),
+        (Failures(kind=SUGGESTIONS), []),
     ],
 )
 def test_failures_are_chosen_by_kind_user_reason_class_and_age(
@@ -120,5 +120,5 @@ def test_runs_are_listed_the_latest_first_and_by_kind_user_and_state(
     assert [past.run_key for past in listed] == [done, keys["crash"], keys["bob"], keys["digest"], keys["sync"]]
     assert listed[0].counts == {Count.CALENDARS: 1}
     assert [past.run_key for past in history.runs(limit=1, state=RunState.FAILED)] == [keys["crash"]]
-    assert [past.run_key for past in history.runs(limit=10, kind=Job.DIGEST)] == [keys["digest"]]
+    assert [past.run_key for past in history.runs(limit=10, kind=DIGEST)] == [keys["digest"]]
     assert [past.run_key for past in history.runs(limit=10, subject="ada")] == [done, keys["digest"], keys["sync"]]

@@ -9,16 +9,18 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import delete, insert, select
 
-from catchup_jobs.adapters.database.addresses import DatabaseAddresses
+from catchup_contract.digest_rule import DigestDay
+from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.rotation import KeyRotation
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.people.key_rotation import KeyRotation
 from catchup_jobs.adapters.database.schema import addresses, oauth_tokens, users
-from catchup_jobs.adapters.database.tokens import DatabaseTokens
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.domain.addresses import GivenAddress
-from catchup_jobs.domain.oauth import OAuthToken
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DigestDay
-from catchup_jobs.jobs.outcomes import MisconfiguredError
+from catchup_jobs.domain.calendar.oauth import OAuthToken
+from catchup_jobs.domain.digest.addresses import GivenAddress
+from catchup_jobs.domain.digest.channels import SMS
+from catchup_jobs.domain.vocabulary import ChannelMode
+from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
@@ -47,9 +49,9 @@ def fleet(database: Database) -> Database:
     with database.write() as connection:
         connection.execute(insert(users), [{"id": user_id, **row} for user_id in USERS])
         book = address_book(database, OLD)
-        given = GivenAddress(Channel.SMS, PHONE, ChannelMode.ON, consented=True, consented_at=NOW)
+        given = GivenAddress(SMS, PHONE, ChannelMode.ON, consented=True, consented_at=NOW)
         book.import_into(connection, USERS[0], [given], now=NOW)
-    assert book.opt_out(USERS[0], Channel.SMS, now=NOW)
+    assert book.opt_out(USERS[0], SMS, now=NOW)
     store = DatabaseTokens(database, Encryption([OLD]))
     for user_id in USERS:
         store.connect(user_id, token(user_id), now=NOW)
@@ -58,7 +60,7 @@ def fleet(database: Database) -> Database:
 
 def test_everything_is_sealed_anew_and_readable_without_the_old_key(fleet: Database) -> None:
     told: list[int] = []
-    rotated = rotation(fleet, NEW, OLD).rotate(now=NOW, told=told.append)
+    rotated = rotation(fleet, NEW, OLD).rotate(now=NOW, progress=told.append)
     assert (rotated.tokens, rotated.addresses, rotated.orphaned) == (150, 1, 0)
     assert told == [100, 150, 151]
     store = DatabaseTokens(fleet, Encryption([NEW]))
@@ -71,14 +73,14 @@ def test_everything_is_sealed_anew_and_readable_without_the_old_key(fleet: Datab
 
 def test_a_stop_holds_after_the_old_key_is_gone(fleet: Database) -> None:
     rotation(fleet, NEW, OLD).rotate(now=NOW)
-    assert address_book(fleet, NEW).reach(USERS[0])[Channel.SMS].opted_out
+    assert address_book(fleet, NEW).destinations(USERS[0])[SMS].opted_out
 
 
 def test_old_values_are_readable_before_the_rotation(fleet: Database) -> None:
     kept = DatabaseTokens(fleet, Encryption([NEW, OLD])).load(USERS[7])
     assert kept is not None
     assert kept.token == token(USERS[7])
-    assert address_book(fleet, NEW, OLD).reach(USERS[0])[Channel.SMS].opted_out
+    assert address_book(fleet, NEW, OLD).destinations(USERS[0])[SMS].opted_out
 
 
 def test_rotating_twice_changes_nothing_more(fleet: Database) -> None:

@@ -17,11 +17,11 @@ from integration.services import free_port
 
 from catchup_dev.doubles.smtp import server as smtp_server
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
-from catchup_jobs.adapters.smtp_email import MailServer, SmtpEmail
-from catchup_jobs.adapters.twilio_sms import TwilioAccount, TwilioSms
-from catchup_jobs.domain.digest_email import EmailDigest, Entry
-from catchup_jobs.jobs.digest_ports import Accepted, Ambiguous, Letter, NotSent, Refused, Unusable
-from catchup_jobs.jobs.outcomes import MisconfiguredError, TemporaryError
+from catchup_jobs.adapters.messaging.smtp_email import MailServer, SmtpEmail
+from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
+from catchup_jobs.domain.digest.email_text import EmailDigest, Entry
+from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Message, NotSent, Refused, Unusable
+from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,28 +41,28 @@ def gateway(twilio: TwilioServer | None, **changes: Any) -> TwilioSms:
 
 def test_a_message_is_accepted_looked_at_and_found_by_its_code(twilio: TwilioServer) -> None:
     sms = gateway(twilio)
-    sent = sms.send(TO, "hello #K7Q2P9 STOP to end")
+    sent = sms.send(Message(TO, "", "hello #K7Q2P9 STOP to end"))
     assert isinstance(sent, Accepted)
     assert (sent.status, sent.final) == ("queued", False)
-    assert sms.look(sent.provider_id or "") == Accepted(sent.provider_id, "delivered", final=True)
+    assert sms.fetch_status(sent.provider_id or "") == Accepted(sent.provider_id, "delivered", final=True)
     since = datetime.now(UTC) - timedelta(minutes=1)
     assert sms.find(TO, code="K7Q2P9", since=since) == Accepted(sent.provider_id, "delivered", final=True)
     assert sms.find(TO, code="OTHER2", since=since) is None
     assert sms.find("+447700900456", code="K7Q2P9", since=since) is None
     assert sms.find(TO, code="K7Q2P9", since=since + timedelta(hours=1)) is None
-    assert sms.look("SM" + "0" * 32) is None
+    assert sms.fetch_status("SM" + "0" * 32) is None
 
 
 @pytest.mark.parametrize(("to", "text", "code"), [("+1", "x", 21211), (TO, "", 21602), (TO, "x" * 1601, 21617)])
 def test_the_double_refuses_what_twilio_refuses(twilio: TwilioServer, to: str, text: str, code: int) -> None:
-    assert gateway(twilio).send(to, text) == Refused(str(code))
+    assert gateway(twilio).send(Message(to, "", text)) == Refused(str(code))
 
 
 @pytest.mark.parametrize(
     "changes", [{"token": "wrong"}, {"sid": "AC" + "1" * 32}, {"sender": "+15550100009"}, {"sender": None}]
 )
 def test_wrong_credentials_account_or_sender_are_our_fault(twilio: TwilioServer, changes: dict[str, Any]) -> None:
-    assert isinstance(gateway(twilio, **changes).send(TO, "x"), Unusable)
+    assert isinstance(gateway(twilio, **changes).send(Message(TO, "", "x")), Unusable)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_429_names_its_wait_in_seconds_or_as_a_date(
     twilio: TwilioServer, retry_after: str | None, seconds: float | None
 ) -> None:
     twilio.control.add_fault(kind="create", status=429, code=20429, retry_after=retry_after)
-    answer = gateway(twilio).send(TO, "x")
+    answer = gateway(twilio).send(Message(TO, "", "x"))
     assert isinstance(answer, NotSent)
     assert answer.wait_seconds == seconds
 
@@ -90,19 +90,21 @@ def test_a_429_names_its_wait_in_seconds_or_as_a_date(
 )
 def test_an_answer_is_judged_by_its_status(twilio: TwilioServer, status: int, kind: type) -> None:
     twilio.control.add_fault(kind="create", status=status, code=99999)
-    assert isinstance(gateway(twilio).send(TO, "x"), kind)
+    assert isinstance(gateway(twilio).send(Message(TO, "", "x")), kind)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
 def test_no_connection_and_no_name_are_certainly_not_sent(host: str) -> None:
-    answer = gateway(None, base_url=f"http://{host}:{free_port()}").send(TO, "x")
+    answer = gateway(None, base_url=f"http://{host}:{free_port()}").send(Message(TO, "", "x"))
     assert isinstance(answer, NotSent)
     assert TO not in answer.why
 
 
 def test_a_certificate_that_cannot_be_verified_is_our_fault_and_nothing_was_sent() -> None:
     with smtp_server.running(tls=True) as stranger:
-        assert isinstance(gateway(None, base_url=f"https://localhost:{stranger.port}").send(TO, "x"), Unusable)
+        assert isinstance(
+            gateway(None, base_url=f"https://localhost:{stranger.port}").send(Message(TO, "", "x")), Unusable
+        )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_twilios_double_runs_as_a_program_and_fills_an_outbox(tmp_path: Path) ->
     url = f"http://127.0.0.1:{port}"
     with program("catchup_dev.doubles.twilio", "serve", "--port", str(port), "--outbox", str(tmp_path)) as line:
         assert url in line
-        assert isinstance(gateway(None, base_url=url).send(TO, "hello"), Accepted)
+        assert isinstance(gateway(None, base_url=url).send(Message(TO, "", "hello")), Accepted)
         called = subprocess.run(
             [sys.executable, "-m", "catchup_dev.doubles.twilio", "--url", url, "call", "messages", f"to={TO}"],
             env={
@@ -168,9 +170,9 @@ def test_twilios_double_runs_as_a_program_and_fills_an_outbox(tmp_path: Path) ->
     assert message["body"] == json.loads(written.read_text())["body"] == "hello"
 
 
-def letter() -> Letter:
+def letter() -> Message[EmailDigest]:
     entries = (Entry("Ben", "Monday 30 November, 15:00-16:00 CET", None, "Call", "it has been long"),)
-    return Letter("ada@example.com", "ada 2026-11-29", EmailDigest("Ada", entries, "every Sunday at 09:00 (Etc/UTC)"))
+    return Message("ada@example.com", "ada 2026-11-29", EmailDigest("Ada", entries, "every Sunday at 09:00 (Etc/UTC)"))
 
 
 def test_the_mail_servers_double_runs_as_a_program_and_fills_an_outbox(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_a_message_id_depends_on_the_user_and_the_date_alone_and_shows_neither(m
     ids = []
     for day in (0, 0, 7):
         sent = SmtpEmail(server, now=lambda: NOW).send(
-            Letter("ada@example.com", f"ada {NOW + timedelta(days=day):%Y-%m-%d}", letter().content)
+            Message("ada@example.com", f"ada {NOW + timedelta(days=day):%Y-%m-%d}", letter().content)
         )
         assert isinstance(sent, Accepted)
         ids.append(sent.provider_id)

@@ -23,8 +23,8 @@ from catchup_contract.outcomes import ExitCode
 from catchup_contract.summary import Count
 from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.quota import RedisQuota
-from catchup_jobs.jobs.outcomes import TemporaryError
+from catchup_jobs.adapters.redis.quota import RedisQuota
+from catchup_jobs.jobs.run.errors import TemporaryError
 
 __all__ = ["cluster_shell", "shell"]  # the fixtures
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.runs import LEASE_EXPIRED, DatabaseRunStore, check_fence
+from catchup_jobs.adapters.database.runs.store import LEASE_EXPIRED, DatabaseRunStore, check_fence
 from catchup_jobs.adapters.database.schema import dead_letters, runs
 from catchup_jobs.domain.vocabulary import RunState
-from catchup_jobs.jobs.context import RunInterruptedError
-from catchup_jobs.jobs.outcomes import PermanentError
-from catchup_jobs.jobs.ports import Closing, DeadLetter, Fence, Run, RunRecord
+from catchup_jobs.jobs.run.context import RunInterruptedError
+from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, Run, RunRecord
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 LEASE = timedelta(seconds=660)
@@ -25,7 +25,7 @@ LETTER = DeadLetter(Reason.UNAVAILABLE, "TemporaryError")
 
 
 def run_at(minutes: int, subject: str = "ada") -> Run:
-    return Run(Job.SYNC, subject, NOW + timedelta(minutes=minutes), "")
+    return Run(SYNC, subject, NOW + timedelta(minutes=minutes), "")
 
 
 def closing(state: RunState, letter: DeadLetter | None = None, attempts: int = 0) -> Closing:
@@ -45,7 +45,7 @@ def rows(database: Database, table: Any = runs) -> dict[str, Any]:
 
 def opened(store: DatabaseRunStore, run: Run, owner: str = "pod", now: datetime = NOW) -> Run:
     store.open(run, now=now, lease_until=now + LEASE)
-    store.claim(run, owner)
+    store.take_over(run, owner)
     return run
 
 
@@ -79,8 +79,8 @@ def test_the_number_of_attempts_never_falls(store: DatabaseRunStore, database: D
     run = opened(store, run_at(0))
     fence = Fence(run.key, "pod")
     for attempts in (3, 1):
-        store.book(fence, attempts=attempts, reason=Reason.UNAVAILABLE, checkpoint={"page": attempts})
-    assert store.claim(run, "pod") == RunRecord(RunState.OPEN, 3, {"page": 1})
+        store.record_attempt(fence, attempts=attempts, reason=Reason.UNAVAILABLE, checkpoint={"page": attempts})
+    assert store.take_over(run, "pod") == RunRecord(RunState.OPEN, 3, {"page": 1})
     store.close(run, "pod", closing(RunState.RETRY, attempts=2), now=NOW)
     assert rows(database)[run.key].attempts == 3
 
@@ -99,7 +99,7 @@ def test_a_run_whose_lease_ran_out_is_swept_into_the_dead_letters(
     store.open(run_at(0, "bob"), now=NOW + LEASE + timedelta(seconds=1), lease_until=NOW + 2 * LEASE)
     letter = rows(database, dead_letters)[lost.key]
     assert (letter.reason, letter.error_class) == (letter_reason, LEASE_EXPIRED)
-    assert (letter.kind, letter.subject, letter.slot) == (Job.SYNC, "ada", lost.slot)
+    assert (letter.kind, letter.subject, letter.slot) == (SYNC, "ada", lost.slot)
     row = rows(database)[lost.key]
     assert (row.state, row.reason, row.lease_until) == (RunState.FAILED, letter_reason, None)
 
@@ -116,10 +116,10 @@ def test_a_late_pod_of_a_swept_run_takes_its_letter_away(store: DatabaseRunStore
 
 def test_a_process_that_was_replaced_cannot_write_nor_close(store: DatabaseRunStore, database: Database) -> None:
     run = opened(store, run_at(0), "old")
-    store.claim(run, "new")
+    store.take_over(run, "new")
     stale = Fence(run.key, "old")
     with pytest.raises(RunInterruptedError):
-        store.book(stale, attempts=1, reason=Reason.UNAVAILABLE, checkpoint={})
+        store.record_attempt(stale, attempts=1, reason=Reason.UNAVAILABLE, checkpoint={})
     with pytest.raises(RunInterruptedError), database.write() as connection:
         check_fence(connection, stale)
     assert not store.close(run, "old", closing(RunState.FAILED, LETTER), now=NOW)

@@ -16,7 +16,7 @@ from sqlalchemy import Executable, func, inspect, select, text
 from catchup_jobs.adapters.database import migrate
 from catchup_jobs.adapters.database.engine import Database, migration_engine, parse_url
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, dead_letters, metadata, runs, schema_info, users
-from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError, TemporaryError
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 
@@ -237,3 +237,47 @@ def test_what_the_older_code_stored_is_still_there_after_the_upgrade_and_it_may_
     with pytest.raises(PermanentError), database.write() as connection:
         connection.execute(text("UPDATE runs SET reason = 'because'"))
     database.close()
+
+
+def test_a_calendar_error_that_no_version_writes_any_more_becomes_unavailable(empty_database_url: str) -> None:
+    _upgrade(empty_database_url, "0003")
+    database = Database.open(empty_database_url)
+    with database.write() as connection:
+        connection.execute(users.insert(), user_row("ada"))
+        for google_id, error in (("old", "quota"), ("other", "forbidden")):
+            connection.execute(
+                text(
+                    "INSERT INTO calendars (user_id, google_id, summary, is_primary, access_role, selected, last_error)"
+                    " VALUES ('ada', :google_id, '', false, 'owner', true, :error)"
+                ),
+                {"google_id": google_id, "error": error},
+            )
+        connection.execute(
+            text(
+                "INSERT INTO events (calendar_id, google_id, status, busy, start_date, end_date)"
+                " SELECT id, 'e', 'confirmed', true, '2026-11-29', '2026-11-30' FROM calendars"
+            )
+        )
+    migrate.upgrade(empty_database_url)
+    with database.read() as connection:
+        errors = connection.execute(text("SELECT google_id, last_error FROM calendars ORDER BY google_id")).all()
+        assert [tuple(row) for row in errors] == [("old", "unavailable"), ("other", "forbidden")]
+        assert connection.execute(text("SELECT count(*) FROM events")).scalar_one() == 2
+    with pytest.raises(PermanentError), database.write() as connection:
+        connection.execute(text("UPDATE calendars SET last_error = 'quota'"))
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("runs", "kind"),
+        ("dead_letters", "kind"),
+        ("addresses", "channel"),
+        ("consents", "channel"),
+        ("deliveries", "channel"),
+    ],
+)
+def test_a_new_kind_or_channel_needs_no_migration(database: Database, table: str, column: str) -> None:
+    checks = inspect(database.engine).get_check_constraints(table)
+    assert f"ck_{table}_{column}" not in {check["name"] for check in checks}

@@ -21,9 +21,8 @@ from catchup_jobs.adapters.database.schema import (
     suggestions,
     users,
 )
-from catchup_jobs.domain.sharding import shard_of
 from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, Mode, SuggestionStatus, TokenState, Trigger, Weekday
-from catchup_jobs.jobs.suggestions import UNREADABLE, Shard
+from catchup_jobs.jobs.suggestions.job import UNREADABLE, Shard, shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,16 +9,17 @@ from cryptography.fernet import Fernet
 from integration.jobs.database_faults import statements
 from sqlalchemy import select
 
+from catchup_contract.digest_rule import DigestDay
+from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.schema import oauth_tokens, users
-from catchup_jobs.adapters.database.tokens import DatabaseTokens
-from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.domain.availability import AvailabilityParameters, Night, WeeklyWindow
-from catchup_jobs.domain.oauth import OAuthToken
-from catchup_jobs.domain.users import Schedule, User
-from catchup_jobs.domain.vocabulary import DigestDay, TokenState, Weekday
-from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError
+from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
+from catchup_jobs.domain.calendar.oauth import OAuthToken
+from catchup_jobs.domain.people.users import Schedule, User
+from catchup_jobs.domain.vocabulary import TokenState, Weekday
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

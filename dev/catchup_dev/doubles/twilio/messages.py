@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from catchup_dev.doubles.twilio.faults import Faults
-from catchup_jobs.domain.gsm7 import segments
+from catchup_jobs.domain.digest.gsm7 import segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable

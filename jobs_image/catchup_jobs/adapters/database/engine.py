@@ -1,4 +1,4 @@
-"""Connections and transactions: what differs between SQLite and PostgreSQL stands here and in `errors.py`."""
+"""Connections and transactions; this module and `errors.py` have the differences between SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, mak
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from catchup_jobs.adapters.database.errors import classify
-from catchup_jobs.jobs.outcomes import MisconfiguredError
+from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ _CONNECT_TIMEOUT_SECONDS: Final = 5
 _BUSY_TIMEOUT_SECONDS: Final = 10
 _POSTGRES_SESSION: Final = "; ".join(
     (
-        # The driver's own UTC objects need no conversion.
+        # In UTC the driver's values need no conversion.
         "SET TimeZone = 'UTC'",
         "SET statement_timeout = '60s'",
         "SET lock_timeout = '10s'",
@@ -33,7 +33,7 @@ _POSTGRES_SESSION: Final = "; ".join(
 )
 _READ_ONLY: Final = "catchup_read_only"
 
-# They tell of errors that they ignore, in lines that are no JSON and may quote a row; the one that matters is raised.
+# These log errors that they ignore, in lines that are not JSON and may quote a row. Other errors are raised.
 for _name in ("psycopg", "sqlalchemy.pool"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
@@ -41,7 +41,7 @@ for _name in ("psycopg", "sqlalchemy.pool"):
 class Database:
     """One database and its small pool.
 
-    Errors of the server or the file come out of `read` and `write` as `jobs.outcomes` errors, whose messages hold
+    Errors of the server or the file come out of `read` and `write` as `jobs.run.errors` errors, whose messages hold
     neither SQL parameters nor the server's details, since those may quote personal data.
     """
 
@@ -64,7 +64,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a read-only transaction; it never waits for a writer, nor makes one wait.
+        """Open a read-only transaction, which neither waits for writers nor blocks them.
 
         Raises:
             JobError: classified by `errors.classify`.
@@ -79,12 +79,12 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """Open a transaction that is committed when the block ends and rolled back when it raises.
 
-        On SQLite it takes the writer's lock at once: a transaction that begins reading and then writes would fail
-        with `database is locked` without any wait.
+        On SQLite it takes the write lock at once: a transaction that begins with a read and then writes would fail
+        with `database is locked` without waiting.
 
         Raises:
             JobError: classified by `errors.classify`. A lost reply to the commit is a `TemporaryError` too: the
-                next pass reads what was stored.
+                next pass reads whether it was stored.
         """
         with self._classified(), self.engine.begin() as connection:
             yield connection
@@ -92,7 +92,7 @@ class Database:
     def insert(self, table: Table) -> Insert:
         """Return an INSERT that knows `on_conflict_do_update` and `on_conflict_do_nothing`."""
         if self.backend == "postgresql":
-            from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - each backend pays for its own
+            from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - each backend imports its own
 
             return postgresql.insert(table)
         from sqlalchemy.dialects import sqlite  # noqa: PLC0415
@@ -173,7 +173,7 @@ def _postgresql(url: URL) -> Engine:
 
 
 def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
-    # Journal and autocommit are ours: the driver's own "begin" comes too late and never locks for writing.
+    # This module begins transactions: the driver's implicit BEGIN comes too late and takes no write lock.
     engine = create_engine(
         url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS, "isolation_level": None}
     )

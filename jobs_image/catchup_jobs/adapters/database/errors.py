@@ -1,4 +1,4 @@
-"""What an error of the database means for a run: try again, give up, or have the installation looked at."""
+"""What an error of the database means for a run: temporary, permanent, or misconfigured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from catchup_jobs.jobs.outcomes import JobError, MisconfiguredError, PermanentError, TemporaryError
+from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, PermanentError, TemporaryError
 
 MIGRATE_HINT: Final = "run `catchup-jobs db migrate`"
 
@@ -18,7 +18,7 @@ _MISCONFIGURED_STATES: Final = ("28", "3D", "3F", "42501")
 _SCHEMA_STATES: Final = ("42P01", "42703")
 _BAD_DATA_STATES: Final = ("22", "23")
 
-# A refused connection has no SQLSTATE in psycopg, only the server's words; in other languages it counts as temporary.
+# A refused connection has no SQLSTATE in psycopg, only the server's message. In other languages it counts as temporary.
 _MISCONFIGURED_WORDS: Final = (
     "password authentication failed",
     "no password supplied",
@@ -58,9 +58,9 @@ _SQLITE_BAD_DATA: Final = frozenset(
 
 
 def classify(error: SQLAlchemyError) -> JobError | None:
-    """Return what the error means, or None where it is a mistake of this program.
+    """Return what the error means, or None where it is a bug of this program.
 
-    The messages hold codes only: the server's own words may quote a row.
+    The messages hold codes only: the server's own message may quote a row.
     """
     if isinstance(error, PoolTimeoutError):
         return TemporaryError("no database connection became free in time")

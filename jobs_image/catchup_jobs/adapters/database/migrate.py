@@ -1,4 +1,4 @@
-"""The schema's version: bringing a database up to date, telling where it stands, waiting until it fits this code."""
+"""The schema's version: migrate a database, read its version, wait until it fits this code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database, migration_engine, parse_url
 from catchup_jobs.adapters.database.errors import MIGRATE_HINT, classify
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, schema_info
-from catchup_jobs.jobs.outcomes import MisconfiguredError, PermanentError, TemporaryError
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 WAIT_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 2.0
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
-# Any number, but the same in every process: two upgrades at once take turns.
+# An arbitrary number, the same in every process: concurrent upgrades take turns.
 _ADVISORY_LOCK: Final = 0x43415443
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """Where a database's schema stands.
+    """The version of a database's schema.
 
     Attributes:
         backend: `sqlite` or `postgresql`.
@@ -45,17 +45,17 @@ class SchemaStatus:
 
     @property
     def is_current(self) -> bool:
-        """Whether nothing is left to migrate."""
+        """Whether all migrations are applied."""
         return self.current >= self.wanted
 
     @property
     def refuses_us(self) -> bool:
-        """Whether the database has moved on so far that this code may not use it."""
+        """Whether the database needs newer code than this."""
         return self.min_code > self.wanted
 
 
 def status(database: Database) -> SchemaStatus:
-    """Read where the schema stands.
+    """Read the version of the schema.
 
     Raises:
         JobError: the database cannot be reached.
@@ -69,7 +69,7 @@ def status(database: Database) -> SchemaStatus:
 
 
 def upgrade(url: str) -> SchemaStatus:
-    """Apply all migrations that are missing, in one transaction; two upgrades at once take turns.
+    """Apply all missing migrations in one transaction; concurrent upgrades take turns.
 
     Raises:
         MisconfiguredError: the database declares that it needs newer code than this.
@@ -101,7 +101,7 @@ def upgrade(url: str) -> SchemaStatus:
 
 
 def _run_alembic(connection: Connection, revision: str = "head") -> None:
-    # 0.4 s of CPU that only migrations pay.
+    # The import costs 0.4 s of CPU.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
@@ -119,34 +119,34 @@ def wait_for_schema(
     sleep: Callable[[float], None] = time.sleep,
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Return when the schema fits this code; wait while it is missing or older, since a migration may be under way.
+    """Wait until the schema fits this code, while it is missing or older: a migration may be running.
 
     Args:
         stopping: whether a termination was requested; it ends the wait.
 
     Raises:
-        TemporaryError: it still does not fit after `wait_seconds`; the message names the command that helps.
+        TemporaryError: it does not fit after `wait_seconds`; the message names the command that migrates it.
         MisconfiguredError: the database declares that it needs newer code than this.
         JobError: the database cannot be reached.
     """
     deadline = monotonic() + wait_seconds
     while True:
-        found = status(database)
-        _refuse_if_newer(found)
-        if found.is_current:
+        schema = status(database)
+        _refuse_if_newer(schema)
+        if schema.is_current:
             return
         if stopping():
             raise TemporaryError("stopped while waiting for the database's schema", reason=Reason.TERMINATED)
-        left = deadline - monotonic()
-        if left <= 0:
-            what = "has no schema yet" if found.current == 0 else f"is at revision {found.current:04d}"
-            raise TemporaryError(f"the database {what}, this version needs {found.wanted:04d}: {MIGRATE_HINT}")
-        sleep(min(_POLL_SECONDS, left))
+        remaining = deadline - monotonic()
+        if remaining <= 0:
+            what = "has no schema yet" if schema.current == 0 else f"is at revision {schema.current:04d}"
+            raise TemporaryError(f"the database {what}, this version needs {schema.wanted:04d}: {MIGRATE_HINT}")
+        sleep(min(_POLL_SECONDS, remaining))
 
 
-def _refuse_if_newer(found: SchemaStatus) -> None:
-    if found.refuses_us:
+def _refuse_if_newer(schema: SchemaStatus) -> None:
+    if schema.refuses_us:
         raise MisconfiguredError(
-            f"the database needs code of revision {found.min_code:04d} or newer, this is {found.wanted:04d}:"
+            f"the database needs code of revision {schema.min_code:04d} or newer, this is {schema.wanted:04d}:"
             " upgrade catchup-jobs"
         )

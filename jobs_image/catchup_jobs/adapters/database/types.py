@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Dialect, Enum, Integer, Text
+from sqlalchemy import BigInteger, Dialect, Enum, Integer, String, Text
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine
 
 E = TypeVar("E", bound=StrEnum)
@@ -15,7 +16,7 @@ E = TypeVar("E", bound=StrEnum)
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant: aware datetimes in, aware UTC datetimes out, on every backend.
 
-    SQLite has no zones and would drop an offset without a word, so it stores the UTC wall clock, which also sorts.
+    SQLite has no zones and would drop an offset silently, so it stores the UTC wall clock, which also sorts.
 
     Raises:
         ValueError: on binding a naive datetime.
@@ -58,8 +59,38 @@ def text_enum(enum: type[E], name: str) -> Enum:
     )
 
 
+class RecordName(TypeDecorator[Any]):
+    """A record of a table such as `kinds.KINDS`, stored by its name.
+
+    The table, not a CHECK, says which names there are: a new record needs no migration.
+
+    Raises:
+        LookupError: on binding a record that the table does not hold, or on loading a name that it does not.
+    """
+
+    impl = String(32)
+    cache_ok = True
+
+    def __init__(self, name: str, records: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.name = name  # part of SQLAlchemy's cache key, unlike the records
+        self._records = records
+
+    def process_bind_param(self, value: Any | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Return the record's name."""
+        if value is None:
+            return None
+        if self._records[value.name] is not value:
+            raise LookupError(f"not the {self.name} of this name")
+        return str(value.name)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Any | None:  # noqa: ARG002
+        """Return the record."""
+        return None if value is None else self._records[value]
+
+
 def user_id() -> TypeEngine[str]:
-    """Return the type of ids that keyset pages order by: compared by bytes, so that pages agree with Python's order."""
+    """Return the type of ids in whose order pages are read: compared by bytes, as Python compares them."""
     return Text().with_variant(Text(collation="C"), "postgresql")
 
 

@@ -20,8 +20,9 @@ from catchup_jobs.adapters.database.schema import (
     runs,
     suggestions,
 )
-from catchup_jobs.adapters.email_message import message_id
-from catchup_jobs.domain.vocabulary import Channel, DeliveryStatus, RunState, SuggestionStatus, Trigger
+from catchup_jobs.adapters.messaging.email_message import message_id
+from catchup_jobs.domain.digest.channels import SMS
+from catchup_jobs.domain.vocabulary import DeliveryStatus, RunState, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
     from integration.jobs.story.world import Task, World
@@ -66,7 +67,7 @@ def _messages(world: World) -> None:
         mails[dict(mail["headers"])["Message-ID"]].append(mail)
     for row in rows:
         date = f"{row.user_id} {row.due_date}"
-        if row.channel is Channel.SMS:
+        if row.channel is SMS:
             found = sms.pop(row.short_code, [])
             assert len(found) <= 1, f"{date}: {len(found)} SMS"
             assert all(each["to"] == people[row.user_id].phone for each in found), f"{date}: to somebody else: {found}"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 from integration.jobs.story.world import floor
 from sqlalchemy import select
 
-from catchup_jobs.adapters.database.answers import DatabaseAnswers
 from catchup_jobs.adapters.database.schema import suggestions
-from catchup_jobs.domain.answers import Answer
+from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
+from catchup_jobs.domain.planning.answers import Answer
 from catchup_jobs.domain.vocabulary import SuggestionStatus
-from catchup_jobs.jobs.outcomes import PermanentError
+from catchup_jobs.jobs.run.errors import PermanentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -98,8 +98,8 @@ def a_slot_is_run_twice_at_once(world: World, dice: random.Random) -> bool:
     if not served:
         return False
     original = dice.choice(served)
-    twin = world.task(original.job, original.person, original.slot)
-    if not world.until(lambda: any(pod.arguments[0] == original.job for pod in world.pods.alive())):
+    twin = world.task(original.kind, original.person, original.slot)
+    if not world.until(lambda: any(pod.arguments[0] == original.kind.name for pod in world.pods.alive())):
         return False
     overlaps = not original.pods
     world.run(twin)

@@ -9,13 +9,13 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
-from catchup_contract.digest_rule import DigestDay, DigestTime
+from catchup_contract.digest_rule import FOLLOW_UPS, DigestDay, DigestTime
 from catchup_contract.env import Env
 from catchup_contract.timestamps import format_utc
 
 FREQUENCIES: Final = ("daily", "weekly", "biweekly", "monthly", None)
 # The controller starts a CronJob at the due time and as much later, as long as that is the same local date.
-_FIRINGS: Final = (timedelta(0), timedelta(hours=1), timedelta(hours=3))
+_FIRINGS: Final = (timedelta(0), *FOLLOW_UPS)
 
 
 @dataclass
@@ -48,6 +48,10 @@ class Person:
     known: int = 0
     contacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     busy: dict[str, tuple[datetime, datetime, str]] = field(default_factory=dict)
+
+    @property
+    def when(self) -> DigestTime:
+        return DigestTime(ZoneInfo(self.zone), DigestDay(self.day), time.fromisoformat(self.at))
 
     @property
     def phone(self) -> str:
@@ -103,8 +107,7 @@ class Person:
 
     def due_after(self, instant: datetime) -> datetime:
         """Return the next instant at which a digest is due."""
-        when = DigestTime(ZoneInfo(self.zone), DigestDay(self.day), time.fromisoformat(self.at))
-        return next(when.due_after(instant))
+        return next(self.when.due_after(instant))
 
     def firing(self, now: datetime) -> datetime | None:
         """Return the latest slot up to now that was not fired, None where there is none or it is suspended."""

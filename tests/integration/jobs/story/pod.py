@@ -12,14 +12,14 @@ from typing import Any
 from integration.jobs.nursery import Forking
 from integration.jobs.story.clock import Clock
 
-from catchup_jobs.adapters import google_http
-from catchup_jobs.adapters.coordination import RedisCoordination
 from catchup_jobs.adapters.database import engine
-from catchup_jobs.adapters.google_http import Http
-from catchup_jobs.adapters.smtp_email import SmtpEmail
-from catchup_jobs.adapters.twilio_http import BoundedHttp
-from catchup_jobs.cli import harness
-from catchup_jobs.jobs.ports import Surroundings
+from catchup_jobs.adapters.google import http as google_http
+from catchup_jobs.adapters.google.http import Http
+from catchup_jobs.adapters.messaging.smtp_email import SmtpEmail
+from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
+from catchup_jobs.adapters.redis.locks import RedisLocks
+from catchup_jobs.cli.jobs import harness
+from catchup_jobs.jobs.run.ports import Surroundings
 
 
 def keep_time_by(clock: Clock) -> None:
@@ -35,7 +35,7 @@ def keep_time_by(clock: Clock) -> None:
     process.surroundings = hurried
     for module, name in ((google_http, "BODY_TIMEOUT_SECONDS"), (engine, "_BUSY_TIMEOUT_SECONDS")):
         setattr(module, name, getattr(module, name) / clock.speed)
-    timed: list[Any] = [Http.__init__, BoundedHttp.__init__, SmtpEmail.__init__, RedisCoordination.open.__func__]  # type: ignore[attr-defined]
+    timed: list[Any] = [Http.__init__, BoundedHttp.__init__, SmtpEmail.__init__, RedisLocks.open.__func__]  # type: ignore[attr-defined]
     for function in timed:
         for name, value in function.__kwdefaults__.items():
             if isinstance(value, float):

@@ -17,7 +17,7 @@ from integration.jobs.story.world import floor, says
 from sqlalchemy import func, select
 
 from catchup_contract.digest_rule import DigestDay, DigestTime
-from catchup_contract.kinds import Job
+from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import Outcome
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import digests
@@ -172,15 +172,15 @@ class Story:
             if slot is not None:
                 person.fired = slot
                 if now - slot <= timedelta(hours=2):
-                    found.append(self.world.task(Job.DIGEST, person, slot))
+                    found.append(self.world.task(DIGEST, person, slot))
         return found
 
     def _sync(self, person: Person) -> Task:
-        return self.world.task(Job.SYNC, person, floor(self.world.clock.now(), minutes=30))
+        return self.world.task(SYNC, person, floor(self.world.clock.now(), minutes=30))
 
     def _suggestions(self, dice: random.Random) -> Task:
         by_hand = dice.random() < 0.3
-        return self.world.task(Job.SUGGESTIONS, slot=None if by_hand else floor(self.world.clock.now(), hours=1))
+        return self.world.task(SUGGESTIONS, slot=None if by_hand else floor(self.world.clock.now(), hours=1))
 
     # The end -----------------------------------------------------------------------------------------------------
 
@@ -223,10 +223,10 @@ class Story:
     def _sync_and_suggest(self, people: list[Person], dice: random.Random) -> None:
         world = self.world
         # By hand: the slot may have been served.
-        syncs = [world.task(Job.SYNC, person) for person in people]
+        syncs = [world.task(SYNC, person) for person in people]
         world.run_all(syncs, dice)
         _all_done(syncs)
-        fleet = world.task(Job.SUGGESTIONS)
+        fleet = world.task(SUGGESTIONS)
         world.run_all([fleet], dice)
         _all_done([fleet])
         checks.check(world)
@@ -256,7 +256,7 @@ class Story:
         assert slot is not None, f"no slot of {person.id} at {world.clock.now()}, the last was {person.fired}"
         person.fired = slot
         sms, mails = len(world.twilio.messages(person.phone)), self._mails(person)
-        digest = world.task(Job.DIGEST, person, slot)
+        digest = world.task(DIGEST, person, slot)
         world.run_all([digest], dice)
         _all_done([digest])
         counts = digest.summary.counts if digest.summary else {}
@@ -272,9 +272,7 @@ class Story:
         jump, _ = beginning(self.seed)
         due = DigestTime(ZoneInfo(jump.zone), DigestDay.DAILY, time.fromisoformat(jump.at)).due_on(jump.date)
         assert due is not None
-        served = [
-            task.slot for task in self.world.tasks if task.job is Job.DIGEST and task.person is self.world.people[0]
-        ]
+        served = [task.slot for task in self.world.tasks if task.kind is DIGEST and task.person is self.world.people[0]]
         lived = any(slot is not None and due <= slot <= due + timedelta(hours=3) for slot in served)
         assert lived, f"a digest was to be served within 3 h of the jump, {due}: {served}"
 

@@ -22,23 +22,23 @@ from integration.services import RedisServer
 from sqlalchemy import select
 
 from catchup_contract.env import Env
-from catchup_contract.kinds import BACKOFF_LIMIT, DEADLINES, Job
+from catchup_contract.kinds import BACKOFF_LIMIT, Kind
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.run_keys import run_key
 from catchup_contract.summary import Summary
 from catchup_dev.doubles.google.store import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from catchup_dev.doubles.smtp.control import PASSWORD, USERNAME
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
-from catchup_jobs.adapters.database.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.schema import runs
-from catchup_jobs.adapters.database.tokens import DatabaseTokens
-from catchup_jobs.adapters.database.users import DatabaseUsers
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.adapters.user_file import read_users
-from catchup_jobs.domain.oauth import OAuthToken
+from catchup_jobs.adapters.files.user_file import read_users
+from catchup_jobs.domain.calendar.oauth import OAuthToken
 from catchup_jobs.domain.vocabulary import RunState
-from catchup_jobs.jobs.outcomes import TemporaryError
+from catchup_jobs.jobs.run.errors import TemporaryError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +85,7 @@ class Task:
         settled: whether the book ever said that it ended well; a pod may be killed when it had just said so.
     """
 
-    job: Job
+    kind: Kind
     subject: str
     slot: datetime | None
     uid: str
@@ -97,7 +97,7 @@ class Task:
 
     @property
     def key(self) -> str:
-        return run_key(self.job, self.subject, slot=self.slot, manual_id=self.uid)
+        return run_key(self.kind, self.subject, slot=self.slot, manual_id=self.uid)
 
     @property
     def complete(self) -> bool:
@@ -276,9 +276,9 @@ class World:
 
     # What Kubernetes does ----------------------------------------------------------------------------------------
 
-    def task(self, job: Job, person: Person | None = None, slot: datetime | None = None) -> Task:
+    def task(self, kind: Kind, person: Person | None = None, slot: datetime | None = None) -> Task:
         """Return a Job to run: the fleet's suggestions, or a user's sync or digest."""
-        return Task(job, person.id if person else "0", slot, f"job-{self.number()}", person)
+        return Task(kind, person.id if person else "0", slot, f"job-{self.number()}", person)
 
     def run_all(self, tasks: list[Task], dice: random.Random, *besides: Callable[[], None]) -> None:
         """Run Jobs side by side, and other things while they run; return when all have ended."""
@@ -303,7 +303,7 @@ class World:
     def run(self, task: Task) -> None:
         """Run a Job as its controller does: another pod after each that failed, up to the backoff limit."""
         self.tasks.append(task)
-        give_up = time.monotonic() + DEADLINES[task.job].active / self.clock.speed
+        give_up = time.monotonic() + task.kind.deadlines.active / self.clock.speed
         for failures in range(1 + BACKOFF_LIMIT):
             pod = task.pod = self._start_pod(task)
             in_time = self._await(pod, give_up)
@@ -322,16 +322,16 @@ class World:
 
     def _start_pod(self, task: Task) -> Pod:
         person = task.person
-        cronjob = f"{task.subject}-{task.job}"
+        cronjob = f"{task.subject}-{task.kind}"
         minutes = f"{int(task.slot.timestamp()) // 60}" if task.slot else "by-hand"
         environment = {
             Env.CRONJOB_NAME: cronjob,
             Env.JOB_NAME: f"{cronjob}-{minutes}",
             Env.JOB_UID: task.uid,
-            Env.DEADLINE_SECONDS: str(DEADLINES[task.job].active),
+            Env.DEADLINE_SECONDS: str(task.kind.deadlines.active),
             **(person.environment() if person else {}),
         }
-        arguments = [task.job.value, *(["--user", person.id] if person else [])]
+        arguments = [task.kind.name, *(["--user", person.id] if person else [])]
         return self.command(arguments, environment)
 
     def command(self, arguments: list[str], environment: dict[str, str] | None = None) -> Pod:

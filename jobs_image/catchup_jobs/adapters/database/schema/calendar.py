@@ -1,4 +1,4 @@
-"""Calendars, their events, and the free time that follows from them."""
+"""Calendars, their events, and free slots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from catchup_jobs.adapters.database.schema.base import metadata, of_user
 from catchup_jobs.adapters.database.types import UtcDateTime, row_id, text_enum
 from catchup_jobs.domain.vocabulary import CalendarError, EventStatus
 
-# `selected` is the user's choice here, not Google's UI flag. `removed_at`: no longer in Google's list.
+# `selected`: the user's choice in CatchUp, not Google's flag. `removed_at`: when it was gone from Google's list.
 calendars: Final = Table(
     "calendars",
     metadata,

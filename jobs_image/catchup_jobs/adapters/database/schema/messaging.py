@@ -1,4 +1,4 @@
-"""Users' addresses, who may be written to, and the digests that were."""
+"""Users' addresses, the consent to use them, digests and their deliveries."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from sqlalchemy import (
 )
 
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
-from catchup_jobs.adapters.database.types import UtcDateTime, row_id, text_enum
-from catchup_jobs.domain.vocabulary import Channel, ChannelMode, DeliveryStatus, SkipReason
+from catchup_jobs.adapters.database.types import RecordName, UtcDateTime, row_id, text_enum
+from catchup_jobs.domain.digest.channels import CHANNELS
+from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus, SkipReason
 
 # `ciphertext`: sealed for the user. `lookup`: keyed HMAC of the address, under the key `key_id`.
 addresses: Final = Table(
     "addresses",
     metadata,
     of_user(primary_key=True),
-    Column("channel", text_enum(Channel, "channel"), primary_key=True),
+    Column("channel", RecordName("channel", CHANNELS), primary_key=True),
     Column("mode", text_enum(ChannelMode, "mode"), nullable=False),
     Column("key_id", Text, nullable=False),
     Column("ciphertext", LargeBinary, nullable=False),
@@ -37,19 +38,19 @@ addresses: Final = Table(
     CheckConstraint("channel <> 'sms' OR mode <> 'fallback'", name="sms_mode"),
 )
 
-# What the owner of an address said about messages to it. No reference to a user: it outlives them.
+# Consent and opt-out of the owner of an address. There is no reference to a user: a row outlives the user.
 consents: Final = Table(
     "consents",
     metadata,
-    Column("channel", text_enum(Channel, "channel"), primary_key=True),
+    Column("channel", RecordName("channel", CHANNELS), primary_key=True),
     Column("lookup", Text, primary_key=True),
     Column("consented_at", UtcDateTime),
     Column("opted_out_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# `due_at`: null for a digest that was asked for by hand. `content`: the items, frozen when claimed. `skip_reason`: why
-# nothing was sent so far. `delivered_mark`: what its suggestions' `delivered_at` was set to, to be taken back.
+# `due_at`: null for a digest that was asked for by hand. `content`: the items as they were claimed. `skip_reason`: why
+# nothing was sent so far. `delivered_mark`: what `delivered_at` of its suggestions was set to, so that it can be reset.
 digests: Final = Table(
     "digests",
     metadata,
@@ -65,14 +66,15 @@ digests: Final = Table(
     UniqueConstraint("user_id", "due_date"),
 )
 
-# `status` `sending`: claimed by `attempt_id`, whose process may ask the provider until `lease_until`.
-# `address_lookup`: of the address that was used. `provider_final`: the provider's status will not change any more.
+# `status` = `sending`: claimed by `attempt_id`, whose process may ask the provider until `lease_until`.
+# `address_lookup`: keyed HMAC of the address that was used. `provider_final`: the provider's
+# status will not change any more.
 deliveries: Final = Table(
     "deliveries",
     metadata,
     Column("id", row_id(), primary_key=True),
     Column("digest_id", row_id(), ForeignKey("digests.id", ondelete="CASCADE"), nullable=False),
-    Column("channel", text_enum(Channel, "channel"), nullable=False),
+    Column("channel", RecordName("channel", CHANNELS), nullable=False),
     Column("status", text_enum(DeliveryStatus, "status"), nullable=False),
     Column("skip_reason", text_enum(SkipReason, "skip_reason")),
     Column("attempts", Integer, nullable=False, server_default="0"),

@@ -1,4 +1,4 @@
-"""Users, their own hours, their tokens."""
+"""Users, their hours, their tokens."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Final
 
 from sqlalchemy import Boolean, CheckConstraint, Column, Integer, LargeBinary, Table, Text, Time, false
 
+from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
 from catchup_jobs.adapters.database.types import UtcDateTime, text_enum, user_id
-from catchup_jobs.domain.vocabulary import DigestDay, Provider, TokenState, Weekday
+from catchup_jobs.domain.vocabulary import Provider, TokenState, Weekday
 
 # `schedule_seen_at`: when a pod last copied the UserSchedule's values here; null for a user without one.
-# `planning_version`: raised, under this row's lock, by whatever changes what suggestions are planned from (events,
-# hours, contacts, the suggestions themselves); a plan that was made from an older one is made anew.
+# `planning_version`: raised, under this row's lock, by each change of events, hours, contacts or suggestions; a plan
+# made from an older version is repeated.
 users: Final = Table(
     "users",
     metadata,

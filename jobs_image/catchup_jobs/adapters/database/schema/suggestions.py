@@ -1,4 +1,4 @@
-"""Contacts, what is known of them, and the suggestions to catch up with them."""
+"""Contacts, interactions with them, and suggestions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ contact_tags: Final = Table(
     Column("tag", Text, primary_key=True),
 )
 
-# The group named "Close Friends" matters, by its name.
+# The group with the name "Close Friends" affects planning.
 contact_groups: Final = Table(
     "contact_groups",
     metadata,
@@ -78,8 +78,8 @@ _OPEN: Final = text("status IN ('pending', 'snoozed')")
 # `source_event_id`: Google's id of the event that a shared activity is about, in `source_calendar_id`; kept, with its
 # title, when the event's row goes. `booked_event_id`: the calendar event that an accepted suggestion got.
 # `delivered_at`: when the first digest that carried it was sent. `answered_at`: when the user last accepted, dismissed
-# or snoozed it. `version`: for compare-and-swap, raised by every change; whoever changes a row also raises its user's
-# `planning_version`, first.
+# or snoozed it. `version`: for compare-and-swap, raised by every change. A change raises the user's `planning_version`
+# first.
 suggestions: Final = Table(
     "suggestions",
     metadata,

@@ -1,0 +1,126 @@
+"""Free slots in the database, and what they are computed from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, delete, func, insert, select, update
+
+from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
+from catchup_jobs.adapters.database.people.hours import hours_of, require_zone
+from catchup_jobs.adapters.database.runs.store import check_fence
+from catchup_jobs.adapters.database.schema import calendars, free_slots, users
+from catchup_jobs.domain.calendar.availability import Interval
+from catchup_jobs.domain.calendar.freshness import SyncedCalendar
+from catchup_jobs.jobs.sync.ports import AvailabilityInputs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy import ColumnElement
+
+    from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.jobs.run.ports import Fence
+
+
+class DatabaseAvailabilityStore:
+    """`jobs.sync.ports.AvailabilityStore` in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def inputs(self, user_id: str) -> AvailabilityInputs | None:
+        """Return a user's inputs, None for an unknown user.
+
+        Raises:
+            PermanentError: the user's time zone is not one that is known.
+        """
+        with self._database.read() as connection:
+            user = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
+            if user is None:
+                return None
+            states = connection.execute(
+                select(
+                    calendars.c.id, calendars.c.last_full_sync_at, calendars.c.last_success_at, calendars.c.horizon_end
+                )
+                .where(_selected(user_id))
+                .order_by(calendars.c.id)
+            ).all()
+            parameters = hours_of(connection, [user])[user_id]
+        return AvailabilityInputs(
+            zone=require_zone(user.time_zone),
+            parameters=parameters,
+            calendars=tuple(SyncedCalendar(*state) for state in states),
+            computed_at=user.availability_computed_at,
+            fingerprint=user.availability_fingerprint,
+        )
+
+    def busy(self, user_id: str, zone: ZoneInfo, *, start: datetime, end: datetime) -> list[Interval]:
+        """Return the busy time of the user's selected calendars that touches the stretch from start to end."""
+        statement = busy_events(select(calendars.c.id).where(_selected(user_id)), start=start, end=end)
+        with self._database.read() as connection:
+            times = [
+                covered_time(start_at, end_at, first, last, zone)
+                for _, start_at, end_at, first, last in connection.execute(statement).all()
+            ]
+        return [when for when in times if when is not None]
+
+    def replace_slots(
+        self,
+        user_id: str,
+        slots: Sequence[Interval],
+        *,
+        fingerprint: str,
+        horizon_end: datetime | None,
+        now: datetime,
+        fence: Fence,
+    ) -> None:
+        """Replace the stored slots; rows that stay the same are not written."""
+        wanted = {(slot.start, slot.end) for slot in slots}
+        with self._database.write() as connection:
+            check_fence(connection, fence)
+            rows = connection.execute(
+                select(free_slots.c.start_at, free_slots.c.end_at).where(free_slots.c.user_id == user_id)
+            )
+            stored = {(row.start_at, row.end_at) for row in rows}
+            outdated = sorted(start for start, _ in stored - wanted)
+            if outdated:
+                connection.execute(
+                    delete(free_slots).where(free_slots.c.user_id == user_id, free_slots.c.start_at.in_(outdated))
+                )
+            if wanted - stored:
+                connection.execute(
+                    insert(free_slots),
+                    [{"user_id": user_id, "start_at": start, "end_at": end} for start, end in sorted(wanted - stored)],
+                )
+            connection.execute(
+                update(users)
+                .where(users.c.id == user_id)
+                .values(
+                    availability_computed_at=now,
+                    availability_horizon_end=horizon_end,
+                    availability_fingerprint=fingerprint,
+                )
+            )
+
+    def slots(self, user_id: str, *, start: datetime, end: datetime) -> list[Interval]:
+        """Return the stored free slots that touch the stretch from start to end, in order."""
+        statement = (
+            select(free_slots.c.start_at, free_slots.c.end_at)
+            .where(free_slots.c.user_id == user_id, free_slots.c.start_at < end, free_slots.c.end_at > start)
+            .order_by(free_slots.c.start_at)
+        )
+        with self._database.read() as connection:
+            return [Interval(row.start_at, row.end_at) for row in connection.execute(statement)]
+
+    def slot_count(self, user_id: str) -> int:
+        """Return how many free slots are stored."""
+        statement = select(func.count()).select_from(free_slots).where(free_slots.c.user_id == user_id)
+        with self._database.read() as connection:
+            return connection.execute(statement).scalar_one()
+
+
+def _selected(user_id: str) -> ColumnElement[bool]:
+    return and_(calendars.c.user_id == user_id, calendars.c.selected, calendars.c.removed_at.is_(None))

@@ -1,0 +1,1 @@
+"""Calendars, events and OAuth tokens."""

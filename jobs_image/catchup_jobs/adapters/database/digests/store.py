@@ -1,0 +1,206 @@
+"""Digests and their deliveries. A delivery is claimed before the provider is asked, and settled afterwards.
+
+Everything that changes suggestions locks the user's row first, so that nothing changes them during a claim. From the
+claim on they are marked as delivered and do not move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import and_, or_, select, update
+
+from catchup_contract.digest_rule import DigestTime, Occurrence
+from catchup_contract.local_time import is_time_zone
+from catchup_jobs.adapters.database.digests.proposals import is_pending, mark, pending_items, proposals
+from catchup_jobs.adapters.database.digests.rows import delivery_of, ensure_delivery, ensure_digest
+from catchup_jobs.adapters.database.digests.settlement import mark_unknown, settle
+from catchup_jobs.adapters.database.people.planning_version import raise_version
+from catchup_jobs.adapters.database.runs.store import check_fence
+from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, suggestions, users
+from catchup_jobs.domain.digest.channels import CHANNELS, Channel, Destination, may_send
+from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
+from catchup_jobs.jobs.digest.ports import Answer, Claim, Delivery, Recipient
+from catchup_jobs.jobs.run.errors import PermanentError
+
+if TYPE_CHECKING:
+    from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+    from catchup_jobs.domain.digest.items import DigestItem
+    from catchup_jobs.jobs.run.ports import Fence
+
+
+class DatabaseDigests:
+    """`jobs.digest.ports.DigestStore` in the database."""
+
+    def __init__(self, database: Database, addresses: DatabaseAddresses) -> None:
+        self._database = database
+        self._addresses = addresses
+
+    def recipient(self, user_id: str) -> Recipient | None:
+        """Return a user, None for an unknown one.
+
+        Raises:
+            PermanentError: the user's time zone is not a known IANA zone.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(users.c.name, users.c.time_zone, users.c.digest_day, users.c.digest_time, users.c.paused).where(
+                    users.c.id == user_id
+                )
+            ).one_or_none()
+        if row is None:
+            return None
+        if not is_time_zone(row.time_zone):
+            raise PermanentError(f"the user's time zone {row.time_zone!r} is not a known IANA zone")
+        return Recipient(row.name, DigestTime(ZoneInfo(row.time_zone), row.digest_day, row.digest_time), row.paused)
+
+    def destinations(self, user_id: str) -> Mapping[Channel, Destination]:
+        """Return a user's destination for every channel."""
+        return self._addresses.destinations(user_id)
+
+    def deliveries(self, user_id: str, due_date: date) -> dict[Channel, Delivery]:
+        """Return the deliveries of a due date's digest."""
+        statement = select(deliveries).join(digests).where(digests.c.user_id == user_id, digests.c.due_date == due_date)
+        with self._database.read() as connection:
+            return {row.channel: delivery_of(row) for row in connection.execute(statement)}
+
+    def unsettled(self, user_id: str, *, since: datetime, now: datetime) -> Sequence[Delivery]:
+        """Return the deliveries that were attempted at or after an instant and are not settled: those whose status at
+        the provider was not final, and those in status `sending` whose lease has expired.
+        """
+        not_final = and_(
+            deliveries.c.channel.in_([channel for channel in CHANNELS.values() if channel.can_look_up]),
+            deliveries.c.status == DeliveryStatus.SENT,
+            deliveries.c.provider_final.is_(False),
+            deliveries.c.provider_id.is_not(None),
+        )
+        expired = and_(deliveries.c.status == DeliveryStatus.SENDING, deliveries.c.lease_until < now)
+        statement = (
+            select(deliveries)
+            .join(digests)
+            .where(
+                digests.c.user_id == user_id,
+                deliveries.c.attempted_at >= since,
+                or_(not_final, expired),
+            )
+        )
+        with self._database.read() as connection:
+            return [delivery_of(row) for row in connection.execute(statement)]
+
+    def has_pending(self, user_id: str, *, now: datetime) -> bool:
+        """Return whether a claim would have suggestions to send."""
+        with self._database.read() as connection:
+            statement = select(suggestions.c.id).join(contacts).where(*is_pending(user_id, now)).limit(1)
+            return connection.execute(statement).first() is not None
+
+    def pending(self, user_id: str, *, now: datetime) -> tuple[DigestItem, ...]:
+        """Return the suggestions that a digest would contain now."""
+        with self._database.read() as connection:
+            return tuple(pending_items(connection, user_id, now).values())
+
+    def skip(self, user_id: str, occurrence: Occurrence, reason: SkipReason, *, now: datetime, fence: Fence) -> None:
+        """Record that a due date's digest is skipped; nothing is written if that is stored already."""
+        with self._database.read() as connection:
+            stored = connection.execute(
+                select(digests.c.skip_reason).where(
+                    digests.c.user_id == user_id, digests.c.due_date == occurrence.due_date
+                )
+            ).scalar_one_or_none()
+        if stored is reason:
+            return
+        with self._database.write() as connection:
+            check_fence(connection, fence)
+            digest_id = ensure_digest(self._database, connection, user_id, occurrence, now)
+            connection.execute(
+                update(digests).where(digests.c.id == digest_id).values(skip_reason=reason, updated_at=now)
+            )
+
+    def skip_channel(
+        self,
+        user_id: str,
+        occurrence: Occurrence,
+        channel: Channel,
+        reason: SkipReason,
+        *,
+        now: datetime,
+        fence: Fence,
+    ) -> None:
+        """Record that a channel is skipped, unless a message was attempted by it."""
+        with self._database.write() as connection:
+            check_fence(connection, fence)
+            digest_id = ensure_digest(self._database, connection, user_id, occurrence, now)
+            delivery = ensure_delivery(self._database, connection, digest_id, channel, now)
+            connection.execute(
+                update(deliveries)
+                .where(
+                    deliveries.c.id == delivery.id,
+                    deliveries.c.status.in_((DeliveryStatus.PENDING, DeliveryStatus.SKIPPED)),
+                )
+                .values(status=DeliveryStatus.SKIPPED, skip_reason=reason, updated_at=now)
+            )
+
+    def claim(
+        self,
+        user_id: str,
+        occurrence: Occurrence,
+        channel: Channel,
+        *,
+        attempt_id: str,
+        address_key: str | None,
+        now: datetime,
+        lease_until: datetime,
+        fence: Fence,
+    ) -> Claim | None:
+        """Mark a delivery as `sending` and its suggestions as delivered, see `DigestStore.claim`."""
+        with self._database.write() as connection:
+            check_fence(connection, fence)
+            # The user's row is locked first, as by everything that changes suggestions.
+            raise_version(connection, [user_id])
+            digest_id = ensure_digest(self._database, connection, user_id, occurrence, now)
+            delivery = ensure_delivery(self._database, connection, digest_id, channel, now)
+            if not may_send(channel, delivery.status, attempts=delivery.attempts):
+                return None
+            items = proposals(connection, user_id, digest_id, now)
+            if not items:
+                return None
+            claim = Claim(digest_id, delivery.id, attempt_id, delivery.code, items)
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == delivery.id)
+                .values(
+                    status=DeliveryStatus.SENDING,
+                    skip_reason=None,
+                    attempt_id=claim.attempt_id,
+                    attempts=deliveries.c.attempts + 1,
+                    lease_until=lease_until,
+                    attempted_at=now,
+                    address_lookup=address_key,
+                    error_code=None,
+                    updated_at=now,
+                )
+            )
+            connection.execute(
+                update(digests)
+                .where(digests.c.id == digest_id)
+                .values(
+                    content=[item.to_json() for item in items],
+                    skip_reason=None,
+                    updated_at=now,
+                    **({"delivered_mark": now} if mark(connection, items, now=now) else {}),
+                )
+            )
+        return claim
+
+    def settle(self, delivery_id: int, attempt_id: str, answer: Answer, *, now: datetime) -> None:
+        """Record the provider's answer to a claim or a look-up. It takes no fence, since the answer is a fact."""
+        with self._database.write() as connection:
+            settle(self._database, connection, delivery_id, attempt_id, answer, now=now)
+
+    def mark_unknown(self, delivery_id: int, attempt_id: str, *, now: datetime) -> None:
+        """Mark a delivery in status `sending` as `unknown` once its lease has expired."""
+        with self._database.write() as connection:
+            mark_unknown(connection, delivery_id, attempt_id, now=now)

@@ -1,0 +1,72 @@
+"""Users' own hours (blocks, commutes, nights) and zones, as the database holds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from catchup_contract.local_time import is_time_zone
+from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks
+from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
+from catchup_jobs.domain.vocabulary import Weekday
+from catchup_jobs.jobs.run.errors import PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Table
+
+_ORDER: Final = {weekday: number for number, weekday in enumerate(Weekday)}
+
+
+def hours_of(connection: Connection, users: Sequence[Any]) -> dict[str, AvailabilityParameters]:
+    """Return the hours of users by id, in two statements however many they are.
+
+    Args:
+        users: rows with `id`, `night_start` and `night_end`.
+    """
+    ids = [user.id for user in users]
+    blocks, commutes = (_windows(connection, table, ids) for table in (manual_blocks, commute_windows))
+    return {
+        user.id: AvailabilityParameters(
+            blocks=tuple(blocks.get(user.id, ())), commutes=tuple(commutes.get(user.id, ())), night=_night(user)
+        )
+        for user in users
+    }
+
+
+def zone_of(name: str) -> ZoneInfo | None:
+    """Return a stored zone, None where its name is not (or no longer) an IANA zone."""
+    return ZoneInfo(name) if is_time_zone(name) else None
+
+
+def require_zone(name: str) -> ZoneInfo:
+    """Return a stored zone.
+
+    Raises:
+        PermanentError: its name is not an IANA zone.
+    """
+    zone = zone_of(name)
+    if zone is None:
+        raise PermanentError(f"the user's time zone {name!r} is not a known IANA zone")
+    return zone
+
+
+def _windows(connection: Connection, table: Table, ids: Sequence[str]) -> dict[str, list[WeeklyWindow]]:
+    if not ids:
+        return {}
+    windows: dict[str, list[WeeklyWindow]] = {}
+    columns = (table.c.user_id, table.c.weekday, table.c.start_time, table.c.end_time)
+    for user_id, weekday, start, end in connection.execute(select(*columns).where(table.c.user_id.in_(ids))).all():
+        windows.setdefault(user_id, []).append(WeeklyWindow(weekday, start, end))
+    for of_user in windows.values():
+        of_user.sort(key=lambda window: (_ORDER[window.weekday], window.start))
+    return windows
+
+
+def _night(user: Any) -> Night | None:
+    if user.night_start is None or user.night_start == user.night_end:
+        return None
+    return Night(user.night_start, user.night_end)

@@ -1,0 +1,235 @@
+"""Users, their schedules and their hours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from catchup_contract.kinds import SYNC
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.people.contacts import import_contacts
+from catchup_jobs.adapters.database.people.hours import hours_of
+from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks, oauth_tokens, runs, users
+from catchup_jobs.domain.digest.addresses import GivenAddress
+from catchup_jobs.domain.people.contacts import Contact
+from catchup_jobs.domain.people.users import Schedule, User
+from catchup_jobs.domain.vocabulary import RunState, TokenState
+
+# Under SQLite's and PostgreSQL's limits on the parameters of one statement.
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The users of an import, by id.
+
+    Attributes:
+        kept_schedule: users whose schedule was not changed, since a UserSchedule owns it.
+    """
+
+    created: list[str]
+    updated: list[str]
+    kept_schedule: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class UserOverview:
+    """A user and the state of their calendar.
+
+    Attributes:
+        calendar: state of the calendar's token, None for a user who never connected one.
+        last_sync_at: when the last stored sync run ended (UTC).
+        last_sync_state: its state.
+    """
+
+    user: User
+    calendar: TokenState | None
+    last_sync_at: datetime | None
+    last_sync_state: RunState | None
+
+
+class DatabaseUsers:
+    """The users in the database; methods raise `JobError`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def import_all(
+        self,
+        people: Sequence[User],
+        *,
+        now: datetime,
+        contacts: Mapping[str, Sequence[Contact]] | None = None,
+        channels: Mapping[str, Sequence[GivenAddress]] | None = None,
+        addresses: DatabaseAddresses | None = None,
+    ) -> Imported:
+        """Create or replace users, all in one transaction.
+
+        Args:
+            contacts, channels: by user id; those of other users stay as they are.
+            addresses: writes the channels.
+
+        The schedule of a user with a UserSchedule is not changed: that resource owns it, and the next sync would
+        copy it again.
+        """
+        imported = Imported([], [], [])
+        with self._database.write() as connection:
+            # In the order of ids, in which suggestion runs lock users too: this prevents deadlocks.
+            for page in _pages(sorted(people, key=lambda user: user.id)):
+                self._import_page(connection, page, now, imported)
+            for user_id, entries in (contacts or {}).items():
+                import_contacts(connection, user_id, entries, now=now)
+            for user_id, given in (channels or {}).items():
+                assert addresses is not None  # noqa: S101 - callers with channels pass it
+                addresses.import_into(connection, user_id, given, now=now)
+        return imported
+
+    def _import_page(self, connection: Connection, people: Sequence[User], now: datetime, imported: Imported) -> None:
+        ids = [user.id for user in people]
+        known = connection.execute(select(users.c.id, users.c.schedule_seen_at).where(users.c.id.in_(ids)))
+        seen: dict[str, datetime | None] = {row.id: row.schedule_seen_at for row in known}
+        new = [user for user in people if user.id not in seen]
+        kept = [user for user in people if seen.get(user.id) is not None]
+        imported.created.extend(user.id for user in new)
+        imported.updated.extend(user.id for user in people if user.id in seen)
+        imported.kept_schedule.extend(user.id for user in kept)
+        if new:
+            rows = [
+                {**_person(user, now), **_schedule(user.schedule), "id": user.id, "created_at": now} for user in new
+            ]
+            connection.execute(insert(users), rows)
+        for user in people:
+            if user.id in seen:
+                schedule = {} if user in kept else _schedule(user.schedule)
+                values = {**_person(user, now), **schedule, "planning_version": users.c.planning_version + 1}
+                connection.execute(update(users).where(users.c.id == user.id).values(**values))
+        for table, field in ((manual_blocks, "blocks"), (commute_windows, "commutes")):
+            connection.execute(delete(table).where(table.c.user_id.in_(ids)))
+            windows = [
+                {"user_id": user.id, "weekday": window.weekday, "start_time": window.start, "end_time": window.end}
+                for user in people
+                for window in getattr(user.availability, field)
+            ]
+            if windows:
+                connection.execute(insert(table), windows)
+
+    def get(self, user_id: str) -> User | None:
+        """Return a user, None for an unknown one."""
+        loaded = self.get_many([user_id])
+        return loaded[0] if loaded else None
+
+    def get_many(self, user_ids: Iterable[str]) -> list[User]:
+        """Return the users with these ids that exist, ordered by id."""
+        wanted = sorted(set(user_ids))
+        with self._database.read() as connection:
+            return [
+                user
+                for page in _pages(wanted)
+                for user, _ in _load(connection, select(users).where(users.c.id.in_(page)))
+            ]
+
+    def overviews(self, user_id: str | None = None) -> Iterator[UserOverview]:
+        """Yield all users, or one, ordered by id, read in pages."""
+        after = ""
+        while True:
+            statement = (
+                select(users, oauth_tokens.c.state.label("token_state"))
+                .outerjoin(oauth_tokens, oauth_tokens.c.user_id == users.c.id)
+                .where(users.c.id > after, *([] if user_id is None else [users.c.id == user_id]))
+                .limit(_PAGE)
+            )
+            with self._database.read() as connection:
+                page = _load(connection, statement)
+                syncs = _last_syncs(connection, [user.id for user, _ in page])
+            for user, row in page:
+                ended_at, state = syncs.get(user.id, (None, None))
+                yield UserOverview(user, row.token_state, ended_at, state)
+            if len(page) < _PAGE:
+                return
+            after = page[-1][0].id
+
+    def record_schedule(self, user_id: str, schedule: Schedule, *, now: datetime) -> bool:
+        """Copy the UserSchedule's values to the user's row and return whether anything was written.
+
+        Nothing is written where the values are the same, so that a sync without changes stays read-only.
+        Returns False for an unknown user.
+        """
+        values = _schedule(schedule)
+        with self._database.read() as connection:
+            row = connection.execute(select(users).where(users.c.id == user_id)).mappings().one_or_none()
+        same = row is None or all(row[name] == value for name, value in values.items())
+        if row is None or (same and row["schedule_seen_at"] is not None):
+            return False
+        with self._database.write() as connection:
+            connection.execute(
+                update(users)
+                .where(users.c.id == user_id)
+                .values(
+                    **values,
+                    schedule_seen_at=now,
+                    updated_at=now,
+                    planning_version=users.c.planning_version + 1,
+                )
+            )
+        return True
+
+
+def _person(user: User, now: datetime) -> dict[str, Any]:
+    night = user.availability.night
+    return {
+        "name": user.name,
+        "city": user.city,
+        "paused": user.paused,
+        "night_start": night.start if night else None,
+        "night_end": night.end if night else None,
+        "updated_at": now,
+    }
+
+
+def _schedule(schedule: Schedule) -> dict[str, Any]:
+    return {
+        "time_zone": schedule.time_zone,
+        "digest_day": schedule.digest_day,
+        "digest_time": schedule.digest_time,
+        "sync_every": schedule.sync_every,
+    }
+
+
+def _load(connection: Connection, statement: Any) -> list[tuple[User, Any]]:
+    rows = connection.execute(statement.order_by(users.c.id)).all()
+    hours = hours_of(connection, rows)
+    return [
+        (
+            User(
+                id=row.id,
+                name=row.name,
+                city=row.city,
+                schedule=Schedule(row.time_zone, row.digest_day, row.digest_time, row.sync_every),
+                paused=row.paused,
+                availability=hours[row.id],
+            ),
+            row,
+        )
+        for row in rows
+    ]
+
+
+def _last_syncs(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[datetime, RunState]]:
+    if not ids:
+        return {}
+    rows = connection.execute(
+        select(runs.c.subject, runs.c.finished_at, runs.c.state)
+        .where(runs.c.kind == SYNC, runs.c.subject.in_(ids), runs.c.finished_at.is_not(None))
+        .order_by(runs.c.finished_at)
+    )
+    return {row.subject: (row.finished_at, row.state) for row in rows}
+
+
+def _pages(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), _PAGE):
+        yield items[start : start + _PAGE]

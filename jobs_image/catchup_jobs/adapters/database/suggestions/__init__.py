@@ -1,0 +1,1 @@
+"""Suggestions, what they are planned from, and answers."""

@@ -1,0 +1,71 @@
+"""The `contacts` of a user in the JSON file of `catchup-jobs user import`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, AwareDatetime, Field, StrictBool
+
+from catchup_jobs.adapters.files.fields import Entry, Name, TimeZone, without_control_characters
+from catchup_jobs.domain.people.contacts import MAX_TAG_WORDS, Contact, words
+from catchup_jobs.domain.vocabulary import Frequency
+
+_MAX_CONTACTS: Final = 20_000
+_MAX_INTERACTIONS: Final = 20_000
+
+
+def _few_words(tag: str) -> str:
+    if not 1 <= len(words(tag)) <= MAX_TAG_WORDS:
+        raise ValueError(f"must be 1 to {MAX_TAG_WORDS} words")
+    return tag
+
+
+_Tag = Annotated[str, Field(max_length=100), AfterValidator(without_control_characters), AfterValidator(_few_words)]
+
+
+class ContactEntry(Entry):
+    """One contact; only `id` and `name` are required."""
+
+    id: Annotated[str, Field(max_length=200), AfterValidator(without_control_characters)]
+    name: Name
+    frequency: Frequency | None = None
+    tags: Annotated[tuple[_Tag, ...], Field(max_length=100)] = ()
+    groups: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
+    city: Name | None = None
+    time_zone: TimeZone | None = None
+    excluded: StrictBool = False
+    archived: StrictBool = False
+    created_at: AwareDatetime | None = None
+    interactions: Annotated[list[AwareDatetime], Field(max_length=_MAX_INTERACTIONS)] | None = None
+
+    def contact(self) -> Contact:
+        """Return the contact."""
+        return Contact(
+            external_id=self.id,
+            name=self.name,
+            frequency=self.frequency,
+            tags=tuple(dict.fromkeys(self.tags)),
+            groups=tuple(dict.fromkeys(self.groups)),
+            city=self.city,
+            time_zone=self.time_zone,
+            excluded=self.excluded,
+            archived=self.archived,
+            created_at=self.created_at,
+            interactions=None if self.interactions is None else _instants(self.interactions),
+        )
+
+
+def _instants(values: list[datetime]) -> tuple[datetime, ...]:
+    return tuple(sorted(set(values)))
+
+
+def _without_repeats(entries: list[ContactEntry]) -> list[ContactEntry]:
+    if repeated := sum(times > 1 for times in Counter(entry.id for entry in entries).values()):
+        # Ids of contacts may be an address: they are counted, not shown.
+        raise ValueError(f"holds {repeated} ids more than once")
+    return entries
+
+
+ContactList = Annotated[list[ContactEntry], Field(max_length=_MAX_CONTACTS), AfterValidator(_without_repeats)]

@@ -1,0 +1,207 @@
+"""The JSON file of `catchup-jobs user import`: validated as a whole, with every problem named by its field."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import time
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from catchup_contract.api import (
+    DEFAULT_DIGEST_DAY,
+    DEFAULT_DIGEST_TIME,
+    DEFAULT_SYNC_EVERY,
+    DEFAULT_TIME_ZONE,
+    SYNC_INTERVALS_MINUTES,
+    TIME_OF_DAY_PATTERN,
+    USER_ID_PATTERN,
+)
+from catchup_contract.digest_rule import DigestDay
+from catchup_jobs.adapters.files.channel_file import ChannelsEntry
+from catchup_jobs.adapters.files.contact_file import ContactList
+from catchup_jobs.adapters.files.fields import Entry, Name, TimeZone
+from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
+from catchup_jobs.domain.digest.addresses import GivenAddress
+from catchup_jobs.domain.people.contacts import Contact
+from catchup_jobs.domain.people.users import Schedule, User
+from catchup_jobs.domain.vocabulary import Weekday
+from catchup_jobs.jobs.run.errors import PermanentError
+
+_MAX_SHOWN: Final = 20
+
+
+def _interval(value: str) -> str:
+    if value not in SYNC_INTERVALS_MINUTES:
+        raise ValueError(f"must be one of {', '.join(SYNC_INTERVALS_MINUTES)}")
+    return value
+
+
+_TimeOfDay = Annotated[str, Field(pattern=f"^{TIME_OF_DAY_PATTERN}$")]
+
+
+class _Digest(Entry):
+    day: DigestDay = DigestDay(DEFAULT_DIGEST_DAY)
+    time: _TimeOfDay = DEFAULT_DIGEST_TIME
+
+
+class _CalendarSync(Entry):
+    every: Annotated[str, AfterValidator(_interval)] = DEFAULT_SYNC_EVERY
+
+
+class _Hours(Entry):
+    start: _TimeOfDay
+    end: _TimeOfDay
+
+
+class _Weekly(_Hours):
+    days: Annotated[list[Weekday], Field(min_length=1)]
+
+    def windows(self) -> list[WeeklyWindow]:
+        return [WeeklyWindow(day, time.fromisoformat(self.start), time.fromisoformat(self.end)) for day in self.days]
+
+
+def _without_repeats(entries: list[_Weekly]) -> list[_Weekly]:
+    starts = Counter((window.weekday, window.start) for entry in entries for window in entry.windows())
+    if repeated := [f"{day} {start:%H:%M}" for (day, start), times in starts.items() if times > 1]:
+        raise ValueError(f"holds two entries that start on {', '.join(repeated)}")
+    return entries
+
+
+_WeeklyList = Annotated[list[_Weekly], AfterValidator(_without_repeats)]
+
+
+def _not_all_day(night: _Hours | None) -> _Hours | None:
+    if night is not None and night.start == night.end:
+        raise ValueError("must end at another time than it starts")
+    return night
+
+
+class _Availability(Entry):
+    manual_blocks: _WeeklyList = Field(default_factory=list)
+    commute_windows: _WeeklyList = Field(default_factory=list)
+    night: Annotated[_Hours | None, AfterValidator(_not_all_day)] = None
+
+    def parameters(self) -> AvailabilityParameters:
+        night = self.night
+        return AvailabilityParameters(
+            blocks=tuple(window for entry in self.manual_blocks for window in entry.windows()),
+            commutes=tuple(window for entry in self.commute_windows for window in entry.windows()),
+            night=Night(time.fromisoformat(night.start), time.fromisoformat(night.end)) if night else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedUser:
+    """A user of the file; sections that the file does not have are None and stay as stored."""
+
+    user: User
+    contacts: tuple[Contact, ...] | None = None
+    channels: tuple[GivenAddress, ...] | None = None
+
+
+class _User(Entry):
+    id: Annotated[str, Field(pattern=f"^{USER_ID_PATTERN}$")]
+    name: Name
+    city: Name | None = None
+    time_zone: TimeZone = DEFAULT_TIME_ZONE
+    digest: _Digest = _Digest()
+    calendar_sync: _CalendarSync = _CalendarSync()
+    paused: StrictBool = False
+    availability: _Availability = _Availability()
+    contacts: ContactList | None = None
+    channels: ChannelsEntry | None = None
+
+    def imported(self) -> ImportedUser:
+        contacts = None if self.contacts is None else tuple(entry.contact() for entry in self.contacts)
+        channels = None if self.channels is None else self.channels.given()
+        return ImportedUser(self._user(), contacts, channels)
+
+    def _user(self) -> User:
+        return User(
+            id=self.id,
+            name=self.name,
+            city=self.city,
+            schedule=Schedule(
+                time_zone=self.time_zone,
+                digest_day=self.digest.day,
+                digest_time=time.fromisoformat(self.digest.time),
+                sync_every=self.calendar_sync.every,
+            ),
+            paused=self.paused,
+            availability=self.availability.parameters(),
+        )
+
+
+def read_users(text: str) -> list[ImportedUser]:
+    """Return the users of a JSON document: one object, a list of them, or `{"users": [...]}`.
+
+    Raises:
+        PermanentError: names each wrong field and what is allowed there, never a value.
+    """
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise PermanentError(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise PermanentError("not a file of users: nested too deeply") from None
+    try:
+        entries = TypeAdapter(list[_User]).validate_python(_listed(document))
+    except ValidationError as error:
+        raise PermanentError(_message([f"{_place(item)}: {_problem(item)}" for item in error.errors()])) from None
+    repeated = [user_id for user_id, times in Counter(entry.id for entry in entries).items() if times > 1]
+    if repeated:
+        raise PermanentError(_message([f"the user {user_id} is there twice" for user_id in repeated]))
+    return [entry.imported() for entry in entries]
+
+
+def _listed(document: Any) -> list[Any]:
+    if isinstance(document, dict) and "users" in document:
+        if set(document) != {"users"}:
+            raise PermanentError("beside `users` the document must hold nothing")
+        document = document["users"]
+    elif isinstance(document, dict):
+        document = [document]
+    if not isinstance(document, list):
+        raise PermanentError("must be a user, a list of users, or an object with a list under `users`")
+    if not document:
+        raise PermanentError("holds no user")
+    return document
+
+
+def _place(item: ErrorDetails) -> str:
+    path = "users"
+    for part in item["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path
+
+
+_PROBLEMS: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field that is known here",
+    "timezone_aware": "must be a date and time with its offset, such as 2026-11-23T18:30:00+01:00",
+}
+
+
+def _problem(item: ErrorDetails) -> str:
+    match item["type"]:
+        case kind if kind in _PROBLEMS:
+            return _PROBLEMS[kind]
+        case "value_error":
+            return str(item["ctx"]["error"])
+        case "string_pattern_mismatch" if item["loc"][-1] == "id":
+            return "must be lower-case letters, digits and dashes, at most 63 characters"
+        case "string_pattern_mismatch":
+            return 'must be a time of day from "00:00" to "23:59", as HH:MM'
+        case _:
+            return item["msg"][0].lower() + item["msg"][1:]
+
+
+def _message(problems: list[str]) -> str:
+    shown = problems[:_MAX_SHOWN]
+    if len(problems) > _MAX_SHOWN:
+        shown.append(f"and {len(problems) - _MAX_SHOWN} more")
+    return "nothing was imported:\n" + "\n".join(f"  {problem}" for problem in shown)

@@ -1,0 +1,1 @@
+"""Google's Calendar API and OAuth endpoints."""

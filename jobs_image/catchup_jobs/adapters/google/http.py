@@ -1,0 +1,112 @@
+"""HTTP to Google by httplib2, bounded in time and size: a slow, truncated or huge response is a temporary error."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import httplib2
+from httplib2.decode import DecodeLimitError, DecodeRatioError
+
+from catchup_jobs.adapters.bounded_http import BoundedHead
+from catchup_jobs.jobs.run.errors import TemporaryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+# Between two packets; and from the first byte of a body to the last, for servers that send byte by byte.
+SOCKET_TIMEOUT_SECONDS: Final = 20.0
+BODY_TIMEOUT_SECONDS: Final = 60.0
+# A full page of events is about 1 MB. Parsed, this limit still fits into a pod's memory.
+MAX_BODY_BYTES: Final = 16 * 2**20
+
+_CHUNK: Final = 65536
+_DAY_SECONDS: Final = 86400
+_DIGITS: Final = 9
+
+
+class _LimitExceededError(Exception):
+    """A body exceeds its limit of size or time."""
+
+
+class _BoundedResponse(BoundedHead):
+    """Reads a body in chunks, and stops when it is too long or takes too long."""
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            _LimitExceededError: a limit is exceeded.
+            http.client.IncompleteRead: the connection ended before the body did.
+        """
+        if amt is not None:
+            return super().read(amt)
+        try:
+            return b"".join(self._pieces())
+        finally:
+            # `read1` does not close a finished response, whose connection could then not be reused.
+            self.close()
+
+    def _pieces(self) -> Iterator[bytes]:
+        size, started = 0, time.monotonic()
+        while piece := self.read1(_CHUNK):
+            size += len(piece)
+            if size > MAX_BODY_BYTES or time.monotonic() - started > BODY_TIMEOUT_SECONDS:
+                raise _LimitExceededError
+            yield piece
+        if self.length:
+            # `read1` does not distinguish a truncated body from a complete one.
+            raise http.client.IncompleteRead(b"", self.length)
+
+
+class _HttpConnection(httplib2.HTTPConnectionWithTimeout):  # type: ignore[misc]
+    response_class = _BoundedResponse
+
+
+class _HttpsConnection(httplib2.HTTPSConnectionWithTimeout):  # type: ignore[misc]
+    response_class = _BoundedResponse
+
+
+class Http(httplib2.Http):  # type: ignore[misc]
+    """One thread's connections (httplib2 is not thread-safe). Redirects are not followed: they could leak the token."""
+
+    def __init__(self, *, timeout: float = SOCKET_TIMEOUT_SECONDS) -> None:
+        super().__init__(timeout=timeout, decode_limit_hard=MAX_BODY_BYTES)
+        self.follow_redirects = False
+
+    def request(self, uri: str, method: str = "GET", **named: Any) -> tuple[httplib2.Response, bytes]:
+        """Make a request.
+
+        Raises:
+            TemporaryError: no complete response arrived; the message has the class of the error only.
+        """
+        named["connection_type"] = _HttpsConnection if uri.startswith("https:") else _HttpConnection
+        try:
+            response, content = super().request(uri, method, **named)
+        except (_LimitExceededError, DecodeLimitError, DecodeRatioError):
+            self.close()
+            raise TemporaryError("Google's answer is too large or too slow") from None
+        except (OSError, http.client.HTTPException, httplib2.HttpLib2Error) as error:
+            self.close()
+            raise TemporaryError(f"no answer from Google ({type(error).__name__})") from None
+        return response, content
+
+
+def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float | None:
+    """Return the wait that `Retry-After` asks for (RFC 9110, section 10.2.3), a day at most, or None without one.
+
+    Args:
+        headers: of the response, names in lower case.
+        now: the present (aware), for a wait given as a date.
+    """
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        # No deadline is a day away. Digits are limited, since a very long number would become infinite.
+        return float(min(int(text[:_DIGITS]), _DAY_SECONDS))
+    try:
+        return min(max(0.0, (parsedate_to_datetime(text) - now).total_seconds()), float(_DAY_SECONDS))
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,1 @@
+"""Providers of SMS and email, and signed links."""

@@ -1,0 +1,261 @@
+"""Email by SMTP. The meaning of a failure depends on the stage of the session.
+
+Until the server has received the whole message, the message was not sent. After that only the server's reply decides:
+without a reply the message may have been sent.
+"""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from catchup_jobs.adapters.messaging.email_message import compose
+from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from email.message import EmailMessage
+
+    from catchup_jobs.domain.digest.email_text import EmailDigest
+    from catchup_jobs.jobs.digest.ports import Message
+
+Security = Literal["starttls", "tls", "none"]
+
+TIMEOUT_SECONDS: Final = 20.0
+# For the whole session, so that a slow server cannot hold a claim past its lease.
+CONVERSATION_SECONDS: Final = 60.0
+DEFAULT_PORTS: Final[dict[Security, int]] = {"starttls": 587, "tls": 465, "none": 25}
+
+_OK: Final = 250
+_OK_ELSEWHERE: Final = 251
+_GO_AHEAD: Final = 354
+_PERMANENT: Final = 500
+_REPLIES: Final = range(200, 600)
+# RFC 4954: authentication required, refused, or too weak. 538: encryption required for it.
+_AUTHENTICATION: Final = frozenset({530, 534, 535, 538})
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """The mail server, and who sends.
+
+    Attributes:
+        sender: the From address, alone or as `Name <address>`.
+        security: `starttls` and `tls` verify the certificate; only `none` sends without encryption.
+        ca_file: a PEM file of authorities to trust instead of the system's.
+    """
+
+    host: str
+    port: int
+    sender: str
+    security: Security = "starttls"
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+
+
+class _Stop(Exception):  # noqa: N818 - not an error: it ends the session with an answer
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class _Bounded:
+    """An SMTP client that closes the connection when the whole session takes too long, from the greeting on."""
+
+    sock: socket.socket | None
+
+    def __init__(self, *arguments: Any, seconds: float, **named: Any) -> None:
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, args=(seconds,), name="smtp-watch", daemon=True).start()
+        try:
+            # Python's clients connect and read the greeting in their constructor.
+            super().__init__(*arguments, **named)
+        except BaseException:
+            self._over.set()
+            raise
+
+    def close(self) -> None:
+        self._over.set()
+        super().close()  # type: ignore[misc]
+
+    def _watch(self, seconds: float) -> None:
+        while not self._over.wait(seconds):
+            with suppress(OSError, AttributeError):
+                self.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+            # There is no socket yet while the client tries the host's next address.
+            seconds = 1.0
+
+
+class _Client(_Bounded, smtplib.SMTP):
+    pass
+
+
+class _TlsClient(_Bounded, smtplib.SMTP_SSL):
+    pass
+
+
+class SmtpEmail:
+    """`jobs.digest.ports.Gateway` by SMTP, with one connection per message."""
+
+    def __init__(
+        self,
+        server: MailServer,
+        *,
+        now: Callable[[], datetime],
+        timeout: float = TIMEOUT_SECONDS,
+        conversation: float = CONVERSATION_SECONDS,
+    ) -> None:
+        self._server = server
+        self._now = now
+        self._timeout = timeout
+        self._conversation = conversation
+
+    def send(self, message: Message[EmailDigest]) -> Answer:
+        """Send one message."""
+        email = compose(message, sender=self._server.sender, now=self._now())
+        try:
+            with self._connected() as smtp:
+                self._open_session(smtp)
+                self._envelope(smtp, email)
+                return self._content(smtp, email)
+        except _Stop as stop:
+            return stop.answer
+        except ssl.SSLCertVerificationError:
+            return Unusable(
+                "the mail server's certificate cannot be verified: check CATCHUP_SMTP_HOST, or name its authority in"
+                " CATCHUP_SMTP_CA_FILE"
+            )
+        except (OSError, smtplib.SMTPException) as error:
+            return NotSent(f"the mail server cannot be used ({type(error).__name__})")
+
+    @contextmanager
+    def _connected(self) -> Iterator[smtplib.SMTP]:
+        server = self._server
+        # The default would be this machine's name, and a pod's name holds its user's id.
+        local_hostname = server.sender.rpartition("@")[2].rstrip(">")
+        named = {"seconds": self._conversation, "timeout": self._timeout}
+        if server.security == "tls":
+            smtp: smtplib.SMTP = _TlsClient(server.host, server.port, local_hostname, context=self._context(), **named)
+        else:
+            smtp = _Client(server.host, server.port, local_hostname, **named)
+        try:
+            yield smtp
+        except _Stop:
+            _say_goodbye(smtp)
+            raise
+        else:
+            _say_goodbye(smtp)
+        finally:
+            smtp.close()
+
+    def _open_session(self, smtp: smtplib.SMTP) -> None:
+        server = self._server
+        self._greet(smtp)
+        if server.security == "starttls":
+            if not smtp.has_extn("starttls"):
+                raise _Stop(
+                    Unusable(
+                        "the mail server offers no STARTTLS, and nothing is sent in the clear: check CATCHUP_SMTP_HOST"
+                        " and CATCHUP_SMTP_PORT, or set CATCHUP_SMTP_SECURITY"
+                    )
+                )
+            try:
+                smtp.starttls(context=self._context())
+            except smtplib.SMTPResponseException as error:
+                raise _Stop(NotSent(f"the mail server cannot start TLS now (SMTP {error.smtp_code})")) from None
+            self._greet(smtp)
+        if server.username is not None:
+            self._log_in(smtp, server.username, server.password or "")
+
+    @staticmethod
+    def _greet(smtp: smtplib.SMTP) -> None:
+        # Python's own method falls back to HELO, after which no server offers STARTTLS or a login.
+        code, _ = smtp.ehlo()
+        if code >= _PERMANENT:
+            raise _Stop(Unusable(f"the mail server does not speak ESMTP (SMTP {code}): check CATCHUP_SMTP_HOST"))
+        if code != _OK:
+            raise _Stop(NotSent(f"the mail server accepts no session now (SMTP {code})"))
+
+    def _log_in(self, smtp: smtplib.SMTP, username: str, password: str) -> None:
+        try:
+            smtp.login(username, password)
+        except smtplib.SMTPAuthenticationError as error:
+            if error.smtp_code < _PERMANENT:
+                raise _Stop(NotSent(f"the mail server accepts no login now (SMTP {error.smtp_code})")) from None
+            raise _Stop(_credentials(error.smtp_code)) from None
+        except smtplib.SMTPNotSupportedError:
+            raise _Stop(
+                Unusable(
+                    "the mail server supports no login: unset CATCHUP_SMTP_USERNAME, or check CATCHUP_SMTP_SECURITY"
+                )
+            ) from None
+
+    def _envelope(self, smtp: smtplib.SMTP, message: EmailMessage) -> None:
+        code, _ = smtp.mail(message["From"].addresses[0].addr_spec)
+        if code in _AUTHENTICATION:
+            raise _Stop(_credentials(code))
+        if code >= _PERMANENT:
+            raise _Stop(
+                Unusable(f"the mail server refuses our sender (SMTP {code}): check CATCHUP_SMTP_FROM", str(code))
+            )
+        if code != _OK:
+            raise _Stop(NotSent(f"the mail server accepts no mail now (SMTP {code})"))
+        code, _ = smtp.rcpt(message["To"].addresses[0].addr_spec)
+        self._judge(code, accepted=(_OK, _OK_ELSEWHERE))
+
+    def _content(self, smtp: smtplib.SMTP, message: EmailMessage) -> Answer:
+        code, _ = smtp.docmd("DATA")
+        self._judge(code, accepted=(_GO_AHEAD,))
+        try:
+            # RFC 5321, 4.5.2: a line that begins with a dot gets another one.
+            smtp.send(_dots_doubled(message.as_bytes()) + b".\r\n")
+            code, _ = smtp.getreply()
+        except (OSError, smtplib.SMTPException) as error:
+            return Ambiguous(f"the mail server did not answer to the message ({type(error).__name__})")
+        if code not in _REPLIES:
+            # It may be the beginning of one, such as `250`.
+            return Ambiguous("the mail server's answer to the message is not one of SMTP")
+        self._judge(code, accepted=(_OK,))
+        return Accepted(provider_id=message["Message-ID"], status="accepted", final=True)
+
+    @staticmethod
+    def _judge(code: int, *, accepted: tuple[int, ...]) -> None:
+        if code in accepted:
+            return
+        if code in _AUTHENTICATION:
+            raise _Stop(_credentials(code))
+        if code >= _PERMANENT:
+            raise _Stop(Refused(str(code)))
+        if code < 0:
+            raise _Stop(NotSent("the mail server closed the connection"))
+        raise _Stop(NotSent(f"the mail server accepts no mail now (SMTP {code})"))
+
+    def _context(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._server.ca_file)
+        except OSError:
+            raise _Stop(Unusable("CATCHUP_SMTP_CA_FILE cannot be read, or holds no certificate")) from None
+
+
+def _credentials(code: int) -> Unusable:
+    return Unusable(
+        f"the mail server refused our login (SMTP {code}): check CATCHUP_SMTP_USERNAME and CATCHUP_SMTP_PASSWORD",
+        str(code),
+    )
+
+
+def _dots_doubled(content: bytes) -> bytes:
+    return content.replace(b"\r\n.", b"\r\n..")
+
+
+def _say_goodbye(smtp: smtplib.SMTP) -> None:
+    with suppress(OSError, smtplib.SMTPException):
+        smtp.quit()

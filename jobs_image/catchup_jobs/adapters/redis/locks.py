@@ -1,0 +1,158 @@
+"""Locks and attempts in Redis.
+
+The client never repeats a command: after a lost reply this module reads whether the command took effect.
+A thread extends a lock until it is released. A lock of a process that died expires.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+import time
+from contextlib import suppress
+from typing import Final
+
+import redis
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+
+from catchup_jobs.adapters.redis.client import TIMEOUT_SECONDS, classified, connect, twice
+from catchup_jobs.jobs.run.ports import HeldBy, Lock
+
+LOCK_SECONDS: Final = 60.0
+ATTEMPTS_SECONDS: Final = 48 * 3600
+_PREFIX: Final = "catchup"
+_SEPARATOR: Final = " "
+
+# KEYS[1] the lock, ARGV[1] our value; only the holder may release or extend.
+_RELEASE: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+_EXTEND: Final = (
+    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
+)
+
+
+class RedisLocks:
+    """`jobs.run.ports.RunLocks` in Redis."""
+
+    def __init__(self, client: redis.Redis, *, lock_seconds: float = LOCK_SECONDS) -> None:
+        self._client = client
+        self._lock_seconds = lock_seconds
+
+    @classmethod
+    def open(cls, url: str, *, lock_seconds: float = LOCK_SECONDS) -> RedisLocks:
+        """Return the locks in the Redis of a URL (`redis://…`, `rediss://…`); connects on first use.
+
+        Raises:
+            MisconfiguredError: the URL is malformed; it is not repeated, since it may hold a password.
+        """
+        return cls(connect(url), lock_seconds=lock_seconds)
+
+    def close(self) -> None:
+        """Close all connections."""
+        with suppress(RedisError):
+            self._client.close()
+
+    def acquire(self, lock_name: str, run_key: str) -> Lock | HeldBy:
+        """Take the lock, or return who holds it; does not wait.
+
+        Raises:
+            TemporaryError, MisconfiguredError: Redis cannot be used.
+        """
+        key = f"{_PREFIX}:lock:{lock_name}"
+        value = f"{secrets.token_hex(16)}{_SEPARATOR}{run_key}"
+        asked_at = time.monotonic()
+        with classified():
+            holder = self._take(key, value)
+            if holder is None:
+                holder = self._take(key, value)  # it expired between the refusal and the read of its holder
+        if holder == value:
+            return _RedisLock(self._client, key, value, self._lock_seconds, asked_at)
+        return HeldBy(holder.partition(_SEPARATOR)[2] if holder else "")
+
+    def _take(self, key: str, value: str) -> str | None:
+        """Try to take the lock; return the holder's value, None if nobody holds it."""
+        milliseconds = math.ceil(self._lock_seconds * 1000)
+        try:
+            if self._client.set(key, value, nx=True, px=milliseconds):
+                return value
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            if isinstance(error, AuthenticationError | AuthorizationError):
+                raise
+            # The reply is lost: Redis says whether the lock was granted.
+            if (holder := self._client.get(key)) is not None:
+                return str(holder)
+            if self._client.set(key, value, nx=True, px=milliseconds):
+                return value
+        current = self._client.get(key)
+        return None if current is None else str(current)
+
+    def attempts(self, run_key: str) -> int:
+        """Return the number of recorded attempts.
+
+        Raises:
+            TemporaryError, MisconfiguredError: Redis cannot be used.
+        """
+        with classified():
+            return twice(lambda: int(self._client.scard(_attempts_key(run_key))))
+
+    def record_attempt(self, run_key: str, attempt_id: str) -> int:
+        """Record an attempt for 48 hours and return the number of attempts; the same id twice counts once.
+
+        Raises:
+            TemporaryError, MisconfiguredError: Redis cannot be used.
+        """
+        key = _attempts_key(run_key)
+
+        def add() -> int:
+            with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.sadd(key, attempt_id)
+                pipeline.expire(key, ATTEMPTS_SECONDS)
+                pipeline.scard(key)
+                return int(pipeline.execute()[2])
+
+        with classified():
+            return twice(add)
+
+
+class _RedisLock:
+    """A lock in Redis, which a thread extends each time a third of its time has passed."""
+
+    def __init__(self, client: redis.Redis, key: str, value: str, seconds: float, asked_at: float) -> None:
+        self._client = client
+        self._key = key
+        self._value = value
+        self._seconds = seconds
+        # From before the request, so that it ends no later than in Redis.
+        self._held_until = asked_at + seconds
+        self._lost = False
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lock-extension", daemon=True)
+        self._thread.start()
+
+    def is_held(self) -> bool:
+        """Whether the time last granted has not passed; a process that was stopped for longer gets False."""
+        return not self._lost and time.monotonic() < self._held_until
+
+    def release(self) -> None:
+        """Release the lock if it is still ours; if Redis cannot be reached, it expires."""
+        self._released.set()
+        self._thread.join(timeout=2 * TIMEOUT_SECONDS)
+        with suppress(RedisError):
+            self._client.eval(_RELEASE, 1, self._key, self._value)
+        self._lost = True
+
+    def _keep(self) -> None:
+        while not self._released.wait(self._seconds / 3) and not self._lost:
+            asked_at = time.monotonic()
+            try:
+                extended = self._client.eval(_EXTEND, 1, self._key, self._value, math.ceil(self._seconds * 1000))
+            except RedisError:
+                continue  # tried again after another third; `is_held` says whether that is too late
+            if extended:
+                self._held_until = asked_at + self._seconds
+            else:
+                self._lost = True
+
+
+def _attempts_key(run_key: str) -> str:
+    return f"{_PREFIX}:attempts:{run_key}"

@@ -1,0 +1,85 @@
+"""Google's quotas, shared by all pods: token buckets in Redis, one for the project and one a user.
+
+A request reserves a token: the level may fall below zero, and the request then waits until it would be zero again. So a
+hundred pods that start at once form a queue with one command each.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.exceptions import RedisError
+
+from catchup_jobs.adapters.redis.client import classified, connect, twice
+
+if TYPE_CHECKING:
+    import redis
+
+_PREFIX: Final = "catchup:quota:google"
+_MINUTE: Final = 60.0
+# The share of a minute's quota that may be used at once. The rest flows in during that minute, so that no minute,
+# whenever it begins, has more requests than the quota.
+_BURST: Final = 0.2
+
+# KEYS: buckets. ARGV: for each its capacity and the tokens that flow in per second. Returns the seconds to wait, as
+# text. It uses Redis's clock, since those of the pods may differ.
+_RESERVE: Final = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local wait = 0
+for i, key in ipairs(KEYS) do
+  local capacity, flow = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local kept = redis.call('HMGET', key, 'level', 'at')
+  local level = tonumber(kept[1]) or capacity
+  local passed = math.max(0, now - (tonumber(kept[2]) or now))
+  level = math.min(capacity, level + passed * flow) - 1
+  redis.call('HSET', key, 'level', tostring(level), 'at', tostring(now))
+  redis.call('PEXPIRE', key, math.ceil((capacity - level) / flow * 1000) + 1000)
+  if level < 0 then wait = math.max(wait, -level / flow) end
+end
+return tostring(wait)
+"""
+
+
+class RedisQuota:
+    """`jobs.sync.ports.RequestQuota` of one user, in Redis."""
+
+    def __init__(self, client: redis.Redis, user_id: str, *, project: int, user: int) -> None:
+        """Take the requests per minute that Google grants to the project and to each user."""
+        self._client = client
+        self._keys = [_PREFIX, f"{_PREFIX}:{user_id}"]
+        self._arguments = [
+            value
+            for requests in (project, user)
+            for value in (max(1.0, requests * _BURST), requests * (1 - _BURST) / _MINUTE)
+        ]
+
+    @classmethod
+    def open(cls, url: str, user_id: str, *, project: int, user: int) -> RedisQuota:
+        """Return the quota behind a URL (`redis://…`, `rediss://…`); connects on first use.
+
+        Raises:
+            MisconfiguredError: the URL is malformed.
+        """
+        return cls(connect(url), user_id, project=project, user=user)
+
+    def close(self) -> None:
+        """Close all connections."""
+        with suppress(RedisError):
+            self._client.close()
+
+    def reserve(self) -> float:
+        """Reserve one request; return how long to wait before it may be made, in seconds.
+
+        A reservation that is not used, or made twice since a reply was lost, delays later requests a little.
+
+        Raises:
+            TemporaryError, MisconfiguredError: Redis cannot be used.
+        """
+
+        def ask() -> Any:
+            return self._client.eval(_RESERVE, len(self._keys), *self._keys, *self._arguments)
+
+        with classified():
+            return float(twice(ask))

@@ -1,0 +1,89 @@
+"""`catchup-jobs digest`: one user's digest."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, time
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import click
+
+from catchup_contract.digest_rule import DigestTime
+from catchup_contract.kinds import DIGEST
+from catchup_jobs.adapters.database.digests.store import DatabaseDigests
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.cli.jobs.harness import Body, execute
+from catchup_jobs.cli.jobs.messaging import messenger_of
+from catchup_jobs.cli.parameters import USER_ID
+from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
+from catchup_jobs.domain.digest.channels import skip_reason
+from catchup_jobs.domain.digest.content import DigestContent
+from catchup_jobs.jobs.digest.job import Digest
+from catchup_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from catchup_jobs.cli.resources import Resources
+    from catchup_jobs.jobs.run.context import Result, RunContext
+
+
+@click.command()
+@click.option("--user", "user_id", type=USER_ID, required=True, help="The user's id.")
+@click.option("--preview", is_flag=True, help="Print the messages that would be sent now; send and record nothing.")
+def digest(user_id: str, *, preview: bool) -> None:
+    """Send a user's pending suggestions in one message per channel and date.
+
+    A run by hand serves today's date: a second one on the same date sends nothing. If there is nothing to send, or no
+    channel to send it by, the run is skipped with exit code 0 and the reason.
+
+    \b
+    Examples:
+      catchup-jobs digest --user ada --preview
+      catchup-jobs digest --user ada
+    """
+    if preview:
+        _preview(user_id)
+    else:
+        sys.exit(execute(DIGEST, user_id, body_of(user_id)))
+
+
+def body_of(user_id: str) -> Body:  # noqa: ARG001 - the context has the user
+    """Return the body of a user's digest, for the harness."""
+
+    def body(context: RunContext, resources: Resources) -> Result:
+        settings, database = resources.settings, resources.database
+        store = DatabaseDigests(database, DatabaseAddresses(database, lambda: encryption_of(settings)))
+        job = Digest(store=store, messenger=messenger_of(settings, context.now), when=digest_time_of(settings))
+        return job(context)
+
+    return body
+
+
+def _preview(user_id: str) -> None:
+    settings, now = Settings.load(), datetime.now(UTC)
+    with open_database(settings) as database:
+        store = DatabaseDigests(database, DatabaseAddresses(database, lambda: encryption_of(settings)))
+        recipient = store.recipient(user_id)
+        if recipient is None:
+            raise unknown_user(user_id)
+        items = store.pending(user_id, now=now)
+        messenger = messenger_of(settings, lambda: now)
+        destinations = messenger.with_configuration(store.destinations(user_id))
+    if recipient.paused or not items:
+        click.echo(
+            "nothing would be sent: " + ("the user is paused" if recipient.paused else "no suggestion is pending")
+        )
+        return
+    content = DigestContent(recipient.name, items, digest_time_of(settings) or recipient.when, code="....")
+    for channel, destination in destinations.items():
+        reason = skip_reason(channel, destination)
+        note = f"not sent: {reason}" if reason else f"mode {destination.mode}"
+        click.echo(f"--- {channel} ({note})\n{messenger.preview(channel, content).rstrip()}\n")
+
+
+def digest_time_of(settings: Settings) -> DigestTime | None:
+    """Return the UserSchedule's digest time, which the operator puts into the environment; None outside of its pods."""
+    zone, day, at = settings.time_zone, settings.digest_day, settings.digest_time
+    if zone is None or day is None or at is None:
+        return None
+    return DigestTime(ZoneInfo(zone), day, time.fromisoformat(at), settings.digest_since)

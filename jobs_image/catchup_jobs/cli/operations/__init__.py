@@ -1,0 +1,1 @@
+"""Commands for whoever operates an installation: runs, failures, deliveries, keys, the schema."""

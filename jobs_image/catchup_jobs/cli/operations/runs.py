@@ -1,0 +1,78 @@
+"""`catchup-jobs runs`: the latest runs and how they ended."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from catchup_contract.kinds import Kind
+from catchup_jobs.adapters.database.runs.history import DatabaseHistory, PastRun
+from catchup_jobs.cli.parameters import KIND, OneOf
+from catchup_jobs.cli.resources import open_database
+from catchup_jobs.cli.tables import EXIT_FAILURES, JSON, age_of, echo_rows, limit_option, output_option
+from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.settings import Settings
+
+_COLUMNS = {
+    "kind": "KIND",
+    "subject": "USER",
+    "slot": "SLOT",
+    "state": "STATE",
+    "reason": "REASON",
+    "attempts": "ATTEMPTS",
+    "started": "STARTED",
+    "seconds": "SECONDS",
+}
+
+
+@click.group()
+def runs() -> None:
+    """See what ran, and how it ended."""
+
+
+@runs.command("list")
+@click.option("--kind", type=KIND, help="Only runs of this kind.")
+@click.option("--user", "subject", metavar="ID", help="Only this user's runs (or a shard's, of suggestions).")
+@click.option("--state", type=OneOf(RunState), help="Only runs that are in this state.")
+@limit_option
+@output_option
+def list_(*, kind: Kind | None, subject: str | None, state: RunState | None, limit: int, output: str) -> None:
+    """Show runs, the latest first: the last one of each kind and user, and failures of 90 days.
+
+    SLOT is the time that the CronJob meant, `-` for a run by hand. JSON has the counts and the run's key too. Exit 1
+    if the last one shown of a kind and user failed.
+
+    \b
+    Examples:
+      catchup-jobs runs list --user ada
+      catchup-jobs runs list --state failed --output json
+    """
+    now = datetime.now(UTC)
+    with open_database(Settings.load()) as database:
+        found = DatabaseHistory(database).runs(kind=kind, subject=subject, state=state, limit=limit)
+    echo_rows(_COLUMNS, [_row(run, now) for run in found], output)
+    if not found and output != JSON:
+        click.echo("no runs", err=True)
+    # A failure counts only while no later run of its kind and subject succeeded.
+    last = {(run.kind, run.subject): run.state for run in reversed(found)}
+    sys.exit(EXIT_FAILURES if RunState.FAILED in last.values() else 0)
+
+
+def _row(run: PastRun, now: datetime) -> dict[str, Any]:
+    return {
+        "runKey": run.run_key,
+        "kind": run.kind.name,
+        "subject": run.subject,
+        "slot": run.slot,
+        "state": run.state,
+        "reason": run.reason,
+        "attempts": run.attempts,
+        "counts": {name.value: number for name, number in run.counts.items()},
+        "startedAt": run.started_at,
+        "finishedAt": run.finished_at,
+        "started": f"{age_of(run.started_at, now)} ago",
+        "seconds": f"{(run.finished_at - run.started_at).total_seconds():.1f}" if run.finished_at else None,
+    }

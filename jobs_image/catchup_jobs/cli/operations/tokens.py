@@ -1,0 +1,83 @@
+"""`catchup-jobs tokens`: the keys that seal tokens and addresses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.people.key_rotation import KeyRotation
+from catchup_jobs.adapters.encryption import Encryption
+from catchup_jobs.cli.resources import open_database
+from catchup_jobs.cli.tables import echo_rows, output_option
+from catchup_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from catchup_jobs.adapters.database.engine import Database
+
+
+@click.group()
+def tokens() -> None:
+    """The keys that seal OAuth tokens, phone numbers and email addresses.
+
+    \b
+    To replace a key on a live system:
+      1. put a new key in front of the others in CATCHUP_ENCRYPTION_KEYS (the Secret), and roll out
+      2. catchup-jobs tokens rotate
+      3. when `catchup-jobs tokens status` shows only the first key, the others may go
+    """
+
+
+@tokens.command()
+@output_option
+def status(output: str) -> None:
+    """Show how many stored values each key encrypted, by the key's id, the newest key first.
+
+    \b
+    Example:
+      catchup-jobs tokens status
+    """
+    settings = Settings.load()
+    encryption = Encryption(settings.encryption_keys())
+    with open_database(settings) as database:
+        counts = _rotation(database, encryption).sealed_by()
+    ids = [*encryption.key_ids, *sorted(counts.keys() - set(encryption.key_ids))]
+    rows = [
+        {
+            "keyId": key_id,
+            "values": counts.get(key_id, 0),
+            "role": "newest" if key_id == encryption.key_id else "older" if key_id in encryption.key_ids else "missing",
+        }
+        for key_id in ids
+    ]
+    echo_rows({"keyId": "KEY ID", "values": "VALUES", "role": "ROLE"}, rows, output)
+
+
+@tokens.command()
+def rotate() -> None:
+    """Encrypt all stored values again with the newest key, while jobs run; it can be interrupted and repeated.
+
+    If a key is missing or wrong, nothing is changed.
+
+    \b
+    Example:
+      catchup-jobs tokens rotate
+    """
+    settings = Settings.load()
+    encryption = Encryption(settings.encryption_keys())
+    with open_database(settings) as database:
+        rotated = _rotation(database, encryption).rotate(
+            now=datetime.now(UTC), progress=lambda number: click.echo(f"{number} values sealed anew", err=True)
+        )
+    click.echo(f"sealed anew: {rotated.tokens} tokens, {rotated.addresses} addresses")
+    if rotated.orphaned:
+        click.echo(
+            f"{rotated.orphaned} opt-outs and consents belong to addresses that no user has any more: keep the older"
+            " keys at the end of CATCHUP_ENCRYPTION_KEYS for as long as those are to hold"
+        )
+
+
+def _rotation(database: Database, encryption: Encryption) -> KeyRotation:
+    return KeyRotation(database, encryption, DatabaseAddresses(database, lambda: encryption))

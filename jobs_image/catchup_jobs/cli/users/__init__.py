@@ -1,0 +1,1 @@
+"""Commands about users: who they are, their calendars, suggestions and schedules."""

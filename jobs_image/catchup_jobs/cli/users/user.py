@@ -1,0 +1,190 @@
+"""`catchup-jobs user`: who the users are."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from catchup_contract.outcomes import Reason
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.people.erasure import erase
+from catchup_jobs.adapters.database.people.users import DatabaseUsers, UserOverview
+from catchup_jobs.adapters.files.user_file import read_users
+from catchup_jobs.cli.parameters import USER_ID
+from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
+from catchup_jobs.cli.tables import JSON, echo_rows, output_option
+from catchup_jobs.cli.users.consent_withdrawal import Consent
+from catchup_jobs.cli.users.user_view import gather, lines
+from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from catchup_jobs.adapters.database.engine import Database
+
+
+@click.group()
+def user() -> None:
+    """Import, show and delete users."""
+
+
+@user.command("import")
+@click.argument("file", type=click.File(encoding="utf-8"))
+def import_(file: TextIO) -> None:
+    """Create or replace users from a JSON file (`-` for standard input).
+
+    The file is checked whole before anything is written, and written in one transaction. It holds one user, a list,
+    or an object with a list under `users`. Only `id` and `name` are required. A user's schedule (time zone, digest,
+    calendar sync) is left alone where a UserSchedule resource owns it.
+
+    With `contacts`, a user's contacts become these: those known by their id are changed, new ones are added, those
+    that are missing are archived, and suggestions stay with their contacts. Without the key, contacts stay as they
+    are; without `interactions`, so does a contact's log.
+
+    With `channels`, a user is reached by these: a phone number with its country (`mode` on or off), an email address
+    (`mode` on, off, or fallback: where the SMS cannot do it). SMS need consent, `consentAt` (when) or `consent`; it
+    belongs to the number, and so does a STOP, which only a later `consentAt` ends.
+
+    \b
+    Example, and what is in its file:
+      catchup-jobs user import users.json
+      {"users": [{
+        "id": "ada", "name": "Ada", "timeZone": "Europe/Berlin",
+        "digest": {"day": "Sunday", "time": "09:00"}, "calendarSync": {"every": "30m"},
+        "city": "Berlin", "paused": false,
+        "availability": {
+          "manualBlocks": [{"days": ["SA", "SU"], "start": "10:00", "end": "20:00"}],
+          "commuteWindows": [{"days": ["MO", "TU", "WE"], "start": "08:00", "end": "09:00"}],
+          "night": {"start": "22:30", "end": "07:00"}},
+        "channels": {
+          "sms": {"phone": "+44 7700 900123", "mode": "on", "consentAt": "2026-01-10T12:00:00Z"},
+          "email": {"address": "ada@example.com", "mode": "fallback"}},
+        "contacts": [{
+          "id": "c-1", "name": "Ben", "frequency": "monthly", "city": "Berlin", "timeZone": "Europe/Berlin",
+          "tags": ["climbing", "IRL preferred"], "groups": ["Close Friends"],
+          "createdAt": "2026-01-10T12:00:00Z", "interactions": ["2026-10-12T18:00:00+02:00"]}]}]}
+    """
+    try:
+        text = file.read()
+    except UnicodeDecodeError:
+        raise PermanentError("nothing was imported: the file is not UTF-8 text") from None
+    entries = read_users(text)
+    contacts = {entry.user.id: entry.contacts for entry in entries if entry.contacts is not None}
+    channels = {entry.user.id: entry.channels for entry in entries if entry.channels is not None}
+    settings = Settings.load()
+    with open_database(settings) as database:
+        imported = DatabaseUsers(database).import_all(
+            [entry.user for entry in entries],
+            now=datetime.now(UTC),
+            contacts=contacts,
+            channels=channels,
+            addresses=_addresses(settings, database),
+        )
+    click.echo(f"{len(imported.created)} created, {len(imported.updated)} updated")
+    if imported.kept_schedule:
+        click.echo(f"schedule owned by a UserSchedule, left alone: {', '.join(imported.kept_schedule)}")
+
+
+@user.command()
+@click.argument("user_id", metavar="[ID]", type=USER_ID, required=False)
+@output_option
+def show(user_id: str | None, output: str) -> None:
+    """Show all users, one a line, or one user in full: schedule, channels, suggestions, last runs, what was given up.
+
+    CALENDAR is `active`, `reconnect` (the user must connect again) or `-` (never connected).
+
+    \b
+    Examples:
+      catchup-jobs user show
+      catchup-jobs user show ada
+      catchup-jobs user show ada --output json
+    """
+    settings = Settings.load()
+    with open_database(settings) as database:
+        overviews = DatabaseUsers(database).overviews(user_id)
+        if user_id is None:
+            _show_all(overviews, output)
+            return
+        found = next(overviews, None)
+        if found is None:
+            raise unknown_user(user_id)
+        known = gather(database, _addresses(settings, database), found)
+    if output == JSON:
+        click.echo(json.dumps(known, indent=2, ensure_ascii=False))
+        return
+    for line in lines(known):
+        click.echo(line)
+
+
+@user.command()
+@click.argument("user_id", metavar="ID", type=USER_ID)
+@click.confirmation_option(prompt="Delete the user and all personal data?")
+@output_option
+def delete(user_id: str, output: str) -> None:
+    """Delete a user and all personal data; says what was removed.
+
+    The consent at Google is given back as far as Google can be reached; what became of it is said. A STOP or an
+    unsubscription stays: it belongs to the number or address, of which only a keyed hash is kept. A UserSchedule of the
+    user goes by kubectl.
+
+    \b
+    Example:
+      catchup-jobs user delete ada --yes
+    """
+    settings = Settings.load()
+    with open_database(settings) as database:
+        consent = Consent.of(settings, database, user_id)
+        counts = erase(database, user_id)
+    if counts is None:
+        raise PermanentError(f"there is no user {user_id}", reason=Reason.UNKNOWN_USER)
+    given_back = consent.give_back()
+    if output == JSON:
+        click.echo(json.dumps({"id": user_id, "removed": counts, "googleConsent": given_back}, indent=2))
+        return
+    removed = ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing else was stored"
+    click.echo(f"deleted {user_id}: {removed}")
+    click.echo(f"the consent at Google {given_back}")
+    click.echo("its UserSchedule, if there is one, stays: kubectl delete userschedule NAME")
+
+
+def _addresses(settings: Settings, database: Database) -> DatabaseAddresses:
+    return DatabaseAddresses(database, lambda: encryption_of(settings))
+
+
+_COLUMNS = {
+    "id": "ID",
+    "timeZone": "TIME ZONE",
+    "syncEvery": "SYNC",
+    "digest": "DIGEST",
+    "calendar": "CALENDAR",
+    "lastSync": "LAST SYNC",
+}
+
+
+def _show_all(overviews: Iterable[UserOverview], output: str) -> None:
+    rows = [_row(overview) for overview in overviews]
+    echo_rows(_COLUMNS, rows, output)
+    if not rows and output != JSON:
+        click.echo("no users yet: import them with `catchup-jobs user import FILE`", err=True)
+
+
+def _row(overview: UserOverview) -> dict[str, Any]:
+    schedule = overview.user.schedule
+    return {
+        "id": overview.user.id,
+        "timeZone": schedule.time_zone,
+        "syncEvery": schedule.sync_every,
+        "digest": f"{schedule.digest_day} {schedule.digest_time:%H:%M}",
+        "calendar": overview.calendar,
+        "lastSync": _last_sync(overview),
+    }
+
+
+def _last_sync(overview: UserOverview) -> str | None:
+    if overview.last_sync_at is None:
+        return None
+    return f"{overview.last_sync_at:%Y-%m-%d %H:%M} UTC ({overview.last_sync_state})"

@@ -1,0 +1,170 @@
+"""One user as `catchup-jobs user show` prints it, as lines or as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from catchup_contract.kinds import DIGEST
+from catchup_contract.timestamps import format_utc
+from catchup_jobs.adapters.database.digests.overview import latest_digest
+from catchup_jobs.adapters.database.people.contacts import count_contacts
+from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
+from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
+from catchup_jobs.domain.digest.channels import CHANNELS
+from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS
+from catchup_jobs.jobs.run.errors import MisconfiguredError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+    from catchup_jobs.adapters.database.people.users import UserOverview
+    from catchup_jobs.domain.calendar.availability import WeeklyWindow
+
+_WIDTH = 11
+_RUNS = 10
+
+
+def gather(database: Database, addresses: DatabaseAddresses, overview: UserOverview) -> dict[str, Any]:
+    """Return a user's data as JSON values; addresses are masked.
+
+    Raises:
+        JobError: the database cannot be used.
+    """
+    user, schedule = overview.user, overview.user.schedule
+    night = user.availability.night
+    history = DatabaseHistory(database)
+    with database.read() as connection:
+        contacts, left_out = count_contacts(connection, user.id)
+    return {
+        "id": user.id,
+        "name": user.name,
+        "city": user.city,
+        "timeZone": schedule.time_zone,
+        "digest": f"{schedule.digest_day} {schedule.digest_time:%H:%M}",
+        "syncEvery": schedule.sync_every,
+        "paused": user.paused,
+        "openHours": _weekly(user.availability.blocks),
+        "commutes": _weekly(user.availability.commutes),
+        "night": f"{night.start:%H:%M}-{night.end:%H:%M}" if night else None,
+        "calendar": overview.calendar,
+        "contacts": {"total": contacts, "leftOut": left_out},
+        "channels": _channels(addresses, user.id),
+        "suggestions": dict(
+            Counter(view.status.value for view in DatabaseAnswers(database).listing(user.id, CURRENT_SUGGESTIONS))
+        ),
+        "lastDigest": _digest(database, user.id),
+        "lastRuns": [
+            {
+                "kind": run.kind.name,
+                "state": run.state.value,
+                "reason": run.reason.value if run.reason else None,
+                "endedAt": _utc(run.finished_at),
+            }
+            for run in history.runs(limit=_RUNS, subject=user.id)
+        ],
+        "givenUp": history.count_failures(Failures(subject=user.id)),
+    }
+
+
+def lines(view: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines for a terminal."""
+    contacts, channels, digest = view["contacts"], view["channels"], view["lastDigest"]
+    fields: dict[str, str] = {
+        "id": view["id"],
+        "name": view["name"],
+        "city": view["city"] or "-",
+        "time zone": view["timeZone"],
+        "digest": view["digest"],
+        "sync": f"every {view['syncEvery']}",
+        "paused": "yes" if view["paused"] else "no",
+        "open hours": view["openHours"] or "every day 09:00-21:00",
+        "commutes": view["commutes"] or "-",
+        "night": view["night"] or "-",
+        "calendar": view["calendar"] or "not connected",
+        "contacts": f"{contacts['total']}"
+        + (f" ({contacts['leftOut']} of them excluded or archived)" if contacts["leftOut"] else ""),
+    }
+    if channels is None:
+        fields["channels"] = "(not readable with these encryption keys)"
+    for channel in channels or ():
+        fields[channel["channel"]] = f"{channel['address']} ({', '.join(_said(channel))})"
+    fields["suggestions"] = ", ".join(f"{number} {status}" for status, number in view["suggestions"].items()) or "-"
+    fields["last digest"] = "-" if digest is None else f"{digest['dueDate']}: {', '.join(_deliveries(digest))}"
+    for run in reversed(view["lastRuns"]):
+        reason = f", {run['reason']}" if run["reason"] else ""
+        fields[f"last {run['kind']}" if run["kind"] != DIGEST.name else "digest run"] = (
+            f"{run['endedAt'] or 'under way'} ({run['state']}{reason})"
+        )
+    if view["givenUp"]:
+        fields["given up"] = f"{view['givenUp']} runs: `catchup-jobs failures list --user {view['id']}`"
+    for name, value in fields.items():
+        yield f"{name:<{_WIDTH}} {value}"
+
+
+def _channels(addresses: DatabaseAddresses, user_id: str) -> list[dict[str, Any]] | None:
+    try:
+        overviews = addresses.overviews(user_id)
+    except MisconfiguredError:
+        return None
+    return [
+        {
+            "channel": overview.channel.name,
+            "address": overview.channel.mask(overview.address),
+            "mode": overview.mode.value,
+            "consentedAt": _utc(overview.consented_at),
+            "optedOutAt": _utc(overview.opted_out_at),
+        }
+        for overview in overviews
+    ]
+
+
+def _said(channel: Mapping[str, Any]) -> Iterator[str]:
+    yield channel["mode"]
+    if CHANNELS[channel["channel"]].needs_consent:
+        yield f"consent {channel['consentedAt'][:10]}" if channel["consentedAt"] else "no consent"
+    if channel["optedOutAt"]:
+        yield f"opted out {channel['optedOutAt'][:10]}"
+
+
+def _digest(database: Database, user_id: str) -> dict[str, Any] | None:
+    last = latest_digest(database, user_id)
+    if last is None:
+        return None
+    return {
+        "dueDate": last.due_date.isoformat(),
+        "skipReason": last.skip_reason.value if last.skip_reason else None,
+        "deliveries": [
+            {
+                "channel": delivery.channel.name,
+                "status": delivery.status.value,
+                "notes": [
+                    str(note) for note in (delivery.skip_reason, delivery.provider_status, delivery.error_code) if note
+                ],
+            }
+            for delivery in last.deliveries
+        ],
+    }
+
+
+def _deliveries(digest: Mapping[str, Any]) -> Iterator[str]:
+    if digest["skipReason"]:
+        yield f"skipped ({digest['skipReason']})"
+        return
+    for delivery in digest["deliveries"]:
+        notes = f" ({', '.join(delivery['notes'])})" if delivery["notes"] else ""
+        yield f"{delivery['channel']} {delivery['status']}{notes}"
+
+
+def _weekly(windows: Iterable[WeeklyWindow]) -> str | None:
+    days: dict[str, list[str]] = {}
+    for window in windows:
+        days.setdefault(f"{window.start:%H:%M}-{window.end:%H:%M}", []).append(window.weekday.value)
+    return "; ".join(f"{','.join(names)} {hours}" for hours, names in days.items()) or None
+
+
+def _utc(instant: datetime | None) -> str | None:
+    return format_utc(instant) if instant else None

@@ -1,0 +1,1 @@
+"""Events, free time, and how a calendar is read."""

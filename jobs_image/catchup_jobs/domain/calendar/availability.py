@@ -1,0 +1,207 @@
+"""Free slots: when a user has time, by their own hours and what their calendars hold.
+
+Per local day in the user's zone: the user's blocks (09:00-21:00 every day when there are none), minus busy events,
+minus commutes, minus the night. Only the overlap is subtracted, and no slot crosses a local midnight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from catchup_contract.local_time import day_bounds, instant, local_date
+from catchup_jobs.domain.vocabulary import Weekday
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import date
+    from zoneinfo import ZoneInfo
+
+MINIMUM_SLOT = timedelta(minutes=30)
+DEFAULT_START = time(9)
+DEFAULT_END = time(21)
+
+_DAY = timedelta(days=1)
+_WEEKDAYS = tuple(Weekday)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Interval:
+    """A half-open interval of time, both ends aware."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("an interval's ends need a time zone")
+        if self.start >= self.end:
+            raise ValueError("an interval ends after it starts")
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyWindow:
+    """Wall-clock hours on one weekday. An end at or before the start is on the next day (`00:00`: midnight)."""
+
+    weekday: Weekday
+    start: time
+    end: time
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """Wall-clock hours of every night in which nothing is proposed; usually crosses midnight (22:00-07:00)."""
+
+    start: time
+    end: time
+
+    def __post_init__(self) -> None:
+        if self.start == self.end:
+            raise ValueError("a night that starts when it ends would be the whole day")
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityParameters:
+    """What the user said about their time. Without blocks every day is open 09:00-21:00."""
+
+    blocks: tuple[WeeklyWindow, ...] = ()
+    commutes: tuple[WeeklyWindow, ...] = ()
+    night: Night | None = None
+
+
+def free_slots(
+    parameters: AvailabilityParameters,
+    busy: Iterable[Interval],
+    zone: ZoneInfo,
+    *,
+    now: datetime,
+    until: datetime,
+) -> list[Interval]:
+    """Return the slots of at least 30 minutes in which the user is free, in order, between `now` and `until`.
+
+    Args:
+        parameters: the user's own hours (local wall time).
+        busy: busy time from calendars, in any order, overlapping or not.
+        zone: the user's zone, in which the hours and the days are meant.
+        now: no slot starts before it (aware).
+        until: no slot ends after it (aware).
+    """
+    if now >= until:
+        return []
+    days = list(_days(local_date(now, zone), local_date(until, zone)))
+    # Windows of the day before may reach past midnight into the first day.
+    reaching = [days[0] - _DAY, *days]
+    hours = merge(_opening_hours(parameters, reaching, zone))
+    blocked = merge([*busy, *_blocked_hours(parameters, reaching, zone)])
+    slots = subtract(_cut_at_midnights(hours, days, zone), blocked)
+    clipped = (_clip(slot, now, until) for slot in slots)
+    return [slot for slot in clipped if slot is not None and slot.end - slot.start >= MINIMUM_SLOT]
+
+
+def blocked_hours(
+    parameters: AvailabilityParameters, zone: ZoneInfo, *, start: datetime, end: datetime
+) -> list[Interval]:
+    """Return the user's commutes and nights around the stretch from start to end, in order, merged."""
+    days = _days(local_date(start, zone) - _DAY, local_date(end, zone))
+    return merge(_blocked_hours(parameters, list(days), zone))
+
+
+def overlaps(interval: Interval, others: Iterable[Interval]) -> bool:
+    """Return whether the interval shares time with any of the others."""
+    return any(other.start < interval.end and interval.start < other.end for other in others)
+
+
+def merge(intervals: Iterable[Interval]) -> list[Interval]:
+    """Return the same time as ordered intervals that neither overlap nor touch."""
+    merged: list[Interval] = []
+    for interval in sorted(intervals, key=_ends):
+        if merged and interval.start <= merged[-1].end:
+            merged[-1] = Interval(merged[-1].start, max(merged[-1].end, interval.end))
+        else:
+            merged.append(interval)
+    return merged
+
+
+def subtract(open_time: Iterable[Interval], blocked: Iterable[Interval]) -> Iterator[Interval]:
+    """Yield the parts of each interval of `open_time` outside `blocked`; both ordered and without overlaps."""
+    remaining = list(blocked)
+    first = 0
+    for interval in open_time:
+        cursor = interval.start
+        while first < len(remaining) and remaining[first].end <= cursor:
+            first += 1
+        index = first
+        while index < len(remaining) and remaining[index].start < interval.end:
+            block = remaining[index]
+            if block.start > cursor:
+                yield Interval(cursor, block.start)
+            cursor = max(cursor, block.end)
+            index += 1
+        if cursor < interval.end:
+            yield Interval(cursor, interval.end)
+
+
+def all_day(start: date, end: date, zone: ZoneInfo) -> Interval:
+    """Return the time that an all-day event covers in the user's zone; `end` is exclusive, as Google gives it."""
+    return Interval(day_bounds(start, zone)[0], day_bounds(end, zone)[0])
+
+
+def _days(first: date, last: date) -> Iterator[date]:
+    while first <= last:
+        yield first
+        first += _DAY
+
+
+def _opening_hours(parameters: AvailabilityParameters, days: list[date], zone: ZoneInfo) -> Iterator[Interval]:
+    for day in days:
+        if not parameters.blocks:
+            yield from _window(day, DEFAULT_START, DEFAULT_END, zone, generous=False)
+        for block in parameters.blocks:
+            if block.weekday is _WEEKDAYS[day.weekday()]:
+                yield from _window(day, block.start, block.end, zone, generous=False)
+
+
+def _blocked_hours(parameters: AvailabilityParameters, days: list[date], zone: ZoneInfo) -> Iterator[Interval]:
+    for day in days:
+        if parameters.night is not None:
+            yield from _window(day, parameters.night.start, parameters.night.end, zone, generous=True)
+        for commute in parameters.commutes:
+            if commute.weekday is _WEEKDAYS[day.weekday()]:
+                yield from _window(day, commute.start, commute.end, zone, generous=True)
+
+
+def _window(day: date, start: time, end: time, zone: ZoneInfo, *, generous: bool) -> Iterator[Interval]:
+    """Yield the window that starts on `day`, or nothing where the clock skips it whole.
+
+    `generous` decides about an end that the clock shows twice: blocked time lasts to the second, open time only to
+    the first, so that an ambiguous hour never counts as free. An end of midnight is the day boundary in both.
+    """
+    last_day = day if end > start else day + _DAY
+    begins = instant(day, start, zone)
+    ends = instant(last_day, end, zone, later=generous and end != time.min)
+    if begins < ends:
+        yield Interval(begins, ends)
+
+
+def _cut_at_midnights(hours: list[Interval], days: list[date], zone: ZoneInfo) -> Iterator[Interval]:
+    bounds = [day_bounds(day, zone) for day in days]
+    index = 0
+    for starts, ends in bounds:
+        while index < len(hours) and hours[index].end <= starts:
+            index += 1
+        following = index
+        while following < len(hours) and hours[following].start < ends:
+            part = _clip(hours[following], starts, ends)
+            if part is not None:
+                yield part
+            following += 1
+
+
+def _ends(interval: Interval) -> tuple[datetime, datetime]:
+    return interval.start, interval.end
+
+
+def _clip(interval: Interval, low: datetime, high: datetime) -> Interval | None:
+    start, end = max(interval.start, low), min(interval.end, high)
+    return Interval(start, end) if start < end else None

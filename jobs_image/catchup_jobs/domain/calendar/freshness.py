@@ -1,0 +1,52 @@
+"""How far a user's calendars are known, and for how long after a sync they count as known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+# A calendar that was not synced for longer may hold new events: its time does not count as free.
+FRESH: Final = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedCalendar:
+    """How far one selected calendar is synced; instants are UTC.
+
+    Attributes:
+        last_full_sync_at: None while the calendar was never read whole.
+        last_success_at: when the last sync of the calendar succeeded.
+        horizon_end: events that start later are not stored.
+    """
+
+    id: int
+    last_full_sync_at: datetime | None
+    last_success_at: datetime | None
+    horizon_end: datetime | None
+
+    @property
+    def read_until(self) -> datetime | None:
+        """How far the calendar was read, None while it was never read whole: it may hold anything."""
+        return self.horizon_end if self.last_full_sync_at is not None else None
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Return whether the last successful sync is at most 24 hours ago."""
+        return self.last_success_at is not None and self.last_success_at >= now - FRESH
+
+
+def read_until(calendars: Iterable[SyncedCalendar]) -> datetime | None:
+    """Return how far every selected calendar was read; None without calendars, or if one was never read whole."""
+    horizons = [calendar.read_until for calendar in calendars]
+    read = [horizon for horizon in horizons if horizon is not None]
+    return min(read, default=None) if len(read) == len(horizons) else None
+
+
+def known_until(calendars: Iterable[SyncedCalendar], now: datetime) -> datetime | None:
+    """Return how far every selected calendar was read, None also if one is not fresh."""
+    selected = list(calendars)
+    return read_until(selected) if all(calendar.is_fresh(now) for calendar in selected) else None

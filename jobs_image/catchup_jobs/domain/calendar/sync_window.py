@@ -1,0 +1,86 @@
+"""Whether a calendar needs a full or an incremental sync, and over which time.
+
+A sync token brings changed events only; unchanged ones that enter the window as time passes never arrive. So a full
+sync reads further ahead than needed, and the next one follows before the rest of that time becomes too short.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+LOOK_BACK = timedelta(days=1)
+LOOK_AHEAD = timedelta(days=45)
+AVAILABILITY_SPAN = timedelta(days=30)
+
+# A full sync is due when 32 to 39 of the 45 days remain: never fewer than the 30 that availability needs, even if some
+# runs fail. The number differs between calendars, so that a fleet connected on one day is not reread on one day.
+FULL_SYNC_MARGIN = timedelta(days=2)
+FULL_SYNC_SPREAD = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time of which events are kept: those that end after `start` and start before `end` (both UTC)."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """The state of a calendar after its last sync; all None before the first."""
+
+    sync_token: str | None = None
+    params_hash: str | None = None
+    horizon_end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FullSync:
+    """Read every event of the window, then reconcile."""
+
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementalSync:
+    """Read what changed since the token was given; the window is the last full sync's."""
+
+    window: Window
+    sync_token: str
+
+
+def full_window(now: datetime) -> Window:
+    """Return the window of a full sync that runs at `now` (aware)."""
+    return Window(now - LOOK_BACK, now + LOOK_AHEAD)
+
+
+def choose_sync(
+    state: SyncState, *, params_hash: str, spread_key: str, now: datetime, force_full: bool = False
+) -> FullSync | IncrementalSync:
+    """Return how to read a calendar.
+
+    Args:
+        state: what the last sync stored.
+        params_hash: hash of the current request parameters; Google refuses a token with other ones.
+        spread_key: what tells calendars apart (user and calendar); decides the moment of the next full sync.
+        now: the present (aware).
+        force_full: make a full sync whatever the state.
+    """
+    if (
+        force_full
+        or state.sync_token is None
+        or state.horizon_end is None
+        or state.params_hash != params_hash
+        or state.horizon_end - now < AVAILABILITY_SPAN + FULL_SYNC_MARGIN + FULL_SYNC_SPREAD * spread(spread_key)
+    ):
+        return FullSync(full_window(now))
+    return IncrementalSync(Window(now - LOOK_BACK, state.horizon_end), state.sync_token)
+
+
+def spread(key: str) -> float:
+    """Return a number in [0, 1) that depends on `key` alone, evenly spread over keys."""
+    digest = hashlib.sha256(key.encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64

@@ -1,0 +1,1 @@
+"""What a digest says, by which channels, and when."""

@@ -1,0 +1,1 @@
+"""Whom to suggest, when and why."""

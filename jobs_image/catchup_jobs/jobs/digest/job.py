@@ -1,0 +1,128 @@
+"""The digest of one user: at most one message per channel and due date, however often it is asked for.
+
+The deliveries of a due date settle it, not a run: a later firing of the same date finds it settled, or tries again
+what was not sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from catchup_contract.digest_rule import is_quiet, occurrence_by_hand, occurrence_of_slot
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_jobs.domain.digest.channels import ATTEMPTED, CHANNELS, MAYBE_SENT, is_wanted, may_send, skip_reason
+from catchup_jobs.domain.vocabulary import SkipReason
+from catchup_jobs.jobs.digest.due_digest import DueDigest
+from catchup_jobs.jobs.digest.results import REASONS, error_to_raise, result_of
+from catchup_jobs.jobs.digest.unsettled import settle_earlier_attempts
+from catchup_jobs.jobs.run.context import Result
+from catchup_jobs.jobs.run.errors import PermanentError
+
+if TYPE_CHECKING:
+    from catchup_contract.digest_rule import DigestTime
+    from catchup_jobs.domain.digest.channels import Channel, Destination
+    from catchup_jobs.domain.vocabulary import DeliveryStatus
+    from catchup_jobs.jobs.digest.messenger import Messenger
+    from catchup_jobs.jobs.digest.ports import Delivery, DigestStore
+    from catchup_jobs.jobs.run.context import RunContext
+
+
+class Digest:
+    """The job's body, see `jobs.run.context.JobBody`."""
+
+    def __init__(self, *, store: DigestStore, messenger: Messenger, when: DigestTime | None = None) -> None:
+        """Take the ports.
+
+        Args:
+            when: the digest time of the UserSchedule; None outside of the operator's pods, where the database has it.
+        """
+        self._store = store
+        self._messenger = messenger
+        self._when = when
+
+    def __call__(self, context: RunContext) -> Result:
+        """Make one pass.
+
+        Raises:
+            JobError: see `jobs.run.execution`. All channels are tried before an error of one is raised.
+        """
+        recipient = self._store.recipient(context.subject)
+        if recipient is None:
+            raise PermanentError(
+                "there is no such user: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
+            )
+        when = self._when or recipient.when
+        now = context.now()
+        occurrence = occurrence_by_hand(now, when) if context.slot is None else occurrence_of_slot(context.slot, when)
+        if occurrence is None:
+            return Result(Outcome.SKIPPED, Reason.NOT_DUE)
+        return _perform(DueDigest(context, self._store, self._messenger, when, occurrence, recipient))
+
+
+def _perform(digest: DueDigest) -> Result:
+    settle_earlier_attempts(digest)
+    deliveries = digest.deliveries()
+    if not any(delivery.status in ATTEMPTED for delivery in deliveries.values()):
+        reason = _reason_to_skip(digest)
+        if reason is not None:
+            return _skip(digest, reason)
+    destinations = digest.destinations()
+    statuses: dict[Channel, DeliveryStatus | None] = {}
+    for channel in CHANNELS.values():
+        replaced = None if channel.fallback_for is None else statuses[channel.fallback_for]
+        statuses[channel] = _serve(digest, channel, destinations[channel], deliveries.get(channel), replaced)
+    _raise_error(digest)
+    return result_of(digest.deliveries(), digest.counts)
+
+
+def _reason_to_skip(digest: DueDigest) -> SkipReason | None:
+    now = digest.context.now()
+    if digest.occurrence.is_late(now):
+        return SkipReason.LATE
+    if digest.recipient.paused:
+        return SkipReason.PAUSED
+    return None if digest.store.has_pending(digest.user_id, now=now) else SkipReason.EMPTY
+
+
+def _skip(digest: DueDigest, reason: SkipReason) -> Result:
+    _raise_error(digest)
+    context = digest.context
+    context.check_stop()
+    digest.store.skip(digest.user_id, digest.occurrence, reason, now=context.now(), fence=context.fence)
+    return Result(Outcome.SKIPPED, REASONS[reason])
+
+
+def _serve(
+    digest: DueDigest,
+    channel: Channel,
+    destination: Destination,
+    delivery: Delivery | None,
+    replaced: DeliveryStatus | None,
+) -> DeliveryStatus | None:
+    """Send or skip a channel's delivery if that is possible now; return its status, None if there is no delivery.
+
+    Args:
+        replaced: see `channels.is_wanted`.
+    """
+    status = delivery.status if delivery else None
+    if skip_reason(channel, destination) is None and not is_wanted(destination.mode, replaced):
+        if replaced in MAYBE_SENT:
+            return digest.skip_channel(channel, delivery, SkipReason.NOT_NEEDED)
+        return status
+    if delivery is not None and not may_send(channel, status, attempts=delivery.attempts):
+        return status
+    now = digest.context.now()
+    reason = skip_reason(channel, destination, quiet=is_quiet(now, digest.when, digest.occurrence))
+    if reason is None and digest.recipient.paused:
+        reason = SkipReason.PAUSED
+    if reason is None and digest.occurrence.is_late(now):
+        reason = SkipReason.LATE
+    if reason is not None:
+        return digest.skip_channel(channel, delivery, reason)
+    return digest.send(channel, destination)
+
+
+def _raise_error(digest: DueDigest) -> None:
+    error = error_to_raise(digest.errors)
+    if error is not None:
+        raise error

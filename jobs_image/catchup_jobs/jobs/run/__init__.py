@@ -1,0 +1,1 @@
+"""What every run has in common: locks, attempts, the retry budget, its end."""

@@ -1,0 +1,239 @@
+"""The execution of a run: open it, take the lock, make passes within one retry budget, close it, return the exit code.
+
+What decides the exit code:
+
+- a pass returns: 0. The run was done before, or another run has the lock: 0, `skipped`.
+- SIGTERM, a lost lock, the deadline: 75 and no attempt is recorded, since nothing failed.
+- `TemporaryError`: recorded as an attempt and retried after 2, 4 and 8 s (`retries.py`); the fourth is a dead letter
+  and 65. One with a wait that the server named is not recorded; the deadline bounds the wait.
+- the attempt or the dead letter cannot be written: 75 at once, so that the Job's own backoff covers the outage.
+- `PermanentError`: 65. `MisconfiguredError`: 78. Anything else is a crash: 1, never retried in the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.jobs.run.context import JobBody, RunContext, RunInterruptedError, check_may_go_on, pause
+from catchup_jobs.jobs.run.endings import Ending, Report, budget_spent, crash, ending_of, report_of
+from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
+from catchup_jobs.jobs.run.ports import (
+    Closing,
+    DeadLetter,
+    Fence,
+    HeldBy,
+    Lock,
+    Run,
+    RunLocks,
+    RunStore,
+    Surroundings,
+)
+from catchup_jobs.jobs.run.retries import named_wait, retry_delay
+
+_LOCK_POLL_SECONDS: Final = 1.0
+# A run's lease outlives its deadline by this much, so that closing it late is not taken for a crash.
+_LEASE_MARGIN: Final = timedelta(seconds=60)
+
+_log = structlog.get_logger()
+
+
+def run_job(
+    body: JobBody,
+    run: Run,
+    *,
+    store: RunStore,
+    locks: RunLocks,
+    surroundings: Surroundings,
+    deadline_seconds: float,
+) -> Report:
+    """Run a job by the contract above.
+
+    Args:
+        body: called once per pass: over all pods, once and as often again as the kind has retries, and once more after
+            each wait that a server named.
+        deadline_seconds: how long this process may take.
+
+    Every failure of the job is in the report; none is raised.
+    """
+    started_at = surroundings.now()
+    execution = _Execution(
+        body=body,
+        run=run,
+        store=store,
+        locks=locks,
+        surroundings=surroundings,
+        deadline=started_at + timedelta(seconds=deadline_seconds),
+        owner=surroundings.process_id,
+    )
+    with structlog.contextvars.bound_contextvars(
+        run_key=run.key, user=run.subject, kind=run.kind.name, slot=run.slot.isoformat() if run.slot else None
+    ):
+        ending = execution.perform(started_at)
+        report = report_of(ending, run, started_at, surroundings.now(), attempts=execution.attempts)
+        _log.info(
+            "run ended",
+            outcome=ending.outcome.value,
+            reason=ending.reason.value if ending.reason else None,
+            exit_code=ending.exit_code,
+            attempts=execution.attempts,
+            **{count.value: number for count, number in ending.counts.items()},
+        )
+    return report
+
+
+@dataclass
+class _Execution:
+    body: JobBody
+    run: Run
+    store: RunStore
+    locks: RunLocks
+    surroundings: Surroundings
+    deadline: datetime
+    owner: str
+    attempts: int = 0
+    passes: int = 0
+    is_closed: bool = False
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+
+    def perform(self, started_at: datetime) -> Ending:
+        lease_until = self.deadline + _LEASE_MARGIN
+
+        def opened() -> Ending:
+            record = self.store.open(self.run, now=started_at, lease_until=lease_until)
+            self.attempts, self.checkpoint = record.attempts, record.checkpoint
+            if record.state is RunState.DONE:
+                return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.ALREADY_DONE)
+            return self._under_lock()
+
+        return self._guarded(opened)
+
+    def _guarded(self, step: Callable[[], Ending]) -> Ending:
+        # Errors outside of the passes end the process's part in the run: no attempt is recorded, no pass repeated.
+        try:
+            return step()
+        except RunInterruptedError as interruption:
+            _log.warning("stopping", why=str(interruption))
+            return Ending(Outcome.RETRY, ExitCode.TEMPORARY, interruption.reason)
+        except JobError as error:
+            _log.error("failed", error_class=type(error).__name__, why=str(error))
+            return ending_of(error)
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever it was, the run is closed and the lock released
+            return crash(error)
+
+    def _under_lock(self) -> Ending:
+        lock: Lock | None = None
+
+        def locked() -> Ending:
+            nonlocal lock
+            lock = self._wait_for_lock()
+            if lock is None:
+                return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.LOCKED)
+            record = self.store.take_over(self.run, self.owner)
+            if record.state is RunState.DONE:
+                self.is_closed = True
+                return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.ALREADY_DONE)
+            self.checkpoint = record.checkpoint
+            self.attempts = max(record.attempts, self.locks.attempts(self.run.key))
+            return self._passes(lock)
+
+        try:
+            # Closed before the lock is released: a process that waits for the lock then reads how the run ended.
+            return self._close(self._guarded(locked))
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def _wait_for_lock(self) -> Lock | None:
+        waiting = False
+        while True:
+            check_may_go_on(self.surroundings, self.deadline)
+            answer = self.locks.acquire(self.run.lock_name, self.run.key)
+            if not isinstance(answer, HeldBy):
+                return answer
+            if answer.run_key != self.run.key:
+                return None
+            if not waiting:
+                _log.info("waiting: another process has the lock for this run")
+                waiting = True
+            pause(self.surroundings, self.deadline, _LOCK_POLL_SECONDS)
+
+    def _passes(self, lock: Lock) -> Ending:
+        if self.attempts > self.run.kind.retries:
+            # The process that made the last attempt could not write the dead letter.
+            return budget_spent(DeadLetter(Reason.UNAVAILABLE, TemporaryError.__name__))
+        while True:
+            context = RunContext(
+                run=self.run,
+                attempt=self.attempts + 1,
+                deadline=self.deadline,
+                fence=Fence(self.run.key, self.owner),
+                lock=lock,
+                surroundings=self.surroundings,
+                checkpoint=self.checkpoint,
+            )
+            with structlog.contextvars.bound_contextvars(attempt=context.attempt):
+                try:
+                    context.check_stop()
+                    result = self.body(context)
+                except TemporaryError as error:
+                    wait = self._after_failure(error)
+                    if isinstance(wait, Ending):
+                        return wait
+                    pause(self.surroundings, self.deadline, wait)
+                else:
+                    return Ending(result.outcome, ExitCode.DONE, result.reason, dict(result.counts))
+
+    def _after_failure(self, error: TemporaryError) -> float | Ending:
+        # Returns the seconds to wait before the next pass, or the end.
+        if error.wait_seconds is not None:
+            _log.warning("waiting as asked", why=str(error), seconds=error.wait_seconds)
+            return named_wait(error.wait_seconds, self.surroundings.random())
+        self.passes += 1
+        try:
+            recorded = self.locks.record_attempt(self.run.key, f"{self.surroundings.process_id}:{self.passes}")
+            # Redis may have lost its keys; the number must not decrease.
+            self.attempts = max(recorded, self.attempts + 1)
+            self.store.record_attempt(
+                Fence(self.run.key, self.owner),
+                attempts=self.attempts,
+                reason=error.reason,
+                checkpoint=self.checkpoint,
+            )
+        except JobError as unrecorded:
+            _log.error("the attempt cannot be recorded, leaving it to the Job's backoff", why=str(unrecorded))
+            return Ending(Outcome.RETRY, ExitCode.TEMPORARY, error.reason)
+        delay = retry_delay(self.run.kind, self.attempts, self.surroundings.random())
+        if delay is None:
+            _log.error("attempt failed, the budget is spent", why=str(error))
+            return budget_spent(DeadLetter(error.reason, type(error).__name__))
+        _log.warning("attempt failed", why=str(error), next_in_seconds=round(delay, 1))
+        return delay
+
+    def _close(self, ending: Ending) -> Ending:
+        # Not by the reason: a digest whose date an earlier run settled ends as `already_done`, and must be closed.
+        if self.is_closed:
+            return ending
+        closing = Closing(
+            state=RunState(ending.outcome.value),
+            reason=ending.reason,
+            attempts=self.attempts,
+            counts=ending.counts,
+            checkpoint=self.checkpoint if ending.outcome is Outcome.RETRY else {},
+            letter=ending.letter,
+        )
+        try:
+            if not self.store.close(self.run, self.owner, closing, now=self.surroundings.now()):
+                _log.warning("another process has taken the run over, its record is left unchanged")
+        except JobError as error:
+            _log.error("the run's end cannot be recorded", why=str(error))
+            if ending.exit_code in {ExitCode.DONE, ExitCode.PERMANENT}:
+                unrecorded = TemporaryError(str(error))
+                return ending_of(error if isinstance(error, MisconfiguredError) else unrecorded)
+        return ending

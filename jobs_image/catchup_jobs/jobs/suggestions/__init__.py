@@ -1,0 +1,1 @@
+"""The suggestions of a shard of users, or of one user."""

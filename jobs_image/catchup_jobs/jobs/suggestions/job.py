@@ -1,0 +1,266 @@
+"""The suggestion job: every user of a shard, in batches by key, each batch in one transaction with the checkpoint.
+
+A user who cannot be planned is counted and logged, and the others are planned. A run that is killed continues at the
+batch where it stopped. Memory does not depend on the number of users, and the number of statements per batch is
+constant.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count
+from catchup_contract.timestamps import format_utc
+from catchup_jobs.domain.planning.planner import plan
+from catchup_jobs.domain.planning.suggestions import Plan
+from catchup_jobs.jobs.run.checkpoint import Counts
+from catchup_jobs.jobs.run.context import Result
+from catchup_jobs.jobs.run.errors import PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from catchup_jobs.jobs.run.context import RunContext
+    from catchup_jobs.jobs.suggestions.ports import KnownUser, ProgressBoard, Saved, SuggestionStore
+
+_log = structlog.get_logger()
+
+BATCH_SIZE: Final = 50
+# Ids are read for this many batches of all shards at once, so that a batch of one shard is rarely short.
+_READ_AHEAD: Final = 2
+_AFTER: Final = "after"
+_SKIPPED: Final = {
+    Reason.PAUSED: Count.USERS_PAUSED,
+    Reason.RECONNECT: Count.USERS_RECONNECT,
+    Reason.NOT_CONNECTED: Count.USERS_NOT_CONNECTED,
+    Reason.CALENDAR_STALE: Count.USERS_CALENDAR_STALE,
+}
+UNREADABLE: Final = "UnreadableUser"
+
+
+def shard_of(user_id: str, shards: int) -> int:
+    """Return the shard of a user, from 0 to `shards` - 1: a function of the id alone, even over ids, never changed."""
+    return int.from_bytes(hashlib.sha256(user_id.encode()).digest()[:8]) % shards
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A part of the fleet; one of one is all of it."""
+
+    index: int = 0
+    of: int = 1
+
+    def members(self, user_ids: list[str]) -> list[str]:
+        """Return those ids that belong to the shard."""
+        return (
+            user_ids if self.of == 1 else [user_id for user_id in user_ids if shard_of(user_id, self.of) == self.index]
+        )
+
+
+class NoBoard:
+    """Shows nothing: without Redis, the run's row has its progress."""
+
+    def show(self, subject: str, fields: Mapping[str, str | int]) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSuggestions:
+    """The job for a shard. Called once per pass; a later pass, or process, continues after the last stored batch.
+
+    Attributes:
+        after: users up to this id are left out.
+    """
+
+    store: SuggestionStore
+    board: ProgressBoard
+    shard: Shard = field(default_factory=Shard)
+    batch_size: int = BATCH_SIZE
+    after: str = ""
+
+    def __call__(self, context: RunContext) -> Result:
+        """Make one pass.
+
+        Raises:
+            JobError: see `jobs.run.errors`.
+        """
+        progress = _Progress(context.checkpoint, after=self.after)
+        total = self.store.user_count() // self.shard.of
+        while True:
+            self._show(context, progress, total, "running")
+            user_ids, after = self._next(progress.after)
+            if not user_ids:
+                if after is None:
+                    break
+                progress.move(after)
+                continue
+            plan_batch(context, self.store, user_ids, progress, after=after or user_ids[-1])
+            if after is None:
+                break
+        counts = progress.counts()
+        self._show(context, progress, total, "done")
+        return Result(Outcome.DONE, Reason.PARTIAL if counts.get(Count.USERS_FAILED) else None, counts)
+
+    def _next(self, after: str) -> tuple[list[str], str | None]:
+        """Return the next batch and the id after which the following one begins, None after the last."""
+        limit = self.batch_size if self.shard.of == 1 else self.batch_size * self.shard.of * _READ_AHEAD
+        ids = self.store.ids(after=after, limit=limit)
+        members = self.shard.members(ids)
+        if len(members) > self.batch_size:
+            members = members[: self.batch_size]
+            return members, members[-1]
+        return members, ids[-1] if len(ids) == limit else None
+
+    def _show(self, context: RunContext, progress: _Progress, total: int, state: str) -> None:
+        counts = {count.value: number for count, number in progress.counts().items()}
+        fields: dict[str, str | int] = {"state": state, "total": total, "at": format_utc(context.now()), **counts}
+        if context.slot is not None:
+            fields["slot"] = format_utc(context.slot)
+        self.board.show(context.subject, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class UserSuggestions:
+    """The job for one user, by hand."""
+
+    store: SuggestionStore
+    user_id: str
+
+    def __call__(self, context: RunContext) -> Result:
+        """Make one pass.
+
+        Raises:
+            PermanentError: there is no such user, or their facts make no plan.
+            JobError: see `jobs.run.errors`.
+        """
+        progress = _Progress({}, after="")
+        plan_batch(context, self.store, [self.user_id], progress, after="")
+        counts = progress.counts()
+        if not counts.get(Count.USERS):
+            raise PermanentError(
+                "there is no such user in the database: import it with `catchup-jobs user import`",
+                reason=Reason.UNKNOWN_USER,
+            )
+        if counts.get(Count.USERS_FAILED):
+            raise PermanentError("the user's suggestions could not be planned or stored: see the log")
+        for reason, count in _SKIPPED.items():
+            if counts.get(count):
+                return Result(Outcome.SKIPPED, reason, counts)
+        return Result(Outcome.DONE, None, counts)
+
+
+def plan_batch(
+    context: RunContext, store: SuggestionStore, user_ids: list[str], progress: _Progress, *, after: str
+) -> None:
+    """Plan some users and store the changes and the progress in one transaction.
+
+    Args:
+        after: the id after which a later pass continues once this is stored.
+    """
+    now = context.now()
+    batch = _Batch(now)
+    for user in store.known(user_ids, now=now):
+        batch.plan(user)
+    context.check_stop()
+    saved = store.save(
+        batch.plans,
+        again=batch.plan_again,
+        checkpoint=lambda saved: progress.with_batch(batch.counts(saved), after),
+        now=context.now(),
+        fence=context.fence,
+    )
+    for user_id, error_class in saved.refused.items():
+        _log.error("the database refused a user's suggestions", planned_user=user_id, error_class=error_class)
+    progress.take(progress.with_batch(batch.counts(saved), after))
+
+
+class _Batch:
+    """The users of one batch, their plans, and their counts."""
+
+    def __init__(self, now: datetime) -> None:
+        self.plans: dict[str, tuple[int, Plan]] = {}
+        self._now = now
+        self._counts: Counter[Count] = Counter()
+
+    def plan(self, user: KnownUser) -> None:
+        self._counts[Count.USERS] += 1
+        if user.skipped is not None and user.facts is not None:
+            self._counts[Count.USERS_SKIPPED] += 1
+            self._counts[_SKIPPED[user.skipped]] += 1
+        made = self._planned(user)
+        if made is None:
+            self._counts[Count.USERS_FAILED] += 1
+        elif made:
+            self.plans[user.user_id] = (user.version, made)
+
+    def plan_again(self, user: KnownUser) -> Plan:
+        return self._planned(user) or Plan()
+
+    def _planned(self, user: KnownUser) -> Plan | None:
+        if user.facts is None:
+            _log.error("a user's facts cannot be read", planned_user=user.user_id, error_class=UNREADABLE)
+            return None
+        if user.skipped is not None and not user.has_open:
+            return Plan()
+        try:
+            return plan(user.facts, now=self._now, create=user.skipped is None)
+        except Exception as error:  # noqa: BLE001 - one user's facts must not cost the others their suggestions
+            # The message is left out, since it may quote personal data.
+            places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+            _log.error(
+                "a user's suggestions cannot be planned",
+                planned_user=user.user_id,
+                error_class=type(error).__qualname__,
+                frames=places,
+            )
+            return None
+
+    def counts(self, saved: Saved) -> dict[Count, int]:
+        counts = Counter(self._counts)
+        counts[Count.USERS_FAILED] += len(saved.refused)
+        for made in saved.plans.values():
+            counts[Count.SUGGESTIONS_CREATED] += len(made.created)
+            counts[Count.SUGGESTIONS_MOVED] += len(made.moved)
+            counts[Count.SUGGESTIONS_EXPIRED] += len(made.expired)
+        return {count: number for count, number in counts.items() if number}
+
+
+class _Progress:
+    """How far a run is, stored in its checkpoint; JSON values only."""
+
+    def __init__(self, checkpoint: dict[str, Any], *, after: str) -> None:
+        self._checkpoint = checkpoint
+        self._first = after
+
+    @property
+    def after(self) -> str:
+        after: str = self._checkpoint.get(_AFTER, self._first)
+        return after
+
+    def move(self, after: str) -> None:
+        """Skip users who are not of this shard."""
+        self._checkpoint[_AFTER] = after
+
+    def with_batch(self, counts: dict[Count, int], after: str) -> dict[str, Any]:
+        """Return the checkpoint as it is when a batch is stored."""
+        checkpoint = copy.deepcopy(self._checkpoint) | {_AFTER: after}
+        total = Counts(checkpoint)
+        for count, number in counts.items():
+            total.add(count, number)
+        return checkpoint
+
+    def take(self, checkpoint: dict[str, Any]) -> None:
+        """Take over a checkpoint that was stored."""
+        self._checkpoint.update(checkpoint)
+
+    def counts(self) -> dict[Count, int]:
+        return Counts(self._checkpoint).all()

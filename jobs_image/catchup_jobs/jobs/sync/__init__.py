@@ -1,0 +1,1 @@
+"""The calendar sync of one user."""

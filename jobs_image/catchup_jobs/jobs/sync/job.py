@@ -1,0 +1,251 @@
+"""The calendar sync of one user: list, events of each selected calendar, availability.
+
+Cost of a sync in which nothing changed: one request for the list and one for each selected calendar, no event write.
+A calendar that fails keeps its last events and its sync token; the others are synced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.summary import Count
+from catchup_jobs.domain.calendar.oauth import ReconnectNeededError
+from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, choose_sync, full_window
+from catchup_jobs.domain.vocabulary import CalendarError, TokenState
+from catchup_jobs.jobs.run.checkpoint import Counts
+from catchup_jobs.jobs.run.context import Result
+from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
+from catchup_jobs.jobs.sync.access_tokens import StoredAccessTokens
+from catchup_jobs.jobs.sync.availability import refresh_availability
+from catchup_jobs.jobs.sync.ports import CalendarFailedError, SyncTokenExpiredError
+from catchup_jobs.jobs.sync.quota import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from zoneinfo import ZoneInfo
+
+    from catchup_jobs.domain.calendar.events import CalendarEvent, Tombstone
+    from catchup_jobs.domain.calendar.sync_window import IncrementalSync
+    from catchup_jobs.jobs.run.context import RunContext
+    from catchup_jobs.jobs.sync.ports import (
+        AccessTokens,
+        AvailabilityStore,
+        CalendarSource,
+        CalendarStore,
+        RequestQuota,
+        Stored,
+        StoredCalendar,
+        StoredToken,
+        TokenRefresher,
+        TokenStore,
+    )
+
+_log = structlog.get_logger()
+
+_LISTED: Final = "listed"
+_FINISHED: Final = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Google:
+    """The installation's access to Google.
+
+    Attributes:
+        refresher: refreshes tokens as our OAuth client.
+        calendars: makes a client of one user's calendars; it calls the second argument before each request.
+        quota: Google's quota, None where only this machine uses it.
+    """
+
+    refresher: TokenRefresher
+    calendars: Callable[[AccessTokens, Callable[[], None]], CalendarSource]
+    quota: RequestQuota | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarSync:
+    """The job. Called once per pass; a later pass goes on where the earlier ones stopped.
+
+    Attributes:
+        google: makes the access to Google, or returns None when no OAuth client is configured; called only for a
+            user who is connected, since the client costs time to import.
+        full: read every selected calendar whole.
+    """
+
+    google: Callable[[], Google | None]
+    tokens: TokenStore
+    calendars: CalendarStore
+    availability: AvailabilityStore
+    full: bool = False
+
+    def __call__(self, context: RunContext) -> Result:
+        """Make one pass.
+
+        Raises:
+            JobError: see `jobs.run.errors`.
+        """
+        inputs = self.availability.inputs(context.subject)
+        if inputs is None:
+            raise PermanentError(
+                "there is no such user in the database: import it with `catchup-jobs user import`",
+                reason=Reason.UNKNOWN_USER,
+            )
+        kept = self.tokens.load(context.subject)
+        if kept is None:
+            return Result(Outcome.SKIPPED, Reason.NOT_CONNECTED)
+        if kept.state is TokenState.RECONNECT:
+            return Result(Outcome.SKIPPED, Reason.RECONNECT)
+        google = self.google()
+        if google is None:
+            return Result(Outcome.SKIPPED, Reason.NOT_CONFIGURED)
+        return self._sync(context, kept, google, inputs.zone)
+
+    def _sync(self, context: RunContext, kept: StoredToken, google: Google, zone: ZoneInfo) -> Result:
+        progress = _Progress(context.checkpoint)
+        keeper = StoredAccessTokens(context, kept, store=self.tokens, refresher=google.refresher)
+        source = google.calendars(keeper, Turn(context, google.quota) if google.quota else _at_once)
+        try:
+            failed = self._sync_calendars(context, source, progress, zone)
+        except ReconnectNeededError:
+            keeper.mark_reconnect()
+            _log.warning("the user must connect the calendar again")
+            return Result(Outcome.SKIPPED, Reason.RECONNECT, progress.counts.all())
+        finally:
+            progress.counts.add(Count.API_REQUESTS, source.requests)
+            progress.counts.add(Count.PAGES, source.pages)
+            source.close()
+        slots = refresh_availability(context, self.availability)
+        counts = progress.counts.all() | {Count.CALENDARS_FAILED: failed, Count.FREE_SLOTS: slots}
+        return Result(Outcome.DONE, Reason.PARTIAL if failed else None, counts)
+
+    def _sync_calendars(self, context: RunContext, source: CalendarSource, progress: _Progress, zone: ZoneInfo) -> int:
+        """Sync what is unfinished and return how many calendars failed.
+
+        Raises:
+            TemporaryError: calendars failed temporarily, and either attempts remain or no calendar succeeded.
+        """
+        if not progress.listed:
+            self._update_list(context, source, progress)
+        failed = 0
+        temporary: TemporaryError | None = None
+        for calendar in self.calendars.selected(context.subject):
+            if calendar.id in progress.finished:
+                continue
+            try:
+                reading = self._read(context, source, calendar)
+            except CalendarFailedError as error:
+                failed += 1
+                self._record_failure(context, calendar, error.reason, str(error))
+            except TemporaryError as error:
+                if error.wait_seconds is not None:
+                    # A usage limit is the user's or the project's: the other calendars would exceed it too.
+                    raise
+                failed += 1
+                temporary = error
+                self._record_failure(context, calendar, CalendarError.UNAVAILABLE, str(error))
+            else:
+                self._store(context, calendar, reading, zone, progress)
+        if temporary is not None and (not context.is_last_attempt or not progress.finished):
+            raise temporary
+        return failed
+
+    def _update_list(self, context: RunContext, source: CalendarSource, progress: _Progress) -> None:
+        listed = []
+        for page in source.calendars():
+            context.check_stop()
+            listed += page
+        context.check_stop()
+        stored = self.calendars.update_list(context.subject, listed, now=context.now(), fence=context.fence)
+        progress.add_stored(stored)
+        progress.list_done()
+
+    def _read(self, context: RunContext, source: CalendarSource, calendar: StoredCalendar) -> _Reading:
+        """Read a calendar's changes, or all of it where a full sync is due."""
+        how = choose_sync(
+            calendar.state,
+            params_hash=source.params_hash,
+            spread_key=f"{context.subject}:{calendar.id}",
+            now=context.now(),
+            force_full=self.full,
+        )
+        try:
+            return _read_pages(context, source, calendar, how)
+        except SyncTokenExpiredError:
+            _log.info("the sync token is no longer good, reading the calendar whole", calendar=calendar.id)
+            return _read_pages(context, source, calendar, FullSync(full_window(context.now())))
+
+    def _store(
+        self, context: RunContext, calendar: StoredCalendar, reading: _Reading, zone: ZoneInfo, progress: _Progress
+    ) -> None:
+        context.check_stop()
+        stored = self.calendars.apply(
+            calendar.id, reading.events, reading.how, zone, reading.state, now=context.now(), fence=context.fence
+        )
+        progress.counts.add(Count.CALENDARS, 1)
+        progress.counts.add(Count.FULL_SYNCS if isinstance(reading.how, FullSync) else Count.INCREMENTAL_SYNCS, 1)
+        progress.add_stored(stored)
+        progress.calendar_done(calendar.id)
+
+    def _record_failure(self, context: RunContext, calendar: StoredCalendar, reason: CalendarError, why: str) -> None:
+        _log.warning("calendar failed, it keeps its last events", calendar=calendar.id, reason=reason.value, why=why)
+        context.check_stop()
+        self.calendars.record_failure(calendar.id, reason, fence=context.fence)
+
+
+def _at_once() -> None:
+    """Return at once: no other machine uses the quota."""
+
+
+class _Progress:
+    """What earlier passes of the run did, stored in the run's checkpoint; JSON values only."""
+
+    def __init__(self, checkpoint: dict[str, Any]) -> None:
+        self._checkpoint = checkpoint
+        self.counts = Counts(checkpoint)
+
+    @property
+    def listed(self) -> bool:
+        return bool(self._checkpoint.get(_LISTED))
+
+    @property
+    def finished(self) -> list[int]:
+        finished: list[int] = self._checkpoint.get(_FINISHED, [])
+        return finished
+
+    def list_done(self) -> None:
+        self._checkpoint[_LISTED] = True
+
+    def calendar_done(self, calendar_id: int) -> None:
+        self._checkpoint.setdefault(_FINISHED, []).append(calendar_id)
+
+    def add_stored(self, stored: Stored) -> None:
+        self.counts.add(Count.EVENTS_ADDED, stored.events_added)
+        self.counts.add(Count.EVENTS_CHANGED, stored.events_changed)
+        self.counts.add(Count.EVENTS_REMOVED, stored.events_removed)
+        self.counts.add(Count.SUGGESTIONS_MOVED, stored.suggestions_moved)
+        self.counts.add(Count.SUGGESTIONS_EXPIRED, stored.suggestions_expired)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """All that Google sent of a calendar, and the sync state after it."""
+
+    how: FullSync | IncrementalSync
+    events: list[CalendarEvent | Tombstone]
+    state: SyncState
+
+
+def _read_pages(
+    context: RunContext, source: CalendarSource, calendar: StoredCalendar, how: FullSync | IncrementalSync
+) -> _Reading:
+    """Read all pages; nothing is stored before the last one has arrived."""
+    events: list[CalendarEvent | Tombstone] = []
+    sync_token: str | None = None
+    for page in source.events(calendar.google_id, how):
+        context.check_stop()
+        events += page.events
+        sync_token = page.next_sync_token
+    return _Reading(how, events, SyncState(sync_token, source.params_hash, how.window.end))

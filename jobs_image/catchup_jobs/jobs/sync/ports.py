@@ -1,0 +1,225 @@
+"""The ports of the calendar sync: Google, and the stores of calendars, tokens and free slots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
+    from catchup_jobs.domain.calendar.events import CalendarEvent, Tombstone
+    from catchup_jobs.domain.calendar.freshness import SyncedCalendar
+    from catchup_jobs.domain.calendar.oauth import OAuthToken
+    from catchup_jobs.domain.calendar.sync_window import FullSync, IncrementalSync, SyncState
+    from catchup_jobs.domain.vocabulary import CalendarError, TokenState
+    from catchup_jobs.jobs.run.ports import Fence
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCalendar:
+    """An entry of the user's calendar list at Google."""
+
+    google_id: str
+    summary: str
+    primary: bool
+    access_role: str
+    time_zone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedEvents:
+    """One page of events. `next_sync_token` comes on the last page only."""
+
+    events: tuple[CalendarEvent | Tombstone, ...]
+    next_sync_token: str | None
+
+
+class CalendarFailedError(Exception):
+    """One calendar cannot be read; the others may. The message names no calendar."""
+
+    def __init__(self, message: str, *, reason: CalendarError) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SyncTokenExpiredError(Exception):
+    """Google requires a full sync of the calendar (410 `fullSyncRequired`)."""
+
+
+class AccessTokens(Protocol):
+    """Where requests get their access token. Both methods may raise ReconnectNeededError or a JobError."""
+
+    def current(self) -> str:
+        """Return an access token that is valid for some minutes."""
+        ...
+
+    def renewed(self, rejected: str) -> str:
+        """Return an access token other than the one that Google has just rejected."""
+        ...
+
+
+class CalendarSource(Protocol):
+    """One user's calendars at Google.
+
+    Attributes:
+        requests: how many requests were made so far.
+        pages: how many pages came so far.
+        params_hash: hash of the request parameters; a sync token is valid only with those that it was issued for.
+    """
+
+    requests: int
+    pages: int
+    params_hash: str
+
+    def calendars(self) -> Iterator[list[ListedCalendar]]:
+        """Yield the pages of the calendar list."""
+        ...
+
+    def events(self, calendar_id: str, how: FullSync | IncrementalSync) -> Iterator[SyncedEvents]:
+        """Yield the pages of a calendar's events."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class RequestQuota(Protocol):
+    """Google's quota, shared by all processes. Raises JobError."""
+
+    def reserve(self) -> float:
+        """Reserve one request; return how long to wait before it may be made, in seconds."""
+        ...
+
+
+class TokenRefresher(Protocol):
+    """The OAuth server."""
+
+    def refresh(self, token: OAuthToken) -> OAuthToken:
+        """Return a token with a new access token."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """A stored token; `version` is what a change is compared with."""
+
+    token: OAuthToken
+    state: TokenState
+    version: int
+
+
+class TokenStore(Protocol):
+    """The users' tokens, encrypted. Methods raise JobError."""
+
+    def load(self, user_id: str) -> StoredToken | None:
+        """Return the user's token, or None for a user who never connected a calendar."""
+        ...
+
+    def replace(self, user_id: str, token: OAuthToken, *, version: int, now: datetime) -> bool:
+        """Store a refreshed token if nothing was stored since `version` was read; return whether it was stored."""
+        ...
+
+    def mark_reconnect(self, user_id: str, *, version: int, now: datetime) -> bool:
+        """Store that the user must connect again, if the token was not changed since `version` was read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCalendar:
+    """A calendar that the user selected and still has."""
+
+    id: int
+    google_id: str = field(repr=False)
+    state: SyncState
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How many events one transaction of a sync changed, and how many suggestions that clashed with them."""
+
+    events_added: int = 0
+    events_changed: int = 0
+    events_removed: int = 0
+    suggestions_moved: int = 0
+    suggestions_expired: int = 0
+
+
+class CalendarStore(Protocol):
+    """Calendars and events of users. Each method that writes is one transaction, refused to a stale process."""
+
+    def update_list(self, user_id: str, listed: Sequence[ListedCalendar], *, now: datetime, fence: Fence) -> Stored:
+        """Make the stored list equal Google's; the events of calendars that are gone are deleted."""
+        ...
+
+    def selected(self, user_id: str) -> list[StoredCalendar]:
+        """Return the calendars to sync, in a stable order."""
+        ...
+
+    def apply(
+        self,
+        calendar_id: int,
+        received: Sequence[CalendarEvent | Tombstone],
+        how: FullSync | IncrementalSync,
+        zone: ZoneInfo,
+        state: SyncState,
+        *,
+        now: datetime,
+        fence: Fence,
+    ) -> Stored:
+        """Reconcile a calendar's events, repair suggestions, and store the new sync state: all or nothing."""
+        ...
+
+    def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:
+        """Store why a calendar could not be read; its events and its sync token stay."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityInputs:
+    """What free slots are computed from, apart from events, and the last computation.
+
+    Attributes:
+        calendars: the selected ones, by id.
+        computed_at: None when there is nothing computed, or events changed since.
+        fingerprint: of the inputs of the last computation.
+    """
+
+    zone: ZoneInfo
+    parameters: AvailabilityParameters
+    calendars: tuple[SyncedCalendar, ...]
+    computed_at: datetime | None
+    fingerprint: str | None
+
+
+class AvailabilityStore(Protocol):
+    """Free slots of users, and what they are computed from. Methods raise JobError."""
+
+    def inputs(self, user_id: str) -> AvailabilityInputs | None:
+        """Return a user's inputs, None for an unknown user."""
+        ...
+
+    def busy(self, user_id: str, zone: ZoneInfo, *, start: datetime, end: datetime) -> list[Interval]:
+        """Return the busy time of the user's selected calendars that touches the stretch from start to end."""
+        ...
+
+    def replace_slots(
+        self,
+        user_id: str,
+        slots: Sequence[Interval],
+        *,
+        fingerprint: str,
+        horizon_end: datetime | None,
+        now: datetime,
+        fence: Fence,
+    ) -> None:
+        """Replace the stored slots; rows that stay the same are not written."""
+        ...
+
+    def slot_count(self, user_id: str) -> int:
+        """Return how many free slots are stored."""
+        ...

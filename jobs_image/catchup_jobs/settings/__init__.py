@@ -1,0 +1,248 @@
+"""The settings of a job's process: environment variables (`catchup_contract.env`), with defaults that suit a laptop.
+
+Nothing set at all: a SQLite file and a key file under `$XDG_DATA_HOME` (`~/.local/share`), locks by files beside it.
+PostgreSQL is for several machines, so it wants Redis and encryption keys; an explicit SQLite file wants keys.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsConfigDict
+
+from catchup_contract.api import SYNC_INTERVALS_MINUTES, TIME_OF_DAY_PATTERN
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.env import Env
+from catchup_contract.kinds import Kind
+from catchup_contract.local_time import is_time_zone
+from catchup_contract.run_keys import slot_of
+from catchup_jobs.adapters.files.key_file import read_or_make_key_file
+from catchup_jobs.jobs.run.errors import MisconfiguredError
+from catchup_jobs.settings.messaging import MessagingSettings
+from catchup_jobs.settings.messaging import setting as _setting
+
+_DATABASE_FILE: Final = "catchup.db"
+_KEY_FILE: Final = "encryption.keys"
+
+
+def _zone(value: str) -> str:
+    if not is_time_zone(value):
+        raise ValueError("must be an IANA time zone such as Europe/Berlin")
+    return value
+
+
+def _interval(value: str) -> str:
+    if value not in SYNC_INTERVALS_MINUTES:
+        raise ValueError(f"must be one of {', '.join(SYNC_INTERVALS_MINUTES)}")
+    return value
+
+
+class Settings(MessagingSettings):
+    """The settings. Secrets do not show in its `repr`."""
+
+    model_config = SettingsConfigDict(
+        extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True, case_sensitive=True
+    )
+
+    time_zone: Annotated[str, AfterValidator(_zone)] | None = _setting(
+        Env.TIME_ZONE, "IANA zone of the user's schedule; set by the operator"
+    )
+    digest_day: DigestDay | None = _setting(
+        Env.DIGEST_DAY, "day of the digest, `Monday` to `Sunday` or `Daily`; set by the operator"
+    )
+    digest_time: Annotated[str, Field(pattern=f"^{TIME_OF_DAY_PATTERN}$")] | None = _setting(
+        Env.DIGEST_TIME, "local time of the digest, HH:MM; set by the operator"
+    )
+    digest_since: AwareDatetime | None = _setting(
+        Env.DIGEST_SINCE, "when the user's schedule was made or resumed (RFC 3339, UTC); set by the operator"
+    )
+    sync_every: Annotated[str, AfterValidator(_interval)] | None = _setting(
+        Env.SYNC_EVERY, "time between two syncs, such as `30m`; set by the operator"
+    )
+    cronjob_name: str = _setting(
+        Env.CRONJOB_NAME, "the CronJob whose slots the run serves; set by the operator and the chart", default=""
+    )
+    job_name: str = _setting(
+        Env.JOB_NAME, "the pod's Job, whose last part is the slot; set by the operator and the chart", default=""
+    )
+    job_uid: str | None = _setting(
+        Env.JOB_UID, "tells a run that serves no slot from another; set by the operator and the chart"
+    )
+    pod_uid: str | None = _setting(
+        Env.POD_UID, "tells this process from another; set by the operator and the chart. Default: a random one"
+    )
+    # A job stops before its deadline to close its run: with less time it could not begin.
+    deadline: int | None = _setting(
+        Env.DEADLINE_SECONDS, "how long the process may take, in seconds. Default: the job's own, see below", ge=30
+    )
+    suggestion_shards: int | None = _setting(
+        Env.SUGGESTION_SHARDS, "parts of the fleet for `suggestions`; set by the chart. Default: 1", ge=1
+    )
+    completion_index: int | None = _setting(
+        Env.COMPLETION_INDEX, "which of them this process plans, from 0; set by Kubernetes in an Indexed Job", ge=0
+    )
+    log_format: Literal["json", "console"] | None = _setting(
+        Env.LOG_FORMAT, "`json` or `console`. Default: `console` on a terminal, else `json`"
+    )
+    database: SecretStr | None = _setting(
+        Env.DATABASE_URL,
+        "`postgresql://user@host/name` or `sqlite:////file`. Default: a SQLite file under"
+        " `~/.local/share/catchup-jobs`",
+    )
+    redis: SecretStr | None = _setting(
+        Env.REDIS_URL, "`redis://host:6379/0` or `rediss://…`; needed with PostgreSQL. Default: locks by files"
+    )
+    keys: SecretStr | None = _setting(
+        Env.ENCRYPTION_KEYS,
+        "Fernet keys, newest first, separated by commas; needed unless the database is the default file. Default: a"
+        " key file beside that",
+    )
+    google_client_id: str | None = _setting(
+        Env.GOOGLE_CLIENT_ID, "the OAuth client that users consent to; without one, syncs are skipped"
+    )
+    google_client_secret: SecretStr | None = _setting(Env.GOOGLE_CLIENT_SECRET, "that client's secret")
+    google_api_endpoint: str | None = _setting(
+        Env.GOOGLE_API_ENDPOINT, "another server in place of the Calendar API, with the path `/calendar/v3/`"
+    )
+    google_token_uri: str | None = _setting(
+        Env.GOOGLE_TOKEN_URI, "another server in place of Google's OAuth token endpoint"
+    )
+    google_project_quota: int = _setting(
+        Env.GOOGLE_PROJECT_QUOTA,
+        "requests a minute that Google grants the project; all pods together stay below. Default: 10000",
+        default=10_000,
+        ge=1,
+    )
+    google_user_quota: int = _setting(
+        Env.GOOGLE_USER_QUOTA, "requests a minute that Google grants each user. Default: 600", default=600, ge=1
+    )
+    google_auth_uri: str | None = _setting(
+        Env.GOOGLE_AUTH_URI, "another server in place of Google's consent page; for `calendar connect` only"
+    )
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the environment.
+
+        Raises:
+            MisconfiguredError: names each wrong variable and what is allowed, never its value.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            problems = [f"{item['loc'][0]} {_problem(item)}" for item in error.errors()]
+            raise MisconfiguredError("the environment is wrong: " + "; ".join(problems)) from None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is the default file of this machine's user."""
+        return self.database is None
+
+    @cached_property
+    def database_url(self) -> str:
+        """The database's URL; the directory of the default file is created.
+
+        Raises:
+            MisconfiguredError: the directory cannot be created.
+        """
+        if self.database is not None:
+            return self.database.get_secret_value()
+        return f"sqlite:///{_data_directory() / _DATABASE_FILE}"
+
+    @property
+    def redis_url(self) -> str | None:
+        """Redis's URL, None where locks are files of this machine.
+
+        Raises:
+            MisconfiguredError: PostgreSQL without Redis: processes on several machines need common locks.
+        """
+        if self.redis is not None:
+            return self.redis.get_secret_value()
+        if not self.database_url.startswith("sqlite"):
+            raise MisconfiguredError(f"{Env.REDIS_URL} is not set: with PostgreSQL, locks and attempts are in Redis")
+        return None
+
+    def encryption_keys(self) -> list[str]:
+        """Return the keys, newest first; for the default database they are created when first needed.
+
+        Raises:
+            MisconfiguredError: another database without keys, or a key file that cannot be used.
+        """
+        if self.keys is not None:
+            return self.keys.get_secret_value().replace(",", " ").split()
+        if not self.is_embedded:
+            raise MisconfiguredError(
+                f"{Env.ENCRYPTION_KEYS} is not set: tokens are stored encrypted only. Make a key with"
+                ' `python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"`'
+            )
+        return read_or_make_key_file(_data_directory() / _KEY_FILE)
+
+    @property
+    def google_client(self) -> tuple[str, str] | None:
+        """Id and secret of the OAuth client, None where Google is not configured at all.
+
+        Raises:
+            MisconfiguredError: one of the two is missing.
+        """
+        if self.google_client_id is None and self.google_client_secret is None:
+            return None
+        if self.google_client_id is None or self.google_client_secret is None:
+            raise MisconfiguredError(f"{Env.GOOGLE_CLIENT_ID} and {Env.GOOGLE_CLIENT_SECRET} must both be set")
+        return self.google_client_id, self.google_client_secret.get_secret_value()
+
+    def deadline_seconds(self, kind: Kind) -> int:
+        """Return how long a process of this kind may take, in seconds."""
+        return self.deadline or kind.deadlines.active
+
+    @property
+    def shard(self) -> int:
+        """Index of the part of the fleet that this process plans.
+
+        Raises:
+            MisconfiguredError: there are several parts and no index, or the index is too large.
+        """
+        if self.completion_index is None and self.shards > 1:
+            raise MisconfiguredError(f"{Env.SUGGESTION_SHARDS} is {self.shards}, but {Env.COMPLETION_INDEX} is not set")
+        index = self.completion_index or 0
+        if index >= self.shards:
+            raise MisconfiguredError(f"{Env.COMPLETION_INDEX} must be below {Env.SUGGESTION_SHARDS} ({self.shards})")
+        return index
+
+    @property
+    def shards(self) -> int:
+        """How many parts the fleet has for `suggestions`."""
+        return self.suggestion_shards or 1
+
+    @property
+    def slot(self) -> datetime | None:
+        """The slot (UTC) that this process's Job serves, None for a manual run."""
+        return slot_of(self.job_name, self.cronjob_name)
+
+
+def _problem(item: ErrorDetails) -> str:
+    match item["type"]:
+        case "value_error":
+            return str(item["ctx"]["error"])
+        case "string_pattern_mismatch":
+            return "must be a time of day as HH:MM"
+        case _:
+            return item["msg"].replace("Input should", "should")
+
+
+def _data_directory() -> Path:
+    try:
+        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+        directory = Path(base) / "catchup-jobs"
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        raise MisconfiguredError(
+            f"no place for the default database ({error.__class__.__name__}): set {Env.DATABASE_URL}, or"
+            " XDG_DATA_HOME to a directory that can be written"
+        ) from None
+    return directory

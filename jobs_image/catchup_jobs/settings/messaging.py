@@ -1,0 +1,105 @@
+"""The settings of SMS, email and links. Nothing set: the channel is not configured, and digests skip it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings
+
+from catchup_contract.env import Env
+from catchup_jobs.jobs.run.errors import MisconfiguredError
+
+_MAX_ACTION_URL: Final = 100
+
+
+def setting(variable: Env, description: str, *, default: Any = None, **rules: Any) -> Any:
+    """Return a field read from a variable; the description is its line in docs/configuration.md."""
+    return Field(default=default, validation_alias=variable, description=description, **rules)
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an address such as https://app.example.com/catchup, without `?` and `#`")
+    return value.rstrip("/")
+
+
+def _short_url(value: str) -> str:
+    if len(value) > _MAX_ACTION_URL or not value.isascii() or any(sign <= " " or sign in "<>\"'" for sign in value):
+        raise ValueError(f"must be at most {_MAX_ACTION_URL} plain characters: it is part of every SMS")
+    return _url(value)
+
+
+def _sender(value: str) -> str:
+    address = value.rpartition("<")[2].removesuffix(">")
+    local, at, domain = address.partition("@")
+    if not (local and at and domain) or not value.isascii() or not value.isprintable() or " " in address:
+        raise ValueError("must be an address such as digest@example.com, or `Name <digest@example.com>`")
+    return value
+
+
+class MessagingSettings(BaseSettings):
+    """The settings of channels."""
+
+    twilio_account_sid: str | None = setting(
+        Env.TWILIO_ACCOUNT_SID, "the Twilio account that sends SMS; without one, SMS are skipped"
+    )
+    twilio_auth_token: SecretStr | None = setting(Env.TWILIO_AUTH_TOKEN, "that account's token")
+    twilio_from: str | None = setting(Env.TWILIO_FROM, "the sender's number (E.164), short code or name")
+    twilio_messaging_service_sid: str | None = setting(
+        Env.TWILIO_MESSAGING_SERVICE_SID, "a Messaging Service that chooses the sender, instead of a number"
+    )
+    twilio_api_base_url: Annotated[str, AfterValidator(_url)] | None = setting(
+        Env.TWILIO_API_BASE_URL, "another server in place of Twilio's messaging API"
+    )
+    smtp_host: str | None = setting(Env.SMTP_HOST, "the mail server; without one, emails are skipped")
+    smtp_port: int | None = setting(
+        Env.SMTP_PORT, "its port. Default: 587 with `starttls`, 465 with `tls`, 25 with `none`", ge=1, le=65535
+    )
+    smtp_username: str | None = setting(Env.SMTP_USERNAME, "the login at the mail server. Default: none")
+    smtp_password: SecretStr | None = setting(Env.SMTP_PASSWORD, "that login's password")
+    smtp_from: Annotated[str, AfterValidator(_sender)] | None = setting(
+        Env.SMTP_FROM, "the sender, `digest@example.com` or `CatchUp <digest@example.com>`"
+    )
+    smtp_security: Literal["starttls", "tls", "none"] = setting(
+        Env.SMTP_SECURITY,
+        "`starttls`, `tls` or `none`; nothing but `none` ever sends in the clear. Default: `starttls`",
+        default="starttls",
+    )
+    smtp_ca_file: str | None = setting(Env.SMTP_CA_FILE, "a PEM file of authorities to trust instead of the system's")
+    action_base_url: Annotated[str, AfterValidator(_short_url)] | None = setting(
+        Env.ACTION_BASE_URL,
+        "where the application serves the links in messages, as `<address>/<token>`; without it, messages have none",
+    )
+
+    def require_twilio(self) -> bool:
+        """Return whether Twilio is configured.
+
+        Raises:
+            MisconfiguredError: only half of it is.
+        """
+        account, token = self.twilio_account_sid, self.twilio_auth_token
+        sender = self.twilio_from or self.twilio_messaging_service_sid
+        if account is None and token is None and sender is None:
+            return False
+        if account is None or token is None:
+            raise MisconfiguredError(f"{Env.TWILIO_ACCOUNT_SID} and {Env.TWILIO_AUTH_TOKEN} must both be set")
+        if sender is None:
+            raise MisconfiguredError(f"{Env.TWILIO_FROM} or {Env.TWILIO_MESSAGING_SERVICE_SID} must be set")
+        return True
+
+    def require_smtp(self) -> bool:
+        """Return whether a mail server is configured.
+
+        Raises:
+            MisconfiguredError: only half of it is.
+        """
+        if self.smtp_host is None:
+            return False
+        if self.smtp_from is None:
+            raise MisconfiguredError(f"{Env.SMTP_FROM} is not set: emails need a sender")
+        if (self.smtp_username is None) is not (self.smtp_password is None):
+            raise MisconfiguredError(f"{Env.SMTP_USERNAME} and {Env.SMTP_PASSWORD} must both be set, or neither")
+        return True

@@ -1,0 +1,135 @@
+"""The environment of a job: defaults of a laptop, demands of production, and mistakes that are told clearly."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from catchup_contract.env import Env
+from catchup_contract.kinds import SYNC
+from catchup_jobs.adapters.files.key_file import read_or_make_key_file
+from catchup_jobs.jobs.run.errors import MisconfiguredError
+from catchup_jobs.settings import Settings
+
+POSTGRESQL = "postgresql://catchup:s3cret@db/catchup"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """Start from an environment without any of our variables."""
+    for name in Env:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return monkeypatch
+
+
+def test_without_settings_everything_is_in_the_users_data_directory(tmp_path: Path) -> None:
+    settings = Settings.load()
+    directory = tmp_path / "catchup-jobs"
+    assert settings.database_url == f"sqlite:///{directory / 'catchup.db'}"
+    assert settings.redis_url is None
+    assert settings.is_embedded
+    assert list(directory.iterdir()) == [], "a key is made only when one is needed"
+    (key,) = settings.encryption_keys()
+    Fernet(key)
+    assert (directory / "encryption.keys").stat().st_mode & 0o777 == 0o600
+    assert Settings.load().encryption_keys() == [key]
+
+
+def test_postgresql_wants_redis_and_keys(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv(Env.DATABASE_URL, POSTGRESQL)
+    settings = Settings.load()
+    with pytest.raises(MisconfiguredError, match="CATCHUP_REDIS_URL"):
+        _ = settings.redis_url
+    with pytest.raises(MisconfiguredError, match="CATCHUP_ENCRYPTION_KEYS"):
+        settings.encryption_keys()
+
+
+def test_an_explicit_sqlite_file_wants_keys_but_no_redis(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv(Env.DATABASE_URL, "sqlite:////data/catchup.db")
+    settings = Settings.load()
+    assert settings.redis_url is None
+    with pytest.raises(MisconfiguredError, match="CATCHUP_ENCRYPTION_KEYS"):
+        settings.encryption_keys()
+
+
+def test_keys_are_read_newest_first_with_any_separator(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv(Env.ENCRYPTION_KEYS, "new, old\noldest")
+    assert Settings.load().encryption_keys() == ["new", "old", "oldest"]
+
+
+def test_an_empty_variable_is_an_unset_one(environment: pytest.MonkeyPatch) -> None:
+    for name in Env:
+        environment.setenv(name, "")
+    assert Settings.load().is_embedded
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (Env.TIME_ZONE, "Local"),
+        (Env.TIME_ZONE, "../etc/passwd"),
+        (Env.DIGEST_DAY, "Someday"),
+        (Env.DIGEST_TIME, "24:00"),
+        (Env.DIGEST_TIME, "9:00"),
+        (Env.SYNC_EVERY, "7m"),
+        (Env.DEADLINE_SECONDS, "soon"),
+        (Env.DEADLINE_SECONDS, "0"),
+        (Env.LOG_FORMAT, "xml"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_variable_and_not_repeated(
+    environment: pytest.MonkeyPatch, name: Env, value: str
+) -> None:
+    environment.setenv(name, f"{value}")
+    with pytest.raises(MisconfiguredError, match=name) as caught:
+        Settings.load()
+    assert value not in str(caught.value).replace(name, "") or value == "0"
+
+
+def test_the_slot_and_the_deadline_come_from_the_job(environment: pytest.MonkeyPatch) -> None:
+    assert Settings.load().slot is None
+    assert Settings.load().deadline_seconds(SYNC) == 600
+    environment.setenv(Env.CRONJOB_NAME, "sync-ada-1a2b")
+    environment.setenv(Env.JOB_NAME, "sync-ada-1a2b-29401200")
+    environment.setenv(Env.DEADLINE_SECONDS, "120")
+    settings = Settings.load()
+    assert settings.slot == datetime.fromtimestamp(29401200 * 60, UTC)
+    assert settings.deadline_seconds(SYNC) == 120
+
+
+def test_secrets_do_not_show(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv(Env.DATABASE_URL, POSTGRESQL)
+    environment.setenv(Env.REDIS_URL, "redis://:s3cret@redis")
+    environment.setenv(Env.ENCRYPTION_KEYS, "s3cret")
+    environment.setenv(Env.GOOGLE_CLIENT_SECRET, "s3cret")
+    assert "s3cret" not in repr(Settings.load())
+
+
+def test_a_data_directory_that_cannot_be_made_is_told_with_the_way_out(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    environment.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    with pytest.raises(MisconfiguredError, match="CATCHUP_DATABASE_URL"):
+        _ = Settings.load().database_url
+
+
+def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("key")
+    path.chmod(0o640)
+    with pytest.raises(MisconfiguredError, match="chmod 600"):
+        read_or_make_key_file(path)
+
+
+def test_processes_that_make_the_key_file_at_once_get_one_key(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        keys = pool.map(read_or_make_key_file, [tmp_path / "keys"] * 8)
+    assert len({key for (key,) in keys}) == 1
+    assert os.listdir(tmp_path) == ["keys"]  # noqa: PTH208 - names are what is meant

@@ -1,0 +1,49 @@
+"""What documents promise of the tree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = (
+    "CONTRIBUTING.md",
+    "README.md",
+    "SECURITY.md",
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))),
+)
+_TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
+_CODE = re.compile(r"`([^`\n]+)`")
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+
+
+def paths_in(text: str) -> set[str]:
+    """Return the words in code spans that begin with a folder of the top level."""
+    words = (word for code in _CODE.findall(text) for word in code.split())
+    return {word.rstrip(",.") for word in words if word.partition("/")[0] in _TOP and "/" in word}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_path_that_a_document_names_exists(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    paths = {path for path in paths_in(text) if not any(sign in path for sign in "*{…")}
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_of_a_document_leads_to_a_file(name: str) -> None:
+    links = _LINK.findall((ROOT / name).read_text(encoding="utf-8"))
+    assert sorted(link for link in links if not ((ROOT / name).parent / link).exists()) == []
+
+
+def test_the_recipes_name_paths() -> None:
+    assert len(paths_in((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))) > 20
+
+
+def test_the_hooks_run_what_make_lint_runs() -> None:
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nlint: venv")[2].partition("\n\n")[0]
+    lint = {line.strip().replace("$(BIN)/", "") for line in recipe.splitlines()[1:]}
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert {entry.removeprefix(".venv/bin/") for entry in re.findall(r"entry: ([^,]+),", hooks)} == lint
