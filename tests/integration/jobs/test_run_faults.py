@@ -122,7 +122,7 @@ def test_two_jobs_of_one_slot_at_once_have_one_effect(pods: Pods) -> None:
 
 
 def test_another_slot_is_skipped_while_a_run_has_the_lock(pods: Pods) -> None:
-    first = pods.start("one", step_seconds=2)
+    first = pods.start("one", step_seconds=6)
     pods.working("one")
     code, summary = pods.start("two", slot=NEXT_SLOT).end()
     assert (code, summary.outcome, summary.reason) == (0, Outcome.SKIPPED, Reason.LOCKED)
