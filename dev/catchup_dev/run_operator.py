@@ -28,7 +28,7 @@ def run(console: Console) -> int:
         Failure: the demo does not run.
     """
     cluster = Cluster(console=console, helm=True)
-    if not cluster.exists:
+    if not cluster.exists():
         raise Failure("The demo does not run.", todo="run `make demo` first.")
     stack = Stack(cluster, console=console)
     env = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), **_settings(stack)}
