@@ -1,4 +1,4 @@
-"""When an interval kind runs for a user: evenly spread over the fleet, and the same at every look."""
+"""When an interval kind runs for a user: evenly spread over the fleet, and the same for a user each time."""
 
 from __future__ import annotations
 

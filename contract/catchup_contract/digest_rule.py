@@ -74,7 +74,7 @@ class DigestTime:
         return self.at.hour * 60 + self.at.minute
 
     def spread(self, kind: str, user_id: str, window: int) -> DigestTime:
-        """Return the user's own time of the `window` minutes that begin with this one: the same at every look.
+        """Return the user's own time of the `window` minutes that begin with this one: the same each time.
 
         Every rule applies as if the user had chosen that time. So the window ends with the date, which must stay the
         one chosen, and at the hour from which a text message would disturb.

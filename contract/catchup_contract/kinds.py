@@ -64,7 +64,7 @@ class UserWork:
     env: tuple[Env, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """A kind of background work.
 
