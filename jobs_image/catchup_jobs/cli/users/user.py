@@ -109,14 +109,14 @@ def show(user_id: str | None, output: str) -> None:
         if user_id is None:
             _show_all(overviews, output)
             return
-        found = next(overviews, None)
-        if found is None:
+        overview = next(overviews, None)
+        if overview is None:
             raise unknown_user(user_id)
-        known = gather(database, _addresses(settings, database), found)
+        view = gather(database, _addresses(settings, database), overview)
     if output == JSON:
-        click.echo(json.dumps(known, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(view, indent=2, ensure_ascii=False))
         return
-    for line in lines(known):
+    for line in lines(view):
         click.echo(line)
 
 
