@@ -194,9 +194,10 @@ def test_another_processs_refresh_is_taken_over(world: SyncWorld) -> None:
         ({"status": 404, "reason": "notFound"}, CalendarError.NOT_FOUND),
         ({"status": 403, "reason": "forbidden"}, CalendarError.FORBIDDEN),
         ({"status": 500}, CalendarError.UNAVAILABLE),
-        ({"body": '{"items":[{"id":"x","start":{"dateTime":"soon"},"end":{}}]}'}, CalendarError.BAD_DATA),
+        ({"status": 405, "reason": "httpMethodNotAllowed"}, CalendarError.BAD_DATA),
+        ({"body": "{}"}, CalendarError.UNAVAILABLE),
     ],
-    ids=["not found", "forbidden", "unavailable", "bad data"],
+    ids=["not found", "forbidden", "unavailable", "bad data", "no page"],
 )
 def test_one_failed_calendar_keeps_its_events_and_the_others_sync(
     world: SyncWorld, fault: dict[str, Any], reason: CalendarError
@@ -292,6 +293,41 @@ def test_page_2_of_the_calendar_list_failing_removes_no_calendar(world: SyncWorl
     assert len(world.calendars.listing(ADA)) == 3
 
 
+@pytest.mark.parametrize("fault", [{"body": "{}"}, {"status": 204, "body": ""}, {"body": '{"items": null}'}], ids=str)
+@pytest.mark.parametrize("page", [1, 2])
+def test_a_page_without_items_takes_no_event_away(world: SyncWorld, fault: dict[str, Any], page: int) -> None:
+    for number in range(3):
+        world.add_event(f"e{number}", f"{TUESDAY} 1{number}:00")
+    world.sync()
+    world.google.set(page_size=2)
+    world.google.add_fault(kind="events", page=page, times=None, **fault)
+    token = world.calendar().sync_token
+    assert outcome(world.sync(full=True)) == SPENT
+    assert fired(world) == [4]
+    assert set(world.stored_events()) == {"e0", "e1", "e2"}
+    assert world.calendar().sync_token == token
+
+
+@pytest.mark.parametrize("body", ["{}", '{"items": []}'])
+def test_a_list_without_the_primary_calendar_takes_no_calendar_away(world: SyncWorld, body: str) -> None:
+    world.sync()
+    world.google.add_fault(kind="calendarList", times=None, body=body)
+    assert outcome(world.sync()) == SPENT
+    assert fired(world) == [4]
+    assert world.calendar().removed_at is None
+
+
+@pytest.mark.parametrize("reason", ["domainPolicy", "admin_policy_enforced"])
+def test_a_policy_of_the_organisation_asks_to_reconnect(world: SyncWorld, reason: str) -> None:
+    if reason == "domainPolicy":
+        world.google.add_fault(kind="calendarList", status=403, reason=reason)
+    else:
+        world.pass_time(hours=2)
+        world.google.add_fault(kind="token", oauth_error=reason)
+    assert outcome(world.sync()) == RECONNECT
+    assert (fired(world), world.token_state(), letters(world)) == ([1], TokenState.RECONNECT, [])
+
+
 # Usage limits -------------------------------------------------------------------------------------------------------
 
 
@@ -333,11 +369,25 @@ def test_a_wait_beyond_the_deadline_ends_the_run_for_now_with_75(world: SyncWorl
     assert (report.summary.attempts, letters(world)) == (0, [])
 
 
-def test_a_usage_limit_without_a_named_wait_is_an_attempt(world: SyncWorld) -> None:
-    world.google.add_fault(kind="events", status=429)
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_usage_limit_without_a_named_wait_waits_a_minute_and_books_no_attempt(world: SyncWorld, status: int) -> None:
+    world.google.add_fault(kind="events", status=status, times=5)
     report = world.sync()
-    assert (outcome(report), fired(world)) == (DONE, [1])
-    assert report.summary.attempts == 1
+    assert (outcome(report), fired(world)) == (DONE, [5])
+    assert all(60 <= seconds <= 61 for seconds in world.slept)
+    assert (report.summary.attempts, letters(world)) == (0, [])
+
+
+@pytest.mark.parametrize("kind", ["calendarList", "events", "token"])
+def test_a_daily_limit_waits_for_the_next_slot(world: SyncWorld, kind: str) -> None:
+    if kind == "token":
+        world.pass_time(hours=2)
+    limit = '{"error": {"code": 403, "errors": [{"domain": "usageLimits", "reason": "dailyLimitExceeded"}]}}'
+    world.google.add_fault(kind=kind, status=403, body=limit)
+    assert outcome(world.sync()) == (ExitCode.DONE, Outcome.SKIPPED, Reason.DAILY_LIMIT)
+    assert (fired(world), world.slept, letters(world)) == ([1], [], [])
+    assert world.run_row().reason is Reason.DAILY_LIMIT
+    assert outcome(world.sync()) == DONE
 
 
 @pytest.mark.parametrize("kind", ["events", "token"])

@@ -21,7 +21,7 @@ from catchup_jobs.jobs.run.context import Result
 from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
 from catchup_jobs.jobs.sync.access_tokens import StoredAccessTokens
 from catchup_jobs.jobs.sync.availability import refresh_availability
-from catchup_jobs.jobs.sync.ports import CalendarFailedError, SyncTokenExpiredError
+from catchup_jobs.jobs.sync.ports import CalendarFailedError, DailyLimitError, SyncTokenExpiredError
 from catchup_jobs.jobs.sync.quota import Turn
 
 if TYPE_CHECKING:
@@ -113,6 +113,9 @@ class CalendarSync:
             keeper.mark_reconnect()
             _log.warning("the user must connect the calendar again")
             return Result(Outcome.SKIPPED, Reason.RECONNECT, progress.counts.all())
+        except DailyLimitError:
+            _log.warning("Google's limit of requests a day is reached, the next slot tries again")
+            return Result(Outcome.SKIPPED, Reason.DAILY_LIMIT, progress.counts.all())
         finally:
             progress.counts.add(Count.API_REQUESTS, source.requests)
             progress.counts.add(Count.PAGES, source.pages)

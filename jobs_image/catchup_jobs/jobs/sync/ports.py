@@ -50,8 +50,12 @@ class SyncTokenExpiredError(Exception):
     """Google requires a full sync of the calendar (410 `fullSyncRequired`)."""
 
 
+class DailyLimitError(Exception):
+    """The project's limit of requests a day is reached: the next slot tries again. Not a failure of the job."""
+
+
 class AccessTokens(Protocol):
-    """Where requests get their access token. Both methods may raise ReconnectNeededError or a JobError."""
+    """Where requests get their access token. Both methods may raise what `TokenRefresher.refresh` does."""
 
     def current(self) -> str:
         """Return an access token that is valid for some minutes."""
@@ -100,7 +104,7 @@ class TokenRefresher(Protocol):
     """The OAuth server."""
 
     def refresh(self, token: OAuthToken) -> OAuthToken:
-        """Return a token with a new access token."""
+        """Return a token with a new access token. Raises ReconnectNeededError, DailyLimitError or a JobError."""
         ...
 
 
