@@ -12,7 +12,7 @@ from typing import Final
 
 from catchup_contract.env import Env
 
-# Of every Job: further pods after a failed one, before Kubernetes gives the Job up.
+# `backoffLimit` of every Job: how many failed pods are replaced before the Job fails.
 BACKOFF_LIMIT: Final = 3
 
 

@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from catchup_jobs.adapters.messaging.email_message import compose
+from catchup_jobs.domain.digest.addresses import Mailbox, is_email
 from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-    from email.message import EmailMessage
 
     from catchup_jobs.domain.digest.email_text import EmailDigest
     from catchup_jobs.jobs.digest.ports import Message
@@ -33,6 +34,8 @@ TIMEOUT_SECONDS: Final = 20.0
 CONVERSATION_SECONDS: Final = 60.0
 DEFAULT_PORTS: Final[dict[Security, int]] = {"starttls": 587, "tls": 465, "none": 25}
 
+# RFC 3463, X.1.3: bad destination mailbox address syntax.
+_BAD_SYNTAX: Final = "5.1.3"
 _OK: Final = 250
 _OK_ELSEWHERE: Final = 251
 _GO_AHEAD: Final = 354
@@ -113,6 +116,15 @@ class SmtpEmail:
         timeout: float = TIMEOUT_SECONDS,
         conversation: float = CONVERSATION_SECONDS,
     ) -> None:
+        """Take the server.
+
+        Raises:
+            MisconfiguredError: its sender is not an address.
+        """
+        try:
+            self._sender = Mailbox.parse(server.sender)
+        except ValueError:
+            raise MisconfiguredError("CATCHUP_SMTP_FROM is not an email address") from None
         self._server = server
         self._now = now
         self._timeout = timeout
@@ -120,12 +132,18 @@ class SmtpEmail:
 
     def send(self, message: Message[EmailDigest]) -> Answer:
         """Send one message."""
-        email = compose(message, sender=self._server.sender, now=self._now())
+        if not is_email(message.to):
+            return Refused(_BAD_SYNTAX)
+        try:
+            email = compose(message, sender=self._sender, now=self._now())
+            content = email.as_bytes()
+        except Exception as error:  # noqa: BLE001 - whatever it is: nothing was sent
+            return NotSent(f"the message cannot be written ({type(error).__name__})")
         try:
             with self._connected() as smtp:
                 self._open_session(smtp)
-                self._envelope(smtp, email)
-                return self._content(smtp, email)
+                self._envelope(smtp, message.to)
+                return self._content(smtp, content, email["Message-ID"])
         except _Stop as stop:
             return stop.answer
         except ssl.SSLCertVerificationError:
@@ -140,7 +158,7 @@ class SmtpEmail:
     def _connected(self) -> Iterator[smtplib.SMTP]:
         server = self._server
         # The default would be this machine's name, and a pod's name holds its user's id.
-        local_hostname = server.sender.rpartition("@")[2].rstrip(">")
+        local_hostname = self._sender.domain
         named = {"seconds": self._conversation, "timeout": self._timeout}
         if server.security == "tls":
             smtp: smtplib.SMTP = _TlsClient(server.host, server.port, local_hostname, context=self._context(), **named)
@@ -198,8 +216,8 @@ class SmtpEmail:
                 )
             ) from None
 
-    def _envelope(self, smtp: smtplib.SMTP, message: EmailMessage) -> None:
-        code, _ = smtp.mail(message["From"].addresses[0].addr_spec)
+    def _envelope(self, smtp: smtplib.SMTP, to: str) -> None:
+        code, _ = smtp.mail(self._sender.address)
         if code in _AUTHENTICATION:
             raise _Stop(_credentials(code))
         if code >= _PERMANENT:
@@ -208,15 +226,15 @@ class SmtpEmail:
             )
         if code != _OK:
             raise _Stop(NotSent(f"the mail server accepts no mail now (SMTP {code})"))
-        code, _ = smtp.rcpt(message["To"].addresses[0].addr_spec)
+        code, _ = smtp.rcpt(to)
         self._judge(code, accepted=(_OK, _OK_ELSEWHERE))
 
-    def _content(self, smtp: smtplib.SMTP, message: EmailMessage) -> Answer:
+    def _content(self, smtp: smtplib.SMTP, content: bytes, message_id: str) -> Answer:
         code, _ = smtp.docmd("DATA")
         self._judge(code, accepted=(_GO_AHEAD,))
         try:
             # RFC 5321, 4.5.2: a line that begins with a dot gets another one.
-            smtp.send(_dots_doubled(message.as_bytes()) + b".\r\n")
+            smtp.send(_dots_doubled(content) + b".\r\n")
             code, _ = smtp.getreply()
         except (OSError, smtplib.SMTPException) as error:
             return Ambiguous(f"the mail server did not answer to the message ({type(error).__name__})")
@@ -224,7 +242,7 @@ class SmtpEmail:
             # It may be the beginning of one, such as `250`.
             return Ambiguous("the mail server's answer to the message is not one of SMTP")
         self._judge(code, accepted=(_OK,))
-        return Accepted(provider_id=message["Message-ID"], status="accepted", final=True)
+        return Accepted(provider_id=message_id, status="accepted", final=True)
 
     @staticmethod
     def _judge(code: int, *, accepted: tuple[int, ...]) -> None:
