@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from integration.jobs.database_faults import after
 from integration.jobs.sync_world import ADA, BERLIN, CLIENT_ID, EMAIL, SyncWorld, outcome
 from sqlalchemy import select
+from unit.jobs.domain.google_schema import GENERATED_EVENTS
 
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
@@ -291,6 +295,46 @@ def test_page_2_of_the_calendar_list_failing_removes_no_calendar(world: SyncWorl
     assert outcome(world.sync()) == SPENT
     assert fired(world) == [4]
     assert len(world.calendars.listing(ADA)) == 3
+
+
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(GENERATED_EVENTS, max_size=8))
+def test_a_good_event_beside_any_others_is_stored(world: SyncWorld, others: list[object]) -> None:
+    good = {"id": "good", "start": {"dateTime": f"{TUESDAY}T10:00:00Z"}, "end": {"dateTime": f"{TUESDAY}T11:00:00Z"}}
+    # The first cannot be read in any case.
+    items = [{"id": "odd", "summary": "t"}, *others, good, *others]
+    world.google.clear_faults()
+    world.google.add_fault(kind="events", body=json.dumps({"items": items, "nextSyncToken": "t"}))
+    report = world.sync(full=True)
+    assert (outcome(report), fired(world)) == (PARTIAL, [1])
+    assert "good" in world.stored_events()
+    assert report.summary.counts[Count.EVENTS_UNREADABLE] >= 1
+
+
+def test_what_is_stored_of_an_event_stays_while_google_sends_it_unreadable(world: SyncWorld) -> None:
+    world.add_event("a", f"{TUESDAY} 10:00")
+    world.sync()
+    world.google.add_fault(kind="events", body='{"items": [{"id": "a", "start": {}}], "nextSyncToken": "t"}')
+    assert outcome(world.sync(full=True)) == PARTIAL
+    assert fired(world) == [1]
+    assert world.free(TUESDAY) == ["09:00-10:00", "11:00-21:00"]
+    assert outcome(world.sync(full=True)) == DONE
+
+
+ENTRIES: list[object] = [5, None, [], {}, {"id": 5}, {"id": ""}, {"id": "a\x00b"}, {"id": "x" * 5000}]
+
+
+def test_odd_entries_of_the_calendar_list_are_left_out_and_take_no_calendar_away(world: SyncWorld) -> None:
+    world.add_calendar("team")
+    odd = {"id": "odd", "summary": 5, "accessRole": [], "timeZone": "a\x00b", "primary": "yes", "deleted": 0}
+    items = [*ENTRIES, {"id": EMAIL, "primary": True, "summary": "Ada"}, odd]
+    world.google.add_fault(kind="calendarList", body=json.dumps({"items": items}))
+    report = world.sync()
+    assert (outcome(report), fired(world)) == (PARTIAL, [1])
+    assert report.summary.counts[Count.CALENDARS_UNREADABLE] == len(ENTRIES)
+    assert {row.google_id for row in world.calendars.listing(ADA)} == {EMAIL, "team", "odd"}
+    assert outcome(world.sync()) == DONE
+    assert {row.google_id for row in world.calendars.listing(ADA)} == {EMAIL, "team"}
 
 
 @pytest.mark.parametrize("fault", [{"body": "{}"}, {"status": 204, "body": ""}, {"body": '{"items": null}'}], ids=str)

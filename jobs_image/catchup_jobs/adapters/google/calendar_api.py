@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from googleapiclient.discovery import build
 
+from catchup_contract.local_time import is_time_zone
 from catchup_jobs.adapters.google.answers import Refusal, json_object, meaning_everywhere, read_refusal
 from catchup_jobs.adapters.google.http import Http
-from catchup_jobs.domain.calendar.events import CalendarEvent, MalformedEventError, Tombstone, read_event, storable
+from catchup_jobs.domain.calendar.event_resource import ID_MAX_BYTES, read_event, storable
 from catchup_jobs.domain.calendar.sync_window import FullSync, IncrementalSync
+from catchup_jobs.domain.text import one_line
 from catchup_jobs.domain.vocabulary import CalendarError
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.sync.ports import (
@@ -99,8 +101,10 @@ class GoogleCalendar:
             client_options={"api_endpoint": endpoint or DEFAULT_ENDPOINT},
         )
 
-    def calendars(self) -> Iterator[list[ListedCalendar]]:
-        """Yield the pages of the user's calendar list. Hidden calendars are included: they block time if selected.
+    def calendars(self) -> Iterator[list[ListedCalendar | None]]:
+        """Yield the pages of the user's calendar list, with None for an entry that cannot be read.
+
+        Hidden calendars are included: they block time if selected.
 
         Raises:
             ReconnectNeededError: the consent ended or does not cover calendars.
@@ -108,8 +112,8 @@ class GoogleCalendar:
         """
         has_primary = False
         for document in self._pages(self._service.calendarList().list, _LIST_PARAMETERS, _LIST_KIND, _list_error):
-            page = [_listed(entry) for entry in _items(document) if entry.get("deleted") is not True]
-            has_primary = has_primary or any(calendar.primary for calendar in page)
+            page = [_listed(entry) for entry in _items(document) if not _is_deleted(entry)]
+            has_primary = has_primary or any(calendar is not None and calendar.primary for calendar in page)
             yield page
         if not has_primary:
             raise TemporaryError("Google's calendar list lacks the primary calendar, which every account has")
@@ -137,7 +141,7 @@ class GoogleCalendar:
             sync_token = _token(document, "nextSyncToken") if is_last else None
             if is_last and sync_token is None:
                 raise TemporaryError("the last page of a calendar's events has no sync token")
-            yield SyncedEvents(_events(document), sync_token)
+            yield SyncedEvents(tuple(read_event(item) for item in _items(document)), sync_token)
 
     def close(self) -> None:
         """Close the connections."""
@@ -223,26 +227,29 @@ def _events_error(refusal: Refusal, *, incremental: bool) -> Exception:
     )
 
 
-def _events(document: dict[str, Any]) -> tuple[CalendarEvent | Tombstone, ...]:
-    try:
-        return tuple(read_event(item) for item in _items(document))
-    except MalformedEventError as error:
-        message = f"a calendar holds an event that cannot be read: {error}"
-        raise CalendarFailedError(message, reason=CalendarError.BAD_DATA) from None
-
-
-def _listed(entry: dict[str, Any]) -> ListedCalendar:
-    google_id, summary = entry.get("id"), entry.get("summaryOverride") or entry.get("summary") or ""
-    if not isinstance(google_id, str) or not google_id or not isinstance(summary, str):
-        raise TemporaryError("Google's calendar list holds an entry that cannot be read")
-    time_zone = entry.get("timeZone")
+def _listed(entry: object) -> ListedCalendar | None:
+    """Read an entry of the calendar list, None where it is not known which calendar it is."""
+    if not isinstance(entry, dict):
+        return None
+    google_id = entry.get("id")
+    if not isinstance(google_id, str) or not google_id.isprintable() or not 0 < len(google_id.encode()) <= ID_MAX_BYTES:
+        return None
+    summary, role, zone = (
+        entry.get("summaryOverride") or entry.get("summary"),
+        entry.get("accessRole"),
+        entry.get("timeZone"),
+    )
     return ListedCalendar(
         google_id=google_id,
-        summary=storable(summary),
+        summary=one_line(summary) if isinstance(summary, str) else "",
         primary=entry.get("primary") is True,
-        access_role=str(entry.get("accessRole") or "reader"),
-        time_zone=time_zone if isinstance(time_zone, str) else None,
+        access_role=storable(role) if isinstance(role, str) else "reader",
+        time_zone=zone if isinstance(zone, str) and is_time_zone(zone) else None,
     )
+
+
+def _is_deleted(entry: object) -> bool:
+    return isinstance(entry, dict) and entry.get("deleted") is True
 
 
 def _require_page(document: dict[str, Any], kind: str) -> None:
