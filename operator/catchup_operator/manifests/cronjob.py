@@ -70,7 +70,7 @@ def _cronjob(
             "timeZone": TIME_ZONE,
             "suspend": schedule.suspend or not section.enabled,
             "concurrencyPolicy": "Forbid",
-            "startingDeadlineSeconds": kind.deadlines.starting,
+            "startingDeadlineSeconds": section.effective.starting_deadline(kind),
             "successfulJobsHistoryLimit": kind.history.successful,
             "failedJobsHistoryLimit": kind.history.failed,
             "jobTemplate": {

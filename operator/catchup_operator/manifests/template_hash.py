@@ -22,7 +22,7 @@ _SINCE: Final = "2026-01-01T00:00:00Z"
 _METADATA: Final = {"namespace": "sample", "uid": "sample", "generation": 1}
 # Zones with one offset and with two, with a skipped midnight, a skipped time, and a jump of half an hour.
 _SAMPLES: Final[tuple[dict[str, Any], ...]] = (
-    {"priority": "low"},
+    {"priority": "low", "calendarSync": {"every": "12h"}},
     {"timeZone": "Europe/Berlin", "calendarSync": {"every": "2h"}, "digest": {"day": "Daily", "time": "22:30"}},
     {"timeZone": "Asia/Beirut", "digest": {"day": "Friday"}},
     {"timeZone": "America/New_York", "digest": {"day": "Sunday", "time": "02:30"}, "priority": "high"},

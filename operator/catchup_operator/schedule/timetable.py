@@ -46,6 +46,9 @@ class Timetable(Protocol):
     def cron_schedule(self) -> str:
         """Return when the CronJob fires, as a cron expression in UTC."""
 
+    def starting_deadline(self, kind: Kind) -> int:
+        """Return how late a slot may still start, in seconds."""
+
     def due_after(self, now: datetime) -> Iterator[datetime]:
         """Yield the due instants (UTC) later than `now` (aware), without end."""
 
@@ -87,6 +90,10 @@ class IntervalTimetable:
         """Return when the CronJob fires, in UTC."""
         return interval_schedule(self.cadence)
 
+    def starting_deadline(self, kind: Kind) -> int:
+        """Return the kind's own, or a longer one where runs are rare."""
+        return self.cadence.starting_deadline(kind.deadlines.starting)
+
     def due_after(self, now: datetime) -> Iterator[datetime]:
         """Yield the runs (UTC) later than `now` (aware), without end."""
         return self.cadence.due_after(now)
@@ -124,6 +131,10 @@ class LocalTimetable:
     def cron_schedule(self) -> str:
         """Return when the CronJob fires: at each due instant, at its follow-ups, and perhaps when nothing is due."""
         return local_time_schedule(self.when)
+
+    def starting_deadline(self, kind: Kind) -> int:
+        """Return the kind's own."""
+        return kind.deadlines.starting
 
     def due_after(self, now: datetime) -> Iterator[datetime]:
         """Yield the due instants (UTC) later than `now` (aware), without end; follow-ups are not among them."""

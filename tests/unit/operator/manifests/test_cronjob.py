@@ -91,6 +91,12 @@ def test_switched_off_is_suspended_never_absent() -> None:
     assert sync_of(digest={"enabled": False})["spec"]["suspend"] is False
 
 
+@pytest.mark.parametrize(("every", "starting"), [("5m", 600), ("8h", 600), ("12h", 39600), ("24h", 82800)])
+def test_a_sync_that_runs_once_or_twice_a_day_starts_late_after_an_outage_of_a_night(every: str, starting: int) -> None:
+    assert sync_of(calendarSync={"every": every})["spec"]["startingDeadlineSeconds"] == starting
+    assert digest_of(calendarSync={"every": every})["spec"]["startingDeadlineSeconds"] == 7200
+
+
 @pytest.mark.parametrize(("kind", "starting", "active"), [(SYNC, 600, 600), (DIGEST, 7200, 900)])
 def test_the_job_is_bounded_and_retried_as_the_contract_says(kind: Kind, starting: int, active: int) -> None:
     spec = cronjob_of(kind)["spec"]
