@@ -249,6 +249,37 @@ def test_a_misconfigured_channel_does_not_keep_the_other_from_being_used(digest_
     assert (len(digest_world.sms()), len(digest_world.emails())) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("fault", "codes", "status"),
+    [
+        ({"status": 401, "code": 20003}, [ExitCode.MISCONFIGURED] * 3, "failed(20003)"),
+        ({"status": 429, "code": 20429}, [ExitCode.PERMANENT] * 3, "failed(unavailable)"),
+        ({"status": 429, "code": 20429, "retry_after": "3000"}, [ExitCode.TEMPORARY] * 3, "failed(unavailable)"),
+    ],
+    ids=["wrong token", "too many", "too many, with a long wait"],
+)
+def test_email_stands_in_when_sms_is_down_at_all_of_a_dates_firings(
+    digest_world: DigestWorld, fault: dict[str, Any], codes: list[int], status: str
+) -> None:
+    digest_world.suggest()
+    with twilio_fault(digest_world, kind="create", times=None, **fault):
+        assert [digest_world.firing(hours).exit_code for hours in (0, 1)] == codes[:2]
+        assert digest_world.emails() == []
+        assert digest_world.firing(3).exit_code == codes[2]
+    assert digest_world.statuses() == {"sms": status, "email": "sent"}
+    digest_world.twilio.control.clear_faults()
+    digest_world.digest(slot=None)
+    assert (len(digest_world.sms()), len(digest_world.emails())) == (0, 1)
+
+
+def test_without_an_email_address_an_sms_that_was_down_all_day_stays_pending(by_sms: DigestWorld) -> None:
+    with twilio_fault(by_sms, kind="create", status=401, code=20003, times=3):
+        for hours in (0, 1, 3):
+            by_sms.firing(hours)
+    assert by_sms.statuses()["sms"] == "pending(20003)"
+    assert told(by_sms.digest(slot=None)) == SENT
+
+
 # Twilio: it never will be ------------------------------------------------------------------------------------------
 
 
@@ -441,6 +472,63 @@ def test_a_refused_login_or_sender_is_78_and_gives_the_claim_back(
     assert by_email.delivery(EMAIL).status is DeliveryStatus.PENDING
     assert told(by_email.firing(1)) == SENT
     assert len(by_email.emails()) == 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [
+        ("rcpt", "554 5.7.1 <ada@example.com>: Relay access denied"),
+        ("rcpt", "550 relay not permitted"),
+        ("message", "550 5.7.26 unauthenticated sender"),
+    ],
+)
+def test_what_the_server_refuses_everybody_is_78_at_each_firing_and_loses_nothing(
+    by_email: DigestWorld, stage: str, reply: str
+) -> None:
+    with mail_fault(by_email, stage=stage, reply=reply, times=None):
+        assert [by_email.firing(hours).exit_code for hours in (0, 1, 3)] == [ExitCode.MISCONFIGURED] * 3
+    assert by_email.delivery(EMAIL).status is DeliveryStatus.PENDING
+    by_email.mail.control.clear_faults()
+    assert told(by_email.digest(slot=None)) == SENT
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "message"])
+def test_a_days_quota_is_temporary_and_loses_nothing(by_email: DigestWorld, stage: str) -> None:
+    with mail_fault(by_email, stage=stage, reply="550 5.4.5 daily sending quota exceeded", times=4):
+        assert told(by_email.digest()) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
+    assert by_email.delivery(EMAIL).status is DeliveryStatus.PENDING
+    assert told(by_email.firing(1)) == SENT
+
+
+@pytest.mark.parametrize("stage", ["rcpt", "message"])
+def test_a_policy_that_may_concern_one_recipient_is_tried_at_each_firing_and_then_failed_for_the_date(
+    by_email: DigestWorld, stage: str
+) -> None:
+    by_email.suggest("Cleo", hours=24 * 8)
+    with mail_fault(by_email, stage=stage, reply="550 5.7.1 refused by policy", times=3):
+        for hours in (0, 1):
+            assert by_email.firing(hours).exit_code == ExitCode.MISCONFIGURED
+            assert by_email.statuses() == {"sms": "skipped(no_address)", "email": "pending(550 5.7.1)"}
+        assert told(by_email.firing(3)) == (ExitCode.DONE, Outcome.DONE, Reason.UNDELIVERED)
+    assert by_email.statuses()["email"] == "failed(550 5.7.1)"
+    by_email.now += timedelta(days=7)
+    assert told(by_email.digest(slot=DUE + timedelta(days=7))) == SENT
+
+
+def test_a_password_beyond_ascii_logs_in(by_email: DigestWorld) -> None:
+    assert by_email.server is not None
+    by_email.mail.control.password = "pässwörd"
+    by_email.server = replace(by_email.server, password="pässwörd")
+    assert told(by_email.digest()) == SENT
+    assert by_email.emails()[0]["login"] == "catchup"
+
+
+def test_a_server_that_offers_xoauth2_alone_is_78(by_email: DigestWorld) -> None:
+    assert by_email.server is not None
+    by_email.server = replace(by_email.server, security="none")
+    with mail_fault(by_email, stage="ehlo", reply="250-smtp.double\r\n250 AUTH XOAUTH2", times=None):
+        assert by_email.digest().exit_code == ExitCode.MISCONFIGURED
+    assert "auth" not in by_email.mail.control.stages()
 
 
 def test_a_wrong_password_is_78(by_email: DigestWorld) -> None:

@@ -10,12 +10,14 @@ import smtplib
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from catchup_jobs.adapters.messaging.email_message import compose
+from catchup_jobs.adapters.messaging.smtp_login import log_in
+from catchup_jobs.adapters.messaging.smtp_replies import PERMANENT, Stage, meaning
 from catchup_jobs.domain.digest.addresses import Mailbox, is_email
 from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError
@@ -39,10 +41,7 @@ _BAD_SYNTAX: Final = "5.1.3"
 _OK: Final = 250
 _OK_ELSEWHERE: Final = 251
 _GO_AHEAD: Final = 354
-_PERMANENT: Final = 500
 _REPLIES: Final = range(200, 600)
-# RFC 4954: authentication required, refused, or too weak. 538: encryption required for it.
-_AUTHENTICATION: Final = frozenset({530, 534, 535, 538})
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,70 +190,37 @@ class SmtpEmail:
                 raise _Stop(NotSent(f"the mail server cannot start TLS now (SMTP {error.smtp_code})")) from None
             self._greet(smtp)
         if server.username is not None:
-            self._log_in(smtp, server.username, server.password or "")
+            refusal = log_in(smtp, server.username, server.password or "")
+            if refusal is not None:
+                raise _Stop(refusal)
 
     @staticmethod
     def _greet(smtp: smtplib.SMTP) -> None:
         # Python's own method falls back to HELO, after which no server offers STARTTLS or a login.
         code, _ = smtp.ehlo()
-        if code >= _PERMANENT:
+        if code >= PERMANENT:
             raise _Stop(Unusable(f"the mail server does not speak ESMTP (SMTP {code}): check CATCHUP_SMTP_HOST"))
         if code != _OK:
             raise _Stop(NotSent(f"the mail server accepts no session now (SMTP {code})"))
 
-    def _log_in(self, smtp: smtplib.SMTP, username: str, password: str) -> None:
-        try:
-            smtp.login(username, password)
-        except smtplib.SMTPAuthenticationError as error:
-            if error.smtp_code < _PERMANENT:
-                raise _Stop(NotSent(f"the mail server accepts no login now (SMTP {error.smtp_code})")) from None
-            raise _Stop(_credentials(error.smtp_code)) from None
-        except smtplib.SMTPNotSupportedError:
-            raise _Stop(
-                Unusable(
-                    "the mail server supports no login: unset CATCHUP_SMTP_USERNAME, or check CATCHUP_SMTP_SECURITY"
-                )
-            ) from None
-
     def _envelope(self, smtp: smtplib.SMTP, to: str) -> None:
-        code, _ = smtp.mail(self._sender.address)
-        if code in _AUTHENTICATION:
-            raise _Stop(_credentials(code))
-        if code >= _PERMANENT:
-            raise _Stop(
-                Unusable(f"the mail server refuses our sender (SMTP {code}): check CATCHUP_SMTP_FROM", str(code))
-            )
-        if code != _OK:
-            raise _Stop(NotSent(f"the mail server accepts no mail now (SMTP {code})"))
-        code, _ = smtp.rcpt(to)
-        self._judge(code, accepted=(_OK, _OK_ELSEWHERE))
+        _expect(smtp.mail(self._sender.address), {_OK}, Stage.SENDER)
+        _expect(smtp.rcpt(to), {_OK, _OK_ELSEWHERE}, Stage.RECIPIENT)
 
-    def _content(self, smtp: smtplib.SMTP, content: bytes, message_id: str) -> Answer:
-        code, _ = smtp.docmd("DATA")
-        self._judge(code, accepted=(_GO_AHEAD,))
+    @staticmethod
+    def _content(smtp: smtplib.SMTP, content: bytes, message_id: str) -> Answer:
+        _expect(smtp.docmd("DATA"), {_GO_AHEAD}, Stage.CONTENT)
         try:
             # RFC 5321, 4.5.2: a line that begins with a dot gets another one.
             smtp.send(_dots_doubled(content) + b".\r\n")
-            code, _ = smtp.getreply()
+            reply = smtp.getreply()
         except (OSError, smtplib.SMTPException) as error:
             return Ambiguous(f"the mail server did not answer to the message ({type(error).__name__})")
-        if code not in _REPLIES:
+        if reply[0] not in _REPLIES:
             # It may be the beginning of one, such as `250`.
             return Ambiguous("the mail server's answer to the message is not one of SMTP")
-        self._judge(code, accepted=(_OK,))
+        _expect(reply, {_OK}, Stage.CONTENT)
         return Accepted(provider_id=message_id, status="accepted", final=True)
-
-    @staticmethod
-    def _judge(code: int, *, accepted: tuple[int, ...]) -> None:
-        if code in accepted:
-            return
-        if code in _AUTHENTICATION:
-            raise _Stop(_credentials(code))
-        if code >= _PERMANENT:
-            raise _Stop(Refused(str(code)))
-        if code < 0:
-            raise _Stop(NotSent("the mail server closed the connection"))
-        raise _Stop(NotSent(f"the mail server accepts no mail now (SMTP {code})"))
 
     def _context(self) -> ssl.SSLContext:
         try:
@@ -263,11 +229,9 @@ class SmtpEmail:
             raise _Stop(Unusable("CATCHUP_SMTP_CA_FILE cannot be read, or holds no certificate")) from None
 
 
-def _credentials(code: int) -> Unusable:
-    return Unusable(
-        f"the mail server refused our login (SMTP {code}): check CATCHUP_SMTP_USERNAME and CATCHUP_SMTP_PASSWORD",
-        str(code),
-    )
+def _expect(reply: tuple[int, bytes], accepted: Collection[int], stage: Stage) -> None:
+    if reply[0] not in accepted:
+        raise _Stop(meaning(*reply, stage))
 
 
 def _dots_doubled(content: bytes) -> bytes:
