@@ -64,8 +64,8 @@ def meaning(error: RedisError) -> JobError:
     if isinstance(error, MasterNotFoundError):
         return TemporaryError("no Sentinel names a Redis that works: check that CATCHUP_REDIS_URL's hosts answer")
     return TemporaryError(
-        f"Redis cannot be reached ({name}): check that CATCHUP_REDIS_URL's host answers, and that rediss:// stands there"
-        " where it wants TLS, and only there"
+        f"Redis cannot be reached ({name}): check that CATCHUP_REDIS_URL's host answers, and that rediss:// stands"
+        " there where it wants TLS, and only there"
     )
 
 
