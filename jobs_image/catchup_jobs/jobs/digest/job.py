@@ -19,6 +19,8 @@ from catchup_jobs.jobs.run.context import Result
 from catchup_jobs.jobs.run.errors import PermanentError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from catchup_contract.digest_rule import DigestTime
     from catchup_jobs.domain.digest.channels import Channel, Destination
     from catchup_jobs.jobs.digest.messenger import Messenger
@@ -62,6 +64,8 @@ def _perform(digest: DueDigest) -> Result:
     settle_earlier_attempts(digest)
     deliveries = digest.deliveries()
     if not any(delivery.status in ATTEMPTED for delivery in deliveries.values()):
+        if digest.occurrence.is_late(digest.context.now()):
+            return _end_late(digest, deliveries)
         reason = _reason_to_skip(digest)
         if reason is not None:
             return _skip(digest, reason)
@@ -82,12 +86,21 @@ def _perform(digest: DueDigest) -> Result:
 
 
 def _reason_to_skip(digest: DueDigest) -> SkipReason | None:
-    now = digest.context.now()
-    if digest.occurrence.is_late(now):
-        return SkipReason.LATE
     if digest.recipient.paused:
         return SkipReason.PAUSED
-    return None if digest.store.has_pending(digest.user_id, now=now) else SkipReason.EMPTY
+    return None if digest.store.has_pending(digest.user_id, now=digest.context.now()) else SkipReason.EMPTY
+
+
+def _end_late(digest: DueDigest, deliveries: Mapping[Channel, Delivery]) -> Result:
+    # In a zone with two offsets a firing comes four hours after the due time. It is no news about a date that an
+    # earlier one skipped.
+    if not deliveries:
+        earlier = digest.store.skip_reason(digest.user_id, digest.occurrence.due_date)
+        return _skip(digest, earlier or SkipReason.LATE)
+    if all(delivery.status is DeliveryStatus.SKIPPED for delivery in deliveries.values()):
+        _raise_error(digest)
+        return result_of(deliveries, digest.counts)
+    return _skip(digest, SkipReason.LATE)
 
 
 def _skip(digest: DueDigest, reason: SkipReason) -> Result:

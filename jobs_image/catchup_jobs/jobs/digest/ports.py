@@ -234,6 +234,10 @@ class DigestStore(Protocol):
         """Return whether a claim would have suggestions to send."""
         ...
 
+    def skip_reason(self, user_id: str, due_date: date) -> SkipReason | None:
+        """Return why a due date's digest was skipped, None if it was not."""
+        ...
+
     def skip(self, user_id: str, occurrence: Occurrence, reason: SkipReason, *, now: datetime, fence: Fence) -> None:
         """Record that a due date's digest is skipped. A later claim overrides this."""
         ...

@@ -106,15 +106,15 @@ class DatabaseDigests:
         with self._database.read() as connection:
             return tuple(pending_items(connection, user_id, now).values())
 
+    def skip_reason(self, user_id: str, due_date: date) -> SkipReason | None:
+        """Return why a due date's digest was skipped, None if it was not."""
+        statement = select(digests.c.skip_reason).where(digests.c.user_id == user_id, digests.c.due_date == due_date)
+        with self._database.read() as connection:
+            return connection.execute(statement).scalar_one_or_none()
+
     def skip(self, user_id: str, occurrence: Occurrence, reason: SkipReason, *, now: datetime, fence: Fence) -> None:
         """Record that a due date's digest is skipped; nothing is written if that is stored already."""
-        with self._database.read() as connection:
-            stored = connection.execute(
-                select(digests.c.skip_reason).where(
-                    digests.c.user_id == user_id, digests.c.due_date == occurrence.due_date
-                )
-            ).scalar_one_or_none()
-        if stored is reason:
+        if self.skip_reason(user_id, occurrence.due_date) is reason:
             return
         with self._database.write() as connection:
             check_fence(connection, fence)
