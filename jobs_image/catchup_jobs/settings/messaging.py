@@ -49,31 +49,28 @@ def _sender(value: str) -> str:
 
 
 def _word(value: str) -> str:
-    word = value.strip()
-    if not word.isascii() or not word.isprintable() or " " in word:
+    if not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("must be one word of ASCII characters")
-    return word
+    return value
 
 
 def _secret_word(value: SecretStr) -> SecretStr:
-    return SecretStr(_word(value.get_secret_value()))
+    _word(value.get_secret_value())
+    return value
 
 
 def _secret_line(value: SecretStr) -> SecretStr:
-    # A Secret that was made from a file often ends with a line break.
-    line = value.get_secret_value().rstrip("\r\n")
-    if not line.isprintable():
+    if not value.get_secret_value().isprintable():
         raise ValueError("must be one line without control characters")
-    return SecretStr(line)
+    return value
 
 
 def _twilio_sender(value: str) -> str:
-    sender = value.strip()
-    if not _SENDER.fullmatch(sender):
+    if not _SENDER.fullmatch(value):
         raise ValueError(
             "must be a number such as +15550100000, a short code, or a name of up to 11 letters and digits"
         )
-    return sender
+    return value
 
 
 Word = Annotated[str, AfterValidator(_word)]

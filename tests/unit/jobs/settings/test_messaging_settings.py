@@ -107,12 +107,12 @@ def test_a_number_a_short_code_and_a_name_can_send(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_line_break_at_the_end_of_a_secret_is_not_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = {Env.TWILIO_AUTH_TOKEN: "s3cret\n", Env.SMTP_PASSWORD: "p\u00e4ss w\u00f6rd \r\n"}
+    secrets = {Env.TWILIO_AUTH_TOKEN: "s3cret\n", Env.SMTP_PASSWORD: "p\u00e4ss w\u00f6rd\r\n"}
     settings = load(monkeypatch, TWILIO | SMTP | secrets)
     assert settings.twilio_auth_token is not None
     assert settings.smtp_password is not None
     assert settings.twilio_auth_token.get_secret_value() == "s3cret"
-    assert settings.smtp_password.get_secret_value() == "p\u00e4ss w\u00f6rd "
+    assert settings.smtp_password.get_secret_value() == "p\u00e4ss w\u00f6rd"
 
 
 def test_an_action_base_url_needs_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
