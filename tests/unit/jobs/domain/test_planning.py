@@ -29,6 +29,7 @@ from catchup_jobs.domain.calendar.availability import AvailabilityParameters, In
 from catchup_jobs.domain.planning.diary import next_half_hour
 from catchup_jobs.domain.planning.overdue import is_overdue, is_resting, overdue, rank
 from catchup_jobs.domain.planning.planner import plan
+from catchup_jobs.domain.planning.tastes import Tastes
 from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, Mode, SuggestionStatus, Trigger, Weekday
 
 DAY = timedelta(days=1)
@@ -496,9 +497,7 @@ def test_the_score_is_tags_plus_the_same_city_plus_overdue_up_to_1() -> None:
         climber(5, 45),  # 1 + 0.5
         climber(6, 10),  # 1
     ]
-    from catchup_jobs.domain.planning.shared_activity import matches  # noqa: PLC0415
-
-    found = matches([CLIMBING], list(reversed(best_first)), user_city="Berlin", now=NOW)
+    found = list(Tastes(list(reversed(best_first)), user_city="Berlin", now=NOW).matches([CLIMBING]))
     assert [round(match.score, 2) for match in found] == [3, 3, 3, 2, 1.5, 1]
     assert [match.contact.id for match in found[3:]] == [4, 5, 6]
 
@@ -517,11 +516,8 @@ def test_the_score_is_tags_plus_the_same_city_plus_overdue_up_to_1() -> None:
 def test_the_same_city_counts_for_events_in_person(
     location: str | None, contact_city: str | None, user_city: str | None, nearby: bool
 ) -> None:
-    from catchup_jobs.domain.planning.shared_activity import matches  # noqa: PLC0415
-
-    (match,) = matches(
-        [replace(CLIMBING, location=location)], [climber(city=contact_city)], user_city=user_city, now=NOW
-    )
+    tastes = Tastes([climber(city=contact_city)], user_city=user_city, now=NOW)
+    (match,) = tastes.matches([replace(CLIMBING, location=location)])
     assert match.nearby is nearby
 
 

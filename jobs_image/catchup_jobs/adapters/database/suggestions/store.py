@@ -116,7 +116,9 @@ def _save_plans(
     current = {row.id: plans[row.id][1] for row in locked if plans[row.id][0] == row.planning_version}
     overtaken = [row.id for row in locked if row.id not in current]
     if overtaken:
-        current |= {user.user_id: again(user) for user in known_users(connection, overtaken, now)}
+        # One by one: together they may be more than is held in memory.
+        for user_id in overtaken:
+            current |= {user.user_id: again(user) for user in known_users(connection, [user_id], now)}
     changed = {user_id: made for user_id, made in current.items() if made}
     if not changed:
         return Saved()
