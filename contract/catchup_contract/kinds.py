@@ -12,7 +12,7 @@ from typing import Final
 
 from catchup_contract.env import Env
 
-# Of every Job: further pods after a failed one, before Kubernetes gives the Job up.
+# `backoffLimit` of every Job: how many failed pods are replaced before the Job fails.
 BACKOFF_LIMIT: Final = 3
 
 
@@ -30,7 +30,8 @@ class Deadlines:
     """Deadlines of a kind, in seconds.
 
     Attributes:
-        starting: how late a slot may still start (`startingDeadlineSeconds` of a CronJob).
+        starting: how late a slot may still start (`startingDeadlineSeconds` of a CronJob); rare runs have longer
+            (`Cadence.starting_deadline`).
         active: how long a Job may take (`activeDeadlineSeconds`).
     """
 

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from catchup_contract.outcomes import ExitCode
+from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,10 +75,10 @@ def run(*, json_logs: bool, verbose: bool) -> None:
 )
 @click.option(
     "--digest-spread",
-    type=click.IntRange(0, 240),
+    type=click.IntRange(0, DIGEST_SPREAD_MAX),
     default=0,
     show_default=True,
-    envvar="CATCHUP_DIGEST_SPREAD_MINUTES",
+    envvar=ENV_DIGEST_SPREAD,
     show_envvar=True,
     help="Minutes over which digests are spread after their time; another value shows what it would change.",
 )

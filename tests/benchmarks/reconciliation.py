@@ -133,7 +133,7 @@ async def _bodies(api: KubeClient, count: int) -> AsyncIterator[dict[str, Any]]:
             seen += 1
             yield body
     if seen < count:
-        async for kind, body in api.watch(SCHEDULES, NAMESPACE, version, selector=""):
+        async for kind, body in api.watch(SCHEDULES, NAMESPACE, version, selector="", seconds=300, silence_seconds=90):
             if kind == "ADDED":
                 seen += 1
                 yield body

@@ -14,10 +14,6 @@ from catchup_operator.kube.transport import Transport
 from catchup_operator.manifests.names import FIELD_MANAGER
 
 _PAGE: Final = 200
-# The API server closes a watch after _WATCH_SECONDS and sends a bookmark about every minute. A longer silence means
-# that the connection is dead.
-_WATCH_SECONDS: Final = 300
-_WATCH_SILENCE_SECONDS: Final = 90
 
 T = TypeVar("T")
 
@@ -140,9 +136,20 @@ class KubeClient(Transport):
                 yield item
 
     async def watch(
-        self, resource: str, namespace: str | None, version: str, *, selector: str
+        self,
+        resource: str,
+        namespace: str | None,
+        version: str,
+        *,
+        selector: str,
+        seconds: int,
+        silence_seconds: int,
     ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Yield (type, object) events after a resource version until the server closes the watch.
+
+        Args:
+            seconds: after this time the server closes the watch.
+            silence_seconds: after this time without an event the connection counts as dead.
 
         Raises:
             ApiError: 410 where the version has expired; 0 where the connection broke or was silent for too long.
@@ -152,9 +159,9 @@ class KubeClient(Transport):
             "resourceVersion": version,
             "labelSelector": selector,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(_WATCH_SECONDS),
+            "timeoutSeconds": str(seconds),
         }
-        limits = aiohttp.ClientTimeout(total=_WATCH_SECONDS + _WATCH_SILENCE_SECONDS, sock_read=_WATCH_SILENCE_SECONDS)
+        limits = aiohttp.ClientTimeout(total=seconds + silence_seconds, sock_read=silence_seconds)
         path, decoder = resources.path(resource, namespace), resources.object_decoder(resource)
         response = await self._open("GET", path, query=query, accept=resources.media_type(resource), limits=limits)
         try:

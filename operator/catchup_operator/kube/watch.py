@@ -11,6 +11,10 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError, backoff_seconds
 
 _GONE: Final = 410
+# The API server closes a watch after _WATCH_SECONDS and sends a bookmark about every minute. A longer silence means
+# that the connection is dead.
+_WATCH_SECONDS: Final = 300
+_WATCH_SILENCE_SECONDS: Final = 90
 _BACKOFF_FIRST_SECONDS: Final = 1.0
 _BACKOFF_MAX_SECONDS: Final = 30.0
 _EMPTY_WATCH_SECONDS: Final = 1.0
@@ -110,6 +114,8 @@ class Watch:
                 self._namespace,
                 version,
                 selector=self._selector,
+                seconds=_WATCH_SECONDS,
+                silence_seconds=_WATCH_SILENCE_SECONDS,
             )
             async for kind, item in events:
                 self._last_heard = time.monotonic()

@@ -53,7 +53,7 @@ class CronJobApplier:
     def restore_status(self, body: Mapping[str, Any]) -> None:
         """Expect what the status names again, after a newer status could not be written.
 
-        Otherwise a repair would end with the CronJob, and the status would go on naming the one that is gone.
+        Otherwise a repair would recreate the CronJob but leave the old uid in the status.
         """
         for key, expected in _in_status(body):
             self._drift.restore(key, expected)

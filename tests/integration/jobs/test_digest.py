@@ -220,6 +220,37 @@ def test_more_than_four_hours_after_the_due_time_is_skipped_late(digest_world: D
     assert digest_world.sms() == []
 
 
+@pytest.mark.parametrize("reason", [Reason.EMPTY, Reason.PAUSED, Reason.NO_CHANNEL, Reason.QUIET_HOURS], ids=str)
+def test_a_firing_four_hours_after_the_due_time_is_no_news_about_a_date_that_an_earlier_one_skipped(
+    digest_world: DigestWorld, reason: Reason
+) -> None:
+    """In a zone with two offsets a firing comes then, half of the year, on each date."""
+    after_due = 0.0
+    if reason is not Reason.EMPTY:
+        digest_world.suggest()
+    if reason is Reason.PAUSED:
+        digest_world.set_user(paused=True)
+    if reason is Reason.NO_CHANNEL:
+        digest_world.reach(phone=None, email=None)
+    if reason is Reason.QUIET_HOURS:
+        digest_world.when = DigestTime(ZoneInfo("Europe/Berlin"), DigestDay.SUNDAY, time(18, 30))
+        digest_world.reach(email=None)
+        after_due = 9.5  # from 09:00, which is what the hours of `firing` count from
+    assert told(digest_world.firing(after_due + 3)) == skipped(reason)
+    before = digest_world.digest_rows(), digest_world.statuses()
+    digest_world.now = DUE + timedelta(hours=after_due + 4, seconds=20)
+    assert told(digest_world.firing(after_due + 4)) == skipped(reason)
+    assert (digest_world.digest_rows(), digest_world.statuses()) == before
+
+
+def test_a_firing_four_hours_after_the_due_time_of_a_date_that_no_pod_served_is_late(
+    digest_world: DigestWorld,
+) -> None:
+    digest_world.suggest()
+    digest_world.now = DUE + timedelta(hours=4, seconds=20)
+    assert told(digest_world.firing(4)) == skipped(Reason.LATE)
+
+
 def test_a_digest_time_edited_forwards_and_backwards_is_still_one_a_date(digest_world: DigestWorld) -> None:
     digest_world.suggest()
     digest_world.digest()

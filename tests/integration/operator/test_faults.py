@@ -49,7 +49,7 @@ def start(
     proxy: ApiProxy, operator_env: dict[str, str], namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], KopfRunner]:
     """The operator in this process, behind the proxy, with limits of seconds instead of minutes."""
-    monkeypatch.setattr("catchup_operator.kube.client._WATCH_SILENCE_SECONDS", 3)
+    monkeypatch.setattr("catchup_operator.kube.watch._WATCH_SILENCE_SECONDS", 3)
     monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 1.0)
     for name, value in operator_env.items():
         monkeypatch.setenv(name, value)
@@ -226,8 +226,8 @@ def test_what_a_watch_that_seems_well_never_tells_is_found_by_the_list_of_every_
     resource: str,
 ) -> None:
     monkeypatch.setattr("catchup_operator.kube.watch._RELIST_SECONDS", 6.0)
-    monkeypatch.setattr("catchup_operator.kube.client._WATCH_SECONDS", 2)
-    monkeypatch.setattr("catchup_operator.kube.client._WATCH_SILENCE_SECONDS", 90)
+    monkeypatch.setattr("catchup_operator.kube.watch._WATCH_SECONDS", 2)
+    monkeypatch.setattr("catchup_operator.kube.watch._WATCH_SILENCE_SECONDS", 90)
     proxy.add(Fault("deaf", "WATCH", resource, times=10**6))
     with start():
         namespace.apply("ada")

@@ -89,7 +89,7 @@ def test_an_operator_that_hears_nothing_for_long_is_to_be_started_anew_but_not_o
         assert proxy.requests["GET", "jobs"] > 2
         assert ask("/healthz") == (200, [])
         # Nothing ends the silence of a watch that hangs.
-        monkeypatch.setattr("catchup_operator.kube.client._WATCH_SILENCE_SECONDS", 10)
+        monkeypatch.setattr("catchup_operator.kube.watch._WATCH_SILENCE_SECONDS", 10)
         proxy.add(Fault("freeze", "WATCH", "jobs"))
         proxy.down = False
         reasons = eventually(lambda: ask("/healthz")[1])

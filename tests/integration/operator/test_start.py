@@ -75,7 +75,7 @@ def test_faults_at_the_start_are_waited_out(
     *,
     faults: list[Fault],
 ) -> None:
-    monkeypatch.setattr("catchup_operator.kube.client._WATCH_SILENCE_SECONDS", 90)
+    monkeypatch.setattr("catchup_operator.kube.watch._WATCH_SILENCE_SECONDS", 90)
     proxy.add(*(replace(fault) for fault in faults))
     namespace.apply("ada")
     with start() as runner:

@@ -97,15 +97,15 @@ def list_(*, which: Failures, limit: int, output: str) -> None:
     now = datetime.now(UTC)
     with open_database(Settings.load()) as database:
         history = DatabaseHistory(database)
-        found = history.failures(which, limit=limit)
-        total = len(found) if len(found) < limit else history.count_failures(which)
-    echo_rows(_COLUMNS, [_row(failure, now) for failure in found], output)
+        failures = history.failures(which, limit=limit)
+        total = len(failures) if len(failures) < limit else history.count_failures(which)
+    echo_rows(_COLUMNS, [_row(failure, now) for failure in failures], output)
     if output != JSON:
-        if total > len(found):
-            click.echo(f"and {total - len(found)} more: narrow the choice, or give a larger --limit", err=True)
-        if not found:
+        if total > len(failures):
+            click.echo(f"and {total - len(failures)} more: narrow the choice, or give a larger --limit", err=True)
+        if not failures:
             click.echo("no failures", err=True)
-    sys.exit(EXIT_FAILURES if found else 0)
+    sys.exit(EXIT_FAILURES if failures else 0)
 
 
 @failures.command()
@@ -119,16 +119,16 @@ def show(*, key: str, output: str) -> None:
       catchup-jobs failures show sync:ada:2026-11-24T08:30:00Z
     """
     with open_database(Settings.load()) as database:
-        found = DatabaseHistory(database).failures(Failures(keys=[key]), limit=1)
-    if not found:
+        failures = DatabaseHistory(database).failures(Failures(keys=[key]), limit=1)
+    if not failures:
         raise PermanentError(f"no run {key} was given up: `catchup-jobs failures list` shows those that were")
-    row = _row(found[0], datetime.now(UTC))
+    row = _row(failures[0], datetime.now(UTC))
     if output == JSON:
         echo_rows({}, [row], output)
         return
     for name, value in row.items():
         click.echo(f"{name:<11} {'-' if value is None else value}")
-    click.echo(f"\n{ADVICE[found[0].reason].text}")
+    click.echo(f"\n{ADVICE[failures[0].reason].text}")
     click.echo(f"retry:    catchup-jobs failures retry {key}\ndiscard:  catchup-jobs failures discard {key}")
 
 
@@ -149,7 +149,7 @@ def discard(*, which: Failures, everything: bool, output: str) -> None:
     with open_database(Settings.load()) as database:
         history = DatabaseHistory(database)
         if missing := set(which.keys) - {
-            found.run_key for found in history.failures(which, limit=len(which.keys) or 1)
+            failure.run_key for failure in history.failures(which, limit=len(which.keys) or 1)
         }:
             raise PermanentError(f"nothing was discarded: no run {', '.join(sorted(missing))} was given up")
         count = history.discard(which)
@@ -217,12 +217,12 @@ def _replay(failure: Failure, settings: Settings) -> Report:
 
 
 def _pages(history: DatabaseHistory, which: Failures) -> list[Failure]:
-    found: list[Failure] = []
+    failures: list[Failure] = []
     while page := history.failures(
-        which, limit=_PAGE, after=(found[-1].created_at, found[-1].run_key) if found else None
+        which, limit=_PAGE, after=(failures[-1].created_at, failures[-1].run_key) if failures else None
     ):
-        found += page
-    return found
+        failures += page
+    return failures
 
 
 def require_choice(which: Failures, *, everything: bool) -> None:

@@ -52,12 +52,12 @@ def list_(*, kind: Kind | None, subject: str | None, state: RunState | None, lim
     """
     now = datetime.now(UTC)
     with open_database(Settings.load()) as database:
-        found = DatabaseHistory(database).runs(kind=kind, subject=subject, state=state, limit=limit)
-    echo_rows(_COLUMNS, [_row(run, now) for run in found], output)
-    if not found and output != JSON:
+        runs = DatabaseHistory(database).runs(kind=kind, subject=subject, state=state, limit=limit)
+    echo_rows(_COLUMNS, [_row(run, now) for run in runs], output)
+    if not runs and output != JSON:
         click.echo("no runs", err=True)
     # A failure counts only while no later run of its kind and subject succeeded.
-    last = {(run.kind, run.subject): run.state for run in reversed(found)}
+    last = {(run.kind, run.subject): run.state for run in reversed(runs)}
     sys.exit(EXIT_FAILURES if RunState.FAILED in last.values() else 0)
 
 

@@ -52,8 +52,8 @@ def render(user_ids: tuple[str, ...], namespace: str | None) -> None:
     """
     with open_database(Settings.load()) as database:
         count = 0
-        for found in _users(DatabaseUsers(database), user_ids):
-            click.echo(manifest(found, namespace), nl=False)
+        for user in _users(DatabaseUsers(database), user_ids):
+            click.echo(manifest(user, namespace), nl=False)
             count += 1
     if not count:
         click.echo("no users yet: import them with `catchup-jobs user import FILE`", err=True)
@@ -64,10 +64,10 @@ def _users(people: DatabaseUsers, user_ids: tuple[str, ...]) -> Iterator[User]:
         for overview in people.overviews():
             yield overview.user
         return
-    found = people.get_many(user_ids)
-    if missing := sorted(set(user_ids) - {user.id for user in found}):
+    users = people.get_many(user_ids)
+    if missing := sorted(set(user_ids) - {user.id for user in users}):
         raise PermanentError(f"there is no user {', '.join(missing)}: import with `catchup-jobs user import`")
-    yield from found
+    yield from users
 
 
 def manifest(user: User, namespace: str | None) -> str:

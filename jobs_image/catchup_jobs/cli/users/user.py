@@ -15,7 +15,7 @@ from catchup_jobs.adapters.database.people.users import DatabaseUsers, UserOverv
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
-from catchup_jobs.cli.tables import JSON, echo_rows, output_option
+from catchup_jobs.cli.tables import JSON, echo_json, echo_rows, output_option
 from catchup_jobs.cli.users.consent_withdrawal import Consent
 from catchup_jobs.cli.users.user_view import gather, lines
 from catchup_jobs.jobs.run.errors import PermanentError
@@ -109,14 +109,14 @@ def show(user_id: str | None, output: str) -> None:
         if user_id is None:
             _show_all(overviews, output)
             return
-        found = next(overviews, None)
-        if found is None:
+        overview = next(overviews, None)
+        if overview is None:
             raise unknown_user(user_id)
-        known = gather(database, _addresses(settings, database), found)
+        view = gather(database, _addresses(settings, database), overview)
     if output == JSON:
-        click.echo(json.dumps(known, indent=2, ensure_ascii=False))
+        echo_json(view)
         return
-    for line in lines(known):
+    for line in lines(view):
         click.echo(line)
 
 
@@ -127,9 +127,8 @@ def show(user_id: str | None, output: str) -> None:
 def delete(user_id: str, output: str) -> None:
     """Delete a user and all personal data; says what was removed.
 
-    The consent at Google is given back as far as Google can be reached; what became of it is said. A STOP or an
-    unsubscription stays: it belongs to the number or address, of which only a keyed hash is kept. A UserSchedule of the
-    user goes by kubectl.
+    Revokes the consent at Google if Google can be reached, and prints the result. A STOP or an unsubscription stays: it
+    belongs to the number or address, of which only a keyed hash is kept. Delete the user's UserSchedule with kubectl.
 
     \b
     Example:

@@ -47,6 +47,6 @@ def read_until(calendars: Iterable[SyncedCalendar]) -> datetime | None:
 
 
 def known_until(calendars: Iterable[SyncedCalendar], now: datetime) -> datetime | None:
-    """Return how far every selected calendar was read, None also if one is not fresh."""
+    """Return the same as `read_until`, but None if any selected calendar is not fresh."""
     selected = list(calendars)
     return read_until(selected) if all(calendar.is_fresh(now) for calendar in selected) else None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class StoredAccessTokens:
-    """`calendar_ports.AccessTokens` for one user.
+    """`jobs.sync.ports.AccessTokens` for one user.
 
     A refreshed token is stored by compare-and-swap right after the refresh, before it is used: a server that rotates
     refresh tokens has revoked the old one. If another process stored its token first, that one is used.
