@@ -170,6 +170,16 @@ def test_an_accepted_suggestion_counts_as_contact_when_its_slot_ends(fleet: Flee
     assert fleet.rows(PENDING)[0].reasoning == "14 days since you last met; you aim for weekly"
 
 
+def test_an_interaction_that_an_import_brings_late_ends_the_suggestion_as_met(fleet: FleetWorld) -> None:
+    fleet.add_user("ada", [person(days=42)])
+    fleet.run()
+    fleet.pass_time(hours=1)
+    fleet.know("ada", [person(days=3)])
+    assert counts(fleet.run()) == {"users": 1, "suggestionsExpired": 1}
+    assert [row.expiry_reason for row in fleet.rows()] == [ExpiryReason.MET]
+    assert counts(fleet.run()) == {"users": 1}
+
+
 @pytest.mark.parametrize(("days", "made"), [(29, 0), (31, 1)])
 def test_a_dismissed_contact_rests_for_one_threshold(fleet: FleetWorld, days: int, made: int) -> None:
     fleet.add_user("ada", [person()])

@@ -97,8 +97,9 @@ class _Planning:
             return ExpiryReason.CONTACT_EXCLUDED
         if suggestion.trigger is Trigger.TIME_BOUND and contact.frequency is Frequency.NA:
             return ExpiryReason.CONTACT_EXCLUDED
-        met = contact.last_contact_at is not None and contact.last_contact_at > suggestion.created_at
-        if suggestion.trigger is Trigger.TIME_BOUND and met and not is_overdue(contact, self._now):
+        # Also where the contact is older than the suggestion: it may have been logged late.
+        met = contact.last_contact_at is not None and not is_overdue(contact, self._now)
+        if suggestion.trigger is Trigger.TIME_BOUND and met:
             return ExpiryReason.MET
         return None
 

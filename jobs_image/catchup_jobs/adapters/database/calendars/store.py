@@ -16,7 +16,7 @@ from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState
 from catchup_jobs.jobs.sync.ports import ListedCalendar, Stored, StoredCalendar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
@@ -151,7 +151,8 @@ class DatabaseCalendarStore:
                 return Stored()
             change_events(connection, calendar_id, changes)
             user_id = _invalidate_availability(connection, calendar_id)
-            return _stored(changes, repair_suggestions(connection, user_id, now))
+            called_off = _call_off(connection, user_id, calendar_id, changes.removed, now)
+            return _stored(changes, repair_suggestions(connection, user_id, now), called_off=called_off)
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:
         """Store why a calendar could not be read; its events and its sync token stay."""
@@ -261,16 +262,25 @@ def _invalidate_availability(connection: Connection, calendar_id: int) -> str:
 def repair_suggestions(connection: Connection, user_id: str, now: datetime) -> Plan:
     """Move or expire suggestions that clash with the changed events; call it after `raise_version`."""
     # The import costs 20 ms, which a sync without changes saves.
-    from catchup_jobs.adapters.database.suggestions.store import repair  # noqa: PLC0415
+    from catchup_jobs.adapters.database.suggestions.repair import repair  # noqa: PLC0415
 
     return repair(connection, user_id, now)
 
 
-def _stored(changes: Changes, repaired: Plan, *, dropped: int = 0) -> Stored:
+def _call_off(connection: Connection, user_id: str, calendar_id: int, removed: Collection[str], now: datetime) -> int:
+    """Expire accepted suggestions whose event is gone; return how many."""
+    if not removed:
+        return 0
+    from catchup_jobs.adapters.database.suggestions.repair import call_off  # noqa: PLC0415 - as above
+
+    return call_off(connection, user_id, calendar_id, removed, now)
+
+
+def _stored(changes: Changes, repaired: Plan, *, dropped: int = 0, called_off: int = 0) -> Stored:
     return Stored(
         events_added=len(changes.added),
         events_changed=len(changes.changed),
         events_removed=len(changes.removed) + dropped,
         suggestions_moved=len(repaired.moved),
-        suggestions_expired=len(repaired.expired),
+        suggestions_expired=len(repaired.expired) + called_off,
     )
