@@ -151,6 +151,19 @@ def occurrence_by_hand(now: datetime, when: DigestTime) -> Occurrence:
     return Occurrence(local_date(now, when.zone), None)
 
 
+def is_last_firing(now: datetime, when: DigestTime, occurrence: Occurrence) -> bool:
+    """Return whether no firing after `now` (aware) serves this due date.
+
+    One that is asked for by hand can be repeated.
+    """
+    due_at = occurrence.due_at
+    if due_at is None:
+        return False
+    today = local_date(due_at, when.zone)
+    later = [due_at + follow_up for follow_up in FOLLOW_UPS if local_date(due_at + follow_up, when.zone) == today]
+    return now >= max([due_at, *later])
+
+
 def is_quiet(now: datetime, when: DigestTime, occurrence: Occurrence) -> bool:
     """Return whether a text message would disturb: it is between 21:00 and 08:00, and the user did not choose that.
 

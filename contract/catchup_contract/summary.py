@@ -18,9 +18,11 @@ class Count(StrEnum):
 
     CALENDARS = "calendars"
     CALENDARS_FAILED = "calendarsFailed"
+    CALENDARS_UNREADABLE = "calendarsUnreadable"  # entries of the list
     EVENTS_ADDED = "eventsAdded"
     EVENTS_CHANGED = "eventsChanged"
     EVENTS_REMOVED = "eventsRemoved"
+    EVENTS_UNREADABLE = "eventsUnreadable"
     FREE_SLOTS = "freeSlots"
     API_REQUESTS = "apiRequests"
     PAGES = "pages"

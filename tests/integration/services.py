@@ -54,7 +54,8 @@ def wait_until(holds: Callable[[], bool], what: str, seconds: float = _START_SEC
         time.sleep(0.02)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Return whether a server accepts connections there."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
@@ -80,7 +81,7 @@ class RedisServer:
         if self.password:
             arguments += ["--requirepass", self.password]
         self.process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, cwd="/")
-        wait_until(lambda: _listens(self.port), "redis-server listens")
+        wait_until(lambda: listens(self.port), "redis-server listens")
 
     def stop(self) -> None:
         """Stop at once; all keys are lost."""

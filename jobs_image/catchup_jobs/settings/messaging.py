@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from catchup_contract.env import Env
+from catchup_jobs.domain.digest.addresses import Mailbox
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 _MAX_ACTION_URL: Final = 100
@@ -33,10 +34,13 @@ def _short_url(value: str) -> str:
 
 
 def _sender(value: str) -> str:
-    address = value.rpartition("<")[2].removesuffix(">")
-    local, at, domain = address.partition("@")
-    if not (local and at and domain) or not value.isascii() or not value.isprintable() or " " in address:
-        raise ValueError("must be an address such as digest@example.com, or `Name <digest@example.com>`")
+    try:
+        Mailbox.parse(value)
+    except ValueError:
+        raise ValueError(
+            "must be an address such as digest@example.com, or `Name <digest@example.com>`; a name with a comma or"
+            " another special character is in double quotes"
+        ) from None
     return value
 
 

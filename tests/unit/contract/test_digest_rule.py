@@ -16,6 +16,7 @@ from catchup_contract.digest_rule import (
     DigestDay,
     DigestTime,
     Occurrence,
+    is_last_firing,
     is_quiet,
     occurrence_by_hand,
     occurrence_of_slot,
@@ -172,6 +173,27 @@ def test_no_sms_disturbs_between_21_and_8_unless_the_user_chose_that_time(chosen
     when = digest_time("Europe/Berlin", "Sunday", chosen)
     due = when.due_on(date(2026, 11, 29))
     assert is_quiet(at(now), when, Occurrence(date(2026, 11, 29), due)) is quiet
+
+
+@pytest.mark.parametrize(
+    ("chosen", "now", "last"),
+    [
+        ("09:00", "09:00", False),
+        ("09:00", "10:30", False),
+        ("09:00", "12:00", True),
+        ("22:30", "22:30", False),
+        ("22:30", "23:30", True),  # the second follow-up would be after midnight
+        ("23:30", "23:30", True),
+    ],
+)
+def test_the_last_firing_of_a_date_is_the_last_follow_up_before_midnight(chosen: str, now: str, last: bool) -> None:
+    when = digest_time("Europe/Berlin", "Sunday", chosen)
+    occurrence = Occurrence(date(2026, 11, 29), datetime.fromisoformat(f"2026-11-29T{chosen}+01:00"))
+    assert is_last_firing(datetime.fromisoformat(f"2026-11-29T{now}+01:00"), when, occurrence) is last
+
+
+def test_a_digest_by_hand_has_no_last_firing() -> None:
+    assert not is_last_firing(at("2026-11-29 23:59"), BERLIN_SUNDAY_NINE, Occurrence(date(2026, 11, 29), None))
 
 
 def test_a_digest_by_hand_at_night_is_quiet_too() -> None:

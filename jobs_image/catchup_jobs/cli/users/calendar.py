@@ -19,6 +19,7 @@ from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
 from catchup_jobs.domain.calendar.week import draw, legend
+from catchup_jobs.domain.text import one_line
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
 from catchup_jobs.settings import Settings
 
@@ -82,7 +83,7 @@ def list_(user_id: str) -> None:
     for row in rows:
         click.echo(
             f"{'*' if row.selected else ' '} {_cut(_shown_name(row), 30):<30} {_last_sync(row):<21} {_state(row):<12}"
-            f" {row.google_id}"
+            f" {one_line(row.google_id)}"
         )
 
 
@@ -193,7 +194,7 @@ def _require_user(database: Database, user_id: str) -> None:
 
 
 def _shown_name(row: CalendarRow) -> str:
-    name = "".join(character if character.isprintable() else " " for character in row.summary)
+    name = one_line(row.summary)
     return f"{name} (primary)" if row.primary else name
 
 

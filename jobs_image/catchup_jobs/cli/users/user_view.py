@@ -12,6 +12,7 @@ from catchup_jobs.adapters.database.people.contacts import count_contacts
 from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
 from catchup_jobs.domain.digest.channels import CHANNELS
+from catchup_jobs.domain.text import one_line
 from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
@@ -102,7 +103,7 @@ def lines(view: Mapping[str, Any]) -> Iterator[str]:
     if view["givenUp"]:
         fields["given up"] = f"{view['givenUp']} runs: `catchup-jobs failures list --user {view['id']}`"
     for name, value in fields.items():
-        yield f"{name:<{_WIDTH}} {value}"
+        yield f"{name:<{_WIDTH}} {one_line(value)}"
 
 
 def _channels(addresses: DatabaseAddresses, user_id: str) -> list[dict[str, Any]] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from catchup_contract.digest_rule import is_quiet, occurrence_by_hand, occurrence_of_slot
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_jobs.domain.digest.channels import ATTEMPTED, CHANNELS, MAYBE_SENT, is_wanted, may_send, skip_reason
-from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
+from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.due_digest import DueDigest
 from catchup_jobs.jobs.digest.results import REASONS, error_to_raise, result_of
 from catchup_jobs.jobs.digest.unsettled import settle_earlier_attempts
@@ -71,9 +71,16 @@ def _perform(digest: DueDigest) -> Result:
             return _skip(digest, reason)
     destinations = digest.destinations()
     statuses: dict[Channel, DeliveryStatus | None] = {}
+    given_up: set[Channel] = set()
     for channel in CHANNELS.values():
         replaced = None if channel.fallback_for is None else statuses[channel.fallback_for]
-        statuses[channel] = _serve(digest, channel, destinations[channel], deliveries.get(channel), replaced)
+        stands_in_for = channel.fallback_for if channel.fallback_for in given_up else None
+        errors = len(digest.errors)
+        statuses[channel] = _serve(
+            digest, channel, destinations[channel], deliveries.get(channel), replaced, stands_in_for=stands_in_for
+        )
+        if statuses[channel] is DeliveryStatus.PENDING and any(map(digest.is_given_up, digest.errors[errors:])):
+            given_up.add(channel)
     _raise_error(digest)
     return result_of(digest.deliveries(), digest.counts)
 
@@ -110,13 +117,18 @@ def _serve(
     destination: Destination,
     delivery: Delivery | None,
     replaced: DeliveryStatus | None,
+    *,
+    stands_in_for: Channel | None,
 ) -> DeliveryStatus | None:
     """Send or skip a channel's delivery if that is possible now; return its status, None if there is no delivery.
 
     Args:
         replaced: see `channels.is_wanted`.
+        stands_in_for: the channel that this one replaces, where that could not send and will not try again.
     """
     status = delivery.status if delivery else None
+    if stands_in_for is not None:
+        replaced = DeliveryStatus.FAILED
     if skip_reason(channel, destination) is None and not is_wanted(destination.mode, replaced):
         if replaced in MAYBE_SENT:
             return digest.skip_channel(channel, delivery, SkipReason.NOT_NEEDED)
@@ -131,6 +143,9 @@ def _serve(
         reason = SkipReason.LATE
     if reason is not None:
         return digest.skip_channel(channel, delivery, reason)
+    if stands_in_for is not None and destination.mode is ChannelMode.FALLBACK:
+        # First: whatever becomes of this message, that channel must not send a second one.
+        digest.give_up(stands_in_for)
     return digest.send(channel, destination)
 
 

@@ -123,10 +123,12 @@ class Unusable:
     Attributes:
         why: for the log, without personal data.
         code: the provider's error code, if any.
+        perhaps_recipient: the provider may mean this recipient alone, and does not say so.
     """
 
     why: str
     code: str | None = None
+    perhaps_recipient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,10 @@ class DigestStore(Protocol):
         fence: Fence,
     ) -> None:
         """Record that a channel is skipped, unless a message was attempted by it."""
+        ...
+
+    def give_up(self, user_id: str, occurrence: Occurrence, channel: Channel, *, now: datetime, fence: Fence) -> None:
+        """Mark a channel's pending delivery as failed."""
         ...
 
     def claim(

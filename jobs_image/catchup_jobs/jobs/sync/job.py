@@ -6,6 +6,7 @@ A calendar that fails keeps its last events and its sync token; the others are s
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ import structlog
 
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
+from catchup_jobs.domain.calendar.events import UnreadableEvent
 from catchup_jobs.domain.calendar.oauth import ReconnectNeededError
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, choose_sync, full_window
 from catchup_jobs.domain.vocabulary import CalendarError, TokenState
@@ -21,14 +23,14 @@ from catchup_jobs.jobs.run.context import Result
 from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
 from catchup_jobs.jobs.sync.access_tokens import StoredAccessTokens
 from catchup_jobs.jobs.sync.availability import refresh_availability
-from catchup_jobs.jobs.sync.ports import CalendarFailedError, SyncTokenExpiredError
+from catchup_jobs.jobs.sync.ports import CalendarFailedError, DailyLimitError, SyncTokenExpiredError
 from catchup_jobs.jobs.sync.quota import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from zoneinfo import ZoneInfo
 
-    from catchup_jobs.domain.calendar.events import CalendarEvent, Tombstone
+    from catchup_jobs.domain.calendar.events import Received
     from catchup_jobs.domain.calendar.sync_window import IncrementalSync
     from catchup_jobs.jobs.run.context import RunContext
     from catchup_jobs.jobs.sync.ports import (
@@ -48,6 +50,8 @@ _log = structlog.get_logger()
 
 _LISTED: Final = "listed"
 _FINISHED: Final = "finished"
+# What makes a run `Partial`.
+_LEFT_OUT: Final = (Count.CALENDARS_FAILED, Count.CALENDARS_UNREADABLE, Count.EVENTS_UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +117,17 @@ class CalendarSync:
             keeper.mark_reconnect()
             _log.warning("the user must connect the calendar again")
             return Result(Outcome.SKIPPED, Reason.RECONNECT, progress.counts.all())
+        except DailyLimitError:
+            _log.warning("Google's limit of requests a day is reached, the next slot tries again")
+            return Result(Outcome.SKIPPED, Reason.DAILY_LIMIT, progress.counts.all())
         finally:
             progress.counts.add(Count.API_REQUESTS, source.requests)
             progress.counts.add(Count.PAGES, source.pages)
             source.close()
         slots = refresh_availability(context, self.availability)
         counts = progress.counts.all() | {Count.CALENDARS_FAILED: failed, Count.FREE_SLOTS: slots}
-        return Result(Outcome.DONE, Reason.PARTIAL if failed else None, counts)
+        is_partial = any(counts.get(count) for count in _LEFT_OUT)
+        return Result(Outcome.DONE, Reason.PARTIAL if is_partial else None, counts)
 
     def _sync_calendars(self, context: RunContext, source: CalendarSource, progress: _Progress, zone: ZoneInfo) -> int:
         """Sync what is unfinished and return how many calendars failed.
@@ -153,12 +161,19 @@ class CalendarSync:
         return failed
 
     def _update_list(self, context: RunContext, source: CalendarSource, progress: _Progress) -> None:
-        listed = []
+        entries = []
         for page in source.calendars():
             context.check_stop()
-            listed += page
+            entries += page
+        listed = [entry for entry in entries if entry is not None]
+        unreadable = len(entries) - len(listed)
+        if unreadable:
+            _log.warning("entries of the calendar list cannot be read, they are left out", entries=unreadable)
+            progress.counts.add(Count.CALENDARS_UNREADABLE, unreadable)
         context.check_stop()
-        stored = self.calendars.update_list(context.subject, listed, now=context.now(), fence=context.fence)
+        stored = self.calendars.update_list(
+            context.subject, listed, complete=not unreadable, now=context.now(), fence=context.fence
+        )
         progress.add_stored(stored)
         progress.list_done()
 
@@ -185,6 +200,9 @@ class CalendarSync:
             calendar.id, reading.events, reading.how, zone, reading.state, now=context.now(), fence=context.fence
         )
         progress.counts.add(Count.CALENDARS, 1)
+        unreadable = _report_unreadable(calendar, reading.events)
+        if unreadable:
+            progress.counts.add(Count.EVENTS_UNREADABLE, unreadable)
         progress.counts.add(Count.FULL_SYNCS if isinstance(reading.how, FullSync) else Count.INCREMENTAL_SYNCS, 1)
         progress.add_stored(stored)
         progress.calendar_done(calendar.id)
@@ -193,6 +211,14 @@ class CalendarSync:
         _log.warning("calendar failed, it keeps its last events", calendar=calendar.id, reason=reason.value, why=why)
         context.check_stop()
         self.calendars.record_failure(calendar.id, reason, fence=context.fence)
+
+
+def _report_unreadable(calendar: StoredCalendar, received: Iterable[Received]) -> int:
+    """Log what of a calendar cannot be read, and return how many events that is."""
+    whys = Counter(event.why for event in received if isinstance(event, UnreadableEvent))
+    for why, number in whys.items():
+        _log.warning("events cannot be read, they are left out", calendar=calendar.id, events=number, why=why)
+    return whys.total()
 
 
 def _at_once() -> None:
@@ -234,7 +260,7 @@ class _Reading:
     """All that Google sent of a calendar, and the sync state after it."""
 
     how: FullSync | IncrementalSync
-    events: list[CalendarEvent | Tombstone]
+    events: list[Received]
     state: SyncState
 
 
@@ -242,7 +268,7 @@ def _read_pages(
     context: RunContext, source: CalendarSource, calendar: StoredCalendar, how: FullSync | IncrementalSync
 ) -> _Reading:
     """Read all pages; nothing is stored before the last one has arrived."""
-    events: list[CalendarEvent | Tombstone] = []
+    events: list[Received] = []
     sync_token: str | None = None
     for page in source.events(calendar.google_id, how):
         context.check_stop()

@@ -11,7 +11,7 @@ from catchup_jobs.adapters.database.calendars.events import change_events, store
 from catchup_jobs.adapters.database.people.planning_version import raise_version
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import calendars, events, users
-from catchup_jobs.domain.calendar.events import CalendarEvent, Changes, Tombstone, reconcile
+from catchup_jobs.domain.calendar.events import Changes, Received, reconcile
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState
 from catchup_jobs.jobs.sync.ports import ListedCalendar, Stored, StoredCalendar
 
@@ -59,8 +59,12 @@ class DatabaseCalendarStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def update_list(self, user_id: str, listed: Sequence[ListedCalendar], *, now: datetime, fence: Fence) -> Stored:
+    def update_list(
+        self, user_id: str, listed: Sequence[ListedCalendar], *, complete: bool, now: datetime, fence: Fence
+    ) -> Stored:
         """Make the stored list equal Google's; the events of calendars that are gone are deleted.
+
+        Only from a complete list is a calendar gone that is not in it.
 
         A new calendar is selected if it is the user's primary one, so that a new user's first sync has a calendar to
         read. Nothing is written where nothing differs.
@@ -74,7 +78,8 @@ class DatabaseCalendarStore:
             for google_id, calendar in wanted.items()
             if google_id in stored and not _agrees(stored[google_id], calendar)
         ]
-        gone = [row.id for google_id, row in stored.items() if google_id not in wanted and row.removed_at is None]
+        missing = [row.id for google_id, row in stored.items() if google_id not in wanted and row.removed_at is None]
+        gone = missing if complete else []
         if not (added or changed or gone):
             return Stored()
         with self._database.write() as connection:
@@ -109,7 +114,7 @@ class DatabaseCalendarStore:
     def apply(
         self,
         calendar_id: int,
-        received: Sequence[CalendarEvent | Tombstone],
+        received: Sequence[Received],
         how: FullSync | IncrementalSync,
         zone: ZoneInfo,
         state: SyncState,
