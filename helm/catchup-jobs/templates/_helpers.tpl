@@ -136,8 +136,24 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* The last of the env entries of each name: the API server cannot apply a list that names one twice. */}}
+{{- define "catchup.lastOfEach" -}}
+{{- $names := list }}
+{{- $last := dict }}
+{{- range fromYamlArray . }}
+{{- $names = append $names .name | uniq }}
+{{- $_ := set $last .name . }}
+{{- end }}
+{{- range $names }}
+- {{ get $last . | toYaml | nindent 2 | trim }}
+{{- end }}
+{{- end }}
+
 {{/* The settings of every container of the jobs' image. */}}
 {{- define "catchup.jobsEnv" -}}
+{{- include "catchup.lastOfEach" (include "catchup.jobsEnvEntries" .) }}
+{{- end }}
+{{- define "catchup.jobsEnvEntries" -}}
 - name: CATCHUP_LOG_FORMAT
   value: json
 - name: CATCHUP_DATABASE_URL
