@@ -46,16 +46,16 @@ def run(*, json_logs: bool, verbose: bool) -> None:
     import uvloop  # noqa: PLC0415
 
     from catchup_operator import handlers  # noqa: F401, PLC0415 - registers the handlers
-    from catchup_operator.job_template import JobTemplate  # noqa: PLC0415
     from catchup_operator.kopf_glue.settings import run_kopf  # noqa: PLC0415
     from catchup_operator.kube.config import load_client  # noqa: PLC0415
     from catchup_operator.options import Options, listen  # noqa: PLC0415
+    from catchup_operator.template_file import load_template  # noqa: PLC0415
 
     loop = uvloop.new_event_loop()
     with _exit_on_error():
         # Checked here: kopf would log a traceback for each error and start again after a minute.
         options = Options.from_env(os.environ)
-        template = JobTemplate.load(options.job_template, digest_spread=options.digest_spread)
+        template = load_template(options.job_template, digest_spread=options.digest_spread)
         api = loop.run_until_complete(load_client())
         listener = listen(options.health_port) if options.health_port else None
     memo = kopf.Memo(options=options, template=template, api=api, listener=listener)
@@ -151,11 +151,11 @@ def prepare_uninstall_command(
 @contextmanager
 def _exit_on_error() -> Iterator[None]:
     """Print an expected error in one line and exit with its code."""
-    from catchup_operator.job_template import InvalidTemplateError  # noqa: PLC0415
     from catchup_operator.kube.config import NoClusterError  # noqa: PLC0415
     from catchup_operator.kube.errors import ApiError  # noqa: PLC0415
     from catchup_operator.ops.uninstall import StillRunningError  # noqa: PLC0415
     from catchup_operator.options import InvalidOptionError  # noqa: PLC0415
+    from catchup_operator.template_file import InvalidTemplateError  # noqa: PLC0415
 
     try:
         yield

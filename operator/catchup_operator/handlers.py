@@ -32,6 +32,7 @@ from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.state import State
+from catchup_operator.template_file import load_template
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def utc_now() -> datetime:
 async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> None:
     configure_kopf(settings)
     options: Options = memo.get("options") or Options.from_env(os.environ)
-    template: JobTemplate = memo.get("template") or JobTemplate.load(
+    template: JobTemplate = memo.get("template") or load_template(
         options.job_template, digest_spread=options.digest_spread
     )
     # In each namespace kopf's watch and two of the controller.

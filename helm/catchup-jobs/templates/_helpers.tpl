@@ -170,8 +170,24 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* The last of the env entries of each name: the API server cannot apply a list that names one twice. */}}
+{{- define "catchup.lastOfEach" -}}
+{{- $names := list }}
+{{- $last := dict }}
+{{- range fromYamlArray . }}
+{{- $names = append $names .name | uniq }}
+{{- $_ := set $last .name . }}
+{{- end }}
+{{- range $names }}
+- {{ get $last . | toYaml | nindent 2 | trim }}
+{{- end }}
+{{- end }}
+
 {{/* The settings of every container of the jobs' image. */}}
 {{- define "catchup.jobsEnv" -}}
+{{- include "catchup.lastOfEach" (include "catchup.jobsEnvEntries" .) }}
+{{- end }}
+{{- define "catchup.jobsEnvEntries" -}}
 - name: CATCHUP_LOG_FORMAT
   value: json
 - name: CATCHUP_DATABASE_URL
@@ -257,16 +273,20 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
-{{/* What those settings name is mounted where they say. */}}
+{{/* What those settings and the URLs of Redis and PostgreSQL name is mounted where they say. */}}
 {{- define "catchup.jobsVolumes" -}}
-{{- if and .Values.smtp.host .Values.smtp.caConfigMap }}
-- name: smtp-ca
-  configMap: {name: {{ .Values.smtp.caConfigMap }}}
+{{- range $server := list "smtp" "redis" "database" }}
+{{- with (index $.Values $server).caConfigMap }}
+- name: {{ $server }}-ca
+  configMap: {name: {{ . }}}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- define "catchup.jobsVolumeMounts" -}}
-{{- if and .Values.smtp.host .Values.smtp.caConfigMap }}
-- {name: smtp-ca, mountPath: /etc/catchup/smtp-ca, readOnly: true}
+{{- range $server := list "smtp" "redis" "database" }}
+{{- with (index $.Values $server).caConfigMap }}
+- {name: {{ $server }}-ca, mountPath: /etc/catchup/{{ $server }}-ca, readOnly: true}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -214,7 +214,7 @@ class KubeClient(Transport):
         """Return the declared fields of the object in the response."""
         path, accept = resources.path(resource, namespace, name), resources.media_type(resource)
         reply = await self._send(method, path, query=query, accept=accept, body=body, content_type=content_type)
-        return _decoded(resources.object_decoder(resource), reply, f"{method} {path}")
+        return _decoded(resources.reply_decoder(resource), reply, f"{method} {path}")
 
     async def _write(
         self,

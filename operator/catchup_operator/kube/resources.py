@@ -62,10 +62,22 @@ class ObjectMeta(TypedDict, total=False):
     ownerReferences: list[OwnerReference]
 
 
+class ManagedMeta(ObjectMeta, total=False):
+    """The metadata with the field managers, which are most of it: read where they are asked for only."""
+
+    managedFields: list[dict[str, Any]]
+
+
 class Object(TypedDict):
     """An object of which only the metadata is read."""
 
     metadata: ObjectMeta
+
+
+class ManagedObject(TypedDict):
+    """An object of which the metadata and the field managers are read."""
+
+    metadata: ManagedMeta
 
 
 class JobCondition(TypedDict, total=False):
@@ -221,6 +233,7 @@ API_RESOURCES: Final = msgspec.json.Decoder(ApiResources)
 METADATA: Final = msgspec.json.Decoder(Object)
 ANY: Final = msgspec.json.Decoder(dict[str, Any])
 _OBJECTS: Final = {resource: msgspec.json.Decoder(shape) for resource, shape in _SHAPES.items()}
+_REPLIES: Final[dict[str, msgspec.json.Decoder[Any]]] = {CRONJOBS: msgspec.json.Decoder(ManagedObject)}
 _PAGES: Final = {
     resource: msgspec.json.Decoder(Page[_SHAPES.get(resource, dict[str, Any])])  # type: ignore[misc]
     for resource in (SCHEDULES, *_SHAPES)
@@ -228,8 +241,13 @@ _PAGES: Final = {
 
 
 def object_decoder(resource: str) -> msgspec.json.Decoder[dict[str, Any]]:
-    """Return the decoder of one object of a resource."""
+    """Return the decoder of one object of a watch."""
     return _OBJECTS.get(resource, ANY)
+
+
+def reply_decoder(resource: str) -> msgspec.json.Decoder[dict[str, Any]]:
+    """Return the decoder of the reply to a request for one object."""
+    return _REPLIES.get(resource) or object_decoder(resource)
 
 
 def page_decoder(resource: str) -> msgspec.json.Decoder[Page[dict[str, Any]]]:

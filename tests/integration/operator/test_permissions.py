@@ -90,7 +90,7 @@ def start_operator(
     role: dict[str, Any], operator_env: dict[str, str], namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], KopfRunner]:
     """The operator in this process with only the permissions of its Role, and with short retry delays."""
-    monkeypatch.setattr("catchup_operator.reconcile.reconciler._PERMISSION_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.reconciler._UNNOTICED_RETRY_SECONDS", 1.0)
     monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 1.0)
     for name, value in operator_env.items():
         monkeypatch.setenv(name, value)
