@@ -47,6 +47,7 @@ def reconciled(
     active_since: Mapping[Kind, str | None],
     now: datetime,
     older: object = None,
+    contested: tuple[str, str] | None = None,
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs were applied.
 
@@ -58,9 +59,12 @@ def reconciled(
         active_since: since when each kind with due dates has run (`job_section.active_since`).
         now: the time, aware.
         older: the UserSchedule that serves the user instead (`namespace/name`).
+        contested: a CronJob that another writer changes back each time, and how.
     """
     if older is not None:
         readiness = ready.conflict(older)
+    elif contested is not None:
+        readiness = ready.contested(*contested)
     elif schedule.suspend:
         readiness = ready.suspended()
     else:
