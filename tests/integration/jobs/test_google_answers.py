@@ -212,6 +212,13 @@ def test_a_page_that_says_what_it_is_may_leave_out_empty_items(google: GoogleDou
     assert (page.events, page.next_sync_token) == ((), "t")
 
 
+def test_a_number_of_thousands_of_digits_harms_no_event(google: GoogleDouble, source: GoogleCalendar) -> None:
+    items = '{"id": "odd", "sequence": %s}, {"id": "good", "start": {"date": "2026-11-24"}}' % ("9" * 5000)
+    google.add_fault(status=200, body=f'{{"items": [{items}], "nextSyncToken": "t"}}')
+    (page,) = source.events(EMAIL, FULL)
+    assert [event.google_id for event in page.events] == ["odd", "good"]
+
+
 WAITS = [
     ("7", "wait 7"),
     ("9" * 30, "wait 86400"),

@@ -26,6 +26,9 @@ _BAD_REQUEST, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 400, 403, 429, 500
 # Statuses by which whatever is on the way says that the request should be made again (RFC 9110, RFC 8470).
 _OF_THE_WAY: Final = frozenset({407, 408, 421, 425})
 
+# No field is longer: those of 64 bits are text in Google's JSON.
+_INT_DIGITS: Final = 20
+
 # https://developers.google.com/workspace/calendar/api/guides/errors and google.api.ErrorReason
 _DAILY_LIMITS: Final = frozenset({"dailyLimitExceeded"})
 _USAGE_LIMITS: Final = frozenset(
@@ -131,9 +134,14 @@ def json_object(content: bytes) -> dict[str, Any]:
 
 def _parsed(content: bytes) -> object:
     try:
-        return json.loads(content)
+        return json.loads(content, parse_int=_whole_number)
     except (ValueError, RecursionError):
         return None
+
+
+def _whole_number(digits: str) -> float:
+    """Return a number of any length: Python's `int` refuses thousands of digits, and with them the whole answer."""
+    return int(digits) if len(digits) <= _INT_DIGITS else float(digits)
 
 
 def _entries(error: object) -> Iterator[dict[str, Any]]:
