@@ -118,7 +118,7 @@ EVERYWHERE = [
     (401, "5", "temporary"),
 ]
 # Bodies on which the client itself fails: the status alone decides.
-UNREADABLE = ["", "5", "null", "[]", '"x"', '{"error": 5}', '{"error": [5]}', '{"error": {"errors": [5]}}', "[" * 9999]
+UNREADABLE = ["5", "null", "[]", '"x"', '{"error": 5}', '{"error": [5]}', '{"error": {"errors": [5]}}']
 
 
 ONLY_GOOGLES = [
@@ -126,11 +126,12 @@ ONLY_GOOGLES = [
     *((403, body, "Permanent", "forbidden", "forbidden") for body in UNREADABLE),
     (403, error(403, "forbidden"), "Permanent", "forbidden", "forbidden"),
     (404, error(404, "notFound"), "Misconfigured", "not_found", "not_found"),
+    *((403, body, "temporary", "temporary", "temporary") for body in ("", "[" * 9999, "denied by policy")),
     (404, HTML, "Misconfigured", "temporary", "temporary"),
     (400, error(400, "invalid"), "Misconfigured", "bad_data", "SyncTokenExpired"),
     (400, HTML, "temporary", "temporary", "SyncTokenExpired"),
     (410, error(410, "fullSyncRequired"), "Misconfigured", "bad_data", "SyncTokenExpired"),
-    *((status, HTML, "temporary", "temporary", "temporary") for status in (402, 405, 409, 418, 423, 451)),
+    *((status, HTML, "temporary", "temporary", "temporary") for status in (402, 403, 405, 409, 418, 423, 451)),
 ]
 
 
@@ -265,7 +266,10 @@ REFUSED = [
     (429, oauth_error("rate_limited"), "wait 60"),
     (500, oauth_error("invalid_grant"), "temporary"),
     (503, "", "temporary"),
-    *((400, body, "temporary") for body in [*UNREADABLE, '{"error": ["invalid_grant"]}', '{"error": {}}', HTML]),
+    *(
+        (400, body, "temporary")
+        for body in [*UNREADABLE, "", "[" * 9999, '{"error": ["invalid_grant"]}', '{"error": {}}', HTML]
+    ),
     *((status, HTML, "temporary") for status in (201, 204, 302, 403, 404, 407, 408, 425)),
     *((200, body, "temporary") for body in [*UNREADABLE, "{}", HTML]),
 ]
