@@ -37,6 +37,7 @@ _GROUPS = {
     "jobs": "/apis/batch/v1",
     "pods": "/api/v1",
     "events": "/api/v1",
+    "leases": "/apis/coordination.k8s.io/v1",
     "resourcequotas": "/api/v1",
 }
 CHART = ROOT / "helm/catchup-jobs"
