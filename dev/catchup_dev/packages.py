@@ -33,9 +33,21 @@ NODE = {
     "setpriv": "util-linux",
 }
 IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
-TESTS = {"redis-server": "redis-server", "initdb": "postgresql", **CONTROL_PLANE}
+TESTS = {
+    "redis-server": "redis-server",
+    "redis-sentinel": "redis-sentinel",
+    "initdb": "postgresql",
+    "pgbouncer": "pgbouncer",
+    **CONTROL_PLANE,
+}
 # A cluster and the tests run their own.
-_SERVICES = ("containerd.service", "redis-server.service", "postgresql.service")
+_SERVICES = (
+    "containerd.service",
+    "redis-server.service",
+    "redis-sentinel.service",
+    "postgresql.service",
+    "pgbouncer.service",
+)
 
 
 def missing(programs: Mapping[str, str]) -> list[str]:

@@ -7,8 +7,11 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
+
+from catchup_contract.digest_rule import SPREAD_MAX
 
 ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
 ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
@@ -33,7 +36,7 @@ VARIABLES: Final = (
     ),
 )
 
-DIGEST_SPREAD_MAX: Final = 240
+DIGEST_SPREAD_MAX: Final = SPREAD_MAX // timedelta(minutes=1)
 _PORT_MAX: Final = 65535
 _ROLL_PER_SECOND: Final = "10"
 

@@ -98,6 +98,12 @@ def postgresql_url(postgres: PostgresServer, migrated_template: Callable[[str], 
 
 
 @pytest.fixture
+def empty_postgresql(postgres: PostgresServer) -> str:
+    """The name of a PostgreSQL database without a schema."""
+    return _create_database(postgres)
+
+
+@pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """A migrated, empty database, on each backend in turn."""
     opened = Database.open(database_url)

@@ -54,7 +54,8 @@ def wait_until(holds: Callable[[], bool], what: str, seconds: float = _START_SEC
         time.sleep(0.02)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Return whether a server accepts connections there."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
@@ -66,6 +67,7 @@ class RedisServer:
 
     port: int = field(default_factory=free_port)
     password: str = ""
+    options: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -79,8 +81,9 @@ class RedisServer:
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         if self.password:
             arguments += ["--requirepass", self.password]
+        arguments += self.options
         self.process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, cwd="/")
-        wait_until(lambda: _listens(self.port), "redis-server listens")
+        wait_until(lambda: listens(self.port), "redis-server listens")
 
     def stop(self) -> None:
         """Stop at once; all keys are lost."""
@@ -91,9 +94,9 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(password: str = "") -> Iterator[RedisServer]:
-    """Run a Redis for the time of the block."""
-    server = RedisServer(password=password)
+def redis_server(password: str = "", *options: str) -> Iterator[RedisServer]:
+    """Run a Redis for the time of the block, with more of its own options."""
+    server = RedisServer(password=password, options=options)
     server.start()
     try:
         yield server

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import yaml
 
+from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_contract.cadence import Cadence
 from catchup_contract.env import Env
-from catchup_contract.kinds import BACKOFF_LIMIT, KINDS
+from catchup_contract.kinds import BACKOFF_LIMIT, KINDS, SYNC
 from catchup_contract.outcomes import ADVICE, ExitCode
 from catchup_dev.cluster.layout import CHECKOUT
 from catchup_jobs.jobs.run.retries import retry_delays
@@ -91,6 +93,10 @@ def _constants() -> Iterator[tuple[str, ...]]:
     for kind in KINDS.values():
         deadlines = kind.deadlines
         yield f"{kind}: `startingDeadlineSeconds`, `activeDeadlineSeconds`", f"{deadlines.starting}, {deadlines.active}"
+    usual = SYNC.deadlines.starting
+    for every, minutes in SYNC_INTERVALS_MINUTES.items():
+        if (starting := Cadence(minutes, 0).starting_deadline(usual)) != usual:
+            yield f"{SYNC} with `every: {every}`: `startingDeadlineSeconds`", str(starting)
     for code, meaning in _EXITS.items():
         yield f"exit code {code.value}", meaning
 

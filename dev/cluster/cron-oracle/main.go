@@ -1,7 +1,7 @@
 // The CronJob controller's own cron library, asked what it does: the truth for the tests of the operator's schedules.
 //
 // Reads requests as JSON lines and answers each with a JSON line, in the same order. Zones come from the database that
-// the variable ZONEINFO names, so that they are the ones that the operator and the jobs are tested with.
+// the variable ZONEINFO names: the product's, or those of another year, which a cluster's controller may have.
 package main
 
 import (

@@ -239,16 +239,20 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
-{{/* What those settings name is mounted where they say. */}}
+{{/* What those settings and the URLs of Redis and PostgreSQL name is mounted where they say. */}}
 {{- define "catchup.jobsVolumes" -}}
-{{- if and .Values.smtp.host .Values.smtp.caConfigMap }}
-- name: smtp-ca
-  configMap: {name: {{ .Values.smtp.caConfigMap }}}
+{{- range $server := list "smtp" "redis" "database" }}
+{{- with (index $.Values $server).caConfigMap }}
+- name: {{ $server }}-ca
+  configMap: {name: {{ . }}}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- define "catchup.jobsVolumeMounts" -}}
-{{- if and .Values.smtp.host .Values.smtp.caConfigMap }}
-- {name: smtp-ca, mountPath: /etc/catchup/smtp-ca, readOnly: true}
+{{- range $server := list "smtp" "redis" "database" }}
+{{- with (index $.Values $server).caConfigMap }}
+- {name: {{ $server }}-ca, mountPath: /etc/catchup/{{ $server }}-ca, readOnly: true}
+{{- end }}
 {{- end }}
 {{- end }}
 

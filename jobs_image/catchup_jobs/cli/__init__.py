@@ -17,6 +17,7 @@ import click
 
 from catchup_contract.outcomes import ExitCode
 from catchup_jobs.cli.jobs.bodies import JOB_MODULES
+from catchup_jobs.domain.text import printable
 
 # Subcommand -> module that defines it under the same name, and its line in `--help`; beside those of the kinds of job.
 _COMMANDS: Final = {
@@ -107,7 +108,7 @@ def main() -> None:
     except JobError as error:
         from catchup_jobs.jobs.run.endings import ending_of  # noqa: PLC0415
 
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {printable(str(error))}", err=True)
         sys.exit(ending_of(error).exit_code)
 
 

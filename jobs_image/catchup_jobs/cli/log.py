@@ -10,6 +10,8 @@ from typing import Literal
 
 import structlog
 
+from catchup_jobs.domain.text import printable
+
 
 def configure(log_format: Literal["json", "console"] | None) -> None:
     """Send logs to stderr; without a format, lines on a terminal and JSON elsewhere (a pod)."""
@@ -25,6 +27,7 @@ def configure(log_format: Literal["json", "console"] | None) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _without_nothing,
+            _printable,
             renderer,
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -36,3 +39,9 @@ def _without_nothing(
     _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     return {key: value for key, value in event.items() if value is not None}
+
+
+def _printable(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import click
 
+from catchup_jobs.domain.text import escaped, one_line
+
 TEXT: Final = "text"
 JSON: Final = "json"
 # The exit code of a list that has failures.
@@ -52,7 +54,7 @@ def echo_rows(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], out
         output: `text` or `json`; JSON has every key of the rows, instants in RFC 3339 UTC.
     """
     if output == JSON:
-        click.echo(json.dumps([{key: _json(value) for key, value in row.items()} for row in rows], indent=2))
+        echo_json([{key: _json(value) for key, value in row.items()} for row in rows])
         return
     if not rows:
         return
@@ -60,6 +62,11 @@ def echo_rows(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], out
     widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]
     for line in cells:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def echo_json(document: Any) -> None:
+    """Print JSON for people and programs: letters as they are, but no control character reaches the terminal."""
+    click.echo(escaped(json.dumps(document, indent=2, ensure_ascii=False)))
 
 
 def age_of(instant: datetime, now: datetime) -> str:
@@ -77,8 +84,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    # Stored text may hold control characters, which must not reach a terminal.
-    return "".join(character if character.isprintable() else " " for character in str(value))
+    return one_line(str(value))
 
 
 def _json(value: Any) -> Any:

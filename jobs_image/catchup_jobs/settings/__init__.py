@@ -10,9 +10,9 @@ import os
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsConfigDict
 
@@ -47,7 +47,12 @@ class Settings(MessagingSettings):
     """The settings. Secrets do not show in its `repr`."""
 
     model_config = SettingsConfigDict(
-        extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True, case_sensitive=True
+        extra="ignore",
+        # A Secret made from a file ends with a newline.
+        str_strip_whitespace=True,
+        hide_input_in_errors=True,
+        frozen=True,
+        case_sensitive=True,
     )
 
     time_zone: Annotated[str, AfterValidator(_zone)] | None = _setting(
@@ -96,7 +101,8 @@ class Settings(MessagingSettings):
         " `~/.local/share/catchup-jobs`",
     )
     redis: SecretStr | None = _setting(
-        Env.REDIS_URL, "`redis://host:6379/0` or `rediss://…`; needed with PostgreSQL. Default: locks by files"
+        Env.REDIS_URL,
+        "`redis://host:6379/0`, `rediss://…` or `redis+sentinel://…`; needed with PostgreSQL. Default: locks by files",
     )
     keys: SecretStr | None = _setting(
         Env.ENCRYPTION_KEYS,
@@ -125,6 +131,11 @@ class Settings(MessagingSettings):
     google_auth_uri: str | None = _setting(
         Env.GOOGLE_AUTH_URI, "another server in place of Google's consent page; for `calendar connect` only"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if not isinstance(value, str) or value.strip()}
 
     @classmethod
     def load(cls) -> Settings:

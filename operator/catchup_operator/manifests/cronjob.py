@@ -11,6 +11,7 @@ from catchup_contract.outcomes import ExitCode
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.names import cronjob_name, labels
 from catchup_operator.manifests.pod import CONTAINER, pod_spec
+from catchup_operator.schedule.cron import TIME_ZONE
 from catchup_operator.schedule.user_schedule import UserSchedule
 
 # The first matching rule applies. A pod that the cluster evicted does not count as a failure, a permanent exit code
@@ -50,7 +51,6 @@ def _cronjob(
     schedule: UserSchedule, template: JobTemplate, kind: Kind, active_since: Mapping[Kind, str | None]
 ) -> dict[str, Any]:
     section = schedule.sections[kind]
-    firings = section.effective.cron_schedule()
     name = cronjob_name(schedule, kind)
     common = labels(schedule, kind)
     pod_metadata: dict[str, Any] = {"labels": {**template.pod_labels, **common}}
@@ -66,11 +66,11 @@ def _cronjob(
             "ownerReferences": [_owner_reference(schedule)],
         },
         "spec": {
-            "schedule": firings.cron,
-            "timeZone": firings.time_zone,
+            "schedule": section.effective.cron_schedule(),
+            "timeZone": TIME_ZONE,
             "suspend": schedule.suspend or not section.enabled,
             "concurrencyPolicy": "Forbid",
-            "startingDeadlineSeconds": kind.deadlines.starting,
+            "startingDeadlineSeconds": section.effective.starting_deadline(kind),
             "successfulJobsHistoryLimit": kind.history.successful,
             "failedJobsHistoryLimit": kind.history.failed,
             "jobTemplate": {

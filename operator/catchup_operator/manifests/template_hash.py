@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import cache
-from importlib import metadata
 from typing import Any, Final
 
 from catchup_contract.kinds import user_kinds
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.cronjob import desired_cronjobs
 from catchup_operator.manifests.names import fingerprint
+from catchup_operator.schedule.clock_changes import zone_data_version
 from catchup_operator.schedule.user_schedule import UserSchedule
 
 _SINCE: Final = "2026-01-01T00:00:00Z"
 _METADATA: Final = {"namespace": "sample", "uid": "sample", "generation": 1}
-# Zones that the cron library evaluates correctly, with a skipped midnight, and with a jump that is not on the hour.
+# Zones with one offset and with two, with a skipped midnight, a skipped time, and a jump of half an hour.
 _SAMPLES: Final[tuple[dict[str, Any], ...]] = (
-    {"priority": "low"},
+    {"priority": "low", "calendarSync": {"every": "12h"}},
     {"timeZone": "Europe/Berlin", "calendarSync": {"every": "2h"}, "digest": {"day": "Daily", "time": "22:30"}},
     {"timeZone": "Asia/Beirut", "digest": {"day": "Friday"}},
     {"timeZone": "America/New_York", "digest": {"day": "Sunday", "time": "02:30"}, "priority": "high"},
@@ -35,7 +34,7 @@ _SAMPLES: Final[tuple[dict[str, Any], ...]] = (
 def template_hash(template: JobTemplate) -> str:
     """Return the hash (16 hexadecimal digits); a few milliseconds."""
     # Few zones are among the samples; new rules of any other zone may change its cron expression, too.
-    return fingerprint([_zone_data_version(), asdict(template), list(_sample_manifests(template))])
+    return fingerprint([zone_data_version(), asdict(template), list(_sample_manifests(template))])
 
 
 def _sample_manifests(template: JobTemplate) -> Iterator[dict[str, Any]]:
@@ -44,8 +43,3 @@ def _sample_manifests(template: JobTemplate) -> Iterator[dict[str, Any]]:
         schedule = UserSchedule.from_body(body, digest_spread=template.digest_spread)
         since = dict.fromkeys(user_kinds(), None if schedule.suspend else _SINCE)
         yield from desired_cronjobs(schedule, template, since).values()
-
-
-@cache
-def _zone_data_version() -> str:
-    return metadata.version("tzdata")

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, assert_never
-from zoneinfo import ZoneInfo
 
 from catchup_contract.kinds import SYNC, Kind, Rule, user_kinds
-from catchup_operator.schedule.cron import CronSchedule
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.job_section import section_of
@@ -119,18 +117,17 @@ def _requests_per_run(body: Mapping[str, Any], kind: Kind) -> int:
 
 
 @lru_cache(maxsize=16384)
-def _firings(schedule: CronSchedule, start: datetime) -> tuple[int, ...]:
+def _firings(cron: str, start: datetime) -> tuple[int, ...]:
     """Return the minutes after `start` at which a CronJob fires; many users share a schedule."""
-    minutes, hours, _, _, days = schedule.cron.split(" ")
-    zone = ZoneInfo(schedule.time_zone)
+    minutes, hours, _, _, days = cron.split(" ")
     firings = set()
-    for distance in (-1, 0, 1, 2):
-        day = (start.astimezone(zone) + distance * _DAY).date()
+    for distance in (0, 1):
+        day = (start + distance * _DAY).date()
         # Cron counts the days of the week from Sunday.
         if days != "*" and str(day.isoweekday() % 7) not in days.split(","):
             continue
         for hour in range(24) if hours == "*" else map(int, hours.split(",")):
             for minute in map(int, minutes.split(",")):
-                at = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone).astimezone(UTC)
+                at = datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
                 firings.add((at - start) // timedelta(minutes=1))
     return tuple(sorted(minute for minute in firings if 0 <= minute < MINUTES))

@@ -18,7 +18,7 @@ from catchup_contract.api import (
 from catchup_contract.cadence import Cadence
 from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.kinds import Kind, Rule
-from catchup_operator.schedule.cron import CronSchedule, interval_schedule, local_time_schedule
+from catchup_operator.schedule.cron import interval_schedule, local_time_schedule
 from catchup_operator.schedule.fields import matching, one_of
 
 
@@ -43,8 +43,11 @@ class Timetable(Protocol):
     def spread(self, kind: Kind, user_id: str, window: int) -> Timetable:
         """Return the timetable moved by the user's share of a window in minutes, where the rule allows that."""
 
-    def cron_schedule(self) -> CronSchedule:
-        """Return when the CronJob fires."""
+    def cron_schedule(self) -> str:
+        """Return when the CronJob fires, as a cron expression in UTC."""
+
+    def starting_deadline(self, kind: Kind) -> int:
+        """Return how late a slot may still start, in seconds."""
 
     def due_after(self, now: datetime) -> Iterator[datetime]:
         """Yield the due instants (UTC) later than `now` (aware), without end."""
@@ -83,9 +86,13 @@ class IntervalTimetable:
         """Return the same timetable: users are spread over the whole interval already."""
         return self
 
-    def cron_schedule(self) -> CronSchedule:
+    def cron_schedule(self) -> str:
         """Return when the CronJob fires, in UTC."""
         return interval_schedule(self.cadence)
+
+    def starting_deadline(self, kind: Kind) -> int:
+        """Return the kind's own, or a longer one where runs are rare."""
+        return self.cadence.starting_deadline(kind.deadlines.starting)
 
     def due_after(self, now: datetime) -> Iterator[datetime]:
         """Yield the runs (UTC) later than `now` (aware), without end."""
@@ -121,9 +128,13 @@ class LocalTimetable:
         """Return the user's own time within the `window` minutes that begin at the chosen time."""
         return replace(self, when=self.when.spread(kind.name, user_id, window))
 
-    def cron_schedule(self) -> CronSchedule:
+    def cron_schedule(self) -> str:
         """Return when the CronJob fires: at each due instant, at its follow-ups, and perhaps when nothing is due."""
         return local_time_schedule(self.when)
+
+    def starting_deadline(self, kind: Kind) -> int:
+        """Return the kind's own."""
+        return kind.deadlines.starting
 
     def due_after(self, now: datetime) -> Iterator[datetime]:
         """Yield the due instants (UTC) later than `now` (aware), without end; follow-ups are not among them."""

@@ -28,7 +28,7 @@ def statements(database: Database) -> Iterator[list[str]]:
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith("BEGIN"):
+        if not statement.startswith(("BEGIN", "SET LOCAL")):
             seen.append(statement)
 
     with _listening(database, "before_cursor_execute", note):

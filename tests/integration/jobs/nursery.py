@@ -33,7 +33,7 @@ import catchup_jobs
 from catchup_jobs import cli
 
 ROOT: Final = Path(__file__).parents[3]
-FORK_SECONDS: Final = 30.0
+FORK_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _shared() -> Nursery:
 
 
 def run(
-    arguments: Sequence[str], environment: Mapping[str, str], *, stdin: str = "", seconds: float = 60.0
+    arguments: Sequence[str], environment: Mapping[str, str], *, stdin: str = "", seconds: float = 180.0
 ) -> tuple[int, str, str]:
     """Run a command to its end; return its exit code, standard output and standard error."""
     with tempfile.TemporaryDirectory() as directory:

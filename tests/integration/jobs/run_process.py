@@ -1,6 +1,7 @@
 """A job's process, for tests that kill it: `python -m integration.jobs.run_process '<JSON>'`.
 
-The job writes one line per step to a file and ends, from step to step, as the script says. Its clock may be ahead.
+The job writes one line per step to a file and ends, from step to step, as the script says. `hold` names a file that it
+waits for in its last step. Its clock may be ahead.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def main(text: str) -> int:
                     file.write(f"{options['pod']} {step}\n")
                     file.flush()
                 time.sleep(options.get("step_seconds", 0))
+            while "hold" in options and not Path(options["hold"]).exists():
+                time.sleep(0.05)
         match options.get("then"):
             case "temporary":
                 raise TemporaryError("scripted")
@@ -53,9 +56,9 @@ def main(text: str) -> int:
             body,
             Run(SYNC, "ada", slot, ""),
             store=DatabaseRunStore(database),
-            locks=RedisLocks.open(options["redis_url"], lock_seconds=options.get("lock_seconds", 2)),
+            locks=RedisLocks.open(options["redis_url"], lock_seconds=options.get("lock_seconds", 5)),
             surroundings=replace(around, now=lambda: around.now() + ahead),
-            deadline_seconds=options.get("deadline_seconds", 60),
+            deadline_seconds=options.get("deadline_seconds", 600),
         )
     sys.stdout.write(report.summary.to_json() + "\n")
     return report.exit_code

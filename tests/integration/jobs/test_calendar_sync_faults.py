@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from integration.jobs.database_faults import after
 from integration.jobs.sync_world import ADA, BERLIN, CLIENT_ID, EMAIL, SyncWorld, outcome
 from sqlalchemy import select
+from unit.jobs.domain.google_schema import GENERATED_EVENTS
 
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
@@ -191,12 +195,12 @@ def test_another_processs_refresh_is_taken_over(world: SyncWorld) -> None:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ({"status": 404, "reason": "notFound"}, CalendarError.NOT_FOUND),
         ({"status": 403, "reason": "forbidden"}, CalendarError.FORBIDDEN),
         ({"status": 500}, CalendarError.UNAVAILABLE),
-        ({"body": '{"items":[{"id":"x","start":{"dateTime":"soon"},"end":{}}]}'}, CalendarError.BAD_DATA),
+        ({"status": 405, "reason": "httpMethodNotAllowed"}, CalendarError.BAD_DATA),
+        ({"body": "{}"}, CalendarError.UNAVAILABLE),
     ],
-    ids=["not found", "forbidden", "unavailable", "bad data"],
+    ids=["forbidden", "unavailable", "bad data", "no page"],
 )
 def test_one_failed_calendar_keeps_its_events_and_the_others_sync(
     world: SyncWorld, fault: dict[str, Any], reason: CalendarError
@@ -292,6 +296,145 @@ def test_page_2_of_the_calendar_list_failing_removes_no_calendar(world: SyncWorl
     assert len(world.calendars.listing(ADA)) == 3
 
 
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(GENERATED_EVENTS, max_size=8))
+def test_a_good_event_beside_any_others_is_stored(world: SyncWorld, others: list[object]) -> None:
+    good = {"id": "good", "start": {"dateTime": f"{TUESDAY}T10:00:00Z"}, "end": {"dateTime": f"{TUESDAY}T11:00:00Z"}}
+    # The first cannot be read in any case.
+    items = [{"id": "odd", "summary": "t"}, *others, good, *others]
+    world.google.clear_faults()
+    world.google.add_fault(kind="events", body=json.dumps({"items": items, "nextSyncToken": "t"}))
+    report = world.sync(full=True)
+    assert (outcome(report), fired(world)) == (PARTIAL, [1])
+    assert "good" in world.stored_events()
+    assert report.summary.counts[Count.EVENTS_UNREADABLE] >= 1
+
+
+def test_what_is_stored_of_an_event_stays_while_google_sends_it_unreadable(world: SyncWorld) -> None:
+    world.add_event("a", f"{TUESDAY} 10:00")
+    world.sync()
+    world.google.add_fault(kind="events", body='{"items": [{"id": "a", "start": {}}], "nextSyncToken": "t"}')
+    assert outcome(world.sync(full=True)) == PARTIAL
+    assert fired(world) == [1]
+    assert world.free(TUESDAY) == ["09:00-10:00", "11:00-21:00"]
+    assert outcome(world.sync(full=True)) == DONE
+
+
+ENTRIES: list[object] = [5, None, [], {}, {"id": 5}, {"id": ""}, {"id": "a\x00b"}, {"id": "x" * 5000}]
+
+
+def test_odd_entries_of_the_calendar_list_are_left_out_and_take_no_calendar_away(world: SyncWorld) -> None:
+    world.add_calendar("team")
+    odd = {"id": "odd", "summary": 5, "accessRole": [], "timeZone": "a\x00b", "primary": "yes", "deleted": 0}
+    items = [*ENTRIES, {"id": EMAIL, "primary": True, "summary": "Ada"}, odd]
+    world.google.add_fault(kind="calendarList", body=json.dumps({"items": items}))
+    report = world.sync()
+    assert (outcome(report), fired(world)) == (PARTIAL, [1])
+    assert report.summary.counts[Count.CALENDARS_UNREADABLE] == len(ENTRIES)
+    assert {row.google_id for row in world.calendars.listing(ADA)} == {EMAIL, "team", "odd"}
+    assert outcome(world.sync()) == DONE
+    assert {row.google_id for row in world.calendars.listing(ADA)} == {EMAIL, "team"}
+
+
+NOT_FOUND = '{"error": {"code": 404, "errors": [{"domain": "global", "reason": "notFound"}]}}'
+
+
+def test_a_calendar_to_which_the_access_is_lost_is_deselected_and_said_once(world: SyncWorld) -> None:
+    world.add_calendar("team")
+    world.add_event("t", f"{TUESDAY} 10:00", calendar="team")
+    world.sync()
+    world.google.add_fault(kind="events", calendar="team", status=404, body=NOT_FOUND, times=None)
+    report = world.sync()
+    assert (outcome(report), fired(world)) == (PARTIAL, [1])
+    assert (report.summary.counts[Count.CALENDARS_GONE], report.summary.counts[Count.CALENDARS_FAILED]) == (1, 0)
+    team = world.calendar("team")
+    assert (team.selected, team.last_error) == (False, CalendarError.NOT_FOUND)
+    assert world.free(TUESDAY) == ["09:00-21:00"]
+    assert outcome(world.sync()) == DONE
+    assert fired(world) == [1]
+    world.google.clear_faults()
+    world.select("team")
+    assert outcome(world.sync()) == DONE
+    assert world.free(TUESDAY) == ["09:00-10:00", "11:00-21:00"]
+
+
+@pytest.mark.parametrize("body", ["<html>404</html>", "{}", ""])
+def test_a_404_that_is_not_googles_deselects_nothing(world: SyncWorld, body: str) -> None:
+    world.add_calendar("team")
+    world.sync()
+    world.google.add_fault(kind="events", calendar="team", status=404, body=body, times=None)
+    assert outcome(world.sync()) == PARTIAL
+    assert fired(world) == [4]
+    assert (world.calendar("team").selected, world.calendar("team").last_error) == (True, CalendarError.UNAVAILABLE)
+
+
+def test_a_selected_calendar_that_is_gone_from_the_list_is_said_once(world: SyncWorld) -> None:
+    world.add_calendar("team")
+    world.google.add_calendar(EMAIL, "not selected")
+    world.sync()
+    world.google.remove_calendar(EMAIL, "not selected")
+    assert outcome(world.sync()) == DONE
+    world.google.remove_calendar(EMAIL, "team")
+    report = world.sync()
+    assert (outcome(report), report.summary.counts[Count.CALENDARS_GONE]) == (PARTIAL, 1)
+    assert outcome(world.sync()) == DONE
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_the_primary_calendar_that_cannot_be_read_is_never_deselected_and_named(world: SyncWorld, status: int) -> None:
+    world.add_calendar("team")
+    world.add_event("a", f"{TUESDAY} 10:00")
+    world.sync()
+    world.google.add_fault(kind="events", calendar=EMAIL, status=status, body=NOT_FOUND, times=None)
+    assert outcome(world.sync()) == (ExitCode.DONE, Outcome.DONE, Reason.CALENDAR_UNREADABLE)
+    assert fired(world)[0] >= 1
+    assert world.calendar().selected
+    assert world.free(TUESDAY) == ["09:00-10:00", "11:00-21:00"]
+
+
+def test_a_calendar_that_was_forbidden_from_the_first_sync_on_keeps_nobody_from_being_free(world: SyncWorld) -> None:
+    world.add_calendar("team")
+    world.google.add_fault(kind="events", calendar="team", status=403, reason="forbidden", times=None)
+    assert outcome(world.sync()) == PARTIAL
+    assert fired(world) == [1]
+    assert world.free(TUESDAY) == ["09:00-21:00"]
+
+
+@pytest.mark.parametrize("fault", [{"body": "{}"}, {"status": 204, "body": ""}, {"body": '{"items": null}'}], ids=str)
+@pytest.mark.parametrize("page", [1, 2])
+def test_a_page_without_items_takes_no_event_away(world: SyncWorld, fault: dict[str, Any], page: int) -> None:
+    for number in range(3):
+        world.add_event(f"e{number}", f"{TUESDAY} 1{number}:00")
+    world.sync()
+    world.google.set(page_size=2)
+    world.google.add_fault(kind="events", page=page, times=None, **fault)
+    token = world.calendar().sync_token
+    assert outcome(world.sync(full=True)) == SPENT
+    assert fired(world) == [4]
+    assert set(world.stored_events()) == {"e0", "e1", "e2"}
+    assert world.calendar().sync_token == token
+
+
+@pytest.mark.parametrize("body", ["{}", '{"items": []}'])
+def test_a_list_without_the_primary_calendar_takes_no_calendar_away(world: SyncWorld, body: str) -> None:
+    world.sync()
+    world.google.add_fault(kind="calendarList", times=None, body=body)
+    assert outcome(world.sync()) == SPENT
+    assert fired(world) == [4]
+    assert world.calendar().removed_at is None
+
+
+@pytest.mark.parametrize("reason", ["domainPolicy", "admin_policy_enforced"])
+def test_a_policy_of_the_organisation_asks_to_reconnect(world: SyncWorld, reason: str) -> None:
+    if reason == "domainPolicy":
+        world.google.add_fault(kind="calendarList", status=403, reason=reason)
+    else:
+        world.pass_time(hours=2)
+        world.google.add_fault(kind="token", oauth_error=reason)
+    assert outcome(world.sync()) == RECONNECT
+    assert (fired(world), world.token_state(), letters(world)) == ([1], TokenState.RECONNECT, [])
+
+
 # Usage limits -------------------------------------------------------------------------------------------------------
 
 
@@ -333,11 +476,25 @@ def test_a_wait_beyond_the_deadline_ends_the_run_for_now_with_75(world: SyncWorl
     assert (report.summary.attempts, letters(world)) == (0, [])
 
 
-def test_a_usage_limit_without_a_named_wait_is_an_attempt(world: SyncWorld) -> None:
-    world.google.add_fault(kind="events", status=429)
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_usage_limit_without_a_named_wait_waits_a_minute_and_books_no_attempt(world: SyncWorld, status: int) -> None:
+    world.google.add_fault(kind="events", status=status, times=5)
     report = world.sync()
-    assert (outcome(report), fired(world)) == (DONE, [1])
-    assert report.summary.attempts == 1
+    assert (outcome(report), fired(world)) == (DONE, [5])
+    assert all(60 <= seconds <= 61 for seconds in world.slept)
+    assert (report.summary.attempts, letters(world)) == (0, [])
+
+
+@pytest.mark.parametrize("kind", ["calendarList", "events", "token"])
+def test_a_daily_limit_waits_for_the_next_slot(world: SyncWorld, kind: str) -> None:
+    if kind == "token":
+        world.pass_time(hours=2)
+    limit = '{"error": {"code": 403, "errors": [{"domain": "usageLimits", "reason": "dailyLimitExceeded"}]}}'
+    world.google.add_fault(kind=kind, status=403, body=limit)
+    assert outcome(world.sync()) == (ExitCode.DONE, Outcome.SKIPPED, Reason.DAILY_LIMIT)
+    assert (fired(world), world.slept, letters(world)) == ([1], [], [])
+    assert world.run_row().reason is Reason.DAILY_LIMIT
+    assert outcome(world.sync()) == DONE
 
 
 @pytest.mark.parametrize("kind", ["events", "token"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -220,6 +220,37 @@ def test_more_than_four_hours_after_the_due_time_is_skipped_late(digest_world: D
     assert digest_world.sms() == []
 
 
+@pytest.mark.parametrize("reason", [Reason.EMPTY, Reason.PAUSED, Reason.NO_CHANNEL, Reason.QUIET_HOURS], ids=str)
+def test_a_firing_four_hours_after_the_due_time_is_no_news_about_a_date_that_an_earlier_one_skipped(
+    digest_world: DigestWorld, reason: Reason
+) -> None:
+    """In a zone with two offsets a firing comes then, half of the year, on each date."""
+    after_due = 0.0
+    if reason is not Reason.EMPTY:
+        digest_world.suggest()
+    if reason is Reason.PAUSED:
+        digest_world.set_user(paused=True)
+    if reason is Reason.NO_CHANNEL:
+        digest_world.reach(phone=None, email=None)
+    if reason is Reason.QUIET_HOURS:
+        digest_world.when = DigestTime(ZoneInfo("Europe/Berlin"), DigestDay.SUNDAY, time(18, 30))
+        digest_world.reach(email=None)
+        after_due = 9.5  # from 09:00, which is what the hours of `firing` count from
+    assert told(digest_world.firing(after_due + 3)) == skipped(reason)
+    before = digest_world.digest_rows(), digest_world.statuses()
+    digest_world.now = DUE + timedelta(hours=after_due + 4, seconds=20)
+    assert told(digest_world.firing(after_due + 4)) == skipped(reason)
+    assert (digest_world.digest_rows(), digest_world.statuses()) == before
+
+
+def test_a_firing_four_hours_after_the_due_time_of_a_date_that_no_pod_served_is_late(
+    digest_world: DigestWorld,
+) -> None:
+    digest_world.suggest()
+    digest_world.now = DUE + timedelta(hours=4, seconds=20)
+    assert told(digest_world.firing(4)) == skipped(Reason.LATE)
+
+
 def test_a_digest_time_edited_forwards_and_backwards_is_still_one_a_date(digest_world: DigestWorld) -> None:
     digest_world.suggest()
     digest_world.digest()
@@ -304,6 +335,36 @@ def test_a_paused_user_gets_nothing(digest_world: DigestWorld) -> None:
 
 def test_an_unknown_user_is_permanent_and_no_dead_letter(digest_world: DigestWorld) -> None:
     assert told(digest_world.digest("nobody")) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.UNKNOWN_USER)
+
+
+def test_a_digest_by_hand_at_night_texts_nobody_unless_told_so(digest_world: DigestWorld) -> None:
+    digest_world.when = None
+    digest_world.set_user(digest_time=time(7, 30))
+    digest_world.suggest()
+    digest_world.now = DUE.replace(hour=0, minute=21) - timedelta(hours=1)
+    assert told(digest_world.digest(slot=None)) == SENT
+    assert digest_world.statuses() == {"sms": "skipped(quiet_hours)", "email": "sent"}
+    digest_world.now += timedelta(days=1)
+    digest_world.even_at_night = True
+    assert told(digest_world.digest(slot=None)) == SENT
+    assert len(digest_world.sms()) == 1
+
+
+@pytest.mark.parametrize(
+    ("spread", "footer"),
+    [(time(9, 17), "09:00"), (time(9), "09:00"), (time(12, 59), "09:00"), (time(13), "13:00"), (time(8, 59), "08:59")],
+)
+def test_the_footer_names_the_time_that_the_user_chose_not_the_spread_one(
+    digest_world: DigestWorld, spread: time, footer: str
+) -> None:
+    digest_world.when = DigestTime(ZoneInfo("Europe/Berlin"), DigestDay.SUNDAY, spread)
+    digest_world.reach(phone=None)
+    digest_world.suggest()
+    slot = digest_world.now = datetime.combine(DATE, spread, ZoneInfo("Europe/Berlin")).astimezone(UTC)
+    assert told(digest_world.digest(slot=slot)) == SENT
+    (email,) = digest_world.emails()
+    assert f"every Sunday at {footer} (Europe/Berlin)" in email["text"]
+    assert f"every Sunday at {footer} (Europe/Berlin)" in email["html"]
 
 
 def test_in_quiet_hours_no_sms_is_sent_and_email_stands_in(digest_world: DigestWorld) -> None:

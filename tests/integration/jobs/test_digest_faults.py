@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+import threading
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -98,7 +100,7 @@ def by_sms(digest_world: DigestWorld) -> DigestWorld:
 def test_twilio_accepts_and_its_answer_is_lost_the_message_is_looked_up_and_adopted(
     by_sms: DigestWorld, fault: dict[str, Any]
 ) -> None:
-    by_sms.http_timeout = 1
+    by_sms.http_timeout = 3
     with twilio_fault(by_sms, kind="create", **fault):
         report = by_sms.digest()
     assert told(report) == SENT
@@ -135,11 +137,13 @@ def test_absent_after_two_minutes_it_stays_unknown_and_no_second_sms_nor_an_emai
 
 
 def test_a_hanging_twilio_is_given_up_in_time_and_is_unknown(by_sms: DigestWorld) -> None:
-    by_sms.http_timeout = 0.5
-    with twilio_fault(by_sms, kind="create", delay=3):
-        report = by_sms.digest()
+    by_sms.http_timeout = 3
+    goes_on = threading.Event()
+    by_sms.twilio.meanwhile = lambda kind: goes_on.wait(60) if kind == "create" else None
+    report = by_sms.digest()
     # The request itself was written: the double carries it out afterwards, when the look-ups have been in vain.
     assert told(report)[2] is Reason.UNCONFIRMED
+    goes_on.set()
     wait_until(lambda: len(by_sms.sms()) == 1, "the double carries the request out")
     by_sms.firing(1)
     assert (by_sms.statuses()["sms"], by_sms.delivery(SMS).attempts) == ("sent", 1)
@@ -243,6 +247,37 @@ def test_a_misconfigured_channel_does_not_keep_the_other_from_being_used(digest_
     assert len(digest_world.emails()) == 1
     assert told(digest_world.firing(1)) == (ExitCode.DONE, Outcome.DONE, None)
     assert (len(digest_world.sms()), len(digest_world.emails())) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "codes", "status"),
+    [
+        ({"status": 401, "code": 20003}, [ExitCode.MISCONFIGURED] * 3, "failed(20003)"),
+        ({"status": 429, "code": 20429}, [ExitCode.PERMANENT] * 3, "failed(unavailable)"),
+        ({"status": 429, "code": 20429, "retry_after": "3000"}, [ExitCode.TEMPORARY] * 3, "failed(unavailable)"),
+    ],
+    ids=["wrong token", "too many", "too many, with a long wait"],
+)
+def test_email_stands_in_when_sms_is_down_at_all_of_a_dates_firings(
+    digest_world: DigestWorld, fault: dict[str, Any], codes: list[int], status: str
+) -> None:
+    digest_world.suggest()
+    with twilio_fault(digest_world, kind="create", times=None, **fault):
+        assert [digest_world.firing(hours).exit_code for hours in (0, 1)] == codes[:2]
+        assert digest_world.emails() == []
+        assert digest_world.firing(3).exit_code == codes[2]
+    assert digest_world.statuses() == {"sms": status, "email": "sent"}
+    digest_world.twilio.control.clear_faults()
+    digest_world.digest(slot=None)
+    assert (len(digest_world.sms()), len(digest_world.emails())) == (0, 1)
+
+
+def test_without_an_email_address_an_sms_that_was_down_all_day_stays_pending(by_sms: DigestWorld) -> None:
+    with twilio_fault(by_sms, kind="create", status=401, code=20003, times=3):
+        for hours in (0, 1, 3):
+            by_sms.firing(hours)
+    assert by_sms.statuses()["sms"] == "pending(20003)"
+    assert told(by_sms.digest(slot=None)) == SENT
 
 
 # Twilio: it never will be ------------------------------------------------------------------------------------------
@@ -439,6 +474,63 @@ def test_a_refused_login_or_sender_is_78_and_gives_the_claim_back(
     assert len(by_email.emails()) == 1
 
 
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [
+        ("rcpt", "554 5.7.1 <ada@example.com>: Relay access denied"),
+        ("rcpt", "550 relay not permitted"),
+        ("message", "550 5.7.26 unauthenticated sender"),
+    ],
+)
+def test_what_the_server_refuses_everybody_is_78_at_each_firing_and_loses_nothing(
+    by_email: DigestWorld, stage: str, reply: str
+) -> None:
+    with mail_fault(by_email, stage=stage, reply=reply, times=None):
+        assert [by_email.firing(hours).exit_code for hours in (0, 1, 3)] == [ExitCode.MISCONFIGURED] * 3
+    assert by_email.delivery(EMAIL).status is DeliveryStatus.PENDING
+    by_email.mail.control.clear_faults()
+    assert told(by_email.digest(slot=None)) == SENT
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "message"])
+def test_a_days_quota_is_temporary_and_loses_nothing(by_email: DigestWorld, stage: str) -> None:
+    with mail_fault(by_email, stage=stage, reply="550 5.4.5 daily sending quota exceeded", times=4):
+        assert told(by_email.digest()) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
+    assert by_email.delivery(EMAIL).status is DeliveryStatus.PENDING
+    assert told(by_email.firing(1)) == SENT
+
+
+@pytest.mark.parametrize("stage", ["rcpt", "message"])
+def test_a_policy_that_may_concern_one_recipient_is_tried_at_each_firing_and_then_failed_for_the_date(
+    by_email: DigestWorld, stage: str
+) -> None:
+    by_email.suggest("Cleo", hours=24 * 8)
+    with mail_fault(by_email, stage=stage, reply="550 5.7.1 refused by policy", times=3):
+        for hours in (0, 1):
+            assert by_email.firing(hours).exit_code == ExitCode.MISCONFIGURED
+            assert by_email.statuses() == {"sms": "skipped(no_address)", "email": "pending(550 5.7.1)"}
+        assert told(by_email.firing(3)) == (ExitCode.DONE, Outcome.DONE, Reason.UNDELIVERED)
+    assert by_email.statuses()["email"] == "failed(550 5.7.1)"
+    by_email.now += timedelta(days=7)
+    assert told(by_email.digest(slot=DUE + timedelta(days=7))) == SENT
+
+
+def test_a_password_beyond_ascii_logs_in(by_email: DigestWorld) -> None:
+    assert by_email.server is not None
+    by_email.mail.control.password = "pässwörd"
+    by_email.server = replace(by_email.server, password="pässwörd")
+    assert told(by_email.digest()) == SENT
+    assert by_email.emails()[0]["login"] == "catchup"
+
+
+def test_a_server_that_offers_xoauth2_alone_is_78(by_email: DigestWorld) -> None:
+    assert by_email.server is not None
+    by_email.server = replace(by_email.server, security="none")
+    with mail_fault(by_email, stage="ehlo", reply="250-smtp.double\r\n250 AUTH XOAUTH2", times=None):
+        assert by_email.digest().exit_code == ExitCode.MISCONFIGURED
+    assert "auth" not in by_email.mail.control.stages()
+
+
 def test_a_wrong_password_is_78(by_email: DigestWorld) -> None:
     assert by_email.server is not None
     by_email.server = replace(by_email.server, password="wrong")
@@ -479,16 +571,16 @@ def test_tls_from_the_first_byte(by_email: DigestWorld) -> None:
 
 
 def test_a_hanging_mail_server_is_given_up_and_the_claim_given_back(by_email: DigestWorld) -> None:
-    by_email.http_timeout = 0.5
-    with mail_fault(by_email, stage="rcpt", delay=2):
+    by_email.http_timeout = 3
+    with mail_fault(by_email, stage="rcpt", delay=60):
         assert told(by_email.digest()) == SENT
     assert len(by_email.emails()) == 1
 
 
 @pytest.mark.parametrize("stage", ["connect", "rcpt", "message"])
 def test_a_dripping_mail_server_is_given_up_however_little_it_says_at_a_time(by_email: DigestWorld, stage: str) -> None:
-    by_email.http_timeout = 1.5
-    with mail_fault(by_email, stage=stage, drip=0.9):
+    by_email.http_timeout = 3
+    with mail_fault(by_email, stage=stage, drip=2):
         report = by_email.digest()
     assert (told(report), report.summary.attempts) == (SENT, 1)
     # Once it had the whole message, `25` does not tell whether it took it.
@@ -519,6 +611,9 @@ NASTY = {
     "emoji": "👨‍👩‍👧‍👦 Ben 😀",
     "10 kB": "x" * 10_000,
     "a lone dot": ".\r\n.\r\nQUIT",
+    "an encoded word with a body": "=?utf-8?q?=0D=0A=0D=0A<h1>x.io/login?=",
+    "an encoded word with a header": "=?utf-8?q?a=0D=0ABcc:evil=40x.de?=",
+    "control characters": "Ben\x1b[31m\x9b31m\u202egnp",
 }
 
 
@@ -538,7 +633,27 @@ def test_no_name_injects_a_header_or_markup_or_grows_the_sms(digest_world: Diges
     assert "<img" not in email["html"]
     assert "<script" not in email["html"]
     assert "Accept" in email["text"]
-    assert all(len(line) <= 998 for line in email["raw"].split("\r\n"))
+    assert all(len(line) <= 76 for line in email["raw"].partition("\r\n\r\n")[2].split("\r\n"))
+    assert email["text"].startswith("Hello ")
+    assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", sms["body"] + email["text"])
+
+
+def test_an_address_that_cannot_be_written_is_failed_without_asking_the_server(digest_world: DigestWorld) -> None:
+    digest_world.reach(phone=None, email="=?utf-8?q?ada?=@example.com")
+    digest_world.suggest()
+    assert told(digest_world.digest()) == (ExitCode.DONE, Outcome.DONE, Reason.UNDELIVERED)
+    assert digest_world.statuses()["email"] == "failed(5.1.3)"
+    assert digest_world.mail.control.stages() == []
+
+
+@pytest.mark.parametrize("sender", ["CatchUp, Inc. <digest@example.com>", "a@b@x"])
+def test_a_sender_that_is_no_address_is_78_and_claims_nothing(by_email: DigestWorld, sender: str) -> None:
+    assert by_email.server is not None
+    right, by_email.server = by_email.server, replace(by_email.server, sender=sender)
+    assert by_email.digest().exit_code == ExitCode.MISCONFIGURED
+    assert by_email.delivery(EMAIL) is None
+    by_email.server = right
+    assert told(by_email.firing(1)) == SENT
 
 
 # Pods die, Redis is down ------------------------------------------------------------------------------------------

@@ -14,8 +14,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Executable, func, inspect, select, text
 
 from catchup_jobs.adapters.database import migrate
-from catchup_jobs.adapters.database.engine import Database, migration_engine, parse_url
-from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, dead_letters, metadata, runs, schema_info, users
+from catchup_jobs.adapters.database.engine import Database, migration_engine
+from catchup_jobs.adapters.database.schema import (
+    SCHEMA_VERSION,
+    VERSION_TABLE,
+    dead_letters,
+    metadata,
+    runs,
+    schema_info,
+    users,
+)
+from catchup_jobs.adapters.database.url import parse_url
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
@@ -40,13 +49,13 @@ def _checks(database: Database) -> dict[str, set[str]]:
     return {
         table: {str(check["name"]) for check in inspector.get_check_constraints(table)}
         for table in inspector.get_table_names()
-        if table != "alembic_version"
+        if table != VERSION_TABLE
     }
 
 
 def test_the_migrations_make_exactly_the_declared_schema(database: Database, tmp_path: Path) -> None:
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
     migrated = _checks(database)
     declared = Database.open(f"sqlite:///{tmp_path / 'declared.db'}")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,12 @@ def test_runs_are_one_interval_apart_at_the_offset_and_the_first_is_the_next_aft
     assert all(later - earlier == interval for earlier, later in pairwise(runs))
     midnight = datetime(2024, 1, 1, tzinfo=UTC)
     assert all((run - midnight) // timedelta(minutes=1) % cadence.interval == cadence.offset for run in runs)
+
+
+@pytest.mark.parametrize("every", SYNC_INTERVALS_MINUTES)
+def test_a_run_that_is_rare_outlasts_an_outage_of_a_night_and_starts_before_the_next(every: str) -> None:
+    expected = {"12h": 11 * 3600, "24h": 23 * 3600}.get(every, 600)
+    assert Cadence(SYNC_INTERVALS_MINUTES[every], 0).starting_deadline(600) == expected
 
 
 def test_users_are_spread_evenly_over_the_interval_and_keep_their_minute() -> None:

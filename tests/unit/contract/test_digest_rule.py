@@ -16,11 +16,12 @@ from catchup_contract.digest_rule import (
     DigestDay,
     DigestTime,
     Occurrence,
+    is_last_firing,
     is_quiet,
     occurrence_by_hand,
     occurrence_of_slot,
 )
-from catchup_contract.local_time import is_time_zone, jumps, local_date
+from catchup_contract.local_time import is_time_zone, local_date
 
 ZONES = sorted(name for name in available_timezones() if is_time_zone(name))
 zones = st.sampled_from(ZONES).map(ZoneInfo)
@@ -174,11 +175,54 @@ def test_no_sms_disturbs_between_21_and_8_unless_the_user_chose_that_time(chosen
     assert is_quiet(at(now), when, Occurrence(date(2026, 11, 29), due)) is quiet
 
 
+@pytest.mark.parametrize(
+    ("chosen", "now", "last"),
+    [
+        ("09:00", "09:00", False),
+        ("09:00", "10:30", False),
+        ("09:00", "12:00", True),
+        ("22:30", "22:30", False),
+        ("22:30", "23:30", True),  # the second follow-up would be after midnight
+        ("23:30", "23:30", True),
+    ],
+)
+def test_the_last_firing_of_a_date_is_the_last_follow_up_before_midnight(chosen: str, now: str, last: bool) -> None:
+    when = digest_time("Europe/Berlin", "Sunday", chosen)
+    occurrence = Occurrence(date(2026, 11, 29), datetime.fromisoformat(f"2026-11-29T{chosen}+01:00"))
+    assert is_last_firing(datetime.fromisoformat(f"2026-11-29T{now}+01:00"), when, occurrence) is last
+
+
+def test_a_digest_by_hand_has_no_last_firing() -> None:
+    assert not is_last_firing(at("2026-11-29 23:59"), BERLIN_SUNDAY_NINE, Occurrence(date(2026, 11, 29), None))
+
+
 def test_a_digest_by_hand_at_night_is_quiet_too() -> None:
     by_hand = Occurrence(date(2026, 11, 29), None)
     assert is_quiet(at("2026-11-29 22:00"), BERLIN_SUNDAY_NINE, by_hand)
     assert not is_quiet(at("2026-11-29 12:00"), BERLIN_SUNDAY_NINE, by_hand)
-    assert not is_quiet(at("2026-11-29 22:00"), digest_time("Europe/Berlin", "Sunday", "07:30"), by_hand)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "now", "quiet"),
+    [
+        ("07:30", "2026-11-29 00:21", True),  # somebody else pressed a button
+        ("07:30", "2026-11-29 07:29", True),
+        ("07:30", "2026-11-29 07:31", False),
+        ("07:30", "2026-12-01 07:31", False),  # any day at that time
+        ("07:30", "2026-11-29 23:00", True),
+        ("23:30", "2026-11-30 00:21", False),  # soon after it, though on the next date
+        ("23:30", "2026-11-30 01:00", True),
+        ("09:00", "2026-11-29 22:00", True),
+        ("20:59", "2026-11-29 21:05", False),
+        ("20:59", "2026-11-29 21:30", True),
+    ],
+)
+def test_a_digest_by_hand_comes_at_night_only_when_the_users_own_time_has_come(
+    chosen: str, now: str, quiet: bool
+) -> None:
+    by_hand = Occurrence(date(2026, 11, 29), None)
+    local = datetime.fromisoformat(f"{now}+01:00")
+    assert is_quiet(local, digest_time("Europe/Berlin", "Sunday", chosen), by_hand) is quiet
 
 
 @given(digest_times, st.integers(0, 240), st.uuids().map(str))
@@ -236,6 +280,6 @@ def test_due_times_come_in_order_and_later_than_now(when: DigestTime, now: datet
 def test_a_date_is_due_at_its_local_day_and_time_unless_the_clock_skips_it(when: DigestTime, now: datetime) -> None:
     due = next(when.due_after(now))
     local = due.astimezone(when.zone)
-    skipped = [jump for jump in jumps(when.zone.key) if jump.at == due and jump.shift > 0]
-    assert skipped or local.time() == when.at
-    assert skipped or when.day.is_on(local.date())
+    before = (due - timedelta(seconds=1)).astimezone(when.zone)
+    skipped = local.replace(tzinfo=None) - before.replace(tzinfo=None) > timedelta(seconds=1)
+    assert skipped or (local.time() == when.at and when.day.is_on(local.date()))

@@ -3,7 +3,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from catchup_contract.local_time import Jump, day_bounds, instant, is_time_zone, jumps, offsets
+from catchup_contract.local_time import day_bounds, instant, is_time_zone
 
 
 @pytest.mark.parametrize(
@@ -34,15 +34,6 @@ def test_a_time_shown_twice_is_the_first_unless_the_later_is_asked_for() -> None
     zone, day, at = ZoneInfo("America/New_York"), date(2026, 11, 1), time(1, 30)
     assert instant(day, at, zone) == datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
     assert instant(day, at, zone, later=True) == datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
-
-
-def test_jumps_of_a_zone() -> None:
-    (spring, *_) = [jump for jump in jumps("Asia/Beirut") if jump.at.year == 2026]
-    assert spring == Jump(datetime(2026, 3, 28, 22, 0, tzinfo=UTC), 120, 180)
-    assert spring.skipped_date(0) == spring.skipped_date(59) == date(2026, 3, 29)
-    assert spring.skipped_date(60) is None
-    assert (jumps("Asia/Kathmandu"), offsets("Asia/Kathmandu")) == ((), (345,))
-    assert offsets("Australia/Lord_Howe") == (630, 660)
 
 
 @pytest.mark.parametrize(

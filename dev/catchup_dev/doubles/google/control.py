@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -25,6 +26,7 @@ class Control:
         self._faults = faults
         self._log = log
         self._url = url
+        self.cleared_at = 0.0
 
     def add_client(self, client_id: str, secret: str) -> None:
         """Register an OAuth client."""
@@ -174,12 +176,13 @@ class Control:
     def clear_requests(self) -> None:
         """Empty the log."""
         self._log.clear()
+        self.cleared_at = time.time()
 
     def reset(self) -> None:
         """Forget all users, calendars, tokens, faults and requests."""
         self._store.reset()
         self._faults.clear()
-        self._log.clear()
+        self.clear_requests()
 
     def _span(self, calendar_id: str, at: str, *, minutes: int, days: int) -> Resource:
         zone = ZoneInfo(self._store.calendar(calendar_id)["time_zone"])

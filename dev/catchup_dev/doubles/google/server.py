@@ -174,7 +174,8 @@ class _Handler(AnsweringHandler):
         self._send(*answer)
 
     def _record(self, request: Request, status: int, fault: Fault | None) -> None:
-        if len(self.server.log) < MAX_LOG:
+        # A request that a scripted delay held until after `clear_requests` is none of the next test's.
+        if self._arrived_at >= self.server.control.cleared_at and len(self.server.log) < MAX_LOG:
             entry = {"kind": request.kind, "user": request.user, "calendar": request.calendar, "page": request.page}
             entry |= {"sync": request.sync, "status": status, "fault": fault.id if fault else None}
             self.server.log.append({**entry, "at": self._arrived_at})

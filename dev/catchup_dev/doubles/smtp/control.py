@@ -57,9 +57,14 @@ class Received:
 
 
 class Control:
-    """Scripts, and the mail that came; every public method is a command of the control API."""
+    """Scripts, and the mail that came; every public method is a command of the control API.
+
+    Attributes:
+        password: of the one user.
+    """
 
     def __init__(self, outbox: Path | None = None) -> None:
+        self.password = PASSWORD
         self._outbox = outbox
         self._lock = threading.RLock()
         self._faults: list[Fault] = []
@@ -109,6 +114,7 @@ class Control:
             self._faults.clear()
             self._received.clear()
             self._stages.clear()
+            self.password = PASSWORD
             self._settings = {"starttls": True, "auth": True}
 
     def _setting(self, name: str) -> bool:

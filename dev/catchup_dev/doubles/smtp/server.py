@@ -20,7 +20,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from catchup_dev.doubles.command import run_command
 from catchup_dev.doubles.smtp import certificate
-from catchup_dev.doubles.smtp.control import PASSWORD, USERNAME, Control, Fault, Received
+from catchup_dev.doubles.smtp.control import USERNAME, Control, Fault, Received
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,8 +163,8 @@ class _Smtp(SMTP):
             await super().smtp_DATA(arg)
 
     @staticmethod
-    def _authenticate_user(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
-        good = isinstance(data, LoginPassword) and data == (USERNAME.encode(), PASSWORD.encode())
+    def _authenticate_user(server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+        good = isinstance(data, LoginPassword) and data == (USERNAME.encode(), server.script.password.encode())
         return AuthResult(success=good, handled=good, auth_data=data)
 
 

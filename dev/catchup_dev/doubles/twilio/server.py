@@ -39,7 +39,7 @@ class TwilioServer(ScriptedServer):
         self.control = Control(self.store, self.faults, self.log)
         self.lock = threading.RLock()
         self.closing = threading.Event()
-        self.meanwhile: Callable[[str], None] | None = None
+        self.meanwhile: Callable[[str], object] | None = None
 
     @property
     def url(self) -> str:

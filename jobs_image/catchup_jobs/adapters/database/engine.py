@@ -8,11 +8,11 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 
 from catchup_jobs.adapters.database.errors import classify
-from catchup_jobs.jobs.run.errors import MisconfiguredError
+from catchup_jobs.adapters.database.url import parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5
 _BUSY_TIMEOUT_SECONDS: Final = 10
-_POSTGRES_SESSION: Final = "; ".join(
-    (
-        # In UTC the driver's values need no conversion.
-        "SET TimeZone = 'UTC'",
-        "SET statement_timeout = '60s'",
-        "SET lock_timeout = '10s'",
-        "SET idle_in_transaction_session_timeout = '120s'",
-    )
+# For one transaction each: behind a pooler, what a session sets stays with a connection that others use too.
+_POSTGRES_TRANSACTION: Final = (
+    # In UTC the driver's values need no conversion.
+    "SET LOCAL TimeZone = 'UTC'; "
+    "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '10s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '120s'"
+)
+_POSTGRES_MIGRATION: Final = (
+    "SET LOCAL TimeZone = 'UTC'; "
+    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = 0"
 )
 _READ_ONLY: Final = "catchup_read_only"
 
@@ -116,59 +119,43 @@ class Database:
             raise classified from None
 
 
-def parse_url(text: str) -> URL:
-    """Return the URL with its driver.
-
-    Raises:
-        MisconfiguredError: never repeats the text, which may hold a password.
-    """
-    try:
-        url = make_url(text)
-    except ArgumentError:
-        raise MisconfiguredError("CATCHUP_DATABASE_URL is not a URL such as postgresql://user@host/name") from None
-    match url.get_backend_name():
-        case "postgresql" | "postgres":
-            return url.set(drivername="postgresql+psycopg")
-        case "sqlite" if url.database and url.database != ":memory:":
-            return url.set(drivername="sqlite+pysqlite")
-        case "sqlite":
-            raise MisconfiguredError("CATCHUP_DATABASE_URL must name a file, such as sqlite:////data/catchup.db")
-        case _:
-            raise MisconfiguredError("CATCHUP_DATABASE_URL must begin with postgresql:// or sqlite:///")
-
-
-def _engine(url: URL, *, foreign_keys: bool = True) -> Engine:
+def _engine(url: URL, *, migrating: bool = False) -> Engine:
     if url.get_backend_name() == "sqlite":
-        return _sqlite(url, foreign_keys=foreign_keys)
-    return _postgresql(url)
+        # Rebuilding a table drops it first, which foreign keys would turn into the deletion of what refers to it.
+        return _sqlite(url, foreign_keys=not migrating)
+    return _postgresql(url, _POSTGRES_MIGRATION if migrating else _POSTGRES_TRANSACTION)
 
 
 def migration_engine(url: URL) -> Engine:
-    """Return an engine for migrations: without SQLite's foreign keys, since rebuilding a table drops it first."""
-    return _engine(url, foreign_keys=False)
+    """Return an engine for migrations: without SQLite's foreign keys, and without a limit of time for a statement."""
+    return _engine(url, migrating=True)
 
 
-def _postgresql(url: URL) -> Engine:
-    defaults = {
+def _postgresql(url: URL, first_statements: str) -> Engine:
+    parameters = {
         "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
         "application_name": "catchup-jobs",
         "tcp_user_timeout": 30_000,
+        # Behind a pooler, the next transaction may be on another connection, which knows nothing of it.
+        "prepare_threshold": None,
+        **url.query,
     }
     engine = create_engine(
-        url,
+        # libpq gets the parameters as they are: SQLAlchemy would read some of them its own way.
+        url.set(query={}),
         hide_parameters=True,
         pool_size=2,
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,
-        connect_args={name: value for name, value in defaults.items() if name not in url.query},
+        connect_args=parameters,
+        use_native_hstore=False,  # no column has that type, and a look for it costs a round trip
     )
 
-    def prepare(dbapi_connection: Any, _record: ConnectionPoolEntry) -> None:
-        dbapi_connection.execute(_POSTGRES_SESSION)
-        dbapi_connection.commit()
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(first_statements)
 
-    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", begin)
     return engine
 
 

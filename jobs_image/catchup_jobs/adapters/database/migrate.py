@@ -12,9 +12,11 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from catchup_contract.outcomes import Reason
-from catchup_jobs.adapters.database.engine import Database, migration_engine, parse_url
-from catchup_jobs.adapters.database.errors import MIGRATE_HINT, classify
-from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, schema_info
+from catchup_jobs.adapters.database.engine import Database, migration_engine
+from catchup_jobs.adapters.database.errors import classify
+from catchup_jobs.adapters.database.hints import MIGRATE_HINT, TAKEN
+from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, VERSION_TABLE, metadata, schema_info
+from catchup_jobs.adapters.database.url import parse_url
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ _POLL_SECONDS: Final = 2.0
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # An arbitrary number, the same in every process: concurrent upgrades take turns.
 _ADVISORY_LOCK: Final = 0x43415443
+_SCHEMA_OF_ROLE: Final = "SELECT current_schema()"
+# What earlier versions counted their migrations in: Alembic's default name.
+_OLD_VERSION_TABLE: Final = "alembic_version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,25 @@ def status(database: Database) -> SchemaStatus:
         JobError: the database cannot be reached.
     """
     with database.read() as connection:
-        row = None
-        if inspect(connection).has_table(schema_info.name):
-            row = connection.execute(select(schema_info.c.version, schema_info.c.min_code)).one_or_none()
-    version, min_code = row or (0, 0)
+        version, min_code = _versions(connection)
     return SchemaStatus(database.backend, version, SCHEMA_VERSION, min_code)
+
+
+def _versions(connection: Connection) -> tuple[int, int]:
+    if not inspect(connection).has_table(schema_info.name):
+        # Without USAGE on its schema a table is not seen.
+        if connection.dialect.name == "postgresql" and connection.exec_driver_sql(_SCHEMA_OF_ROLE).scalar() is None:
+            raise MisconfiguredError(
+                "no schema of the role's search_path is there, or the role may not use it: grant it USAGE, and CREATE"
+                " for `db migrate`"
+            )
+        return 0, 0
+    rows = connection.execute(text(f"SELECT * FROM {schema_info.name}")).mappings().fetchmany(2)  # noqa: S608
+    match [(row.get("version"), row.get("min_code")) for row in rows]:
+        case [(int(version), int(min_code))]:
+            return version, min_code
+        case _:
+            raise MisconfiguredError(TAKEN.format(names=f" ({schema_info.name})"))
 
 
 def upgrade(url: str) -> SchemaStatus:
@@ -84,8 +103,8 @@ def upgrade(url: str) -> SchemaStatus:
     try:
         with engine.connect() as connection, connection.begin():
             if engine.dialect.name == "postgresql":
-                connection.execute(text("SET LOCAL lock_timeout = '60s'"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+            _refuse_foreign_tables(connection)
             _run_alembic(connection)
             if engine.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                 raise PermanentError("the migration would leave rows that refer to missing ones; nothing was changed")
@@ -100,6 +119,12 @@ def upgrade(url: str) -> SchemaStatus:
         return status(database)
 
 
+def _refuse_foreign_tables(connection: Connection) -> None:
+    tables = set(inspect(connection).get_table_names())
+    if schema_info.name not in tables and (taken := sorted(tables & set(metadata.tables))):
+        raise MisconfiguredError(TAKEN.format(names=f" ({', '.join(taken)})"))
+
+
 def _run_alembic(connection: Connection, revision: str = "head") -> None:
     # The import costs 0.4 s of CPU.
     from alembic import command  # noqa: PLC0415
@@ -108,7 +133,25 @@ def _run_alembic(connection: Connection, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
+    if (carried_over := _take_old_version(connection)) is not None:
+        command.stamp(config, carried_over)
     command.upgrade(config, revision)
+
+
+def _take_old_version(connection: Connection) -> str | None:
+    """Return the version of a schema whose own version table is missing, as earlier installs left it.
+
+    They counted in Alembic's table, which goes if it holds nothing but that version: the application's stays.
+    """
+    tables = set(inspect(connection).get_table_names())
+    if VERSION_TABLE in tables or schema_info.name not in tables:
+        return None
+    version = f"{connection.execute(select(schema_info.c.version)).scalar_one():04d}"
+    if _OLD_VERSION_TABLE in tables:
+        counted = connection.execute(text(f"SELECT version_num FROM {_OLD_VERSION_TABLE}")).scalars().all()  # noqa: S608
+        if counted == [version]:
+            connection.execute(text(f"DROP TABLE {_OLD_VERSION_TABLE}"))
+    return version
 
 
 def wait_for_schema(

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, Field, StrictBool, model_validator
 
 from catchup_jobs.adapters.files.fields import Entry
-from catchup_jobs.domain.digest.addresses import GivenAddress
+from catchup_jobs.domain.digest.addresses import GivenAddress, is_email
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
 from catchup_jobs.domain.vocabulary import ChannelMode
-
-_MAX_EMAIL: Final = 254
-_MAX_LOCAL: Final = 64
-# What every mail server takes: RFC 5321's dot-string, and a domain of letters (an international one as `xn--…`).
-_EMAIL: Final = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?",
-    re.ASCII,
-)
 
 
 def _e164(text: str) -> str:
@@ -38,7 +28,7 @@ def _e164(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    if len(text) > _MAX_EMAIL or not _EMAIL.fullmatch(text) or len(text.partition("@")[0]) > _MAX_LOCAL:
+    if not is_email(text):
         raise ValueError("must be an email address of plain letters, such as ada@example.com")
     local, _, domain = text.rpartition("@")
     return f"{local}@{domain.lower()}"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from googleapiclient.discovery import build
-from googleapiclient.errors import HttpError
 
-from catchup_jobs.adapters.google.http import Http, retry_after_seconds
-from catchup_jobs.domain.calendar.events import CalendarEvent, MalformedEventError, Tombstone, read_event, storable
-from catchup_jobs.domain.calendar.oauth import ReconnectNeededError
+from catchup_contract.local_time import is_time_zone
+from catchup_jobs.adapters.google.answers import Refusal, json_object, meaning_everywhere, read_refusal
+from catchup_jobs.adapters.google.http import Http
+from catchup_jobs.domain.calendar.event_resource import ID_MAX_BYTES, read_event, storable
 from catchup_jobs.domain.calendar.sync_window import FullSync, IncrementalSync
+from catchup_jobs.domain.text import one_line
 from catchup_jobs.domain.vocabulary import CalendarError
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.sync.ports import (
@@ -38,7 +40,7 @@ _EVENT_PARAMETERS: Final = {
     "singleEvents": True,
     "maxResults": 500,
     "fields": (
-        "nextPageToken,nextSyncToken,items(id,status,etag,updated,iCalUID,recurringEventId,originalStartTime,start,end,"
+        "kind,nextPageToken,nextSyncToken,items(id,status,etag,updated,iCalUID,recurringEventId,originalStartTime,start,end,"
         "summary,description,location,attendees(self,responseStatus),transparency,eventType)"
     ),
 }
@@ -47,17 +49,22 @@ PARAMS_HASH: Final = hashlib.sha256(json.dumps(_EVENT_PARAMETERS, sort_keys=True
 _LIST_PARAMETERS: Final = {
     "maxResults": 250,
     "showHidden": True,
-    "fields": "nextPageToken,items(id,summary,summaryOverride,primary,accessRole,deleted,timeZone)",
+    "fields": "kind,nextPageToken,items(id,summary,summaryOverride,primary,accessRole,deleted,timeZone)",
 }
 
-_USAGE_LIMITS: Final = frozenset(
-    {"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded", "limitExceeded"}
-)
-_API_SWITCHED_OFF: Final = frozenset({"accessNotConfigured", "SERVICE_DISABLED"})
-_SCOPE_MISSING: Final = frozenset({"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"})
+_LIST_KIND, _EVENTS_KIND = "calendar#calendarList", "calendar#events"
 
-_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE = 400, 401, 403, 404, 410
-_TOO_MANY, _SERVER_ERROR = 429, 500
+_OK, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE = 200, 400, 401, 403, 404, 410
+# Page and sync tokens are opaque; a longer one would not fit into a request's first line.
+_TOKEN_MAX: Final = 4096
+
+
+class _RefusedError(Exception):
+    """Google answered with another status than 200."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"Google answers {refusal.status}")
+        self.refusal = refusal
 
 
 class GoogleCalendar:
@@ -84,33 +91,32 @@ class GoogleCalendar:
         self._tokens = tokens
         self._await_turn = await_turn
         self._now = now
+        self._http = http or Http()
         self._service: Any = build(
             "calendar",
             "v3",
-            http=http or Http(),
+            http=self._http,
             static_discovery=True,
             cache_discovery=False,
             client_options={"api_endpoint": endpoint or DEFAULT_ENDPOINT},
         )
 
-    def calendars(self) -> Iterator[list[ListedCalendar]]:
-        """Yield the pages of the user's calendar list. Hidden calendars are included: they block time if selected.
+    def calendars(self) -> Iterator[list[ListedCalendar | None]]:
+        """Yield the pages of the user's calendar list, with None for an entry that cannot be read.
+
+        Hidden calendars are included: they block time if selected.
 
         Raises:
             ReconnectNeededError: the consent ended or does not cover calendars.
             JobError: its class says whether another attempt may succeed.
         """
-        page_token: str | None = None
-        while True:
-            request = self._service.calendarList().list(**_LIST_PARAMETERS, pageToken=page_token)
-            try:
-                document = self._execute(request)
-            except HttpError as error:
-                raise _list_error(error) from None
-            yield [_listed(entry) for entry in _items(document) if not entry.get("deleted")]
-            page_token = document.get("nextPageToken")
-            if not page_token:
-                return
+        has_primary = False
+        for document in self._pages(self._service.calendarList().list, _LIST_PARAMETERS, _LIST_KIND, _list_error):
+            page = [_listed(entry) for entry in _items(document) if not _is_deleted(entry)]
+            has_primary = has_primary or any(calendar is not None and calendar.primary for calendar in page)
+            yield page
+        if not has_primary:
+            raise TemporaryError("Google's calendar list lacks the primary calendar, which every account has")
 
     def events(self, calendar_id: str, how: FullSync | IncrementalSync) -> Iterator[SyncedEvents]:
         """Yield the pages of a calendar's events; only the last one has the next sync token.
@@ -121,125 +127,148 @@ class GoogleCalendar:
             ReconnectNeededError: the consent ended.
             JobError: its class says whether another attempt may succeed.
         """
+        incremental = isinstance(how, IncrementalSync)
         bounds: dict[str, str]
         if isinstance(how, IncrementalSync):
             bounds = {"syncToken": how.sync_token}
         else:
             bounds = {"timeMin": how.window.start.isoformat(), "timeMax": how.window.end.isoformat()}
-        page_token: str | None = None
-        while True:
-            request = self._service.events().list(
-                calendarId=calendar_id, **_EVENT_PARAMETERS, **bounds, pageToken=page_token
-            )
-            try:
-                document = self._execute(request)
-            except HttpError as error:
-                raise _events_error(error, incremental=isinstance(how, IncrementalSync)) from None
-            page_token = document.get("nextPageToken")
-            yield SyncedEvents(_events(document), None if page_token else document.get("nextSyncToken"))
-            if not page_token:
-                return
+        parameters = {"calendarId": calendar_id, **_EVENT_PARAMETERS, **bounds}
+        for document in self._pages(
+            self._service.events().list, parameters, _EVENTS_KIND, partial(_events_error, incremental=incremental)
+        ):
+            is_last = _token(document, "nextPageToken") is None
+            sync_token = _token(document, "nextSyncToken") if is_last else None
+            if is_last and sync_token is None:
+                raise TemporaryError("the last page of a calendar's events has no sync token")
+            yield SyncedEvents(tuple(read_event(item) for item in _items(document)), sync_token)
 
     def close(self) -> None:
         """Close the connections."""
         self._service.close()
 
+    def _pages(
+        self, method: Any, parameters: dict[str, Any], kind: str, meaning: Callable[[Refusal], Exception]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a list.
+
+        Args:
+            method: makes a request of keyword arguments.
+            kind: what a page calls itself.
+            meaning: what a refusal means that does not mean the same everywhere.
+        """
+        page_token: str | None = None
+        seen: set[str] = set()
+        while True:
+            try:
+                document = self._execute(method(**parameters, pageToken=page_token))
+            except _RefusedError as error:
+                raise meaning(error.refusal) from None
+            _require_page(document, kind)
+            self.pages += 1
+            yield document
+            page_token = _token(document, "nextPageToken")
+            if page_token is None:
+                return
+            if page_token in seen:
+                raise TemporaryError("Google's pages name each other as the next one")
+            seen.add(page_token)
+
     def _execute(self, request: Any) -> dict[str, Any]:
         token = self._tokens.current()
         try:
             return self._send(request, token)
-        except HttpError as error:
-            if error.resp.status != _UNAUTHORIZED:
-                raise self._classified(error) from None
+        except _RefusedError as error:
+            if error.refusal.status != _UNAUTHORIZED:
+                raise
         try:
             return self._send(request, self._tokens.renewed(token))
-        except HttpError as error:
-            if error.resp.status == _UNAUTHORIZED:
+        except _RefusedError as error:
+            if error.refusal.status == _UNAUTHORIZED:
                 raise TemporaryError("Google refuses an access token that it has just given") from None
-            raise self._classified(error) from None
+            raise
 
     def _send(self, request: Any, token: str) -> dict[str, Any]:
         request.headers["authorization"] = f"Bearer {token}"
         self._await_turn()
         self.requests += 1
-        try:
-            document = request.execute()
-        except (ValueError, RecursionError) as error:
-            raise TemporaryError(f"Google's answer is not JSON ({type(error).__name__})") from None
-        if not isinstance(document, dict):
-            raise TemporaryError("Google's answer is not a JSON object")
-        self.pages += 1
-        return document
-
-    def _classified(self, error: Any) -> Exception:
-        """Return the meaning of an error that means the same for every request, else the error itself."""
-        status, reasons = error.resp.status, _reasons(error)
-        if status == _TOO_MANY or (status == _FORBIDDEN and reasons & _USAGE_LIMITS):
-            wait = retry_after_seconds(error.resp, now=self._now())
-            return TemporaryError("Google's usage limit is reached", wait_seconds=wait)
-        if status >= _SERVER_ERROR:
-            # An outage counts as an attempt even with `Retry-After`; only the wait for a quota does not.
-            return TemporaryError(f"Google Calendar answers {status}")
-        if status == _FORBIDDEN and reasons & _API_SWITCHED_OFF:
-            return MisconfiguredError("the Calendar API is switched off in the Google Cloud project of this client")
-        if status == _FORBIDDEN and reasons & _SCOPE_MISSING:
-            return ReconnectNeededError("the user's consent does not cover calendars")
-        unclassified: Exception = error
-        return unclassified
+        # Not `request.execute()`, which fails on bodies of another shape than Google's.
+        response, content = self._http.request(request.uri, request.method, headers=request.headers)
+        if response.status == _OK:
+            return json_object(content)
+        refusal = read_refusal(response.status, response, content, now=self._now())
+        known = meaning_everywhere(refusal) if refusal.status != _UNAUTHORIZED else None
+        raise known or _RefusedError(refusal)
 
 
-def _list_error(error: HttpError) -> Exception:
-    status = error.resp.status
-    if status == _FORBIDDEN:
+def _list_error(refusal: Refusal) -> Exception:
+    if refusal.status == _FORBIDDEN:
         return PermanentError("Google forbids reading this user's calendar list")
-    return MisconfiguredError(f"Google answers {status} to the calendar list: check CATCHUP_GOOGLE_API_ENDPOINT")
+    # Google's own front end answers 404 in HTML where the address is not the API's.
+    if refusal.status == _NOT_FOUND or refusal.is_googles:
+        return MisconfiguredError(
+            f"Google answers {refusal.status} to the calendar list: check CATCHUP_GOOGLE_API_ENDPOINT"
+        )
+    return TemporaryError(f"the calendar list is answered with {refusal.status}, and not by Google")
 
 
-def _events_error(error: HttpError, *, incremental: bool) -> Exception:
-    status = error.resp.status
+def _events_error(refusal: Refusal, *, incremental: bool) -> Exception:
+    status = refusal.status
+    message = f"Google answers {status} to a calendar's events"
     # 400 with a sync token: Google no longer accepts the token with these parameters. A full sync solves both.
     if incremental and status in {_GONE, _BAD_REQUEST}:
         return SyncTokenExpiredError("the sync token is no longer good")
-    reason = {_FORBIDDEN: CalendarError.FORBIDDEN, _NOT_FOUND: CalendarError.NOT_FOUND}.get(
-        status, CalendarError.BAD_DATA
+    if status == _FORBIDDEN:
+        return CalendarFailedError(message, reason=CalendarError.FORBIDDEN)
+    if not refusal.is_googles:
+        return TemporaryError(f"a calendar's events are answered with {status}, and not by Google")
+    return CalendarFailedError(
+        message, reason=CalendarError.NOT_FOUND if status == _NOT_FOUND else CalendarError.BAD_DATA
     )
-    return CalendarFailedError(f"Google answers {status} to a calendar's events", reason=reason)
 
 
-def _events(document: dict[str, Any]) -> tuple[CalendarEvent | Tombstone, ...]:
-    try:
-        return tuple(read_event(item) for item in _items(document))
-    except MalformedEventError as error:
-        message = f"a calendar holds an event that cannot be read: {error}"
-        raise CalendarFailedError(message, reason=CalendarError.BAD_DATA) from None
-
-
-def _listed(entry: dict[str, Any]) -> ListedCalendar:
-    google_id, summary = entry.get("id"), entry.get("summaryOverride") or entry.get("summary") or ""
-    if not isinstance(google_id, str) or not google_id or not isinstance(summary, str):
-        raise TemporaryError("Google's calendar list holds an entry that cannot be read")
-    time_zone = entry.get("timeZone")
+def _listed(entry: object) -> ListedCalendar | None:
+    """Read an entry of the calendar list, None where it is not known which calendar it is."""
+    if not isinstance(entry, dict):
+        return None
+    google_id = entry.get("id")
+    if not isinstance(google_id, str) or not google_id.isprintable() or not 0 < len(google_id.encode()) <= ID_MAX_BYTES:
+        return None
+    summary, role, zone = (
+        entry.get("summaryOverride") or entry.get("summary"),
+        entry.get("accessRole"),
+        entry.get("timeZone"),
+    )
     return ListedCalendar(
         google_id=google_id,
-        summary=storable(summary),
+        summary=one_line(summary) if isinstance(summary, str) else "",
         primary=entry.get("primary") is True,
-        access_role=str(entry.get("accessRole") or "reader"),
-        time_zone=time_zone if isinstance(time_zone, str) else None,
+        access_role=storable(role) if isinstance(role, str) else "reader",
+        time_zone=zone if isinstance(zone, str) and is_time_zone(zone) else None,
     )
 
 
-def _items(document: dict[str, Any]) -> list[dict[str, Any]]:
-    items = document.get("items") or []
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise TemporaryError("Google's answer holds something else than items")
+def _is_deleted(entry: object) -> bool:
+    return isinstance(entry, dict) and entry.get("deleted") is True
+
+
+def _require_page(document: dict[str, Any], kind: str) -> None:
+    """Check that a document is a page of a list. Without `items` it is an empty one only if it says what it is."""
+    items = document.get("items")
+    if not isinstance(items, list) and ("items" in document or document.get("kind") != kind):
+        raise TemporaryError("Google's answer is not a page of items")
+
+
+def _items(document: dict[str, Any]) -> list[Any]:
+    items: list[Any] = document.get("items", [])
     return items
 
 
-def _reasons(error: HttpError) -> frozenset[str]:
-    """Return the machine-readable reasons of an error body, old style and new."""
-    try:
-        body = json.loads(error.content)["error"]
-        details = [*body.get("errors", ()), *body.get("details", ())]
-        return frozenset(str(detail["reason"]) for detail in details if "reason" in detail)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return frozenset()
+def _token(document: dict[str, Any], name: str) -> str | None:
+    """Return a page's token for the next page or the next sync, None without one."""
+    token = document.get(name)
+    if token is None or token == "":
+        return None
+    if not isinstance(token, str) or len(token) > _TOKEN_MAX or not (token.isascii() and token.isprintable()):
+        raise TemporaryError(f"Google's answer holds a {name} that is none")
+    return token

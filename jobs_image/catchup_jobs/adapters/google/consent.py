@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from catchup_jobs.adapters.google.oauth import DEFAULT_AUTH_URI, DEFAULT_TOKEN_URI, SCOPES
-from catchup_jobs.domain.calendar.oauth import OAuthToken
+from catchup_jobs.domain.calendar.oauth import OAuthToken, is_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,8 @@ def read_token_file(text: str, *, client_id: str | None) -> OAuthToken:
     refresh_token = document.get("refresh_token")
     if not isinstance(refresh_token, str) or not refresh_token:
         raise ConnectError('the token file has no "refresh_token": consent again with access_type=offline')
+    if not is_token(refresh_token):
+        raise ConnectError('the "refresh_token" of the token file is damaged: it holds more than printable ASCII')
     issued_to = document.get("client_id")
     if client_id is not None and issued_to is not None and issued_to != client_id:
         raise ConnectError(
@@ -54,7 +56,7 @@ def read_token_file(text: str, *, client_id: str | None) -> OAuthToken:
         )
     access_token = document.get("token") or document.get("access_token")
     expires_at = _expiry(document.get("expiry"))
-    if not isinstance(access_token, str) or expires_at is None:
+    if not is_token(access_token) or expires_at is None:
         return OAuthToken(refresh_token)
     return OAuthToken(refresh_token, access_token, expires_at)
 
@@ -105,8 +107,13 @@ def consent_in_browser(
         raise ConnectError("the consent does not cover calendars: tick them on Google's page") from None
     except (RequestException, OSError) as error:
         raise ConnectError(f"Google's token endpoint cannot be reached ({type(error).__name__})") from None
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
+        # oauthlib expects an object with the fields of RFC 6749.
+        raise ConnectError(f"the answer of Google's token endpoint is not one ({type(error).__name__})") from None
     if not credentials.refresh_token:
         raise ConnectError("Google gave no refresh token: remove the app at myaccount.google.com and consent again")
+    if not is_token(credentials.refresh_token) or not is_token(credentials.token):
+        raise ConnectError("Google's token endpoint gave a token that holds more than printable ASCII")
     expires_at = credentials.expiry.replace(tzinfo=UTC) if credentials.expiry else None
     return OAuthToken(credentials.refresh_token, credentials.token, expires_at)
 
@@ -130,7 +137,7 @@ def _plain_http_allowed(*addresses: str) -> Iterator[None]:
 def _expiry(text: object) -> datetime | None:
     try:
         parsed = datetime.fromisoformat(str(text))
-    except ValueError:
+        # google-auth writes UTC, with or without the Z.
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    # google-auth writes UTC, with or without the Z.
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

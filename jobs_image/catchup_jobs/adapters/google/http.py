@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -107,6 +108,9 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float |
         # No deadline is a day away. Digits are limited, since a very long number would become infinite.
         return float(min(int(text[:_DIGITS]), _DAY_SECONDS))
     try:
-        return min(max(0.0, (parsedate_to_datetime(text) - now).total_seconds()), float(_DAY_SECONDS))
-    except (ValueError, TypeError):
+        until = parsedate_to_datetime(text)
+        # Without an offset in the asctime form; an HTTP date is UTC in each of its three forms (section 5.6.7).
+        wait = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None
+    return min(max(0.0, wait.total_seconds()), float(_DAY_SECONDS))

@@ -6,27 +6,28 @@ and hides `Retry-After`.
 
 from __future__ import annotations
 
-import json
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urljoin
 
-from catchup_jobs.adapters.google.http import Http, retry_after_seconds
-from catchup_jobs.domain.calendar.oauth import OAuthToken, ReconnectNeededError
+from catchup_jobs.adapters.google.answers import json_object, meaning_everywhere, read_refusal
+from catchup_jobs.adapters.google.http import Http
+from catchup_jobs.domain.calendar.oauth import OAuthToken, ReconnectNeededError, is_token, lifetime
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from catchup_jobs.adapters.google.answers import Refusal
+
 DEFAULT_TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 DEFAULT_AUTH_URI: Final = "https://accounts.google.com/o/oauth2/v2/auth"
 SCOPES: Final = ("https://www.googleapis.com/auth/calendar.readonly",)
 
 _OK: Final = 200
-_TOO_MANY: Final = 429
-_SERVER_ERROR: Final = 500
 _DEFAULT_LIFETIME_SECONDS: Final = 3600
+# RFC 6749, section 5.2; the others ask for the user's presence (OpenID Connect Core, section 3.1.2.6).
+_CONSENT_ENDED: Final = frozenset({"invalid_grant", "consent_required", "interaction_required", "login_required"})
 # Refusals of our client, not of the user's consent (RFC 6749, section 5.2).
 _CLIENT_REFUSED: Final = frozenset(
     {"invalid_client", "unauthorized_client", "deleted_client", "disabled_client", "unsupported_grant_type"}
@@ -55,9 +56,10 @@ class GoogleOAuth:
         """Return a token with a new access token; the refresh token stays unless the server sent a new one.
 
         Raises:
-            ReconnectNeededError: `invalid_grant`, and nothing else.
+            ReconnectNeededError: the consent ended, or a policy of the user's organisation forbids the access.
+            DailyLimitError: see there.
             MisconfiguredError: Google refuses our client.
-            TemporaryError: any other failure.
+            TemporaryError: any other failure, or an answer that holds no usable token.
         """
         form = {
             "grant_type": "refresh_token",
@@ -65,17 +67,16 @@ class GoogleOAuth:
             "client_secret": self._client_secret,
             "refresh_token": token.refresh_token,
         }
-        response, answer = self._post(self._token_uri, form)
+        response, content = self._post(self._token_uri, form)
         if response.status != _OK:
-            raise self._refusal(response, answer)
-        access_token, lifetime = answer.get("access_token"), answer.get("expires_in", _DEFAULT_LIFETIME_SECONDS)
-        if not isinstance(access_token, str) or not access_token or not isinstance(lifetime, int | float):
-            raise TemporaryError("Google's answer to a token refresh holds no access token")
-        renewed = answer.get("refresh_token")
+            raise self._refusal(self._read_refusal(response, content))
+        answer = json_object(content)
+        access_token, renewed = answer.get("access_token"), answer.get("refresh_token")
+        lives = lifetime(answer.get("expires_in", _DEFAULT_LIFETIME_SECONDS))
+        if not is_token(access_token) or not (renewed is None or is_token(renewed)) or lives is None:
+            raise TemporaryError("Google's answer to a token refresh holds no usable token")
         return OAuthToken(
-            refresh_token=renewed if isinstance(renewed, str) and renewed else token.refresh_token,
-            access_token=access_token,
-            expires_at=self._now() + timedelta(seconds=lifetime),
+            refresh_token=renewed or token.refresh_token, access_token=access_token, expires_at=self._now() + lives
         )
 
     def revoke(self, token: OAuthToken) -> bool:
@@ -85,16 +86,16 @@ class GoogleOAuth:
             TemporaryError: Google did not confirm it.
         """
         # The revocation endpoint is next to the token endpoint.
-        response, answer = self._post(urljoin(self._token_uri, "revoke"), {"token": token.refresh_token})
+        response, content = self._post(urljoin(self._token_uri, "revoke"), {"token": token.refresh_token})
         if response.status == _OK:
             return True
-        if answer.get("error") == "invalid_token":
+        if "invalid_token" in self._read_refusal(response, content).reasons:
             return False
         raise TemporaryError(f"the OAuth server answers {response.status}")
 
-    def _post(self, uri: str, form: dict[str, str]) -> tuple[Any, dict[str, Any]]:
+    def _post(self, uri: str, form: dict[str, str]) -> tuple[Any, bytes]:
         # A run makes one such request: the connection is not reused.
-        response, content = self._http.request(
+        return self._http.request(
             uri,
             "POST",
             body=urlencode(form),
@@ -104,27 +105,19 @@ class GoogleOAuth:
                 "connection": "close",
             },
         )
-        return response, _document(content)
 
-    def _refusal(self, response: Any, answer: dict[str, Any]) -> Exception:
-        error = answer.get("error")
-        if response.status == _TOO_MANY:
-            wait = retry_after_seconds(response, now=self._now())
-            return TemporaryError("the OAuth server's usage limit is reached", wait_seconds=wait)
-        if response.status >= _SERVER_ERROR:
-            return TemporaryError(f"the OAuth server answers {response.status}")
-        if error == "invalid_grant":
+    def _read_refusal(self, response: Any, content: bytes) -> Refusal:
+        return read_refusal(response.status, response, content, now=self._now())
+
+    def _refusal(self, refusal: Refusal) -> Exception:
+        known = meaning_everywhere(refusal)
+        if known is not None:
+            return known
+        if refusal.reasons & _CONSENT_ENDED:
             return ReconnectNeededError("the user's consent ended")
-        if error in _CLIENT_REFUSED:
+        refused = sorted(refusal.reasons & _CLIENT_REFUSED)
+        if refused:
             return MisconfiguredError(
-                f"Google refuses the OAuth client ({error}): check CATCHUP_GOOGLE_CLIENT_ID and _SECRET"
+                f"Google refuses the OAuth client ({refused[0]}): check CATCHUP_GOOGLE_CLIENT_ID and _SECRET"
             )
-        return TemporaryError(f"the OAuth server answers {response.status} without a known error")
-
-
-def _document(content: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
+        return TemporaryError(f"the OAuth server answers {refusal.status} without a known error")

@@ -10,18 +10,21 @@ import smtplib
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from catchup_jobs.adapters.messaging.email_message import compose
+from catchup_jobs.adapters.messaging.smtp_login import log_in
+from catchup_jobs.adapters.messaging.smtp_replies import PERMANENT, Stage, meaning
+from catchup_jobs.domain.digest.addresses import Mailbox, is_email
 from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-    from email.message import EmailMessage
 
     from catchup_jobs.domain.digest.email_text import EmailDigest
     from catchup_jobs.jobs.digest.ports import Message
@@ -33,13 +36,12 @@ TIMEOUT_SECONDS: Final = 20.0
 CONVERSATION_SECONDS: Final = 60.0
 DEFAULT_PORTS: Final[dict[Security, int]] = {"starttls": 587, "tls": 465, "none": 25}
 
+# RFC 3463, X.1.3: bad destination mailbox address syntax.
+_BAD_SYNTAX: Final = "5.1.3"
 _OK: Final = 250
 _OK_ELSEWHERE: Final = 251
 _GO_AHEAD: Final = 354
-_PERMANENT: Final = 500
 _REPLIES: Final = range(200, 600)
-# RFC 4954: authentication required, refused, or too weak. 538: encryption required for it.
-_AUTHENTICATION: Final = frozenset({530, 534, 535, 538})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,15 @@ class SmtpEmail:
         timeout: float = TIMEOUT_SECONDS,
         conversation: float = CONVERSATION_SECONDS,
     ) -> None:
+        """Take the server.
+
+        Raises:
+            MisconfiguredError: its sender is not an address.
+        """
+        try:
+            self._sender = Mailbox.parse(server.sender)
+        except ValueError:
+            raise MisconfiguredError("CATCHUP_SMTP_FROM is not an email address") from None
         self._server = server
         self._now = now
         self._timeout = timeout
@@ -120,12 +131,18 @@ class SmtpEmail:
 
     def send(self, message: Message[EmailDigest]) -> Answer:
         """Send one message."""
-        email = compose(message, sender=self._server.sender, now=self._now())
+        if not is_email(message.to):
+            return Refused(_BAD_SYNTAX)
+        try:
+            email = compose(message, sender=self._sender, now=self._now())
+            content = email.as_bytes()
+        except Exception as error:  # noqa: BLE001 - whatever it is: nothing was sent
+            return NotSent(f"the message cannot be written ({type(error).__name__})")
         try:
             with self._connected() as smtp:
                 self._open_session(smtp)
-                self._envelope(smtp, email)
-                return self._content(smtp, email)
+                self._envelope(smtp, message.to)
+                return self._content(smtp, content, email["Message-ID"])
         except _Stop as stop:
             return stop.answer
         except ssl.SSLCertVerificationError:
@@ -133,14 +150,14 @@ class SmtpEmail:
                 "the mail server's certificate cannot be verified: check CATCHUP_SMTP_HOST, or name its authority in"
                 " CATCHUP_SMTP_CA_FILE"
             )
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, ValueError) as error:
             return NotSent(f"the mail server cannot be used ({type(error).__name__})")
 
     @contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
         server = self._server
         # The default would be this machine's name, and a pod's name holds its user's id.
-        local_hostname = server.sender.rpartition("@")[2].rstrip(">")
+        local_hostname = self._sender.domain
         named = {"seconds": self._conversation, "timeout": self._timeout}
         if server.security == "tls":
             smtp: smtplib.SMTP = _TlsClient(server.host, server.port, local_hostname, context=self._context(), **named)
@@ -173,70 +190,37 @@ class SmtpEmail:
                 raise _Stop(NotSent(f"the mail server cannot start TLS now (SMTP {error.smtp_code})")) from None
             self._greet(smtp)
         if server.username is not None:
-            self._log_in(smtp, server.username, server.password or "")
+            refusal = log_in(smtp, server.username, server.password or "")
+            if refusal is not None:
+                raise _Stop(refusal)
 
     @staticmethod
     def _greet(smtp: smtplib.SMTP) -> None:
         # Python's own method falls back to HELO, after which no server offers STARTTLS or a login.
         code, _ = smtp.ehlo()
-        if code >= _PERMANENT:
+        if code >= PERMANENT:
             raise _Stop(Unusable(f"the mail server does not speak ESMTP (SMTP {code}): check CATCHUP_SMTP_HOST"))
         if code != _OK:
             raise _Stop(NotSent(f"the mail server accepts no session now (SMTP {code})"))
 
-    def _log_in(self, smtp: smtplib.SMTP, username: str, password: str) -> None:
-        try:
-            smtp.login(username, password)
-        except smtplib.SMTPAuthenticationError as error:
-            if error.smtp_code < _PERMANENT:
-                raise _Stop(NotSent(f"the mail server accepts no login now (SMTP {error.smtp_code})")) from None
-            raise _Stop(_credentials(error.smtp_code)) from None
-        except smtplib.SMTPNotSupportedError:
-            raise _Stop(
-                Unusable(
-                    "the mail server supports no login: unset CATCHUP_SMTP_USERNAME, or check CATCHUP_SMTP_SECURITY"
-                )
-            ) from None
-
-    def _envelope(self, smtp: smtplib.SMTP, message: EmailMessage) -> None:
-        code, _ = smtp.mail(message["From"].addresses[0].addr_spec)
-        if code in _AUTHENTICATION:
-            raise _Stop(_credentials(code))
-        if code >= _PERMANENT:
-            raise _Stop(
-                Unusable(f"the mail server refuses our sender (SMTP {code}): check CATCHUP_SMTP_FROM", str(code))
-            )
-        if code != _OK:
-            raise _Stop(NotSent(f"the mail server accepts no mail now (SMTP {code})"))
-        code, _ = smtp.rcpt(message["To"].addresses[0].addr_spec)
-        self._judge(code, accepted=(_OK, _OK_ELSEWHERE))
-
-    def _content(self, smtp: smtplib.SMTP, message: EmailMessage) -> Answer:
-        code, _ = smtp.docmd("DATA")
-        self._judge(code, accepted=(_GO_AHEAD,))
-        try:
-            # RFC 5321, 4.5.2: a line that begins with a dot gets another one.
-            smtp.send(_dots_doubled(message.as_bytes()) + b".\r\n")
-            code, _ = smtp.getreply()
-        except (OSError, smtplib.SMTPException) as error:
-            return Ambiguous(f"the mail server did not answer to the message ({type(error).__name__})")
-        if code not in _REPLIES:
-            # It may be the beginning of one, such as `250`.
-            return Ambiguous("the mail server's answer to the message is not one of SMTP")
-        self._judge(code, accepted=(_OK,))
-        return Accepted(provider_id=message["Message-ID"], status="accepted", final=True)
+    def _envelope(self, smtp: smtplib.SMTP, to: str) -> None:
+        _expect(smtp.mail(self._sender.address), {_OK}, Stage.SENDER)
+        _expect(smtp.rcpt(to), {_OK, _OK_ELSEWHERE}, Stage.RECIPIENT)
 
     @staticmethod
-    def _judge(code: int, *, accepted: tuple[int, ...]) -> None:
-        if code in accepted:
-            return
-        if code in _AUTHENTICATION:
-            raise _Stop(_credentials(code))
-        if code >= _PERMANENT:
-            raise _Stop(Refused(str(code)))
-        if code < 0:
-            raise _Stop(NotSent("the mail server closed the connection"))
-        raise _Stop(NotSent(f"the mail server accepts no mail now (SMTP {code})"))
+    def _content(smtp: smtplib.SMTP, content: bytes, message_id: str) -> Answer:
+        _expect(smtp.docmd("DATA"), {_GO_AHEAD}, Stage.CONTENT)
+        try:
+            # RFC 5321, 4.5.2: a line that begins with a dot gets another one.
+            smtp.send(_dots_doubled(content) + b".\r\n")
+            reply = smtp.getreply()
+        except (OSError, smtplib.SMTPException) as error:
+            return Ambiguous(f"the mail server did not answer to the message ({type(error).__name__})")
+        if reply[0] not in _REPLIES:
+            # It may be the beginning of one, such as `250`.
+            return Ambiguous("the mail server's answer to the message is not one of SMTP")
+        _expect(reply, {_OK}, Stage.CONTENT)
+        return Accepted(provider_id=message_id, status="accepted", final=True)
 
     def _context(self) -> ssl.SSLContext:
         try:
@@ -245,11 +229,9 @@ class SmtpEmail:
             raise _Stop(Unusable("CATCHUP_SMTP_CA_FILE cannot be read, or holds no certificate")) from None
 
 
-def _credentials(code: int) -> Unusable:
-    return Unusable(
-        f"the mail server refused our login (SMTP {code}): check CATCHUP_SMTP_USERNAME and CATCHUP_SMTP_PASSWORD",
-        str(code),
-    )
+def _expect(reply: tuple[int, bytes], accepted: Collection[int], stage: Stage) -> None:
+    if reply[0] not in accepted:
+        raise _Stop(meaning(*reply, stage))
 
 
 def _dots_doubled(content: bytes) -> bytes:

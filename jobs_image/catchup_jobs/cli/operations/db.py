@@ -10,7 +10,7 @@ import click
 
 from catchup_contract.outcomes import ExitCode
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.errors import MIGRATE_HINT
+from catchup_jobs.adapters.database.hints import MIGRATE_HINT
 from catchup_jobs.adapters.database.migrate import SchemaStatus, status, upgrade
 from catchup_jobs.jobs.run.errors import TemporaryError
 from catchup_jobs.settings import Settings

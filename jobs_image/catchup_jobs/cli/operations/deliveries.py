@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from catchup_jobs.adapters.database.digests.overview import PastDelivery, past_deliveries
+from catchup_jobs.adapters.database.digests.overview import DeliveryOverview, PastDelivery, past_deliveries
 from catchup_jobs.cli.parameters import USER_ID, OneOf, OneRecord
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import AGE, EXIT_FAILURES, JSON, age_of, echo_rows, limit_option, output_option
@@ -51,7 +51,8 @@ def list_(
     limit: int,
     output: str,
 ) -> None:
-    """List deliveries, the last changed first, without address and text. Exit 1 if one failed or is unknown.
+    """List deliveries, the last changed first, without address and text. Exit 1 if one failed, is
+    unknown, or was tried and is still pending.
 
     \b
     Examples:
@@ -71,7 +72,12 @@ def list_(
     echo_rows(_COLUMNS, [_row(delivery, now) for delivery in past], output)
     if not past and output != JSON:
         click.echo("no deliveries", err=True)
-    sys.exit(EXIT_FAILURES if any(delivery.overview.status in _TROUBLE for delivery in past) else 0)
+    sys.exit(EXIT_FAILURES if any(_is_trouble(delivery.overview) for delivery in past) else 0)
+
+
+def _is_trouble(overview: DeliveryOverview) -> bool:
+    was_tried = overview.status is DeliveryStatus.PENDING and overview.attempts > 0
+    return was_tried or overview.status in _TROUBLE
 
 
 def _row(delivery: PastDelivery, now: datetime) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
@@ -17,12 +16,12 @@ from catchup_jobs.adapters.messaging.action_links import read_token
 from catchup_jobs.cli.jobs.messaging import links_of
 from catchup_jobs.cli.parameters import ROW_ID, USER_ID
 from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
-from catchup_jobs.cli.tables import JSON, TEXT, echo_rows, output_option
+from catchup_jobs.cli.tables import JSON, TEXT, echo_json, echo_rows, output_option
 from catchup_jobs.domain.digest.action_tokens import Action, ActionToken
 from catchup_jobs.domain.digest.channels import EMAIL
-from catchup_jobs.domain.digest.items import clean
 from catchup_jobs.domain.digest.words import contact_name, mode_words, short_time
 from catchup_jobs.domain.planning.answers import Answer
+from catchup_jobs.domain.text import clean
 from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS, SuggestionStatus
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.settings import Settings
@@ -78,7 +77,7 @@ def list_(user_id: str, statuses: tuple[str, ...], output: str) -> None:
             raise unknown_user(user_id)
         views = DatabaseAnswers(database).listing(user_id, wanted)
     if output == JSON:
-        click.echo(json.dumps([_document(view) for view in views], indent=2, ensure_ascii=False))
+        echo_json([_document(view) for view in views])
     elif views:
         _table(views)
     else:
@@ -177,7 +176,7 @@ def _open(settings: Settings, views: Sequence[SuggestionView], output: str, now:
         _document(view) | {"links": dict(links.of_suggestion(view.id, now=now)) if links else {}} for view in views
     ]
     if output == JSON:
-        click.echo(json.dumps({"action": "open", "suggestions": documents}, indent=2, ensure_ascii=False))
+        echo_json({"action": "open", "suggestions": documents})
         return
     for view, document in zip(views, documents, strict=True):
         click.echo(_line(view))
@@ -191,14 +190,14 @@ def _unsubscribe(settings: Settings, database: Database, meant: ActionToken, out
     if not addresses.opt_out(user_id, EMAIL, now=now):
         raise PermanentError("the user has no email address any more")
     if output == JSON:
-        click.echo(json.dumps({"action": "unsubscribe"}))
+        echo_json({"action": "unsubscribe"})
     else:
         click.echo("no more emails will be sent to this address")
 
 
 def _tell(view: SuggestionView, output: str, *, changed: bool) -> None:
     if output == JSON:
-        click.echo(json.dumps(_document(view) | {"changed": changed}, indent=2, ensure_ascii=False))
+        echo_json(_document(view) | {"changed": changed})
     else:
         click.echo(f"{'' if changed else 'already '}{_line(view)}")
 

@@ -15,7 +15,7 @@ from catchup_jobs.adapters.database.people.users import DatabaseUsers, UserOverv
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
-from catchup_jobs.cli.tables import JSON, echo_rows, output_option
+from catchup_jobs.cli.tables import JSON, echo_json, echo_rows, output_option
 from catchup_jobs.cli.users.consent_withdrawal import Consent
 from catchup_jobs.cli.users.user_view import gather, lines
 from catchup_jobs.jobs.run.errors import PermanentError
@@ -114,7 +114,7 @@ def show(user_id: str | None, output: str) -> None:
             raise unknown_user(user_id)
         view = gather(database, _addresses(settings, database), overview)
     if output == JSON:
-        click.echo(json.dumps(view, indent=2, ensure_ascii=False))
+        echo_json(view)
         return
     for line in lines(view):
         click.echo(line)

@@ -1,19 +1,17 @@
-"""Calendar events: what Google's event resource means here, and what a sync has to change in the store."""
+"""Calendar events, and what a sync has to change in the store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
-
-from catchup_jobs.domain.vocabulary import EventStatus
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from zoneinfo import ZoneInfo
 
     from catchup_jobs.domain.calendar.sync_window import Window
+    from catchup_jobs.domain.vocabulary import EventStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,20 @@ class Tombstone:
     google_id: str
 
 
-class MalformedEventError(ValueError):
-    """An event resource that cannot be read. The message names the field, never what it holds."""
+@dataclass(frozen=True, slots=True)
+class UnreadableEvent:
+    """An item of which it is not known when it blocks. What is stored under its id stays.
+
+    Attributes:
+        google_id: empty where it has none.
+        why: names the field, never what it holds.
+    """
+
+    google_id: str
+    why: str
+
+
+Received = CalendarEvent | Tombstone | UnreadableEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,53 +92,9 @@ class Changes:
         return bool(self.added or self.changed or self.removed or self.outdated)
 
 
-def read_event(resource: Mapping[str, Any]) -> CalendarEvent | Tombstone:
-    """Read an event resource of the Calendar API v3 (`events.list` with `singleEvents`).
-
-    Raises:
-        MalformedEventError: a field that an event cannot be without is missing or unreadable.
-    """
-    google_id = _text(resource, "id")
-    if not google_id:
-        raise MalformedEventError("an event has no id")
-    status = _text(resource, "status") or EventStatus.CONFIRMED
-    if status == "cancelled":
-        return Tombstone(google_id)
-    try:
-        known_status = EventStatus(status)
-    except ValueError:
-        raise MalformedEventError("an event's status is not known") from None
-    return CalendarEvent(
-        google_id=google_id,
-        status=known_status,
-        busy=is_busy(resource),
-        span=_span(resource),
-        summary=_text(resource, "summary"),
-        description=_text(resource, "description"),
-        location=_text(resource, "location"),
-        event_type=_text(resource, "eventType"),
-        recurring_event_id=_text(resource, "recurringEventId"),
-        original_start=_original_start(resource),
-        ical_uid=_text(resource, "iCalUID"),
-        etag=_text(resource, "etag"),
-        updated_at=_updated(resource),
-    )
-
-
-def is_busy(resource: Mapping[str, Any]) -> bool:
-    """Return whether an event blocks the user's time: opaque, not cancelled and not declined by the user."""
-    if resource.get("status") == "cancelled" or resource.get("transparency") == "transparent":
-        return False
-    attendees = resource.get("attendees") or ()
-    return not any(
-        isinstance(attendee, Mapping) and attendee.get("self") and attendee.get("responseStatus") == "declined"
-        for attendee in attendees
-    )
-
-
 def reconcile(
     stored: Mapping[str, CalendarEvent],
-    received: Iterable[CalendarEvent | Tombstone],
+    received: Iterable[Received],
     window: Window,
     zone: ZoneInfo,
     *,
@@ -138,6 +104,7 @@ def reconcile(
 
     An incremental sync sends changed events whatever their date, so those outside the window count as gone. A
     tombstone of a recurring event takes its stored instances with it. After a full sync, what was not sent is gone.
+    A stored event whose new form cannot be read stays as it was.
 
     Args:
         stored: events of this calendar by id; for an incremental sync those that the received ones concern suffice.
@@ -153,10 +120,11 @@ def reconcile(
         if isinstance(event, CalendarEvent) and overlaps(event, window, zone)
     }
     cancelled = {google_id for google_id, event in latest.items() if isinstance(event, Tombstone)}
+    unreadable = {google_id for google_id, event in latest.items() if isinstance(event, UnreadableEvent)}
     if full:
-        gone = stored.keys() - kept.keys()
+        gone = stored.keys() - kept.keys() - unreadable
     else:
-        named = latest.keys() - kept.keys()
+        named = latest.keys() - kept.keys() - unreadable
         instances = {google_id for google_id, event in stored.items() if event.recurring_event_id in cancelled}
         gone = (stored.keys() & (named | instances)) - kept.keys()
     outdated = frozenset(
@@ -168,11 +136,6 @@ def reconcile(
         removed=frozenset(gone) - outdated,
         outdated=outdated,
     )
-
-
-def storable(text: str) -> str:
-    """Return text without NUL, which PostgreSQL refuses, and without lone surrogates, which JSON can encode."""
-    return text.replace("\x00", "").encode(errors="replace").decode()
 
 
 def overlaps(event: CalendarEvent, window: Window, zone: ZoneInfo) -> bool:
@@ -194,59 +157,3 @@ def _ends(event: CalendarEvent, zone: ZoneInfo) -> datetime:
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-
-
-def _span(resource: Mapping[str, Any]) -> TimedSpan | AllDaySpan:
-    start, end = resource.get("start"), resource.get("end")
-    if not isinstance(start, Mapping) or not isinstance(end, Mapping):
-        raise MalformedEventError("an event has no start or no end")
-    try:
-        if "date" in start:
-            days = AllDaySpan(date.fromisoformat(start["date"]), date.fromisoformat(end["date"]))
-            if days.start_date >= days.end_date:
-                raise MalformedEventError("an all-day event ends before it starts")
-            if days.start_date.year == date.min.year or days.end_date.year == date.max.year:
-                raise MalformedEventError("an all-day event is at the end of the calendar's range")
-            return days
-        timed = TimedSpan(_instant(start), _instant(end))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, MalformedEventError):
-            raise
-        raise MalformedEventError("an event's start or end is not a date or time") from None
-    if timed.start_at > timed.end_at:
-        raise MalformedEventError("an event ends before it starts")
-    return timed
-
-
-def _instant(when: Mapping[str, Any]) -> datetime:
-    parsed = datetime.fromisoformat(when["dateTime"])
-    if parsed.tzinfo is None:
-        # RFC 3339 without an offset is allowed where timeZone is given.
-        parsed = parsed.replace(tzinfo=ZoneInfo(when["timeZone"]))
-    return parsed.astimezone(UTC)
-
-
-def _original_start(resource: Mapping[str, Any]) -> str | None:
-    original = resource.get("originalStartTime")
-    if not isinstance(original, Mapping):
-        return None
-    return _text(original, "dateTime") or _text(original, "date")
-
-
-def _updated(resource: Mapping[str, Any]) -> datetime | None:
-    text = _text(resource, "updated")
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        raise MalformedEventError("an event's updated is not a time") from None
-
-
-def _text(resource: Mapping[str, Any], name: str) -> str | None:
-    value = resource.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise MalformedEventError(f"an event's {name} is not text")
-    return storable(value)

@@ -5,16 +5,12 @@ They are stored as JSON with the digest, so that every attempt sends the same co
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 MAX_NAME: Final = 60
 MAX_REASON: Final = 300
-# Format characters that names need: they join emoji, and letters of Arabic and Indic scripts.
-_JOINERS: Final = frozenset("\u200c\u200d")
-_NOT_AT_THE_END: Final = frozenset("\u200c\u200d\ufe0e\ufe0f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +18,7 @@ class DigestItem:
     """One suggestion in a digest. Its `repr` shows no person.
 
     Attributes:
-        contact: the contact's name as it was stored; `clean` it before it is shown.
+        contact: the contact's name as it was stored; `domain.text.clean` it before it is shown.
         start_at, end_at: the proposed time (UTC).
         mode: `in_person`, `call` or `either`.
         reason: why to meet this person now, in words.
@@ -61,31 +57,3 @@ class DigestItem:
             reason=document["reason"],
             contact_zone=document["contact_zone"],
         )
-
-
-def clean(text: str, limit: int, *, ellipsis: str = "...") -> str:
-    """Return the text on one line and at most `limit` characters long, for any message and any header.
-
-    Control characters and line breaks become spaces. Invisible characters and those that change the direction of the
-    text are removed, so that a name cannot forge the rest of the message.
-    """
-    kept = "".join(_one_line(character) for character in text[: limit * 20])
-    line = " ".join(kept.split())
-    if len(line) <= limit:
-        return line
-    cut = line[: limit - len(ellipsis)]
-    while cut and (cut[-1] in _NOT_AT_THE_END or cut[-1] == " " or unicodedata.combining(cut[-1])):
-        cut = cut[:-1]
-    return cut + ellipsis
-
-
-def _one_line(character: str) -> str:
-    if character in _JOINERS:
-        return character
-    match unicodedata.category(character):
-        case "Cc" | "Zl" | "Zp" | "Zs":
-            return " "
-        case "Cf" | "Cs" | "Co" | "Cn":
-            return ""
-        case _:
-            return character

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.local_time import is_time_zone
-from catchup_jobs.domain.digest.items import MAX_NAME, DigestItem, clean
+from catchup_jobs.domain.digest.items import MAX_NAME, DigestItem
+from catchup_jobs.domain.text import clean
 
 # `strftime` would follow the process's locale.
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

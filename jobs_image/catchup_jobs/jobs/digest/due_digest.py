@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from catchup_contract.digest_rule import is_last_firing, is_quiet
 from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.channels import may_send
 from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
@@ -46,6 +47,7 @@ class DueDigest:
     """One due date's digest in one pass.
 
     Attributes:
+        even_at_night: quiet hours do not hold.
         errors: why channels are not settled. When all channels were tried, the most promising error is raised.
     """
 
@@ -55,6 +57,7 @@ class DueDigest:
     when: DigestTime
     occurrence: Occurrence
     recipient: Recipient
+    even_at_night: bool = False
     errors: list[JobError] = field(default_factory=list)
 
     @property
@@ -66,6 +69,26 @@ class DueDigest:
     def counts(self) -> Counts:
         """The run's counts."""
         return Counts(self.context.checkpoint)
+
+    @property
+    def is_last_firing(self) -> bool:
+        """Whether no later firing serves this due date."""
+        return is_last_firing(self.context.now(), self.when, self.occurrence)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether a text message would disturb now."""
+        return not self.even_at_night and is_quiet(self.context.now(), self.when, self.occurrence)
+
+    def is_given_up(self, error: JobError) -> bool:
+        """Return whether nothing will try again for this due date what failed with this error."""
+        if not self.is_last_firing:
+            return False
+        if not isinstance(error, TemporaryError):
+            return True
+        if error.wait_seconds is None:
+            return self.context.is_last_attempt
+        return not self.context.has_time_for(error.wait_seconds)
 
     def deliveries(self) -> Mapping[Channel, Delivery]:
         """Return the deliveries as they are stored now."""
@@ -106,7 +129,7 @@ class DueDigest:
                 claim,
                 destination.address or "",
                 key=f"{self.user_id} {self.occurrence.due_date.isoformat()}",
-                when=self.when,
+                when=self.recipient.chosen(self.when),
                 name=self.recipient.name,
                 now=now,
             )
@@ -127,6 +150,9 @@ class DueDigest:
 
     def settle(self, channel: Channel, delivery_id: int, attempt_id: str, answer: Answer) -> DeliveryStatus:
         """Record the provider's answer to a claim or a look-up; return the delivery's status."""
+        if isinstance(answer, Unusable) and answer.perhaps_recipient and self.is_last_firing:
+            # It may be this recipient alone: what was not sent by now is not sent for this date.
+            answer = Refused(answer.code or "refused")
         if isinstance(answer, NotSent | Unusable):
             # If the record of the answer fails, the next pass knows that nothing was sent.
             self.context.checkpoint[_UNSENT] = attempt_id
@@ -160,6 +186,12 @@ class DueDigest:
         """Release the claim of a delivery for which `is_unsent` is true."""
         self.settle(delivery.channel, delivery.id, delivery.attempt_id or "", _NOT_ASKED)
         self.context.checkpoint.pop(_UNSENT, None)
+
+    def give_up(self, channel: Channel) -> None:
+        """Record that a channel sends nothing for this due date any more, because another stands in."""
+        context = self.context
+        self.store.give_up(self.user_id, self.occurrence, channel, now=context.now(), fence=context.fence)
+        self.counts.add(Count.DELIVERIES_FAILED)
 
     def skip_channel(self, channel: Channel, delivery: Delivery | None, reason: SkipReason) -> DeliveryStatus:
         """Record that a channel is skipped; return its delivery's status."""

@@ -28,6 +28,13 @@ class Recipient:
     when: DigestTime
     paused: bool
 
+    def chosen(self, when: DigestTime) -> DigestTime:
+        """Return the time that the user chose, given the one that the digest falls due at.
+
+        The operator may spread digests over a window. The sync stores what the UserSchedule says.
+        """
+        return self.when if when.is_spread_from(self.when) else when
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -123,10 +130,12 @@ class Unusable:
     Attributes:
         why: for the log, without personal data.
         code: the provider's error code, if any.
+        perhaps_recipient: the provider may mean this recipient alone, and does not say so.
     """
 
     why: str
     code: str | None = None
+    perhaps_recipient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +241,10 @@ class DigestStore(Protocol):
         """Return whether a claim would have suggestions to send."""
         ...
 
+    def skip_reason(self, user_id: str, due_date: date) -> SkipReason | None:
+        """Return why a due date's digest was skipped, None if it was not."""
+        ...
+
     def skip(self, user_id: str, occurrence: Occurrence, reason: SkipReason, *, now: datetime, fence: Fence) -> None:
         """Record that a due date's digest is skipped. A later claim overrides this."""
         ...
@@ -247,6 +260,10 @@ class DigestStore(Protocol):
         fence: Fence,
     ) -> None:
         """Record that a channel is skipped, unless a message was attempted by it."""
+        ...
+
+    def give_up(self, user_id: str, occurrence: Occurrence, channel: Channel, *, now: datetime, fence: Fence) -> None:
+        """Mark a channel's pending delivery as failed."""
         ...
 
     def claim(

@@ -82,6 +82,10 @@ class RunContext:
         """Return the current time, aware UTC."""
         return self.surroundings.now()
 
+    def has_time_for(self, seconds: float) -> bool:
+        """Return whether a wait of so many seconds ends before the deadline."""
+        return _ends_in_time(self.surroundings, self.deadline, seconds)
+
     def check_stop(self) -> None:
         """Return if the job may go on; call it before every side effect.
 
@@ -115,7 +119,11 @@ def pause(surroundings: Surroundings, deadline: datetime, seconds: float) -> Non
     Raises:
         RunInterruptedError: SIGTERM came, or the deadline is nearer than the end of the pause.
     """
-    if surroundings.now() + timedelta(seconds=seconds) >= deadline - DEADLINE_MARGIN:
+    if not _ends_in_time(surroundings, deadline, seconds):
         raise RunInterruptedError("the wait would pass the deadline", reason=Reason.DEADLINE)
     surroundings.sleep(seconds)
     check_may_go_on(surroundings, deadline)
+
+
+def _ends_in_time(surroundings: Surroundings, deadline: datetime, seconds: float) -> bool:
+    return surroundings.now() + timedelta(seconds=seconds) < deadline - DEADLINE_MARGIN

@@ -6,13 +6,15 @@ A calendar that fails keeps its last events and its sync token; the others are s
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from catchup_contract.outcomes import Outcome, Reason
-from catchup_contract.summary import Count
+from catchup_contract.summary import LEFT_OUT, Count
+from catchup_jobs.domain.calendar.events import UnreadableEvent
 from catchup_jobs.domain.calendar.oauth import ReconnectNeededError
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, choose_sync, full_window
 from catchup_jobs.domain.vocabulary import CalendarError, TokenState
@@ -21,14 +23,14 @@ from catchup_jobs.jobs.run.context import Result
 from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
 from catchup_jobs.jobs.sync.access_tokens import StoredAccessTokens
 from catchup_jobs.jobs.sync.availability import refresh_availability
-from catchup_jobs.jobs.sync.ports import CalendarFailedError, SyncTokenExpiredError
+from catchup_jobs.jobs.sync.ports import CalendarFailedError, DailyLimitError, SyncTokenExpiredError
 from catchup_jobs.jobs.sync.quota import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from zoneinfo import ZoneInfo
 
-    from catchup_jobs.domain.calendar.events import CalendarEvent, Tombstone
+    from catchup_jobs.domain.calendar.events import Received
     from catchup_jobs.domain.calendar.sync_window import IncrementalSync
     from catchup_jobs.jobs.run.context import RunContext
     from catchup_jobs.jobs.sync.ports import (
@@ -113,23 +115,31 @@ class CalendarSync:
             keeper.mark_reconnect()
             _log.warning("the user must connect the calendar again")
             return Result(Outcome.SKIPPED, Reason.RECONNECT, progress.counts.all())
+        except DailyLimitError:
+            _log.warning("Google's limit of requests a day is reached, the next slot tries again")
+            return Result(Outcome.SKIPPED, Reason.DAILY_LIMIT, progress.counts.all())
         finally:
             progress.counts.add(Count.API_REQUESTS, source.requests)
             progress.counts.add(Count.PAGES, source.pages)
             source.close()
         slots = refresh_availability(context, self.availability)
-        counts = progress.counts.all() | {Count.CALENDARS_FAILED: failed, Count.FREE_SLOTS: slots}
-        return Result(Outcome.DONE, Reason.PARTIAL if failed else None, counts)
+        counts = progress.counts.all() | {Count.CALENDARS_FAILED: len(failed), Count.FREE_SLOTS: slots}
+        if any(calendar.primary for calendar in failed):
+            return Result(Outcome.DONE, Reason.CALENDAR_UNREADABLE, counts)
+        is_partial = any(counts.get(count) for count in LEFT_OUT)
+        return Result(Outcome.DONE, Reason.PARTIAL if is_partial else None, counts)
 
-    def _sync_calendars(self, context: RunContext, source: CalendarSource, progress: _Progress, zone: ZoneInfo) -> int:
-        """Sync what is unfinished and return how many calendars failed.
+    def _sync_calendars(
+        self, context: RunContext, source: CalendarSource, progress: _Progress, zone: ZoneInfo
+    ) -> list[StoredCalendar]:
+        """Sync what is unfinished and return the calendars that failed.
 
         Raises:
             TemporaryError: calendars failed temporarily, and either attempts remain or no calendar succeeded.
         """
         if not progress.listed:
             self._update_list(context, source, progress)
-        failed = 0
+        failed: list[StoredCalendar] = []
         temporary: TemporaryError | None = None
         for calendar in self.calendars.selected(context.subject):
             if calendar.id in progress.finished:
@@ -137,13 +147,16 @@ class CalendarSync:
             try:
                 reading = self._read(context, source, calendar)
             except CalendarFailedError as error:
-                failed += 1
+                if error.reason is CalendarError.NOT_FOUND and not calendar.primary:
+                    self._deselect(context, calendar, progress)
+                    continue
+                failed.append(calendar)
                 self._record_failure(context, calendar, error.reason, str(error))
             except TemporaryError as error:
                 if error.wait_seconds is not None:
                     # A usage limit is the user's or the project's: the other calendars would exceed it too.
                     raise
-                failed += 1
+                failed.append(calendar)
                 temporary = error
                 self._record_failure(context, calendar, CalendarError.UNAVAILABLE, str(error))
             else:
@@ -153,12 +166,21 @@ class CalendarSync:
         return failed
 
     def _update_list(self, context: RunContext, source: CalendarSource, progress: _Progress) -> None:
-        listed = []
+        entries = []
         for page in source.calendars():
             context.check_stop()
-            listed += page
+            entries += page
+        listed = [entry for entry in entries if entry is not None]
+        unreadable = len(entries) - len(listed)
+        if unreadable:
+            _log.warning("entries of the calendar list cannot be read, they are left out", entries=unreadable)
+            progress.counts.add(Count.CALENDARS_UNREADABLE, unreadable)
         context.check_stop()
-        stored = self.calendars.update_list(context.subject, listed, now=context.now(), fence=context.fence)
+        stored = self.calendars.update_list(
+            context.subject, listed, complete=not unreadable, now=context.now(), fence=context.fence
+        )
+        if stored.calendars_gone:
+            _log.warning("selected calendars are gone from the user's list", calendars=stored.calendars_gone)
         progress.add_stored(stored)
         progress.list_done()
 
@@ -185,14 +207,32 @@ class CalendarSync:
             calendar.id, reading.events, reading.how, zone, reading.state, now=context.now(), fence=context.fence
         )
         progress.counts.add(Count.CALENDARS, 1)
+        unreadable = _report_unreadable(calendar, reading.events)
+        if unreadable:
+            progress.counts.add(Count.EVENTS_UNREADABLE, unreadable)
         progress.counts.add(Count.FULL_SYNCS if isinstance(reading.how, FullSync) else Count.INCREMENTAL_SYNCS, 1)
         progress.add_stored(stored)
         progress.calendar_done(calendar.id)
+
+    def _deselect(self, context: RunContext, calendar: StoredCalendar, progress: _Progress) -> None:
+        _log.warning("the user has lost access to a calendar, it is deselected", calendar=calendar.id)
+        context.check_stop()
+        progress.add_stored(
+            self.calendars.deselect_lost(context.subject, calendar.id, now=context.now(), fence=context.fence)
+        )
 
     def _record_failure(self, context: RunContext, calendar: StoredCalendar, reason: CalendarError, why: str) -> None:
         _log.warning("calendar failed, it keeps its last events", calendar=calendar.id, reason=reason.value, why=why)
         context.check_stop()
         self.calendars.record_failure(calendar.id, reason, fence=context.fence)
+
+
+def _report_unreadable(calendar: StoredCalendar, received: Iterable[Received]) -> int:
+    """Log what of a calendar cannot be read, and return how many events that is."""
+    whys = Counter(event.why for event in received if isinstance(event, UnreadableEvent))
+    for why, number in whys.items():
+        _log.warning("events cannot be read, they are left out", calendar=calendar.id, events=number, why=why)
+    return whys.total()
 
 
 def _at_once() -> None:
@@ -225,6 +265,8 @@ class _Progress:
         self.counts.add(Count.EVENTS_ADDED, stored.events_added)
         self.counts.add(Count.EVENTS_CHANGED, stored.events_changed)
         self.counts.add(Count.EVENTS_REMOVED, stored.events_removed)
+        if stored.calendars_gone:
+            self.counts.add(Count.CALENDARS_GONE, stored.calendars_gone)
         self.counts.add(Count.SUGGESTIONS_MOVED, stored.suggestions_moved)
         self.counts.add(Count.SUGGESTIONS_EXPIRED, stored.suggestions_expired)
 
@@ -234,7 +276,7 @@ class _Reading:
     """All that Google sent of a calendar, and the sync state after it."""
 
     how: FullSync | IncrementalSync
-    events: list[CalendarEvent | Tombstone]
+    events: list[Received]
     state: SyncState
 
 
@@ -242,7 +284,7 @@ def _read_pages(
     context: RunContext, source: CalendarSource, calendar: StoredCalendar, how: FullSync | IncrementalSync
 ) -> _Reading:
     """Read all pages; nothing is stored before the last one has arrived."""
-    events: list[CalendarEvent | Tombstone] = []
+    events: list[Received] = []
     sync_token: str | None = None
     for page in source.events(calendar.google_id, how):
         context.check_stop()

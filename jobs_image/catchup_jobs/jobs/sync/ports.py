@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
-    from catchup_jobs.domain.calendar.events import CalendarEvent, Tombstone
+    from catchup_jobs.domain.calendar.events import Received
     from catchup_jobs.domain.calendar.freshness import SyncedCalendar
     from catchup_jobs.domain.calendar.oauth import OAuthToken
     from catchup_jobs.domain.calendar.sync_window import FullSync, IncrementalSync, SyncState
@@ -34,7 +34,7 @@ class ListedCalendar:
 class SyncedEvents:
     """One page of events. `next_sync_token` comes on the last page only."""
 
-    events: tuple[CalendarEvent | Tombstone, ...]
+    events: tuple[Received, ...]
     next_sync_token: str | None
 
 
@@ -50,8 +50,12 @@ class SyncTokenExpiredError(Exception):
     """Google requires a full sync of the calendar (410 `fullSyncRequired`)."""
 
 
+class DailyLimitError(Exception):
+    """The project's limit of requests a day is reached: the next slot tries again. Not a failure of the job."""
+
+
 class AccessTokens(Protocol):
-    """Where requests get their access token. Both methods may raise ReconnectNeededError or a JobError."""
+    """Where requests get their access token. Both methods may raise what `TokenRefresher.refresh` does."""
 
     def current(self) -> str:
         """Return an access token that is valid for some minutes."""
@@ -75,8 +79,8 @@ class CalendarSource(Protocol):
     pages: int
     params_hash: str
 
-    def calendars(self) -> Iterator[list[ListedCalendar]]:
-        """Yield the pages of the calendar list."""
+    def calendars(self) -> Iterator[list[ListedCalendar | None]]:
+        """Yield the pages of the calendar list, with None for an entry that cannot be read."""
         ...
 
     def events(self, calendar_id: str, how: FullSync | IncrementalSync) -> Iterator[SyncedEvents]:
@@ -100,7 +104,7 @@ class TokenRefresher(Protocol):
     """The OAuth server."""
 
     def refresh(self, token: OAuthToken) -> OAuthToken:
-        """Return a token with a new access token."""
+        """Return a token with a new access token. Raises ReconnectNeededError, DailyLimitError or a JobError."""
         ...
 
 
@@ -135,25 +139,33 @@ class StoredCalendar:
 
     id: int
     google_id: str = field(repr=False)
+    primary: bool
     state: SyncState
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """How many events one transaction of a sync changed, and how many suggestions that clashed with them."""
+    """How many events one transaction of a sync changed, and how many suggestions that clashed with them.
+
+    Attributes:
+        calendars_gone: selected calendars that the user does not have any more.
+    """
 
     events_added: int = 0
     events_changed: int = 0
     events_removed: int = 0
     suggestions_moved: int = 0
     suggestions_expired: int = 0
+    calendars_gone: int = 0
 
 
 class CalendarStore(Protocol):
     """Calendars and events of users. Each method that writes is one transaction, refused to a stale process."""
 
-    def update_list(self, user_id: str, listed: Sequence[ListedCalendar], *, now: datetime, fence: Fence) -> Stored:
-        """Make the stored list equal Google's; the events of calendars that are gone are deleted."""
+    def update_list(
+        self, user_id: str, listed: Sequence[ListedCalendar], *, complete: bool, now: datetime, fence: Fence
+    ) -> Stored:
+        """Make the stored list equal Google's; of a complete list, calendars that are missing are gone."""
         ...
 
     def selected(self, user_id: str) -> list[StoredCalendar]:
@@ -163,7 +175,7 @@ class CalendarStore(Protocol):
     def apply(
         self,
         calendar_id: int,
-        received: Sequence[CalendarEvent | Tombstone],
+        received: Sequence[Received],
         how: FullSync | IncrementalSync,
         zone: ZoneInfo,
         state: SyncState,
@@ -172,6 +184,10 @@ class CalendarStore(Protocol):
         fence: Fence,
     ) -> Stored:
         """Reconcile a calendar's events, repair suggestions, and store the new sync state: all or nothing."""
+        ...
+
+    def deselect_lost(self, user_id: str, calendar_id: int, *, now: datetime, fence: Fence) -> Stored:
+        """Deselect a calendar to which the user has lost access; its events are deleted."""
         ...
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:

@@ -36,6 +36,13 @@ CANARY = "ada@example.com"
         ("23505", PermanentError),  # unique_violation
         ("23514", PermanentError),  # check_violation
         ("22001", PermanentError),  # string_data_right_truncation
+        ("25P03", TemporaryError),  # idle_in_transaction_session_timeout
+        ("25P04", TemporaryError),  # transaction_timeout
+        ("26000", TemporaryError),  # invalid_sql_statement_name: prepared on another connection of a pooler
+        ("42P07", MisconfiguredError),  # duplicate_table: somebody else's
+        ("3F000", MisconfiguredError),  # invalid_schema_name: nowhere to create
+        ("XX001", MisconfiguredError),  # data_corrupted
+        ("P0001", PermanentError),  # raise_exception: somebody's trigger
         ("42601", None),  # syntax_error: ours
     ],
 )
@@ -43,6 +50,28 @@ def test_postgresql_states_are_classified(state: str, expected: type[Exception] 
     found = classify(DBAPIError("SELECT", {}, psycopg.errors.lookup(state)(f"Key (email)=({CANARY}) exists")))
     assert type(found) is (expected or type(None))
     assert CANARY not in str(found)
+
+
+# What only a mistake of ours can cause, and what we do not use; each has a class of its own in PostgreSQL's table.
+_OURS = {"00", "01", "02", "03", "09", "0A", "0F", "0L", "0P", "0Z", "10", "20", "21", "2B", "2D", "2F", "3B", "42"} | {
+    "F0",
+    "HV",
+    "XX",
+}
+
+
+def test_every_class_of_postgresqls_own_table_has_a_meaning_or_is_a_mistake_of_ours() -> None:
+    known = [
+        value
+        for value in vars(psycopg.errors).values()
+        if isinstance(value, type) and issubclass(value, psycopg.Error) and value.sqlstate
+    ]
+    assert len(known) > 200
+    for error in known:
+        state = error.sqlstate or ""
+        meant = classify(DBAPIError("SELECT", {}, error(CANARY)))
+        assert (meant is not None) or state[:2] in _OURS, state
+        assert CANARY not in str(meant)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +83,20 @@ def test_postgresql_states_are_classified(state: str, expected: type[Exception] 
         (f'FATAL:  password authentication failed for user "{CANARY}"', MisconfiguredError),
         ('FATAL:  database "nope" does not exist', MisconfiguredError),
         ('FATAL:  no pg_hba.conf entry for host "10.0.0.1"', MisconfiguredError),
+        # The words of PgBouncer, as its `disconnect_client` says them.
+        ("FATAL:  unsupported startup parameter: options", MisconfiguredError),
+        ("FATAL:  no such database: nope", MisconfiguredError),
+        ("FATAL:  SASL authentication failed", MisconfiguredError),
+        ("FATAL:  SSL required", MisconfiguredError),
+        ("FATAL:  no more connections allowed (max_client_conn)", TemporaryError),
+        ("FATAL:  client_login_timeout (server down)", TemporaryError),
+        # The words of libpq.
+        ('invalid sslmode value: "verify_full"', MisconfiguredError),
+        ("server does not support SSL, but SSL was required", MisconfiguredError),
+        ('server certificate for "db" does not match host name "localhost"', MisconfiguredError),
+        ("SSL error: certificate verify failed", MisconfiguredError),
+        ("SSL SYSCALL error: EOF detected", TemporaryError),
+        ("SSL connection has been closed unexpectedly", TemporaryError),
     ],
 )
 def test_refused_connections_are_told_apart_by_the_servers_words(words: str, expected: type[Exception]) -> None:

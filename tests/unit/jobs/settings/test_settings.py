@@ -63,6 +63,31 @@ def test_keys_are_read_newest_first_with_any_separator(environment: pytest.Monke
     assert Settings.load().encryption_keys() == ["new", "old", "oldest"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "  ", "\n\n"])
+def test_the_newline_at_the_end_of_a_secret_is_no_part_of_any_value(environment: pytest.MonkeyPatch, end: str) -> None:
+    values = {
+        Env.DATABASE_URL: POSTGRESQL,
+        Env.REDIS_URL: "redis://:s3cret@cache/0",
+        Env.TWILIO_AUTH_TOKEN: "s3cret",
+        Env.GOOGLE_CLIENT_SECRET: "s3cret",
+    }
+    for name, value in values.items():
+        environment.setenv(name, value + end)
+    environment.setenv(Env.SMTP_HOST, end)
+    environment.setenv(Env.SMTP_PORT, f"587{end}")
+    settings = Settings.load()
+    found = (settings.database, settings.redis, settings.twilio_auth_token, settings.google_client_secret)
+    assert [secret and secret.get_secret_value() for secret in found] == list(values.values())
+    assert (settings.smtp_host, settings.smtp_port) == (None, 587)
+
+
+def test_a_variable_that_is_not_utf8_is_named(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv(Env.DATABASE_URL, "postgresql://u:s3cret\udcff@db/x")
+    with pytest.raises(MisconfiguredError, match=Env.DATABASE_URL) as caught:
+        Settings.load()
+    assert "s3cret" not in str(caught.value)
+
+
 def test_an_empty_variable_is_an_unset_one(environment: pytest.MonkeyPatch) -> None:
     for name in Env:
         environment.setenv(name, "")

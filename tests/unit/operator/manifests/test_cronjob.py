@@ -30,18 +30,14 @@ def container_of(cronjob: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_sync_runs_in_utc_whatever_the_users_zone() -> None:
-    assert sync_of(timeZone="Asia/Kathmandu")["spec"]["timeZone"] == "Etc/UTC"
+@pytest.mark.parametrize("zone", ["Etc/UTC", "Europe/Berlin", "Asia/Beirut", "Asia/Kathmandu"])
+def test_every_cronjob_runs_in_utc_whatever_the_users_zone(zone: str) -> None:
+    assert sync_of(timeZone=zone)["spec"]["timeZone"] == digest_of(timeZone=zone)["spec"]["timeZone"] == "Etc/UTC"
 
 
-def test_a_digest_runs_at_the_users_local_time_and_again_after_one_and_three_hours() -> None:
+def test_a_digest_runs_at_the_users_local_time_by_each_offset_and_again_after_one_and_three_hours() -> None:
     spec = digest_of(timeZone="Europe/Berlin", digest={"day": "Friday", "time": "18:30"})["spec"]
-    assert (spec["schedule"], spec["timeZone"]) == ("30 18,19,21 * * 5", "Europe/Berlin")
-
-
-def test_a_digest_in_a_zone_that_the_controller_reads_wrong_runs_in_utc() -> None:
-    spec = digest_of(timeZone="Asia/Beirut")["spec"]
-    assert (spec["schedule"], spec["timeZone"]) == ("0 6,7,8,9,10 * * 0", "Etc/UTC")
+    assert spec["schedule"] == "30 16,17,18,19,20 * * 5"
 
 
 def test_the_digests_pod_runs_the_digest_of_the_user_and_knows_when_it_is_due() -> None:
@@ -58,7 +54,7 @@ def test_a_spread_digest_runs_and_is_due_at_its_own_time_and_the_sync_goes_on_te
     env = {entry["name"]: entry.get("value") for entry in container_of(digest)["env"]}
     hour, minute = env[Env.DIGEST_TIME].split(":")
     assert (hour, 0 < int(minute) < 30) == ("09", True)
-    assert digest["spec"]["schedule"] == f"{int(minute)} 9,10,12 * * 0"
+    assert digest["spec"]["schedule"] == f"{int(minute)} 7,8,9,10,11 * * 0"
     assert {"name": Env.DIGEST_TIME.value, "value": "09:00"} in container_of(sync_of(template))["env"]
 
 
@@ -93,6 +89,12 @@ def test_switched_off_is_suspended_never_absent() -> None:
     assert digest_of(suspend=True)["spec"]["suspend"] is True
     assert digest_of(digest={"enabled": False})["spec"]["suspend"] is True
     assert sync_of(digest={"enabled": False})["spec"]["suspend"] is False
+
+
+@pytest.mark.parametrize(("every", "starting"), [("5m", 600), ("8h", 600), ("12h", 39600), ("24h", 82800)])
+def test_a_sync_that_runs_once_or_twice_a_day_starts_late_after_an_outage_of_a_night(every: str, starting: int) -> None:
+    assert sync_of(calendarSync={"every": every})["spec"]["startingDeadlineSeconds"] == starting
+    assert digest_of(calendarSync={"every": every})["spec"]["startingDeadlineSeconds"] == 7200
 
 
 @pytest.mark.parametrize(("kind", "starting", "active"), [(SYNC, 600, 600), (DIGEST, 7200, 900)])

@@ -14,7 +14,7 @@ import pytest
 from catchup_operator import manifests
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests import cronjob, names, pod, template_hash
-from catchup_operator.schedule import cron
+from catchup_operator.schedule import clock_changes, cron
 from catchup_operator.template_file import load_template
 
 MINIMAL = JobTemplate(image="x")
@@ -42,10 +42,11 @@ def written(path: Path, text: str) -> Path:
 
 
 def functions() -> Iterator[types.CodeType]:
-    """All code of the package, and that of the cron schedules: functions and what is nested in them."""
-    modules = [cron, *(value for value in vars(manifests).values() if isinstance(value, types.ModuleType))]
+    """All code of the package, and that of the cron expressions: functions and what is nested in them."""
+    schedules = [clock_changes, cron]
+    modules = [*schedules, *(value for value in vars(manifests).values() if isinstance(value, types.ModuleType))]
     assert {cronjob, names, pod, template_hash} <= set(modules)
-    assert len(modules) == 1 + len(list(Path(manifests.__file__ or "").parent.glob("[!_]*.py")))
+    assert len(modules) == len(schedules) + len(list(Path(manifests.__file__ or "").parent.glob("[!_]*.py")))
     for module in modules:
         for value in vars(module).values():
             function = getattr(value, "__wrapped__", value)  # behind functools.cache
@@ -86,8 +87,8 @@ def test_the_samples_reach_every_branch_of_what_makes_a_manifest() -> None:
 
         return step
 
-    cron._local_time_schedule.cache_clear()
-    template_hash._zone_data_version.cache_clear()
+    for cached in (cron._local_time_schedule, clock_changes.jumps, clock_changes.offsets):
+        cached.cache_clear()
     before = sys.gettrace()
     sys.settrace(trace)
     try:
@@ -132,9 +133,5 @@ def test_another_zone_database_rolls_the_cronjobs_since_their_schedules_may_chan
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = template_hash.template_hash(MINIMAL)
-    template_hash._zone_data_version.cache_clear()
     monkeypatch.setattr(metadata, "version", lambda _: "2099.1")
-    try:
-        assert template_hash.template_hash(MINIMAL) != before
-    finally:
-        template_hash._zone_data_version.cache_clear()
+    assert template_hash.template_hash(MINIMAL) != before

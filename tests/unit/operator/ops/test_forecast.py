@@ -35,13 +35,14 @@ def test_each_user_is_synced_as_often_in_a_day_as_the_interval_says(every: str, 
 
 
 def test_digests_fire_at_their_local_time_and_one_and_three_hours_later() -> None:
-    found = forecast(users(100, timeZone="Europe/Berlin", calendarSync={"enabled": False}), SATURDAY)
+    herd = users(100, timeZone="Asia/Bangkok", digest={"time": "15:00"}, calendarSync={"enabled": False})
+    found = forecast(herd, SATURDAY)
     at = {minute for minute, count in enumerate(found.pods_of(DIGEST)) if count}
     assert at == {minute_of(datetime(2026, 11, 29, hour, 0, tzinfo=UTC)) for hour in (8, 9, 11)}
     assert set(found.pods_of(DIGEST)) == {0, 100}
 
 
-def test_a_zone_in_utc_has_a_firing_for_each_offset() -> None:
+def test_a_zone_with_two_offsets_has_firings_for_both() -> None:
     found = forecast(users(1, timeZone="Asia/Beirut", calendarSync={"enabled": False}), SATURDAY)
     at = [minute for minute, count in enumerate(found.pods_of(DIGEST)) if count]
     assert at == [minute_of(datetime(2026, 11, 29, hour, 0, tzinfo=UTC)) for hour in (6, 7, 8, 9, 10)]
@@ -69,8 +70,8 @@ def test_minutes_with_too_many_pods_name_the_setting_that_most_of_these_very_pod
     peaks = {peak.at: peak.advice for peak in found.peaks(max_pods=3, max_requests=10**6)}
     says = "spec.digest.time: {} of the pods are digests of Sunday 09:00 {}, and operator.digestSpreadMinutes is 0"
     assert peaks == {
-        **{datetime(2026, 11, 29, hour, tzinfo=UTC): says.format(40, "Europe/Berlin") for hour in (8, 9, 11)},
-        **{datetime(2026, 11, 29, hour, tzinfo=UTC): says.format(60, "America/New_York") for hour in (14, 15, 17)},
+        **{datetime(2026, 11, 29, hour, tzinfo=UTC): says.format(40, "Europe/Berlin") for hour in range(7, 12)},
+        **{datetime(2026, 11, 29, hour, tzinfo=UTC): says.format(60, "America/New_York") for hour in range(13, 18)},
     }
     assert found.peaks(max_pods=60, max_requests=10**6) == []
 
@@ -101,10 +102,10 @@ def test_minutes_with_too_many_requests_alone_name_the_syncs_though_more_digests
 def test_the_spread_that_the_advice_names_flattens_the_peak() -> None:
     herd = users(600, timeZone="Europe/Berlin", calendarSync={"enabled": False})
     spread = forecast(herd, SATURDAY, digest_spread=60)
-    assert sum(spread.pods_of(DIGEST)) == sum(forecast(herd, SATURDAY).pods_of(DIGEST)) == 3 * 600
+    assert sum(spread.pods_of(DIGEST)) == sum(forecast(herd, SATURDAY).pods_of(DIGEST)) == 5 * 600
     assert max(spread.pods_of(DIGEST)) < 40
-    begin = minute_of(datetime(2026, 11, 29, 8, 0, tzinfo=UTC))
-    assert {minute for minute, count in enumerate(spread.pods_of(DIGEST)) if count} <= set(range(begin, begin + 240))
+    begin = minute_of(datetime(2026, 11, 29, 7, 0, tzinfo=UTC))
+    assert {minute for minute, count in enumerate(spread.pods_of(DIGEST)) if count} <= set(range(begin, begin + 300))
     assert "digestSpreadMinutes is 60" in spread.peaks(max_pods=1, max_requests=10**6)[0].advice
 
 

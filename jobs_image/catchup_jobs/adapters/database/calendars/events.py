@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from catchup_jobs.adapters.database.schema import events
-from catchup_jobs.domain.calendar.events import AllDaySpan, CalendarEvent, Changes, TimedSpan, Tombstone
+from catchup_jobs.domain.calendar.events import AllDaySpan, CalendarEvent, Changes, Received, TimedSpan, Tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +36,7 @@ _COLUMNS: Final = tuple(events.c[name] for name in (*_PLAIN_COLUMNS, *_SPAN_COLU
 
 
 def stored_events(
-    connection: Connection, calendar_id: int, concerned: Sequence[CalendarEvent | Tombstone] | None
+    connection: Connection, calendar_id: int, concerned: Sequence[Received] | None
 ) -> dict[str, CalendarEvent]:
     """Return a calendar's events by id: all, or those that the received ones concern.
 

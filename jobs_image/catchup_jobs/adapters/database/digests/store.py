@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from catchup_contract.digest_rule import DigestTime, Occurrence
 from catchup_contract.local_time import is_time_zone
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
     from catchup_jobs.domain.digest.items import DigestItem
     from catchup_jobs.jobs.run.ports import Fence
+
+
+# The error code of a delivery that was given up without an answer of its provider.
+_UNAVAILABLE: Final = "unavailable"
 
 
 class DatabaseDigests:
@@ -102,15 +106,15 @@ class DatabaseDigests:
         with self._database.read() as connection:
             return tuple(pending_items(connection, user_id, now).values())
 
+    def skip_reason(self, user_id: str, due_date: date) -> SkipReason | None:
+        """Return why a due date's digest was skipped, None if it was not."""
+        statement = select(digests.c.skip_reason).where(digests.c.user_id == user_id, digests.c.due_date == due_date)
+        with self._database.read() as connection:
+            return connection.execute(statement).scalar_one_or_none()
+
     def skip(self, user_id: str, occurrence: Occurrence, reason: SkipReason, *, now: datetime, fence: Fence) -> None:
         """Record that a due date's digest is skipped; nothing is written if that is stored already."""
-        with self._database.read() as connection:
-            stored = connection.execute(
-                select(digests.c.skip_reason).where(
-                    digests.c.user_id == user_id, digests.c.due_date == occurrence.due_date
-                )
-            ).scalar_one_or_none()
-        if stored is reason:
+        if self.skip_reason(user_id, occurrence.due_date) is reason:
             return
         with self._database.write() as connection:
             check_fence(connection, fence)
@@ -141,6 +145,22 @@ class DatabaseDigests:
                     deliveries.c.status.in_((DeliveryStatus.PENDING, DeliveryStatus.SKIPPED)),
                 )
                 .values(status=DeliveryStatus.SKIPPED, skip_reason=reason, updated_at=now)
+            )
+
+    def give_up(self, user_id: str, occurrence: Occurrence, channel: Channel, *, now: datetime, fence: Fence) -> None:
+        """Mark a channel's pending delivery as failed."""
+        with self._database.write() as connection:
+            check_fence(connection, fence)
+            digest_id = ensure_digest(self._database, connection, user_id, occurrence, now)
+            delivery = ensure_delivery(self._database, connection, digest_id, channel, now)
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == delivery.id, deliveries.c.status == DeliveryStatus.PENDING)
+                .values(
+                    status=DeliveryStatus.FAILED,
+                    error_code=func.coalesce(deliveries.c.error_code, _UNAVAILABLE),
+                    updated_at=now,
+                )
             )
 
     def claim(

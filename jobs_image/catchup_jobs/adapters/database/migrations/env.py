@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-from catchup_jobs.adapters.database.schema import metadata
+from catchup_jobs.adapters.database.schema import VERSION_TABLE, metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
+    version_table=VERSION_TABLE,
     render_as_batch=True,
     compare_server_default=False,
 )

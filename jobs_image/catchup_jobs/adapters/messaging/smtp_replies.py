@@ -1,0 +1,78 @@
+"""What a mail server's refusal means: is it ours, this mailbox's, or the moment's?
+
+The enhanced status code (RFC 3463, RFC 5248's registry, RFC 7372) decides where a server sends one, else the reply code
+(RFC 5321) at its stage. Before the recipient is named, a refusal can only concern us.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Final
+
+from catchup_jobs.jobs.digest.ports import Answer, NotSent, Refused, Unusable
+
+PERMANENT: Final = 500
+# RFC 4954: authentication required, refused, or too weak. 538: encryption required for it.
+_AUTHENTICATION: Final = frozenset({530, 534, 535, 538})
+# Bad credentials, account disabled, not authenticated (RFC 4954, RFC 5248; 57 and 60 are Exchange's).
+_OUR_LOGIN: Final = frozenset({"5.7.8", "5.7.13", "5.7.57"})
+# The message failed SPF, DKIM, DMARC or reverse DNS (RFC 7372), the sender's domain takes no mail (RFC 7505), or we may
+# not send as this address (Exchange); 509 is Outlook's for DMARC.
+_OUR_DOMAIN: Final = frozenset({*(f"5.7.{detail}" for detail in range(20, 28)), "5.7.29", "5.7.60", "5.7.509"})
+# Congestion, which Gmail uses for the day's quota; a flood of mail; Outlook's limit of recipients.
+_OUR_QUOTA: Final = frozenset({"5.4.5", "5.7.28", "5.1.90"})
+# X.1.7 to X.1.9 are about the sender's address.
+_OUR_ADDRESS: Final = frozenset({"5.1.7", "5.1.8", "5.1.9"})
+# X.1: the mailbox's address. X.2.0 to X.2.4: its state. X.7.17 and X.7.18: it has another owner (RFC 7293).
+_MAILBOX: Final = re.compile(r"5\.(1\.\d+|2\.[0-4]|7\.1[78])")
+# RFC 5321, 4.2.3: the mailbox is unavailable, not here, full, or not allowed. RFC 7504: the domain takes no mail.
+_MAILBOX_CODES: Final = frozenset({550, 551, 552, 553, 556})
+# "Relay access denied", "relaying denied", "not in my list of allowed rcpthosts": we are not a client of this server.
+_RELAY: Final = re.compile(r"\brelay(ing)?\b|rcpthosts", re.IGNORECASE)
+# At the beginning, or as qmail writes it: `(#5.7.1)`.
+_ENHANCED: Final = re.compile(r"(?:^\s*|#)([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+
+
+class Stage(Enum):
+    """Where in the session a server refuses."""
+
+    LOGIN = "login"
+    SENDER = "sender"
+    RECIPIENT = "recipient"
+    CONTENT = "content"
+
+
+def meaning(code: int, text: bytes, stage: Stage) -> Answer:
+    """Return what a reply that is not a success means for the message.
+
+    Args:
+        code: the reply code; negative where the reply was not one of SMTP.
+        text: what follows it.
+    """
+    words = text.decode("ascii", "replace")
+    match = _ENHANCED.search(words)
+    enhanced = match[1] if match else ""
+    shown = f"{code} {enhanced}".strip()
+
+    def ours(why: str, *, perhaps_recipient: bool = False) -> Unusable:
+        return Unusable(f"the mail server {why.format(shown=f'(SMTP {shown})')}", shown, perhaps_recipient)
+
+    is_login = stage is Stage.LOGIN or code in _AUTHENTICATION or enhanced in _OUR_LOGIN
+    is_sender = stage is Stage.SENDER or enhanced in _OUR_ADDRESS | _OUR_DOMAIN
+    is_mailbox = not enhanced and stage is Stage.RECIPIENT and code in _MAILBOX_CODES
+    rules: tuple[tuple[bool, Answer], ...] = (
+        (code < 0, NotSent("the mail server closed the connection")),
+        (code < PERMANENT, NotSent(f"the mail server accepts no mail now (SMTP {shown})")),
+        (enhanced in _OUR_QUOTA, NotSent(f"the mail server takes no more mail from us for a while (SMTP {shown})")),
+        (is_login, ours("refused our login {shown}: check CATCHUP_SMTP_USERNAME and CATCHUP_SMTP_PASSWORD")),
+        (is_sender, ours("refuses our sender {shown}: check CATCHUP_SMTP_FROM, and its domain's SPF, DKIM and DMARC")),
+        (_MAILBOX.fullmatch(enhanced) is not None, Refused(shown)),
+        (
+            _RELAY.search(words) is not None,
+            ours("relays nothing for us {shown}: check CATCHUP_SMTP_HOST and CATCHUP_SMTP_USERNAME"),
+        ),
+        (is_mailbox, Refused(shown)),
+    )
+    unclear = ours("refuses the message {shown}: check CATCHUP_SMTP_* if it refuses others too", perhaps_recipient=True)
+    return next((answer for applies, answer in rules if applies), unclear)
