@@ -77,14 +77,19 @@ class Options:
             raise InvalidOptionError(
                 f"{ENV_DIGEST_SPREAD} must be a number of minutes, at most {DIGEST_SPREAD_MAX}, not {spread!r}"
             )
-        names = (name.strip() for name in env.get(ENV_NAMESPACES, "").split(","))
         return cls(
-            namespaces=tuple(name for name in names if name),
+            namespaces=served_namespaces(env),
             job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
             health_port=int(port) if port else None,
             roll_per_second=float(rate),
             digest_spread=int(spread),
         )
+
+
+def served_namespaces(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the namespaces that the operator serves; empty for all."""
+    names = (name.strip() for name in env.get(ENV_NAMESPACES, "").split(","))
+    return tuple(name for name in names if name)
 
 
 def listen(port: int) -> socket.socket:
