@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from catchup_contract.outcomes import ExitCode
-from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD, served_namespaces
+from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD, ENV_RELEASE, served_namespaces
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +40,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
       CATCHUP_ROLL_PER_SECOND    rate of a rollout, in UserSchedules per second (default 10)
       CATCHUP_DIGEST_SPREAD_MINUTES
                                  spread digests over this many minutes after their chosen time (default 0)
+      CATCHUP_RELEASE            identity in the Lease of each namespace (default: the host's name)
     """
     import kopf  # noqa: PLC0415
     import uvloop  # noqa: PLC0415
@@ -129,14 +130,17 @@ def forecast_command(
 @main.command("prepare-uninstall")
 @click.option("--namespace", "-n", "namespaces", multiple=True, help="Where to delete CronJobs; repeatable.")
 @click.option("--all-namespaces", "-A", is_flag=True, help="Delete them everywhere.")
-@click.option(
-    "--deployment", required=True, metavar="NAMESPACE/NAME", help="The operator's Deployment, scaled to 0 first."
-)
-def prepare_uninstall_command(*, namespaces: tuple[str, ...], all_namespaces: bool, deployment: str) -> None:
+@click.option("--except", "spare", multiple=True, metavar="NAMESPACE", help="But not in this namespace; repeatable.")
+@click.option("--deployment", required=True, metavar="NAMESPACE/NAME", help="The operator's Deployment, deleted first.")
+@click.option("--release", envvar=ENV_RELEASE, default="", help="Also delete the Leases that this release holds there.")
+def prepare_uninstall_command(
+    *, namespaces: tuple[str, ...], all_namespaces: bool, spare: tuple[str, ...], deployment: str, release: str
+) -> None:
     """Stop the operator and delete the CronJobs that it made; UserSchedules stay.
 
-    Otherwise they would go on firing after `helm uninstall`, without the Secrets that they need. Installing the
-    chart again creates them again.
+    Otherwise they would go on firing after `helm uninstall`, or in a namespace that is no longer served. Installing or
+    upgrading the chart creates the Deployment again, and CronJobs where it serves. A namespace in which it has no
+    permission, as in one that was deleted, is named and left out.
     """
     from catchup_operator.ops.uninstall import prepare_uninstall  # noqa: PLC0415
 
@@ -146,8 +150,10 @@ def prepare_uninstall_command(*, namespaces: tuple[str, ...], all_namespaces: bo
     if not namespace or not name:
         raise click.UsageError("--deployment takes NAMESPACE/NAME")
     with _exit_on_error():
-        deleted = asyncio.run(prepare_uninstall(namespace, name, namespaces))
-    click.echo(f"stopped {deployment} and deleted {deleted} CronJobs")
+        left = asyncio.run(prepare_uninstall(namespace, name, namespaces, spare=spare, release=release))
+    for unreachable, reason in left.unreachable.items():
+        click.echo(f"left out {unreachable}, which is gone or gives no permission: {reason}", err=True)
+    click.echo(f"stopped {deployment} and deleted {left.deleted} CronJobs")
 
 
 @contextmanager

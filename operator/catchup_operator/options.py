@@ -18,6 +18,7 @@ ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
 ENV_HEALTH_PORT: Final = "CATCHUP_HEALTH_PORT"
 ENV_ROLL_PER_SECOND: Final = "CATCHUP_ROLL_PER_SECOND"
 ENV_DIGEST_SPREAD: Final = "CATCHUP_DIGEST_SPREAD_MINUTES"
+ENV_RELEASE: Final = "CATCHUP_RELEASE"
 
 # Name, default and meaning of each variable, for docs/configuration.md. `run --help` names them, too.
 VARIABLES: Final = (
@@ -33,6 +34,11 @@ VARIABLES: Final = (
         ENV_DIGEST_SPREAD,
         "0",
         "the window in minutes over which digests are spread after their chosen time, by the user's id",
+    ),
+    (
+        ENV_RELEASE,
+        "the host's name",
+        "the identity by which this operator holds the Lease of each namespace; the chart sets `<namespace>/<name>`",
     ),
 )
 
@@ -55,6 +61,7 @@ class Options:
         health_port: the port of `/healthz`, `/readyz` and `/metrics`, or None.
         roll_per_second: the rate of the rollout of a changed job template, in UserSchedules per second.
         digest_spread: the window in minutes over which digests are spread after their chosen time.
+        release: the identity by which the operator holds the Lease of each served namespace.
     """
 
     namespaces: tuple[str, ...]
@@ -62,6 +69,7 @@ class Options:
     health_port: int | None
     roll_per_second: float
     digest_spread: int
+    release: str
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Options:
@@ -77,12 +85,16 @@ class Options:
             raise InvalidOptionError(
                 f"{ENV_DIGEST_SPREAD} must be a number of minutes, at most {DIGEST_SPREAD_MAX}, not {spread!r}"
             )
+        release = env.get(ENV_RELEASE) or socket.gethostname()
+        if not re.fullmatch(r"[A-Za-z0-9_./:@-]{1,253}", release):
+            raise InvalidOptionError(f"{ENV_RELEASE} must be at most 253 letters, digits and ./:@_-, not {release!r}")
         return cls(
             namespaces=served_namespaces(env),
             job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
             health_port=int(port) if port else None,
             roll_per_second=float(rate),
             digest_spread=int(spread),
+            release=release,
         )
 
 

@@ -19,7 +19,11 @@ CRONJOBS: Final = "cronjobs"
 JOBS: Final = "jobs"
 PODS: Final = "pods"
 DEPLOYMENTS: Final = "deployments"
+LEASES: Final = "leases"
 REVIEWS: Final = "selfsubjectaccessreviews"
+
+LEASE_NAME: Final = "catchup-operator"
+"""The name of the Lease in each served namespace; only the operator that holds it writes there."""
 
 _GROUPS: Final = {
     SCHEDULES: (API_GROUP, API_VERSION),
@@ -28,6 +32,7 @@ _GROUPS: Final = {
     PODS: ("", "v1"),
     EVENTS: ("", "v1"),
     DEPLOYMENTS: ("apps", "v1"),
+    LEASES: ("coordination.k8s.io", "v1"),
     REVIEWS: ("authorization.k8s.io", "v1"),
 }
 # Requested as PartialObjectMetadata (https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches).
@@ -149,6 +154,22 @@ class Pod(TypedDict, total=False):
     status: PodStatus
 
 
+class LeaseSpec(TypedDict, total=False):
+    """The spec of a Lease."""
+
+    holderIdentity: str | None
+    leaseDurationSeconds: int | None
+    renewTime: str | None
+    leaseTransitions: int | None
+
+
+class Lease(TypedDict, total=False):
+    """A Lease."""
+
+    metadata: ObjectMeta
+    spec: LeaseSpec
+
+
 class ReviewStatus(TypedDict, total=False):
     """The result of a SelfSubjectAccessReview."""
 
@@ -162,7 +183,7 @@ class Review(TypedDict, total=False):
 
 
 # UserSchedules are decoded whole: schedule/user_schedule.py and status/validation.py check their shape.
-_SHAPES: Final[dict[str, Any]] = {CRONJOBS: Object, JOBS: Job, PODS: Pod, REVIEWS: Review}
+_SHAPES: Final[dict[str, Any]] = {CRONJOBS: Object, JOBS: Job, PODS: Pod, LEASES: Lease, REVIEWS: Review}
 
 T = TypeVar("T")
 

@@ -380,7 +380,11 @@ def test_the_operator_may_do_only_what_it_does(
     assert {role["kind"] for role in roles} == {kind, f"{kind}Binding"}
     places = [namespace.name if place is True else place for place in where]
     assert [role["metadata"].get("namespace") for role in roles if role["kind"] == kind] == places
-    verbs = {resource: tuple(rule["verbs"]) for rule in roles[0]["rules"] for resource in rule["resources"]}
+    verbs = {
+        ":".join((resource, *rule.get("resourceNames", ()))): tuple(rule["verbs"])
+        for rule in roles[0]["rules"]
+        for resource in rule["resources"]
+    }
     assert verbs == PERMISSIONS  # which readiness asks for
 
 

@@ -66,7 +66,7 @@ def revoke(role: dict[str, Any], namespace: Namespace) -> Callable[..., Callable
     def revoke(resource: str, *verbs: str) -> Callable[[], None]:
         less = yaml.safe_load(yaml.safe_dump(role))
         for rule in less["rules"]:
-            if resource in rule["resources"]:
+            if [*resource.split(":")] == [*rule["resources"], *rule.get("resourceNames", ())]:
                 rule["verbs"] = [verb for verb in rule["verbs"] if verb not in verbs] or ["nothing"]
         namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(less))
         eventually(lambda: not may(namespace, verbs[0], resource))
@@ -77,8 +77,9 @@ def revoke(role: dict[str, Any], namespace: Namespace) -> Callable[..., Callable
 
 def may(namespace: Namespace, verb: str, resource: str) -> bool:
     """Whether the API server grants the operator's service account a permission."""
-    groups = {"cronjobs": "batch", "jobs": "batch", "pods": "", "events": ""}
-    kind, _, subresource = resource.partition("/")
+    groups = {"cronjobs": "batch", "jobs": "batch", "pods": "", "events": "", "leases": "coordination.k8s.io"}
+    kind, _, name = resource.partition(":")
+    kind, _, subresource = kind.partition("/")
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
@@ -90,6 +91,7 @@ def may(namespace: Namespace, verb: str, resource: str) -> bool:
                 "group": groups.get(kind, "catchup.dev"),
                 "resource": kind,
                 "subresource": subresource,
+                "name": name,
             },
         },
     }

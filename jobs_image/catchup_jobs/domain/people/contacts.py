@@ -30,7 +30,14 @@ THRESHOLD_DAYS: Final = {
 }
 DEFAULT_FREQUENCY: Final = Frequency.MONTHLY
 
-_WORD: Final = re.compile(r"\w+")
+# A sign belongs to the single letter before it, and a dot to the word after it, where that is another name: C++ and C#
+# are not C, R&D is not R, .NET is not a net.
+_WORD: Final = re.compile(
+    r"(?<!\w)[^\W\d_][+#]+"
+    r"|(?<!\w)[^\W\d_]&[^\W\d_](?!\w)"
+    r"|(?<![^\s(])\.[^\W\d_]\w*"
+    r"|\w+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ class Contact:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text for comparison, in lower case; everything between words is ignored."""
+    """Return the words of a text for comparison, in lower case; what stands between words is ignored."""
     return _WORD.findall(text.casefold())
 
 

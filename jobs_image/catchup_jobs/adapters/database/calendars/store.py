@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, delete, insert, select, update
 
 from catchup_jobs.adapters.database.calendars.events import change_events, stored_events
+from catchup_jobs.adapters.database.calendars.suggestion_repair import call_off, repair_suggestions
 from catchup_jobs.adapters.database.people.planning_version import raise_version
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import calendars, events, users
@@ -151,7 +152,8 @@ class DatabaseCalendarStore:
                 return Stored()
             change_events(connection, calendar_id, changes)
             user_id = _invalidate_availability(connection, calendar_id)
-            return _stored(changes, repair_suggestions(connection, user_id, now))
+            called_off = call_off(connection, user_id, calendar_id, changes.removed, now)
+            return _stored(changes, repair_suggestions(connection, user_id, now), called_off=called_off)
 
     def deselect_lost(self, user_id: str, calendar_id: int, *, now: datetime, fence: Fence) -> Stored:
         """Deselect a calendar to which the user has lost access: its events are deleted, as by `select`.
@@ -277,20 +279,14 @@ def _invalidate_availability(connection: Connection, calendar_id: int) -> str:
     return owner
 
 
-def repair_suggestions(connection: Connection, user_id: str, now: datetime) -> Plan:
-    """Move or expire suggestions that clash with the changed events; call it after `raise_version`."""
-    # The import costs 20 ms, which a sync without changes saves.
-    from catchup_jobs.adapters.database.suggestions.store import repair  # noqa: PLC0415
-
-    return repair(connection, user_id, now)
-
-
-def _stored(changes: Changes, repaired: Plan, *, dropped: int = 0, calendars_gone: int = 0) -> Stored:
+def _stored(
+    changes: Changes, repaired: Plan, *, dropped: int = 0, called_off: int = 0, calendars_gone: int = 0
+) -> Stored:
     return Stored(
         events_added=len(changes.added),
         events_changed=len(changes.changed),
         events_removed=len(changes.removed) + dropped,
         suggestions_moved=len(repaired.moved),
-        suggestions_expired=len(repaired.expired),
+        suggestions_expired=len(repaired.expired) + called_off,
         calendars_gone=calendars_gone,
     )
