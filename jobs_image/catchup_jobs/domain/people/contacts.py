@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from catchup_jobs.domain.people.words import caseless
 from catchup_jobs.domain.vocabulary import Frequency
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ THRESHOLD_DAYS: Final = {
     Frequency.FLEXIBLE: 60,
 }
 DEFAULT_FREQUENCY: Final = Frequency.MONTHLY
-
-_WORD: Final = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +55,6 @@ class Contact:
     interactions: tuple[datetime, ...] | None = None
 
 
-def words(text: str) -> list[str]:
-    """Return the words of a text for comparison, in lower case; everything between words is ignored."""
-    return _WORD.findall(text.casefold())
-
-
 def is_close_friend(groups: Iterable[str]) -> bool:
     """Return whether one of the groups is the one of close friends, by its name."""
     return any(same_name(group, CLOSE_FRIENDS) for group in groups)
@@ -69,4 +62,4 @@ def is_close_friend(groups: Iterable[str]) -> bool:
 
 def same_name(one: str, other: str) -> bool:
     """Return whether two names of groups, tags or cities are the same but for case and spaces."""
-    return " ".join(one.casefold().split()) == " ".join(other.casefold().split())
+    return caseless(one).split() == caseless(other).split()

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from catchup_jobs.domain.people.contacts import same_name, words
+from catchup_jobs.domain.people.contacts import same_name
+from catchup_jobs.domain.people.words import words
 from catchup_jobs.domain.planning.overdue import ContactFacts, Rank, interests, overdue, preference, rank
 from catchup_jobs.domain.vocabulary import Mode
 
