@@ -8,7 +8,7 @@ from typing import Final
 
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.resources import CRONJOBS, EVENTS, JOBS, PODS, SCHEDULES
+from catchup_operator.kube.resources import CRONJOBS, EVENTS, JOBS, LEASE_NAME, LEASES, PODS, SCHEDULES
 
 # Exactly what the Role of the chart grants.
 PERMISSIONS: Final = {
@@ -18,6 +18,8 @@ PERMISSIONS: Final = {
     JOBS: ("list", "watch"),
     PODS: ("list",),
     EVENTS: ("create",),
+    LEASES: ("create",),
+    f"{LEASES}:{LEASE_NAME}": ("get", "patch"),
 }
 
 # A namespace takes a dozen requests. With more namespaces than this, each round checks some of them.

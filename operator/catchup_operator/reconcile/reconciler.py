@@ -30,8 +30,8 @@ from catchup_operator.status.validation import with_valid_status
 
 # A quota or a policy: somebody must change it. An edit of the resource is reconciled at once.
 _REFUSED_RETRY_SECONDS: Final = 600.0
-# Nothing but a retry notices that a permission was granted.
-_PERMISSION_RETRY_SECONDS: Final = 20.0
+# Nothing but a retry notices that a permission was granted, or that a webhook answers again.
+_UNNOTICED_RETRY_SECONDS: Final = 20.0
 
 logger = logging.getLogger(__name__)
 
@@ -204,10 +204,12 @@ class Reconciler:
 
     def _refusal(self, body: Mapping[str, Any], error: ApiError) -> _RefusedError:
         permission = error.missing_permission
-        if permission is None:
-            condition, seconds = ready.refused(error), _REFUSED_RETRY_SECONDS
+        if permission is not None:
+            condition, seconds = ready.permission_missing(permission, error), _UNNOTICED_RETRY_SECONDS
+        elif error.webhook_failed:
+            condition, seconds = ready.webhook_failed(error), _UNNOTICED_RETRY_SECONDS
         else:
-            condition, seconds = ready.permission_missing(permission, error), _PERMISSION_RETRY_SECONDS
+            condition, seconds = ready.refused(error), _REFUSED_RETRY_SECONDS
         patch = patches.not_ready(body, condition, now=self._now())
         return _RefusedError(condition.message, patch, seconds=seconds)
 

@@ -30,7 +30,8 @@ from catchup_jobs.domain.vocabulary import EventStatus, Mode, Provider, Suggesti
 from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Run, Surroundings
-from catchup_jobs.jobs.suggestions.job import FleetSuggestions, NoBoard, Shard, UserSuggestions
+from catchup_jobs.jobs.suggestions.job import FleetSuggestions, NoBoard, UserSuggestions
+from catchup_jobs.jobs.suggestions.reading import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from integration.jobs.sync_world import BERLIN, CLIENT_ID, CLIENT_SECRET, EMAIL
 
 from catchup_jobs.adapters.google.calendar_api import GoogleCalendar
@@ -307,3 +309,58 @@ def test_an_unusable_token_is_temporary(google: GoogleDouble) -> None:
 def test_a_token_that_an_earlier_version_stored_and_no_header_can_hold_is_refreshed() -> None:
     assert OAuthToken("r", "a\r\nb", NOW + timedelta(hours=1)).usable_access_token(NOW) is None
     assert OAuthToken("r", "ya29.x", NOW + timedelta(hours=1)).usable_access_token(NOW) == "ya29.x"
+
+
+# Any JSON at any status ---------------------------------------------------------------------------------------------
+
+FEW = {
+    "answered",
+    "temporary",
+    "forbidden",
+    "not_found",
+    "bad_data",
+    "Misconfigured",
+    "Permanent",
+    "ReconnectNeeded",
+    "DailyLimit",
+    "SyncTokenExpired",
+}
+NAMES = st.sampled_from(
+    [
+        "error",
+        "errors",
+        "details",
+        "reason",
+        "code",
+        "status",
+        "message",
+        "metadata",
+        "quota_unit",
+        "items",
+        "id",
+        "kind",
+        "nextPageToken",
+        "nextSyncToken",
+        "primary",
+        "start",
+        "end",
+        "date",
+        "dateTime",
+        "access_token",
+        "expires_in",
+    ]
+)
+TEXTS = st.sampled_from(["usageLimits", "domainPolicy", "invalid_grant", "calendar#events", "2026-11-24"]) | st.text()
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS
+BODIES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(200, 599), BODIES)
+def test_any_json_at_any_status_has_one_of_few_outcomes(
+    google: GoogleDouble, source: GoogleCalendar, status: int, body: object
+) -> None:
+    ways = [*readings(source).values(), lambda: refreshed(google)]
+    for read in ways:
+        outcome = answered(google, read, status=status, body=json.dumps(body), times=None)
+        assert outcome in FEW or outcome.startswith("wait ")

@@ -106,6 +106,46 @@ def test_a_shared_activity_expires_with_its_event_and_still_tells_what_it_was(
     assert (row.expiry_reason, row.source_event_id, row.source_event_title) == ("event_gone", "climb", "Climbing")
 
 
+@pytest.mark.parametrize("booked", [False, True])
+@pytest.mark.parametrize("how", ["deleted", "moved away"])
+def test_an_accepted_suggestion_whose_event_is_cancelled_is_off_and_does_not_count_as_contact(
+    world: SyncWorld, fleet: FleetWorld, booked: bool, how: str
+) -> None:
+    accepted: dict[str, Any] = {"status": SuggestionStatus.ACCEPTED, "answered_at": NOW - DAY}
+    if booked:
+        world.add_event("climb", f"{TUESDAY} 18:00")
+        world.sync()
+        fleet.add_suggestion(at("24 18:00"), at("24 19:00"), booked_event_id="climb", **accepted)
+    else:
+        activity(fleet, world, **accepted)
+    world.sync(full=True)
+    assert fleet.rows(SuggestionStatus.ACCEPTED)
+    if how == "deleted":
+        world.google.delete_event(EMAIL, "climb")
+    else:
+        world.google.move_event(EMAIL, "climb", at="2027-11-24 18:00")
+    assert world.sync().summary.counts[Count.SUGGESTIONS_EXPIRED] == 1
+    assert fleet.shown() == ["ben event_gone 24 18:00-19:00"]
+    fleet.pass_time(days=3)
+    fleet.run()
+    assert "45 days" in fleet.rows(SuggestionStatus.PENDING)[0].reasoning, "the two did not meet"
+
+
+def test_what_is_tidied_away_long_after_it_took_place_stays_a_contact(world: SyncWorld, fleet: FleetWorld) -> None:
+    activity(fleet, world, status=SuggestionStatus.ACCEPTED, answered_at=NOW - DAY)
+    world.pass_time(days=3)
+    world.google.delete_event(EMAIL, "climb")
+    world.sync()
+    assert len(fleet.rows(SuggestionStatus.ACCEPTED)) == 1
+
+
+def test_an_accepted_suggestion_outlives_the_choice_of_its_calendar(world: SyncWorld, fleet: FleetWorld) -> None:
+    activity(fleet, world, status=SuggestionStatus.ACCEPTED, answered_at=NOW - DAY)
+    world.select(EMAIL, selected=False)
+    world.sync()
+    assert len(fleet.rows(SuggestionStatus.ACCEPTED)) == 1
+
+
 def test_a_shared_activity_survives_a_full_sync(world: SyncWorld, fleet: FleetWorld) -> None:
     activity(fleet, world)
     world.sync(full=True)

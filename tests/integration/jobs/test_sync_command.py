@@ -233,6 +233,20 @@ def fired(shell: Shell, fault: int) -> bool:
     return any(each["id"] == fault and each["fired"] for each in shell.google.faults())
 
 
+def test_user_show_and_calendar_list_name_a_calendar_that_cannot_be_read_and_what_follows(shell: Shell) -> None:
+    connect(shell)
+    fault = shell.google.add_fault(kind="events", status=403, reason="forbidden", times=None)
+    shell.run("sync", "--user", "ada")
+    assert fired(shell, fault)
+    assert shell.summary().reason is Reason.CALENDAR_UNREADABLE
+    for command in (("user", "show"), ("calendar", "list")):
+        shown = shell.run(*command, "ada")
+        assert f"{EMAIL} (primary)" in shown
+        assert "cannot be read (forbidden): no new suggestions until it can be read" in shown
+    (calendar,) = json.loads(shell.run("user", "show", "ada", "--output", "json"))["calendars"]
+    assert (calendar["primary"], calendar["error"], calendar["unreadableEvents"]) == (True, "forbidden", 0)
+
+
 def test_the_userschedules_zone_is_taken_over_with_the_run(shell: Shell) -> None:
     connect(shell)
     shell.environment |= {

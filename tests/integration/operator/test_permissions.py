@@ -52,7 +52,7 @@ def revoke(role: dict[str, Any], namespace: Namespace) -> Callable[..., Callable
     def revoke(resource: str, *verbs: str) -> Callable[[], None]:
         less = yaml.safe_load(yaml.safe_dump(role))
         for rule in less["rules"]:
-            if resource in rule["resources"]:
+            if [*resource.split(":")] == [*rule["resources"], *rule.get("resourceNames", ())]:
                 rule["verbs"] = [verb for verb in rule["verbs"] if verb not in verbs] or ["nothing"]
         namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(less))
         eventually(lambda: not may(namespace, verbs[0], resource))
@@ -63,8 +63,9 @@ def revoke(role: dict[str, Any], namespace: Namespace) -> Callable[..., Callable
 
 def may(namespace: Namespace, verb: str, resource: str) -> bool:
     """Whether the API server grants the operator's service account a permission."""
-    groups = {"cronjobs": "batch", "jobs": "batch", "pods": "", "events": ""}
-    kind, _, subresource = resource.partition("/")
+    groups = {"cronjobs": "batch", "jobs": "batch", "pods": "", "events": "", "leases": "coordination.k8s.io"}
+    kind, _, name = resource.partition(":")
+    kind, _, subresource = kind.partition("/")
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
@@ -76,6 +77,7 @@ def may(namespace: Namespace, verb: str, resource: str) -> bool:
                 "group": groups.get(kind, "catchup.dev"),
                 "resource": kind,
                 "subresource": subresource,
+                "name": name,
             },
         },
     }
@@ -88,7 +90,7 @@ def start_operator(
     role: dict[str, Any], operator_env: dict[str, str], namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], KopfRunner]:
     """The operator in this process with only the permissions of its Role, and with short retry delays."""
-    monkeypatch.setattr("catchup_operator.reconcile.reconciler._PERMISSION_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.reconciler._UNNOTICED_RETRY_SECONDS", 1.0)
     monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 1.0)
     for name, value in operator_env.items():
         monkeypatch.setenv(name, value)

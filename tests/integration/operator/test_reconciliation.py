@@ -303,6 +303,14 @@ def quota(namespace: Namespace) -> list[str]:
     return ["quota/none"]
 
 
+def is_refused(namespace: Namespace) -> bool:
+    try:
+        namespace.kubectl("create", "cronjob", "probe", "--image=x", "--schedule=1 1 1 1 *", "--dry-run=server")
+    except Failure:
+        return True
+    return False
+
+
 def policy(namespace: Namespace) -> list[str]:
     """Forbid CronJobs by an admission policy."""
     name = namespace.name
@@ -328,20 +336,37 @@ def policy(namespace: Namespace) -> list[str]:
         }.items()
     ]
     namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
-
-    def refused() -> bool:
-        probe = ["create", "cronjob", "probe", "--image=x", "--schedule=1 1 1 1 *", "--dry-run=server"]
-        try:
-            namespace.kubectl(*probe)
-        except Failure:
-            return True
-        return False
-
-    eventually(refused)
+    eventually(lambda: is_refused(namespace))
     return [f"validatingadmissionpolicy/{name}", f"validatingadmissionpolicybinding/{name}"]
 
 
-@pytest.mark.parametrize(("forbid", "words"), [(quota, "exceeded quota"), (policy, "no CronJobs on Sundays")])
+def webhook(namespace: Namespace) -> list[str]:
+    """Let every CronJob be asked of a webhook that does not answer."""
+    rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["cronjobs"]}
+    document = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": namespace.name},
+        "webhooks": [
+            {
+                "name": "gone.example.com",
+                "clientConfig": {"url": "https://127.0.0.1:1"},
+                "rules": [rule],
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}},
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+            }
+        ],
+    }
+    namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
+    eventually(lambda: is_refused(namespace))
+    return [f"validatingwebhookconfiguration/{namespace.name}"]
+
+
+@pytest.mark.parametrize(
+    ("forbid", "words"),
+    [(quota, "exceeded quota"), (policy, "no CronJobs on Sundays"), (webhook, "see that the webhook's pods run")],
+)
 def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
     namespace: Namespace,
     request: pytest.FixtureRequest,
@@ -349,7 +374,8 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
     forbid: Callable[[Namespace], list[str]],
     words: str,
 ) -> None:
-    monkeypatch.setattr("catchup_operator.reconcile.reconciler._REFUSED_RETRY_SECONDS", 1.0)
+    for retry in ("_REFUSED_RETRY_SECONDS", "_UNNOTICED_RETRY_SECONDS"):
+        monkeypatch.setattr(f"catchup_operator.reconcile.reconciler.{retry}", 1.0)
     request.getfixturevalue("operator")
     cause = forbid(namespace)
     namespace.apply("ada")
@@ -363,6 +389,40 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
     assert words in refused["message"]
     namespace.kubectl("delete", *cause)
     namespace.ready()
+
+
+def test_a_template_that_the_api_server_cannot_type_is_a_refusal_at_once_and_visible(
+    operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace
+) -> None:
+    file = Path(operator_env["CATCHUP_JOB_TEMPLATE_FILE"])
+    # No field of the client's models has a wrong type: only the server knows that it has none of this name.
+    file.write_text(yaml.safe_dump({**JOB_TEMPLATE, "pod": {"tolerations": [{"aFieldOfAnotherServer": 5}]}}))
+    namespace.apply("ada")
+    with operator_process():
+        refused = eventually(lambda: find_condition(namespace.schedule().get("status") or {}, "Ready"))
+    assert (refused["status"], refused["reason"]) == ("False", "CronJobRefused")
+    assert "field not declared in schema" in refused["message"]
+    assert "False" in namespace.kubectl("get", "us", "ada", "--no-headers")
+    file.write_text(yaml.safe_dump(JOB_TEMPLATE))
+    with operator_process():
+        namespace.ready()
+
+
+def test_of_variables_that_the_template_names_twice_the_last_one_reaches_the_pods(
+    operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace
+) -> None:
+    twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}, {"name": "CATCHUP_TIME_ZONE", "value": "x"}]
+    pod = {"imagePullSecrets": [{"name": "pull"}, {"name": "pull"}]}
+    volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "b", "emptyDir": {}}, {"name": "b", "emptyDir": {}}]
+    template = {**JOB_TEMPLATE, "env": [*JOB_TEMPLATE["env"], *twice], "pod": pod, "volumes": volumes}
+    Path(operator_env["CATCHUP_JOB_TEMPLATE_FILE"]).write_text(yaml.safe_dump(template))
+    namespace.apply("ada")
+    with operator_process():
+        namespace.ready()
+    spec = namespace.cronjob()["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    env = [(entry["name"], entry.get("value")) for entry in spec["containers"][0]["env"]]
+    assert [value for name, value in env if name == "A"] == ["2"]
+    assert ("CATCHUP_TIME_ZONE", "x") not in env
 
 
 @pytest.mark.parametrize("job", [SYNC, DIGEST])

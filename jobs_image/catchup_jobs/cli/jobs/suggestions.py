@@ -14,7 +14,8 @@ from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionS
 from catchup_jobs.cli.jobs.harness import execute
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError
-from catchup_jobs.jobs.suggestions.job import BATCH_SIZE, FleetSuggestions, NoBoard, Shard, UserSuggestions
+from catchup_jobs.jobs.suggestions.job import BATCH_SIZE, FleetSuggestions, NoBoard, UserSuggestions
+from catchup_jobs.jobs.suggestions.reading import Shard
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from catchup_jobs.domain.calendar.availability import blocked_hours, free_slots, overlaps
+from catchup_jobs.domain.calendar.availability import blocked_hours, free_slots
+from catchup_jobs.domain.calendar.timeline import Timeline
 from catchup_jobs.domain.planning.diary import LEAD, Diary
 from catchup_jobs.domain.planning.suggestions import HORIZON, Source
 from catchup_jobs.domain.vocabulary import SuggestionStatus
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from catchup_jobs.domain.calendar.availability import Interval
-    from catchup_jobs.domain.planning.shared_activity import EventFacts
+    from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
     from catchup_jobs.domain.planning.suggestions import Suggestion, UserFacts
 
 
@@ -34,7 +35,11 @@ class Agenda:
         ]
         # Pending suggestions may end after the horizon; an event may last until the year 9999.
         self._reach = self._until
+        # Each suggestion's own time counts for its date; as a timeline, overlapping ones are one.
         self._taken = list(self._accepted)
+        self._taken_time = Timeline()
+        for when in self._accepted:
+            self._taken_time.add(when)
 
     def cover(self, pending: Sequence[Suggestion]) -> None:
         """Extend the agenda to the end of these suggestions; call it before any other method."""
@@ -43,18 +48,18 @@ class Agenda:
     def keep(self, when: Interval) -> None:
         """Count time as taken by a suggestion that stays where it is; call it before anything is placed."""
         self._taken.append(when)
+        self._taken_time.add(when)
 
     def is_free(self, when: Interval) -> bool:
         """Return whether the time lies in free time and no suggestion takes any of it."""
-        inside = any(slot.start <= when.start and when.end <= slot.end for slot in self._free)
-        return inside and not overlaps(when, self._taken)
+        return self._free_time.contains(when) and not self._taken_time.overlaps(when)
 
     def is_clear(self, event: EventFacts) -> bool:
         """Return whether an event's time holds nothing but the event itself and its copies."""
-        if overlaps(event.when, self._taken) or overlaps(event.when, self._commutes_and_nights):
-            return False
-        return not any(
-            overlaps(event.when, (other.when,)) and not other.is_copy_of(event) for other in self._facts.events
+        return (
+            event.identity in self._alone
+            and not self._taken_time.overlaps(event.when)
+            and not self._commutes_and_nights.overlaps(event.when)
         )
 
     def is_placeable(self, event: EventFacts) -> bool:
@@ -63,32 +68,35 @@ class Agenda:
 
     def event_of(self, suggestion: Suggestion) -> EventFacts | None:
         """Return the event that a shared activity is about, None where it is gone."""
-        same = (
-            event
-            for event in self._facts.events
-            if not event.all_day and suggestion.source == Source(event.calendar_id, event.event_id)
-        )
-        return next(same, None)
+        return None if suggestion.source is None else self._timed.get(suggestion.source)
 
     def take(self, duration: timedelta) -> Interval | None:
         """Take the earliest free time of this length; None where there is none."""
         when = self._diary.take(duration)
         if when is not None:
-            self._taken.append(when)
+            self._taken_time.add(when)
         return when
+
+    def can_take(self, event: EventFacts) -> bool:
+        """Return whether an event's time can be taken for a suggestion: once it cannot, it never can."""
+        return self._diary.allows(event.when) and self.is_clear(event)
 
     def take_event(self, event: EventFacts) -> bool:
         """Take an event's time for a suggestion; return whether that is possible."""
-        if not (self._diary.allows(event.when) and self.is_clear(event)):
+        if not self.can_take(event):
             return False
         self._diary.count(event.when.start)
-        self._taken.append(event.when)
+        self._taken_time.add(event.when)
         return True
 
     @cached_property
     def _free(self) -> list[Interval]:
         busy = [event.when for event in self._facts.events] + self._accepted
         return free_slots(self._facts.parameters, busy, self._facts.zone, now=self._now, until=self._reach)
+
+    @cached_property
+    def _free_time(self) -> Timeline:
+        return Timeline(self._free)
 
     @cached_property
     def _diary(self) -> Diary:
@@ -102,5 +110,28 @@ class Agenda:
         )
 
     @cached_property
-    def _commutes_and_nights(self) -> list[Interval]:
-        return blocked_hours(self._facts.parameters, self._facts.zone, start=self._now, end=self._reach)
+    def _commutes_and_nights(self) -> Timeline:
+        return Timeline(blocked_hours(self._facts.parameters, self._facts.zone, start=self._now, end=self._reach))
+
+    @cached_property
+    def _timed(self) -> dict[Source, EventFacts]:
+        return {Source(event.calendar_id, event.event_id): event for event in self._facts.events if not event.all_day}
+
+    @cached_property
+    def _alone(self) -> set[Identity]:
+        """The events that no other one overlaps; the copies of an event are one.
+
+        In the order of their starts, an event is alone if all before it have ended and the next begins later.
+        """
+        distinct = {event.identity: event.when for event in self._facts.events}
+        ordered = sorted(distinct.items(), key=lambda item: item[1].start)
+        alone = set()
+        busy_until = None
+        for index, (identity, when) in enumerate(ordered):
+            is_last = index + 1 == len(ordered)
+            if (busy_until is None or busy_until <= when.start) and (
+                is_last or when.end <= ordered[index + 1][1].start
+            ):
+                alone.add(identity)
+            busy_until = when.end if busy_until is None else max(busy_until, when.end)
+        return alone

@@ -14,7 +14,6 @@ from catchup_jobs.domain.planning import reasons
 from catchup_jobs.domain.planning.agenda import Agenda
 from catchup_jobs.domain.planning.diary import DURATIONS
 from catchup_jobs.domain.planning.overdue import REST_UNANSWERED, is_overdue, is_resting, preference, rank
-from catchup_jobs.domain.planning.shared_activity import Match, matches
 from catchup_jobs.domain.planning.suggestions import (
     MAX_OPEN,
     Created,
@@ -24,13 +23,14 @@ from catchup_jobs.domain.planning.suggestions import (
     Reworded,
     Source,
 )
+from catchup_jobs.domain.planning.tastes import Match, Tastes
 from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.domain.planning.overdue import ContactFacts, Rank
-    from catchup_jobs.domain.planning.shared_activity import EventFacts
+    from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
     from catchup_jobs.domain.planning.suggestions import Suggestion, UserFacts
 
 
@@ -97,8 +97,9 @@ class _Planning:
             return ExpiryReason.CONTACT_EXCLUDED
         if suggestion.trigger is Trigger.TIME_BOUND and contact.frequency is Frequency.NA:
             return ExpiryReason.CONTACT_EXCLUDED
-        met = contact.last_contact_at is not None and contact.last_contact_at > suggestion.created_at
-        if suggestion.trigger is Trigger.TIME_BOUND and met and not is_overdue(contact, self._now):
+        # Also where the contact is older than the suggestion: it may have been logged late.
+        met = contact.last_contact_at is not None and not is_overdue(contact, self._now)
+        if suggestion.trigger is Trigger.TIME_BOUND and met:
             return ExpiryReason.MET
         return None
 
@@ -177,8 +178,8 @@ class _Planning:
         if suggestion.trigger is Trigger.TIME_BOUND:
             return reasons.time_bound(contact, self._now)
         event = self._agenda.event_of(suggestion)
-        liked = [] if event is None else matches([event], [contact], user_city=self._facts.city, now=self._now)
-        return self._reason(liked[0]) if liked else None
+        liked = None if event is None else next(self._tastes([contact]).matches([event]), None)
+        return None if liked is None else self._reason(liked)
 
     def _expire(self, suggestion: Suggestion, reason: ExpiryReason) -> None:
         self.plan.expired.append(Expired(suggestion, reason))
@@ -197,14 +198,14 @@ class _Planning:
         if not upcoming:
             return
         candidates = [contact for contact in self._facts.contacts if contact.tags and self._may_propose(contact)]
-        used: list[EventFacts] = []
-        for match in matches(upcoming, candidates, user_city=self._facts.city, now=self._now):
+        used: set[Identity] = set()
+        # Both sets grow with the suggestions that are made.
+        for match in self._tastes(candidates).matches(upcoming, without=self._open, used=used):
             if not self._has_room:
                 return
-            if match.contact.id in self._open or any(match.event.is_copy_of(event) for event in used):
-                continue
+            # Also where its time is taken by now: it stays so.
+            used.add(match.event.identity)
             if self._agenda.take_event(match.event):
-                used.append(match.event)
                 created = Created(
                     match.contact.id,
                     Trigger.SHARED_ACTIVITY,
@@ -216,7 +217,14 @@ class _Planning:
                 self._propose(created)
 
     def _may_be_shared(self, event: EventFacts) -> bool:
-        return self._agenda.is_placeable(event) and not any(event.is_copy_of(other) for other in self._events_in_use)
+        return (
+            self._agenda.is_placeable(event)
+            and event.identity not in self._events_in_use
+            and self._agenda.can_take(event)
+        )
+
+    def _tastes(self, contacts: list[ContactFacts]) -> Tastes:
+        return Tastes(contacts, user_city=self._facts.city, now=self._now)
 
     def propose_overdue(self) -> None:
         waiting = [
@@ -246,7 +254,7 @@ class _Planning:
         return len(self._open) < MAX_OPEN
 
     @cached_property
-    def _events_in_use(self) -> list[EventFacts]:
+    def _events_in_use(self) -> set[Identity]:
         """Events that already have a suggestion, or were booked for one."""
         holding = [
             suggestion
@@ -255,8 +263,10 @@ class _Planning:
         ]
         sources = {suggestion.source for suggestion in holding if suggestion.source is not None}
         booked = {suggestion.booked_event_id for suggestion in holding if suggestion.booked_event_id is not None}
-        return [
-            event
+        if not sources and not booked:
+            return set()
+        return {
+            event.identity
             for event in self._facts.events
             if event.event_id in booked or Source(event.calendar_id, event.event_id) in sources
-        ]
+        }

@@ -1,16 +1,16 @@
 """The suggestion job: every user of a shard, in batches by key, each batch in one transaction with the checkpoint.
 
 A user who cannot be planned is counted and logged, and the others are planned. A run that is killed continues at the
-batch where it stopped. Memory does not depend on the number of users, and the number of statements per batch is
-constant.
+batch where it stopped: user by user, so that one who kills it again is known and passed over. Memory does not depend on
+the number of users, and the number of statements per batch is constant.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import traceback
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,7 @@ from catchup_jobs.domain.planning.suggestions import Plan
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.context import Result
 from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.jobs.suggestions.reading import ReadBatch, Shard, one_ahead, pages, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,35 +36,17 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 BATCH_SIZE: Final = 50
-# Ids are read for this many batches of all shards at once, so that a batch of one shard is rarely short.
-_READ_AHEAD: Final = 2
 _AFTER: Final = "after"
+_BEGUN: Final = "begun"
+_TRYING: Final = "trying"
 _SKIPPED: Final = {
     Reason.PAUSED: Count.USERS_PAUSED,
     Reason.RECONNECT: Count.USERS_RECONNECT,
     Reason.NOT_CONNECTED: Count.USERS_NOT_CONNECTED,
     Reason.CALENDAR_STALE: Count.USERS_CALENDAR_STALE,
 }
-UNREADABLE: Final = "UnreadableUser"
-
-
-def shard_of(user_id: str, shards: int) -> int:
-    """Return the shard of a user, from 0 to `shards` - 1: a function of the id alone, even over ids, never changed."""
-    return int.from_bytes(hashlib.sha256(user_id.encode()).digest()[:8]) % shards
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A part of the fleet; one of one is all of it."""
-
-    index: int = 0
-    of: int = 1
-
-    def members(self, user_ids: list[str]) -> list[str]:
-        """Return those ids that belong to the shard."""
-        return (
-            user_ids if self.of == 1 else [user_id for user_id in user_ids if shard_of(user_id, self.of) == self.index]
-        )
+# Why a user is passed over: planning them ended two processes of the run.
+FATAL: Final = "FatalUser"
 
 
 class NoBoard:
@@ -95,30 +78,52 @@ class FleetSuggestions:
         """
         progress = _Progress(context.checkpoint, after=self.after)
         total = self.store.user_count() // self.shard.of
-        while True:
-            self._show(context, progress, total, "running")
-            user_ids, after = self._next(progress.after)
-            if not user_ids:
-                if after is None:
-                    break
-                progress.move(after)
-                continue
-            plan_batch(context, self.store, user_ids, progress, after=after or user_ids[-1])
-            if after is None:
-                break
+        if progress.is_resumed:
+            self._plan_one_by_one(context, progress)
+        progress.begin()
+        try:
+            self._keep(context, progress.checkpoint)
+            self._plan_all(context, progress, total)
+        finally:
+            # A process that dies does not come here.
+            progress.end()
         counts = progress.counts()
         self._show(context, progress, total, "done")
         return Result(Outcome.DONE, Reason.PARTIAL if counts.get(Count.USERS_FAILED) else None, counts)
 
-    def _next(self, after: str) -> tuple[list[str], str | None]:
-        """Return the next batch and the id after which the following one begins, None after the last."""
-        limit = self.batch_size if self.shard.of == 1 else self.batch_size * self.shard.of * _READ_AHEAD
-        ids = self.store.ids(after=after, limit=limit)
-        members = self.shard.members(ids)
-        if len(members) > self.batch_size:
-            members = members[: self.batch_size]
-            return members, members[-1]
-        return members, ids[-1] if len(ids) == limit else None
+    def _plan_all(self, context: RunContext, progress: _Progress, total: int) -> None:
+        batches = (
+            batch
+            for user_ids, after in pages(self.store, self.shard, self.batch_size, after=progress.after)
+            for batch in read(self.store, user_ids, after, context.now)
+        )
+        with closing(one_ahead(batches)) as ahead:
+            for batch in ahead:
+                self._show(context, progress, total, "running")
+                plan_batch(context, self.store, batch, progress)
+
+    def _plan_one_by_one(self, context: RunContext, progress: _Progress) -> None:
+        """Plan the batch in which an earlier pass stopped, and note before each user whose turn it is.
+
+        A user for whom that note is there already ended the process that wrote it: they are passed over.
+        """
+        user_ids, _ = next(pages(self.store, self.shard, self.batch_size, after=progress.after), ([], ""))
+        for user_id in user_ids:
+            if progress.trying == user_id:
+                _log.error("a user's planning ended the process", planned_user=user_id, error_class=FATAL)
+                passed = progress.with_batch({Count.USERS: 1, Count.USERS_FAILED: 1}, user_id)
+                self._keep(context, passed)
+                progress.take(passed)
+                continue
+            self._keep(context, progress.with_trial(user_id))
+            for batch in read(self.store, [user_id], user_id, context.now):
+                plan_batch(context, self.store, batch, progress)
+
+    def _keep(self, context: RunContext, checkpoint: dict[str, Any]) -> None:
+        context.check_stop()
+        self.store.save(
+            {}, again=lambda _: Plan(), checkpoint=lambda _: checkpoint, now=context.now(), fence=context.fence
+        )
 
     def _show(self, context: RunContext, progress: _Progress, total: int, state: str) -> None:
         counts = {count.value: number for count, number in progress.counts().items()}
@@ -143,7 +148,8 @@ class UserSuggestions:
             JobError: see `jobs.run.errors`.
         """
         progress = _Progress({}, after="")
-        plan_batch(context, self.store, [self.user_id], progress, after="")
+        for batch in read(self.store, [self.user_id], "", context.now):
+            plan_batch(context, self.store, batch, progress)
         counts = progress.counts()
         if not counts.get(Count.USERS):
             raise PermanentError(
@@ -158,17 +164,11 @@ class UserSuggestions:
         return Result(Outcome.DONE, None, counts)
 
 
-def plan_batch(
-    context: RunContext, store: SuggestionStore, user_ids: list[str], progress: _Progress, *, after: str
-) -> None:
-    """Plan some users and store the changes and the progress in one transaction.
-
-    Args:
-        after: the id after which a later pass continues once this is stored.
-    """
-    now = context.now()
-    batch = _Batch(now)
-    for user in store.known(user_ids, now=now):
+def plan_batch(context: RunContext, store: SuggestionStore, read_batch: ReadBatch, progress: _Progress) -> None:
+    """Plan some users and store the changes and the progress in one transaction."""
+    after = read_batch.after
+    batch = _Batch(read_batch.now)
+    for user in read_batch.users:
         batch.plan(user)
     context.check_stop()
     saved = store.save(
@@ -207,7 +207,7 @@ class _Batch:
 
     def _planned(self, user: KnownUser) -> Plan | None:
         if user.facts is None:
-            _log.error("a user's facts cannot be read", planned_user=user.user_id, error_class=UNREADABLE)
+            _log.error("a user's facts cannot be read", planned_user=user.user_id, error_class=user.problem)
             return None
         if user.skipped is not None and not user.has_open:
             return Plan()
@@ -246,13 +246,34 @@ class _Progress:
         after: str = self._checkpoint.get(_AFTER, self._first)
         return after
 
-    def move(self, after: str) -> None:
-        """Skip users who are not of this shard."""
-        self._checkpoint[_AFTER] = after
+    @property
+    def checkpoint(self) -> dict[str, Any]:
+        return self._checkpoint
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether an earlier process died in this run."""
+        return bool(self._checkpoint.get(_BEGUN))
+
+    @property
+    def trying(self) -> str | None:
+        """The user who was being planned alone when an earlier process died."""
+        return self._checkpoint.get(_TRYING)
+
+    def begin(self) -> None:
+        self._checkpoint[_BEGUN] = True
+
+    def end(self) -> None:
+        self._checkpoint.pop(_BEGUN, None)
+
+    def with_trial(self, user_id: str) -> dict[str, Any]:
+        """Return the checkpoint as it is while a user is planned alone; only a process that dies leaves it so."""
+        return self._checkpoint | {_TRYING: user_id}
 
     def with_batch(self, counts: dict[Count, int], after: str) -> dict[str, Any]:
         """Return the checkpoint as it is when a batch is stored."""
         checkpoint = copy.deepcopy(self._checkpoint) | {_AFTER: after}
+        checkpoint.pop(_TRYING, None)
         total = Counts(checkpoint)
         for count, number in counts.items():
             total.add(count, number)
@@ -260,6 +281,7 @@ class _Progress:
 
     def take(self, checkpoint: dict[str, Any]) -> None:
         """Take over a checkpoint that was stored."""
+        self._checkpoint.clear()
         self._checkpoint.update(checkpoint)
 
     def counts(self) -> dict[Count, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +13,21 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.planning.suggestions import Plan, UserFacts
     from catchup_jobs.jobs.run.ports import Fence
 
+# Why a user's facts are not there: a value that cannot be loaded, or more rows than are planned for one user.
+UNREADABLE: Final = "UnreadableUser"
+TOO_MUCH: Final = "TooMuch"
+
+
+class TooMuchError(Exception):
+    """The users asked for have more rows together than are held in memory at once: ask for fewer."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownUser:
     """A user as stored.
 
     Attributes:
-        facts: None where they cannot be read.
+        facts: None where they are not there, for the reason in `problem`.
         version: of the facts; a plan made from an older version is repeated.
         skipped: why the user gets no new suggestions, None for a user who may.
         has_open: whether there are open suggestions; a skipped user without any needs no plan.
@@ -28,8 +36,9 @@ class KnownUser:
     user_id: str
     facts: UserFacts | None
     version: int
-    skipped: Reason | None
-    has_open: bool
+    skipped: Reason | None = None
+    has_open: bool = False
+    problem: str | None = None
 
 
 @dataclass(slots=True)
@@ -57,7 +66,11 @@ class SuggestionStore(Protocol):
         ...
 
     def known(self, user_ids: Sequence[str], *, now: datetime) -> list[KnownUser]:
-        """Return what is stored of those users who still exist, in the order of their ids."""
+        """Return what is stored of those users who still exist, in the order of their ids.
+
+        Raises:
+            TooMuchError: several users have more rows together than are held in memory at once.
+        """
         ...
 
     def save(

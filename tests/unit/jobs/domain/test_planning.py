@@ -29,6 +29,7 @@ from catchup_jobs.domain.calendar.availability import AvailabilityParameters, In
 from catchup_jobs.domain.planning.diary import next_half_hour
 from catchup_jobs.domain.planning.overdue import is_overdue, is_resting, overdue, rank
 from catchup_jobs.domain.planning.planner import plan
+from catchup_jobs.domain.planning.tastes import Tastes
 from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, Mode, SuggestionStatus, Trigger, Weekday
 
 DAY = timedelta(days=1)
@@ -257,7 +258,7 @@ def test_accepted_and_pending_ones_count_for_their_date_and_snoozed_ones_do_not(
         suggestion(span("23 18:00", "19:00"), 12),
         suggestion(span("23 20:00", "21:00"), 13, SNOOZED, snoozed_until=NOW + DAY),
     ]
-    facts = user([*people(2), *(contact(number, 10) for number in (11, 12, 13))], suggestions=there)
+    facts = user([*people(2), contact(11, 10), contact(12, 40), contact(13, 40)], suggestions=there)
     assert slots(facts) == ["1 Mon 23 14:00-15:00", "2 Tue 24 09:00-10:00"]
 
 
@@ -389,7 +390,30 @@ def test_an_excluded_or_archived_contact_loses_its_open_suggestion(status: Sugge
 def test_who_was_met_meanwhile_is_not_suggested_any_more() -> None:
     one = suggestion(span("24 10:00", "12:00"))
     assert changes(plan(user([contact(days=1)], suggestions=[one]), now=NOW)) == {one.id: "met"}
-    assert not plan(user([contact(days=3)], suggestions=[one]), now=NOW), "met before it was made"
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "expected"),
+    [
+        (3, SuggestionStatus.PENDING, "met"),
+        (3, SNOOZED, "met"),
+        (30, SuggestionStatus.PENDING, "met"),
+        (31, SuggestionStatus.PENDING, None),
+    ],
+)
+def test_a_contact_that_is_logged_late_ends_the_suggestion_as_met(
+    days: int, status: SuggestionStatus, expected: str | None
+) -> None:
+    """The suggestion was made two days ago: the interaction is older, and was not known then."""
+    snooze: dict[str, Any] = {"snoozed_until": NOW + DAY} if status is SNOOZED else {}
+    one = suggestion(span("24 10:00", "12:00"), 1, status, **snooze)
+    assert changes(plan(user([contact(days=days)], suggestions=[one]), now=NOW)).get(one.id) == expected
+
+
+def test_without_any_contact_a_suggestion_is_not_met() -> None:
+    one = suggestion(span("24 10:00", "12:00"))
+    known = contact(days=None, created_at=NOW - 3 * DAY)
+    assert not plan(user([known], suggestions=[one]), now=NOW)
 
 
 def test_a_contact_that_is_never_to_be_reminded_of_loses_its_time_bound_suggestion() -> None:
@@ -471,6 +495,21 @@ def test_a_shared_activity_has_its_events_time_and_details() -> None:
         ("Überraschung", "überraschung für alle", None, True),
         ("br", "Talk", "one<br>two", False),
         ("two", "Talk", "one<br>two", True),
+        ("C", "C++ meetup", None, False),
+        ("C", "C# and F#", None, False),
+        ("C", "C, the book club", None, True),
+        ("C++", "C++ meetup", None, True),
+        ("c++", "Modern (C++), C++17", None, True),
+        ("C++", "Vitamin C", None, False),
+        ("C#", "An evening of C#.", None, True),
+        ("R", "R&D review", None, False),
+        ("R&D", "R&D review", None, True),
+        (".NET", ".NET users", None, True),
+        (".NET", "Fishing net", None, False),
+        ("net", ".NET users", None, False),
+        ("tennis", "tennis+dinner", None, True),
+        ("climbing", "#climbing", None, True),
+        ("climbing", "Well...climbing", None, True),
         ("IRL preferred", "IRL preferred", None, False),
         ("climbing", None, None, False),
     ],
@@ -496,9 +535,7 @@ def test_the_score_is_tags_plus_the_same_city_plus_overdue_up_to_1() -> None:
         climber(5, 45),  # 1 + 0.5
         climber(6, 10),  # 1
     ]
-    from catchup_jobs.domain.planning.shared_activity import matches  # noqa: PLC0415
-
-    found = matches([CLIMBING], list(reversed(best_first)), user_city="Berlin", now=NOW)
+    found = list(Tastes(list(reversed(best_first)), user_city="Berlin", now=NOW).matches([CLIMBING]))
     assert [round(match.score, 2) for match in found] == [3, 3, 3, 2, 1.5, 1]
     assert [match.contact.id for match in found[3:]] == [4, 5, 6]
 
@@ -517,11 +554,8 @@ def test_the_score_is_tags_plus_the_same_city_plus_overdue_up_to_1() -> None:
 def test_the_same_city_counts_for_events_in_person(
     location: str | None, contact_city: str | None, user_city: str | None, nearby: bool
 ) -> None:
-    from catchup_jobs.domain.planning.shared_activity import matches  # noqa: PLC0415
-
-    (match,) = matches(
-        [replace(CLIMBING, location=location)], [climber(city=contact_city)], user_city=user_city, now=NOW
-    )
+    tastes = Tastes([climber(city=contact_city)], user_city=user_city, now=NOW)
+    (match,) = tastes.matches([replace(CLIMBING, location=location)])
     assert match.nearby is nearby
 
 

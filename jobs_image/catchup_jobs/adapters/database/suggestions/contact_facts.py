@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, case, func, or_, select
 
 from catchup_jobs.adapters.database.schema import contact_groups, contact_tags, contacts, interactions, suggestions
+from catchup_jobs.adapters.database.suggestions.bounded import bounded_rows
 from catchup_jobs.domain.people.contacts import is_close_friend
 from catchup_jobs.domain.planning.overdue import REST_UNANSWERED, ContactFacts
 from catchup_jobs.domain.vocabulary import ExpiryReason, SuggestionStatus
@@ -31,9 +32,9 @@ def contact_facts(connection: Connection, ids: Sequence[str], now: datetime) -> 
     history = {row[0]: row for row in connection.execute(_history(ids, now)).all()}
     by_user: dict[str, list[ContactFacts]] = {}
     # Tens of thousands of rows per second: unpacked as tuples, in the order of `_people` and `_history`.
-    for user_id, contact_id, name, frequency, city, created_at, tags, groups, met_at in connection.execute(
-        _people(ids, now)
-    ).all():
+    for user_id, contact_id, name, frequency, city, created_at, tags, groups, met_at in bounded_rows(
+        connection, _people(ids, now)
+    ):
         _, accepted_until, accepted_past, dismissed_at, unanswered_until = history.get(contact_id, _NO_HISTORY)
         facts = ContactFacts(
             contact_id,

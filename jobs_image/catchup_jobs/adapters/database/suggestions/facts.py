@@ -12,6 +12,7 @@ from sqlalchemy.exc import DataError
 from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
 from catchup_jobs.adapters.database.people.hours import hours_of, zone_of
 from catchup_jobs.adapters.database.schema import calendars, events, oauth_tokens, suggestions, users
+from catchup_jobs.adapters.database.suggestions.bounded import bounded_rows
 from catchup_jobs.adapters.database.suggestions.contact_facts import contact_facts
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
 from catchup_jobs.domain.calendar.freshness import SyncedCalendar, known_until
@@ -19,7 +20,7 @@ from catchup_jobs.domain.planning.eligibility import reason_to_skip
 from catchup_jobs.domain.planning.shared_activity import EventFacts
 from catchup_jobs.domain.planning.suggestions import HORIZON, Source, Suggestion, UserFacts
 from catchup_jobs.domain.vocabulary import OPEN_SUGGESTIONS, SuggestionStatus, TokenState
-from catchup_jobs.jobs.suggestions.ports import KnownUser
+from catchup_jobs.jobs.suggestions.ports import TOO_MUCH, UNREADABLE, KnownUser, TooMuchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 _STILL_TODAY: Final = timedelta(days=2)
 # Characters of an event's description that are searched for interests.
 _DESCRIPTION_LENGTH: Final = 2000
+# And of its title and location.
+_LINE_LENGTH: Final = 500
+# Under the limits on the parameters of one statement, which names each of them twice.
+_CALENDARS: Final = 10_000
 T = TypeVar("T")
 
 
@@ -38,13 +43,20 @@ def known_users(connection: Connection, user_ids: Sequence[str], now: datetime) 
     """Return what is stored of those users who still exist, in the order of their ids.
 
     A value that cannot be loaded (`infinity`, the year 20000, an enum value of a newer version) leaves its user alone
-    without facts.
+    without facts, and so does a user with more than `MOST_ROWS` rows of a kind.
+
+    Raises:
+        TooMuchError: several users have more rows of a kind together.
     """
     try:
         return _known_users(connection, user_ids, now)
+    except TooMuchError:
+        if len(user_ids) == 1:
+            return [KnownUser(user_ids[0], None, version=0, problem=TOO_MUCH)]
+        raise
     except (DataError, ValueError, LookupError):
         if len(user_ids) == 1:
-            return [KnownUser(user_ids[0], None, version=0, skipped=None, has_open=False)]
+            return [KnownUser(user_ids[0], None, version=0, problem=UNREADABLE)]
     return [user for user_id in user_ids for user in known_users(connection, [user_id], now)]
 
 
@@ -56,7 +68,7 @@ def _known_users(connection: Connection, user_ids: Sequence[str], now: datetime)
     synced = _calendars(connection, ids)
     known = {row.id: known_until(synced.get(row.id, ()), now) for row in rows}
     reasons = {row.id: reason_to_skip(paused=row.paused, token=row.token, known_until=known[row.id]) for row in rows}
-    current = _grouped((row.user_id, _suggestion(row)) for row in connection.execute(_current(ids, now)).all())
+    current = _grouped((row.user_id, _suggestion(row)) for row in bounded_rows(connection, _current(ids, now)))
     has_open = {
         user_id
         for user_id, of_user in current.items()
@@ -111,6 +123,8 @@ def _calendars(connection: Connection, ids: Sequence[str]) -> dict[str, list[Syn
     columns = (
         calendars.c.user_id,
         calendars.c.id,
+        calendars.c.is_primary,
+        calendars.c.last_error,
         calendars.c.last_full_sync_at,
         calendars.c.last_success_at,
         calendars.c.horizon_end,
@@ -118,7 +132,7 @@ def _calendars(connection: Connection, ids: Sequence[str]) -> dict[str, list[Syn
     statement = select(*columns).where(
         calendars.c.user_id.in_(ids), calendars.c.selected, calendars.c.removed_at.is_(None)
     )
-    return _grouped((user_id, SyncedCalendar(*state)) for user_id, *state in connection.execute(statement).all())
+    return _grouped((user_id, SyncedCalendar(*state)) for user_id, *state in bounded_rows(connection, statement))
 
 
 def _events(
@@ -129,16 +143,21 @@ def _events(
         return {}
     details = (
         events.c.google_id,
-        events.c.summary,
+        func.substr(events.c.summary, 1, _LINE_LENGTH).label("summary"),
         func.substr(events.c.description, 1, _DESCRIPTION_LENGTH).label("description"),
-        events.c.location,
+        func.substr(events.c.location, 1, _LINE_LENGTH).label("location"),
         events.c.ical_uid,
     )
-    statement = busy_events(list(owners), *details, start=now, end=now + HORIZON)
+    ids = list(owners)
+    rows = [
+        row
+        for first in range(0, len(ids), _CALENDARS)
+        for row in bounded_rows(
+            connection, busy_events(ids[first : first + _CALENDARS], *details, start=now, end=now + HORIZON)
+        )
+    ]
     facts: dict[str, list[EventFacts]] = defaultdict(list)
-    for calendar_id, start, end, first, last, google_id, title, text, location, uid in connection.execute(
-        statement
-    ).all():
+    for calendar_id, start, end, first, last, google_id, title, text, location, uid in rows:
         user_id = owners[calendar_id]
         when = covered_time(start, end, first, last, zones[user_id])
         if when is not None and when.end > now:
