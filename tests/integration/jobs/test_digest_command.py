@@ -198,7 +198,7 @@ def test_the_same_run_twice_at_once_is_one_sms(world: World, postgresql_url: str
     world.suggest(database=Database.open(postgresql_url))
     world.twilio.control.add_fault(kind="create", delay=1.5)
     pods = [world.shell.start("digest", "--user", "ada") for _ in range(2)]
-    printed = [pod.communicate(timeout=60) for pod in pods]
+    printed = [pod.communicate(timeout=120) for pod in pods]
     assert [pod.returncode for pod in pods] == [0, 0], printed
     assert world.twilio.control.faults()[0]["fired"] == 1
     assert len(world.twilio.control.messages()) == 1
@@ -210,7 +210,7 @@ def test_sigterm_while_the_provider_is_asked_lets_the_answer_be_recorded(world: 
     pod = world.shell.start("digest", "--user", "ada")
     wait_until(lambda: world.twilio.control.faults()[0]["fired"] == 1, "Twilio is asked")
     pod.send_signal(signal.SIGTERM)
-    out, err = pod.communicate(timeout=30)
+    out, err = pod.communicate(timeout=120)
     assert pod.returncode == 0, out + err
     assert world.summary().counts[Count.SMS_SENT] == 1
     assert len(world.twilio.control.messages()) == 1

@@ -159,7 +159,7 @@ def _choose(user_id: str, which: str, *, selected: bool) -> None:
 
 
 def _find(rows: list[CalendarOverview], which: str, user_id: str) -> str:
-    by_name = [row.google_id for row in rows if row.summary == which]
+    by_name = [row.google_id for row in rows if one_line(row.summary) == one_line(which)]
     if any(row.google_id == which for row in rows):
         return which
     if len(by_name) == 1:

@@ -56,7 +56,7 @@ MAIL_SENDER: Final = "digest@example.com"
 # Of the Job controller: the pause before the second pod, doubled each time.
 _BACKOFF_SECONDS: Final = 10.0
 _GRACE_SECONDS: Final = 30.0
-_PATIENCE_SECONDS: Final = 20.0
+_PATIENCE_SECONDS: Final = 120.0
 T = TypeVar("T")
 
 
