@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from catchup_contract.outcomes import ExitCode
-from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD, ENV_RELEASE
+from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD, ENV_RELEASE, served_namespaces
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,7 +63,13 @@ def run(*, json_logs: bool, verbose: bool) -> None:
 
 
 @main.command("forecast")
-@click.option("--namespace", "-n", "namespaces", multiple=True, help="Only these namespaces; repeatable. Default: all.")
+@click.option(
+    "--namespace",
+    "-n",
+    "namespaces",
+    multiple=True,
+    help="Only these namespaces; repeatable. Default: those of CATCHUP_NAMESPACES, as in the operator's pod, or all.",
+)
 @click.option(
     "--max-pods", type=click.IntRange(0), default=1200, show_default=True, help="Mark minutes in which more pods start."
 )
@@ -106,7 +112,9 @@ def forecast_command(
         client = KubeClient(await load_client())
         try:
             return [
-                body for namespace in namespaces or (None,) async for body in client.list_items(SCHEDULES, namespace)
+                body
+                for namespace in namespaces or served_namespaces(os.environ) or (None,)
+                async for body in client.list_items(SCHEDULES, namespace)
             ]
         finally:
             await client.close()

@@ -88,15 +88,20 @@ class Options:
         release = env.get(ENV_RELEASE) or socket.gethostname()
         if not re.fullmatch(r"[A-Za-z0-9_./:@-]{1,253}", release):
             raise InvalidOptionError(f"{ENV_RELEASE} must be at most 253 letters, digits and ./:@_-, not {release!r}")
-        names = (name.strip() for name in env.get(ENV_NAMESPACES, "").split(","))
         return cls(
-            namespaces=tuple(name for name in names if name),
+            namespaces=served_namespaces(env),
             job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
             health_port=int(port) if port else None,
             roll_per_second=float(rate),
             digest_spread=int(spread),
             release=release,
         )
+
+
+def served_namespaces(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the namespaces that the operator serves; empty for all."""
+    names = (name.strip() for name in env.get(ENV_NAMESPACES, "").split(","))
+    return tuple(name for name in names if name)
 
 
 def listen(port: int) -> socket.socket:

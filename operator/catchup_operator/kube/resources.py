@@ -20,6 +20,7 @@ JOBS: Final = "jobs"
 PODS: Final = "pods"
 DEPLOYMENTS: Final = "deployments"
 LEASES: Final = "leases"
+NAMESPACES: Final = "namespaces"
 REVIEWS: Final = "selfsubjectaccessreviews"
 
 LEASE_NAME: Final = "catchup-operator"
@@ -31,6 +32,7 @@ _GROUPS: Final = {
     JOBS: ("batch", "v1"),
     PODS: ("", "v1"),
     EVENTS: ("", "v1"),
+    NAMESPACES: ("", "v1"),
     DEPLOYMENTS: ("apps", "v1"),
     LEASES: ("coordination.k8s.io", "v1"),
     REVIEWS: ("authorization.k8s.io", "v1"),
@@ -103,6 +105,7 @@ class Job(TypedDict, total=False):
 class Terminated(TypedDict, total=False):
     """The state of a container that has terminated."""
 
+    reason: str
     exitCode: int
     message: str
     finishedAt: str
@@ -117,6 +120,7 @@ class ContainerState(TypedDict, total=False):
 class ContainerStatus(TypedDict, total=False):
     """A container's status."""
 
+    name: str
     state: ContainerState
 
 
@@ -126,9 +130,29 @@ class PodStatus(TypedDict, total=False):
     containerStatuses: list[ContainerStatus]
 
 
+class Resources(TypedDict, total=False):
+    """The resources of a container."""
+
+    limits: dict[str, str]
+
+
+class Container(TypedDict, total=False):
+    """A container."""
+
+    name: str
+    resources: Resources
+
+
+class PodSpec(TypedDict, total=False):
+    """A pod's spec."""
+
+    containers: list[Container]
+
+
 class Pod(TypedDict, total=False):
     """A pod."""
 
+    spec: PodSpec
     status: PodStatus
 
 

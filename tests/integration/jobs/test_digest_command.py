@@ -374,8 +374,8 @@ def test_an_unsubscribed_address_gets_no_more_emails_whoever_gives_it(world: Wor
 def test_a_wrong_channel_changes_nothing_and_is_never_repeated(world: World) -> None:
     wrong = {**USER, "channels": {"sms": {"phone": "07700 900123"}, "email": {"address": "ada@example.com\nBcc: eve"}}}
     printed = world.run("user", "import", "-", stdin=json.dumps(wrong), code=65)
-    assert "users[0].channels.sms.phone: must be a phone number with its country" in printed
-    assert "users[0].channels.email.address: must be an email address" in printed
+    assert "ada: channels.sms.phone: must be a phone number with its country" in printed
+    assert "ada: channels.email.address: must be an email address" in printed
     assert "900123" not in printed.replace("+44 7700 900123", "")
     assert "Bcc" not in printed
     assert "+44********23" in world.run("user", "show", "ada")

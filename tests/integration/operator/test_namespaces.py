@@ -45,7 +45,7 @@ def another(namespace: Namespace) -> Iterator[Callable[[], Namespace]]:
 
     yield make
     for each in made:
-        namespace.cluster.kubectl("delete", "namespace", each.name, "--wait=false")
+        namespace.cluster.kubectl("delete", "namespace", each.name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.mark.parametrize("mode", ["several", "all"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +43,17 @@ def role(namespace: Namespace, operator_env: dict[str, str], tmp_path: Path) -> 
     operator_env["KUBECONFIG"] = str(act_as(namespace, "catchup-jobs-operator", tmp_path / "kubeconfig"))
     found: dict[str, Any] = next(document for document in rbac if document["kind"] == "Role")
     return found
+
+
+def test_the_forecast_needs_no_namespace_in_the_operators_own_pod(
+    role: dict[str, Any], operator_env: dict[str, str], namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    program = str(Path(sys.executable).parent / "catchup-operator")
+    command = [program, "forecast", "--output", "json"]
+    done = subprocess.run(command, env={**os.environ, **operator_env}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert sum(json.loads(done.stdout)["syncPods"]) == 48
 
 
 @pytest.fixture

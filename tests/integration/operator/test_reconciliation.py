@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -476,7 +476,9 @@ def test_a_next_digest_that_passed_without_a_run_is_replaced_by_the_next_one_wit
     assert namespace.writes() - before == 1
 
 
-def finish_job(namespace: Namespace, name: str, *, exit_code: int, message: str) -> None:
+def finish_job(
+    namespace: Namespace, name: str, *, exit_code: int, message: str, others: Sequence[dict[str, Any]] = ()
+) -> None:
     """Report, as a kubelet does, that the pod of a Job has terminated."""
     pod = eventually(lambda: namespace.items("pods", f"batch.kubernetes.io/job-name={name}"))[0]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -491,7 +493,8 @@ def finish_job(namespace: Namespace, name: str, *, exit_code: int, message: str)
                 "ready": False,
                 "restartCount": 0,
                 "state": {"terminated": terminated},
-            }
+            },
+            *others,
         ],
     }
     name = pod["metadata"]["name"]
@@ -520,6 +523,31 @@ def test_a_finished_run_reaches_the_status_with_its_counts_by_one_write(
     assert sync["counts"] == {"calendars": 2, "eventsAdded": 7}
     assert sync["lastSuccessTime"] == sync["lastRunTime"]
     assert namespace.writes() - before == 1
+
+
+def test_a_run_that_no_controller_reference_names_counts_and_a_sidecars_end_does_not(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    cronjob = namespace.cronjob()
+    # As kubectl up to 1.27 and Argo CD's "Create Job" make it.
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob"} | {key: cronjob["metadata"][key] for key in ("name", "uid")}
+    template = cronjob["spec"]["jobTemplate"]
+    metadata = {**template["metadata"], "name": "argo", "ownerReferences": [owner]}
+    made = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]}
+    namespace.kubectl("create", "-f", "-", stdin=json.dumps(made))
+    sidecar = {"name": "mesh", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
+    ended = {"exitCode": 0, "message": summary(Outcome.DONE), "finishedAt": "2036-01-01T00:00:00Z", "reason": "x"}
+    finish_job(
+        namespace,
+        "argo",
+        exit_code=0,
+        message=summary(Outcome.SKIPPED, Reason.RECONNECT),
+        others=[{**sidecar, "state": {"terminated": ended}}],
+    )
+    sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
+    assert (sync["lastJobName"], sync["lastResult"], sync["lastReason"]) == ("argo", "Skipped", "Reconnect")
 
 
 def test_a_digest_run_reaches_the_status_by_one_write_and_its_later_firings_by_none(
