@@ -52,13 +52,15 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     )
     # In each namespace kopf's watch and two of the controller.
     memo.client = KubeClient(memo.get("api") or await load_client(), watches=3 * max(1, len(options.namespaces)))
-    memo.retries = ReadRetries(options.namespaces)
     memo.backpressure = Backpressure()
     state, rollout = State(), Rollout(options.roll_per_second)
     scopes = Scopes(memo.client, options.namespaces, identity=options.release, now=utc_now)
+    memo.retries = ReadRetries(options.namespaces, scopes.is_gone)
     writer = StatusWriter(memo.client, scopes, utc_now)
     job_status = JobStatusUpdater(memo.client, template, statuses=state.statuses, writer=writer, now=utc_now)
-    memo.reconciler = Reconciler(memo.client, template, state=state, rollout=rollout, writer=writer, now=utc_now)
+    memo.reconciler = Reconciler(
+        memo.client, template, state=state, rollout=rollout, scopes=scopes, writer=writer, now=utc_now
+    )
     memo.controller = Controller(
         memo.client,
         options.namespaces,
@@ -72,7 +74,9 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     try:
         if options.health_port:
             sources = (discovery.problems, memo.controller.problems, memo.retries.problems, scopes.problems)
-            memo.health = Health(memo.controller, PermissionCheck(memo.client, options.namespaces), sources)
+            memo.health = Health(
+                memo.controller, PermissionCheck(memo.client, options.namespaces, scopes.is_gone), sources
+            )
             memo.health.start()
             memo.http = await serve(memo.get("listener") or listen(options.health_port), memo.health, rollout)
         await discovery.wait()

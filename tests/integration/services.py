@@ -21,7 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_START_SECONDS = 20.0
+_START_SECONDS = 120.0
 # Where packages put the programs that nobody has in the search path.
 POSTGRES_FOLDERS = ("usr/lib/postgresql/*/bin", "usr/local/bin", "usr/pgsql-*/bin")
 

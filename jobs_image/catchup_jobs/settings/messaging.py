@@ -116,6 +116,11 @@ class MessagingSettings(BaseSettings):
         "where the application serves the links in messages, as `<address>/<token>`; without it, messages have none",
     )
 
+    @property
+    def sms_takes_replies(self) -> bool:
+        """Whether a user can reply STOP: not to a sender that is a name."""
+        return self.twilio_from is None or not any(sign.isalpha() for sign in self.twilio_from.rpartition(":")[2])
+
     def require_twilio(self) -> bool:
         """Return whether Twilio is configured.
 

@@ -39,6 +39,16 @@ class KubeClient(Transport):
                 return None
             raise
 
+    async def is_gone(self, namespace: str) -> bool:
+        """Whether a namespace is known not to exist; false where this account may not know. Raises ApiError."""
+        try:
+            await self._send("GET", resources.path(resources.NAMESPACES, None, namespace))
+        except ApiError as error:
+            if error.status not in {403, 404}:
+                raise
+            return error.status == 404  # noqa: PLR2004
+        return False
+
     async def apply(self, resource: str, manifest: Mapping[str, Any], *, force: bool = False) -> dict[str, Any]:
         """Apply a manifest server-side; return the declared fields of the object.
 

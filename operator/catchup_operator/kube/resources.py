@@ -20,6 +20,7 @@ JOBS: Final = "jobs"
 PODS: Final = "pods"
 DEPLOYMENTS: Final = "deployments"
 LEASES: Final = "leases"
+NAMESPACES: Final = "namespaces"
 REVIEWS: Final = "selfsubjectaccessreviews"
 
 LEASE_NAME: Final = "catchup-operator"
@@ -31,6 +32,7 @@ _GROUPS: Final = {
     JOBS: ("batch", "v1"),
     PODS: ("", "v1"),
     EVENTS: ("", "v1"),
+    NAMESPACES: ("", "v1"),
     DEPLOYMENTS: ("apps", "v1"),
     LEASES: ("coordination.k8s.io", "v1"),
     REVIEWS: ("authorization.k8s.io", "v1"),

@@ -75,7 +75,7 @@ class Controller:
 
     def problems(self) -> list[str]:
         """Return why watches do not work at present; empty if all work."""
-        return [watch.problem for watch in self._watches if watch.problem]
+        return [watch.problem for watch in self._watches if watch.problem and not self._scopes.is_gone(watch.namespace)]
 
     def failure(self) -> BaseException | None:
         """Return the exception that ended a loop, or None; no loop ends but for a bug."""

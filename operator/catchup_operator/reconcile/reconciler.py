@@ -17,6 +17,7 @@ from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.manifests.template_hash import template_hash
 from catchup_operator.reconcile.cronjobs import CronJobApplier
 from catchup_operator.reconcile.rollout import Rollout
+from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.schedule.fields import InvalidSpecError
@@ -54,6 +55,7 @@ class Reconciler:
         *,
         state: State,
         rollout: Rollout,
+        scopes: Scopes,
         writer: StatusWriter,
         now: Callable[[], datetime],
     ) -> None:
@@ -63,6 +65,7 @@ class Reconciler:
         self._cronjobs = CronJobApplier(client, state.drift)
         self._state = state
         self._rollout = rollout
+        self._scopes = scopes
         self._writer = writer
         self._now = now
 
@@ -148,15 +151,19 @@ class Reconciler:
         named = (body.get("status") or {}).get("conflictsWith")
         if named and conflicts.older_than(ref) is None:
             # At the operator's start kopf may not have reported the older one yet.
-            older = await self._client.get(SCHEDULES, *named.split("/", 1))
+            older = await self._served(tuple(named.split("/", 1)))
             if older is not None:
                 conflicts.add(older)
         while (oldest := conflicts.older_than(ref)) is not None:
-            current = await self._client.get(SCHEDULES, *oldest.key)
+            current = await self._served(oldest.key)
             if current is not None and current["metadata"]["uid"] == oldest.uid:
                 return oldest
             conflicts.remove(oldest.key, oldest.uid)
         return None
+
+    async def _served(self, key: Key) -> dict[str, Any] | None:
+        """Return a UserSchedule of a served namespace: elsewhere nobody reconciles it, and it cannot even be read."""
+        return await self._client.get(SCHEDULES, *key) if self._scopes.serves(key[0]) else None
 
     async def _reconcile(self, stored: Mapping[str, Any], *, first: bool = False) -> None:
         body = with_valid_status(stored)

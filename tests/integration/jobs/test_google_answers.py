@@ -118,7 +118,7 @@ EVERYWHERE = [
     (401, "5", "temporary"),
 ]
 # Bodies on which the client itself fails: the status alone decides.
-UNREADABLE = ["", "5", "null", "[]", '"x"', '{"error": 5}', '{"error": [5]}', '{"error": {"errors": [5]}}', "[" * 9999]
+UNREADABLE = ["5", "null", "[]", '"x"', '{"error": 5}', '{"error": [5]}', '{"error": {"errors": [5]}}']
 
 
 ONLY_GOOGLES = [
@@ -126,11 +126,12 @@ ONLY_GOOGLES = [
     *((403, body, "Permanent", "forbidden", "forbidden") for body in UNREADABLE),
     (403, error(403, "forbidden"), "Permanent", "forbidden", "forbidden"),
     (404, error(404, "notFound"), "Misconfigured", "not_found", "not_found"),
+    *((403, body, "temporary", "temporary", "temporary") for body in ("", "[" * 9999, "denied by policy")),
     (404, HTML, "Misconfigured", "temporary", "temporary"),
     (400, error(400, "invalid"), "Misconfigured", "bad_data", "SyncTokenExpired"),
     (400, HTML, "temporary", "temporary", "SyncTokenExpired"),
     (410, error(410, "fullSyncRequired"), "Misconfigured", "bad_data", "SyncTokenExpired"),
-    *((status, HTML, "temporary", "temporary", "temporary") for status in (402, 405, 409, 418, 423, 451)),
+    *((status, HTML, "temporary", "temporary", "temporary") for status in (402, 403, 405, 409, 418, 423, 451)),
 ]
 
 
@@ -212,6 +213,13 @@ def test_a_page_that_says_what_it_is_may_leave_out_empty_items(google: GoogleDou
     assert (page.events, page.next_sync_token) == ((), "t")
 
 
+def test_a_number_of_thousands_of_digits_harms_no_event(google: GoogleDouble, source: GoogleCalendar) -> None:
+    items = '{"id": "odd", "sequence": %s}, {"id": "good", "start": {"date": "2026-11-24"}}' % ("9" * 5000)
+    google.add_fault(status=200, body=f'{{"items": [{items}], "nextSyncToken": "t"}}')
+    (page,) = source.events(EMAIL, FULL)
+    assert [event.google_id for event in page.events] == ["odd", "good"]
+
+
 WAITS = [
     ("7", "wait 7"),
     ("9" * 30, "wait 86400"),
@@ -258,7 +266,10 @@ REFUSED = [
     (429, oauth_error("rate_limited"), "wait 60"),
     (500, oauth_error("invalid_grant"), "temporary"),
     (503, "", "temporary"),
-    *((400, body, "temporary") for body in [*UNREADABLE, '{"error": ["invalid_grant"]}', '{"error": {}}', HTML]),
+    *(
+        (400, body, "temporary")
+        for body in [*UNREADABLE, "", "[" * 9999, '{"error": ["invalid_grant"]}', '{"error": {}}', HTML]
+    ),
     *((status, HTML, "temporary") for status in (201, 204, 302, 403, 404, 407, 408, 425)),
     *((200, body, "temporary") for body in [*UNREADABLE, "{}", HTML]),
 ]

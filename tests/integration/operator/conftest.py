@@ -68,7 +68,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     found.up()
     try:
         found.kubectl("apply", "-f", str(ROOT / "crds/userschedules.yaml"))
-        found.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=20s")
+        found.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=120s")
         eventually(lambda: found.kubectl("get", "userschedules", "-A") is not None)
         yield found
     finally:
@@ -184,7 +184,7 @@ def operator(
     for name, value in operator_env.items():
         monkeypatch.setenv(name, value)
     arguments = ["run", "--standalone", "--namespace", namespace.name, "-m", "catchup_operator.handlers"]
-    with KopfRunner(arguments, timeout=20) as runner:
+    with KopfRunner(arguments, timeout=120) as runner:
         yield runner
     assert runner.exit_code == 0
 

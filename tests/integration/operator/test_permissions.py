@@ -111,7 +111,7 @@ def start_operator(
     assert all(may(namespace, verb, "cronjobs") for verb in ("list", "watch", "create", "patch"))
     assert not may(namespace, "delete", "cronjobs")
     arguments = ["run", "--standalone", "--namespace", namespace.name, "-m", "catchup_operator.handlers"]
-    return lambda: KopfRunner(arguments, timeout=20)
+    return lambda: KopfRunner(arguments, timeout=120)
 
 
 Revoke = Callable[..., Callable[[], None]]
@@ -151,7 +151,7 @@ def test_without_the_permission_to_write_the_status_the_cronjobs_are_made_and_th
         eventually(lambda: 'cannot patch resource "userschedules/status"' in caplog.text)
         assert "status" not in namespace.schedule()
         restore()
-        found = eventually(lambda: (s := namespace.schedule().get("status")) and s, seconds=40)
+        found = eventually(lambda: (s := namespace.schedule().get("status")) and s)
         assert find_condition(found, "Ready")["status"] == "True"
 
 
@@ -172,7 +172,7 @@ def test_without_the_permission_to_see_runs_their_results_are_told_once_it_is_ba
         eventually(lambda: f'cannot list resource "{permission[0]}"' in caplog.text)
         assert "lastResult" not in namespace.schedule()["status"]["sync"]
         restore()
-        sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s, seconds=60)
+        sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
         assert (sync["lastResult"], sync["counts"]["eventsAdded"]) == ("Succeeded", 7)
 
 
@@ -186,7 +186,7 @@ def test_without_the_permission_to_see_cronjobs_harm_is_healed_once_it_is_back(
         namespace.kubectl("delete", "cronjobs", "--all")
         eventually(lambda: 'cannot list resource "cronjobs"' in caplog.text)
         restore()
-        eventually(lambda: len(namespace.items("cronjobs")) == 2, seconds=60)
+        eventually(lambda: len(namespace.items("cronjobs")) == 2)
 
 
 def test_without_the_permission_to_post_events_all_else_goes_on(

@@ -190,7 +190,7 @@ def test_harm_done_while_the_operator_was_down_is_healed_at_its_start(
     deleted, _, edited, _ = (item["name"] for item in wanted)
     namespace.kubectl("delete", "cronjob", deleted)
     namespace.kubectl("patch", "cronjob", edited, "--type=merge", "-p", '{"spec":{"schedule":"1 1 1 1 *"}}')
-    namespace.kubectl("delete", "us", "gone", "--timeout=10s")
+    namespace.kubectl("delete", "us", "gone", "--timeout=120s")
     with operator_process():
         eventually(lambda: [same(item) for item in namespace.items("cronjobs")] == wanted, seconds=GARBAGE_SECONDS)
 
@@ -263,7 +263,7 @@ def test_a_roll_is_no_faster_than_the_settings_say_and_a_new_start_goes_on_where
     began = time.monotonic()
     left = 5 - (rolled() + 1) // 2
     with operator_process():
-        eventually(lambda: rolled() == 10, seconds=30)
+        eventually(lambda: rolled() == 10)
         assert time.monotonic() - began >= left - 1
         assert progress()[1] == 0
         eventually(lambda: namespace.writes() - before >= 15)
@@ -277,7 +277,7 @@ def test_deleting_the_resource_deletes_its_cronjob_and_nothing_hangs(
     namespace.apply("ada")
     assert "finalizers" not in namespace.ready()["metadata"]
     before = namespace.writes()
-    namespace.kubectl("delete", "us", "ada", "--timeout=10s")
+    namespace.kubectl("delete", "us", "ada", "--timeout=120s")
     eventually(lambda: namespace.items("cronjobs") == [], seconds=GARBAGE_SECONDS)
     assert namespace.writes() == before
 

@@ -40,6 +40,9 @@ class Everywhere:
 
     async def require(self, namespace: str) -> None: ...
 
+    def serves(self, namespace: str) -> bool:
+        return True
+
 
 class Api:
     """The API server's objects of one UserSchedule."""
@@ -90,8 +93,11 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
     assert kind.user_work is not None
     rule = kind.user_work.rule
     api, state, later = Api(body({"reminder": SPECS[rule]})), State(), NOW + timedelta(minutes=5)
-    client, writer = cast(KubeClient, api), StatusWriter(cast(KubeClient, api), cast(Scopes, Everywhere()), lambda: NOW)
-    reconciler = Reconciler(client, TEMPLATE, state=state, rollout=Rollout(1), writer=writer, now=lambda: NOW)
+    client, scopes = cast(KubeClient, api), cast(Scopes, Everywhere())
+    writer = StatusWriter(client, scopes, lambda: NOW)
+    reconciler = Reconciler(
+        client, TEMPLATE, state=state, rollout=Rollout(1), scopes=scopes, writer=writer, now=lambda: NOW
+    )
 
     await reconciler.reconcile(api.schedule)
     assert api.applied == ["sync", "digest", "reminder"]

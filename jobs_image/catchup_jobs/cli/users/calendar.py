@@ -16,6 +16,7 @@ from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.encryption import Encryption
+from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
 from catchup_jobs.domain.calendar.overview import CalendarOverview, troubles
@@ -158,7 +159,7 @@ def _choose(user_id: str, which: str, *, selected: bool) -> None:
 
 
 def _find(rows: list[CalendarOverview], which: str, user_id: str) -> str:
-    by_name = [row.google_id for row in rows if row.summary == which]
+    by_name = [row.google_id for row in rows if one_line(row.summary) == one_line(which)]
     if any(row.google_id == which for row in rows):
         return which
     if len(by_name) == 1:
@@ -175,7 +176,7 @@ def _consent(settings: Settings, token_file: TextIO | None, *, open_browser: boo
     client = settings.google_client
     try:
         if token_file is not None:
-            return read_token_file(token_file.read(), client_id=client[0] if client else None)
+            return read_token_file(read_text(token_file), client_id=client[0] if client else None)
         if client is None:
             raise MisconfiguredError(f"{Env.GOOGLE_CLIENT_ID} is not set: consent is given to an OAuth client")
         if isinstance(sys.stdout, io.TextIOWrapper):

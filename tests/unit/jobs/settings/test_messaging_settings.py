@@ -106,6 +106,14 @@ def test_a_number_a_short_code_and_a_name_can_send(monkeypatch: pytest.MonkeyPat
     assert load(monkeypatch, TWILIO | {Env.TWILIO_FROM: sender}).twilio_from == sender
 
 
+@pytest.mark.parametrize(
+    ("sender", "replies"),
+    [("+15550100000", True), ("15550", True), ("whatsapp:+15550100000", True), ("CatchUp", False), ("Catch 22", False)],
+)
+def test_a_name_takes_no_reply(monkeypatch: pytest.MonkeyPatch, sender: str, replies: bool) -> None:
+    assert load(monkeypatch, TWILIO | {Env.TWILIO_FROM: sender}).sms_takes_replies is replies
+
+
 def test_the_line_break_at_the_end_of_a_secret_is_not_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {Env.TWILIO_AUTH_TOKEN: "s3cret\n", Env.SMTP_PASSWORD: "p\u00e4ss w\u00f6rd\r\n"}
     settings = load(monkeypatch, TWILIO | SMTP | secrets)
