@@ -62,6 +62,7 @@ class JobStatusUpdater:
             if patch:
                 await self._writer.write(stored, patch)
                 self._statuses.note_next_runs(key, patch)
+                self._statuses.note_last_runs(key, patch)
                 reason = f" ({result.reason})" if result.reason else ""
                 logger.info("%s/%s: %s run %s: %s%s", *key, result.kind, result.job_name, result.result, reason)
 
@@ -81,6 +82,8 @@ class JobStatusUpdater:
             patch = None if schedule is None else patches.refreshed(body, schedule, now=self._now())
             await self._writer.write(stored, patch)
             self._statuses.note_next_runs(key, patch or body.get("status") or {})
+            if patch is None:  # not Ready; whoever makes it so writes its next runs
+                self._statuses.forget_next_runs(key)
 
     def _schedule(self, body: Mapping[str, Any]) -> UserSchedule | None:
         """Return the spec, or None where it is invalid."""
