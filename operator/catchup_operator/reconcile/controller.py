@@ -26,6 +26,9 @@ from catchup_operator.status.results import FinishedJob
 
 _WORKERS: Final = 4
 _RESYNC_SECONDS: Final = 30.0
+# How long the result of a Job waits for its UserSchedule to be listed; then the UserSchedule is read.
+_LOOK_SECONDS: Final = 1.0
+_LOOKS: Final = 30
 # Every so many resyncs, that is every ten minutes: each UserSchedule in conflict costs a read or two.
 _FULL_RESYNC_ROUNDS: Final = 20
 
@@ -104,8 +107,7 @@ class Controller:
         self._enqueue(schedule, delay=delay)
 
     def _enqueue(self, schedule: Key, *, delay: float = 0.0) -> None:
-        # A reconciliation for a reason of its own must not wait for a delayed retry.
-        name = _task_name("retry" if delay else "reconcile", schedule)
+        name = _task_name("reconcile", schedule)
         self._queue.add(name, partial(self._reconciler.reconcile_key, schedule), delay=delay)
 
     async def _resync(self) -> None:
@@ -134,7 +136,15 @@ class Controller:
 
         self._queue.add(_task_name("repair", cronjob), repair, delay=self._state.fights.delay(cronjob))
 
-    def _on_finished(self, finished: FinishedJob) -> None:
+    def _on_finished(self, finished: FinishedJob, looks: int = _LOOKS) -> None:
+        """Record a result that no status has. At the start Jobs are listed before most of the UserSchedules."""
+        schedule = (finished.namespace, finished.schedule)
+        recorded = self._state.statuses.is_recorded(schedule, finished)
+        if recorded is None and looks:
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._on_finished, finished, looks - 1)
+            return
+        if recorded:
+            return
         name = _task_name("record", (finished.namespace, finished.name))
         self._queue.add(name, partial(self._job_status.record, finished))
 

@@ -77,6 +77,7 @@ class Reconciler:
         if self._state.statuses.is_written(body):
             return True
         body = with_valid_status(body)
+        self._state.statuses.note_last_runs(key_of(body), body.get("status") or {})
         ref = self._state.conflicts.add(body)
         if not patches.is_current(body, self._hash) or self._state.conflicts.older_than(ref) is not None:
             return False

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.timestamps import parse_utc
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.status.absence import overdue_at
+from catchup_operator.status.results import FinishedJob
 
 
 class Statuses:
@@ -21,6 +23,9 @@ class Statuses:
     def __init__(self) -> None:
         self._unobserved: dict[Key, tuple[str, int]] = {}
         self._next_runs: dict[Kind, dict[Key, datetime]] = {}
+        # The time and a hash of the name of the last Job, as integers: there are two for each UserSchedule.
+        self._last_runs: dict[Kind, dict[Key, tuple[int, int]]] = {kind: {} for kind in user_kinds()}
+        self._known: set[Key] = set()
 
     def write_started(self, body: Mapping[str, Any]) -> None:
         """Record that a status of this generation is about to be written."""
@@ -57,6 +62,31 @@ class Statuses:
             else:
                 next_runs.pop(key, None)
 
+    def forget_next_runs(self, key: Key) -> None:
+        """Record that the status names no next run that is to be replaced."""
+        for next_runs in self._next_runs.values():
+            next_runs.pop(key, None)
+
+    def note_last_runs(self, key: Key, status: Mapping[str, Any]) -> None:
+        """Record the last runs in a status, or in a patch of it; the UserSchedule is known from now on."""
+        self._known.add(key)
+        for kind, work in user_kinds().items():
+            section = status.get(work.status_section) or {}
+            if "lastRunTime" in section:
+                ended = int(parse_utc(section["lastRunTime"]).timestamp())
+                self._last_runs[kind][key] = (ended, hash(section.get("lastJobName")))
+
+    def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
+        """Whether the status has the result of a Job or a later one; None while the UserSchedule is not known.
+
+        False is no promise: the result may be one that no status needs.
+        """
+        if key not in self._known:
+            return None
+        last = self._last_runs[finished.kind].get(key)
+        ended = int(finished.finished_at.timestamp())
+        return last is not None and (ended < last[0] or last == (ended, hash(finished.name)))
+
     def overdue(self, now: datetime) -> set[Key]:
         """Return the UserSchedules whose status names a run that must have ended, at `now` (aware)."""
         return {key for next_runs in self._next_runs.values() for key, at in next_runs.items() if at <= now}
@@ -64,5 +94,7 @@ class Statuses:
     def forget(self, key: Key) -> None:
         """Record that a UserSchedule is gone."""
         self._unobserved.pop(key, None)
-        for next_runs in self._next_runs.values():
-            next_runs.pop(key, None)
+        self.forget_next_runs(key)
+        self._known.discard(key)
+        for last_runs in self._last_runs.values():
+            last_runs.pop(key, None)

@@ -114,7 +114,7 @@ def test_an_edit_writes_only_the_cronjobs_that_it_changes_and_the_status(
 ) -> None:
     namespace.apply("ada")
     namespace.ready()
-    time.sleep(1)  # until the operator has seen its own CronJobs
+    let_the_operator_see_its_cronjobs(namespace)
     before = namespace.writes()
     namespace.apply("ada", **edit)
     status = namespace.ready()["status"]
@@ -122,6 +122,16 @@ def test_an_edit_writes_only_the_cronjobs_that_it_changes_and_the_status(
     assert namespace.writes() - before == len(changed) + 1
     for kind in (SYNC, DIGEST):
         assert namespace.cronjob(kind)["metadata"]["generation"] == status[kind.name]["cronJobGeneration"]
+
+
+def let_the_operator_see_its_cronjobs(namespace: Namespace) -> None:
+    """Wait until its watch has told of them: it tells in order, so edit another one and see that repaired."""
+    namespace.apply("other")
+    name = namespace.ready("other")["status"]["sync"]["cronJobName"]
+    namespace.kubectl("patch", "cronjob", name, "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    eventually(lambda: not namespace.get("cronjobs", name)["spec"]["suspend"])
+    namespace.kubectl("delete", "us", "other")
+    eventually(lambda: len(namespace.items("cronjobs")) == 2)
 
 
 def test_an_edit_while_the_operator_is_down_writes_no_more_than_one_before_its_eyes(
@@ -600,6 +610,34 @@ def test_results_that_came_while_the_operator_was_down_are_picked_up(
     with operator_process():
         sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
     assert (sync["lastResult"], sync["lastReason"]) == ("Skipped", "Reconnect")
+
+
+def test_a_restart_reads_no_resource_for_jobs_whose_results_the_status_has(
+    operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace
+) -> None:
+    operator_env["CATCHUP_HEALTH_PORT"] = port = str(free_port())
+
+    def is_ready() -> bool:
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).status == 200)
+
+    jobs = ["one", "two", "three"]
+    namespace.apply("ada")
+    with operator_process():
+        namespace.ready()
+        for job in jobs:
+            run_by_hand(namespace, job)
+            finish_job(namespace, job, exit_code=65, message=summary(Outcome.FAILED, Reason.BAD_DATA))
+            eventually(lambda job=job: namespace.schedule()["status"]["sync"].get("lastJobName") == job)  # type: ignore[misc]
+    assert len(namespace.items("jobs")) == len(jobs)
+    before = namespace.reads("userschedules")
+    with operator_process():
+        eventually(is_ready, seconds=60)
+        time.sleep(3)
+        assert namespace.reads("userschedules") == before
+        run_by_hand(namespace, "new")
+        finish_job(namespace, "new", exit_code=0, message=summary(Outcome.DONE))
+        eventually(lambda: namespace.schedule()["status"]["sync"]["lastResult"] == "Succeeded")
+        assert namespace.reads("userschedules") > before
 
 
 def test_a_job_only_dressed_up_as_ours_tells_nothing(operator: KopfRunner, namespace: Namespace) -> None:

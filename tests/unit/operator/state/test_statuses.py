@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from unit.operator.factories import body
 
-from catchup_contract.kinds import DIGEST
+from catchup_contract.kinds import DIGEST, SYNC
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.statuses import Statuses
 from catchup_operator.status import patches
 from catchup_operator.status.conditions import Condition
+from catchup_operator.status.results import FinishedJob
 
 KEY = ("people", "ada")
 DUE = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
@@ -104,3 +105,38 @@ def test_a_status_is_unobserved_from_its_write_until_the_watch_reports_it(status
     assert statuses.is_unobserved(KEY)
     statuses.observe(body(status={"observedGeneration": 1}))
     assert not statuses.is_unobserved(KEY)
+
+
+def test_a_status_whose_next_runs_nobody_replaces_is_not_overdue_again(due: Statuses) -> None:
+    due.forget_next_runs(KEY)
+    assert due.overdue(DUE + timedelta(days=1)) == set()
+
+
+def finished(name: str, at: datetime) -> FinishedJob:
+    return FinishedJob(
+        namespace=KEY[0],
+        name=name,
+        uid="u",
+        kind=SYNC,
+        schedule=KEY[1],
+        cronjob_uid="c",
+        slot=None,
+        finished_at=at,
+        failure=None,
+    )
+
+
+def test_a_result_that_the_status_has_is_known_without_a_request(statuses: Statuses) -> None:
+    older, same, newer = DUE - timedelta(hours=1), DUE, DUE + timedelta(seconds=1)
+    assert statuses.is_recorded(KEY, finished("a", older)) is None  # not listed yet
+    statuses.note_last_runs(KEY, {})
+    assert statuses.is_recorded(KEY, finished("a", older)) is False  # no run is recorded
+    statuses.note_last_runs(KEY, {"sync": {"lastRunTime": "2026-11-29T08:00:00Z", "lastJobName": "b"}})
+    assert statuses.is_recorded(KEY, finished("a", older)) is True
+    assert statuses.is_recorded(KEY, finished("b", same)) is True
+    assert statuses.is_recorded(KEY, finished("a", same)) is False  # two ended in the same second
+    assert statuses.is_recorded(KEY, finished("c", newer)) is False
+    statuses.note_last_runs(KEY, {"digest": {"nextRuns": None}})
+    assert statuses.is_recorded(KEY, finished("b", same)) is True
+    statuses.forget(KEY)
+    assert statuses.is_recorded(KEY, finished("b", same)) is None
