@@ -9,6 +9,7 @@ from typing import Any
 
 from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
 from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.timestamps import parse_utc
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.resources import JOBS, PODS, SCHEDULES
@@ -20,7 +21,7 @@ from catchup_operator.state.statuses import Statuses
 from catchup_operator.status import patches
 from catchup_operator.status.absence import absence, is_running, overdue_at
 from catchup_operator.status.conditions import READY, Condition, find_condition
-from catchup_operator.status.job_section import parse_local, section_of
+from catchup_operator.status.job_section import section_of
 from catchup_operator.status.last_run import is_recorded
 from catchup_operator.status.results import FinishedJob, result_of
 from catchup_operator.status.validation import with_valid_status
@@ -119,7 +120,7 @@ class JobStatusUpdater:
     @staticmethod
     def _is_unrecorded(section: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]]) -> bool:
         """Whether a result is to be recorded soon, as after a time without the operator."""
-        due = parse_local(section["nextRuns"][0])
+        due = parse_utc(section["nextRunTimes"][0])
         ended = (finished for finished in map(FinishedJob.from_object, jobs) if finished is not None)
         return any(
             job.cronjob_uid == section.get("cronJobUID")

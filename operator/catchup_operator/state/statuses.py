@@ -53,7 +53,7 @@ class Statuses:
         """Record the next runs in a status, or in a patch of it."""
         for kind, work in user_kinds().items():
             section = status.get(work.status_section)
-            if section is None or "nextRuns" not in section:
+            if section is None or "nextRunTimes" not in section:
                 continue
             next_runs = self._next_runs.setdefault(kind, {})
             at = overdue_at(kind, section)

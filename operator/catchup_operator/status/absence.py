@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.timestamps import parse_utc
 from catchup_operator.schedule.timetable import TIMETABLES
 from catchup_operator.status.conditions import Condition
-from catchup_operator.status.job_section import parse_local
 
 MISSING: Final = "RunMissing"
 STUCK: Final = "RunStuck"
@@ -27,12 +27,12 @@ def overdue_at(kind: Kind, section: Mapping[str, Any]) -> datetime | None:
     """Return when a run of a kind must have ended, by the next runs in its section: 20 minutes after a due date, or at
     the third run of an interval, of which each writes the next three.
     """
-    due = section.get("nextRuns")
+    due = section.get("nextRunTimes")
     if not due:
         return None
     if TIMETABLES[user_kinds()[kind].rule].has_due_dates:
-        return parse_local(due[0]) + _GRACE
-    return parse_local(due[-1])
+        return parse_utc(due[0]) + _GRACE
+    return parse_utc(due[-1])
 
 
 def is_running(job: Mapping[str, Any]) -> bool:

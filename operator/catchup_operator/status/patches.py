@@ -92,7 +92,7 @@ def refreshed(
     if not absent:
         return None
     work = user_kinds()
-    sections = {work[kind].status_section: {"nextRuns": next_runs(schedule, kind, now)} for kind in absent}
+    sections = {work[kind].status_section: next_runs(schedule, kind, now) for kind in absent}
     return _if_changed(body, {**sections, "conditions": merge_conditions(body, [*absent.values()], now)})
 
 
@@ -115,7 +115,7 @@ def recorded(
     section = section_of(body, result.kind)
     if is_recorded(section, result.finished_at, result.job_name):
         return None
-    fields: dict[str, Any] = {} if schedule is None else {"nextRuns": next_runs(schedule, result.kind, now)}
+    fields: dict[str, Any] = {} if schedule is None else {**next_runs(schedule, result.kind, now)}
     name = user_kinds()[result.kind].status_section
     if is_repetition(section, result):
         return _if_changed(body, {name: fields})

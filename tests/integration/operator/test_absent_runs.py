@@ -24,7 +24,7 @@ from catchup_operator.status.conditions import find_condition
 pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
-PASSED = [f"2026-01-04 09:{minute} CET (UTC+01:00)" for minute in ("00", "05", "10")]
+PASSED = [f"2026-01-04T09:{minute}:00Z" for minute in ("00", "05", "10")]
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_sync_of_which_three_slots_passed_is_told_with_why_and_since_when_by_o
     with operator_process():
         created = namespace.ready()["metadata"]["creationTimestamp"]
     reason, *words = fault(namespace, dead_node)
-    passed = {"status": {"sync": {"nextRuns": PASSED}}}
+    passed = {"status": {"sync": {"nextRunTimes": PASSED}}}
     namespace.kubectl("patch", "us", "ada", "--subresource=status", "--type=merge", "-p", json.dumps(passed))
     before = namespace.writes()
     request.getfixturevalue("operator")
@@ -113,11 +113,11 @@ def test_a_digest_that_did_not_come_is_told_after_its_due_time_and_the_next_one_
     monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 0.5)
     namespace.apply("ada")
     with operator_process():
-        true = namespace.ready()["status"]["digest"]["nextRuns"]
-    passed = {"status": {"digest": {"nextRuns": [PASSED[0], *true[:2]]}}}
+        true = namespace.ready()["status"]["digest"]["nextRunTimes"]
+    passed = {"status": {"digest": {"nextRunTimes": [PASSED[0], *true[:2]]}}}
     namespace.kubectl("patch", "us", "ada", "--subresource=status", "--type=merge", "-p", json.dumps(passed))
     request.getfixturevalue("operator")
-    eventually(lambda: namespace.schedule()["status"]["digest"]["nextRuns"] == true)
+    eventually(lambda: namespace.schedule()["status"]["digest"]["nextRunTimes"] == true)
     status = namespace.schedule()["status"]
     found = find_condition(status, "DigestHealthy")
     assert (found["status"], found["reason"]) == ("False", "RunMissing")

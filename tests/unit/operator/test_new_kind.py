@@ -115,7 +115,7 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
     types = [condition["type"] for condition in api.schedule["status"]["conditions"]]
     assert types == ["Ready", "SyncHealthy", "DigestHealthy", "ReminderHealthy"]
     assert with_valid_status(api.schedule) is api.schedule
-    wrong = merge(api.schedule, {"status": {"reminder": {"nextRuns": ["soon"]}}})
+    wrong = merge(api.schedule, {"status": {"reminder": {"nextRunTimes": ["soon"]}}})
     assert with_valid_status(wrong)["status"] == {}
 
     await record(api, state, writer, kind, later)

@@ -18,7 +18,7 @@ DUE = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
 
 
 def digest(*next_runs: str) -> dict[str, Any]:
-    return {"digest": {"nextRuns": list(next_runs)}}
+    return {"digest": {"nextRunTimes": list(next_runs)}}
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def statuses() -> Statuses:
 
 @pytest.fixture
 def due(statuses: Statuses) -> Statuses:
-    statuses.note_next_runs(KEY, digest("2026-11-29 09:00 CET (UTC+01:00)"))
+    statuses.note_next_runs(KEY, digest("2026-11-29T08:00:00Z"))
     return statuses
 
 
@@ -38,24 +38,24 @@ def test_a_digest_is_overdue_only_after_the_deadline_of_its_run(due: Statuses) -
 
 
 def test_the_next_runs_in_the_digests_own_result_replace_those_before(due: Statuses) -> None:
-    due.note_next_runs(KEY, digest("2026-12-06 09:00 CET (UTC+01:00)"))
+    due.note_next_runs(KEY, digest("2026-12-06T08:00:00Z"))
     assert due.overdue(DUE + timedelta(hours=1)) == set()
 
 
 def test_a_sync_is_overdue_at_the_third_run_that_its_last_one_named_and_leaves_the_digest_alone(due: Statuses) -> None:
-    times = [f"2026-11-28 {time} CET (UTC+01:00)" for time in ("08:00", "08:30", "09:00")]
-    due.note_next_runs(KEY, {"sync": {"nextRuns": times}})
+    times = [f"2026-11-28T{time}:00Z" for time in ("07:00", "07:30", "08:00")]
+    due.note_next_runs(KEY, {"sync": {"nextRunTimes": times}})
     assert due.overdue(DUE - timedelta(days=1, seconds=1)) == set()
     assert due.overdue(DUE - timedelta(days=1)) == {KEY}
-    due.note_next_runs(KEY, {"sync": {"nextRuns": None}})
+    due.note_next_runs(KEY, {"sync": {"nextRunTimes": None}})
     assert due.overdue(DUE - timedelta(hours=1)) == set()
     assert due.overdue(DUE + timedelta(hours=1)) == {KEY}
 
 
 def test_a_digest_that_is_switched_off_or_gone_is_not_overdue(due: Statuses) -> None:
-    due.note_next_runs(KEY, {"digest": {"nextRuns": None}})
+    due.note_next_runs(KEY, {"digest": {"nextRunTimes": None}})
     assert due.overdue(DUE + timedelta(days=1)) == set()
-    due.note_next_runs(KEY, digest("2026-11-29 09:00 CET (UTC+01:00)"))
+    due.note_next_runs(KEY, digest("2026-11-29T08:00:00Z"))
     due.forget(KEY)
     assert due.overdue(DUE + timedelta(days=1)) == set()
 
@@ -64,7 +64,7 @@ def test_a_status_is_refreshed_to_future_times_and_only_if_it_names_others() -> 
     spec = {"timeZone": "Europe/Berlin"}
     ready = [{"type": "Ready", "status": "True", "reason": "x", "message": "x", "lastTransitionTime": "x"}]
     now = DUE + timedelta(minutes=30)
-    before = body(spec, status={"conditions": ready, **digest("2026-11-29 09:00 CET (UTC+01:00)")})
+    before = body(spec, status={"conditions": ready, **digest("2026-11-29T08:00:00Z")})
     absent = {DIGEST: Condition("DigestHealthy", "False", "RunMissing", "no digest has ended")}
     patch = patches.refreshed(before, UserSchedule.from_body(before), absent, now=now)
     assert patch is not None
@@ -136,7 +136,7 @@ def test_a_result_that_the_status_has_is_known_without_a_request(statuses: Statu
     assert statuses.is_recorded(KEY, finished("b", same)) is True
     assert statuses.is_recorded(KEY, finished("a", same)) is False  # two ended in the same second
     assert statuses.is_recorded(KEY, finished("c", newer)) is False
-    statuses.note_last_runs(KEY, {"digest": {"nextRuns": None}})
+    statuses.note_last_runs(KEY, {"digest": {"nextRunTimes": None}})
     assert statuses.is_recorded(KEY, finished("b", same)) is True
     statuses.forget(KEY)
     assert statuses.is_recorded(KEY, finished("b", same)) is None
