@@ -75,7 +75,7 @@ def reconciled(
         "observedGeneration": schedule.generation,
         "templateHash": template_hash,
         "conflictsWith": None if older is None else str(older),
-        "conditions": merge_conditions(body, [readiness, *health], now),
+        "conditions": merge_conditions(body, [readiness, *ready.progress(readiness), *health], now),
     }
     work = user_kinds()
     for kind, fields in cronjobs.items():
@@ -100,7 +100,7 @@ def not_ready(body: Mapping[str, Any], condition: Condition, *, now: datetime) -
     """Return the patch for a condition of `status.ready` that says why the CronJobs are not as the spec wants them."""
     patch = {
         "observedGeneration": body["metadata"]["generation"],
-        "conditions": merge_conditions(body, [condition], now),
+        "conditions": merge_conditions(body, [condition, *ready.progress(condition)], now),
     }
     return _if_changed(body, patch)
 
