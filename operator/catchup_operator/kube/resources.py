@@ -60,6 +60,7 @@ class ObjectMeta(TypedDict, total=False):
     generation: int
     labels: dict[str, str]
     ownerReferences: list[OwnerReference]
+    creationTimestamp: str
 
 
 class ManagedMeta(ObjectMeta, total=False):
@@ -93,6 +94,9 @@ class JobStatus(TypedDict, total=False):
     """A Job's status."""
 
     conditions: list[JobCondition]
+    ready: int
+    failed: int
+    succeeded: int
 
 
 class Job(TypedDict, total=False):
@@ -111,9 +115,22 @@ class Terminated(TypedDict, total=False):
     finishedAt: str
 
 
-class ContainerState(TypedDict, total=False):
-    """A container's state; only `terminated` is read."""
+class Waiting(TypedDict, total=False):
+    """The state of a container that has not started."""
 
+    reason: str
+    message: str
+
+
+class Running(TypedDict, total=False):
+    """The state of a container that runs."""
+
+
+class ContainerState(TypedDict, total=False):
+    """A container's state."""
+
+    waiting: Waiting
+    running: Running
     terminated: Terminated
 
 
@@ -124,9 +141,20 @@ class ContainerStatus(TypedDict, total=False):
     state: ContainerState
 
 
+class PodCondition(TypedDict, total=False):
+    """A condition of a pod."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
 class PodStatus(TypedDict, total=False):
     """A pod's status."""
 
+    conditions: list[PodCondition]
+    initContainerStatuses: list[ContainerStatus]
     containerStatuses: list[ContainerStatus]
 
 
@@ -152,6 +180,7 @@ class PodSpec(TypedDict, total=False):
 class Pod(TypedDict, total=False):
     """A pod."""
 
+    metadata: ObjectMeta
     spec: PodSpec
     status: PodStatus
 
@@ -172,6 +201,15 @@ class Lease(TypedDict, total=False):
     spec: LeaseSpec
 
 
+class KubeEvent(TypedDict, total=False):
+    """An Event."""
+
+    reason: str
+    message: str
+    lastTimestamp: str | None
+    eventTime: str | None
+
+
 class ReviewStatus(TypedDict, total=False):
     """The result of a SelfSubjectAccessReview."""
 
@@ -185,7 +223,14 @@ class Review(TypedDict, total=False):
 
 
 # UserSchedules are decoded whole: schedule/user_schedule.py and status/validation.py check their shape.
-_SHAPES: Final[dict[str, Any]] = {CRONJOBS: Object, JOBS: Job, PODS: Pod, LEASES: Lease, REVIEWS: Review}
+_SHAPES: Final[dict[str, Any]] = {
+    CRONJOBS: Object,
+    JOBS: Job,
+    PODS: Pod,
+    EVENTS: KubeEvent,
+    LEASES: Lease,
+    REVIEWS: Review,
+}
 
 T = TypeVar("T")
 

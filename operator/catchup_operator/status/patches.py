@@ -13,7 +13,8 @@ from catchup_operator.status.conditions import READY, Condition, find_condition,
 from catchup_operator.status.job_health import job_health
 from catchup_operator.status.job_section import next_runs, section_of, switched_off, timetable_fields
 from catchup_operator.status.last_run import is_recorded, is_repetition, last_run_fields
-from catchup_operator.status.results import JobResult
+from catchup_operator.status.results import Cause, JobResult
+from catchup_operator.status.waiting import WaitingJob, known_cause, not_started
 
 
 def is_current(body: Mapping[str, Any], template_hash: str) -> bool:
@@ -115,6 +116,25 @@ def recorded(
     off = None if schedule is None else switched_off(schedule, result.kind)
     condition = job_health(result.kind, {**section, **fields}, switched_off=off)
     return _if_changed(body, {name: fields, "conditions": merge_conditions(body, [condition], now)})
+
+
+def waiting(body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime) -> dict[str, Any] | None:
+    """Return the patch for a Job of which no pod starts; None also where the status gives this reason already."""
+    known = known_cause(body, job.kind, job.name)
+    if known is not None and known.reason == cause.reason:
+        return None
+    return {"conditions": merge_conditions(body, [not_started(job, cause)], now)}
+
+
+def started(
+    body: Mapping[str, Any], schedule: UserSchedule | None, job: WaitingJob, *, now: datetime
+) -> dict[str, Any] | None:
+    """Return the patch for a Job whose wait `waiting` told: the condition is that of the last run again."""
+    if known_cause(body, job.kind, job.name) is None:
+        return None
+    off = None if schedule is None else switched_off(schedule, job.kind)
+    condition = job_health(job.kind, section_of(body, job.kind), switched_off=off)
+    return {"conditions": merge_conditions(body, [condition], now)}
 
 
 def _if_changed(body: Mapping[str, Any], patch: dict[str, Any]) -> dict[str, Any] | None:

@@ -35,7 +35,7 @@ METADATA = {
                 "spec": {"template": {}},
                 "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True", "lastProbeTime": None}]},
             },
-            {"metadata": METADATA, "status": {"conditions": [{"type": "Failed", "status": "True"}]}},
+            {"metadata": METADATA, "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True"}]}},
         ),
         (
             PODS,
@@ -50,6 +50,7 @@ METADATA = {
                 },
             },
             {
+                "metadata": METADATA,
                 "spec": {"containers": [{"name": "job", "resources": {"limits": {"memory": "1Gi"}}}]},
                 "status": {"containerStatuses": [{"name": "job", "state": {"terminated": {"exitCode": 75}}}]},
             },
