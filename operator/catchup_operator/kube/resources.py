@@ -58,9 +58,10 @@ class ObjectMeta(TypedDict, total=False):
     uid: str
     resourceVersion: str
     generation: int
+    creationTimestamp: str
+    deletionTimestamp: str
     labels: dict[str, str]
     ownerReferences: list[OwnerReference]
-    creationTimestamp: str
 
 
 class ManagedMeta(ObjectMeta, total=False):
@@ -153,6 +154,7 @@ class PodCondition(TypedDict, total=False):
 class PodStatus(TypedDict, total=False):
     """A pod's status."""
 
+    phase: str
     conditions: list[PodCondition]
     initContainerStatuses: list[ContainerStatus]
     containerStatuses: list[ContainerStatus]
@@ -174,6 +176,7 @@ class Container(TypedDict, total=False):
 class PodSpec(TypedDict, total=False):
     """A pod's spec."""
 
+    nodeName: str
     containers: list[Container]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -28,11 +28,6 @@ from catchup_operator.status.results import FinishedJob
 from catchup_operator.status.waiting import WaitingJob
 
 _WORKERS: Final = 4
-# Long enough for the watch to report the operator's own apply before a difference counts as drift.
-_SETTLE_SECONDS: Final = 1.0
-# Another writer that reverts each repair gets this many at once; then the delay doubles with each one.
-_REPAIRS_AT_ONCE: Final = 4
-_SETTLE_DOUBLINGS_MAX: Final = 6
 _RESYNC_SECONDS: Final = 30.0
 # How long the result of a Job waits for its UserSchedule to be listed; then the UserSchedule is read.
 _LOOK_SECONDS: Final = 1.0
@@ -70,7 +65,6 @@ class Controller:
         self._watches: list[Watch] = []
         self._waiting: list[WaitingJobs] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._repairs: Counter[Key] = Counter()
         state.drift.subscribe(self._on_drift)
         state.conflicts.subscribe(self._enqueue)
 
@@ -127,15 +121,17 @@ class Controller:
     async def _resync(self) -> None:
         """Periodically enqueue what becomes outdated without an event.
 
-        Every round: statuses that name a next run that has passed, and Jobs of which no pod starts. Every ten minutes:
-        UserSchedules in conflict, since the deletion of the older one may have been missed.
+        Every round: statuses that name a next run that has passed, UserSchedules whose fights are over, and Jobs of
+        which no pod starts. Every ten minutes: UserSchedules in conflict, since the deletion of the older one may have
+        been missed.
         """
         for round_number in count(1):
             await asyncio.sleep(_RESYNC_SECONDS)
             if round_number % _FULL_RESYNC_ROUNDS == 0:
-                self._repairs.clear()
                 for schedule in self._state.conflicts.not_served():
                     self._enqueue(schedule)
+            for schedule in self._state.fights.settle(time.monotonic()):
+                self._enqueue(schedule)
             for schedule in self._job_status.overdue():
                 self._queue.add(_task_name("refresh", schedule), partial(self._job_status.refresh, schedule))
             for waiting in self._waiting:
@@ -154,12 +150,11 @@ class Controller:
     def _on_drift(self, cronjob: Key, schedule: str) -> None:
         async def repair() -> None:
             if self._state.drift.has_drifted(cronjob):
-                await self._reconciler.reconcile_key((cronjob[0], schedule), drifted=cronjob)
-                self._repairs[cronjob] += 1
+                key = (cronjob[0], schedule)
+                await self._reconciler.reconcile_key(key, drifted=cronjob)
+                self._state.fights.repaired(cronjob, key, time.monotonic())
 
-        doublings = max(0, self._repairs[cronjob] - _REPAIRS_AT_ONCE)
-        delay = _SETTLE_SECONDS * 2 ** min(doublings, _SETTLE_DOUBLINGS_MAX)
-        self._queue.add(_task_name("repair", cronjob), repair, delay=delay)
+        self._queue.add(_task_name("repair", cronjob), repair, delay=self._state.fights.delay(cronjob))
 
     def _on_started(self, job: WaitingJob) -> None:
         name = _task_name("started", (job.namespace, job.name))

@@ -1,28 +1,23 @@
-"""What is known of statuses: which were written and not observed yet, and when the next runs that they name are due."""
+"""What is known of statuses: which were written and not observed yet, and when runs that they name must have ended."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.timestamps import parse_utc
 from catchup_operator.manifests.names import Key, key_of
-from catchup_operator.schedule.timetable import TIMETABLES
-from catchup_operator.status.job_section import parse_local
+from catchup_operator.status.absence import overdue_at
 from catchup_operator.status.results import FinishedJob
-
-# Beyond the longest deadline (15 minutes) of a kind with due dates: its own run then writes the next runs.
-_GRACE: Final = timedelta(minutes=20)
 
 
 class Statuses:
     """Tracks statuses by UserSchedule.
 
-    An event that is older than the operator's own write must not be reconciled again. And a status that names a next
-    run that has passed must be refreshed, where no Job came that would do it (the cluster was down, its pod never
-    started).
+    An event that is older than the operator's own write must not be reconciled again. And a status that names a
+    run that must have ended says so, where no Job told of its end (the cluster was down, its node died).
     """
 
     def __init__(self) -> None:
@@ -55,14 +50,15 @@ class Statuses:
         return self._unobserved.get(key_of(body)) == (body["metadata"]["uid"], body["metadata"]["generation"])
 
     def note_next_runs(self, key: Key, status: Mapping[str, Any]) -> None:
-        """Record the next runs in a status, or in a patch of it, of the kinds with due dates."""
+        """Record the next runs in a status, or in a patch of it."""
         for kind, work in user_kinds().items():
-            if not TIMETABLES[work.rule].has_due_dates or work.status_section not in status:
+            section = status.get(work.status_section)
+            if section is None or "nextRuns" not in section:
                 continue
             next_runs = self._next_runs.setdefault(kind, {})
-            texts = (status[work.status_section] or {}).get("nextRuns")
-            if texts:
-                next_runs[key] = parse_local(texts[0])
+            at = overdue_at(kind, section)
+            if at is not None:
+                next_runs[key] = at
             else:
                 next_runs.pop(key, None)
 
@@ -92,8 +88,8 @@ class Statuses:
         return last is not None and (ended < last[0] or last == (ended, hash(finished.name)))
 
     def overdue(self, now: datetime) -> set[Key]:
-        """Return the UserSchedules whose status names a next run that has passed, at `now` (aware)."""
-        return {key for next_runs in self._next_runs.values() for key, due in next_runs.items() if due + _GRACE < now}
+        """Return the UserSchedules whose status names a run that must have ended, at `now` (aware)."""
+        return {key for next_runs in self._next_runs.values() for key, at in next_runs.items() if at <= now}
 
     def forget(self, key: Key) -> None:
         """Record that a UserSchedule is gone."""

@@ -83,6 +83,11 @@ def not_started(job: WaitingJob, cause: Cause) -> Condition:
     return Condition(user_kinds()[job.kind].condition, "False", cause.reason, message)
 
 
+def is_not_started(condition: Mapping[str, Any]) -> bool:
+    """Whether `not_started` made a condition."""
+    return _NOT_STARTED in condition.get("message", "")
+
+
 def known_cause(body: Mapping[str, Any], kind: Kind, job_name: str) -> Cause | None:
     """Return why the Job has not started, as the status of its UserSchedule says it, or None."""
     condition = find_condition(body.get("status") or {}, user_kinds()[kind].condition)

@@ -51,7 +51,7 @@ METADATA = {
             },
             {
                 "metadata": METADATA,
-                "spec": {"containers": [{"name": "job", "resources": {"limits": {"memory": "1Gi"}}}]},
+                "spec": {"nodeName": "n", "containers": [{"name": "job", "resources": {"limits": {"memory": "1Gi"}}}]},
                 "status": {"containerStatuses": [{"name": "job", "state": {"terminated": {"exitCode": 75}}}]},
             },
         ),
