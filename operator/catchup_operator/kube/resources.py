@@ -58,6 +58,8 @@ class ObjectMeta(TypedDict, total=False):
     uid: str
     resourceVersion: str
     generation: int
+    creationTimestamp: str
+    deletionTimestamp: str
     labels: dict[str, str]
     ownerReferences: list[OwnerReference]
 
@@ -111,9 +113,16 @@ class Terminated(TypedDict, total=False):
     finishedAt: str
 
 
-class ContainerState(TypedDict, total=False):
-    """A container's state; only `terminated` is read."""
+class Waiting(TypedDict, total=False):
+    """The state of a container that has not started."""
 
+    reason: str
+
+
+class ContainerState(TypedDict, total=False):
+    """A container's state."""
+
+    waiting: Waiting
     terminated: Terminated
 
 
@@ -124,9 +133,18 @@ class ContainerStatus(TypedDict, total=False):
     state: ContainerState
 
 
+class PodCondition(TypedDict, total=False):
+    """A condition of a pod."""
+
+    type: str
+    message: str
+
+
 class PodStatus(TypedDict, total=False):
     """A pod's status."""
 
+    phase: str
+    conditions: list[PodCondition]
     containerStatuses: list[ContainerStatus]
 
 
@@ -146,12 +164,14 @@ class Container(TypedDict, total=False):
 class PodSpec(TypedDict, total=False):
     """A pod's spec."""
 
+    nodeName: str
     containers: list[Container]
 
 
 class Pod(TypedDict, total=False):
     """A pod."""
 
+    metadata: ObjectMeta
     spec: PodSpec
     status: PodStatus
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+import time
 from collections.abc import Sequence
 from functools import partial
 from itertools import count
@@ -25,12 +25,10 @@ from catchup_operator.state import State
 from catchup_operator.status.results import FinishedJob
 
 _WORKERS: Final = 4
-# Long enough for the watch to report the operator's own apply before a difference counts as drift.
-_SETTLE_SECONDS: Final = 1.0
-# Another writer that reverts each repair gets this many at once; then the delay doubles with each one.
-_REPAIRS_AT_ONCE: Final = 4
-_SETTLE_DOUBLINGS_MAX: Final = 6
 _RESYNC_SECONDS: Final = 30.0
+# How long the result of a Job waits for its UserSchedule to be listed; then the UserSchedule is read.
+_LOOK_SECONDS: Final = 1.0
+_LOOKS: Final = 30
 # Every so many resyncs, that is every ten minutes: each UserSchedule in conflict costs a read or two.
 _FULL_RESYNC_ROUNDS: Final = 20
 
@@ -61,7 +59,6 @@ class Controller:
         self._scopes = scopes
         self._watches: list[Watch] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._repairs: Counter[Key] = Counter()
         state.drift.subscribe(self._on_drift)
         state.conflicts.subscribe(self._enqueue)
 
@@ -110,36 +107,44 @@ class Controller:
         self._enqueue(schedule, delay=delay)
 
     def _enqueue(self, schedule: Key, *, delay: float = 0.0) -> None:
-        # A reconciliation for a reason of its own must not wait for a delayed retry.
-        name = _task_name("retry" if delay else "reconcile", schedule)
+        name = _task_name("reconcile", schedule)
         self._queue.add(name, partial(self._reconciler.reconcile_key, schedule), delay=delay)
 
     async def _resync(self) -> None:
         """Periodically enqueue what becomes outdated without an event.
 
-        Every round: statuses that name a next run that has passed. Every ten minutes: UserSchedules in conflict, since
+        Every round: statuses that name a next run that has passed, and UserSchedules whose fights are over. Every ten
+        minutes: UserSchedules in conflict, since
         the deletion of the older one may have been missed.
         """
         for round_number in count(1):
             await asyncio.sleep(_RESYNC_SECONDS)
             if round_number % _FULL_RESYNC_ROUNDS == 0:
-                self._repairs.clear()
                 for schedule in self._state.conflicts.not_served():
                     self._enqueue(schedule)
+            for schedule in self._state.fights.settle(time.monotonic()):
+                self._enqueue(schedule)
             for schedule in self._job_status.overdue():
                 self._queue.add(_task_name("refresh", schedule), partial(self._job_status.refresh, schedule))
 
     def _on_drift(self, cronjob: Key, schedule: str) -> None:
         async def repair() -> None:
             if self._state.drift.has_drifted(cronjob):
-                await self._reconciler.reconcile_key((cronjob[0], schedule), drifted=cronjob)
-                self._repairs[cronjob] += 1
+                key = (cronjob[0], schedule)
+                await self._reconciler.reconcile_key(key, drifted=cronjob)
+                self._state.fights.repaired(cronjob, key, time.monotonic())
 
-        doublings = max(0, self._repairs[cronjob] - _REPAIRS_AT_ONCE)
-        delay = _SETTLE_SECONDS * 2 ** min(doublings, _SETTLE_DOUBLINGS_MAX)
-        self._queue.add(_task_name("repair", cronjob), repair, delay=delay)
+        self._queue.add(_task_name("repair", cronjob), repair, delay=self._state.fights.delay(cronjob))
 
-    def _on_finished(self, finished: FinishedJob) -> None:
+    def _on_finished(self, finished: FinishedJob, looks: int = _LOOKS) -> None:
+        """Record a result that no status has. At the start Jobs are listed before most of the UserSchedules."""
+        schedule = (finished.namespace, finished.schedule)
+        recorded = self._state.statuses.is_recorded(schedule, finished)
+        if recorded is None and looks:
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._on_finished, finished, looks - 1)
+            return
+        if recorded:
+            return
         name = _task_name("record", (finished.namespace, finished.name))
         self._queue.add(name, partial(self._job_status.record, finished))
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
+from catchup_contract.kinds import Kind, user_kinds
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.kube.client import KubeClient
-from catchup_operator.kube.resources import PODS, SCHEDULES
-from catchup_operator.manifests.names import Key
+from catchup_operator.kube.resources import JOBS, PODS, SCHEDULES
+from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.statuses import Statuses
 from catchup_operator.status import patches
+from catchup_operator.status.absence import absence, is_running, overdue_at
+from catchup_operator.status.conditions import Condition
 from catchup_operator.status.job_section import section_of
 from catchup_operator.status.last_run import is_recorded
 from catchup_operator.status.results import FinishedJob, result_of
@@ -62,6 +66,7 @@ class JobStatusUpdater:
             if patch:
                 await self._writer.write(stored, patch)
                 self._statuses.note_next_runs(key, patch)
+                self._statuses.note_last_runs(key, patch)
                 reason = f" ({result.reason})" if result.reason else ""
                 logger.info("%s/%s: %s run %s: %s%s", *key, result.kind, result.job_name, result.result, reason)
 
@@ -70,7 +75,7 @@ class JobStatusUpdater:
         return self._statuses.overdue(self._now())
 
     async def refresh(self, key: Key) -> None:
-        """Replace the next runs of a UserSchedule that have passed. Raises ApiError."""
+        """Tell of runs of a UserSchedule that must have ended and have not. Raises ApiError."""
         async with self._writer.lock(key):
             stored = await self._client.get(SCHEDULES, *key)
             if stored is None:
@@ -78,9 +83,45 @@ class JobStatusUpdater:
                 return
             body = with_valid_status(stored)
             schedule = self._schedule(body)
-            patch = None if schedule is None else patches.refreshed(body, schedule, now=self._now())
+            absent = {} if schedule is None else await self._absent(body)
+            patch = None if schedule is None else patches.refreshed(body, schedule, absent, now=self._now())
+            if absent and patch:
+                logger.warning("%s/%s: %s", *key, "; ".join(found.message for found in absent.values()))
             await self._writer.write(stored, patch)
             self._statuses.note_next_runs(key, patch or body.get("status") or {})
+            if patch is None:  # not Ready; whoever makes it so writes its next runs
+                self._statuses.forget_next_runs(key)
+
+    async def _absent(self, body: Mapping[str, Any]) -> dict[Kind, Condition]:
+        """Return the conditions of the kinds whose runs are overdue, from their Jobs and pods."""
+        absent = {}
+        for kind in user_kinds():
+            section = section_of(body, kind)
+            at = overdue_at(kind, section)
+            if at is None or at > self._now():
+                continue
+            namespace, name = key_of(body)
+            selector = f"{LABEL_USER_SCHEDULE}={name},{LABEL_JOB}={kind}"
+            jobs = [job async for job in self._client.list_items(JOBS, namespace, selector=selector)]
+            if self._is_unrecorded(section, jobs):
+                continue
+            running = sorted(filter(is_running, jobs), key=lambda job: str(job["metadata"].get("creationTimestamp")))
+            pods: list[dict[str, Any]] = []
+            if running:
+                selector = f"batch.kubernetes.io/controller-uid={running[0]['metadata']['uid']}"
+                pods = [pod async for pod in self._client.list_items(PODS, namespace, selector=selector)]
+            created = str(body["metadata"].get("creationTimestamp"))
+            absent[kind] = absence(kind, section, created=created, job=next(iter(running), None), pods=pods)
+        return absent
+
+    @staticmethod
+    def _is_unrecorded(section: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether a result is to be recorded soon, as after a time without the operator."""
+        ended = (finished for finished in map(FinishedJob.from_object, jobs) if finished is not None)
+        return any(
+            job.cronjob_uid == section.get("cronJobUID") and not is_recorded(section, job.finished_at, job.name)
+            for job in ended
+        )
 
     def _schedule(self, body: Mapping[str, Any]) -> UserSchedule | None:
         """Return the spec, or None where it is invalid."""

@@ -9,6 +9,7 @@ from typing import Any
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status import ready
+from catchup_operator.status.absence import ABSENT
 from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
 from catchup_operator.status.job_health import job_health
 from catchup_operator.status.job_section import next_runs, section_of, switched_off, timetable_fields
@@ -47,6 +48,7 @@ def reconciled(
     active_since: Mapping[Kind, str | None],
     now: datetime,
     older: object = None,
+    contested: tuple[str, str] | None = None,
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs were applied.
 
@@ -58,14 +60,17 @@ def reconciled(
         active_since: since when each kind with due dates has run (`job_section.active_since`).
         now: the time, aware.
         older: the UserSchedule that serves the user instead (`namespace/name`).
+        contested: a CronJob that another writer changes back each time, and how.
     """
     if older is not None:
         readiness = ready.conflict(older)
+    elif contested is not None:
+        readiness = ready.contested(*contested)
     elif schedule.suspend:
         readiness = ready.suspended()
     else:
         readiness = ready.reconciled()
-    health = [job_health(kind, section_of(body, kind), switched_off=switched_off(schedule, kind)) for kind in cronjobs]
+    health = [_health(body, kind, switched_off(schedule, kind)) for kind in cronjobs]
     patch: dict[str, Any] = {
         "observedGeneration": schedule.generation,
         "templateHash": template_hash,
@@ -80,12 +85,18 @@ def reconciled(
     return _if_changed(body, patch)
 
 
-def refreshed(body: Mapping[str, Any], schedule: UserSchedule, *, now: datetime) -> dict[str, Any] | None:
-    """Return the patch that replaces next runs that have passed; None also for a UserSchedule that is not Ready."""
-    if find_condition(body.get("status") or {}, READY).get("status") != "True":
+def refreshed(
+    body: Mapping[str, Any], schedule: UserSchedule, absent: Mapping[Kind, Condition], *, now: datetime
+) -> dict[str, Any] | None:
+    """Return the patch for kinds whose runs are `absent`: their conditions, and their next runs from now on.
+
+    None also for a UserSchedule that is not Ready.
+    """
+    if not absent or find_condition(body.get("status") or {}, READY).get("status") != "True":
         return None
-    patch = {work.status_section: {"nextRuns": next_runs(schedule, kind, now)} for kind, work in user_kinds().items()}
-    return _if_changed(body, patch)
+    work = user_kinds()
+    sections = {work[kind].status_section: {"nextRuns": next_runs(schedule, kind, now)} for kind in absent}
+    return _if_changed(body, {**sections, "conditions": merge_conditions(body, [*absent.values()], now)})
 
 
 def not_ready(body: Mapping[str, Any], condition: Condition, *, now: datetime) -> dict[str, Any] | None:
@@ -115,6 +126,14 @@ def recorded(
     off = None if schedule is None else switched_off(schedule, result.kind)
     condition = job_health(result.kind, {**section, **fields}, switched_off=off)
     return _if_changed(body, {name: fields, "conditions": merge_conditions(body, [condition], now)})
+
+
+def _health(body: Mapping[str, Any], kind: Kind, off: str | None) -> Condition:
+    """Return the condition of a kind between its runs. What an absent run left stays until one ends."""
+    before = find_condition(body.get("status") or {}, user_kinds()[kind].condition)
+    if off is None and before.get("reason") in ABSENT:
+        return Condition(before["type"], before["status"], before["reason"], before["message"])
+    return job_health(kind, section_of(body, kind), switched_off=off)
 
 
 def _if_changed(body: Mapping[str, Any], patch: dict[str, Any]) -> dict[str, Any] | None:

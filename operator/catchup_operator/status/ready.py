@@ -26,6 +26,15 @@ def conflict(older: object) -> Condition:
     return Condition(READY, "False", CONFLICT, message)
 
 
+def contested(cronjob: str, change: str) -> Condition:
+    """Another writer changes a CronJob back whenever it is repaired."""
+    message = (
+        f"CronJob {cronjob} is changed again and again: {change}; it is repaired about once a minute until that stops, "
+        "so stop that writer, or say what it wants in the UserSchedule"
+    )
+    return Condition(READY, "False", "Contested", message)
+
+
 def invalid_spec(error: Exception) -> Condition:
     """The spec breaks a rule of the schema."""
     return Condition(READY, "False", "InvalidSpec", str(error))

@@ -216,7 +216,7 @@ def test_the_suggestions_cronjob_runs_what_the_contract_names_with_the_slot_and_
     spec, job = cronjob["spec"], cronjob["spec"]["jobTemplate"]["spec"]
     deadlines = SUGGESTIONS.deadlines
     assert (spec["schedule"], spec["timeZone"], spec["suspend"]) == ("15 3 * * *", "Etc/UTC", True)
-    assert (spec["concurrencyPolicy"], spec["startingDeadlineSeconds"]) == ("Forbid", deadlines.starting)
+    assert (spec["concurrencyPolicy"], spec["startingDeadlineSeconds"]) == ("Allow", deadlines.starting)
     assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 4, 4)
     assert (job["backoffLimitPerIndex"], job["activeDeadlineSeconds"]) == (BACKOFF_LIMIT, deadlines.active)
     assert job["maxFailedIndexes"] == 4  # a shard that fails stops no other

@@ -612,6 +612,34 @@ def test_results_that_came_while_the_operator_was_down_are_picked_up(
     assert (sync["lastResult"], sync["lastReason"]) == ("Skipped", "Reconnect")
 
 
+def test_a_restart_reads_no_resource_for_jobs_whose_results_the_status_has(
+    operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace
+) -> None:
+    operator_env["CATCHUP_HEALTH_PORT"] = port = str(free_port())
+
+    def is_ready() -> bool:
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).status == 200)
+
+    jobs = ["one", "two", "three"]
+    namespace.apply("ada")
+    with operator_process():
+        namespace.ready()
+        for job in jobs:
+            run_by_hand(namespace, job)
+            finish_job(namespace, job, exit_code=65, message=summary(Outcome.FAILED, Reason.BAD_DATA))
+            eventually(lambda job=job: namespace.schedule()["status"]["sync"].get("lastJobName") == job)  # type: ignore[misc]
+    assert len(namespace.items("jobs")) == len(jobs)
+    before = namespace.reads("userschedules")
+    with operator_process():
+        eventually(is_ready, seconds=60)
+        time.sleep(3)
+        assert namespace.reads("userschedules") == before
+        run_by_hand(namespace, "new")
+        finish_job(namespace, "new", exit_code=0, message=summary(Outcome.DONE))
+        eventually(lambda: namespace.schedule()["status"]["sync"]["lastResult"] == "Succeeded")
+        assert namespace.reads("userschedules") > before
+
+
 def test_a_job_only_dressed_up_as_ours_tells_nothing(operator: KopfRunner, namespace: Namespace) -> None:
     namespace.apply("ada")
     namespace.ready()

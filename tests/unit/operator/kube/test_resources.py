@@ -50,7 +50,8 @@ METADATA = {
                 },
             },
             {
-                "spec": {"containers": [{"name": "job", "resources": {"limits": {"memory": "1Gi"}}}]},
+                "metadata": METADATA,
+                "spec": {"nodeName": "n", "containers": [{"name": "job", "resources": {"limits": {"memory": "1Gi"}}}]},
                 "status": {"containerStatuses": [{"name": "job", "state": {"terminated": {"exitCode": 75}}}]},
             },
         ),
