@@ -111,7 +111,7 @@ def test_a_shared_activity_expires_with_its_event_and_still_tells_what_it_was(
 def test_an_accepted_suggestion_whose_event_is_cancelled_is_off_and_does_not_count_as_contact(
     world: SyncWorld, fleet: FleetWorld, booked: bool, how: str
 ) -> None:
-    accepted = {"status": SuggestionStatus.ACCEPTED, "answered_at": NOW - DAY}
+    accepted: dict[str, Any] = {"status": SuggestionStatus.ACCEPTED, "answered_at": NOW - DAY}
     if booked:
         world.add_event("climb", f"{TUESDAY} 18:00")
         world.sync()

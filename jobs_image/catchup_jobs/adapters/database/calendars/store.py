@@ -13,6 +13,7 @@ from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import calendars, events, users
 from catchup_jobs.domain.calendar.events import Changes, Received, reconcile
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState
+from catchup_jobs.domain.planning.rules import RULES, Rules
 from catchup_jobs.jobs.sync.ports import ListedCalendar, Stored, StoredCalendar
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ class CalendarRow:
 class DatabaseCalendarStore:
     """`jobs.sync.ports.CalendarStore` in the database, and the methods of `catchup-jobs calendar`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, rules: Rules = RULES) -> None:
         self._database = database
+        self._rules = rules
 
     def update_list(
         self, user_id: str, listed: Sequence[ListedCalendar], *, complete: bool, now: datetime, fence: Fence
@@ -93,7 +95,7 @@ class DatabaseCalendarStore:
                 return Stored()
             dropped = _drop(connection, gone, removed_at=now)
             raise_version(connection, [user_id])
-            return _stored(Changes(), repair_suggestions(connection, user_id, now), dropped=dropped)
+            return _stored(Changes(), repair_suggestions(connection, user_id, now, self._rules), dropped=dropped)
 
     def selected(self, user_id: str) -> list[StoredCalendar]:
         """Return the calendars to sync, oldest first."""
@@ -152,7 +154,7 @@ class DatabaseCalendarStore:
             change_events(connection, calendar_id, changes)
             user_id = _invalidate_availability(connection, calendar_id)
             called_off = _call_off(connection, user_id, calendar_id, changes.removed, now)
-            return _stored(changes, repair_suggestions(connection, user_id, now), called_off=called_off)
+            return _stored(changes, repair_suggestions(connection, user_id, now, self._rules), called_off=called_off)
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:
         """Store why a calendar could not be read; its events and its sync token stay."""
@@ -202,7 +204,7 @@ class DatabaseCalendarStore:
                 raise_version(connection, [user_id])
                 if not selected:
                     _drop(connection, [row.id])
-                    repair_suggestions(connection, user_id, now)
+                    repair_suggestions(connection, user_id, now, self._rules)
             return True
 
 
@@ -259,12 +261,12 @@ def _invalidate_availability(connection: Connection, calendar_id: int) -> str:
     return owner
 
 
-def repair_suggestions(connection: Connection, user_id: str, now: datetime) -> Plan:
+def repair_suggestions(connection: Connection, user_id: str, now: datetime, rules: Rules) -> Plan:
     """Move or expire suggestions that clash with the changed events; call it after `raise_version`."""
     # The import costs 20 ms, which a sync without changes saves.
     from catchup_jobs.adapters.database.suggestions.repair import repair  # noqa: PLC0415
 
-    return repair(connection, user_id, now)
+    return repair(connection, user_id, now, rules)
 
 
 def _call_off(connection: Connection, user_id: str, calendar_id: int, removed: Collection[str], now: datetime) -> int:
