@@ -30,6 +30,9 @@ ON_TIME: Final = timedelta(minutes=15)
 # A user who chose an hour of the night is awake around it: the first follow-up counts as that time, the second not.
 SOON_AT_NIGHT: Final = FOLLOW_UPS[0] + ON_TIME
 
+# The longest window over which digests are spread after their chosen time.
+SPREAD_MAX: Final = timedelta(hours=4)
+
 _MINUTE: Final = timedelta(minutes=1)
 _DAY_MINUTES: Final = 24 * 60
 
@@ -83,6 +86,11 @@ class DigestTime:
         end = quiet_from if self.minute < quiet_from else _DAY_MINUTES
         minute = self.minute + stable_hash(kind, user_id) % max(1, min(window, end - self.minute))
         return replace(self, at=time(minute // 60, minute % 60))
+
+    def is_spread_from(self, chosen: DigestTime) -> bool:
+        """Return whether this time may be the user's own one within a window that begins with the chosen time."""
+        later = timedelta(minutes=self.minute - chosen.minute)
+        return (self.zone, self.day) == (chosen.zone, chosen.day) and timedelta(0) <= later < SPREAD_MAX
 
     def firing_minutes(self) -> list[int]:
         """Return the minutes of the local day of the due time and its follow-ups, without those after midnight."""
@@ -168,15 +176,17 @@ def is_quiet(now: datetime, when: DigestTime, occurrence: Occurrence) -> bool:
     """Return whether a text message would disturb: it is between 21:00 and 08:00, and the user did not choose that.
 
     A user who wants the digest at 22:00 gets it then, or an hour later if it failed, but not at 01:00. One who wants it
-    at 20:59 gets it then, though the pod needs a minute. One that is asked for by hand may come at night where the
-    user's own time is at night.
+    at 20:59 gets it then, though the pod needs a minute. One that is asked for by hand comes at night only if the
+    user's own time has just come: at 07:35 for a user who chose 07:30, not at 00:21.
     """
     if not _at_night(now.astimezone(when.zone).time()):
         return False
-    chose_night = _at_night(when.at)
-    if occurrence.due_at is None:
-        return not chose_night
-    return now > occurrence.due_at + (SOON_AT_NIGHT if chose_night else ON_TIME)
+    span = SOON_AT_NIGHT if _at_night(when.at) else ON_TIME
+    if occurrence.due_at is not None:
+        return now > occurrence.due_at + span
+    today = local_date(now, when.zone)
+    chosen = (instant(day, when.at, when.zone) for day in (today - timedelta(days=1), today))
+    return not any(timedelta(0) <= now - at <= span for at in chosen)
 
 
 def _at_night(clock: time) -> bool:

@@ -103,8 +103,8 @@ ADVICE: Final = {
     Reason.CRASHED: Advice("the process died or met an unexpected error; the pod's log has the places in the code"),
     Reason.CALENDAR_STALE: Advice("the calendar was not synced within 24 hours; see why the syncs fail", act=True),
     Reason.CALENDAR_UNREADABLE: Advice(
-        "Google does not let the user's primary calendar be read: from 24 hours after its last sync on there are no new"
-        " suggestions; `catchup-jobs user show` says why",
+        "the user's primary calendar cannot be read; it keeps its last events, and from 24 hours after its last sync on"
+        " there are no new suggestions; `catchup-jobs user show` says why",
         act=True,
     ),
     Reason.DAILY_LIMIT: Advice(

@@ -18,6 +18,7 @@ class Count(StrEnum):
 
     CALENDARS = "calendars"
     CALENDARS_FAILED = "calendarsFailed"
+    CALENDARS_GONE = "calendarsGone"  # of the selected ones
     CALENDARS_UNREADABLE = "calendarsUnreadable"  # entries of the list
     EVENTS_ADDED = "eventsAdded"
     EVENTS_CHANGED = "eventsChanged"
@@ -44,6 +45,14 @@ class Count(StrEnum):
     DELIVERIES_FAILED = "deliveriesFailed"
     DELIVERIES_UNKNOWN = "deliveriesUnknown"
 
+
+# What a sync may leave out, and what follows from it: such a run is `Partial`.
+LEFT_OUT: Final = {
+    Count.CALENDARS_FAILED: "calendars not read: {} (they keep their last events and block as before)",
+    Count.CALENDARS_GONE: "calendars gone: {} (they were deselected and block no more)",
+    Count.CALENDARS_UNREADABLE: "entries of the calendar list not read: {} (new calendars among them are not known)",
+    Count.EVENTS_UNREADABLE: "events not read: {} (they do not block, unless they did before)",
+}
 
 SUMMARY_MAX_BYTES: Final = 4096
 _COUNT_MAX: Final = 10**9

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # The inner shell notes its own /proc entry and then turns into the program, keeping pid and start time. The outer
 # one returns at once, so that the program is nobody's child and leaves no zombie here.

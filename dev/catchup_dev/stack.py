@@ -151,7 +151,7 @@ class Stack:
         self.kubectl("create", "job", name, f"--from=cronjob/{self.cronjob_of(schedule, job)}")
         return name
 
-    def follow(self, schedule: str, name: str, job: str = "sync", *, seconds: float = 90.0) -> dict[str, Any]:
+    def follow(self, schedule: str, name: str, job: str = "sync", *, seconds: float = 300.0) -> dict[str, Any]:
         """Wait until the status tells of that Job; return the status of its kind."""
         deadline = time.monotonic() + seconds
         resource = f"/apis/catchup.dev/v1alpha1/namespaces/{self.namespace}/userschedules/{schedule}"

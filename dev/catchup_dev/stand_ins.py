@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from catchup_dev.console import Console
 
-_START_SECONDS: Final = 15.0
+_START_SECONDS: Final = 90.0
 _CLIENT_SECRET_BYTES: Final = 16
 _PORTS: Final = ("google", "twilio", "smtp", "smtp-control")
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from catchup_contract.outcomes import ExitCode
-from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD
+from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD, ENV_RELEASE, served_namespaces
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,21 +40,22 @@ def run(*, json_logs: bool, verbose: bool) -> None:
       CATCHUP_ROLL_PER_SECOND    rate of a rollout, in UserSchedules per second (default 10)
       CATCHUP_DIGEST_SPREAD_MINUTES
                                  spread digests over this many minutes after their chosen time (default 0)
+      CATCHUP_RELEASE            identity in the Lease of each namespace (default: the host's name)
     """
     import kopf  # noqa: PLC0415
     import uvloop  # noqa: PLC0415
 
     from catchup_operator import handlers  # noqa: F401, PLC0415 - registers the handlers
-    from catchup_operator.job_template import JobTemplate  # noqa: PLC0415
     from catchup_operator.kopf_glue.settings import run_kopf  # noqa: PLC0415
     from catchup_operator.kube.config import load_client  # noqa: PLC0415
     from catchup_operator.options import Options, listen  # noqa: PLC0415
+    from catchup_operator.template_file import load_template  # noqa: PLC0415
 
     loop = uvloop.new_event_loop()
     with _exit_on_error():
         # Checked here: kopf would log a traceback for each error and start again after a minute.
         options = Options.from_env(os.environ)
-        template = JobTemplate.load(options.job_template, digest_spread=options.digest_spread)
+        template = load_template(options.job_template, digest_spread=options.digest_spread)
         api = loop.run_until_complete(load_client())
         listener = listen(options.health_port) if options.health_port else None
     memo = kopf.Memo(options=options, template=template, api=api, listener=listener)
@@ -62,7 +63,13 @@ def run(*, json_logs: bool, verbose: bool) -> None:
 
 
 @main.command("forecast")
-@click.option("--namespace", "-n", "namespaces", multiple=True, help="Only these namespaces; repeatable. Default: all.")
+@click.option(
+    "--namespace",
+    "-n",
+    "namespaces",
+    multiple=True,
+    help="Only these namespaces; repeatable. Default: those of CATCHUP_NAMESPACES, as in the operator's pod, or all.",
+)
 @click.option(
     "--max-pods", type=click.IntRange(0), default=1200, show_default=True, help="Mark minutes in which more pods start."
 )
@@ -105,7 +112,9 @@ def forecast_command(
         client = KubeClient(await load_client())
         try:
             return [
-                body for namespace in namespaces or (None,) async for body in client.list_items(SCHEDULES, namespace)
+                body
+                for namespace in namespaces or served_namespaces(os.environ) or (None,)
+                async for body in client.list_items(SCHEDULES, namespace)
             ]
         finally:
             await client.close()
@@ -121,14 +130,17 @@ def forecast_command(
 @main.command("prepare-uninstall")
 @click.option("--namespace", "-n", "namespaces", multiple=True, help="Where to delete CronJobs; repeatable.")
 @click.option("--all-namespaces", "-A", is_flag=True, help="Delete them everywhere.")
-@click.option(
-    "--deployment", required=True, metavar="NAMESPACE/NAME", help="The operator's Deployment, scaled to 0 first."
-)
-def prepare_uninstall_command(*, namespaces: tuple[str, ...], all_namespaces: bool, deployment: str) -> None:
+@click.option("--except", "spare", multiple=True, metavar="NAMESPACE", help="But not in this namespace; repeatable.")
+@click.option("--deployment", required=True, metavar="NAMESPACE/NAME", help="The operator's Deployment, deleted first.")
+@click.option("--release", envvar=ENV_RELEASE, default="", help="Also delete the Leases that this release holds there.")
+def prepare_uninstall_command(
+    *, namespaces: tuple[str, ...], all_namespaces: bool, spare: tuple[str, ...], deployment: str, release: str
+) -> None:
     """Stop the operator and delete the CronJobs that it made; UserSchedules stay.
 
-    Otherwise they would go on firing after `helm uninstall`, without the Secrets that they need. Installing the
-    chart again creates them again.
+    Otherwise they would go on firing after `helm uninstall`, or in a namespace that is no longer served. Installing or
+    upgrading the chart creates the Deployment again, and CronJobs where it serves. A namespace in which it has no
+    permission, as in one that was deleted, is named and left out.
     """
     from catchup_operator.ops.uninstall import prepare_uninstall  # noqa: PLC0415
 
@@ -138,18 +150,20 @@ def prepare_uninstall_command(*, namespaces: tuple[str, ...], all_namespaces: bo
     if not namespace or not name:
         raise click.UsageError("--deployment takes NAMESPACE/NAME")
     with _exit_on_error():
-        deleted = asyncio.run(prepare_uninstall(namespace, name, namespaces))
-    click.echo(f"stopped {deployment} and deleted {deleted} CronJobs")
+        left = asyncio.run(prepare_uninstall(namespace, name, namespaces, spare=spare, release=release))
+    for unreachable, reason in left.unreachable.items():
+        click.echo(f"left out {unreachable}, which is gone or gives no permission: {reason}", err=True)
+    click.echo(f"stopped {deployment} and deleted {left.deleted} CronJobs")
 
 
 @contextmanager
 def _exit_on_error() -> Iterator[None]:
     """Print an expected error in one line and exit with its code."""
-    from catchup_operator.job_template import InvalidTemplateError  # noqa: PLC0415
     from catchup_operator.kube.config import NoClusterError  # noqa: PLC0415
     from catchup_operator.kube.errors import ApiError  # noqa: PLC0415
     from catchup_operator.ops.uninstall import StillRunningError  # noqa: PLC0415
     from catchup_operator.options import InvalidOptionError  # noqa: PLC0415
+    from catchup_operator.template_file import InvalidTemplateError  # noqa: PLC0415
 
     try:
         yield

@@ -28,9 +28,11 @@ from catchup_operator.reconcile.controller import Controller
 from catchup_operator.reconcile.job_status import JobStatusUpdater
 from catchup_operator.reconcile.reconciler import Reconciler
 from catchup_operator.reconcile.rollout import Rollout
+from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.state import State
+from catchup_operator.template_file import load_template
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +47,20 @@ def utc_now() -> datetime:
 async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> None:
     configure_kopf(settings)
     options: Options = memo.get("options") or Options.from_env(os.environ)
-    template: JobTemplate = memo.get("template") or JobTemplate.load(
+    template: JobTemplate = memo.get("template") or load_template(
         options.job_template, digest_spread=options.digest_spread
     )
     # In each namespace kopf's watch and two of the controller.
     memo.client = KubeClient(memo.get("api") or await load_client(), watches=3 * max(1, len(options.namespaces)))
-    memo.retries = ReadRetries(options.namespaces)
     memo.backpressure = Backpressure()
     state, rollout = State(), Rollout(options.roll_per_second)
-    writer = StatusWriter(memo.client, utc_now)
+    scopes = Scopes(memo.client, options.namespaces, identity=options.release, now=utc_now)
+    memo.retries = ReadRetries(options.namespaces, scopes.is_gone)
+    writer = StatusWriter(memo.client, scopes, utc_now)
     job_status = JobStatusUpdater(memo.client, template, statuses=state.statuses, writer=writer, now=utc_now)
-    memo.reconciler = Reconciler(memo.client, template, state=state, rollout=rollout, writer=writer, now=utc_now)
+    memo.reconciler = Reconciler(
+        memo.client, template, state=state, rollout=rollout, scopes=scopes, writer=writer, now=utc_now
+    )
     memo.controller = Controller(
         memo.client,
         options.namespaces,
@@ -63,12 +68,15 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
         rollout=rollout,
         reconciler=memo.reconciler,
         job_status=job_status,
+        scopes=scopes,
     )
     discovery = Discovery(memo.client)
     try:
         if options.health_port:
-            sources = (discovery.problems, memo.controller.problems, memo.retries.problems)
-            memo.health = Health(memo.controller, PermissionCheck(memo.client, options.namespaces), sources)
+            sources = (discovery.problems, memo.controller.problems, memo.retries.problems, scopes.problems)
+            memo.health = Health(
+                memo.controller, PermissionCheck(memo.client, options.namespaces, scopes.is_gone), sources
+            )
             memo.health.start()
             memo.http = await serve(memo.get("listener") or listen(options.health_port), memo.health, rollout)
         await discovery.wait()

@@ -7,14 +7,18 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
+
+from catchup_contract.digest_rule import SPREAD_MAX
 
 ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
 ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
 ENV_HEALTH_PORT: Final = "CATCHUP_HEALTH_PORT"
 ENV_ROLL_PER_SECOND: Final = "CATCHUP_ROLL_PER_SECOND"
 ENV_DIGEST_SPREAD: Final = "CATCHUP_DIGEST_SPREAD_MINUTES"
+ENV_RELEASE: Final = "CATCHUP_RELEASE"
 
 # Name, default and meaning of each variable, for docs/configuration.md. `run --help` names them, too.
 VARIABLES: Final = (
@@ -31,9 +35,14 @@ VARIABLES: Final = (
         "0",
         "the window in minutes over which digests are spread after their chosen time, by the user's id",
     ),
+    (
+        ENV_RELEASE,
+        "the host's name",
+        "the identity by which this operator holds the Lease of each namespace; the chart sets `<namespace>/<name>`",
+    ),
 )
 
-DIGEST_SPREAD_MAX: Final = 240
+DIGEST_SPREAD_MAX: Final = SPREAD_MAX // timedelta(minutes=1)
 _PORT_MAX: Final = 65535
 _ROLL_PER_SECOND: Final = "10"
 
@@ -52,6 +61,7 @@ class Options:
         health_port: the port of `/healthz`, `/readyz` and `/metrics`, or None.
         roll_per_second: the rate of the rollout of a changed job template, in UserSchedules per second.
         digest_spread: the window in minutes over which digests are spread after their chosen time.
+        release: the identity by which the operator holds the Lease of each served namespace.
     """
 
     namespaces: tuple[str, ...]
@@ -59,6 +69,7 @@ class Options:
     health_port: int | None
     roll_per_second: float
     digest_spread: int
+    release: str
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Options:
@@ -74,14 +85,23 @@ class Options:
             raise InvalidOptionError(
                 f"{ENV_DIGEST_SPREAD} must be a number of minutes, at most {DIGEST_SPREAD_MAX}, not {spread!r}"
             )
-        names = (name.strip() for name in env.get(ENV_NAMESPACES, "").split(","))
+        release = env.get(ENV_RELEASE) or socket.gethostname()
+        if not re.fullmatch(r"[A-Za-z0-9_./:@-]{1,253}", release):
+            raise InvalidOptionError(f"{ENV_RELEASE} must be at most 253 letters, digits and ./:@_-, not {release!r}")
         return cls(
-            namespaces=tuple(name for name in names if name),
+            namespaces=served_namespaces(env),
             job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
             health_port=int(port) if port else None,
             roll_per_second=float(rate),
             digest_spread=int(spread),
+            release=release,
         )
+
+
+def served_namespaces(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the namespaces that the operator serves; empty for all."""
+    names = (name.strip() for name in env.get(ENV_NAMESPACES, "").split(","))
+    return tuple(name for name in names if name)
 
 
 def listen(port: int) -> socket.socket:

@@ -191,7 +191,7 @@ def one(clusters: list[Cluster], image: images.Image) -> Iterator[Cluster]:
         manifest("Job", "failing", "batch/v1", metadata={"namespace": "apart"}, spec=failing),
     ]
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest("List", "all", items=items)))
-    cluster.kubectl("wait", "-n", "apart", "--for=condition=Ready", "pod/web", "--timeout=60s")
+    cluster.kubectl("wait", "-n", "apart", "--for=condition=Ready", "pod/web", "--timeout=120s")
     cluster.kubectl("create", "job", "-n", "apart", "look", "--from=cronjob/look")
     yield cluster
     server.shutdown()
@@ -205,7 +205,7 @@ def test_two_clusters_are_ready_on_addresses_of_their_own(clusters: list[Cluster
 
 
 def test_a_restricted_pod_of_a_cronjob_reaches_what_it_needs(one: Cluster) -> None:
-    one.kubectl("wait", "-n", "apart", "--for=condition=Complete", "job/look", "--timeout=60s")
+    one.kubectl("wait", "-n", "apart", "--for=condition=Complete", "job/look", "--timeout=120s")
     found = json.loads(one.kubectl("get", "pods", "-n", "apart", "-l", "job-name=look", "-o", "json"))["items"]
     seen = json.loads(found[0]["status"]["containerStatuses"][0]["state"]["terminated"]["message"])
     assert seen == {
@@ -222,7 +222,7 @@ def test_a_restricted_pod_of_a_cronjob_reaches_what_it_needs(one: Cluster) -> No
 
 
 def test_a_pod_failure_policy_ends_a_job_at_its_first_pod(one: Cluster) -> None:
-    one.kubectl("wait", "-n", "apart", "--for=condition=Failed", "job/failing", "--timeout=60s")
+    one.kubectl("wait", "-n", "apart", "--for=condition=Failed", "job/failing", "--timeout=120s")
     job = json.loads(one.kubectl("get", "job", "-n", "apart", "failing", "-o", "json"))
     conditions = {entry["type"]: entry.get("reason") for entry in job["status"]["conditions"]}
     assert conditions["Failed"] == "PodFailurePolicy"
@@ -249,7 +249,7 @@ def test_redis_and_postgres_run_restricted(one: Cluster) -> None:
         spec["containers"][0]["resources"]["limits"]["memory"] = "128Mi"
     items = [manifest("Pod", name, metadata={"namespace": "apart"}, spec=spec) for name, spec in specs.items()]
     one.kubectl("apply", "-f", "-", stdin=json.dumps(manifest("List", "all", items=items)))
-    one.kubectl("wait", "-n", "apart", "--for=condition=Ready", "pod/redis", "pod/postgres", "--timeout=60s")
+    one.kubectl("wait", "-n", "apart", "--for=condition=Ready", "pod/redis", "pod/postgres", "--timeout=120s")
     ping = one.kubectl("exec", "-n", "apart", "redis", "--", "redis-cli", "-a", "secret", "--no-auth-warning", "ping")
     assert ping == "PONG\n"
     shell = (
@@ -263,7 +263,7 @@ def test_up_after_the_node_was_killed_brings_its_pods_back(one: Cluster) -> None
     holder = one.layout.daemon("sandbox").pid
     assert holder is not None
     os.kill(holder, signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while processes_of(one.layout.node) and time.monotonic() < deadline:
         time.sleep(0.05)
     address = one.host_address
@@ -271,8 +271,8 @@ def test_up_after_the_node_was_killed_brings_its_pods_back(one: Cluster) -> None
     assert one.host_address == address
     assert [row for row in one.status() if not row.healthy] == []
     restarted = "jsonpath={.status.containerStatuses[0].restartCount}=1"
-    one.kubectl("wait", "-n", "apart", f"--for={restarted}", "pod/web", "--timeout=60s")
-    one.kubectl("wait", "-n", "apart", "--for=condition=Ready", "pod/web", "--timeout=60s")
+    one.kubectl("wait", "-n", "apart", f"--for={restarted}", "pod/web", "--timeout=120s")
+    one.kubectl("wait", "-n", "apart", "--for=condition=Ready", "pod/web", "--timeout=120s")
 
 
 def test_down_leaves_nothing_and_the_other_cluster_alone(

@@ -28,6 +28,6 @@ def test_a_run_whose_pods_crashed_is_one_dead_letter_once_its_lease_ran_out(
         return found
 
     key = f"sync:{UNLUCKY}:{crashed['metadata']['uid']}"
-    listed = eventually(given_up, seconds=120)
+    listed = eventually(given_up)
     assert [(letter["runKey"], letter["reason"]) for letter in listed] == [(key, "crashed")]
     stack.catchup_jobs("failures", "discard", key)

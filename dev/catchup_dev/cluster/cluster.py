@@ -30,8 +30,8 @@ from catchup_dev.processes import stop_all
 if TYPE_CHECKING:
     from pathlib import Path
 
-_START_SECONDS = 60.0
-_NODE_SECONDS = 60.0
+_START_SECONDS = 240.0
+_NODE_SECONDS = 240.0
 _CONTROL_PLANE_DAEMONS = ("kube-controller-manager", "kube-scheduler", "kube-apiserver", "etcd")
 _NODE_DAEMONS = ("coredns", "kube-proxy", "kubelet", "containerd", "sandbox")
 

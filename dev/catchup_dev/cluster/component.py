@@ -65,13 +65,13 @@ class Component:
 
 
 def await_healthy(components: Sequence[Component], seconds: float) -> None:
-    """Wait until all work. One that runs but answers nothing for half the time (stopped, hung) is started anew."""
+    """Wait until all work. One that answers nothing for a quarter of the time (stopped, hung) is started anew."""
     for component in components:
         started = time.monotonic()
         restarted = False
         while not component.healthy():
             waited = time.monotonic() - started
-            hung = not restarted and waited > seconds / 2
+            hung = not restarted and waited > seconds / 4
             if hung:
                 component.daemon.stop(grace=0)
                 component.ensure_started()

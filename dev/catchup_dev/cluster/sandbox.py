@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from catchup_dev.cluster.layout import Layout
 
 _INIT = Path(__file__).with_name("sandbox_init.py")
-_READY_SECONDS = 15.0
+_READY_SECONDS = 60.0
 _CGROUP_SECONDS = 3.0
 
 

@@ -16,6 +16,18 @@ VALUES: Final = CHART / "values.yaml"
 
 _MARK: Final = "# -- "
 _TYPES: Final = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
+_STRINGS: Final = {"additionalProperties": {"type": "string"}}
+_OBJECTS: Final = {"items": {"type": "object"}}
+_ENV_ENTRY: Final = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1},
+        "value": {"type": "string"},
+        "valueFrom": {"type": "object"},
+    },
+}
 # By a value's path, or else by its last part.
 _NARROWED: Final[dict[str, dict[str, Any]]] = {
     "operator.digestSpreadMinutes": {"minimum": 0, "maximum": 240},
@@ -26,6 +38,11 @@ _NARROWED: Final[dict[str, dict[str, Any]]] = {
     "planning.contactHours": {"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"},
     "smtp.security": {"enum": ["starttls", "tls", "none"]},
     "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
+    # The API server takes no number or boolean here.
+    **dict.fromkeys(("commonLabels", "annotations", "podAnnotations", "podLabels", "nodeSelector"), _STRINGS),
+    **dict.fromkeys(("tolerations", "topologySpreadConstraints", "imagePullSecrets"), _OBJECTS),
+    "operator.namespaces": {"items": {"type": "string"}},
+    "extraEnv": {"items": _ENV_ENTRY},
     "digest": {"pattern": "^(sha256:[0-9a-f]{64})?$"},
 }
 _HEADER: Final = """# The chart `catchup-jobs`

@@ -54,14 +54,51 @@ app.kubernetes.io/part-of: catchup-jobs
 {{- end }}
 {{- end }}
 
+{{/* Those of them that are there: an upgrade must not fail since one was deleted. Without a cluster, as in `helm template`, all. */}}
+{{- define "catchup.presentNamespaces" -}}
+{{- $present := list }}
+{{- $connected := and .Release.IsUpgrade (lookup "v1" "Namespace" "" .Release.Namespace) }}
+{{- range $namespace := include "catchup.namespaces" . | fromJsonArray }}
+{{- $found := true }}
+{{- if and $connected (ne $namespace $.Release.Namespace) }}
+{{- $found = eq "Active" (dig "status" "phase" "" (lookup "v1" "Namespace" "" $namespace)) }}
+{{- end }}
+{{- if $found }}{{ $present = append $present $namespace }}{{ end }}
+{{- end }}
+{{- $present | toJson }}
+{{- end }}
+
+{{/* What the operator of this release serves at present and will not serve any more: a list of namespaces, or "*" for all but the new ones. */}}
+{{- define "catchup.leftNamespaces" -}}
+{{- $left := list }}
+{{- $new := include "catchup.namespaces" . | fromJsonArray }}
+{{- $deployment := lookup "apps/v1" "Deployment" .Release.Namespace (printf "%s-operator" (include "catchup.fullname" .)) }}
+{{- if and .Release.IsUpgrade $deployment $new }}
+{{- range (index $deployment.spec.template.spec.containers 0).env }}
+{{- if eq .name "CATCHUP_NAMESPACES" }}
+{{- range splitList "," (.value | default "*") }}
+{{- if not (has . $new) }}{{ $left = append $left . }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $left | toJson }}
+{{- end }}
+
 {{/* Objects of the cluster itself are named per release. */}}
 {{- define "catchup.clusterName" -}}
 {{- printf "%s-%s" .Release.Namespace (include "catchup.fullname" .) }}
 {{- end }}
 
-{{/* Takes a dict: context, name, component, rules, annotations. A Role and its binding in each served namespace, or for all. */}}
+{{/* Who holds the Lease of a served namespace. */}}
+{{- define "catchup.releaseName" -}}
+{{- printf "%s/%s" .Release.Namespace (include "catchup.fullname" .) }}
+{{- end }}
+
+{{/* Takes a dict: context, name, component, rules. A Role and its binding in each served namespace, or for all. */}}
 {{- define "catchup.permissions" -}}
-{{- $scopes := include "catchup.namespaces" .context | fromJsonArray | default (list "") }}
+{{- $all := .context.Values.operator.allNamespaces }}
+{{- $scopes := ternary (list "") (include "catchup.presentNamespaces" .context | fromJsonArray) $all }}
 {{- range $namespace := $scopes }}
 {{- $kind := ternary "Role" "ClusterRole" (ne $namespace "") }}
 {{- $metadata := dict "name" $.name "labels" (include "catchup.labels" $ | fromYaml) }}
@@ -69,9 +106,6 @@ app.kubernetes.io/part-of: catchup-jobs
 {{- $_ := set $metadata "namespace" $namespace }}
 {{- else }}
 {{- $_ := set $metadata "name" (printf "%s-%s" $.context.Release.Namespace $.name) }}
-{{- end }}
-{{- with $.annotations }}
-{{- $_ := set $metadata "annotations" . }}
 {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -136,8 +170,24 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* The last of the env entries of each name: the API server cannot apply a list that names one twice. */}}
+{{- define "catchup.lastOfEach" -}}
+{{- $names := list }}
+{{- $last := dict }}
+{{- range fromYamlArray . }}
+{{- $names = append $names .name | uniq }}
+{{- $_ := set $last .name . }}
+{{- end }}
+{{- range $names }}
+- {{ get $last . | toYaml | nindent 2 | trim }}
+{{- end }}
+{{- end }}
+
 {{/* The settings of every container of the jobs' image. */}}
 {{- define "catchup.jobsEnv" -}}
+{{- include "catchup.lastOfEach" (include "catchup.jobsEnvEntries" .) }}
+{{- end }}
+{{- define "catchup.jobsEnvEntries" -}}
 - name: CATCHUP_LOG_FORMAT
   value: json
 - name: CATCHUP_PLANNING_STRATEGY
@@ -227,16 +277,20 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
-{{/* What those settings name is mounted where they say. */}}
+{{/* What those settings and the URLs of Redis and PostgreSQL name is mounted where they say. */}}
 {{- define "catchup.jobsVolumes" -}}
-{{- if and .Values.smtp.host .Values.smtp.caConfigMap }}
-- name: smtp-ca
-  configMap: {name: {{ .Values.smtp.caConfigMap }}}
+{{- range $server := list "smtp" "redis" "database" }}
+{{- with (index $.Values $server).caConfigMap }}
+- name: {{ $server }}-ca
+  configMap: {name: {{ . }}}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- define "catchup.jobsVolumeMounts" -}}
-{{- if and .Values.smtp.host .Values.smtp.caConfigMap }}
-- {name: smtp-ca, mountPath: /etc/catchup/smtp-ca, readOnly: true}
+{{- range $server := list "smtp" "redis" "database" }}
+{{- with (index $.Values $server).caConfigMap }}
+- {name: {{ $server }}-ca, mountPath: /etc/catchup/{{ $server }}-ca, readOnly: true}
+{{- end }}
 {{- end }}
 {{- end }}
 

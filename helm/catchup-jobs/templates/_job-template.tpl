@@ -1,4 +1,4 @@
-{{/* What the operator puts into every job's pod; read by catchup_operator.template. */}}
+{{/* What the operator puts into every job's pod; read by catchup_operator.template_file. */}}
 {{- define "catchup.jobTemplate" -}}
 image: {{ include "catchup.image" (dict "context" . "image" .Values.jobs.image) }}
 imagePullPolicy: {{ .Values.jobs.image.pullPolicy }}

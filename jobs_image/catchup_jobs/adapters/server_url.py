@@ -76,9 +76,17 @@ def _before_any(text: str, signs: str) -> tuple[str, str]:
 
 def _hosts(text: str) -> tuple[tuple[str, int | None], ...] | None:
     matches = [_HOST.fullmatch(part) for part in text.split(",")]
-    if not all(match and int(match["port"] or 0) <= _MAX_PORT for match in matches):
+    if not all(match and int(match["port"] or 0) <= _MAX_PORT and _is_name(match["name"]) for match in matches):
         return None
     return tuple((unquote(match["name"]).strip("[]"), int(match["port"] or 0) or None) for match in matches if match)
+
+
+def _is_name(text: str) -> bool:
+    try:
+        unquote(text, errors="strict").encode("idna")  # as Python's sockets will
+    except UnicodeError:
+        return text.startswith(("%2f", "%2F"))  # a directory of sockets
+    return True
 
 
 def _parameters(query: str) -> dict[str, str]:

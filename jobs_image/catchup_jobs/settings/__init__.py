@@ -120,7 +120,8 @@ class Settings(MessagingSettings):
         " `~/.local/share/catchup-jobs`",
     )
     redis: SecretStr | None = _setting(
-        Env.REDIS_URL, "`redis://host:6379/0` or `rediss://…`; needed with PostgreSQL. Default: locks by files"
+        Env.REDIS_URL,
+        "`redis://host:6379/0`, `rediss://…` or `redis+sentinel://…`; needed with PostgreSQL. Default: locks by files",
     )
     keys: SecretStr | None = _setting(
         Env.ENCRYPTION_KEYS,

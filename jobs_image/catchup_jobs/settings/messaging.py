@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -13,6 +14,9 @@ from catchup_jobs.domain.digest.addresses import Mailbox
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 _MAX_ACTION_URL: Final = 100
+# A number, a short code, an alphanumeric sender (https://www.twilio.com/docs/glossary/what-alphanumeric-sender-id), or
+# a channel's address such as `whatsapp:+1…`.
+_SENDER: Final = re.compile(r"([a-z]+:)?\+?[0-9]{3,15}|(?=.*[A-Za-z])[A-Za-z0-9 +_&-]{1,11}")
 
 
 def setting(variable: Env, description: str, *, default: Any = None, **rules: Any) -> Any:
@@ -44,26 +48,60 @@ def _sender(value: str) -> str:
     return value
 
 
+def _word(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be one word of ASCII characters")
+    return value
+
+
+def _secret_word(value: SecretStr) -> SecretStr:
+    _word(value.get_secret_value())
+    return value
+
+
+def _secret_line(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().isprintable():
+        raise ValueError("must be one line without control characters")
+    return value
+
+
+def _twilio_sender(value: str) -> str:
+    if not _SENDER.fullmatch(value):
+        raise ValueError(
+            "must be a number such as +15550100000, a short code, or a name of up to 11 letters and digits"
+        )
+    return value
+
+
+Word = Annotated[str, AfterValidator(_word)]
+
+
 class MessagingSettings(BaseSettings):
     """The settings of channels."""
 
-    twilio_account_sid: str | None = setting(
+    twilio_account_sid: Word | None = setting(
         Env.TWILIO_ACCOUNT_SID, "the Twilio account that sends SMS; without one, SMS are skipped"
     )
-    twilio_auth_token: SecretStr | None = setting(Env.TWILIO_AUTH_TOKEN, "that account's token")
-    twilio_from: str | None = setting(Env.TWILIO_FROM, "the sender's number (E.164), short code or name")
-    twilio_messaging_service_sid: str | None = setting(
+    twilio_auth_token: Annotated[SecretStr, AfterValidator(_secret_word)] | None = setting(
+        Env.TWILIO_AUTH_TOKEN, "that account's token"
+    )
+    twilio_from: Annotated[str, AfterValidator(_twilio_sender)] | None = setting(
+        Env.TWILIO_FROM, "the sender's number (E.164), short code or name"
+    )
+    twilio_messaging_service_sid: Word | None = setting(
         Env.TWILIO_MESSAGING_SERVICE_SID, "a Messaging Service that chooses the sender, instead of a number"
     )
     twilio_api_base_url: Annotated[str, AfterValidator(_url)] | None = setting(
         Env.TWILIO_API_BASE_URL, "another server in place of Twilio's messaging API"
     )
-    smtp_host: str | None = setting(Env.SMTP_HOST, "the mail server; without one, emails are skipped")
+    smtp_host: Word | None = setting(Env.SMTP_HOST, "the mail server; without one, emails are skipped")
     smtp_port: int | None = setting(
         Env.SMTP_PORT, "its port. Default: 587 with `starttls`, 465 with `tls`, 25 with `none`", ge=1, le=65535
     )
     smtp_username: str | None = setting(Env.SMTP_USERNAME, "the login at the mail server. Default: none")
-    smtp_password: SecretStr | None = setting(Env.SMTP_PASSWORD, "that login's password")
+    smtp_password: Annotated[SecretStr, AfterValidator(_secret_line)] | None = setting(
+        Env.SMTP_PASSWORD, "that login's password"
+    )
     smtp_from: Annotated[str, AfterValidator(_sender)] | None = setting(
         Env.SMTP_FROM, "the sender, `digest@example.com` or `CatchUp <digest@example.com>`"
     )
@@ -77,6 +115,11 @@ class MessagingSettings(BaseSettings):
         Env.ACTION_BASE_URL,
         "where the application serves the links in messages, as `<address>/<token>`; without it, messages have none",
     )
+
+    @property
+    def sms_takes_replies(self) -> bool:
+        """Whether a user can reply STOP: not to a sender that is a name."""
+        return self.twilio_from is None or not any(sign.isalpha() for sign in self.twilio_from.rpartition(":")[2])
 
     def require_twilio(self) -> bool:
         """Return whether Twilio is configured.

@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any, Final
 from weakref import WeakSet
@@ -50,16 +50,21 @@ class Backoffs(Iterable[float]):
 class ReadRetries:
     """A middleware of kopf's session that turns failures into retryable ones, and knows which reads fail at present."""
 
-    def __init__(self, namespaces: Sequence[str]) -> None:
+    def __init__(self, namespaces: Sequence[str], is_gone: Callable[[str], bool] = lambda _: False) -> None:
         group = f"/apis/{API_GROUP}/{API_VERSION}"
-        scopes = [f"/namespaces/{namespace}" for namespace in namespaces] or [""]
-        self._problems = {f"{group}{scope}/{PLURAL}": "not listed yet" for scope in scopes}
+        self._namespaces = {f"{group}/namespaces/{namespace}/{PLURAL}": namespace for namespace in namespaces}
+        self._is_gone = is_gone
+        self._problems = dict.fromkeys(self._namespaces or [f"{group}/{PLURAL}"], "not listed yet")
         self._started: dict[tuple[str, bool], float] = {}
         self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
 
     def problems(self) -> list[str]:
-        """Return the reads whose last attempt failed."""
-        return [f"GET {path}: {problem}" for path, problem in self._problems.items()]
+        """Return the reads whose last attempt failed, but for those in namespaces that are gone."""
+        return [
+            f"GET {path}: {problem}"
+            for path, problem in self._problems.items()
+            if not (path in self._namespaces and self._is_gone(self._namespaces[path]))
+        ]
 
     def stop(self) -> None:
         """Cancel kopf's discovery of API resources, which kopf does not, so that it would wait 5 s for its end."""

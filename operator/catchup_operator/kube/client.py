@@ -39,6 +39,16 @@ class KubeClient(Transport):
                 return None
             raise
 
+    async def is_gone(self, namespace: str) -> bool:
+        """Whether a namespace is known not to exist; false where this account may not know. Raises ApiError."""
+        try:
+            await self._send("GET", resources.path(resources.NAMESPACES, None, namespace))
+        except ApiError as error:
+            if error.status not in {403, 404}:
+                raise
+            return error.status == 404  # noqa: PLR2004
+        return False
+
     async def apply(self, resource: str, manifest: Mapping[str, Any], *, force: bool = False) -> dict[str, Any]:
         """Apply a manifest server-side; return the declared fields of the object.
 
@@ -62,18 +72,23 @@ class KubeClient(Transport):
         await self._write("POST", path, body=manifest, content_type="application/json")
 
     async def is_allowed(self, verb: str, resource: str, namespace: str) -> bool:
-        """Whether this account has a permission in a namespace (empty: in all), e.g. `patch`, `userschedules/status`.
+        """Whether this account has a permission in a namespace (empty: in all).
+
+        `resource` is e.g. `cronjobs`, with a subresource `userschedules/status`, or with one object's name
+        `leases:catchup-operator`.
 
         Raises:
             ApiError: 403 where the account may not create a SelfSubjectAccessReview.
         """
-        kind, _, subresource = resource.partition("/")
+        kind, _, name = resource.partition(":")
+        kind, _, subresource = kind.partition("/")
         attributes = {
             "namespace": namespace,
             "verb": verb,
             "group": resources.group_of(kind),
             "resource": kind,
             "subresource": subresource,
+            "name": name,
         }
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -104,6 +119,15 @@ class KubeClient(Transport):
             body=patch,
             content_type="application/merge-patch+json",
         )
+
+    async def delete(self, resource: str, namespace: str, name: str) -> None:
+        """Delete an object, if it is there, after its dependents. Raises ApiError."""
+        try:
+            query = {"propagationPolicy": "Foreground"}
+            await self._send("DELETE", resources.path(resource, namespace, name), query=query)
+        except ApiError as error:
+            if error.status != 404:  # noqa: PLR2004
+                raise
 
     async def delete_all(self, resource: str, namespace: str, *, selector: str) -> None:
         """Delete the objects that the label selector matches, and their dependents. Raises ApiError."""
@@ -190,7 +214,7 @@ class KubeClient(Transport):
         """Return the declared fields of the object in the response."""
         path, accept = resources.path(resource, namespace, name), resources.media_type(resource)
         reply = await self._send(method, path, query=query, accept=accept, body=body, content_type=content_type)
-        return _decoded(resources.object_decoder(resource), reply, f"{method} {path}")
+        return _decoded(resources.reply_decoder(resource), reply, f"{method} {path}")
 
     async def _write(
         self,

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from kubernetes.aio import client, config
+
+from catchup_operator.kube.proxy import proxy_for
 
 _ADVICE: Final = "set KUBECONFIG to a file with which kubectl reaches the cluster"
 
@@ -30,9 +31,7 @@ async def load_client() -> client.ApiClient:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:
         await _load_kubeconfig(configuration, not_in_cluster=str(error))
-    server = urlsplit(configuration.host)
-    if not configuration.proxy and not proxy_bypass(server.netloc):
-        configuration.proxy = getproxies().get(server.scheme)
+    configuration.proxy = configuration.proxy or proxy_for(urlsplit(configuration.host))
     try:
         return client.ApiClient(configuration)
     except OSError as error:

@@ -12,6 +12,10 @@ from catchup_operator.kube import resources
 
 # The text of an RBAC denial. A quota and an admission policy also answer 403, with other texts.
 _FORBIDDEN: Final = re.compile(r'cannot (\w+) resource "([\w/]+)"')
+_INTERNAL: Final = 500
+# Of code 500, though no retry changes it: the manifest is not of the type that the server declares.
+_UNTYPED: Final = "failed to create typed patch object"
+_WEBHOOK: Final = "failed calling webhook"
 # 2.0 ** 1024 would overflow after a night of failures; the limit applies long before.
 _DOUBLINGS_MAX: Final = 20
 
@@ -32,7 +36,13 @@ class ApiError(Exception):
     @property
     def refused(self) -> bool:
         """Whether a retry fails until somebody changes something: a quota, a policy, a permission, the object."""
-        return self.status in {400, 403, 422}
+        is_untyped = self.status == _INTERNAL and _UNTYPED in str(self)
+        return self.status in {400, 403, 422} or is_untyped or self.webhook_failed
+
+    @property
+    def webhook_failed(self) -> bool:
+        """Whether an admission webhook does not answer; nothing is admitted until somebody mends it."""
+        return self.status == _INTERNAL and _WEBHOOK in str(self)
 
 
 def message_of(body: bytes) -> str:

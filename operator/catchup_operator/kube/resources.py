@@ -19,7 +19,12 @@ CRONJOBS: Final = "cronjobs"
 JOBS: Final = "jobs"
 PODS: Final = "pods"
 DEPLOYMENTS: Final = "deployments"
+LEASES: Final = "leases"
+NAMESPACES: Final = "namespaces"
 REVIEWS: Final = "selfsubjectaccessreviews"
+
+LEASE_NAME: Final = "catchup-operator"
+"""The name of the Lease in each served namespace; only the operator that holds it writes there."""
 
 _GROUPS: Final = {
     SCHEDULES: (API_GROUP, API_VERSION),
@@ -27,7 +32,9 @@ _GROUPS: Final = {
     JOBS: ("batch", "v1"),
     PODS: ("", "v1"),
     EVENTS: ("", "v1"),
+    NAMESPACES: ("", "v1"),
     DEPLOYMENTS: ("apps", "v1"),
+    LEASES: ("coordination.k8s.io", "v1"),
     REVIEWS: ("authorization.k8s.io", "v1"),
 }
 # Requested as PartialObjectMetadata (https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches).
@@ -55,10 +62,22 @@ class ObjectMeta(TypedDict, total=False):
     ownerReferences: list[OwnerReference]
 
 
+class ManagedMeta(ObjectMeta, total=False):
+    """The metadata with the field managers, which are most of it: read where they are asked for only."""
+
+    managedFields: list[dict[str, Any]]
+
+
 class Object(TypedDict):
     """An object of which only the metadata is read."""
 
     metadata: ObjectMeta
+
+
+class ManagedObject(TypedDict):
+    """An object of which the metadata and the field managers are read."""
+
+    metadata: ManagedMeta
 
 
 class JobCondition(TypedDict, total=False):
@@ -86,6 +105,7 @@ class Job(TypedDict, total=False):
 class Terminated(TypedDict, total=False):
     """The state of a container that has terminated."""
 
+    reason: str
     exitCode: int
     message: str
     finishedAt: str
@@ -100,6 +120,7 @@ class ContainerState(TypedDict, total=False):
 class ContainerStatus(TypedDict, total=False):
     """A container's status."""
 
+    name: str
     state: ContainerState
 
 
@@ -109,10 +130,46 @@ class PodStatus(TypedDict, total=False):
     containerStatuses: list[ContainerStatus]
 
 
+class Resources(TypedDict, total=False):
+    """The resources of a container."""
+
+    limits: dict[str, str]
+
+
+class Container(TypedDict, total=False):
+    """A container."""
+
+    name: str
+    resources: Resources
+
+
+class PodSpec(TypedDict, total=False):
+    """A pod's spec."""
+
+    containers: list[Container]
+
+
 class Pod(TypedDict, total=False):
     """A pod."""
 
+    spec: PodSpec
     status: PodStatus
+
+
+class LeaseSpec(TypedDict, total=False):
+    """The spec of a Lease."""
+
+    holderIdentity: str | None
+    leaseDurationSeconds: int | None
+    renewTime: str | None
+    leaseTransitions: int | None
+
+
+class Lease(TypedDict, total=False):
+    """A Lease."""
+
+    metadata: ObjectMeta
+    spec: LeaseSpec
 
 
 class ReviewStatus(TypedDict, total=False):
@@ -128,7 +185,7 @@ class Review(TypedDict, total=False):
 
 
 # UserSchedules are decoded whole: schedule/user_schedule.py and status/validation.py check their shape.
-_SHAPES: Final[dict[str, Any]] = {CRONJOBS: Object, JOBS: Job, PODS: Pod, REVIEWS: Review}
+_SHAPES: Final[dict[str, Any]] = {CRONJOBS: Object, JOBS: Job, PODS: Pod, LEASES: Lease, REVIEWS: Review}
 
 T = TypeVar("T")
 
@@ -198,6 +255,7 @@ API_RESOURCES: Final = msgspec.json.Decoder(ApiResources)
 METADATA: Final = msgspec.json.Decoder(Object)
 ANY: Final = msgspec.json.Decoder(dict[str, Any])
 _OBJECTS: Final = {resource: msgspec.json.Decoder(shape) for resource, shape in _SHAPES.items()}
+_REPLIES: Final[dict[str, msgspec.json.Decoder[Any]]] = {CRONJOBS: msgspec.json.Decoder(ManagedObject)}
 _PAGES: Final = {
     resource: msgspec.json.Decoder(Page[_SHAPES.get(resource, dict[str, Any])])  # type: ignore[misc]
     for resource in (SCHEDULES, *_SHAPES)
@@ -205,8 +263,13 @@ _PAGES: Final = {
 
 
 def object_decoder(resource: str) -> msgspec.json.Decoder[dict[str, Any]]:
-    """Return the decoder of one object of a resource."""
+    """Return the decoder of one object of a watch."""
     return _OBJECTS.get(resource, ANY)
+
+
+def reply_decoder(resource: str) -> msgspec.json.Decoder[dict[str, Any]]:
+    """Return the decoder of the reply to a request for one object."""
+    return _REPLIES.get(resource) or object_decoder(resource)
 
 
 def page_decoder(resource: str) -> msgspec.json.Decoder[Page[dict[str, Any]]]:

@@ -65,6 +65,11 @@ class Watch:
         self._problem: str | None = "not listed yet"
 
     @property
+    def namespace(self) -> str | None:
+        """The namespace that is watched; None for all."""
+        return self._namespace
+
+    @property
     def problem(self) -> str | None:
         """Why the watch does not work at present, or None."""
         return f"watching {self._resource}: {self._problem}" if self._problem else None

@@ -42,28 +42,28 @@ def pod_spec(
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [
+        "volumeMounts": _last_of_each(
+            "mountPath",
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
-            *(dict(mount) for mount in template.volume_mounts),
-        ],
+            *template.volume_mounts,
+        ),
     }
     if template.image_pull_policy:
         container["imagePullPolicy"] = template.image_pull_policy
     if template.resources:
         container["resources"] = dict(template.resources)
     priority_class = template.priority_classes.get(schedule.priority)
+    secrets = template.pod.get("imagePullSecrets")
     return {
         **template.pod,
+        **({"imagePullSecrets": _last_of_each("name", *secrets)} if secrets else {}),
         **({"priorityClassName": priority_class} if priority_class else {}),
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": _GRACE_PERIOD_SECONDS,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "volumes": [
-            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
-            *(dict(volume) for volume in template.volumes),
-        ],
+        "volumes": _last_of_each("name", {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}, *template.volumes),
         "containers": [container],
     }
 
@@ -82,7 +82,12 @@ def _env(
         {"name": Env.TERMINATION_LOG.value, "value": _TERMINATION_LOG},
     ]
     taken = {entry["name"] for entry in own}
-    return own + [dict(entry) for entry in template.env if entry["name"] not in taken]
+    return own + _last_of_each("name", *(entry for entry in template.env if entry["name"] not in taken))
+
+
+def _last_of_each(key: str, *entries: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the last of the entries of each key: the API server cannot apply a list that names one twice."""
+    return [dict(entry) for entry in {entry.get(key): entry for entry in entries}.values()]
 
 
 def _schedule_values(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 from typing import Final
 
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.resources import CRONJOBS, EVENTS, JOBS, PODS, SCHEDULES
+from catchup_operator.kube.resources import CRONJOBS, EVENTS, JOBS, LEASE_NAME, LEASES, PODS, SCHEDULES
 
 # Exactly what the Role of the chart grants.
 PERMISSIONS: Final = {
@@ -18,6 +18,8 @@ PERMISSIONS: Final = {
     JOBS: ("list", "watch"),
     PODS: ("list",),
     EVENTS: ("create",),
+    LEASES: ("create",),
+    f"{LEASES}:{LEASE_NAME}": ("get", "patch"),
 }
 
 # A namespace takes a dozen requests. With more namespaces than this, each round checks some of them.
@@ -28,8 +30,11 @@ _FORBIDDEN: Final = 403
 class PermissionCheck:
     """Checks the permissions in rounds: a watch that runs does not notice a permission that was revoked."""
 
-    def __init__(self, client: KubeClient, namespaces: Sequence[str]) -> None:
+    def __init__(
+        self, client: KubeClient, namespaces: Sequence[str], is_gone: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self._client = client
+        self._is_gone = is_gone
         self._namespaces = [*namespaces] or [""]
         self._missing: dict[str, list[str]] = {}
         self._turn = cycle(self._namespaces)
@@ -43,7 +48,8 @@ class PermissionCheck:
                 if error.status != _FORBIDDEN:
                     return [f"the API server does not answer: {error}"]
                 self._missing[namespace] = []  # the check itself is not permitted; the requests themselves will fail
-        return [problem for namespace in self._namespaces for problem in self._missing[namespace]]
+        there = [namespace for namespace in self._namespaces if not self._is_gone(namespace)]
+        return [problem for namespace in there for problem in self._missing[namespace]]
 
     def _next_namespaces(self) -> Iterable[str]:
         """Return the namespaces to check: all at first, then those with missing permissions and the next in turn."""

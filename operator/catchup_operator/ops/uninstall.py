@@ -1,35 +1,48 @@
-"""Preparation of an uninstall: no CronJob may go on firing after the operator is gone."""
+"""Preparation of an uninstall, or of leaving namespaces: no CronJob may go on firing without its operator."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from catchup_contract.api import LABEL_USER_SCHEDULE
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.config import load_client
-from catchup_operator.kube.resources import CRONJOBS, DEPLOYMENTS
+from catchup_operator.kube.errors import ApiError
+from catchup_operator.kube.resources import CRONJOBS, DEPLOYMENTS, LEASE_NAME, LEASES
 from catchup_operator.manifests.names import FIELD_MANAGER
 
 _STOP_SECONDS: Final = 60
 _SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{LABEL_USER_SCHEDULE}"
+# A Role goes with its namespace: without permissions there is nothing to leave, or nothing that could be done.
+_GONE: Final = {403, 404}
 
 
 class StillRunningError(Exception):
     """The operator still runs and would recreate the CronJobs."""
 
 
-async def prepare_uninstall(namespace: str, deployment: str, namespaces: Sequence[str]) -> int:
-    """Scale the operator's Deployment to zero, wait until its pods are gone, delete its CronJobs.
+@dataclass(slots=True)
+class Left:
+    """What was done: the CronJobs that were deleted, and why namespaces could not be looked into."""
+
+    deleted: int = 0
+    unreachable: dict[str, str] = field(default_factory=dict)
+
+
+async def prepare_uninstall(
+    namespace: str, deployment: str, namespaces: Sequence[str], *, spare: Collection[str] = (), release: str = ""
+) -> Left:
+    """Delete the operator's Deployment, wait until its pods are gone, delete its CronJobs and Leases.
 
     Args:
-        namespace, deployment: the Deployment.
-        namespaces: where to delete CronJobs; none stands for all.
-
-    Returns:
-        the number of CronJobs that were deleted.
+        namespace, deployment: the Deployment. An upgrade makes it again.
+        namespaces: where to delete; none stands for all.
+        spare: where not to.
+        release: whose Leases to delete.
 
     Raises:
         ApiError: the API server refuses, or cannot be reached.
@@ -37,27 +50,47 @@ async def prepare_uninstall(namespace: str, deployment: str, namespaces: Sequenc
         NoClusterError: there is no usable client configuration.
     """
     client = KubeClient(await load_client())
+    left = Left()
     try:
         await _stop(client, namespace, deployment)
-        cronjobs: Counter[str] = Counter()
-        scopes: Sequence[str | None] = namespaces or (None,)
-        for scope in scopes:
-            async for item in client.list_items(CRONJOBS, scope, selector=_SELECTOR):
-                cronjobs[item["metadata"]["namespace"]] += 1
-        for served in cronjobs:
-            await client.delete_all(CRONJOBS, served, selector=_SELECTOR)
-        return cronjobs.total()
+        for found, cronjobs in (await _cronjobs(client, namespaces, left)).items():
+            if found not in spare:
+                await client.delete_all(CRONJOBS, found, selector=_SELECTOR)
+                await _release(client, found, release)
+                left.deleted += cronjobs
+        return left
     finally:
         await client.close()
 
 
+async def _cronjobs(client: KubeClient, namespaces: Sequence[str], left: Left) -> Mapping[str, int]:
+    """Return the number of CronJobs in each namespace; those that cannot be looked into are recorded in `left`."""
+    found: Counter[str] = Counter()
+    scopes: Sequence[str | None] = namespaces or (None,)
+    for scope in scopes:
+        try:
+            async for item in client.list_items(CRONJOBS, scope, selector=_SELECTOR):
+                found[item["metadata"]["namespace"]] += 1
+        except ApiError as error:
+            if scope is None or error.status not in _GONE:
+                raise
+            left.unreachable[scope] = str(error)
+        else:
+            found.update({scope: 0} if scope else {})
+    return found
+
+
+async def _release(client: KubeClient, namespace: str, release: str) -> None:
+    lease = await client.get(LEASES, namespace, LEASE_NAME)
+    if lease is not None and (lease.get("spec") or {}).get("holderIdentity") == release:
+        await client.delete(LEASES, namespace, LEASE_NAME)
+
+
 async def _stop(client: KubeClient, namespace: str, deployment: str) -> None:
-    if await client.get(DEPLOYMENTS, namespace, deployment) is None:
-        return
-    await client.merge(DEPLOYMENTS, namespace, deployment, {"spec": {"replicas": 0}})
+    # Not scaled to 0: the next apply of the chart, which wants one replica, would conflict with that.
+    await client.delete(DEPLOYMENTS, namespace, deployment)
     for _ in range(_STOP_SECONDS):
-        current = await client.get(DEPLOYMENTS, namespace, deployment)
-        if current is None or not current.get("status", {}).get("replicas"):
+        if await client.get(DEPLOYMENTS, namespace, deployment) is None:
             return
         await asyncio.sleep(1)
     raise StillRunningError(

@@ -19,6 +19,7 @@ from catchup_operator.reconcile.job_status import JobStatusUpdater
 from catchup_operator.reconcile.observers import CronJobObserver, FinishedJobObserver
 from catchup_operator.reconcile.reconciler import Reconciler
 from catchup_operator.reconcile.rollout import Rollout
+from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, RetryAfterError, WorkQueue
 from catchup_operator.state import State
 from catchup_operator.status.results import FinishedJob
@@ -48,6 +49,7 @@ class Controller:
         rollout: Rollout,
         reconciler: Reconciler,
         job_status: JobStatusUpdater,
+        scopes: Scopes,
     ) -> None:
         self._client = client
         self._namespaces: list[str | None] = [*namespaces] or [None]
@@ -56,6 +58,7 @@ class Controller:
         self._rollout = rollout
         self._reconciler = reconciler
         self._job_status = job_status
+        self._scopes = scopes
         self._watches: list[Watch] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._repairs: Counter[Key] = Counter()
@@ -69,7 +72,7 @@ class Controller:
 
     def problems(self) -> list[str]:
         """Return why watches do not work at present; empty if all work."""
-        return [watch.problem for watch in self._watches if watch.problem]
+        return [watch.problem for watch in self._watches if watch.problem and not self._scopes.is_gone(watch.namespace)]
 
     def failure(self) -> BaseException | None:
         """Return the exception that ended a loop, or None; no loop ends but for a bug."""
@@ -86,7 +89,7 @@ class Controller:
                 Watch(self._client, JOBS, namespace, jobs, selector=selector),
             ]
         loops = [watch.run() for watch in self._watches] + [self._queue.work() for _ in range(_WORKERS)]
-        loops += [self._resync(), self._rollout.run(self._enqueue)]
+        loops += [self._scopes.run(), self._resync(), self._rollout.run(self._enqueue)]
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:
@@ -100,8 +103,10 @@ class Controller:
 
     def retry(self, schedule: Key, error: Exception) -> None:
         """Reconcile a UserSchedule again after a failed reconciliation."""
-        delay = error.seconds if isinstance(error, RetryAfterError) else RETRY_FIRST_SECONDS
-        logger.warning("%s/%s: %s; retrying in %.0f s", *schedule, error, delay)
+        delay, level = RETRY_FIRST_SECONDS, logging.WARNING
+        if isinstance(error, RetryAfterError):
+            delay, level = error.seconds, error.log_level
+        logger.log(level, "%s/%s: %s; retrying in %.0f s", *schedule, error, delay)
         self._enqueue(schedule, delay=delay)
 
     def _enqueue(self, schedule: Key, *, delay: float = 0.0) -> None:

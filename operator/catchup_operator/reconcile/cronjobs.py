@@ -13,6 +13,7 @@ from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS
 from catchup_operator.manifests.names import Key, fingerprint, has_operator_labels, key_of
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
+from catchup_operator.state.ownership import other_managers, taken_over
 from catchup_operator.status.job_section import CRONJOB_FIELDS, cronjob_fields, section_of
 
 _CONFLICT: Final = 409
@@ -40,7 +41,7 @@ class CronJobApplier:
         if before.get("fingerprint") == wanted and self._drift.is_unchanged(key_of(manifest), _expected(body, before)):
             fields = {name: before[name] for name in CRONJOB_FIELDS}
         else:
-            applied = await self._apply(body["metadata"], manifest)
+            applied = await self._apply(body["metadata"], manifest, uid=before.get("cronJobUID"))
             fields = cronjob_fields(manifest, wanted, applied["metadata"])
         self._drift.expect(key_of(manifest), _expected(body, fields), just_applied=True)
         return fields
@@ -58,19 +59,46 @@ class CronJobApplier:
         for key, expected in _in_status(body):
             self._drift.restore(key, expected)
 
-    async def _apply(self, owner: Mapping[str, Any], manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Apply without force. On a conflict apply with force, but only a CronJob that belongs to the owner."""
-        try:
-            return await self._client.apply(CRONJOBS, manifest)
-        except ApiError as error:
-            if error.status != _CONFLICT:
-                raise
+    async def _apply(
+        self, owner: Mapping[str, Any], manifest: Mapping[str, Any], *, uid: str | None
+    ) -> Mapping[str, Any]:
+        """Apply without force. Where somebody else set fields of the spec, take it over and apply with force.
+
+        A CronJob is taken over only if it belongs to the owner, or has the uid that the owner's status names.
+        """
+        found = await self._read(manifest) if self._drift.is_edited(key_of(manifest)) else None
+        if found is None:
+            try:
+                found = await self._client.apply(CRONJOBS, manifest)
+            except ApiError as error:
+                if error.status != _CONFLICT:
+                    raise
+                found = await self._read(manifest)
+            else:
+                if not other_managers(found["metadata"]):
+                    return found
         name = manifest["metadata"]["name"]
-        existing = await self._client.get(CRONJOBS, owner["namespace"], name)
-        if existing is not None and not _belongs_to(existing["metadata"], owner):
-            raise ApiError(422, f"a CronJob {name} exists and is not ours; delete or rename it")
-        logger.info("%s/%s: CronJob %s was edited; taking ownership again", owner["namespace"], owner["name"], name)
-        return await self._client.apply(CRONJOBS, manifest, force=True)
+        if found is not None:
+            metadata = found["metadata"]
+            if metadata["uid"] != uid and not _belongs_to(metadata, owner):
+                raise ApiError(422, f"a CronJob {name} exists and is not ours; delete or rename it")
+            editors = ", ".join(other_managers(metadata)) or "somebody"
+            logger.info("%s/%s: %s edited CronJob %s; taking over", owner["namespace"], owner["name"], editors, name)
+            await self._take_over(manifest, metadata)
+        applied = await self._client.apply(CRONJOBS, manifest, force=True)
+        if other_managers(applied["metadata"]):  # a record that was stripped: the server has made one of all fields
+            await self._take_over(manifest, applied["metadata"])
+            applied = await self._client.apply(CRONJOBS, manifest, force=True)
+        return applied
+
+    async def _read(self, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        return await self._client.get(CRONJOBS, *key_of(manifest))
+
+    async def _take_over(self, manifest: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        record = taken_over(metadata)
+        if record is not None:
+            patch = {"metadata": {"resourceVersion": metadata["resourceVersion"], "managedFields": record}}
+            await self._client.merge(CRONJOBS, *key_of(manifest), patch)
 
 
 def _in_status(body: Mapping[str, Any]) -> Iterator[tuple[Key, ExpectedCronJob]]:

@@ -51,7 +51,7 @@ class JobStatusUpdater:
                 return
             body = with_valid_status(stored)
             section = section_of(body, finished.kind)
-            if finished.cronjob is None or finished.cronjob != section.get("cronJobName"):
+            if finished.cronjob_uid is None or finished.cronjob_uid != section.get("cronJobUID"):
                 return  # of an earlier resource of this name, or a Job that only carries the labels
             if is_recorded(section, finished.finished_at, finished.name):
                 return

@@ -17,6 +17,7 @@ from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.manifests.template_hash import template_hash
 from catchup_operator.reconcile.cronjobs import CronJobApplier
 from catchup_operator.reconcile.rollout import Rollout
+from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.schedule.fields import InvalidSpecError
@@ -30,8 +31,8 @@ from catchup_operator.status.validation import with_valid_status
 
 # A quota or a policy: somebody must change it. An edit of the resource is reconciled at once.
 _REFUSED_RETRY_SECONDS: Final = 600.0
-# Nothing but a retry notices that a permission was granted.
-_PERMISSION_RETRY_SECONDS: Final = 20.0
+# Nothing but a retry notices that a permission was granted, or that a webhook answers again.
+_UNNOTICED_RETRY_SECONDS: Final = 20.0
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Reconciler:
         *,
         state: State,
         rollout: Rollout,
+        scopes: Scopes,
         writer: StatusWriter,
         now: Callable[[], datetime],
     ) -> None:
@@ -63,6 +65,7 @@ class Reconciler:
         self._cronjobs = CronJobApplier(client, state.drift)
         self._state = state
         self._rollout = rollout
+        self._scopes = scopes
         self._writer = writer
         self._now = now
 
@@ -147,15 +150,19 @@ class Reconciler:
         named = (body.get("status") or {}).get("conflictsWith")
         if named and conflicts.older_than(ref) is None:
             # At the operator's start kopf may not have reported the older one yet.
-            older = await self._client.get(SCHEDULES, *named.split("/", 1))
+            older = await self._served(tuple(named.split("/", 1)))
             if older is not None:
                 conflicts.add(older)
         while (oldest := conflicts.older_than(ref)) is not None:
-            current = await self._client.get(SCHEDULES, *oldest.key)
+            current = await self._served(oldest.key)
             if current is not None and current["metadata"]["uid"] == oldest.uid:
                 return oldest
             conflicts.remove(oldest.key, oldest.uid)
         return None
+
+    async def _served(self, key: Key) -> dict[str, Any] | None:
+        """Return a UserSchedule of a served namespace: elsewhere nobody reconciles it, and it cannot even be read."""
+        return await self._client.get(SCHEDULES, *key) if self._scopes.serves(key[0]) else None
 
     async def _reconcile(self, stored: Mapping[str, Any], *, first: bool = False) -> None:
         body = with_valid_status(stored)
@@ -204,10 +211,12 @@ class Reconciler:
 
     def _refusal(self, body: Mapping[str, Any], error: ApiError) -> _RefusedError:
         permission = error.missing_permission
-        if permission is None:
-            condition, seconds = ready.refused(error), _REFUSED_RETRY_SECONDS
+        if permission is not None:
+            condition, seconds = ready.permission_missing(permission, error), _UNNOTICED_RETRY_SECONDS
+        elif error.webhook_failed:
+            condition, seconds = ready.webhook_failed(error), _UNNOTICED_RETRY_SECONDS
         else:
-            condition, seconds = ready.permission_missing(permission, error), _PERMISSION_RETRY_SECONDS
+            condition, seconds = ready.refused(error), _REFUSED_RETRY_SECONDS
         patch = patches.not_ready(body, condition, now=self._now())
         return _RefusedError(condition.message, patch, seconds=seconds)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -13,6 +14,7 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import EVENTS
 from catchup_operator.manifests.names import Key, key_of
+from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.status.events import events
 from catchup_operator.status.validation import replacement_patch, with_valid_status
 
@@ -24,14 +26,23 @@ logger = logging.getLogger(__name__)
 class StatusWriter:
     """The one writer of statuses. Whoever reads a UserSchedule to write its status holds its lock meanwhile."""
 
-    def __init__(self, client: KubeClient, now: Callable[[], datetime]) -> None:
+    def __init__(self, client: KubeClient, scopes: Scopes, now: Callable[[], datetime]) -> None:
         self._client = client
+        self._scopes = scopes
         self._now = now
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
-    def lock(self, key: Key) -> asyncio.Lock:
-        """Return the lock of a UserSchedule."""
-        return self._locks.setdefault(key, asyncio.Lock())
+    @asynccontextmanager
+    async def lock(self, key: Key) -> AsyncIterator[None]:
+        """Hold the lock of a UserSchedule.
+
+        Raises:
+            NotHeldError: another release serves the namespace; nothing may be written there.
+            ApiError: it is not known which release does.
+        """
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            await self._scopes.require(key[0])
+            yield
 
     async def write(
         self, stored: Mapping[str, Any], patch: Mapping[str, Any] | None, *, announce_rejected: bool = False
@@ -50,6 +61,7 @@ class StatusWriter:
         if not patch:
             return
         body = with_valid_status(stored)
+        patch = {**patch, "servedBy": self._scopes.identity}
         try:
             # An invalid status is replaced as a whole.
             written = patch if body is stored else replacement_patch(stored["status"], patch)

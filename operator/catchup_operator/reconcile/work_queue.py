@@ -20,6 +20,8 @@ Task = Callable[[], Awaitable[None]]
 class RetryAfterError(Exception):
     """A task cannot succeed until somebody changes something; it is retried after `seconds`, without backoff."""
 
+    log_level = logging.WARNING
+
     def __init__(self, message: str, *, seconds: float) -> None:
         super().__init__(message)
         self.seconds = seconds
@@ -54,7 +56,7 @@ class WorkQueue:
             try:
                 await task()
             except RetryAfterError as error:
-                logger.warning("%s: %s; retrying in %.0f s", key, error, error.seconds)
+                logger.log(error.log_level, "%s: %s; retrying in %.0f s", key, error, error.seconds)
                 self.add(key, task, delay=error.seconds)
             except ApiError as error:
                 delay = self._backoff(key)

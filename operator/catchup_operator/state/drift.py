@@ -124,6 +124,10 @@ class DriftDetector:
             or not observed.has_labels
         )
 
+    def is_edited(self, key: Key) -> bool:
+        """Whether the CronJob is there and differs from the expected one."""
+        return key in self._observed and self.has_drifted(key)
+
     def _check(self, key: Key) -> None:
         if self._on_drift is not None and self.has_drifted(key):
             self._on_drift(key, self._expected[key].schedule)

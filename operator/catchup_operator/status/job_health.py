@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from catchup_contract.kinds import Kind, user_kinds
-from catchup_contract.outcomes import ADVICE
+from catchup_contract.outcomes import ADVICE, Reason
+from catchup_contract.summary import LEFT_OUT
 from catchup_operator.status.conditions import Condition
 
 
@@ -33,4 +34,11 @@ def job_health(kind: Kind, section: Mapping[str, Any], *, switched_off: str | No
     if advice is None:
         ended = "had nothing to do" if result == "Skipped" else "ended well"
         return Condition(condition, "True", reason or result, f"the last {kind} {ended}")
-    return Condition(condition, "False" if advice.act else "True", reason or result, advice.text)
+    message = _left_out(section.get("counts") or {}) if reason == Reason.PARTIAL.camel_case else None
+    return Condition(condition, "False" if advice.act else "True", reason or result, message or advice.text)
+
+
+def _left_out(counts: Mapping[str, int]) -> str | None:
+    """Say what a sync left out, and what follows. Names of calendars are personal, and in the database only."""
+    parts = [text.format(counts[count]) for count, text in LEFT_OUT.items() if counts.get(count)]
+    return "; ".join([*parts, "`catchup-jobs user show` names the calendars"]) if parts else None

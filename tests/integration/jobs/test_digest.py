@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -335,6 +335,36 @@ def test_a_paused_user_gets_nothing(digest_world: DigestWorld) -> None:
 
 def test_an_unknown_user_is_permanent_and_no_dead_letter(digest_world: DigestWorld) -> None:
     assert told(digest_world.digest("nobody")) == (ExitCode.PERMANENT, Outcome.FAILED, Reason.UNKNOWN_USER)
+
+
+def test_a_digest_by_hand_at_night_texts_nobody_unless_told_so(digest_world: DigestWorld) -> None:
+    digest_world.when = None
+    digest_world.set_user(digest_time=time(7, 30))
+    digest_world.suggest()
+    digest_world.now = DUE.replace(hour=0, minute=21) - timedelta(hours=1)
+    assert told(digest_world.digest(slot=None)) == SENT
+    assert digest_world.statuses() == {"sms": "skipped(quiet_hours)", "email": "sent"}
+    digest_world.now += timedelta(days=1)
+    digest_world.even_at_night = True
+    assert told(digest_world.digest(slot=None)) == SENT
+    assert len(digest_world.sms()) == 1
+
+
+@pytest.mark.parametrize(
+    ("spread", "footer"),
+    [(time(9, 17), "09:00"), (time(9), "09:00"), (time(12, 59), "09:00"), (time(13), "13:00"), (time(8, 59), "08:59")],
+)
+def test_the_footer_names_the_time_that_the_user_chose_not_the_spread_one(
+    digest_world: DigestWorld, spread: time, footer: str
+) -> None:
+    digest_world.when = DigestTime(ZoneInfo("Europe/Berlin"), DigestDay.SUNDAY, spread)
+    digest_world.reach(phone=None)
+    digest_world.suggest()
+    slot = digest_world.now = datetime.combine(DATE, spread, ZoneInfo("Europe/Berlin")).astimezone(UTC)
+    assert told(digest_world.digest(slot=slot)) == SENT
+    (email,) = digest_world.emails()
+    assert f"every Sunday at {footer} (Europe/Berlin)" in email["text"]
+    assert f"every Sunday at {footer} (Europe/Berlin)" in email["html"]
 
 
 def test_in_quiet_hours_no_sms_is_sent_and_email_stands_in(digest_world: DigestWorld) -> None:

@@ -55,7 +55,7 @@ def test_two_processes_that_read_and_then_write_one_sqlite_file_lose_nothing(sql
     command = [sys.executable, "-c", _COUNT_UP, str(sqlite.engine.url)]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
     for process in processes:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     assert count(sqlite) == 400
 
@@ -138,7 +138,7 @@ def test_a_deadlock_is_temporary_for_one_of_the_two(postgresql: Database) -> Non
         try:
             with postgresql.write() as connection:
                 connection.execute(text("UPDATE pair SET id = id WHERE id = :id"), {"id": first})
-                both_hold.wait(timeout=10)
+                both_hold.wait(timeout=120)
                 connection.execute(text("UPDATE pair SET id = id WHERE id = :id"), {"id": second})
         except JobError as error:
             errors.append(error)

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from integration.jobs.sync_world import BERLIN, CLIENT_ID, CLIENT_SECRET, EMAIL
 
 from catchup_jobs.adapters.google.calendar_api import GoogleCalendar
@@ -116,7 +118,7 @@ EVERYWHERE = [
     (401, "5", "temporary"),
 ]
 # Bodies on which the client itself fails: the status alone decides.
-UNREADABLE = ["", "5", "null", "[]", '"x"', '{"error": 5}', '{"error": [5]}', '{"error": {"errors": [5]}}', "[" * 9999]
+UNREADABLE = ["5", "null", "[]", '"x"', '{"error": 5}', '{"error": [5]}', '{"error": {"errors": [5]}}']
 
 
 ONLY_GOOGLES = [
@@ -124,11 +126,12 @@ ONLY_GOOGLES = [
     *((403, body, "Permanent", "forbidden", "forbidden") for body in UNREADABLE),
     (403, error(403, "forbidden"), "Permanent", "forbidden", "forbidden"),
     (404, error(404, "notFound"), "Misconfigured", "not_found", "not_found"),
+    *((403, body, "temporary", "temporary", "temporary") for body in ("", "[" * 9999, "denied by policy")),
     (404, HTML, "Misconfigured", "temporary", "temporary"),
     (400, error(400, "invalid"), "Misconfigured", "bad_data", "SyncTokenExpired"),
     (400, HTML, "temporary", "temporary", "SyncTokenExpired"),
     (410, error(410, "fullSyncRequired"), "Misconfigured", "bad_data", "SyncTokenExpired"),
-    *((status, HTML, "temporary", "temporary", "temporary") for status in (402, 405, 409, 418, 423, 451)),
+    *((status, HTML, "temporary", "temporary", "temporary") for status in (402, 403, 405, 409, 418, 423, 451)),
 ]
 
 
@@ -210,6 +213,13 @@ def test_a_page_that_says_what_it_is_may_leave_out_empty_items(google: GoogleDou
     assert (page.events, page.next_sync_token) == ((), "t")
 
 
+def test_a_number_of_thousands_of_digits_harms_no_event(google: GoogleDouble, source: GoogleCalendar) -> None:
+    items = '{"id": "odd", "sequence": %s}, {"id": "good", "start": {"date": "2026-11-24"}}' % ("9" * 5000)
+    google.add_fault(status=200, body=f'{{"items": [{items}], "nextSyncToken": "t"}}')
+    (page,) = source.events(EMAIL, FULL)
+    assert [event.google_id for event in page.events] == ["odd", "good"]
+
+
 WAITS = [
     ("7", "wait 7"),
     ("9" * 30, "wait 86400"),
@@ -256,7 +266,10 @@ REFUSED = [
     (429, oauth_error("rate_limited"), "wait 60"),
     (500, oauth_error("invalid_grant"), "temporary"),
     (503, "", "temporary"),
-    *((400, body, "temporary") for body in [*UNREADABLE, '{"error": ["invalid_grant"]}', '{"error": {}}', HTML]),
+    *(
+        (400, body, "temporary")
+        for body in [*UNREADABLE, "", "[" * 9999, '{"error": ["invalid_grant"]}', '{"error": {}}', HTML]
+    ),
     *((status, HTML, "temporary") for status in (201, 204, 302, 403, 404, 407, 408, 425)),
     *((200, body, "temporary") for body in [*UNREADABLE, "{}", HTML]),
 ]
@@ -307,3 +320,58 @@ def test_an_unusable_token_is_temporary(google: GoogleDouble) -> None:
 def test_a_token_that_an_earlier_version_stored_and_no_header_can_hold_is_refreshed() -> None:
     assert OAuthToken("r", "a\r\nb", NOW + timedelta(hours=1)).usable_access_token(NOW) is None
     assert OAuthToken("r", "ya29.x", NOW + timedelta(hours=1)).usable_access_token(NOW) == "ya29.x"
+
+
+# Any JSON at any status ---------------------------------------------------------------------------------------------
+
+FEW = {
+    "answered",
+    "temporary",
+    "forbidden",
+    "not_found",
+    "bad_data",
+    "Misconfigured",
+    "Permanent",
+    "ReconnectNeeded",
+    "DailyLimit",
+    "SyncTokenExpired",
+}
+NAMES = st.sampled_from(
+    [
+        "error",
+        "errors",
+        "details",
+        "reason",
+        "code",
+        "status",
+        "message",
+        "metadata",
+        "quota_unit",
+        "items",
+        "id",
+        "kind",
+        "nextPageToken",
+        "nextSyncToken",
+        "primary",
+        "start",
+        "end",
+        "date",
+        "dateTime",
+        "access_token",
+        "expires_in",
+    ]
+)
+TEXTS = st.sampled_from(["usageLimits", "domainPolicy", "invalid_grant", "calendar#events", "2026-11-24"]) | st.text()
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS
+BODIES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(200, 599), BODIES)
+def test_any_json_at_any_status_has_one_of_few_outcomes(
+    google: GoogleDouble, source: GoogleCalendar, status: int, body: object
+) -> None:
+    ways = [*readings(source).values(), lambda: refreshed(google)]
+    for read in ways:
+        outcome = answered(google, read, status=status, body=json.dumps(body), times=None)
+        assert outcome in FEW or outcome.startswith("wait ")

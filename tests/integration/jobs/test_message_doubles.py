@@ -145,7 +145,7 @@ def program(*arguments: str) -> Iterator[str]:
         yield process.stdout.readline()
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
     assert process.returncode == 0
 
 

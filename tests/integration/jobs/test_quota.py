@@ -135,7 +135,7 @@ def test_a_sync_takes_its_turn_before_each_request(cluster_shell: Shell) -> None
         process.wait(timeout=6)
     assert cluster_shell.google.count("events") == 0
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     assert process.returncode == ExitCode.TEMPORARY
     assert cluster_shell.summary().attempts == 0
     cluster_shell.environment["CATCHUP_GOOGLE_USER_QUOTA"] = "600"

@@ -133,19 +133,18 @@ def test_another_slot_is_skipped_while_a_run_has_the_lock(pods: Pods) -> None:
 
 
 def test_sigterm_in_the_middle_releases_the_lock_keeps_what_was_done_and_another_pod_goes_on(pods: Pods) -> None:
-    first = pods.start("one", steps=200, step_seconds=0.05)
+    first = pods.start("one", steps=2000, step_seconds=0.05)
     pods.working("one")
     first.process.send_signal(signal.SIGTERM)
-    code, summary = first.end(seconds=30)
+    code, summary = first.end()
     assert (code, summary.outcome, summary.reason, summary.attempts) == (75, Outcome.RETRY, Reason.TERMINATED, 0)
-    assert 0 < len(pods.lines()) < 200
+    assert 0 < len(pods.lines()) < 2000
     assert not lock_exists(pods.redis_url)
     row = pods.row()
     assert (row.state, row.attempts, row.owner) == (RunState.RETRY, 0, None)
-    assert row.lease_until is not None
-    began = time.monotonic()
     assert pods.start("two").end()[0] == 0
-    assert time.monotonic() - began < 40, "it waited for the lease"
+    assert row.lease_until is not None
+    assert datetime.now(UTC) < row.lease_until, "it waited for the lease"
     assert pods.row().state is RunState.DONE
 
 
@@ -153,7 +152,7 @@ def test_sigterm_during_the_pause_between_two_passes_ends_it_at_once(pods: Pods)
     pod = pods.start("one", then="temporary")
     wait_until(lambda: pods.lines() != [] and pods.row().attempts == 1, "the first pass failed")
     pod.process.send_signal(signal.SIGTERM)
-    code, summary = pod.end(seconds=30)
+    code, summary = pod.end()
     assert (code, summary.reason, summary.attempts) == (75, Reason.TERMINATED, 1)
 
 
@@ -183,7 +182,7 @@ def test_after_sigkill_the_next_slot_completes_once_the_lock_ran_out(pods: Pods)
 
 
 def test_a_holder_that_was_stopped_past_its_ttl_writes_nothing_more(pods: Pods) -> None:
-    first = pods.start("one", steps=100, step_seconds=0.1, lock_seconds=3)
+    first = pods.start("one", steps=1000, step_seconds=0.1, lock_seconds=3)
     pods.working("one")
     first.process.send_signal(signal.SIGSTOP)
     wait_until(lambda: not lock_exists(pods.redis_url), "the lock runs out")
@@ -197,7 +196,7 @@ def test_a_holder_that_was_stopped_past_its_ttl_writes_nothing_more(pods: Pods) 
 
 def test_redis_down_from_the_start_is_temporary_and_nothing_is_done(pods: Pods) -> None:
     pods.redis_url = f"redis://127.0.0.1:{free_port()}/0"
-    code, summary = pods.start("one").end(seconds=60)
+    code, summary = pods.start("one").end()
     assert (code, summary.outcome, summary.reason) == (75, Outcome.RETRY, Reason.UNAVAILABLE)
     assert pods.lines() == []
     assert pods.row().state is RunState.RETRY
@@ -207,7 +206,7 @@ def test_redis_lost_in_the_middle_stops_the_job_when_its_lock_runs_out(pods: Pod
     pod = pods.start("one", steps=1000, step_seconds=0.05, lock_seconds=3)
     pods.working("one")
     own_redis.stop()
-    code, summary = pod.end(seconds=60)
+    code, summary = pod.end()
     assert (code, summary.reason) == (75, Reason.UNAVAILABLE)
     assert 0 < len(pods.lines()) < 1000
     own_redis.start()
@@ -218,20 +217,24 @@ def test_redis_lost_in_the_middle_stops_the_job_when_its_lock_runs_out(pods: Pod
 def test_a_failure_while_redis_is_lost_cannot_be_booked_and_is_not_retried_in_the_process(
     pods: Pods, own_redis: RedisServer
 ) -> None:
-    pod = pods.start("one", step_seconds=2, then="temporary", lock_seconds=30)
+    release = pods.effects.with_name("release")
+    pod = pods.start("one", hold=str(release), then="temporary", lock_seconds=30)
     pods.working("one")
     own_redis.stop()
-    code, summary = pod.end(seconds=60)
+    release.touch()
+    code, summary = pod.end()
     assert (code, summary.attempts) == (75, 0)
     assert pods.lines() == ["one 0"]
     assert pods.letters() == []
 
 
 def test_redis_lost_just_before_the_end_does_not_undo_a_finished_run(pods: Pods, own_redis: RedisServer) -> None:
-    pod = pods.start("one", step_seconds=1, lock_seconds=30)
+    release = pods.effects.with_name("release")
+    pod = pods.start("one", hold=str(release), lock_seconds=30)
     pods.working("one")
     own_redis.stop()
-    assert pod.end(seconds=30)[0] == 0
+    release.touch()
+    assert pod.end()[0] == 0
     assert pods.row().state is RunState.DONE
 
 

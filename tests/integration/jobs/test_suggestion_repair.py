@@ -181,7 +181,7 @@ def test_a_calendar_that_fails_changes_no_suggestion(world: SyncWorld, fleet: Fl
     world.google.add_fault(kind="events", calendar=EMAIL, status=404, reason="notFound", times=None)
     report = world.sync()
     assert any(fault["fired"] for fault in world.google.faults())
-    assert (report.summary.outcome, report.summary.reason) == (Outcome.DONE, Reason.PARTIAL)
+    assert (report.summary.outcome, report.summary.reason) == (Outcome.DONE, Reason.CALENDAR_UNREADABLE)
     assert fleet.shown() == ["ben pending 24 18:00-19:00"]
 
 

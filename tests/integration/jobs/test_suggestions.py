@@ -25,7 +25,16 @@ from catchup_jobs.adapters.database.schema import (
 )
 from catchup_jobs.adapters.database.suggestions import bounded
 from catchup_jobs.domain.planning.rules import RULES
-from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, Mode, SuggestionStatus, TokenState, Trigger, Weekday
+from catchup_jobs.domain.vocabulary import (
+    CalendarError,
+    ExpiryReason,
+    Frequency,
+    Mode,
+    SuggestionStatus,
+    TokenState,
+    Trigger,
+    Weekday,
+)
 from catchup_jobs.jobs.suggestions.job import FATAL
 from catchup_jobs.jobs.suggestions.ports import TOO_MUCH, UNREADABLE
 from catchup_jobs.jobs.suggestions.reading import Shard, shard_of
@@ -294,6 +303,32 @@ def test_one_stale_calendar_of_two_makes_the_user_wait(fleet: FleetWorld) -> Non
         other = {"summary": "x", "is_primary": False, "access_role": "owner", "selected": True}
         connection.execute(insert(calendars).values(user_id="ada", google_id="new", **other))
     assert counts(fleet.run()) == {"users": 1, "usersSkipped": 1, "usersCalendarStale": 1}
+
+
+@pytest.mark.parametrize(
+    ("primary", "error", "stale_for", "planned"),
+    [
+        (False, CalendarError.FORBIDDEN, 30, True),
+        (False, CalendarError.BAD_DATA, 30, True),
+        (False, CalendarError.UNAVAILABLE, 30, True),
+        (False, None, 30, False),
+        (True, CalendarError.FORBIDDEN, 0, True),
+        (True, CalendarError.FORBIDDEN, 2, False),
+    ],
+)
+def test_one_unreadable_calendar_ends_no_suggestions_unless_it_is_the_primary_one(
+    fleet: FleetWorld, primary: bool, error: CalendarError | None, stale_for: int, planned: bool
+) -> None:
+    """It keeps its last events, which block as before."""
+    fleet.add_user("ada", [person()])
+    with fleet.database.write() as connection:
+        row = connection.execute(select(calendars)).mappings().one()
+        connection.execute(update(calendars).values(is_primary=not primary))
+        then = NOW - DAY * stale_for
+        values = {"google_id": "other", "is_primary": primary, "last_success_at": then, "last_error": error}
+        kept = {name: value for name, value in row.items() if name != "id"}
+        connection.execute(insert(calendars).values(**{**kept, **values, "horizon_end": then + 45 * DAY}))
+    assert bool(counts(fleet.run()).get("suggestionsCreated")) is planned
 
 
 def test_a_skipped_users_past_suggestion_expires_all_the_same(fleet: FleetWorld) -> None:

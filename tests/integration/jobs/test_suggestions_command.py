@@ -111,7 +111,7 @@ def test_the_pods_of_an_indexed_job_plan_the_fleet_between_them(shell: Shell) ->
         shell.start("suggestions", CATCHUP_SUGGESTION_SHARDS="3", JOB_COMPLETION_INDEX=str(index), **slot)
         for index in range(3)
     ]
-    assert [pod.wait(timeout=60) for pod in pods] == [0, 0, 0]
+    assert [pod.wait(timeout=120) for pod in pods] == [0, 0, 0]
     for pod in pods:
         pod.communicate()
     assert [row.user_id for row in shell.fleet.rows()] == names(40)
@@ -185,7 +185,7 @@ def test_a_user_shows_how_many_contacts_there_are(shell: Shell) -> None:
 
 def test_progress_says_where_there_is_none(shell: Shell) -> None:
     process = shell.start("progress")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert (process.returncode, "no suggestion run is under way" in err) == (0, True)
     assert shell.progress() == []
 
@@ -228,7 +228,7 @@ def test_a_pod_that_is_told_to_stop_ends_as_temporary_and_another_goes_on(shell:
     process = shell.start("suggestions", "--batch-size", "2", **slot)
     wait_until(lambda: len(shell.fleet.rows()) > 20, "the run is under way", 60)
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == ExitCode.TEMPORARY
     assert shell.summary().reason is Reason.TERMINATED
     shell.run("suggestions", **slot)

@@ -7,12 +7,14 @@ import re
 import secrets
 import subprocess
 import sys
+import zoneinfo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
@@ -20,7 +22,9 @@ from kopf.testing import KopfRunner
 from waiting import eventually
 
 from catchup_contract.kinds import SYNC, Kind
+from catchup_contract.local_time import is_time_zone
 from catchup_dev.cluster import Cluster
+from catchup_operator.schedule import clock_changes, cron
 
 ROOT = Path(__file__).parents[3]
 JOB_TEMPLATE = {
@@ -33,11 +37,29 @@ _GROUPS = {
     "jobs": "/apis/batch/v1",
     "pods": "/api/v1",
     "events": "/api/v1",
+    "leases": "/apis/coordination.k8s.io/v1",
     "resourcequotas": "/api/v1",
 }
 CHART = ROOT / "helm/catchup-jobs"
 # Without deletions: those are the namespace controller's, since the operator may not delete.
 WRITES = ("APPLY", "PATCH", "POST", "PUT")
+
+
+@pytest.fixture(scope="module")
+def zones_of_the_images() -> Iterator[None]:
+    """Let Python read the zones from PyPI's tzdata, as in the images."""
+
+    def forget() -> None:
+        ZoneInfo.clear_cache()
+        for cached in (is_time_zone, cron._local_time_schedule, clock_changes.jumps, clock_changes.offsets):
+            cached.cache_clear()
+
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath([])
+    forget()
+    yield
+    zoneinfo.reset_tzpath(before)
+    forget()
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +68,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     found.up()
     try:
         found.kubectl("apply", "-f", str(ROOT / "crds/userschedules.yaml"))
-        found.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=20s")
+        found.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=120s")
         eventually(lambda: found.kubectl("get", "userschedules", "-A") is not None)
         yield found
     finally:
@@ -153,7 +175,7 @@ def operator(
     for name, value in operator_env.items():
         monkeypatch.setenv(name, value)
     arguments = ["run", "--standalone", "--namespace", namespace.name, "-m", "catchup_operator.handlers"]
-    with KopfRunner(arguments, timeout=20) as runner:
+    with KopfRunner(arguments, timeout=120) as runner:
         yield runner
     assert runner.exit_code == 0
 

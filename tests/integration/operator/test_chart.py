@@ -26,6 +26,7 @@ from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.cronjob import desired_cronjobs
 from catchup_operator.ops.permissions import PERMISSIONS
 from catchup_operator.schedule.user_schedule import UserSchedule
+from catchup_operator.template_file import load_template
 
 # The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
@@ -159,7 +160,7 @@ def test_every_pod_is_admitted_under_restricted_pod_security(
     documents = render(helm, restricted, values)
     file = tmp_path / "job-template.yaml"
     file.write_text(yaml.safe_dump(job_template(documents)))
-    template = JobTemplate.load(file)
+    template = load_template(file)
     metadata = {"namespace": restricted.name, "name": "ada", "uid": "0", "generation": 1}
     schedule = UserSchedule.from_body({"metadata": metadata, "spec": {"userId": "ada"}})
     pods = [*pod_templates(documents), *pod_templates(list(desired_cronjobs(schedule, template, {}).values()))]
@@ -310,6 +311,25 @@ def test_without_twilio_and_a_mail_server_the_pods_are_told_of_neither(helm: Pat
     ]
 
 
+def test_an_entry_of_extraenv_replaces_one_of_the_charts_with_its_name(helm: Path, namespace: Namespace) -> None:
+    mine = [
+        {"name": "CATCHUP_REDIS_URL", "value": "redis://first"},
+        {"name": "CATCHUP_REDIS_URL", "value": "redis://r"},
+    ]
+    ports = [{"name": "CATCHUP_HEALTH_PORT", "value": "8081"}]
+    values = {**EVERYTHING, "jobs": {"extraEnv": mine}, "operator": {"extraEnv": ports}}
+    documents = render(helm, namespace, values)
+    lists = {name: pod["spec"]["containers"][0].get("env", []) for name, pod in pod_templates(documents)}
+    lists["the job template"] = job_template(documents)["env"]
+    with_redis = 0
+    for name, entries in lists.items():
+        names = [entry["name"] for entry in entries]
+        assert len(names) == len(set(names)), name
+        with_redis += {"name": "CATCHUP_REDIS_URL", "value": "redis://r"} in entries
+    assert with_redis >= 4
+    assert any(ports[0] in entries for entries in lists.values())
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
@@ -319,6 +339,14 @@ def test_without_twilio_and_a_mail_server_the_pods_are_told_of_neither(helm: Pat
         ({"operator": {"namespaces": ["people"], "allNamespaces": True}}, "exclude each other"),
         ({"operator": {"digestSpreadMinutes": 241}}, "maximum: got 241, want 240"),
         ({"twilio": {"authToken": "x"}}, "additional properties 'authToken' not allowed"),
+        ({"jobs": {"extraEnv": [{"name": "A", "value": 5}]}}, "/jobs/extraEnv/0/value': got number, want string"),
+        ({"jobs": {"extraEnv": [{"value": "x"}]}}, "missing property 'name'"),
+        ({"jobs": {"extraEnv": [{"name": "A", "vaule": "x"}]}}, "additional properties 'vaule' not allowed"),
+        ({"operator": {"extraEnv": [{"name": "A", "value": True}]}}, "/operator/extraEnv/0/value"),
+        ({"jobs": {"podAnnotations": {"a": True}}}, "/jobs/podAnnotations/a': got boolean, want string"),
+        ({"jobs": {"podLabels": {"a": 1}}}, "/jobs/podLabels/a"),
+        ({"jobs": {"nodeSelector": {"zone": 1}}}, "/jobs/nodeSelector/zone"),
+        ({"jobs": {"tolerations": ["gpu"]}}, "/jobs/tolerations/0"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(
@@ -352,7 +380,11 @@ def test_the_operator_may_do_only_what_it_does(
     assert {role["kind"] for role in roles} == {kind, f"{kind}Binding"}
     places = [namespace.name if place is True else place for place in where]
     assert [role["metadata"].get("namespace") for role in roles if role["kind"] == kind] == places
-    verbs = {resource: tuple(rule["verbs"]) for rule in roles[0]["rules"] for resource in rule["resources"]}
+    verbs = {
+        ":".join((resource, *rule.get("resourceNames", ()))): tuple(rule["verbs"])
+        for rule in roles[0]["rules"]
+        for resource in rule["resources"]
+    }
     assert verbs == PERMISSIONS  # which readiness asks for
 
 

@@ -20,10 +20,10 @@ from cron_oracle import Firings
 from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.local_time import is_time_zone
 from catchup_operator.schedule.clock_changes import FIRST, LAST, jumps, offsets
-from catchup_operator.schedule.cron import _local_time_schedule, local_time_schedule
+from catchup_operator.schedule.cron import local_time_schedule
 
 # On one worker: what is computed for a zone is cached.
-pytestmark = pytest.mark.xdist_group("due-dates")
+pytestmark = [pytest.mark.xdist_group("due-dates"), pytest.mark.usefixtures("zones_of_the_images")]
 
 EVERYTHING = "CATCHUP_ALL_DUE_DATES" in os.environ
 DAY = timedelta(days=1)
@@ -31,23 +31,6 @@ MINUTE = timedelta(minutes=1)
 _SAMPLE = ("00:00", "02:30", "09:00", "12:15", "22:30", "23:59")
 # Due dates within this distance of a jump are checked, in days.
 _AROUND = 3 if EVERYTHING else 1
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_zone_database() -> Iterator[None]:
-    """Let Python read the zones from PyPI's tzdata, as in the images."""
-
-    def forget() -> None:
-        ZoneInfo.clear_cache()
-        for cached in (is_time_zone, _local_time_schedule, jumps, offsets):
-            cached.cache_clear()
-
-    before = zoneinfo.TZPATH
-    zoneinfo.reset_tzpath([])
-    forget()
-    yield
-    zoneinfo.reset_tzpath(before)
-    forget()
 
 
 def zones() -> list[str]:

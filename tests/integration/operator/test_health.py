@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from faults.api_proxy import ApiProxy, Fault
 from integration.operator.conftest import Namespace
-from integration.operator.test_faults import PATIENCE, proxy, start
+from integration.operator.test_faults import proxy, start
 from integration.operator.test_permissions import Revoke, StartOperator, revoke, role, start_operator
 from integration.services import free_port
 from kopf.testing import KopfRunner
@@ -58,7 +58,7 @@ def test_the_operator_is_ready_not_ready_without_the_api_server_and_ready_again(
         assert any("API server" in reason or "watch" in reason for reason in reasons), reasons
         assert ask("/healthz") == (200, [])  # a new start would not help
         proxy.down = False
-        eventually(lambda: ask("/readyz") == (200, []), seconds=PATIENCE)
+        eventually(lambda: ask("/readyz") == (200, []))
         namespace.apply("ada")
         namespace.ready()
 
@@ -74,7 +74,7 @@ def test_the_operator_is_not_ready_while_any_of_its_permissions_is_missing_and_s
             eventually(lambda missing=missing: missing in ask("/readyz")[1])  # type: ignore[misc]
             assert ask("/healthz") == (200, [])
             restore()
-            eventually(lambda: ask("/readyz") == (200, []), seconds=PATIENCE)
+            eventually(lambda: ask("/readyz") == (200, []))
 
 
 def test_an_operator_that_hears_nothing_for_long_is_to_be_started_anew_but_not_one_that_hears_refusals(
@@ -95,4 +95,4 @@ def test_an_operator_that_hears_nothing_for_long_is_to_be_started_anew_but_not_o
         reasons = eventually(lambda: ask("/healthz")[1])
         assert proxy.all_fired()
         assert reasons == ["a watch is dead: no word from the API server"]
-        eventually(lambda: ask("/healthz") == (200, []), seconds=PATIENCE)
+        eventually(lambda: ask("/healthz") == (200, []))

@@ -57,12 +57,12 @@ def before_the_schema(namespace: Namespace) -> Iterator[Callable[[], Any]]:
 
     def restore() -> None:
         namespace.cluster.kubectl("apply", "-f", str(DEFINITION))
-        eventually(lambda: is_refused(namespace), seconds=30)
+        eventually(lambda: is_refused(namespace))
 
     @contextmanager
     def block() -> Iterator[None]:
         namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(lax))
-        eventually(lambda: not is_refused(namespace), seconds=30)
+        eventually(lambda: not is_refused(namespace))
         try:
             yield
         finally:

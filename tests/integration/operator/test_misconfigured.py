@@ -87,6 +87,13 @@ def test_a_job_template_that_is_not_there_is_named(env: dict[str, str]) -> None:
     assert env["CATCHUP_JOB_TEMPLATE_FILE"] in told(env, "run")
 
 
+def test_a_job_template_that_no_api_server_takes_is_told_with_the_path_of_the_value(env: dict[str, str]) -> None:
+    Path(env["CATCHUP_JOB_TEMPLATE_FILE"]).write_text("image: x\nenv: [{name: A, value: 5}]\n")
+    line = told(env, "run")
+    assert f"the job template {env['CATCHUP_JOB_TEMPLATE_FILE']}: env[0].value must be a string" in line
+    assert line.endswith("; put it in quotes")
+
+
 @pytest.mark.parametrize("deployment", ["operator", "/operator", "people/"])
 def test_a_deployment_without_its_namespace_is_refused_before_anything_is_stopped(
     env: dict[str, str], deployment: str

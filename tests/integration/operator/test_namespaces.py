@@ -45,7 +45,7 @@ def another(namespace: Namespace) -> Iterator[Callable[[], Namespace]]:
 
     yield make
     for each in made:
-        namespace.cluster.kubectl("delete", "namespace", each.name, "--wait=false")
+        namespace.cluster.kubectl("delete", "namespace", each.name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.mark.parametrize("mode", ["several", "all"])
@@ -201,7 +201,7 @@ def test_with_no_more_than_the_charts_permissions_the_chosen_namespaces_are_serv
         for each in served:
             eventually(lambda each=each: len(each.items("cronjobs")) == 2)  # type: ignore[misc]
         ready = f"http://127.0.0.1:{operator_env['CATCHUP_HEALTH_PORT']}/readyz"
-        eventually(lambda: urllib.request.urlopen(ready, timeout=5).status == 200, seconds=40)
+        eventually(lambda: urllib.request.urlopen(ready, timeout=5).status == 200)
         if mode == "its own":
             assert other.items("cronjobs") == []
     everywhere = mode == "all"

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from faults.api_proxy import ApiProxy, Fault
 from integration.operator.conftest import ROOT, Namespace
-from integration.operator.test_faults import PATIENCE, TORTURE, StartProcess, converged, name_of, proxy, start
+from integration.operator.test_faults import TORTURE, StartProcess, converged, name_of, proxy, start
 from integration.operator.test_health import Ask, ask
 from kopf.testing import KopfRunner
 from waiting import eventually
@@ -79,8 +79,8 @@ def test_faults_at_the_start_are_waited_out(
     proxy.add(*(replace(fault) for fault in faults))
     namespace.apply("ada")
     with start() as runner:
-        eventually(lambda: converged(namespace) and proxy.all_fired(), seconds=PATIENCE)
-        eventually(lambda: ask("/readyz") == (200, []), seconds=PATIENCE)
+        eventually(lambda: converged(namespace) and proxy.all_fired())
+        eventually(lambda: ask("/readyz") == (200, []))
         assert ask("/healthz") == (200, [])
         namespace.apply("bob")
         namespace.ready("bob")
@@ -98,19 +98,23 @@ def test_without_an_api_server_the_operator_waits_says_so_and_begins_when_it_is_
     proxy.down = True
     with operator_process() as process:
         eventually(lambda: f"the API server at {proxy.url} does not answer" in str(ask("/readyz")[1]))
+
+        def waiting() -> int:
+            return (tmp_path / "operator.log").read_text().count("waiting: ")
+
         time.sleep(5)
+        assert waiting() <= 6
         assert ask("/healthz") == (200, [])
-        lines = [line for line in (tmp_path / "operator.log").read_text().splitlines() if "waiting: " in line]
-        assert 2 <= len(lines) <= 6, lines
+        eventually(lambda: waiting() >= 2)
         proxy.down = False
-        eventually(lambda: converged(namespace), seconds=PATIENCE)
+        eventually(lambda: converged(namespace))
         assert process.poll() is None
 
 
 @pytest.mark.parametrize(
     "faults", [[], [Fault("status", "GET", CORE, times=10**6, code=503)]], ids=["its own", "kopf's"]
 )
-def test_asked_to_end_while_it_waits_for_the_api_server_the_operator_ends_within_five_seconds(
+def test_asked_to_end_while_it_waits_for_the_api_server_the_operator_ends_within_the_grace_period_of_a_pod(
     operator_process: StartProcess, proxy: ApiProxy, ask: Ask, faults: list[Fault]
 ) -> None:
     proxy.add(*(replace(fault) for fault in faults))
@@ -118,7 +122,7 @@ def test_asked_to_end_while_it_waits_for_the_api_server_the_operator_ends_within
     with operator_process() as process:
         eventually(lambda: ask("/readyz")[0] == 503 and all(fault.fired > 1 for fault in proxy.faults))
         process.terminate()
-        assert process.wait(timeout=5) == 0
+        assert process.wait(timeout=30) == 0
 
 
 @contextmanager
@@ -127,10 +131,10 @@ def without_definition(namespace: Namespace) -> Iterator[Callable[[], None]]:
 
     def bring_back() -> None:
         namespace.kubectl("apply", "-f", str(DEFINITION))
-        namespace.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=20s")
+        namespace.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=120s")
         eventually(lambda: namespace.items("userschedules") is not None)
 
-    namespace.kubectl("delete", "-f", str(DEFINITION), "--timeout=30s")
+    namespace.kubectl("delete", "-f", str(DEFINITION), "--timeout=120s")
     try:
         yield bring_back
     finally:
@@ -145,8 +149,8 @@ def test_without_the_definition_the_operator_waits_says_what_to_do_and_begins_wh
         assert ask("/healthz") == (200, [])
         bring_back()
         namespace.apply("ada")
-        eventually(lambda: converged(namespace), seconds=PATIENCE)
-        eventually(lambda: ask("/readyz") == (200, []), seconds=PATIENCE)
+        eventually(lambda: converged(namespace))
+        eventually(lambda: ask("/readyz") == (200, []))
 
 
 def test_a_definition_that_is_deleted_and_made_again_is_gone_on_with(
@@ -160,5 +164,5 @@ def test_a_definition_that_is_deleted_and_made_again_is_gone_on_with(
             assert ask("/healthz") == (200, [])
             bring_back()
             namespace.apply("bob")
-            eventually(lambda: namespace.ready("bob"), seconds=PATIENCE)
-        eventually(lambda: ask("/readyz") == (200, []), seconds=PATIENCE)
+            eventually(lambda: namespace.ready("bob"))
+        eventually(lambda: ask("/readyz") == (200, []))

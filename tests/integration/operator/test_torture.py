@@ -155,7 +155,7 @@ class Torture:
                 process = self.kill(process, processes)
                 self.delete()
                 self.edit()
-                eventually(lambda: as_wanted(self.namespace), seconds=PATIENCE)
+                eventually(lambda: as_wanted(self.namespace))
                 if all(fault.fired for fault in self.proxy.faults):
                     break
             assert [name_of(fault) for fault in self.proxy.faults if not fault.fired] == []
@@ -163,7 +163,7 @@ class Torture:
             assert process.poll() is None
             # And nothing is written any more.
             self.proxy.faults.clear()
-            eventually(lambda: still(self.namespace), seconds=PATIENCE)
+            eventually(lambda: still(self.namespace))
             assert as_wanted(self.namespace)
 
     def edit(self) -> None:

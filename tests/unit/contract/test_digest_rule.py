@@ -200,7 +200,29 @@ def test_a_digest_by_hand_at_night_is_quiet_too() -> None:
     by_hand = Occurrence(date(2026, 11, 29), None)
     assert is_quiet(at("2026-11-29 22:00"), BERLIN_SUNDAY_NINE, by_hand)
     assert not is_quiet(at("2026-11-29 12:00"), BERLIN_SUNDAY_NINE, by_hand)
-    assert not is_quiet(at("2026-11-29 22:00"), digest_time("Europe/Berlin", "Sunday", "07:30"), by_hand)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "now", "quiet"),
+    [
+        ("07:30", "2026-11-29 00:21", True),  # somebody else pressed a button
+        ("07:30", "2026-11-29 07:29", True),
+        ("07:30", "2026-11-29 07:31", False),
+        ("07:30", "2026-12-01 07:31", False),  # any day at that time
+        ("07:30", "2026-11-29 23:00", True),
+        ("23:30", "2026-11-30 00:21", False),  # soon after it, though on the next date
+        ("23:30", "2026-11-30 01:00", True),
+        ("09:00", "2026-11-29 22:00", True),
+        ("20:59", "2026-11-29 21:05", False),
+        ("20:59", "2026-11-29 21:30", True),
+    ],
+)
+def test_a_digest_by_hand_comes_at_night_only_when_the_users_own_time_has_come(
+    chosen: str, now: str, quiet: bool
+) -> None:
+    by_hand = Occurrence(date(2026, 11, 29), None)
+    local = datetime.fromisoformat(f"{now}+01:00")
+    assert is_quiet(local, digest_time("Europe/Berlin", "Sunday", chosen), by_hand) is quiet
 
 
 @given(digest_times, st.integers(0, 240), st.uuids().map(str))

@@ -62,11 +62,14 @@ def test_what_ignores_the_request_is_killed(daemon: Daemon) -> None:
 def test_several_end_in_the_time_of_one(tmp_path: Path) -> None:
     daemons = [Daemon(f"sleeper-{number}", tmp_path) for number in range(4)]
     for daemon in daemons:
-        daemon.start(["sh", "-c", "trap 'sleep 1; exit' TERM; while :; do sleep 0.02; done"])
-    started = time.monotonic()
-    stop_all(daemons)
-    # One after the other they would take 4 s.
-    assert time.monotonic() - started < 3
+        waits = f"touch {tmp_path}/$0.asked; until [ $(ls {tmp_path}/*.asked | wc -l) = 4 ]; do sleep 0.02; done"
+        ends = f"trap '{waits}; echo ended; exit' TERM; echo ready; while :; do sleep 0.02; done"
+        daemon.start(["sh", "-c", ends, daemon.name])
+        while daemon.log_tail() != "ready":
+            time.sleep(0.005)
+    # Each ends only when all were asked to; one after the other they would be killed.
+    stop_all(daemons, grace=60)
+    assert [daemon.log_tail(1) for daemon in daemons] == ["ended"] * 4
     assert not any(daemon.alive() for daemon in daemons)
 
 

@@ -20,6 +20,7 @@ from catchup_operator.ops.forecast import forecast
 from catchup_operator.reconcile.job_status import JobStatusUpdater
 from catchup_operator.reconcile.reconciler import Reconciler
 from catchup_operator.reconcile.rollout import Rollout
+from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.state import State
 from catchup_operator.status.conditions import find_condition
@@ -30,6 +31,17 @@ NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 KEY = ("people", "ada")
 SPECS = {Rule.INTERVAL: {"every": "2h"}, Rule.LOCAL_TIME: {"day": "Friday", "time": "18:30"}}
 DISPLAYS = {Rule.INTERVAL: "every 2h", Rule.LOCAL_TIME: "Friday 18:30"}
+
+
+class Everywhere:
+    """The Leases of all namespaces are this release's."""
+
+    identity = "people/catchup-jobs"
+
+    async def require(self, namespace: str) -> None: ...
+
+    def serves(self, namespace: str) -> bool:
+        return True
 
 
 class Api:
@@ -81,8 +93,11 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
     assert kind.user_work is not None
     rule = kind.user_work.rule
     api, state, later = Api(body({"reminder": SPECS[rule]})), State(), NOW + timedelta(minutes=5)
-    client, writer = cast(KubeClient, api), StatusWriter(cast(KubeClient, api), lambda: NOW)
-    reconciler = Reconciler(client, TEMPLATE, state=state, rollout=Rollout(1), writer=writer, now=lambda: NOW)
+    client, scopes = cast(KubeClient, api), cast(Scopes, Everywhere())
+    writer = StatusWriter(client, scopes, lambda: NOW)
+    reconciler = Reconciler(
+        client, TEMPLATE, state=state, rollout=Rollout(1), scopes=scopes, writer=writer, now=lambda: NOW
+    )
 
     await reconciler.reconcile(api.schedule)
     assert api.applied == ["sync", "digest", "reminder"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from catchup_operator.options import InvalidOptionError, Options
 
 def test_defaults() -> None:
     found = Options.from_env({})
-    assert found == Options((), Path("/etc/catchup/job-template.yaml"), None, 10.0, 0)
+    assert found == Options((), Path("/etc/catchup/job-template.yaml"), None, 10.0, 0, socket.gethostname())
 
 
 def test_values_are_read() -> None:
@@ -19,8 +20,10 @@ def test_values_are_read() -> None:
         "CATCHUP_HEALTH_PORT": "8080",
         "CATCHUP_ROLL_PER_SECOND": "0.5",
         "CATCHUP_DIGEST_SPREAD_MINUTES": "30",
+        "CATCHUP_RELEASE": "people/catchup-jobs",
     }
-    assert Options.from_env(env) == Options(("people", "friends"), Path("/t.yaml"), 8080, 0.5, 30)
+    wanted = Options(("people", "friends"), Path("/t.yaml"), 8080, 0.5, 30, "people/catchup-jobs")
+    assert Options.from_env(env) == wanted
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,7 @@ def test_values_are_read() -> None:
         *(("CATCHUP_HEALTH_PORT", value) for value in ("0", "65536", "x", "-1", "٣")),
         *(("CATCHUP_ROLL_PER_SECOND", value) for value in ("0", "0.000", "-1", "nan", "inf", "1e9", "fast", "٣")),
         *(("CATCHUP_DIGEST_SPREAD_MINUTES", value) for value in ("-1", "241", "0.5", "1h", "٣")),
+        *(("CATCHUP_RELEASE", value) for value in ("a b", "a\n", "ü", "a" * 254)),
     ],
 )
 def test_a_bad_value_is_refused_by_the_variables_name(name: str, value: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, StrictBool, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
-from catchup_jobs.adapters.files.fields import Entry
+from catchup_jobs.adapters.files.fields import Entry, PastInstant
 from catchup_jobs.domain.digest.addresses import GivenAddress, is_email
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
 from catchup_jobs.domain.vocabulary import ChannelMode
@@ -38,7 +38,7 @@ class _Sms(Entry):
     phone: Annotated[str, Field(max_length=40), AfterValidator(_e164)]
     mode: Literal["off", "on"] = "on"
     consent: StrictBool | None = None
-    consent_at: AwareDatetime | None = None
+    consent_at: PastInstant | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -55,7 +55,7 @@ class _EmailAddress(Entry):
     address: Annotated[str, AfterValidator(_email)]
     mode: ChannelMode = ChannelMode.FALLBACK
     # Emails need none; one that is later than an unsubscription ends that.
-    consent_at: AwareDatetime | None = None
+    consent_at: PastInstant | None = None
 
     def given(self) -> GivenAddress:
         consented = True if self.consent_at is not None else None

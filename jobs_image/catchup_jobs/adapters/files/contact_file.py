@@ -6,10 +6,11 @@ from collections import Counter
 from datetime import datetime
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, Field, StrictBool
+from pydantic import AfterValidator, Field, StrictBool
 
-from catchup_jobs.adapters.files.fields import Entry, Name, TimeZone, without_control_characters
-from catchup_jobs.domain.people.contacts import MAX_TAG_WORDS, Contact, words
+from catchup_jobs.adapters.files.fields import Entry, Instant, Name, TimeZone, without_control_characters
+from catchup_jobs.domain.people.contacts import MAX_TAG_WORDS, Contact
+from catchup_jobs.domain.people.words import count_words
 from catchup_jobs.domain.vocabulary import Frequency
 
 _MAX_CONTACTS: Final = 20_000
@@ -17,12 +18,12 @@ _MAX_INTERACTIONS: Final = 20_000
 
 
 def _few_words(tag: str) -> str:
-    if not 1 <= len(words(tag)) <= MAX_TAG_WORDS:
+    if not 1 <= count_words(tag) <= MAX_TAG_WORDS:
         raise ValueError(f"must be 1 to {MAX_TAG_WORDS} words")
     return tag
 
 
-_Tag = Annotated[str, Field(max_length=100), AfterValidator(without_control_characters), AfterValidator(_few_words)]
+_Tag = Annotated[Name, Field(max_length=100), AfterValidator(_few_words)]
 
 
 class ContactEntry(Entry):
@@ -37,8 +38,8 @@ class ContactEntry(Entry):
     time_zone: TimeZone | None = None
     excluded: StrictBool = False
     archived: StrictBool = False
-    created_at: AwareDatetime | None = None
-    interactions: Annotated[list[AwareDatetime], Field(max_length=_MAX_INTERACTIONS)] | None = None
+    created_at: Instant | None = None
+    interactions: Annotated[list[Instant], Field(max_length=_MAX_INTERACTIONS)] | None = None
 
     def contact(self) -> Contact:
         """Return the contact."""

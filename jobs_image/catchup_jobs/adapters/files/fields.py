@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic.alias_generators import to_camel
 
 from catchup_contract.local_time import is_time_zone
+from catchup_jobs.domain.text import one_line
+
+# C0, DEL and C1.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+_RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
+_YEARS: Final = range(1900, 2200)
 
 
 class Entry(BaseModel):
@@ -22,9 +30,13 @@ def without_control_characters(text: str) -> str:
     Raises:
         ValueError: it is blank or holds control characters.
     """
-    if not text.strip() or any(ord(character) < ord(" ") for character in text):
+    if not one_line(text) or _CONTROL.search(text):
         raise ValueError("must not be blank, nor hold control characters")
     return text
+
+
+def _name(text: str) -> str:
+    return one_line(without_control_characters(text))
 
 
 def _zone(name: str) -> str:
@@ -33,5 +45,30 @@ def _zone(name: str) -> str:
     return name
 
 
-Name = Annotated[str, Field(max_length=200), AfterValidator(without_control_characters)]
+def _rfc3339(value: Any) -> Any:
+    # A number would be taken for the seconds since 1970.
+    if not isinstance(value, str) or not _RFC3339.match(value):
+        raise ValueError("must be a date and time with its offset, such as 2026-11-23T18:30:00+01:00")
+    return value
+
+
+def _of_these_times(value: datetime) -> datetime:
+    # The first and last years of the calendar, which programs write for "none", are out of range in UTC.
+    if value.year not in _YEARS:
+        raise ValueError(f"must be in the years {_YEARS.start} to {_YEARS.stop - 1}")
+    return value.astimezone(UTC)
+
+
+def _not_in_the_future(value: datetime, info: ValidationInfo) -> datetime:
+    if info.context is None or value > info.context["now"]:
+        raise ValueError("must not be in the future")
+    return value
+
+
+Name = Annotated[str, Field(max_length=200), AfterValidator(_name)]
+"""One line to show and to compare, in the form NFC."""
 TimeZone = Annotated[str, AfterValidator(_zone)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_of_these_times)]
+"""A time of RFC 3339, in UTC."""
+PastInstant = Annotated[Instant, AfterValidator(_not_in_the_future)]
+"""An `Instant` that is not after `now` of the validation's context."""

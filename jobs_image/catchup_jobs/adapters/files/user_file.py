@@ -1,14 +1,16 @@
-"""The JSON file of `catchup-jobs user import`: validated as a whole, with every problem named by its field."""
+"""The JSON file of `catchup-jobs user import`: each user is checked apart, and every problem named by its field."""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections import Counter
 from dataclasses import dataclass
-from datetime import time
+from datetime import datetime, time
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, StrictBool, ValidationError
 from pydantic_core import ErrorDetails
 
 from catchup_contract.api import (
@@ -28,10 +30,13 @@ from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Ni
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.people.users import Schedule, User
+from catchup_jobs.domain.text import clean
 from catchup_jobs.domain.vocabulary import Weekday
 from catchup_jobs.jobs.run.errors import PermanentError
 
-_MAX_SHOWN: Final = 20
+_USER_ID: Final = re.compile(USER_ID_PATTERN)
+_MAX_DIGITS: Final = 20
+_MAX_NAME: Final = 40
 
 
 def _interval(value: str) -> str:
@@ -138,26 +143,57 @@ class _User(Entry):
         )
 
 
-def read_users(text: str) -> list[ImportedUser]:
+@dataclass(frozen=True, slots=True)
+class UserFile:
+    """What a file holds.
+
+    Attributes:
+        users: those without a problem.
+        problems: of the others, by user: the name of each wrong field and what is allowed there, never a value.
+    """
+
+    users: list[ImportedUser]
+    problems: dict[str, list[str]]
+
+
+def read_users(text: str, *, now: datetime) -> UserFile:
     """Return the users of a JSON document: one object, a list of them, or `{"users": [...]}`.
 
+    Args:
+        now: aware; no consent is later.
+
     Raises:
-        PermanentError: names each wrong field and what is allowed there, never a value.
+        PermanentError: it is no such document.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_int=_number)
     except json.JSONDecodeError as error:
         raise PermanentError(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise PermanentError("not a file of users: nested too deeply") from None
-    try:
-        entries = TypeAdapter(list[_User]).validate_python(_listed(document))
-    except ValidationError as error:
-        raise PermanentError(_message([f"{_place(item)}: {_problem(item)}" for item in error.errors()])) from None
-    repeated = [user_id for user_id, times in Counter(entry.id for entry in entries).items() if times > 1]
-    if repeated:
-        raise PermanentError(_message([f"the user {user_id} is there twice" for user_id in repeated]))
-    return [entry.imported() for entry in entries]
+    users, problems = [], {}
+    listed = _listed(document)
+    labels = [_label(entry, number) for number, entry in enumerate(listed)]
+    repeated = {label for label, times in Counter(labels).items() if times > 1}
+    for label, entry in zip(labels, listed, strict=True):
+        if label in repeated:
+            problems[label] = ["is there twice"]
+            continue
+        try:
+            users.append(_User.model_validate(entry, context={"now": now}).imported())
+        except ValidationError as error:
+            problems[label] = [f"{_place(item)}: {_problem(item)}" for item in error.errors()]
+    return UserFile(users, problems)
+
+
+def _number(digits: str) -> int | float:
+    # Python refuses integers of more than 4,300 digits; no field takes one of twenty.
+    return int(digits) if len(digits) <= _MAX_DIGITS else math.inf
+
+
+def _label(entry: Any, number: int) -> str:
+    user_id = entry.get("id") if isinstance(entry, dict) else None
+    return user_id if isinstance(user_id, str) and _USER_ID.fullmatch(user_id) else f"users[{number}]"
 
 
 def _listed(document: Any) -> list[Any]:
@@ -175,10 +211,10 @@ def _listed(document: Any) -> list[Any]:
 
 
 def _place(item: ErrorDetails) -> str:
-    path = "users"
+    path = ""
     for part in item["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return path
+        path += f"[{part}]" if isinstance(part, int) else f".{clean(part, _MAX_NAME)}"
+    return path.removeprefix(".") or "it"
 
 
 _PROBLEMS: Final = {
@@ -200,10 +236,3 @@ def _problem(item: ErrorDetails) -> str:
             return 'must be a time of day from "00:00" to "23:59", as HH:MM'
         case _:
             return item["msg"][0].lower() + item["msg"][1:]
-
-
-def _message(problems: list[str]) -> str:
-    shown = problems[:_MAX_SHOWN]
-    if len(problems) > _MAX_SHOWN:
-        shown.append(f"and {len(problems) - _MAX_SHOWN} more")
-    return "nothing was imported:\n" + "\n".join(f"  {problem}" for problem in shown)

@@ -26,6 +26,10 @@ _BAD_REQUEST, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 400, 403, 429, 500
 # Statuses by which whatever is on the way says that the request should be made again (RFC 9110, RFC 8470).
 _OF_THE_WAY: Final = frozenset({407, 408, 421, 425})
 
+_NO_JSON: Final = object()
+# No field is longer: those of 64 bits are text in Google's JSON.
+_INT_DIGITS: Final = 20
+
 # https://developers.google.com/workspace/calendar/api/guides/errors and google.api.ErrorReason
 _DAILY_LIMITS: Final = frozenset({"dailyLimitExceeded"})
 _USAGE_LIMITS: Final = frozenset(
@@ -62,6 +66,7 @@ class Refusal:
 
     Attributes:
         reasons: the machine-readable reasons in the body, of Google's older and newer errors and of OAuth's.
+        is_json: whether the body is JSON, of whatever shape: a proxy's is HTML or empty.
         is_googles: whether the body is an error as Google writes them.
         is_daily: whether the limit that was reached is one for a day.
         wait_seconds: what `Retry-After` asks for.
@@ -69,6 +74,7 @@ class Refusal:
 
     status: int
     reasons: frozenset[str]
+    is_json: bool
     is_googles: bool
     is_daily: bool
     wait_seconds: float | None
@@ -87,6 +93,7 @@ def read_refusal(status: int, headers: Mapping[str, str], content: bytes, *, now
     return Refusal(
         status=status,
         reasons=frozenset(reasons),
+        is_json=parsed is not _NO_JSON,
         is_googles=isinstance(error, dict) and (error.get("code") == status or bool(reasons)),
         is_daily=bool(reasons & _DAILY_LIMITS) or any(_counts_days(entry) for entry in entries),
         wait_seconds=retry_after_seconds(headers, now=now),
@@ -131,9 +138,14 @@ def json_object(content: bytes) -> dict[str, Any]:
 
 def _parsed(content: bytes) -> object:
     try:
-        return json.loads(content)
+        return json.loads(content, parse_int=_whole_number)
     except (ValueError, RecursionError):
-        return None
+        return _NO_JSON
+
+
+def _whole_number(digits: str) -> float:
+    """Return a number of any length: Python's `int` refuses thousands of digits, and with them the whole answer."""
+    return int(digits) if len(digits) <= _INT_DIGITS else float(digits)
 
 
 def _entries(error: object) -> Iterator[dict[str, Any]]:

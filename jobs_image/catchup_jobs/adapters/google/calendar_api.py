@@ -203,7 +203,7 @@ class GoogleCalendar:
 
 
 def _list_error(refusal: Refusal) -> Exception:
-    if refusal.status == _FORBIDDEN:
+    if refusal.status == _FORBIDDEN and refusal.is_json:
         return PermanentError("Google forbids reading this user's calendar list")
     # Google's own front end answers 404 in HTML where the address is not the API's.
     if refusal.status == _NOT_FOUND or refusal.is_googles:
@@ -219,7 +219,7 @@ def _events_error(refusal: Refusal, *, incremental: bool) -> Exception:
     # 400 with a sync token: Google no longer accepts the token with these parameters. A full sync solves both.
     if incremental and status in {_GONE, _BAD_REQUEST}:
         return SyncTokenExpiredError("the sync token is no longer good")
-    if status == _FORBIDDEN:
+    if status == _FORBIDDEN and refusal.is_json:
         return CalendarFailedError(message, reason=CalendarError.FORBIDDEN)
     if not refusal.is_googles:
         return TemporaryError(f"a calendar's events are answered with {status}, and not by Google")

@@ -150,7 +150,7 @@ class SmtpEmail:
                 "the mail server's certificate cannot be verified: check CATCHUP_SMTP_HOST, or name its authority in"
                 " CATCHUP_SMTP_CA_FILE"
             )
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, ValueError) as error:
             return NotSent(f"the mail server cannot be used ({type(error).__name__})")
 
     @contextmanager

@@ -78,6 +78,9 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
 
     Attributes:
         last_headers: of the last answer. The client's exceptions do not have them, and `Retry-After` is needed.
+        last_status: the HTTP status of the last answer, 0 before one came. The client's exceptions may have another
+            one, from the answer's body.
+        was_asked: the last request left this process, or may have.
     """
 
     def __init__(
@@ -94,7 +97,13 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
         self._base_url = base_url.rstrip("/") if base_url else None
         self._timeouts = (connect_timeout, read_timeout)
         self._answer_timeout = answer_timeout
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the last request."""
         self.last_headers: Mapping[str, str] = {}
+        self.last_status = 0
+        self.was_asked = False
 
     def request(  # noqa: PLR0917 - the base class's signature
         self,
@@ -113,18 +122,14 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
             requests.RequestException: there is no complete answer.
             UnreadableAnswerError: the answer exceeds a limit.
         """
-        self.last_headers = {}
+        self.forget()
         session: requests.Session = self.session
         arguments: dict[str, Any] = {"params": params, "data": data, "headers": headers, "auth": auth}
-        with session.request(
-            method.upper(),
-            self._address(url),
-            timeout=self._timeouts,
-            allow_redirects=allow_redirects,
-            stream=True,
-            **arguments,
-        ) as answer:
-            self.last_headers = answer.headers
+        request = session.prepare_request(requests.Request(method.upper(), self._address(url), **arguments))
+        surroundings = session.merge_environment_settings(request.url or "", {}, stream=True, verify=None, cert=None)
+        self.was_asked = True
+        with session.send(request, timeout=self._timeouts, allow_redirects=allow_redirects, **surroundings) as answer:
+            self.last_headers, self.last_status = answer.headers, answer.status_code
             return Response(answer.status_code, self._body(answer).decode("utf-8", "replace"), answer.headers)
 
     def _address(self, url: str) -> str:

@@ -1,24 +1,26 @@
 """SMS by Twilio. Import this module only to send or look up a message: the client costs 0.6 s of CPU.
 
 The HTTP status decides what an answer means. The error code is used only to distinguish an error of our sender from one
-of the recipient, both of which are HTTP 400, and to recognize an opt-out.
+of the recipient, both of which are HTTP 400, to recognize an opt-out, and to tell Twilio's word from a proxy's.
 """
 
 from __future__ import annotations
 
 import json
-import ssl
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final
+from ssl import SSLCertVerificationError
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import requests
 from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
 from twilio.rest import Client
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError, ProxyError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, SSLError
 
-from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp, UnreadableAnswerError
+from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
+from catchup_jobs.domain.text import clean
 from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
@@ -27,20 +29,27 @@ if TYPE_CHECKING:
 
     from catchup_jobs.jobs.digest.ports import Message
 
+T = TypeVar("T")
+
 OPTED_OUT: Final = 21610
 # Errors of our sender (number, short code or Messaging Service), not of the recipient. All are HTTP 400.
 _SENDER_ERRORS: Final = frozenset(
     {21212, 21603, 21606, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21707, 21712}
 )
 _TOO_MANY: Final = frozenset({429})
-# 404: there is no such account.
-_OURS: Final = frozenset({401, 403, 404})
+# 404: there is no such account. 407: a proxy wants a login.
+_OURS: Final = frozenset({401, 403, 404, 407})
+# Twilio's error codes have five digits: https://www.twilio.com/docs/api/errors
+_LEAST_CODE: Final = 10_000
+_SID: Final = re.compile("[A-Za-z0-9_-]{1,64}")
+_SHOWN: Final = 40
 # The final values of the status: https://www.twilio.com/docs/messaging/api/message-resource
 _FAILED: Final = frozenset({"failed", "undelivered", "canceled"})
 _FINAL: Final = frozenset({"delivered", "read", "received"}) | _FAILED
 # Twilio's clock may be behind ours.
 _CLOCK_MARGIN: Final = timedelta(minutes=2)
 _LISTED: Final = 50
+_MOST_PAGES: Final = 3
 _MOST_WAIT_SECONDS: Final = 3600.0
 
 
@@ -76,15 +85,13 @@ class TwilioSms:
             sender["messaging_service_sid"] = self._account.messaging_service_sid
         if self._account.sender is not None:
             sender["from_"] = self._account.sender
+        self._http.forget()
         try:
             return _status(self._client.messages.create(to=message.to, body=message.content, **sender))
         except TwilioException as error:
-            return self._answer(*_status_and_code(error))
-        except requests.RequestException as error:
-            return _unanswered(error)
-        except (HTTPError, OSError, ValueError, KeyError, TypeError, UnreadableAnswerError) as error:
-            # An answer of 2xx that cannot be read: the message may have been sent.
-            return Ambiguous(f"Twilio's answer is not readable ({type(error).__name__})")
+            return self._answer(_code_of(error))
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever came, it is one of the answers
+            return self._unanswered(error)
 
     def find(self, to: str, *, code: str, since: datetime) -> Accepted | Refused | None:
         """Return the status of the message to a number that holds a short code and was created at or after an instant.
@@ -92,17 +99,25 @@ class TwilioSms:
         Raises:
             TemporaryError, MisconfiguredError: Twilio cannot be asked now.
         """
+        pages = 0
+
+        def among_listed() -> Accepted | Refused | None:
+            nonlocal pages
+            page = self._client.messages.page(to=to, page_size=_LISTED)
+            while page is not None and pages < _MOST_PAGES:
+                pages += 1
+                for message in page:
+                    if f"#{code}" in str(message.body or "") and not _is_older(message, since - _CLOCK_MARGIN):
+                        return _status(message)
+                page = page.next_page()
+            return None
+
         try:
-            listed = self._ask(lambda: self._client.messages.list(to=to, limit=_LISTED, page_size=_LISTED))
+            return self._ask(among_listed)
         except _NotFoundError:
+            if pages:
+                raise TemporaryError("Twilio's list ends in a page that is not there") from None
             raise MisconfiguredError("Twilio knows no such account: check CATCHUP_TWILIO_ACCOUNT_SID") from None
-        for message in listed:
-            created = message.date_created
-            if created is not None and created < since - _CLOCK_MARGIN:
-                continue
-            if f"#{code}" in (message.body or ""):
-                return _status(message)
-        return None
 
     def fetch_status(self, provider_id: str) -> Accepted | Refused | None:
         """Return the status of a message, None if Twilio does not know it any more.
@@ -111,43 +126,60 @@ class TwilioSms:
             TemporaryError, MisconfiguredError: Twilio cannot be asked now.
         """
         try:
-            return _status(self._ask(lambda: self._client.messages(provider_id).fetch()))
+            return self._ask(lambda: _status(self._client.messages(provider_id).fetch()))
         except _NotFoundError:
             return None
 
-    def _ask(self, request: Callable[[], Any]) -> Any:
+    def _ask(self, request: Callable[[], T]) -> T:
+        self._http.forget()
         try:
             return request()
         except TwilioException as error:
-            status, code = _status_and_code(error)
-            if status == 404:  # noqa: PLR2004 - its name says no more
+            if self._http.last_status == 404:  # noqa: PLR2004 - its name says no more
                 raise _NotFoundError from None
-            match self._answer(status, code):
-                case Unusable(why):
-                    raise MisconfiguredError(why) from None
-                case NotSent(why, wait_seconds):
-                    raise TemporaryError(why, wait_seconds=wait_seconds) from None
-                case _:
-                    raise TemporaryError(f"Twilio cannot say now (HTTP {status})") from None
-        except (requests.RequestException, HTTPError, OSError, ValueError, KeyError, TypeError) as error:
-            raise TemporaryError(f"Twilio cannot be asked ({type(error).__name__})") from None
-        except UnreadableAnswerError as error:
-            raise TemporaryError(f"Twilio's answer is {error}") from None
+            answer = self._answer(_code_of(error))
+        except Exception as error:  # noqa: BLE001 - the boundary, see `send`
+            answer = self._unanswered(error)
+        match answer:
+            case Unusable(why):
+                raise MisconfiguredError(why) from None
+            case NotSent(why, wait_seconds):
+                raise TemporaryError(why, wait_seconds=wait_seconds) from None
+            case _:
+                raise TemporaryError(f"Twilio cannot say now (HTTP {self._http.last_status})") from None
 
-    def _answer(self, status: int, code: int | None) -> Answer:
-        detail = f"HTTP {status}, code {code}"
+    def _answer(self, code: int | None) -> Answer:
+        """Return what an answer other than 2xx means; `code` is Twilio's, None where the answer is not Twilio's."""
+        status = self._http.last_status
+        detail, shown = f"HTTP {status}, code {code}", str(code or status)
         if status in _TOO_MANY:
             return NotSent(f"Twilio has too many requests ({detail})", self._wait())
         if status in _OURS or code in _SENDER_ERRORS:
             return Unusable(
                 f"Twilio refused this installation ({detail}): check account, token and sender in CATCHUP_TWILIO_*",
-                str(code),
+                shown,
             )
         if 400 <= status < 500:  # noqa: PLR2004 - HTTP's classes
-            return Refused(str(code), opted_out=code == OPTED_OUT)
+            if code is None:
+                return NotSent(f"a server on the way to Twilio refuses ({detail})", self._wait())
+            return Refused(shown, opted_out=code == OPTED_OUT)
         if 300 <= status < 400:  # noqa: PLR2004
-            return Unusable(f"Twilio's address redirects ({detail}): check CATCHUP_TWILIO_API_BASE_URL", str(code))
+            return Unusable(f"Twilio's address redirects ({detail}): check CATCHUP_TWILIO_API_BASE_URL", shown)
         return Ambiguous(f"Twilio failed ({detail})")
+
+    def _unanswered(self, error: Exception) -> Answer:
+        """Return what it means that no answer came, or none that can be read."""
+        if not self._http.was_asked:
+            return Unusable(f"Twilio cannot be asked ({type(error).__name__}): check CATCHUP_TWILIO_*")
+        cause: Any = error.args[0] if isinstance(error, requests.RequestException) and error.args else None
+        if isinstance(cause, MaxRetryError):
+            cause = cause.reason
+        if isinstance(cause, SSLError) and any(isinstance(reason, SSLCertVerificationError) for reason in cause.args):
+            return Unusable("Twilio's certificate cannot be verified: check CATCHUP_TWILIO_API_BASE_URL, and any proxy")
+        # Without a connection nothing was sent. Any other error may have come after the request was written.
+        if isinstance(cause, NewConnectionError | ConnectTimeoutError | ProxyError):
+            return NotSent(f"Twilio cannot be reached ({type(cause).__name__})")
+        return Ambiguous(f"no answer from Twilio that can be read ({type(error).__name__})")
 
     def _wait(self) -> float | None:
         """Return the wait in `Retry-After` (seconds or a date), at most an hour; None if there is none."""
@@ -156,7 +188,7 @@ class TwilioSms:
             return None
         try:
             seconds = float(text) if text.strip().isdigit() else self._until(text)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
         return min(max(seconds, 0.0), _MOST_WAIT_SECONDS)
 
@@ -169,36 +201,30 @@ class _NotFoundError(Exception):
     pass
 
 
-def _status_and_code(error: TwilioException) -> tuple[int, int | None]:
-    """Return the HTTP status and Twilio's code of an error; 0 where there was no answer that the client understood."""
+def _code_of(error: TwilioException) -> int | None:
+    """Return Twilio's code of an error; None where there is none, as in what a proxy answers."""
     if isinstance(error, TwilioRestException | TwilioServiceException):
-        return error.status, error.code
-    # The errors of a list have the response as their second argument.
-    response = error.args[1] if len(error.args) > 1 else None
-    status = getattr(response, "status_code", 0)
-    try:
-        return status, json.loads(response.text)["code"] if response is not None else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return status, None
+        code = error.code
+    else:
+        # The errors of a list have the response as their second argument.
+        try:
+            code = json.loads(error.args[1].text)["code"]
+        except Exception:  # noqa: BLE001 - whatever it is, it is not Twilio's code
+            return None
+    # The client gives the HTTP status where there is no code.
+    return code if isinstance(code, int) and code >= _LEAST_CODE else None
+
+
+def _is_older(message: Any, instant: datetime) -> bool:
+    created = message.date_created
+    return isinstance(created, datetime) and created < instant
 
 
 def _status(message: Any) -> Accepted | Refused:
-    if not message.sid or not message.status:
+    """Return a message's status. Raises ValueError: it is not a message."""
+    sid, status, code = message.sid, message.status, message.error_code
+    if not isinstance(sid, str) or not _SID.fullmatch(sid) or not isinstance(status, str) or not status:
         raise ValueError("not a message")
-    status = str(message.status)
     if status in _FAILED:
-        code = int(message.error_code) if message.error_code else 0
-        return Refused(str(code or status), opted_out=code == OPTED_OUT)
-    return Accepted(message.sid, status, final=status in _FINAL)
-
-
-def _unanswered(error: requests.RequestException) -> Answer:
-    cause: Any = error.args[0] if error.args else None
-    if isinstance(cause, MaxRetryError):
-        cause = cause.reason
-    if isinstance(cause, SSLError) and any(isinstance(reason, ssl.SSLCertVerificationError) for reason in cause.args):
-        return Unusable("Twilio's certificate cannot be verified: check CATCHUP_TWILIO_API_BASE_URL, and any proxy")
-    # Without a connection nothing was sent. Any other error may have come after the request was written.
-    if isinstance(cause, NewConnectionError | ConnectTimeoutError | ProxyError):
-        return NotSent(f"Twilio cannot be reached ({type(cause).__name__})")
-    return Ambiguous(f"no answer from Twilio ({type(error).__name__})")
+        return Refused(clean(str(code or status), _SHOWN), opted_out=code == OPTED_OUT)
+    return Accepted(sid, clean(status, _SHOWN), final=status in _FINAL)

@@ -1,30 +1,27 @@
-"""The Redis client of the adapters, and what its errors mean for a run."""
+"""The Redis client of the adapters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel
 
-from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
+from catchup_jobs.adapters.redis.errors import UnknownServiceError, meaning
+from catchup_jobs.adapters.redis.url import RedisUrl
+from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 TIMEOUT_SECONDS: Final = 3.0
 T = TypeVar("T")
 
 
 def connect(url: str, *, timeout: float = TIMEOUT_SECONDS) -> redis.Redis:
-    """Return a client for a URL (`redis://…`, `rediss://…`); it connects on first use and never repeats a command.
+    """Return a client for a URL (`redis.url.RedisUrl`); it connects on first use and never repeats a command.
 
     Args:
         timeout: of connecting and of each reply, in seconds.
@@ -32,17 +29,53 @@ def connect(url: str, *, timeout: float = TIMEOUT_SECONDS) -> redis.Redis:
     Raises:
         MisconfiguredError: the URL is malformed; it is not repeated, since it may hold a password.
     """
-    try:
-        return redis.Redis.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-            protocol=2,
-        )
-    except ValueError:
-        raise MisconfiguredError("CATCHUP_REDIS_URL is not a URL such as redis://host:6379/0") from None
+    target = RedisUrl.parse(url)
+    common: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "decode_responses": True,
+        "protocol": 2,
+    }
+    if target.service is not None:
+        # Sentinel's class has no types.
+        sentinels: Any = _Sentinels
+        client: redis.Redis = sentinels(
+            target.addresses, sentinel_kwargs=common | target.sentinel_options, **(common | target.options)
+        ).master_for(target.service)
+        return client
+    for host, port in target.addresses:
+        return redis.Redis(host=host, port=port, **(common | target.options))
+    return redis.Redis(**(common | target.options))
+
+
+class _Sentinels(Sentinel):
+    """Sentinels that say why they name no primary."""
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return the primary's address.
+
+        Raises:
+            RedisError: no Sentinel answers, or none knows a primary that works; `errors.meaning` tells them apart.
+        """
+        try:
+            address: tuple[str, int] = super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        except MasterNotFoundError:
+            answers = [self._knows(sentinel, service_name) for sentinel in self.sentinels]
+            for answer in answers:
+                if isinstance(answer, RedisError) and isinstance(meaning(answer), MisconfiguredError):
+                    raise answer from None
+            if False in answers and True not in answers:
+                raise UnknownServiceError from None
+            raise
+        return address
+
+    @staticmethod
+    def _knows(sentinel: redis.Redis, service_name: str) -> bool | RedisError:
+        try:
+            return service_name in sentinel.sentinel_masters()
+        except RedisError as error:
+            return error
 
 
 def twice(command: Callable[[], T]) -> T:
@@ -64,13 +97,5 @@ def classified() -> Iterator[None]:
     """
     try:
         yield
-    except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
-        raise MisconfiguredError(
-            f"Redis refused access ({type(error).__name__}): check user and password in CATCHUP_REDIS_URL"
-        ) from None
-    except ResponseError as error:
-        if str(error).startswith(("NOAUTH", "WRONGPASS")):
-            raise MisconfiguredError("Redis wants a password: check CATCHUP_REDIS_URL") from None
-        raise TemporaryError(f"Redis cannot serve now ({type(error).__name__})") from None
     except RedisError as error:
-        raise TemporaryError(f"Redis cannot be reached ({type(error).__name__})") from None
+        raise meaning(error) from None

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 import redis
 from redis.exceptions import RedisError
 
-from catchup_jobs.adapters.redis.client import connect
-from catchup_jobs.jobs.run.errors import TemporaryError
+from catchup_jobs.adapters.redis.client import classified, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,13 +62,11 @@ class RedisProgress:
         """Return what is shown of each shard.
 
         Raises:
-            TemporaryError: Redis cannot be reached.
+            TemporaryError, MisconfiguredError: Redis cannot be used.
         """
-        try:
+        with classified():
             keys = sorted(self._client.scan_iter(match=f"{_PREFIX}*", count=500))
             shown = {str(key).removeprefix(_PREFIX): self._client.hgetall(key) for key in keys}
-        except RedisError as error:
-            raise TemporaryError(f"Redis cannot be reached ({type(error).__name__})") from None
         # A key that expired meanwhile is empty.
         return {
             subject: {str(name): str(value) for name, value in fields.items()}

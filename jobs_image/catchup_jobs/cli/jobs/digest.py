@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--user", "user_id", type=USER_ID, required=True, help="The user's id.")
 @click.option("--preview", is_flag=True, help="Print the messages that would be sent now; send and record nothing.")
-def digest(user_id: str, *, preview: bool) -> None:
+@click.option("--even-at-night", is_flag=True, help="Send an SMS also between 21:00 and 08:00 on the user's clock.")
+def digest(user_id: str, *, preview: bool, even_at_night: bool) -> None:
     """Send a user's pending suggestions in one message per channel and date.
 
     A run by hand serves today's date: a second one on the same date sends nothing. If there is nothing to send, or no
-    channel to send it by, the run is skipped with exit code 0 and the reason.
+    channel to send it by, the run is skipped with exit code 0 and the reason. At night no SMS is sent, unless the user
+    chose the present time.
 
     \b
     Examples:
@@ -44,16 +46,21 @@ def digest(user_id: str, *, preview: bool) -> None:
     if preview:
         _preview(user_id)
     else:
-        sys.exit(execute(DIGEST, user_id, body_of(user_id)))
+        sys.exit(execute(DIGEST, user_id, body_of(user_id, even_at_night=even_at_night)))
 
 
-def body_of(user_id: str) -> Body:  # noqa: ARG001 - the context has the user
+def body_of(user_id: str, *, even_at_night: bool = False) -> Body:  # noqa: ARG001 - the context has the user
     """Return the body of a user's digest, for the harness."""
 
     def body(context: RunContext, resources: Resources) -> Result:
         settings, database = resources.settings, resources.database
         store = DatabaseDigests(database, DatabaseAddresses(database, lambda: encryption_of(settings)))
-        job = Digest(store=store, messenger=messenger_of(settings, context.now), when=digest_time_of(settings))
+        job = Digest(
+            store=store,
+            messenger=messenger_of(settings, context.now),
+            when=digest_time_of(settings),
+            even_at_night=even_at_night,
+        )
         return job(context)
 
     return body
@@ -74,7 +81,8 @@ def _preview(user_id: str) -> None:
             "nothing would be sent: " + ("the user is paused" if recipient.paused else "no suggestion is pending")
         )
         return
-    content = DigestContent(recipient.name, items, digest_time_of(settings) or recipient.when, code="....")
+    when = recipient.chosen(digest_time_of(settings) or recipient.when)
+    content = DigestContent(recipient.name, items, when, code="....")
     for channel, destination in destinations.items():
         reason = skip_reason(channel, destination)
         note = f"not sent: {reason}" if reason else f"mode {destination.mode}"

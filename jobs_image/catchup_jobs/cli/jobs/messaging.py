@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from catchup_jobs.cli.resources import encryption_of
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
 from catchup_jobs.domain.digest.email_text import EmailDigest, email_digest
-from catchup_jobs.domain.digest.sms_text import sms_text
+from catchup_jobs.domain.digest.sms_text import sms_preview, sms_text
 from catchup_jobs.jobs.digest.messenger import Messenger, Sender
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def senders_of(settings: Settings, now: Callable[[], datetime]) -> Mapping[Chann
     """
     return {
         SMS: Sender(
-            compose=sms_text,
-            preview=str,
+            compose=partial(sms_text, takes_replies=settings.sms_takes_replies),
+            preview=sms_preview,
             gateway=(lambda: _twilio(settings, now)) if settings.require_twilio() else None,
         ),
         EMAIL: Sender(

@@ -12,12 +12,14 @@ import click
 from catchup_contract.env import Env
 from catchup_contract.local_time import day_bounds, local_date
 from catchup_jobs.adapters.database.availability.store import DatabaseAvailabilityStore
-from catchup_jobs.adapters.database.calendars.store import CalendarRow, DatabaseCalendarStore
+from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.encryption import Encryption
+from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database, unknown_user
+from catchup_jobs.domain.calendar.overview import CalendarOverview, troubles
 from catchup_jobs.domain.calendar.week import draw, legend
 from catchup_jobs.domain.text import one_line
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
@@ -82,9 +84,13 @@ def list_(user_id: str) -> None:
     click.echo(f"  {'NAME':<30} {'LAST SYNC':<21} {'STATE':<12} ID")
     for row in rows:
         click.echo(
-            f"{'*' if row.selected else ' '} {_cut(_shown_name(row), 30):<30} {_last_sync(row):<21} {_state(row):<12}"
+            f"{'*' if row.selected else ' '} {_cut(_shown_name(row), 30):<30} {_last_sync(row):<21} {row.state:<12}"
             f" {one_line(row.google_id)}"
         )
+    now = datetime.now(UTC)
+    for row in rows:
+        for trouble in troubles(row, now):
+            click.echo(f"{_shown_name(row)}: {trouble}", err=True)
 
 
 @calendar.command()
@@ -153,8 +159,8 @@ def _choose(user_id: str, which: str, *, selected: bool) -> None:
     click.echo(f"{done}; the next sync (`catchup-jobs sync --user {user_id}`) takes it into account")
 
 
-def _find(rows: list[CalendarRow], which: str, user_id: str) -> str:
-    by_name = [row.google_id for row in rows if row.summary == which]
+def _find(rows: list[CalendarOverview], which: str, user_id: str) -> str:
+    by_name = [row.google_id for row in rows if one_line(row.summary) == one_line(which)]
     if any(row.google_id == which for row in rows):
         return which
     if len(by_name) == 1:
@@ -171,7 +177,7 @@ def _consent(settings: Settings, token_file: TextIO | None, *, open_browser: boo
     client = settings.google_client
     try:
         if token_file is not None:
-            return read_token_file(token_file.read(), client_id=client[0] if client else None)
+            return read_token_file(read_text(token_file), client_id=client[0] if client else None)
         if client is None:
             raise MisconfiguredError(f"{Env.GOOGLE_CLIENT_ID} is not set: consent is given to an OAuth client")
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -194,7 +200,7 @@ def _require_user(database: Database, user_id: str) -> None:
         raise unknown_user(user_id)
 
 
-def _shown_name(row: CalendarRow) -> str:
+def _shown_name(row: CalendarOverview) -> str:
     name = one_line(row.summary)
     return f"{name} (primary)" if row.primary else name
 
@@ -203,13 +209,5 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _last_sync(row: CalendarRow) -> str:
+def _last_sync(row: CalendarOverview) -> str:
     return f"{row.last_success_at:%Y-%m-%d %H:%M} UTC" if row.last_success_at else "-"
-
-
-def _state(row: CalendarRow) -> str:
-    if not row.selected:
-        return "-"
-    if row.last_error is not None:
-        return row.last_error.value
-    return "synced" if row.last_success_at else "not synced"

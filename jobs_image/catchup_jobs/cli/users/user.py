@@ -12,6 +12,7 @@ from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.erasure import erase
 from catchup_jobs.adapters.database.people.users import DatabaseUsers, UserOverview
+from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
 
 
+_MAX_SHOWN = 20
+
+
 @click.group()
 def user() -> None:
     """Import, show and delete users."""
@@ -34,12 +38,13 @@ def user() -> None:
 
 @user.command("import")
 @click.argument("file", type=click.File(encoding="utf-8"))
-def import_(file: TextIO) -> None:
+@click.option("--strict", is_flag=True, help="Import nobody if one of the users cannot be.")
+def import_(file: TextIO, strict: bool) -> None:
     """Create or replace users from a JSON file (`-` for standard input).
 
-    The file is checked whole before anything is written, and written in one transaction. It holds one user, a list,
-    or an object with a list under `users`. Only `id` and `name` are required. A user's schedule (time zone, digest,
-    calendar sync) is left alone where a UserSchedule resource owns it.
+    It holds one user, a list, or an object with a list under `users`. Only `id` and `name` are required. Each user is
+    checked whole: one with a wrong field is left out, the others are imported in one transaction, and the exit code is
+    65. A user's schedule (time zone, digest, calendar sync) is left alone where a UserSchedule resource owns it.
 
     With `contacts`, a user's contacts become these: those known by their id are changed, new ones are added, those
     that are missing are archived, and suggestions stay with their contacts. Without the key, contacts stay as they
@@ -69,18 +74,18 @@ def import_(file: TextIO) -> None:
           "tags": ["climbing", "IRL preferred"], "groups": ["Close Friends"],
           "createdAt": "2026-01-10T12:00:00Z", "interactions": ["2026-10-12T18:00:00+02:00"]}]}]}
     """
-    try:
-        text = file.read()
-    except UnicodeDecodeError:
-        raise PermanentError("nothing was imported: the file is not UTF-8 text") from None
-    entries = read_users(text)
+    now = datetime.now(UTC)
+    read = read_users(read_text(file), now=now)
+    if read.problems and (strict or not read.users):
+        raise PermanentError("nothing was imported:\n" + _told(read.problems))
+    entries = read.users
     contacts = {entry.user.id: entry.contacts for entry in entries if entry.contacts is not None}
     channels = {entry.user.id: entry.channels for entry in entries if entry.channels is not None}
     settings = Settings.load()
     with open_database(settings) as database:
         imported = DatabaseUsers(database).import_all(
             [entry.user for entry in entries],
-            now=datetime.now(UTC),
+            now=now,
             contacts=contacts,
             channels=channels,
             addresses=_addresses(settings, database),
@@ -88,6 +93,16 @@ def import_(file: TextIO) -> None:
     click.echo(f"{len(imported.created)} created, {len(imported.updated)} updated")
     if imported.kept_schedule:
         click.echo(f"schedule owned by a UserSchedule, left alone: {', '.join(imported.kept_schedule)}")
+    if read.problems:
+        left_out = len(read.problems)
+        raise PermanentError(f"{left_out} of {left_out + len(entries)} users left out:\n" + _told(read.problems))
+
+
+def _told(problems: dict[str, list[str]]) -> str:
+    lines = [f"  {user}: {problem}" for user, found in problems.items() for problem in found]
+    if len(lines) > _MAX_SHOWN:
+        lines[_MAX_SHOWN:] = [f"  and {len(lines) - _MAX_SHOWN} more"]
+    return "\n".join(lines)
 
 
 @user.command()

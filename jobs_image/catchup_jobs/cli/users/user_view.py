@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from catchup_contract.kinds import DIGEST
 from catchup_contract.timestamps import format_utc
+from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.digests.overview import latest_digest
 from catchup_jobs.adapters.database.people.contacts import count_contacts
 from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
+from catchup_jobs.domain.calendar.overview import troubles
 from catchup_jobs.domain.digest.channels import CHANNELS
 from catchup_jobs.domain.text import one_line
 from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS
@@ -18,7 +21,6 @@ from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
 
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
@@ -53,6 +55,7 @@ def gather(database: Database, addresses: DatabaseAddresses, overview: UserOverv
         "preferredHours": _weekly(user.availability.preferred),
         "night": f"{night.start:%H:%M}-{night.end:%H:%M}" if night else None,
         "calendar": overview.calendar,
+        "calendars": _calendars(database, user.id),
         "contacts": {"total": contacts, "leftOut": left_out},
         "channels": _channels(addresses, user.id),
         "suggestions": dict(
@@ -91,6 +94,11 @@ def lines(view: Mapping[str, Any]) -> Iterator[str]:
         "contacts": f"{contacts['total']}"
         + (f" ({contacts['leftOut']} of them excluded or archived)" if contacts["leftOut"] else ""),
     }
+    for calendar in view["calendars"]:
+        if calendar["troubles"]:
+            name = f"calendar {one_line(calendar['name'])}{' (primary)' if calendar['primary'] else ''}"
+            # Two calendars may have the same name.
+            fields[name] = "; ".join([*([fields[name]] if name in fields else []), *calendar["troubles"]])
     if channels is None:
         fields["channels"] = "(not readable with these encryption keys)"
     for channel in channels or ():
@@ -106,6 +114,22 @@ def lines(view: Mapping[str, Any]) -> Iterator[str]:
         fields["given up"] = f"{view['givenUp']} runs: `catchup-jobs failures list --user {view['id']}`"
     for name, value in fields.items():
         yield f"{name:<{_WIDTH}} {one_line(value)}"
+
+
+def _calendars(database: Database, user_id: str) -> list[dict[str, Any]]:
+    now = datetime.now(UTC)
+    return [
+        {
+            "name": calendar.summary,
+            "primary": calendar.primary,
+            "selected": calendar.selected,
+            "lastSyncedAt": _utc(calendar.last_success_at),
+            "error": calendar.last_error.value if calendar.last_error else None,
+            "unreadableEvents": calendar.unreadable_events,
+            "troubles": list(troubles(calendar, now)),
+        }
+        for calendar in DatabaseCalendarStore(database).listing(user_id)
+    ]
 
 
 def _channels(addresses: DatabaseAddresses, user_id: str) -> list[dict[str, Any]] | None:

@@ -1,14 +1,16 @@
 """The digest as one SMS of at most two segments, if the content allows it.
 
-The forms are tried from the longest to the shortest; the first in which every entry fits is used. If none fits, the
-entries that do not fit are counted (`+3 more`). Nothing is transliterated: one name outside of the GSM alphabet makes
-the whole message UCS-2, with 134 units instead of 306 septets.
+It names people before it gives reasons: first as many entries as fit, each with its time and how to meet, then the
+link, how to stop, a heading, and reasons as far as there is room. Entries that do not fit are counted (`+3 more`).
+
+Letters are not transliterated: one name outside of the GSM alphabet makes the whole message UCS-2, with 134 units
+instead of 306 septets. Punctuation is, since a typographic apostrophe would do the same and nobody would miss it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
@@ -21,43 +23,60 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.digest.content import DigestContent
 
 MAX_SEGMENTS: Final = 2
+_NAMES: Final = (40, 30, 16)
+_CLAUSE: Final = 80
+_REASON: Final = 160
+# What GSM 03.38 has in another form.
+_PUNCTUATION: Final = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4\u0060\u02bc", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+        "\u2026": "...",
+        "\u00b7": "-",
+        "\u2022": "-",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How long the text is.
+    """What the text says beside the entries.
 
     Attributes:
-        name, reason: the most characters of each; 0 omits the reason.
-        whole_reason: all clauses of the reason, not only the first.
-        polite: with a heading, and how to stop the messages.
-        link: with the link, if there is one.
+        count: how many entries are named.
+        name: the most characters of a name.
+        link: with the link.
+        stop: with how to stop the messages by a reply.
+        polite: with a heading, and what the link is for.
+        reasons: how many of the entries have the first clause of their reason.
+        whole: all clauses instead.
     """
 
+    count: int
     name: int
-    reason: int
-    whole_reason: bool = False
-    polite: bool = True
-    link: bool = True
+    link: bool = False
+    stop: bool = False
+    polite: bool = False
+    reasons: int = 0
+    whole: bool = False
 
 
-_FORMS: Final = (
-    _Form(name=40, reason=160, whole_reason=True),
-    _Form(name=40, reason=80),
-    _Form(name=30, reason=60, polite=False),
-    _Form(name=30, reason=0, polite=False),
-    _Form(name=16, reason=0, polite=False),
-    _Form(name=16, reason=0, polite=False, link=False),
-)
-
-
-def sms_text(content: DigestContent) -> str:
-    """Return a digest as the text of an SMS."""
+def sms_text(content: DigestContent, *, takes_replies: bool = True) -> str:
+    """Return a digest as the text of an SMS; `takes_replies` as in `compose`."""
     link = content.links.overview if content.links else None
-    return compose(content.items, content.when.zone, code=content.code, link=link)
+    return compose(content.items, content.when.zone, code=content.code, link=link, takes_replies=takes_replies)
 
 
-def compose(items: Sequence[DigestItem], zone: ZoneInfo, *, code: str, link: str | None = None) -> str:
+def sms_preview(text: str) -> str:
+    """Return the text with how many SMS it takes, and whether a character outside of the GSM alphabet costs half."""
+    alphabet = "GSM 7-bit" if is_gsm7(text) else "UCS-2, for a character outside of the GSM alphabet"
+    return f"{text}\n[{segments(text)} SMS, {alphabet}]"
+
+
+def compose(
+    items: Sequence[DigestItem], zone: ZoneInfo, *, code: str, link: str | None = None, takes_replies: bool = True
+) -> str:
     """Return the text of the SMS.
 
     Args:
@@ -65,50 +84,70 @@ def compose(items: Sequence[DigestItem], zone: ZoneInfo, *, code: str, link: str
         zone: the user's.
         code: the delivery's short code, by which the message is found again at the provider.
         link: URL at which the user acts, None in an installation without an action base URL.
+        takes_replies: the user can reply STOP; not to a sender that is a name.
     """
-    for form in _FORMS[:2]:
-        text = _text(items, len(items), zone, form, code=code, link=link)
-        if segments(text) <= MAX_SEGMENTS:
-            return text
-    for form in _FORMS[1:]:
-        for count in range(len(items), 0, -1):
-            text = _text(items, count, zone, form, code=code, link=link)
-            if segments(text) <= MAX_SEGMENTS:
-                return text
-    return text
+
+    def text(form: _Form) -> str:
+        lines = [_heading(len(items)) if form.polite else "CatchUp:"]
+        lines += [_entry(item, zone, form, number) for number, item in enumerate(items[: form.count])]
+        if form.count < len(items):
+            lines.append(f"+{len(items) - form.count} more")
+        shown = link if form.link else None
+        return "\n".join([*lines, *_closing(form, code=code, link=shown, takes_replies=takes_replies)])
+
+    def fits(form: _Form) -> bool:
+        return segments(text(form)) <= MAX_SEGMENTS
+
+    return text(_richest(len(items), fits, has_link=link is not None))
 
 
-def _text(items: Sequence[DigestItem], count: int, zone: ZoneInfo, form: _Form, *, code: str, link: str | None) -> str:
-    omitted = len(items) - count
-    lines = [_heading(len(items)) if form.polite else "CatchUp:"]
-    lines += [_entry(item, zone, form) for item in items[:count]]
-    if omitted:
-        lines.append(f"+{omitted} more")
-    return "\n".join([*lines, *_closing(form, code=code, link=link)])
+def _richest(entries: int, fits: Callable[[_Form], bool], *, has_link: bool) -> _Form:
+    """Return the form that says the most: what is named first in `_Form` outweighs what comes after it."""
+    shortest = [_Form(count, name) for count in range(entries, 0, -1) for name in _NAMES]
+    form = next(filter(fits, shortest), shortest[-1])
+    additions: list[dict[str, bool]] = [{"link": has_link}, {"stop": True}, {"polite": True}]
+    for addition in additions:
+        richer = replace(form, **addition)
+        form = richer if fits(richer) else form
+    with_reasons = (replace(form, reasons=number) for number in range(form.count, 0, -1))
+    form = next(filter(fits, with_reasons), form)
+    whole = replace(form, whole=True)
+    return whole if form.reasons == form.count and fits(whole) else form
 
 
 def _heading(count: int) -> str:
     return f"CatchUp, {count} suggestions:" if count > 1 else "CatchUp suggests:"
 
 
-def _entry(item: DigestItem, zone: ZoneInfo, form: _Form) -> str:
-    line = f"{contact_name(item, form.name)} {short_time(item, zone)}, {mode_words(item)}"
+def _entry(item: DigestItem, zone: ZoneInfo, form: _Form, number: int) -> str:
+    name = contact_name(replace(item, contact=_plain(item.contact)), form.name)
+    line = f"{name} {short_time(item, zone)}, {mode_words(item)}"
+    if number >= form.reasons:
+        return line
     clauses = _clauses(item)
-    reason = ";".join(clauses if form.whole_reason else clauses[:1])
-    reason = clean(reason, form.reason) if form.reason else ""
+    reason = clean(";".join(clauses), _REASON) if form.whole else clean("".join(clauses[:1]), _CLAUSE)
     return f"{line}: {reason}" if reason else line
 
 
 def _clauses(item: DigestItem) -> list[str]:
     """Return the clauses of the reason, without those that alone would make the message UCS-2."""
-    # The ellipsis of a shortened title is not in the GSM alphabet.
-    clauses = item.reason.replace("\u2026", "...").split(";")
-    return [clause for clause in clauses if is_gsm7(clause)] if is_gsm7(item.contact) else clauses
+    clauses = _plain(item.reason).split(";")
+    return [clause for clause in clauses if is_gsm7(clause)] if is_gsm7(_plain(item.contact)) else clauses
 
 
-def _closing(form: _Form, *, code: str, link: str | None) -> list[str]:
-    if link is not None and form.link:
-        act = f"Accept, dismiss, snooze: {link}" if form.polite else link
+def _plain(text: str) -> str:
+    return text.translate(_PUNCTUATION)
+
+
+def _closing(form: _Form, *, code: str, link: str | None, takes_replies: bool) -> list[str]:
+    ways = ["accept", "dismiss", "snooze"] if form.polite else ["answer"]
+    if not takes_replies:
+        ways.append("stop")
+    words = (", ".join(ways[:-1]) + " or " if ways[1:] else "") + ways[-1]
+    if link is None:
+        act = f"{words.capitalize()} in CatchUp"
+    elif form.polite or not takes_replies:
+        act = f"{words.capitalize()}: {link}"
     else:
-        act = "Accept, dismiss or snooze in CatchUp" if form.polite else "Answer in CatchUp"
-    return [act, f"#{code} STOP to end"] if form.polite else [f"{act} #{code}"]
+        act = link
+    return [act, f"#{code} STOP to end"] if form.stop and takes_replies else [f"{act} #{code}"]

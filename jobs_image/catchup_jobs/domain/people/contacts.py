@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from catchup_jobs.domain.people.words import caseless
 from catchup_jobs.domain.vocabulary import Frequency
 
 if TYPE_CHECKING:
@@ -29,15 +29,6 @@ THRESHOLD_DAYS: Final = {
     Frequency.FLEXIBLE: 60,
 }
 DEFAULT_FREQUENCY: Final = Frequency.MONTHLY
-
-# A sign belongs to the single letter before it, and a dot to the word after it, where that is another name: C++ and C#
-# are not C, R&D is not R, .NET is not a net.
-_WORD: Final = re.compile(
-    r"(?<!\w)[^\W\d_][+#]+"
-    r"|(?<!\w)[^\W\d_]&[^\W\d_](?!\w)"
-    r"|(?<![^\s(])\.[^\W\d_]\w*"
-    r"|\w+"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +55,6 @@ class Contact:
     interactions: tuple[datetime, ...] | None = None
 
 
-def words(text: str) -> list[str]:
-    """Return the words of a text for comparison, in lower case; what stands between words is ignored."""
-    return _WORD.findall(text.casefold())
-
-
 def is_close_friend(groups: Iterable[str]) -> bool:
     """Return whether one of the groups is the one of close friends, by its name."""
     return any(same_name(group, CLOSE_FRIENDS) for group in groups)
@@ -76,4 +62,4 @@ def is_close_friend(groups: Iterable[str]) -> bool:
 
 def same_name(one: str, other: str) -> bool:
     """Return whether two names of groups, tags or cities are the same but for case and spaces."""
-    return " ".join(one.casefold().split()) == " ".join(other.casefold().split())
+    return caseless(one).split() == caseless(other).split()

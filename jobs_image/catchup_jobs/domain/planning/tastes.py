@@ -19,7 +19,8 @@ from functools import lru_cache
 from heapq import heapify, heappop, heapreplace, nsmallest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from catchup_jobs.domain.people.contacts import same_name, words
+from catchup_jobs.domain.people.contacts import same_name
+from catchup_jobs.domain.people.words import words
 from catchup_jobs.domain.planning.overdue import ContactFacts, Rank, interests, overdue, preference, rank
 from catchup_jobs.domain.planning.suggestions import MAX_OPEN
 from catchup_jobs.domain.vocabulary import Mode

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from catchup_contract.digest_rule import is_last_firing
+from catchup_contract.digest_rule import is_last_firing, is_quiet
 from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.channels import may_send
 from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
@@ -47,6 +47,7 @@ class DueDigest:
     """One due date's digest in one pass.
 
     Attributes:
+        even_at_night: quiet hours do not hold.
         errors: why channels are not settled. When all channels were tried, the most promising error is raised.
     """
 
@@ -56,6 +57,7 @@ class DueDigest:
     when: DigestTime
     occurrence: Occurrence
     recipient: Recipient
+    even_at_night: bool = False
     errors: list[JobError] = field(default_factory=list)
 
     @property
@@ -72,6 +74,11 @@ class DueDigest:
     def is_last_firing(self) -> bool:
         """Whether no later firing serves this due date."""
         return is_last_firing(self.context.now(), self.when, self.occurrence)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether a text message would disturb now."""
+        return not self.even_at_night and is_quiet(self.context.now(), self.when, self.occurrence)
 
     def is_given_up(self, error: JobError) -> bool:
         """Return whether nothing will try again for this due date what failed with this error."""
@@ -122,7 +129,7 @@ class DueDigest:
                 claim,
                 destination.address or "",
                 key=f"{self.user_id} {self.occurrence.due_date.isoformat()}",
-                when=self.when,
+                when=self.recipient.chosen(self.when),
                 name=self.recipient.name,
                 now=now,
             )

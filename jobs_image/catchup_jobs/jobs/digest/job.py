@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from catchup_contract.digest_rule import is_quiet, occurrence_by_hand, occurrence_of_slot
+from catchup_contract.digest_rule import occurrence_by_hand, occurrence_of_slot
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_jobs.domain.digest.channels import ATTEMPTED, CHANNELS, MAYBE_SENT, is_wanted, may_send, skip_reason
 from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus, SkipReason
@@ -31,15 +31,24 @@ if TYPE_CHECKING:
 class Digest:
     """The job's body, see `jobs.run.context.JobBody`."""
 
-    def __init__(self, *, store: DigestStore, messenger: Messenger, when: DigestTime | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        store: DigestStore,
+        messenger: Messenger,
+        when: DigestTime | None = None,
+        even_at_night: bool = False,
+    ) -> None:
         """Take the ports.
 
         Args:
+            even_at_night: send also in quiet hours.
             when: the digest time of the UserSchedule; None outside of the operator's pods, where the database has it.
         """
         self._store = store
         self._messenger = messenger
         self._when = when
+        self._even_at_night = even_at_night
 
     def __call__(self, context: RunContext) -> Result:
         """Make one pass.
@@ -57,7 +66,17 @@ class Digest:
         occurrence = occurrence_by_hand(now, when) if context.slot is None else occurrence_of_slot(context.slot, when)
         if occurrence is None:
             return Result(Outcome.SKIPPED, Reason.NOT_DUE)
-        return _perform(DueDigest(context, self._store, self._messenger, when, occurrence, recipient))
+        return _perform(
+            DueDigest(
+                context,
+                self._store,
+                self._messenger,
+                when,
+                occurrence,
+                recipient,
+                even_at_night=self._even_at_night,
+            )
+        )
 
 
 def _perform(digest: DueDigest) -> Result:
@@ -136,7 +155,7 @@ def _serve(
     if delivery is not None and not may_send(channel, status, attempts=delivery.attempts):
         return status
     now = digest.context.now()
-    reason = skip_reason(channel, destination, quiet=is_quiet(now, digest.when, digest.occurrence))
+    reason = skip_reason(channel, destination, quiet=digest.is_quiet)
     if reason is None and digest.recipient.paused:
         reason = SkipReason.PAUSED
     if reason is None and digest.occurrence.is_late(now):

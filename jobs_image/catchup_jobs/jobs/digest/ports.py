@@ -28,6 +28,13 @@ class Recipient:
     when: DigestTime
     paused: bool
 
+    def chosen(self, when: DigestTime) -> DigestTime:
+        """Return the time that the user chose, given the one that the digest falls due at.
+
+        The operator may spread digests over a window. The sync stores what the UserSchedule says.
+        """
+        return self.when if when.is_spread_from(self.when) else when
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

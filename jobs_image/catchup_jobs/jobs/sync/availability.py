@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from catchup_jobs.jobs.sync.ports import AvailabilityInputs, AvailabilityStore
 
 # Raised when the rules of `domain.calendar.availability` change, so that every user's slots are computed anew.
-_RULES = 1
+_RULES = 2
 
 
 def refresh_availability(context: RunContext, store: AvailabilityStore) -> int:
     """Compute the free slots of the next 30 days if anything they depend on changed, or a local day began.
 
-    No time is free while a selected calendar was never read whole, nor beyond the horizon to which all were read.
+    No time is free while a required calendar was never read whole, nor beyond the horizon to which all were read.
 
     Returns:
         How many free slots are stored then.
@@ -53,6 +53,8 @@ def refresh_availability(context: RunContext, store: AvailabilityStore) -> int:
 
 
 def _fingerprint(inputs: AvailabilityInputs) -> str:
-    calendars = tuple((calendar.id, calendar.read_until is not None) for calendar in inputs.calendars)
+    calendars = tuple(
+        (calendar.id, calendar.is_required, calendar.read_until is not None) for calendar in inputs.calendars
+    )
     parts = (_RULES, inputs.zone.key, inputs.parameters, calendars)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

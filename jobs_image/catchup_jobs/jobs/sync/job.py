@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from catchup_contract.outcomes import Outcome, Reason
-from catchup_contract.summary import Count
+from catchup_contract.summary import LEFT_OUT, Count
 from catchup_jobs.domain.calendar.events import UnreadableEvent
 from catchup_jobs.domain.calendar.oauth import ReconnectNeededError
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, choose_sync, full_window
@@ -50,8 +50,6 @@ _log = structlog.get_logger()
 
 _LISTED: Final = "listed"
 _FINISHED: Final = "finished"
-# What makes a run `Partial`.
-_LEFT_OUT: Final = (Count.CALENDARS_FAILED, Count.CALENDARS_UNREADABLE, Count.EVENTS_UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +123,23 @@ class CalendarSync:
             progress.counts.add(Count.PAGES, source.pages)
             source.close()
         slots = refresh_availability(context, self.availability)
-        counts = progress.counts.all() | {Count.CALENDARS_FAILED: failed, Count.FREE_SLOTS: slots}
-        is_partial = any(counts.get(count) for count in _LEFT_OUT)
+        counts = progress.counts.all() | {Count.CALENDARS_FAILED: len(failed), Count.FREE_SLOTS: slots}
+        if any(calendar.primary for calendar in failed):
+            return Result(Outcome.DONE, Reason.CALENDAR_UNREADABLE, counts)
+        is_partial = any(counts.get(count) for count in LEFT_OUT)
         return Result(Outcome.DONE, Reason.PARTIAL if is_partial else None, counts)
 
-    def _sync_calendars(self, context: RunContext, source: CalendarSource, progress: _Progress, zone: ZoneInfo) -> int:
-        """Sync what is unfinished and return how many calendars failed.
+    def _sync_calendars(
+        self, context: RunContext, source: CalendarSource, progress: _Progress, zone: ZoneInfo
+    ) -> list[StoredCalendar]:
+        """Sync what is unfinished and return the calendars that failed.
 
         Raises:
             TemporaryError: calendars failed temporarily, and either attempts remain or no calendar succeeded.
         """
         if not progress.listed:
             self._update_list(context, source, progress)
-        failed = 0
+        failed: list[StoredCalendar] = []
         temporary: TemporaryError | None = None
         for calendar in self.calendars.selected(context.subject):
             if calendar.id in progress.finished:
@@ -145,13 +147,16 @@ class CalendarSync:
             try:
                 reading = self._read(context, source, calendar)
             except CalendarFailedError as error:
-                failed += 1
+                if error.reason is CalendarError.NOT_FOUND and not calendar.primary:
+                    self._deselect(context, calendar, progress)
+                    continue
+                failed.append(calendar)
                 self._record_failure(context, calendar, error.reason, str(error))
             except TemporaryError as error:
                 if error.wait_seconds is not None:
                     # A usage limit is the user's or the project's: the other calendars would exceed it too.
                     raise
-                failed += 1
+                failed.append(calendar)
                 temporary = error
                 self._record_failure(context, calendar, CalendarError.UNAVAILABLE, str(error))
             else:
@@ -174,6 +179,8 @@ class CalendarSync:
         stored = self.calendars.update_list(
             context.subject, listed, complete=not unreadable, now=context.now(), fence=context.fence
         )
+        if stored.calendars_gone:
+            _log.warning("selected calendars are gone from the user's list", calendars=stored.calendars_gone)
         progress.add_stored(stored)
         progress.list_done()
 
@@ -206,6 +213,13 @@ class CalendarSync:
         progress.counts.add(Count.FULL_SYNCS if isinstance(reading.how, FullSync) else Count.INCREMENTAL_SYNCS, 1)
         progress.add_stored(stored)
         progress.calendar_done(calendar.id)
+
+    def _deselect(self, context: RunContext, calendar: StoredCalendar, progress: _Progress) -> None:
+        _log.warning("the user has lost access to a calendar, it is deselected", calendar=calendar.id)
+        context.check_stop()
+        progress.add_stored(
+            self.calendars.deselect_lost(context.subject, calendar.id, now=context.now(), fence=context.fence)
+        )
 
     def _record_failure(self, context: RunContext, calendar: StoredCalendar, reason: CalendarError, why: str) -> None:
         _log.warning("calendar failed, it keeps its last events", calendar=calendar.id, reason=reason.value, why=why)
@@ -251,6 +265,8 @@ class _Progress:
         self.counts.add(Count.EVENTS_ADDED, stored.events_added)
         self.counts.add(Count.EVENTS_CHANGED, stored.events_changed)
         self.counts.add(Count.EVENTS_REMOVED, stored.events_removed)
+        if stored.calendars_gone:
+            self.counts.add(Count.CALENDARS_GONE, stored.calendars_gone)
         self.counts.add(Count.SUGGESTIONS_MOVED, stored.suggestions_moved)
         self.counts.add(Count.SUGGESTIONS_EXPIRED, stored.suggestions_expired)
 

@@ -139,18 +139,24 @@ class StoredCalendar:
 
     id: int
     google_id: str = field(repr=False)
+    primary: bool
     state: SyncState
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """How many events one transaction of a sync changed, and how many suggestions that clashed with them."""
+    """How many events one transaction of a sync changed, and how many suggestions that clashed with them.
+
+    Attributes:
+        calendars_gone: selected calendars that the user does not have any more.
+    """
 
     events_added: int = 0
     events_changed: int = 0
     events_removed: int = 0
     suggestions_moved: int = 0
     suggestions_expired: int = 0
+    calendars_gone: int = 0
 
 
 class CalendarStore(Protocol):
@@ -178,6 +184,10 @@ class CalendarStore(Protocol):
         fence: Fence,
     ) -> Stored:
         """Reconcile a calendar's events, repair suggestions, and store the new sync state: all or nothing."""
+        ...
+
+    def deselect_lost(self, user_id: str, calendar_id: int, *, now: datetime, fence: Fence) -> Stored:
+        """Deselect a calendar to which the user has lost access; its events are deleted."""
         ...
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:

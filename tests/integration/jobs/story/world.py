@@ -56,7 +56,7 @@ MAIL_SENDER: Final = "digest@example.com"
 # Of the Job controller: the pause before the second pod, doubled each time.
 _BACKOFF_SECONDS: Final = 10.0
 _GRACE_SECONDS: Final = 30.0
-_PATIENCE_SECONDS: Final = 20.0
+_PATIENCE_SECONDS: Final = 120.0
 T = TypeVar("T")
 
 
@@ -243,7 +243,7 @@ class World:
 
     def save(self, person: Person) -> None:
         """Import a user, as the application does."""
-        entry = read_users(json.dumps(person.document()))[0]
+        entry = read_users(json.dumps(person.document()), now=datetime(2199, 1, 1, tzinfo=UTC)).users[0]
         addresses = DatabaseAddresses(self.database, lambda: self.encryption)
         self.steadily(
             lambda: DatabaseUsers(self.database).import_all(

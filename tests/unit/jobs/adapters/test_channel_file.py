@@ -15,13 +15,16 @@ from catchup_jobs.domain.vocabulary import ChannelMode
 from catchup_jobs.jobs.run.errors import PermanentError
 
 PHONE, MAILBOX = "+447700900123", "ada@example.com"
+NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 WHEN = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 
 def read(channels: Any) -> tuple[GivenAddress, ...] | None:
     document = {"id": "ada", "name": "Ada"} | ({} if channels is None else {"channels": channels})
-    (entry,) = read_users(json.dumps(document))
-    return entry.channels
+    found = read_users(json.dumps(document), now=NOW)
+    for problems in found.problems.values():
+        raise PermanentError("\n".join(problems))
+    return found.users[0].channels
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,12 @@ def test_channels_are_taken_in_one_form(channels: Any, given: tuple[GivenAddress
         ({"sms": {"phone": PHONE, "consent": "yes"}}, "channels.sms.consent"),
         ({"sms": {"phone": PHONE, "consent": False, "consentAt": "2026-01-10T12:00:00Z"}}, "`consentAt`"),
         ({"sms": {"phone": PHONE, "consentAt": "2026-01-10T12:00:00"}}, "channels.sms.consentAt: must be a date and"),
+        ({"sms": {"phone": PHONE, "consentAt": "2026-11-23T08:30:01Z"}}, "channels.sms.consentAt: must not be in the"),
+        ({"sms": {"phone": PHONE, "consentAt": "0001-01-01T00:00:00+01:00"}}, "channels.sms.consentAt: must be in the"),
+        (
+            {"email": {"address": MAILBOX, "consentAt": "2026-11-23T09:30:00.5+01:00"}},
+            "channels.email.consentAt: must not be in the future",
+        ),
         ({"email": {"address": "ada"}}, "channels.email.address: must be an email address"),
         ({"email": {"address": "ada@localhost"}}, "channels.email.address: must be an email address"),
         ({"email": {"address": "ada@example.com\nBcc: eve@example.com"}}, "channels.email.address"),

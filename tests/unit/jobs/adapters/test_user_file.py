@@ -1,32 +1,48 @@
-"""Files of users: checked whole, every problem named by its field."""
+"""Files of users: each user is checked apart, and every problem named by its field."""
 
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, time
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from catchup_contract.digest_rule import DigestDay
-from catchup_jobs.adapters.files.user_file import read_users
+from catchup_jobs.adapters.files.text_file import read_text
+from catchup_jobs.adapters.files.user_file import ImportedUser, UserFile, read_users
 from catchup_jobs.domain.calendar.availability import Night, WeeklyWindow
 from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.vocabulary import Frequency, Weekday
 from catchup_jobs.jobs.run.errors import PermanentError
 
+NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 ADA = {"id": "ada", "name": "Ada"}
 
 
+def read(document: Any) -> UserFile:
+    return read_users(document if isinstance(document, str) else json.dumps(document), now=NOW)
+
+
+def one(document: Any) -> ImportedUser:
+    found = read(document)
+    assert found.problems == {}
+    (entry,) = found.users
+    return entry
+
+
 def problems(document: Any) -> str:
-    with pytest.raises(PermanentError) as caught:
-        read_users(document if isinstance(document, str) else json.dumps(document))
-    return str(caught.value)
+    """Return the problems of users, all of whom have one."""
+    found = read(document)
+    assert found.users == []
+    return "\n".join(f"{user}: {problem}" for user, told in found.problems.items() for problem in told)
 
 
 @pytest.mark.parametrize("document", [ADA, [ADA], {"users": [ADA]}], ids=["one", "list", "object"])
 def test_one_user_a_list_and_an_object_are_read_with_the_contracts_defaults(document: Any) -> None:
-    (entry,) = read_users(json.dumps(document))
+    entry = one(document)
     user = entry.user
     schedule = user.schedule
     assert (user.id, user.name, user.paused) == ("ada", "Ada", False)
@@ -38,23 +54,21 @@ def test_one_user_a_list_and_an_object_are_read_with_the_contracts_defaults(docu
 
 
 def test_every_field_is_read() -> None:
-    (entry,) = read_users(
-        json.dumps(
-            ADA
-            | {
-                "timeZone": "Asia/Kathmandu",
-                "digest": {"day": "Daily", "time": "18:30"},
-                "calendarSync": {"every": "2h"},
-                "paused": True,
-                "city": "Patan",
-                "availability": {
-                    "manualBlocks": [{"days": ["MO", "SU"], "start": "10:00", "end": "00:00"}],
-                    "commuteWindows": [{"days": ["TU"], "start": "08:00", "end": "09:15"}],
-                    "preferredHours": [{"days": ["SA", "SU"], "start": "11:00", "end": "18:00"}],
-                    "night": {"start": "22:30", "end": "07:00"},
-                },
-            }
-        )
+    entry = one(
+        ADA
+        | {
+            "timeZone": "Asia/Kathmandu",
+            "digest": {"day": "Daily", "time": "18:30"},
+            "calendarSync": {"every": "2h"},
+            "paused": True,
+            "city": "Patan",
+            "availability": {
+                "manualBlocks": [{"days": ["MO", "SU"], "start": "10:00", "end": "00:00"}],
+                "commuteWindows": [{"days": ["TU"], "start": "08:00", "end": "09:15"}],
+                "preferredHours": [{"days": ["SA", "SU"], "start": "11:00", "end": "18:00"}],
+                "night": {"start": "22:30", "end": "07:00"},
+            },
+        }
     )
     user = entry.user
     assert (user.schedule.time_zone, user.city) == ("Asia/Kathmandu", "Patan")
@@ -85,39 +99,39 @@ def contact(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"id": "Ada"}, "users[0].id: must be lower-case"),
-        ({"id": "ada\n"}, "users[0].id: must be lower-case"),
-        ({"id": "a" * 64}, "users[0].id: must be lower-case"),
-        ({"id": 7}, "users[0].id: input should be a valid string"),
-        ({"name": " "}, "users[0].name: must not be blank"),
-        ({"name": "A\0"}, "users[0].name: must not be blank, nor hold control"),
-        ({"name": None}, "users[0].name: input should be a valid string"),
-        ({"timeZone": "Local"}, "users[0].timeZone: must be an IANA time zone"),
-        ({"timeZone": "TZ=Europe/Berlin"}, "users[0].timeZone: must be an IANA time zone"),
-        ({"digest": {"time": "24:00"}}, "users[0].digest.time: must be a time of day"),
-        ({"digest": {"day": "Mo"}}, "users[0].digest.day: input should be 'Monday'"),
-        ({"calendarSync": {"every": "7m"}}, "users[0].calendarSync.every: must be one of 5m, 6m"),
-        ({"paused": "no"}, "users[0].paused: input should be a valid boolean"),
-        ({"nme": "x"}, "users[0].nme: is not a field"),
-        (weekly(days=["Mo"]), "users[0].availability.manualBlocks[0].days[0]: input should be 'MO'"),
-        (weekly(days=[]), "users[0].availability.manualBlocks[0].days: list should have at least 1 item"),
-        (weekly(days=["MO", "MO"]), "users[0].availability.manualBlocks: holds two entries that start on MO 10:00"),
-        ({"availability": {"night": {"start": "07:00", "end": "07:00"}}}, "users[0].availability.night: must end"),
-        ({"city": " "}, "users[0].city: must not be blank"),
-        (contact(id=None), "users[0].contacts[0].id: input should be a valid string"),
-        (contact(name="B\ud800"), "users[0].contacts[0].name: input should be a valid string"),
-        (contact(name="B\r\nBcc: x"), "users[0].contacts[0].name: must not be blank, nor hold control"),
-        (contact(frequency="hourly"), "users[0].contacts[0].frequency: input should be 'daily'"),
-        (contact(tags=["a b c d"]), "users[0].contacts[0].tags[0]: must be 1 to 3 words"),
-        (contact(tags=["!"]), "users[0].contacts[0].tags[0]: must be 1 to 3 words"),
-        (contact(timeZone="CET+1"), "users[0].contacts[0].timeZone: must be an IANA"),
+        ({"id": "Ada"}, "users[0]: id: must be lower-case"),
+        ({"id": "ada\n"}, "users[0]: id: must be lower-case"),
+        ({"id": "a" * 64}, "users[0]: id: must be lower-case"),
+        ({"id": 7}, "users[0]: id: input should be a valid string"),
+        ({"name": " "}, "ada: name: must not be blank"),
+        ({"name": "A\0"}, "ada: name: must not be blank, nor hold control"),
+        ({"name": None}, "ada: name: input should be a valid string"),
+        ({"timeZone": "Local"}, "ada: timeZone: must be an IANA time zone"),
+        ({"timeZone": "TZ=Europe/Berlin"}, "ada: timeZone: must be an IANA time zone"),
+        ({"digest": {"time": "24:00"}}, "ada: digest.time: must be a time of day"),
+        ({"digest": {"day": "Mo"}}, "ada: digest.day: input should be 'Monday'"),
+        ({"calendarSync": {"every": "7m"}}, "ada: calendarSync.every: must be one of 5m, 6m"),
+        ({"paused": "no"}, "ada: paused: input should be a valid boolean"),
+        ({"nme": "x"}, "ada: nme: is not a field"),
+        (weekly(days=["Mo"]), "ada: availability.manualBlocks[0].days[0]: input should be 'MO'"),
+        (weekly(days=[]), "ada: availability.manualBlocks[0].days: list should have at least 1 item"),
+        (weekly(days=["MO", "MO"]), "ada: availability.manualBlocks: holds two entries that start on MO 10:00"),
+        ({"availability": {"night": {"start": "07:00", "end": "07:00"}}}, "ada: availability.night: must end"),
+        ({"city": " "}, "ada: city: must not be blank"),
+        (contact(id=None), "ada: contacts[0].id: input should be a valid string"),
+        (contact(name="B\ud800"), "ada: contacts[0].name: input should be a valid string"),
+        (contact(name="B\r\nBcc: x"), "ada: contacts[0].name: must not be blank, nor hold control"),
+        (contact(frequency="hourly"), "ada: contacts[0].frequency: input should be 'daily'"),
+        (contact(tags=["a b c d"]), "ada: contacts[0].tags[0]: must be 1 to 3 words"),
+        (contact(tags=["!"]), "ada: contacts[0].tags[0]: must be 1 to 3 words"),
+        (contact(timeZone="CET+1"), "ada: contacts[0].timeZone: must be an IANA"),
         (
             contact(interactions=["2026-01-01T10:00:00"]),
-            "users[0].contacts[0].interactions[0]: must be a date and time",
+            "ada: contacts[0].interactions[0]: must be a date and time",
         ),
-        (contact(createdAt="yesterday"), "users[0].contacts[0].createdAt: input should be a valid datetime"),
-        (contact(excluded="no"), "users[0].contacts[0].excluded: input should be a valid boolean"),
-        ({"contacts": [BEN, BEN]}, "users[0].contacts: holds 1 ids more than once"),
+        (contact(createdAt="yesterday"), "ada: contacts[0].createdAt: must be a date and time"),
+        (contact(excluded="no"), "ada: contacts[0].excluded: input should be a valid boolean"),
+        ({"contacts": [BEN, BEN]}, "ada: contacts: holds 1 ids more than once"),
     ],
 )
 def test_a_wrong_field_is_named(change: dict[str, Any], told: str) -> None:
@@ -125,20 +139,18 @@ def test_a_wrong_field_is_named(change: dict[str, Any], told: str) -> None:
 
 
 def test_contacts_are_read_with_everything_that_is_known_of_them() -> None:
-    (entry,) = read_users(
-        json.dumps(
-            ADA
-            | contact(
-                frequency="biweekly",
-                tags=["rock climbing", "IRL preferred", "rock climbing"],
-                groups=["Close Friends"],
-                city="Berlin",
-                timeZone="Europe/Berlin",
-                excluded=True,
-                archived=True,
-                createdAt="2026-01-10T12:00:00Z",
-                interactions=["2026-10-12T18:00:00+02:00", "2026-10-12T16:00:00Z", "2026-09-01T10:00:00Z"],
-            )
+    entry = one(
+        ADA
+        | contact(
+            frequency="biweekly",
+            tags=["rock climbing", "IRL preferred", "rock climbing"],
+            groups=["Close Friends"],
+            city="Berlin",
+            timeZone="Europe/Berlin",
+            excluded=True,
+            archived=True,
+            createdAt="2026-01-10T12:00:00Z",
+            interactions=["2026-10-12T18:00:00+02:00", "2026-10-12T16:00:00Z", "2026-09-01T10:00:00Z"],
         )
     )
     assert entry.contacts == (
@@ -160,20 +172,16 @@ def test_contacts_are_read_with_everything_that_is_known_of_them() -> None:
 
 @pytest.mark.parametrize(("contacts", "read"), [([], ()), ([BEN], (Contact("c-1", "Ben"),)), (None, None)])
 def test_an_empty_list_of_contacts_is_not_the_same_as_none(contacts: Any, read: Any) -> None:
-    (entry,) = read_users(json.dumps(ADA | {"contacts": contacts}))
+    entry = one(ADA | {"contacts": contacts})
     assert entry.contacts == read
 
 
 def test_all_problems_are_told_at_once_and_no_value_with_them() -> None:
     told = problems([ADA | {"timeZone": "s3cret"}, {"id": "bob", "phone": "s3cret"}])
-    assert "users[0].timeZone" in told
-    assert "users[1].name: is missing" in told
-    assert "users[1].phone" in told
+    assert "ada: timeZone" in told
+    assert "bob: name: is missing" in told
+    assert "bob: phone" in told
     assert "s3cret" not in told
-
-
-def test_very_many_problems_are_cut_short() -> None:
-    assert problems([{}] * 50).endswith("and 80 more")
 
 
 @pytest.mark.parametrize(
@@ -185,9 +193,80 @@ def test_very_many_problems_are_cut_short() -> None:
         ('"ada"', "must be a user, a list"),
         ('{"users": {}}', "must be a user, a list"),
         ('{"users": [], "id": "x"}', "beside `users`"),
-        (json.dumps([ADA, ADA]), "the user ada is there twice"),
         ("[" * 100_000, "not"),
+        ("9" * 5_000, "must be a user, a list"),
+        ("\ufeff", "not JSON"),
     ],
 )
 def test_a_file_that_is_not_of_users_is_refused(text: str, told: str) -> None:
-    assert told in problems(text)
+    with pytest.raises(PermanentError, match=re.escape(told)):
+        read(text)
+
+
+BAD: Final = '{"id": "bad", "name": "Bad", %s}'
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (BAD % f'"paused": {"9" * 5_000}', "paused: "),
+        (BAD % f'"contacts": [{{"id": "c", "name": "C", "createdAt": {"9" * 5_000}}}]', "contacts[0].createdAt: "),
+        (BAD % '"contacts": [{"id": "c", "name": "C", "createdAt": "0001-01-01T00:00:00+01:00"}]', "years 1900 to"),
+        (BAD % '"contacts": [{"id": "c", "name": "C", "createdAt": "9999-12-31T23:59:59-01:00"}]', "years 1900 to"),
+        (BAD % '"contacts": [{"id": "c", "name": "C", "interactions": ["0001-01-01T00:00:00Z"]}]', "interactions[0]: "),
+        (BAD % '"contacts": [{"id": "c", "name": "C", "interactions": [1767225600]}]', "must be a date and time"),
+        (BAD % '"contacts": [{"id": "c", "name": "C", "interactions": ["1767225600"]}]', "must be a date and time"),
+        (BAD % '"contacts": [{"id": "c", "name": "C", "interactions": [NaN]}]', "must be a date and time"),
+        (BAD % '"contacts": [{"id": "c", "name": "C", "tags": ["a b c d"]}]', "must be 1 to 3 words"),
+        (BAD % '"contacts": [{"id": "c", "name": "\\u200b\\u2060"}]', "must not be blank"),
+        (BAD % '"contacts": [{"id": "c", "name": "a\\u0085b"}]', "control characters"),
+        (BAD % '"x\\u001b[31m\\u202e": 1', "x [31m: is not a field"),
+        (BAD % '"x\\ud800": 1', "it: input should be a valid string"),
+        (BAD % f'"{"x" * 5_000}": 1', "xxx...: is not a field"),
+        (BAD % '"contacts": {}', "contacts: input should be a valid list"),
+        ('{"id": "bad"}', "name: is missing"),
+        ('{"id": "bad", "name": "A"}, {"id": "bad", "name": "B"}', "is there twice"),
+        ("5", "users[1]: it: input should be"),
+        ("null", "users[1]: it: input should be"),
+        ('{"id": "\\u202eBAD", "name": "x"}', "users[1]: id: must be lower-case"),
+    ],
+)
+def test_a_user_with_a_wrong_field_is_named_and_the_others_are_read(bad: str, told: str) -> None:
+    found = read(f'[{json.dumps(ADA)}, {bad}, {{"id": "cem", "name": "Cem"}}]')
+    assert [entry.user.id for entry in found.users] == ["ada", "cem"]
+    ((user, problems),) = found.problems.items()
+    (problem,) = problems
+    assert told in f"{user}: {problem}"
+    assert len(problem) < 200
+    assert problem.isprintable()
+
+
+def test_the_mark_that_editors_put_first_is_no_part_of_the_text(tmp_path: Path) -> None:
+    # RFC 8259, 8.1: a parser may ignore it.
+    for codec in ("utf-8", "utf-8-sig"):
+        path = tmp_path / codec
+        path.write_bytes(json.dumps(ADA).encode(codec))
+        with path.open(encoding="utf-8") as file:
+            assert one(read_text(file)).user.id == "ada"
+    for codec in ("utf-16", "latin-1"):
+        path.write_bytes(json.dumps({**ADA, "name": "J\xfcrgen"}, ensure_ascii=False).encode(codec))
+        with path.open(encoding="utf-8") as file, pytest.raises(PermanentError, match="UTF-8"):
+            read_text(file)
+
+
+def test_names_are_stored_in_one_form_whatever_keyboard_wrote_them() -> None:
+    decomposed = "Zoe\u0308 \u00a0 Mu\u0308ller\u200f"
+    entry = one(ADA | {"name": decomposed, "city": decomposed} | contact(name=decomposed, tags=[decomposed]))
+    assert entry.contacts is not None
+    found = (entry.user.name, entry.user.city, entry.contacts[0].name, *entry.contacts[0].tags)
+    assert set(found) == {"Zo\u00eb M\u00fcller"}
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["\u0915\u094d\u0930\u093f\u0915\u0947\u091f", "\U0001f9d7", "rock'n'roll music", "\u65e5\u672c\u8a9e\u4f1a\u8a71"],
+)
+def test_a_tag_in_any_script_is_taken(tag: str) -> None:
+    entry = one(ADA | contact(tags=[tag]))
+    assert entry.contacts is not None
+    assert entry.contacts[0].tags == (tag,)

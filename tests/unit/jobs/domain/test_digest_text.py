@@ -81,12 +81,45 @@ def test_the_zone_is_that_of_the_proposed_day_not_of_today() -> None:
 
 
 def test_a_digest_is_one_sms_of_two_segments_and_the_rest_by_its_count() -> None:
-    text = compose(items(7), BERLIN, code="K7Q2P9")
-    named = sum(f"Ben {number} " in text for number in range(1, 8))
-    assert f"+{7 - named} more" in text
-    assert named >= 2
+    text = compose(items(12), BERLIN, code="K7Q2P9")
+    named = sum(f"Ben {number} " in text for number in range(1, 13))
+    assert f"+{12 - named} more" in text
+    assert named >= 7
     assert segments(text) == MAX_SEGMENTS
     assert length(text) <= 306
+
+
+def test_people_are_named_before_reasons_are_given() -> None:
+    text = compose(items(3), BERLIN, code="K7Q2P9", link=LINK)
+    for number, when in enumerate(("Sun 29 Nov 14:00", "Mon 30 Nov 14:00", "Tue 1 Dec 14:00"), 1):
+        assert f"Ben {number} {when} CET, call" in text
+    assert LINK in text
+    assert "more" not in text
+    assert segments(text) == MAX_SEGMENTS
+    assert "42 days" in text  # what is left goes to the first reasons
+
+
+@given(st.integers(1, 20), st.integers(1, 40), st.sampled_from([None, LINK]))
+def test_no_reason_and_no_link_takes_the_place_of_a_person(count: int, length_of_name: int, link: str | None) -> None:
+    of = items(count, "x" * length_of_name)
+    bare = compose([item(number, each.contact, reason="") for number, each in enumerate(of, 1)], BERLIN, code="K7Q2P9")
+    told = compose(of, BERLIN, code="K7Q2P9", link=link)
+    assert told.count(", call") == bare.count(", call")
+    assert link is None or link in told or "days" not in told
+
+
+@pytest.mark.parametrize("link", [None, LINK])
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_a_sender_that_cannot_receive_stop_says_how_else_to_stop(count: int, link: str | None) -> None:
+    text = compose(items(count), BERLIN, code="K7Q2P9", link=link, takes_replies=False)
+    assert "STOP" not in text
+    assert " or stop" in text
+    assert segments(text) <= MAX_SEGMENTS
+
+
+@pytest.mark.parametrize("name", ["Conan O\u2019Brien", "Ben \u2013 \u201cB\u201d", "Ben\u2026", "Ben\u00a0B"])
+def test_typographic_punctuation_does_not_halve_the_message(name: str) -> None:
+    assert is_gsm7(compose([item(1, name)], BERLIN, code="K7Q2P9"))
 
 
 def test_what_fits_is_said_whole_before_anything_is_left_out() -> None:

@@ -85,6 +85,12 @@ def test_half_of_a_mail_server_is_misconfigured(
         (Env.ACTION_BASE_URL, "https://app.example.com/" + "x" * 100),
         (Env.ACTION_BASE_URL, "https://app.example.com/><"),
         (Env.TWILIO_API_BASE_URL, "double:8971"),
+        (Env.TWILIO_ACCOUNT_SID, "AC 0"),
+        (Env.TWILIO_AUTH_TOKEN, "pässwörd"),
+        (Env.TWILIO_FROM, "CatchUpDigests"),
+        (Env.TWILIO_FROM, "Catch\u202eUp"),
+        (Env.SMTP_HOST, "mail example"),
+        (Env.SMTP_PASSWORD, "a\x07b"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name_and_not_repeated(
@@ -93,6 +99,28 @@ def test_a_wrong_value_is_refused_by_its_name_and_not_repeated(
     with pytest.raises(MisconfiguredError, match=name) as caught:
         load(monkeypatch, {name: value})
     assert value not in str(caught.value).replace(name, "")
+
+
+@pytest.mark.parametrize("sender", ["+15550100000", "15550", "CatchUp", "Catch Up 24", "whatsapp:+15550100000"])
+def test_a_number_a_short_code_and_a_name_can_send(monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
+    assert load(monkeypatch, TWILIO | {Env.TWILIO_FROM: sender}).twilio_from == sender
+
+
+@pytest.mark.parametrize(
+    ("sender", "replies"),
+    [("+15550100000", True), ("15550", True), ("whatsapp:+15550100000", True), ("CatchUp", False), ("Catch 22", False)],
+)
+def test_a_name_takes_no_reply(monkeypatch: pytest.MonkeyPatch, sender: str, replies: bool) -> None:
+    assert load(monkeypatch, TWILIO | {Env.TWILIO_FROM: sender}).sms_takes_replies is replies
+
+
+def test_the_line_break_at_the_end_of_a_secret_is_not_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {Env.TWILIO_AUTH_TOKEN: "s3cret\n", Env.SMTP_PASSWORD: "p\u00e4ss w\u00f6rd\r\n"}
+    settings = load(monkeypatch, TWILIO | SMTP | secrets)
+    assert settings.twilio_auth_token is not None
+    assert settings.smtp_password is not None
+    assert settings.twilio_auth_token.get_secret_value() == "s3cret"
+    assert settings.smtp_password.get_secret_value() == "p\u00e4ss w\u00f6rd"
 
 
 def test_an_action_base_url_needs_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

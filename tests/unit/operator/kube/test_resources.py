@@ -41,9 +41,18 @@ METADATA = {
             PODS,
             {
                 "metadata": METADATA,
-                "status": {"containerStatuses": [{"ready": False, "state": {"terminated": {"exitCode": 75}}}]},
+                "spec": {
+                    "nodeName": "n",
+                    "containers": [{"name": "job", "image": "x", "resources": {"limits": {"memory": "1Gi"}}}],
+                },
+                "status": {
+                    "containerStatuses": [{"name": "job", "ready": False, "state": {"terminated": {"exitCode": 75}}}]
+                },
             },
-            {"status": {"containerStatuses": [{"state": {"terminated": {"exitCode": 75}}}]}},
+            {
+                "spec": {"containers": [{"name": "job", "resources": {"limits": {"memory": "1Gi"}}}]},
+                "status": {"containerStatuses": [{"name": "job", "state": {"terminated": {"exitCode": 75}}}]},
+            },
         ),
         (SCHEDULES, {"spec": [1, {"a": None}], "status": "?"}, {"spec": [1, {"a": None}], "status": "?"}),
     ],

@@ -197,3 +197,24 @@ def test_cronjob_job_and_pod_carry_the_labels_by_which_runs_are_found(job: Kind)
     for metadata in (cronjob["metadata"], template["metadata"], template["spec"]["template"]["metadata"]):
         assert metadata["labels"]["catchup.dev/job"] == job.name
         assert metadata["labels"]["catchup.dev/user-schedule"] == "ada"
+
+
+def test_of_what_the_template_names_twice_the_last_is_applied_once() -> None:
+    template = JobTemplate(
+        image="x",
+        env=({"name": "A", "value": "1"}, {"name": "B", "value": "2"}, {"name": "A", "value": "3"}),
+        pod={"imagePullSecrets": [{"name": "registry"}, {"name": "registry"}]},
+        volumes=({"name": "tmp", "emptyDir": {}}, {"name": "ca", "secret": {}}, {"name": "ca", "configMap": {}}),
+        volume_mounts=({"name": "ca", "mountPath": "/tmp"}, {"name": "ca", "mountPath": "/ca"}),
+    )
+    (sync, _) = desired_cronjobs(schedule(), template, {}).values()
+    pod = sync["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    env = [(entry["name"], entry.get("value")) for entry in container_of(sync)["env"]]
+    assert env[-2:] == [("A", "3"), ("B", "2")]
+    assert [name for name, _ in env].count("A") == 1
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["volumes"] == [{"name": "tmp", "emptyDir": {}}, {"name": "ca", "configMap": {}}]
+    assert container_of(sync)["volumeMounts"] == [
+        {"name": "ca", "mountPath": "/tmp"},
+        {"name": "ca", "mountPath": "/ca"},
+    ]

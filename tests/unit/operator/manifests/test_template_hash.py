@@ -15,6 +15,7 @@ from catchup_operator import manifests
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests import cronjob, names, pod, template_hash
 from catchup_operator.schedule import clock_changes, cron
+from catchup_operator.template_file import load_template
 
 MINIMAL = JobTemplate(image="x")
 FULL = JobTemplate(
@@ -22,7 +23,7 @@ FULL = JobTemplate(
     image_pull_policy="Never",
     env=({"name": "A", "value": "b"}, {"name": "CATCHUP_TIME_ZONE", "value": "Etc/UTC"}),
     resources={"limits": {"memory": "1Gi"}},
-    pod={"nodeSelector": {"a": "b"}},
+    pod={"nodeSelector": {"a": "b"}, "imagePullSecrets": [{"name": "a"}]},
     priority_classes={"low": "a"},
     volumes=({"name": "a", "emptyDir": {}},),
     volume_mounts=({"name": "a", "mountPath": "/a"},),
@@ -121,10 +122,10 @@ def test_the_hash_changes_with_everything_that_a_pod_takes_from_the_file(tmp_pat
         "image: x\npodLabels: {a: b}",
         "image: x\npodAnnotations: {a: b}",
     ]
-    hashes = {template_hash.template_hash(JobTemplate.load(written(tmp_path, text))) for text in texts}
-    hashes.add(template_hash.template_hash(JobTemplate.load(written(tmp_path, texts[0]), digest_spread=30)))
+    hashes = {template_hash.template_hash(load_template(written(tmp_path, text))) for text in texts}
+    hashes.add(template_hash.template_hash(load_template(written(tmp_path, texts[0]), digest_spread=30)))
     assert len(hashes) == len(texts) + 1
-    minimal = JobTemplate.load(written(tmp_path, texts[0]))
+    minimal = load_template(written(tmp_path, texts[0]))
     assert template_hash.template_hash(minimal) == template_hash.template_hash(MINIMAL)
 
 

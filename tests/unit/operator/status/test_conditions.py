@@ -49,6 +49,31 @@ def test_a_jobs_health_is_how_its_last_run_ended_and_what_to_do_about_it(
     assert says in found.message
 
 
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [
+        (
+            {"calendarsFailed": 1, "eventsUnreadable": 2},
+            ["calendars not read: 1", "block as before", "events not read: 2"],
+        ),
+        ({"calendarsGone": 1, "calendarsFailed": 0}, ["calendars gone: 1 (they were deselected"]),
+        ({"calendars": 3}, ["left something out"]),
+    ],
+)
+def test_a_partial_sync_says_what_was_left_out_and_what_follows(counts: dict[str, int], says: list[str]) -> None:
+    found = job_health(SYNC, {"lastResult": "Succeeded", "lastReason": "Partial", "counts": counts})
+    assert (found.status, found.reason) == ("True", "Partial")
+    assert all(text in found.message for text in says)
+    assert "calendars not read: 0" not in found.message
+
+
+def test_the_condition_names_the_primary_calendar_and_the_consequence() -> None:
+    found = job_health(SYNC, {"lastResult": "Succeeded", "lastReason": "CalendarUnreadable", "counts": {}})
+    assert found.status == "False"
+    assert "primary calendar cannot be read" in found.message
+    assert "no new suggestions" in found.message
+
+
 @pytest.mark.parametrize("switched_off", ["Suspended", "Disabled"])
 def test_what_is_switched_off_is_neither_well_nor_ill(switched_off: str) -> None:
     found = job_health(SYNC, {"lastResult": "Failed"}, switched_off=switched_off)

@@ -38,7 +38,7 @@ def finished(kind: str, reason: str = "") -> FinishedJob:
 
 def pod(message: str = "", exit_code: int = 0, at: str = "2026-11-23T09:00:00Z") -> dict[str, Any]:
     state = {"terminated": {"message": message, "exitCode": exit_code, "finishedAt": at}}
-    return {"status": {"containerStatuses": [{"state": state}]}}
+    return {"status": {"containerStatuses": [{"name": "job", "state": state}]}}
 
 
 def summary(outcome: Outcome, reason: Reason | None = None, kind: Kind = SYNC, **counts: int) -> str:
@@ -94,7 +94,7 @@ def test_the_outcome_is_the_jobs_condition_and_the_details_are_the_summarys(
     ("reason", "pods", "told"),
     [
         ("DeadlineExceeded", [], True),
-        ("DeadlineExceeded", [{"status": {"containerStatuses": [{"state": {"waiting": {}}}]}}], True),
+        ("DeadlineExceeded", [{"status": {"containerStatuses": [{"name": "job", "state": {"waiting": {}}}]}}], True),
         ("DeadlineExceeded", [pod("", 143)], False),
         ("BackoffLimitExceeded", [], False),
     ],
@@ -105,6 +105,54 @@ def test_a_run_of_which_no_pod_began_names_what_its_namespace_must_hold(
     message = result_of(finished("Failed", reason), pods, ["Secret database", "Secret redis"]).message
     assert message is not None
     assert ("see whether people holds Secret database, Secret redis" in message) is told
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        {"controller": True},
+        {},  # kubectl create job --from up to 1.27, Argo CD's "Create Job"
+        {"controller": False, "blockOwnerDeletion": True},
+    ],
+)
+def test_a_run_belongs_to_the_cronjob_whose_uid_it_names_however_it_was_made(owner: dict[str, Any]) -> None:
+    by_hand = job(condition("Complete"))
+    reference = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "ada-sync-x", "uid": "u", **owner}
+    by_hand["metadata"]["ownerReferences"] = [
+        {"kind": "Workflow", "name": "w", "uid": "v", "controller": True},
+        reference,
+    ]
+    found = FinishedJob.from_object(by_hand)
+    assert found is not None
+    assert found.cronjob_uid == "u"
+
+
+def test_only_our_containers_end_counts_whatever_others_end_later_and_say() -> None:
+    found = pod(summary(Outcome.SKIPPED, Reason.RECONNECT), at="2026-11-23T08:59:00Z")
+    for name, message in (("mesh", summary(Outcome.DONE)), ("logs", "")):
+        state = {"terminated": {"message": message, "exitCode": 78, "finishedAt": "2026-11-23T09:00:00Z"}}
+        found["status"]["containerStatuses"].insert(0, {"name": name, "state": state})
+    run = result_of(finished("Complete"), [found])
+    assert (run.result, run.reason) == ("Skipped", "Reconnect")
+    assert result_of(finished("Failed", "PodFailurePolicy"), [found]).reason == "Reconnect"
+
+
+@pytest.mark.parametrize(
+    ("containers", "told"),
+    [
+        ([{"name": "job", "resources": {"limits": {"memory": "512Mi"}}}], "its memory limit of 512Mi;"),
+        ([{"name": "mesh", "resources": {"limits": {"memory": "1Mi"}}}, {"name": "job"}], "the node's memory;"),
+        ([], "raise jobs.resources.limits.memory"),
+    ],
+)
+def test_a_run_that_was_out_of_memory_is_called_so_with_the_limit(containers: list[Any], told: str) -> None:
+    killed = pod("", 137)
+    killed["spec"] = {"containers": containers}
+    killed["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = "OOMKilled"
+    earlier = pod(summary(Outcome.RETRY, Reason.UNAVAILABLE), 75, at="2026-11-23T08:00:00Z")
+    run = result_of(finished("Failed", "BackoffLimitExceeded"), [killed, earlier])
+    assert (run.result, run.reason) == ("Failed", "OOMKilled")
+    assert told in str(run.message)
 
 
 def test_a_slot_is_told_from_a_run_by_hand_by_the_name_that_the_controller_gives() -> None:

@@ -43,7 +43,12 @@ class DatabaseAvailabilityStore:
                 return None
             states = connection.execute(
                 select(
-                    calendars.c.id, calendars.c.last_full_sync_at, calendars.c.last_success_at, calendars.c.horizon_end
+                    calendars.c.id,
+                    calendars.c.is_primary,
+                    calendars.c.last_error,
+                    calendars.c.last_full_sync_at,
+                    calendars.c.last_success_at,
+                    calendars.c.horizon_end,
                 )
                 .where(_selected(user_id))
                 .order_by(calendars.c.id)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, delete, insert, select, update
 
 from catchup_jobs.adapters.database.calendars.events import change_events, stored_events
+from catchup_jobs.adapters.database.calendars.suggestion_repair import call_off, repair_suggestions
 from catchup_jobs.adapters.database.people.planning_version import raise_version
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import calendars, events, users
-from catchup_jobs.domain.calendar.events import Changes, Received, reconcile
+from catchup_jobs.domain.calendar.events import Changes, Received, UnreadableEvent, reconcile
+from catchup_jobs.domain.calendar.overview import CalendarOverview
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState
 from catchup_jobs.domain.planning.rules import RULES, Rules
+from catchup_jobs.domain.vocabulary import CalendarError
 from catchup_jobs.jobs.sync.ports import ListedCalendar, Stored, StoredCalendar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.domain.calendar.sync_window import IncrementalSync
     from catchup_jobs.domain.planning.suggestions import Plan
-    from catchup_jobs.domain.vocabulary import CalendarError
     from catchup_jobs.jobs.run.ports import Fence
 
 _ACTIVE: Final = and_(calendars.c.selected, calendars.c.removed_at.is_(None))
@@ -38,20 +39,8 @@ _NEVER_SYNCED: Final[dict[str, Any]] = {
     "last_full_sync_at": None,
     "last_success_at": None,
     "last_error": None,
+    "unreadable_events": 0,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class CalendarRow:
-    """A calendar as `catchup-jobs calendar list` shows it."""
-
-    google_id: str = field(repr=False)
-    summary: str = field(repr=False)
-    primary: bool
-    access_role: str
-    selected: bool
-    last_success_at: datetime | None
-    last_error: CalendarError | None
 
 
 class DatabaseCalendarStore:
@@ -82,6 +71,7 @@ class DatabaseCalendarStore:
         ]
         missing = [row.id for google_id, row in stored.items() if google_id not in wanted and row.removed_at is None]
         gone = missing if complete else []
+        gone_selected = sum(row.id in gone and row.selected for row in stored.values())
         if not (added or changed or gone):
             return Stored()
         with self._database.write() as connection:
@@ -95,13 +85,15 @@ class DatabaseCalendarStore:
                 return Stored()
             dropped = _drop(connection, gone, removed_at=now)
             raise_version(connection, [user_id])
-            return _stored(Changes(), repair_suggestions(connection, user_id, now, self._rules), dropped=dropped)
+            repaired = repair_suggestions(connection, user_id, now, self._rules)
+            return _stored(Changes(), repaired, dropped=dropped, calendars_gone=gone_selected)
 
     def selected(self, user_id: str) -> list[StoredCalendar]:
         """Return the calendars to sync, oldest first."""
         columns = (
             calendars.c.id,
             calendars.c.google_id,
+            calendars.c.is_primary,
             calendars.c.sync_token,
             calendars.c.params_hash,
             calendars.c.horizon_end,
@@ -109,7 +101,12 @@ class DatabaseCalendarStore:
         statement = select(*columns).where(calendars.c.user_id == user_id, _ACTIVE).order_by(calendars.c.id)
         with self._database.read() as connection:
             return [
-                StoredCalendar(row.id, row.google_id, SyncState(row.sync_token, row.params_hash, row.horizon_end))
+                StoredCalendar(
+                    row.id,
+                    row.google_id,
+                    row.is_primary,
+                    SyncState(row.sync_token, row.params_hash, row.horizon_end),
+                )
                 for row in connection.execute(statement)
             ]
 
@@ -138,8 +135,12 @@ class DatabaseCalendarStore:
             "last_success_at": now,
             "last_error": None,
         }
+        unreadable = sum(isinstance(event, UnreadableEvent) for event in received)
         if full:
-            progress["last_full_sync_at"] = now
+            progress |= {"last_full_sync_at": now, "unreadable_events": unreadable}
+        elif unreadable:
+            # One that was mended meanwhile still counts, until the next full sync.
+            progress["unreadable_events"] = calendars.c.unreadable_events + unreadable
         with self._database.write() as connection:
             check_fence(connection, fence)
             statement = update(calendars).where(calendars.c.id == calendar_id, _ACTIVE).values(**progress)
@@ -153,8 +154,23 @@ class DatabaseCalendarStore:
                 return Stored()
             change_events(connection, calendar_id, changes)
             user_id = _invalidate_availability(connection, calendar_id)
-            called_off = _call_off(connection, user_id, calendar_id, changes.removed, now)
+            called_off = call_off(connection, user_id, calendar_id, changes.removed, now)
             return _stored(changes, repair_suggestions(connection, user_id, now, self._rules), called_off=called_off)
+
+    def deselect_lost(self, user_id: str, calendar_id: int, *, now: datetime, fence: Fence) -> Stored:
+        """Deselect a calendar to which the user has lost access: its events are deleted, as by `select`.
+
+        Its state says why, until it is selected again.
+        """
+        with self._database.write() as connection:
+            check_fence(connection, fence)
+            lost = calendars.c.id == calendar_id
+            connection.execute(update(calendars).where(lost).values(selected=False))
+            raise_version(connection, [user_id])
+            dropped = _drop(connection, [calendar_id])
+            connection.execute(update(calendars).where(lost).values(last_error=CalendarError.NOT_FOUND))
+            repaired = repair_suggestions(connection, user_id, now, self._rules)
+            return _stored(Changes(), repaired, dropped=dropped, calendars_gone=1)
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:
         """Store why a calendar could not be read; its events and its sync token stay."""
@@ -162,7 +178,7 @@ class DatabaseCalendarStore:
             check_fence(connection, fence)
             connection.execute(update(calendars).where(calendars.c.id == calendar_id).values(last_error=reason))
 
-    def listing(self, user_id: str) -> list[CalendarRow]:
+    def listing(self, user_id: str) -> list[CalendarOverview]:
         """Return the user's calendars, the primary one first, then by name."""
         statement = (
             select(calendars)
@@ -171,7 +187,7 @@ class DatabaseCalendarStore:
         )
         with self._database.read() as connection:
             return [
-                CalendarRow(
+                CalendarOverview(
                     google_id=row.google_id,
                     summary=row.summary,
                     primary=row.is_primary,
@@ -179,6 +195,7 @@ class DatabaseCalendarStore:
                     selected=row.selected,
                     last_success_at=row.last_success_at,
                     last_error=row.last_error,
+                    unreadable_events=row.unreadable_events,
                 )
                 for row in connection.execute(statement)
             ]
@@ -200,7 +217,9 @@ class DatabaseCalendarStore:
             if row is None:
                 return False
             if row.selected != selected:
-                connection.execute(update(calendars).where(calendars.c.id == row.id).values(selected=selected))
+                connection.execute(
+                    update(calendars).where(calendars.c.id == row.id).values(selected=selected, last_error=None)
+                )
                 raise_version(connection, [user_id])
                 if not selected:
                     _drop(connection, [row.id])
@@ -216,6 +235,7 @@ def _stored_list(connection: Connection, user_id: str) -> dict[str, Any]:
         calendars.c.is_primary,
         calendars.c.access_role,
         calendars.c.time_zone,
+        calendars.c.selected,
         calendars.c.removed_at,
     )
     rows = connection.execute(select(*columns).where(calendars.c.user_id == user_id))
@@ -261,28 +281,14 @@ def _invalidate_availability(connection: Connection, calendar_id: int) -> str:
     return owner
 
 
-def repair_suggestions(connection: Connection, user_id: str, now: datetime, rules: Rules) -> Plan:
-    """Move or expire suggestions that clash with the changed events; call it after `raise_version`."""
-    # The import costs 20 ms, which a sync without changes saves.
-    from catchup_jobs.adapters.database.suggestions.repair import repair  # noqa: PLC0415
-
-    return repair(connection, user_id, now, rules)
-
-
-def _call_off(connection: Connection, user_id: str, calendar_id: int, removed: Collection[str], now: datetime) -> int:
-    """Expire accepted suggestions whose event is gone; return how many."""
-    if not removed:
-        return 0
-    from catchup_jobs.adapters.database.suggestions.repair import call_off  # noqa: PLC0415 - as above
-
-    return call_off(connection, user_id, calendar_id, removed, now)
-
-
-def _stored(changes: Changes, repaired: Plan, *, dropped: int = 0, called_off: int = 0) -> Stored:
+def _stored(
+    changes: Changes, repaired: Plan, *, dropped: int = 0, called_off: int = 0, calendars_gone: int = 0
+) -> Stored:
     return Stored(
         events_added=len(changes.added),
         events_changed=len(changes.changed),
         events_removed=len(changes.removed) + dropped,
         suggestions_moved=len(repaired.moved),
         suggestions_expired=len(repaired.expired) + called_off,
+        calendars_gone=calendars_gone,
     )

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Date, ForeignKey, Table, Text, UniqueConstraint, false
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
 
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
 from catchup_jobs.adapters.database.types import UtcDateTime, row_id, text_enum
@@ -29,6 +40,7 @@ calendars: Final = Table(
     Column("last_full_sync_at", UtcDateTime),
     Column("last_success_at", UtcDateTime),
     Column("last_error", text_enum(CalendarError, "last_error")),
+    Column("unreadable_events", Integer, nullable=False, server_default="0"),
     UniqueConstraint("user_id", "google_id"),
 )
 

@@ -123,6 +123,8 @@ def _calendars(connection: Connection, ids: Sequence[str]) -> dict[str, list[Syn
     columns = (
         calendars.c.user_id,
         calendars.c.id,
+        calendars.c.is_primary,
+        calendars.c.last_error,
         calendars.c.last_full_sync_at,
         calendars.c.last_success_at,
         calendars.c.horizon_end,

@@ -1,0 +1,87 @@
+"""The types of a pod's fields, by the models of the Kubernetes client: finds a value that no API server takes.
+
+A server-side apply of a value of a wrong type, e.g. a number as the value of a variable, fails for every CronJob.
+Fields that the models do not know are left to the server, which may be newer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from kubernetes.aio import client
+
+_SCALARS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
+    "str": ("a string", (str,)),
+    "int": ("an integer", (int,)),
+    "float": ("a number", (int, float)),
+    "bool": ("true or false", (bool,)),
+}
+# The models call a quantity a string; the API takes numbers, too.
+_QUANTITIES: Final = frozenset({"limits", "requests", "sizeLimit", "divisor"})
+
+
+def type_errors(value: Any, wanted: str, path: str) -> Iterator[str]:
+    """Yield what is wrong with a value of the client's type `wanted`, e.g. `List[V1EnvVar]`; `path` names the value."""
+    element, of_dict = _element_type(wanted)
+    if of_dict:
+        yield from _errors_of_dict(value, element, path)
+    elif element:
+        yield from _errors_of_list(value, element, path)
+    elif wanted in _SCALARS:
+        yield from _errors_of_scalar(value, wanted, path)
+    elif hasattr(client, wanted):
+        model = getattr(client, wanted)
+        fields = {model.attribute_map[name]: kind for name, kind in model.openapi_types.items()}
+        if not isinstance(value, dict):
+            yield f"{path} must be an object, not {_name_of(value)}"
+            return
+        for name, entry in value.items():
+            if entry is not None and name in fields:
+                yield from type_errors(entry, fields[name], f"{path}.{name}")
+
+
+def _element_type(wanted: str) -> tuple[str, bool]:
+    """Return the type of the elements of a list or a dict, empty for any other type, and whether it is a dict."""
+    found = re.fullmatch(r"(List|Dict)\[(?:str, ?)?(.*)\]", wanted)
+    return (found[2], found[1] == "Dict") if found else ("", False)
+
+
+def _errors_of_dict(value: Any, element: str, path: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{path} must be an object, not {_name_of(value)}"
+        return
+    is_quantity = path.rpartition(".")[2] in _QUANTITIES
+    for name, entry in value.items():
+        if not isinstance(name, str):
+            yield f"{path}: the name {name!r} must be a string; put it in quotes"
+        elif not (is_quantity and _is_number(entry)):
+            yield from type_errors(entry, element, f"{path}.{name}")
+
+
+def _errors_of_list(value: Any, element: str, path: str) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield f"{path} must be a list, not {_name_of(value)}"
+        return
+    for index, entry in enumerate(value):
+        yield from type_errors(entry, element, f"{path}[{index}]")
+
+
+def _errors_of_scalar(value: Any, wanted: str, path: str) -> Iterator[str]:
+    name, types = _SCALARS[wanted]
+    if isinstance(value, types) and (wanted == "bool" or not isinstance(value, bool)):
+        return
+    if path.rpartition(".")[2] in _QUANTITIES and _is_number(value):
+        return
+    hint = "; put it in quotes" if wanted == "str" and not isinstance(value, (dict, list)) else ""
+    yield f"{path} must be {name}, not {_name_of(value)}{hint}"
+
+
+def _name_of(value: Any) -> str:
+    # Not the value itself, which may be a secret.
+    return "nothing" if value is None else f"a value of type {type(value).__name__}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,63 @@
+"""Who owns the fields of a CronJob's spec, by the API server's record of field managers (`metadata.managedFields`).
+
+A server-side apply removes a field only if its manager owned it and no other manager does. What somebody else added to
+a spec therefore stays, whatever is applied. Once the record says that the operator applied the whole spec, its next
+apply removes all that the manifest does not name, and the server sets defaults in their place. client-go's
+`csaupgrade` does the same (https://pkg.go.dev/k8s.io/client-go/util/csaupgrade).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from catchup_operator.manifests.names import FIELD_MANAGER
+
+_SPEC: Final = "f:spec"
+_APPLY: Final = "Apply"
+_API_VERSION: Final = "batch/v1"
+
+
+def other_managers(metadata: Mapping[str, Any]) -> list[str]:
+    """Return the managers other than the operator that own fields of the spec, sorted.
+
+    What a mutating admission adds to a request belongs to the manager that sent it, here the operator.
+    """
+    return sorted({entry.get("manager", "") for entry in _of_spec(metadata)} - {FIELD_MANAGER})
+
+
+def taken_over(metadata: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the record by which the operator applied the whole spec; None where it says so already.
+
+    Fields of the metadata (labels, annotations) stay with their managers.
+    """
+    shares = [entry for entry in _of_spec(metadata) if not _is_our_apply(entry)]
+    if not shares:
+        return None
+    entries = [dict(entry) for entry in metadata.get("managedFields") or ()]
+    ours = next((entry for entry in entries if _is_our_apply(entry)), None)
+    if ours is None:
+        ours = {"manager": FIELD_MANAGER, "operation": _APPLY, "apiVersion": _API_VERSION, "fieldsType": "FieldsV1"}
+        entries.append(ours)
+    for share in shares:
+        ours["fieldsV1"] = _union(ours.get("fieldsV1") or {}, {_SPEC: share["fieldsV1"][_SPEC]})
+    for entry in entries:
+        if entry in shares:
+            entry["fieldsV1"] = {name: fields for name, fields in entry["fieldsV1"].items() if name != _SPEC}
+    return [entry for entry in entries if entry.get("fieldsV1")]
+
+
+def _of_spec(metadata: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for entry in metadata.get("managedFields") or ():
+        if not entry.get("subresource") and _SPEC in (entry.get("fieldsV1") or {}):
+            yield entry
+
+
+def _is_our_apply(entry: Mapping[str, Any]) -> bool:
+    return (entry.get("manager"), entry.get("operation"), entry.get("subresource") or "") == (FIELD_MANAGER, _APPLY, "")
+
+
+def _union(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the union of two sets of fields (FieldsV1 is a tree of field names)."""
+    shared = {name: _union(left[name], right[name]) for name in left.keys() & right.keys()}
+    return {**left, **right, **shared}

@@ -1,0 +1,87 @@
+"""The file of the job template, read and checked when the operator starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from catchup_operator.job_template import JobTemplate
+from catchup_operator.kube.pod_types import type_errors
+
+_POD_FIELDS: Final = frozenset(
+    {
+        "affinity",
+        "imagePullSecrets",
+        "nodeSelector",
+        "priorityClassName",
+        "runtimeClassName",
+        "tolerations",
+        "topologySpreadConstraints",
+    }
+)
+
+# The type of each field in the Kubernetes client.
+_TYPES: Final = {
+    "image": "str",
+    "imagePullPolicy": "str",
+    "env": "List[V1EnvVar]",
+    "resources": "V1ResourceRequirements",
+    "pod": "V1PodSpec",
+    "priorityClasses": "Dict[str, str]",
+    "volumes": "List[V1Volume]",
+    "volumeMounts": "List[V1VolumeMount]",
+    "podLabels": "Dict[str, str]",
+    "podAnnotations": "Dict[str, str]",
+}
+_KEYS: Final = {"env": ("name",), "volumes": ("name",), "volumeMounts": ("name", "mountPath")}
+
+
+class InvalidTemplateError(ValueError):
+    """The job template file is missing or malformed. The message names the file, the fault and what is allowed."""
+
+
+def load_template(path: Path, *, digest_spread: int = 0) -> JobTemplate:
+    """Read the YAML file that the chart renders; `digest_spread` is an option of the operator.
+
+    Raises:
+        InvalidTemplateError: the file is missing, is not YAML, or has unknown or wrongly typed fields.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidTemplateError(f"cannot read the job template {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise InvalidTemplateError(f"the job template {path} is not YAML: {error}") from None
+    if not isinstance(document, dict) or not document.get("image"):
+        raise InvalidTemplateError(f"the job template {path} must name an image")
+    for name, value in document.items():
+        if name not in _TYPES:
+            raise InvalidTemplateError(
+                f"the job template {path} has an unknown field {name!r}; known: {', '.join(_TYPES)}"
+            )
+        for problem in type_errors(value, _TYPES[name], name):
+            raise InvalidTemplateError(f"the job template {path}: {problem}")
+    for name, keys in _KEYS.items():
+        for index, entry in enumerate(document.get(name, ())):
+            if missing := [key for key in keys if not entry.get(key)]:
+                raise InvalidTemplateError(f"the job template {path}: {name}[{index}] must have a {missing[0]}")
+    unknown = sorted(set(document.get("pod", {})) - _POD_FIELDS)
+    if unknown:
+        raise InvalidTemplateError(
+            f"the job template {path}: pod may hold {', '.join(sorted(_POD_FIELDS))}, not {', '.join(unknown)}"
+        )
+    return JobTemplate(
+        image=document["image"],
+        image_pull_policy=document.get("imagePullPolicy"),
+        env=tuple(document.get("env", ())),
+        resources=document.get("resources", {}),
+        pod=document.get("pod", {}),
+        priority_classes=document.get("priorityClasses", {}),
+        volumes=tuple(document.get("volumes", ())),
+        volume_mounts=tuple(document.get("volumeMounts", ())),
+        pod_labels=document.get("podLabels", {}),
+        pod_annotations=document.get("podAnnotations", {}),
+        digest_spread=digest_spread,
+    )

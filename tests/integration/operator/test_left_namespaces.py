@@ -1,0 +1,177 @@
+"""Served namespaces that are deleted, or that a release leaves: by Helm itself and with the chart's rights only."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from integration.operator.conftest import CHART, Namespace, act_as
+from integration.operator.test_chart import helm, pod_templates
+from integration.operator.test_conflict import suspended
+from integration.operator.test_namespaces import another
+from integration.operator.test_reconciliation import finish_job
+from integration.operator.test_releases import Release
+from waiting import eventually
+
+from catchup_operator.kube.resources import LEASE_NAME
+
+# The tests without faults share one API server, those with faults another.
+pytestmark = pytest.mark.xdist_group("operator")
+
+__all__ = ["another", "helm"]  # fixtures
+
+PATIENCE = 90.0
+
+
+class Installed:
+    """The chart, installed by Helm. There is no node: a hook's pod ends when the test says so."""
+
+    def __init__(self, program: Path, namespace: Namespace) -> None:
+        self._program = program
+        self._namespace = namespace
+        self.name = "catchup-jobs"
+
+    def run(self, *arguments: str) -> str:
+        done = self.start(*arguments)
+        output, errors = done.communicate(timeout=PATIENCE)
+        assert done.returncode == 0, errors
+        return output
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        where = ["--namespace", self._namespace.name, "--kubeconfig", str(self._namespace.cluster.kubeconfig)]
+        command = [str(self._program), *arguments, *where]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def serve(self, verb: str, served: list[Namespace], *options: str) -> str:
+        names = ",".join(each.name for each in served)
+        values = [f"operator.namespaces={{{names}}}", "crds.enabled=false"]
+        return self.run(verb, self.name, str(CHART), *(f"--set={value}" for value in values), *options)
+
+    def rendered(self, served: list[Namespace]) -> list[dict[str, Any]]:
+        """Return what an upgrade would bring, as the running cluster has Helm render it."""
+        output = self.serve("upgrade", served, "--dry-run=server", "--hide-notes")
+        documents = yaml.safe_load_all("---\n" + output.partition("\nHOOKS:")[2].replace("\nMANIFEST:", ""))
+        return [document for document in documents if isinstance(document, dict) and "kind" in document]
+
+
+@pytest.fixture
+def installed(helm: Path, namespace: Namespace) -> Iterator[Installed]:
+    found = Installed(helm, namespace)
+    yield found
+    found.start("uninstall", found.name, "--no-hooks", "--ignore-not-found").communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def act_as_operator(
+    namespace: Namespace, operator_env: dict[str, str], tmp_path: Path
+) -> Callable[[list[Namespace]], Release]:
+    """Return the operator with the rights of the installed chart."""
+
+    def make(served: list[Namespace]) -> Release:
+        operator_env["CATCHUP_NAMESPACES"] = ",".join(each.name for each in served)
+        operator_env["KUBECONFIG"] = str(act_as(namespace, "catchup-jobs-operator", tmp_path / "operator-account"))
+        return Release(namespace.name, operator_env, tmp_path)
+
+    return make
+
+
+def delete(namespace: Namespace) -> None:
+    namespace.cluster.kubectl("delete", "namespace", namespace.name, "--timeout=60s")
+
+
+def test_a_served_namespace_that_is_deleted_breaks_neither_readiness_nor_upgrade_nor_uninstall(
+    installed: Installed,
+    act_as_operator: Callable[[list[Namespace]], Release],
+    namespace: Namespace,
+    another: Callable[[], Namespace],
+) -> None:
+    people, friends = another(), another()
+    installed.serve("install", [people, friends], "--no-hooks")
+    operator = act_as_operator([people, friends])
+    with operator.running():
+        for each in (people, friends):
+            each.apply("ada", userId=each.name)
+            each.ready("ada")
+        eventually(operator.is_ready, seconds=PATIENCE)
+        delete(friends)
+        eventually(lambda: f"namespace {friends.name} is gone" in operator.log, seconds=PATIENCE)
+        eventually(operator.is_ready, seconds=PATIENCE)
+        people.apply("ada", userId=people.name, timeZone="Asia/Tokyo")
+        people.ready("ada")
+    with operator.running():  # and from the start
+        eventually(operator.is_ready, seconds=PATIENCE)
+        people.apply("ada", userId=people.name, timeZone="Europe/Paris")
+        people.ready("ada")
+    installed.serve("upgrade", [people, friends], "--no-hooks")
+    uninstall = installed.start("uninstall", installed.name)
+    finish_job(namespace, "catchup-jobs-prepare-uninstall", exit_code=0, message="")
+    _, errors = uninstall.communicate(timeout=PATIENCE)
+    assert uninstall.returncode == 0, errors
+    assert namespace.kubectl("get", "deployments", "-o", "name").strip() == ""
+
+
+def test_a_permission_that_is_missing_in_a_namespace_that_is_there_is_still_a_reason_not_to_be_ready(
+    installed: Installed,
+    act_as_operator: Callable[[list[Namespace]], Release],
+    another: Callable[[], Namespace],
+) -> None:
+    people, friends = another(), another()
+    installed.serve("install", [people, friends], "--no-hooks")
+    operator = act_as_operator([people, friends])
+    with operator.running():
+        eventually(operator.is_ready, seconds=PATIENCE)
+        friends.kubectl("delete", "rolebinding", "catchup-jobs-operator")
+        missing = f"may not patch cronjobs in namespace {friends.name}"
+        eventually(lambda: missing in operator.unready_reasons(), seconds=PATIENCE)
+
+
+def test_a_namespace_that_leaves_is_left_without_cronjobs_and_the_younger_schedule_of_its_user_is_served(
+    installed: Installed,
+    act_as_operator: Callable[[list[Namespace]], Release],
+    namespace: Namespace,
+    another: Callable[[], Namespace],
+    *,
+    operator_env: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    people, friends, gone = another(), another(), another()
+    installed.serve("install", [people, friends, gone], "--no-hooks")
+    assert not [name for name, _ in pod_templates(installed.rendered([people, friends, gone])) if "leave" in name]
+    friends.apply("ada", userId=f"ada-{secrets.token_hex(4)}")
+    user = friends.schedule()["spec"]["userId"]
+    time.sleep(1.1)  # creation times have a second's resolution
+    people.apply("ada", userId=user)
+    with act_as_operator([people, friends, gone]).running():
+        friends.ready()
+        eventually(lambda: suspended(people, "ada") == [True, True])
+    delete(gone)
+    # The hook, with the rights of the release as it is.
+    hooks = [found for found in installed.rendered([people]) if "helm.sh/hook" in str(found["metadata"])]
+    accounts = [hook for hook in hooks if hook["kind"] in {"ServiceAccount", "Role", "RoleBinding"}]
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(accounts))
+    (pod,) = [pod for name, pod in pod_templates(hooks) if name == "Job/catchup-jobs-leave"]
+    account = act_as(namespace, pod["spec"]["serviceAccountName"], tmp_path / "hook")
+    (container,) = pod["spec"]["containers"]
+    program = str(Path(sys.executable).parent / "catchup-operator")
+    environment = {**os.environ, **operator_env, "KUBECONFIG": str(account)}
+    done = subprocess.run([program, *container["args"]], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "deleted 2 CronJobs" in done.stdout
+    assert gone.name in done.stderr
+    assert friends.items("cronjobs") == []
+    assert not friends.kubectl("get", "leases", "-o", "name").count(LEASE_NAME)
+    assert len(people.items("cronjobs")) == 2
+    installed.serve("upgrade", [people], "--no-hooks")
+    assert namespace.kubectl("get", "deployment", "catchup-jobs-operator", "-o", "jsonpath={.spec.replicas}") == "1"
+    assert "catchup-jobs" not in friends.kubectl("get", "roles", "-o", "name")
+    with act_as_operator([people]).running():
+        people.ready()
+        assert suspended(people, "ada") == [False, False]

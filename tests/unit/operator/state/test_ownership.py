@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from catchup_operator.state.ownership import other_managers, taken_over
+
+
+def entry(manager: str, operation: str, fields: dict[str, Any], **more: str) -> dict[str, Any]:
+    return {"manager": manager, "operation": operation, "apiVersion": "batch/v1", "fieldsV1": fields, **more}
+
+
+OURS = entry("catchup-operator", "Apply", {"f:spec": {"f:schedule": {}, "f:env": {'k:{"name":"A"}': {".": {}}}}})
+THEIRS = entry(
+    "kubectl-patch",
+    "Update",
+    {"f:metadata": {"f:labels": {"f:team": {}}}, "f:spec": {"f:env": {'k:{"name":"B"}': {".": {}, "f:value": {}}}}},
+)
+CONTROLLER = entry("kube-controller-manager", "Update", {"f:status": {}, "f:spec": {}}, subresource="status")
+LABELLER = entry("kubectl-label", "Update", {"f:metadata": {"f:labels": {"f:x": {}}}})
+
+
+@pytest.mark.parametrize(
+    ("managed", "others"),
+    [
+        ([], []),
+        ([OURS, CONTROLLER, LABELLER], []),
+        ([OURS, THEIRS], ["kubectl-patch"]),
+        ([entry("catchup-operator", "Update", {"f:spec": {}}), OURS], []),
+        ([entry("argocd", "Apply", {"f:spec": {"f:suspend": {}}}), THEIRS], ["argocd", "kubectl-patch"]),
+    ],
+)
+def test_whoever_else_owns_fields_of_the_spec_is_named(managed: list[dict[str, Any]], others: list[str]) -> None:
+    assert other_managers({"managedFields": managed}) == others
+
+
+@pytest.mark.parametrize("managed", [[], [OURS], [OURS, CONTROLLER, LABELLER]])
+def test_where_nobody_else_owns_the_spec_nothing_is_taken_over(managed: list[dict[str, Any]]) -> None:
+    assert taken_over({"managedFields": managed}) is None
+
+
+def test_the_whole_spec_becomes_ours_and_the_metadata_stays_with_its_managers() -> None:
+    record = taken_over({"managedFields": [OURS, THEIRS, CONTROLLER, LABELLER]})
+    ours = entry(
+        "catchup-operator",
+        "Apply",
+        {
+            "f:spec": {
+                "f:schedule": {},
+                "f:env": {'k:{"name":"A"}': {".": {}}, 'k:{"name":"B"}': {".": {}, "f:value": {}}},
+            }
+        },
+    )
+    theirs = entry("kubectl-patch", "Update", {"f:metadata": {"f:labels": {"f:team": {}}}})
+    assert record == [ours, theirs, CONTROLLER, LABELLER]
+
+
+def test_a_record_that_was_stripped_gets_an_entry_of_ours_and_one_that_is_left_empty_goes() -> None:
+    stripped = entry("before-first-apply", "Update", {"f:spec": {"f:schedule": {}}})
+    assert taken_over({"managedFields": [stripped]}) == [
+        entry("catchup-operator", "Apply", {"f:spec": {"f:schedule": {}}}, fieldsType="FieldsV1")
+    ]
+
+
+def test_the_record_that_was_read_is_not_changed() -> None:
+    managed = [entry("x", "Update", {"f:spec": {"f:suspend": {}}})]
+    taken_over({"managedFields": managed})
+    assert managed == [entry("x", "Update", {"f:spec": {"f:suspend": {}}})]
