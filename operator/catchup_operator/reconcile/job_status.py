@@ -19,8 +19,8 @@ from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.statuses import Statuses
 from catchup_operator.status import patches
 from catchup_operator.status.absence import absence, is_running, overdue_at
-from catchup_operator.status.conditions import Condition
-from catchup_operator.status.job_section import section_of
+from catchup_operator.status.conditions import READY, Condition, find_condition
+from catchup_operator.status.job_section import parse_local, section_of
 from catchup_operator.status.last_run import is_recorded
 from catchup_operator.status.results import Cause, FinishedJob, result_of
 from catchup_operator.status.validation import with_valid_status
@@ -121,14 +121,16 @@ class JobStatusUpdater:
                 return
             body = with_valid_status(stored)
             schedule = self._schedule(body)
-            absent = {} if schedule is None else await self._absent(body)
-            patch = None if schedule is None else patches.refreshed(body, schedule, absent, now=self._now())
-            if absent and patch:
-                logger.warning("%s/%s: %s", *key, "; ".join(found.message for found in absent.values()))
-            await self._writer.write(stored, patch)
-            self._statuses.note_next_runs(key, patch or body.get("status") or {})
-            if patch is None:  # not Ready; whoever makes it so writes its next runs
+            is_ready = find_condition(body.get("status") or {}, READY).get("status") == "True"
+            if schedule is None or not is_ready:  # whoever makes it Ready writes its next runs
                 self._statuses.forget_next_runs(key)
+                return
+            absent = await self._absent(body)
+            patch = patches.refreshed(body, schedule, absent, now=self._now())
+            if patch:
+                await self._writer.write(stored, patch)
+                logger.warning("%s/%s: %s", *key, "; ".join(found.message for found in absent.values()))
+            self._statuses.note_next_runs(key, patch or body.get("status") or {})
 
     async def _absent(self, body: Mapping[str, Any]) -> dict[Kind, Condition]:
         """Return the conditions of the kinds whose runs are overdue, from their Jobs and pods."""
@@ -155,9 +157,12 @@ class JobStatusUpdater:
     @staticmethod
     def _is_unrecorded(section: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]]) -> bool:
         """Whether a result is to be recorded soon, as after a time without the operator."""
+        due = parse_local(section["nextRuns"][0])
         ended = (finished for finished in map(FinishedJob.from_object, jobs) if finished is not None)
         return any(
-            job.cronjob_uid == section.get("cronJobUID") and not is_recorded(section, job.finished_at, job.name)
+            job.cronjob_uid == section.get("cronJobUID")
+            and job.finished_at >= due
+            and not is_recorded(section, job.finished_at, job.name)
             for job in ended
         )
 

@@ -89,11 +89,8 @@ def reconciled(
 def refreshed(
     body: Mapping[str, Any], schedule: UserSchedule, absent: Mapping[Kind, Condition], *, now: datetime
 ) -> dict[str, Any] | None:
-    """Return the patch for kinds whose runs are `absent`: their conditions, and their next runs from now on.
-
-    None also for a UserSchedule that is not Ready.
-    """
-    if not absent or find_condition(body.get("status") or {}, READY).get("status") != "True":
+    """Return the patch for kinds whose runs are `absent`: their conditions, and their next runs from now on."""
+    if not absent:
         return None
     work = user_kinds()
     sections = {work[kind].status_section: {"nextRuns": next_runs(schedule, kind, now)} for kind in absent}
