@@ -34,6 +34,8 @@ _NARROWED: Final[dict[str, dict[str, Any]]] = {
     "operator.rollPerSecond": {"type": "number", "exclusiveMinimum": 0, "maximum": 9999},
     "suggestions.shards": {"minimum": 1, "maximum": 1000},
     "smtp.port": {"minimum": 1, "maximum": 65535},
+    "planning.strategy": {"enum": ["humane", "earliest"]},
+    "planning.contactHours": {"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"},
     "smtp.security": {"enum": ["starttls", "tls", "none"]},
     "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
     # The API server takes no number or boolean here.

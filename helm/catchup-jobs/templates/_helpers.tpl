@@ -190,6 +190,10 @@ capabilities: {drop: [ALL]}
 {{- define "catchup.jobsEnvEntries" -}}
 - name: CATCHUP_LOG_FORMAT
   value: json
+- name: CATCHUP_PLANNING_STRATEGY
+  value: {{ .Values.planning.strategy | quote }}
+- name: CATCHUP_CONTACT_HOURS
+  value: {{ .Values.planning.contactHours | quote }}
 - name: CATCHUP_DATABASE_URL
   valueFrom: {secretKeyRef: {name: {{ include "catchup.databaseSecret" . }}, key: {{ ternary .Values.database.existingSecretKey "url" (ne .Values.database.existingSecret "") }}}}
 - name: CATCHUP_REDIS_URL

@@ -7,7 +7,8 @@ PostgreSQL is for several machines, so it wants Redis and encryption keys; an ex
 from __future__ import annotations
 
 import os
-from datetime import datetime
+import re
+from datetime import datetime, time
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -23,6 +24,7 @@ from catchup_contract.kinds import Kind
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.run_keys import slot_of
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file
+from catchup_jobs.domain.planning.rules import Rules, Strategy
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings.messaging import MessagingSettings
 from catchup_jobs.settings.messaging import setting as _setting
@@ -40,6 +42,13 @@ def _zone(value: str) -> str:
 def _interval(value: str) -> str:
     if value not in SYNC_INTERVALS_MINUTES:
         raise ValueError(f"must be one of {', '.join(SYNC_INTERVALS_MINUTES)}")
+    return value
+
+
+def _hours(value: str) -> str:
+    start, _, end = value.partition("-")
+    if not (re.fullmatch(TIME_OF_DAY_PATTERN, start) and re.fullmatch(TIME_OF_DAY_PATTERN, end) and start < end):
+        raise ValueError("must be hours of one day as HH:MM-HH:MM")
     return value
 
 
@@ -91,6 +100,16 @@ class Settings(MessagingSettings):
     )
     completion_index: int | None = _setting(
         Env.COMPLETION_INDEX, "which of them this process plans, from 0; set by Kubernetes in an Indexed Job", ge=0
+    )
+    planning_strategy: Strategy = _setting(
+        Env.PLANNING_STRATEGY,
+        "which of the times that fit is proposed: `humane` or `earliest`; set by the chart. Default: `humane`",
+        default=Strategy.HUMANE,
+    )
+    contact_hours: Annotated[str, AfterValidator(_hours)] = _setting(
+        Env.CONTACT_HOURS,
+        "when contacts may be called, on their own clocks, as HH:MM-HH:MM; set by the chart. Default: 08:00-21:30",
+        default="08:00-21:30",
     )
     log_format: Literal["json", "console"] | None = _setting(
         Env.LOG_FORMAT, "`json` or `console`. Default: `console` on a terminal, else `json`"
@@ -224,6 +243,12 @@ class Settings(MessagingSettings):
         if index >= self.shards:
             raise MisconfiguredError(f"{Env.COMPLETION_INDEX} must be below {Env.SUGGESTION_SHARDS} ({self.shards})")
         return index
+
+    @property
+    def planning_rules(self) -> Rules:
+        """What the installation decides about planning."""
+        start, _, end = self.contact_hours.partition("-")
+        return Rules(self.planning_strategy, time.fromisoformat(start), time.fromisoformat(end))
 
     @property
     def shards(self) -> int:

@@ -95,6 +95,9 @@ class JobStatus(TypedDict, total=False):
     """A Job's status."""
 
     conditions: list[JobCondition]
+    ready: int
+    failed: int
+    succeeded: int
 
 
 class Job(TypedDict, total=False):
@@ -117,12 +120,18 @@ class Waiting(TypedDict, total=False):
     """The state of a container that has not started."""
 
     reason: str
+    message: str
+
+
+class Running(TypedDict, total=False):
+    """The state of a container that runs."""
 
 
 class ContainerState(TypedDict, total=False):
     """A container's state."""
 
     waiting: Waiting
+    running: Running
     terminated: Terminated
 
 
@@ -137,6 +146,8 @@ class PodCondition(TypedDict, total=False):
     """A condition of a pod."""
 
     type: str
+    status: str
+    reason: str
     message: str
 
 
@@ -145,6 +156,7 @@ class PodStatus(TypedDict, total=False):
 
     phase: str
     conditions: list[PodCondition]
+    initContainerStatuses: list[ContainerStatus]
     containerStatuses: list[ContainerStatus]
 
 
@@ -192,6 +204,15 @@ class Lease(TypedDict, total=False):
     spec: LeaseSpec
 
 
+class KubeEvent(TypedDict, total=False):
+    """An Event."""
+
+    reason: str
+    message: str
+    lastTimestamp: str | None
+    eventTime: str | None
+
+
 class ReviewStatus(TypedDict, total=False):
     """The result of a SelfSubjectAccessReview."""
 
@@ -205,7 +226,14 @@ class Review(TypedDict, total=False):
 
 
 # UserSchedules are decoded whole: schedule/user_schedule.py and status/validation.py check their shape.
-_SHAPES: Final[dict[str, Any]] = {CRONJOBS: Object, JOBS: Job, PODS: Pod, LEASES: Lease, REVIEWS: Review}
+_SHAPES: Final[dict[str, Any]] = {
+    CRONJOBS: Object,
+    JOBS: Job,
+    PODS: Pod,
+    EVENTS: KubeEvent,
+    LEASES: Lease,
+    REVIEWS: Review,
+}
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.timestamps import parse_utc
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.kube.client import KubeClient
-from catchup_operator.kube.resources import JOBS, PODS, SCHEDULES
+from catchup_operator.kube.resources import EVENTS, JOBS, PODS, SCHEDULES
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.schedule.fields import InvalidSpecError
@@ -23,8 +23,9 @@ from catchup_operator.status.absence import absence, is_running, overdue_at
 from catchup_operator.status.conditions import READY, Condition, find_condition
 from catchup_operator.status.job_section import section_of
 from catchup_operator.status.last_run import is_recorded
-from catchup_operator.status.results import FinishedJob, result_of
+from catchup_operator.status.results import Cause, FinishedJob, result_of
 from catchup_operator.status.validation import with_valid_status
+from catchup_operator.status.waiting import WaitingJob, cause_of, known_cause
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +61,11 @@ class JobStatusUpdater:
                 return  # of an earlier resource of this name, or a Job that only carries the labels
             if is_recorded(section, finished.finished_at, finished.name):
                 return
-            selector = f"batch.kubernetes.io/controller-uid={finished.uid}"
-            pods = [pod async for pod in self._client.list_items(PODS, finished.namespace, selector=selector)]
-            result = result_of(finished, pods, self._template.required_objects)
+            pods = await self._pods_of(finished)
+            cause = known_cause(body, finished.kind, finished.name) if finished.failure else None
+            if finished.failure and cause is None and not pods:
+                cause = await self._cause_of(finished, pods)
+            result = result_of(finished, pods, self._template.required_objects, cause=cause)
             patch = patches.recorded(body, self._schedule(body), result, now=self._now())
             if patch:
                 await self._writer.write(stored, patch)
@@ -70,6 +73,41 @@ class JobStatusUpdater:
                 self._statuses.note_last_runs(key, patch)
                 reason = f" ({result.reason})" if result.reason else ""
                 logger.info("%s/%s: %s run %s: %s%s", *key, result.kind, result.job_name, result.result, reason)
+
+    async def explain(self, job: WaitingJob) -> bool:
+        """Say in the status why no pod of a Job starts; return whether it says so. Raises ApiError."""
+        cause = await self._cause_of(job, await self._pods_of(job))
+        if cause is None:
+            return False
+        key = (job.namespace, job.schedule)
+        async with self._writer.lock(key):
+            stored = await self._client.get(SCHEDULES, *key)
+            body = with_valid_status(stored) if stored is not None else {}
+            if job.cronjob_uid is None or job.cronjob_uid != section_of(body, job.kind).get("cronJobUID"):
+                return False
+            patch = patches.waiting(body, job, cause, now=self._now())
+            if stored is not None and patch:
+                await self._writer.write(stored, patch)
+                logger.info("%s/%s: Job %s has not started: %s: %s", *key, job.name, cause.reason, cause.message)
+        return True
+
+    async def note_started(self, job: WaitingJob) -> None:
+        """Take back what `explain` said. Raises ApiError."""
+        key = (job.namespace, job.schedule)
+        async with self._writer.lock(key):
+            stored = await self._client.get(SCHEDULES, *key)
+            if stored is not None:
+                body = with_valid_status(stored)
+                await self._writer.write(stored, patches.started(body, self._schedule(body), job, now=self._now()))
+
+    async def _pods_of(self, job: FinishedJob | WaitingJob) -> list[dict[str, Any]]:
+        selector = f"batch.kubernetes.io/controller-uid={job.uid}"
+        return [pod async for pod in self._client.list_items(PODS, job.namespace, selector=selector)]
+
+    async def _cause_of(self, job: FinishedJob | WaitingJob, pods: Sequence[Mapping[str, Any]]) -> Cause | None:
+        uid = pods[0]["metadata"]["uid"] if pods else job.uid
+        warnings = self._client.list_items(EVENTS, job.namespace, fields=f"involvedObject.uid={uid},type=Warning")
+        return cause_of(pods, [event async for event in warnings])
 
     def overdue(self) -> set[Key]:
         """Return the UserSchedules whose status names a next run that has passed."""

@@ -14,7 +14,8 @@ from catchup_operator.status.conditions import READY, Condition, find_condition,
 from catchup_operator.status.job_health import job_health
 from catchup_operator.status.job_section import next_runs, section_of, switched_off, timetable_fields
 from catchup_operator.status.last_run import is_recorded, is_repetition, last_run_fields
-from catchup_operator.status.results import JobResult
+from catchup_operator.status.results import Cause, JobResult
+from catchup_operator.status.waiting import WaitingJob, is_not_started, known_cause, not_started
 
 
 def is_current(body: Mapping[str, Any], template_hash: str) -> bool:
@@ -125,10 +126,33 @@ def recorded(
     return _if_changed(body, {name: fields, "conditions": merge_conditions(body, [condition], now)})
 
 
+def waiting(body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime) -> dict[str, Any] | None:
+    """Return the patch for a Job of which no pod starts.
+
+    None also where the status gives this reason already, or says that runs are overdue.
+    """
+    known = known_cause(body, job.kind, job.name)
+    before = find_condition(body.get("status") or {}, user_kinds()[job.kind].condition)
+    if before.get("reason") in ABSENT or (known is not None and known.reason == cause.reason):
+        return None
+    return {"conditions": merge_conditions(body, [not_started(job, cause)], now)}
+
+
+def started(
+    body: Mapping[str, Any], schedule: UserSchedule | None, job: WaitingJob, *, now: datetime
+) -> dict[str, Any] | None:
+    """Return the patch for a Job whose wait `waiting` told: the condition is that of the last run again."""
+    if known_cause(body, job.kind, job.name) is None:
+        return None
+    off = None if schedule is None else switched_off(schedule, job.kind)
+    condition = job_health(job.kind, section_of(body, job.kind), switched_off=off)
+    return {"conditions": merge_conditions(body, [condition], now)}
+
+
 def _health(body: Mapping[str, Any], kind: Kind, off: str | None) -> Condition:
-    """Return the condition of a kind between its runs. What an absent run left stays until one ends."""
+    """Return the condition of a kind between its runs. What is said of runs that do not come or start stays."""
     before = find_condition(body.get("status") or {}, user_kinds()[kind].condition)
-    if off is None and before.get("reason") in ABSENT:
+    if off is None and (before.get("reason") in ABSENT or is_not_started(before)):
         return Condition(before["type"], before["status"], before["reason"], before["message"])
     return job_health(kind, section_of(body, kind), switched_off=off)
 

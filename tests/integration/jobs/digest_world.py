@@ -82,7 +82,7 @@ class DigestWorld:
     base_url: str | None = None
     account: TwilioAccount | None = None
     server: MailServer | None = None
-    http_timeout: float = 5
+    http_timeout: float = 15
     locks: RunLocks | None = None
     sms_gateway: Callable[[], Gateway[str]] | None = None
     more_senders: dict[Channel, Sender[Any]] = field(default_factory=dict)

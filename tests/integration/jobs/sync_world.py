@@ -26,6 +26,7 @@ from catchup_jobs.adapters.google.calendar_api import GoogleCalendar
 from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.google.oauth import GoogleOAuth
 from catchup_jobs.domain.calendar.oauth import OAuthToken
+from catchup_jobs.domain.planning.rules import Rules, Strategy
 from catchup_jobs.domain.vocabulary import TokenState
 from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.execution import run_job
@@ -64,7 +65,7 @@ class SyncWorld:
 
     def __post_init__(self) -> None:
         self.tokens = DatabaseTokens(self.database, Encryption([self.key]))
-        self.calendars = DatabaseCalendarStore(self.database)
+        self.calendars = DatabaseCalendarStore(self.database, Rules(Strategy.EARLIEST))
         self.availability = DatabaseAvailabilityStore(self.database)
 
     # What there is ---------------------------------------------------------------------------------------------

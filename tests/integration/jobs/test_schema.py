@@ -138,7 +138,7 @@ def void(_: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "min_code", "refused"), [(99, 1, False), (99, SCHEMA_VERSION, False), (99, 99, True)]
+    ("version", "min_code", "refused"), [(999, 1, False), (999, SCHEMA_VERSION, False), (999, 999, True)]
 )
 def test_a_newer_schema_is_refused_only_where_it_declares_so(
     database: Database, version: int, min_code: int, refused: bool

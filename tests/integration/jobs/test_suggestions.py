@@ -18,11 +18,13 @@ from catchup_jobs.adapters.database.schema import (
     contacts,
     events,
     oauth_tokens,
+    preferred_windows,
     runs,
     suggestions,
     users,
 )
 from catchup_jobs.adapters.database.suggestions import bounded
+from catchup_jobs.domain.planning.rules import RULES
 from catchup_jobs.domain.vocabulary import (
     CalendarError,
     ExpiryReason,
@@ -409,9 +411,9 @@ def test_the_number_of_statements_per_batch_is_a_constant(fleet: FleetWorld, con
     with statements(fleet.database) as seen:
         fleet.run(batch_size=50)
     reads = [text for text in seen if text.startswith("SELECT") and "FROM runs" not in text and "FROM dead" not in text]
-    # The count and the ids; then per batch users, calendars, open suggestions, two tables of hours, history, contacts
-    # and events; then the lock.
-    assert len(reads) == 1 + 3 + 2 * (8 + 1)
+    # The count and the ids; then per batch users, calendars, open suggestions, three tables of hours, history,
+    # contacts and events; then the lock.
+    assert len(reads) == 1 + 3 + 2 * (9 + 1)
     writes = [text.split()[:3] for text in seen if not text.startswith(("SELECT", "SAVEPOINT", "RELEASE"))]
     assert writes.count(["UPDATE", "users", "SET"]) == 2
     assert writes.count(["INSERT", "INTO", "suggestions"]) == 2
@@ -769,3 +771,38 @@ def test_a_user_who_kills_two_processes_of_a_run_is_passed_over_by_the_third(
     assert [row.user_id for row in fleet.rows()] == [name for name in names(9) if name != "u5"]
     assert fatal.kills == 2
     assert FATAL in "".join(capfd.readouterr())
+
+
+# Humane hours --------------------------------------------------------------------------------------------------------
+
+
+def test_suggestions_are_spread_in_preferred_hours_and_on_the_contacts_clock(fleet: FleetWorld) -> None:
+    fleet.rules = RULES
+    fleet.add_user("ada", [person("Ben"), person("Cleo"), person("Kiri", 41, time_zone="Pacific/Auckland")])
+    fleet.run()
+    # 20:00 in Berlin is 08:00 in Auckland.
+    expected = ["ben pending 23 17:00-18:00", "cleo pending 24 17:00-18:00", "kiri pending 25 20:00-20:30"]
+    assert fleet.shown() == expected
+    assert [row.mode for row in fleet.rows()] == [Mode.EITHER, Mode.EITHER, Mode.CALL]
+    assert counts(fleet.run()) == {"users": 1}, "running twice changes nothing"
+    assert fleet.shown() == expected
+
+
+def test_the_preferred_hours_that_an_import_brings_are_used(fleet: FleetWorld) -> None:
+    fleet.rules = RULES
+    fleet.add_user("ada", [person()])
+    with fleet.database.write() as connection:
+        row = {"user_id": "ada", "weekday": Weekday.THURSDAY, "start_time": time(11), "end_time": time(13)}
+        connection.execute(insert(preferred_windows).values(row))
+    fleet.run()
+    assert fleet.shown() == ["ben pending 26 11:00-12:00"]
+
+
+def test_an_out_of_office_blocks_and_is_not_shared_and_a_meet_event_is_a_call(fleet: FleetWorld) -> None:
+    fleet.rules = RULES
+    fleet.add_user("ada", [person("Ben", 10, tags=("climbing",)), person("Cleo", 10, tags=("chess",))])
+    fleet.add_event(at("24 18:00"), at("24 19:00"), summary="Climbing", event_type="outOfOffice")
+    fleet.add_event(at("25 18:00"), at("25 19:00"), summary="Chess", event_type="default", has_conference=True)
+    fleet.run()
+    assert fleet.shown() == ["cleo pending 25 18:00-19:00"]
+    assert [row.mode for row in fleet.rows()] == [Mode.CALL]

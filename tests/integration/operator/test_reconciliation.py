@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -598,6 +598,76 @@ def test_a_run_of_which_no_pod_ever_began_says_what_its_namespace_should_hold(
     sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
     assert (sync["lastResult"], sync["lastReason"]) == ("Failed", "DeadlineExceeded")
     assert f"see whether {namespace.name} holds Secret database" in sync["lastError"]["message"]
+
+
+@pytest.fixture
+def impatient_operator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator, which looks at Jobs that wait at once."""
+    monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 0.5)
+    monkeypatch.setattr("catchup_operator.state.waiting_jobs._FIRST_LOOK", timedelta(0))
+    request.getfixturevalue("operator")
+
+
+def healthy(namespace: Namespace) -> tuple[str, str, str]:
+    found = find_condition(namespace.schedule()["status"], "SyncHealthy")
+    return found["status"], found["reason"], found["message"]
+
+
+@pytest.mark.usefixtures("impatient_operator")
+def test_a_job_whose_pods_are_never_made_is_explained_by_its_events_until_it_is_gone(namespace: Namespace) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    namespace.kubectl("create", "quota", "none", "--hard=count/pods=0")
+    eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
+    before = namespace.writes()
+    run_by_hand(namespace, "blocked")
+    eventually(lambda: healthy(namespace)[:2] == ("False", "FailedCreate"), seconds=60)
+    message = healthy(namespace)[2]
+    assert message.startswith("Job blocked has not started: ")
+    assert "exceeded quota: none" in message
+    time.sleep(3)  # it looks again meanwhile
+    assert namespace.writes() - before == 1
+    namespace.kubectl("delete", "job", "blocked")
+    eventually(lambda: healthy(namespace)[:2] == ("Unknown", "NoRunYet"))
+
+
+def set_pod_status(namespace: Namespace, job: str, status: dict[str, Any]) -> None:
+    """Report the state of a Job's pod as a kubelet does."""
+    pod = eventually(lambda: namespace.items("pods", f"batch.kubernetes.io/job-name={job}"))[0]["metadata"]["name"]
+    container = {"name": "job", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
+    state = {"containerStatuses": [{**container, "state": status.pop("state")}], **status}
+    namespace.kubectl("patch", "pod", pod, "--subresource=status", "-p", json.dumps({"status": state}))
+
+
+@pytest.mark.usefixtures("impatient_operator")
+def test_a_job_whose_pod_does_not_start_is_explained_by_the_pod_until_it_starts(namespace: Namespace) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    run_by_hand(namespace, "stuck")
+    waiting = {"reason": "CreateContainerConfigError", "message": 'secret "database" not found'}
+    set_pod_status(namespace, "stuck", {"phase": "Pending", "state": {"waiting": waiting}})
+    eventually(lambda: healthy(namespace)[:2] == ("False", "CreateContainerConfigError"), seconds=60)
+    assert healthy(namespace)[2] == 'Job stuck has not started: secret "database" not found'
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    running = {"phase": "Running", "state": {"running": {"startedAt": now}}}
+    set_pod_status(namespace, "stuck", {**running, "conditions": [{"type": "Ready", "status": "True"}]})
+    eventually(lambda: healthy(namespace)[:2] == ("Unknown", "NoRunYet"))
+    finish_job(namespace, "stuck", exit_code=0, message=summary(Outcome.DONE))
+    eventually(lambda: healthy(namespace)[:2] == ("True", "Succeeded"))
+
+
+@pytest.mark.usefixtures("impatient_operator")
+def test_a_run_that_ends_at_its_deadline_without_a_pod_keeps_what_its_pod_said(namespace: Namespace) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    run_by_hand(namespace, "stuck")
+    waiting = {"reason": "ErrImagePull", "message": "no such tag"}
+    set_pod_status(namespace, "stuck", {"phase": "Pending", "state": {"waiting": waiting}})
+    eventually(lambda: healthy(namespace)[1] == "ImagePullBackOff", seconds=60)
+    namespace.kubectl("patch", "job", "stuck", "--type=merge", "-p", '{"spec":{"activeDeadlineSeconds":1}}')
+    sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
+    assert (sync["lastResult"], sync["lastReason"]) == ("Failed", "ImagePullBackOff")
+    assert sync["lastError"]["message"] == "Job stuck failed: no pod of it started: no such tag"
 
 
 def test_results_that_came_while_the_operator_was_down_are_picked_up(

@@ -88,6 +88,7 @@ def _not_all_day(night: _Hours | None) -> _Hours | None:
 class _Availability(Entry):
     manual_blocks: _WeeklyList = Field(default_factory=list)
     commute_windows: _WeeklyList = Field(default_factory=list)
+    preferred_hours: _WeeklyList = Field(default_factory=list)
     night: Annotated[_Hours | None, AfterValidator(_not_all_day)] = None
 
     def parameters(self) -> AvailabilityParameters:
@@ -96,6 +97,7 @@ class _Availability(Entry):
             blocks=tuple(window for entry in self.manual_blocks for window in entry.windows()),
             commutes=tuple(window for entry in self.commute_windows for window in entry.windows()),
             night=Night(time.fromisoformat(night.start), time.fromisoformat(night.end)) if night else None,
+            preferred=tuple(window for entry in self.preferred_hours for window in entry.windows()),
         )
 
 

@@ -41,7 +41,8 @@ _EVENT_PARAMETERS: Final = {
     "maxResults": 500,
     "fields": (
         "kind,nextPageToken,nextSyncToken,items(id,status,etag,updated,iCalUID,recurringEventId,originalStartTime,start,end,"
-        "summary,description,location,attendees(self,responseStatus),transparency,eventType)"
+        "summary,description,location,attendees(self,responseStatus),transparency,eventType,hangoutLink,"
+        "conferenceData(entryPoints(entryPointType)))"
     ),
 }
 PARAMS_HASH: Final = hashlib.sha256(json.dumps(_EVENT_PARAMETERS, sort_keys=True).encode()).hexdigest()[:16]

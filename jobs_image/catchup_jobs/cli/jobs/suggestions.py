@@ -64,14 +64,14 @@ def body_of(subject: str, *, batch_size: int = BATCH_SIZE, after: str = "") -> B
     def body(context: RunContext, resources: Resources) -> Result:
         settings, store = resources.settings, DatabaseSuggestionStore(resources.database)
         if subject.startswith(_USER):
-            return UserSuggestions(store, subject.removeprefix(_USER))(context)
+            return UserSuggestions(store, subject.removeprefix(_USER), settings.planning_rules)(context)
         shard = Shard(int(subject), settings.shards)
         if shard.index >= shard.of:
             raise MisconfiguredError(f"there is no shard {subject}: {Env.SUGGESTION_SHARDS} says how many there are")
         with ExitStack() as stack:
             url = settings.redis_url
             board = NoBoard() if url is None else stack.enter_context(closing(_board(url)))
-            return FleetSuggestions(store, board, shard, batch_size, after)(context)
+            return FleetSuggestions(store, board, shard, batch_size, after, settings.planning_rules)(context)
 
     return body
 

@@ -56,7 +56,7 @@ def body_of(user_id: str, *, full: bool = False) -> Body:
             job = CalendarSync(
                 google=lambda: _google(settings, context, opened),
                 tokens=DatabaseTokens(database, Encryption(settings.encryption_keys())),
-                calendars=DatabaseCalendarStore(database),
+                calendars=DatabaseCalendarStore(database, settings.planning_rules),
                 availability=DatabaseAvailabilityStore(database),
                 full=full,
             )

@@ -148,9 +148,10 @@ def week(user_id: str, *, days: int) -> None:
 
 
 def _choose(user_id: str, which: str, *, selected: bool) -> None:
-    with open_database(Settings.load()) as database:
+    settings = Settings.load()
+    with open_database(settings) as database:
         _require_user(database, user_id)
-        store = DatabaseCalendarStore(database)
+        store = DatabaseCalendarStore(database, settings.planning_rules)
         google_id = _find(store.listing(user_id), which, user_id)
         if not store.select(user_id, google_id, selected=selected, now=datetime.now(UTC)):
             raise PermanentError("the calendar has just gone from the user's list")

@@ -64,6 +64,7 @@ def import_(file: TextIO, strict: bool) -> None:
         "availability": {
           "manualBlocks": [{"days": ["SA", "SU"], "start": "10:00", "end": "20:00"}],
           "commuteWindows": [{"days": ["MO", "TU", "WE"], "start": "08:00", "end": "09:00"}],
+          "preferredHours": [{"days": ["MO", "TU", "WE", "TH", "FR"], "start": "18:00", "end": "21:00"}],
           "night": {"start": "22:30", "end": "07:00"}},
         "channels": {
           "sms": {"phone": "+44 7700 900123", "mode": "on", "consentAt": "2026-01-10T12:00:00Z"},

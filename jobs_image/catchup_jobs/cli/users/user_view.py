@@ -52,6 +52,7 @@ def gather(database: Database, addresses: DatabaseAddresses, overview: UserOverv
         "paused": user.paused,
         "openHours": _weekly(user.availability.blocks),
         "commutes": _weekly(user.availability.commutes),
+        "preferredHours": _weekly(user.availability.preferred),
         "night": f"{night.start:%H:%M}-{night.end:%H:%M}" if night else None,
         "calendar": overview.calendar,
         "calendars": _calendars(database, user.id),
@@ -87,6 +88,7 @@ def lines(view: Mapping[str, Any]) -> Iterator[str]:
         "paused": "yes" if view["paused"] else "no",
         "open hours": view["openHours"] or "every day 09:00-21:00",
         "commutes": view["commutes"] or "-",
+        "preferred": view["preferredHours"] or "weekdays from 17:00, weekends from 10:00, to 21:00",
         "night": view["night"] or "-",
         "calendar": view["calendar"] or "not connected",
         "contacts": f"{contacts['total']}"

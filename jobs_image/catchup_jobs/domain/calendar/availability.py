@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from catchup_contract.local_time import day_bounds, instant, local_date
@@ -63,11 +64,16 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class AvailabilityParameters:
-    """What the user said about their time. Without blocks every day is open 09:00-21:00."""
+    """What the user said about their time. Without blocks every day is open 09:00-21:00.
+
+    Attributes:
+        preferred: when the user would rather meet people, within the open hours.
+    """
 
     blocks: tuple[WeeklyWindow, ...] = ()
     commutes: tuple[WeeklyWindow, ...] = ()
     night: Night | None = None
+    preferred: tuple[WeeklyWindow, ...] = ()
 
 
 def free_slots(
@@ -105,6 +111,19 @@ def blocked_hours(
     """Return the user's commutes and nights around the stretch from start to end, in order, merged."""
     days = _days(local_date(start, zone) - _DAY, local_date(end, zone))
     return merge(_blocked_hours(parameters, list(days), zone))
+
+
+@lru_cache(maxsize=1024)
+def weekly_hours(windows: tuple[WeeklyWindow, ...], zone: ZoneInfo, first: date, last: date) -> list[Interval]:
+    """Return the time of weekly windows from a local date to another, in order, merged; not to be changed."""
+    days = _days(first - _DAY, last)
+    return merge(
+        interval
+        for day in days
+        for window in windows
+        if window.weekday is _WEEKDAYS[day.weekday()]
+        for interval in _window(day, window.start, window.end, zone, generous=False)
+    )
 
 
 def overlaps(interval: Interval, others: Iterable[Interval]) -> bool:

@@ -64,6 +64,7 @@ def read_event(resource: object) -> CalendarEvent | Tombstone | UnreadableEvent:
         ical_uid=_text(resource, "iCalUID"),
         etag=_text(resource, "etag"),
         updated_at=_updated(resource),
+        has_conference=_has_conference(resource),
     )
 
 
@@ -76,6 +77,13 @@ def is_busy(resource: Mapping[str, Any]) -> bool:
         isinstance(attendee, Mapping) and attendee.get("self") is True and attendee.get("responseStatus") == "declined"
         for attendee in (attendees if isinstance(attendees, list) else ())
     )
+
+
+def _has_conference(resource: Mapping[str, Any]) -> bool:
+    """Return whether one can join by video or phone: by Google Meet, or by an add-on such as Zoom's."""
+    conference = resource.get("conferenceData")
+    points = conference.get("entryPoints") if isinstance(conference, Mapping) else None
+    return bool(resource.get("hangoutLink")) or (isinstance(points, list) and bool(points))
 
 
 def storable(text: str) -> str:

@@ -47,6 +47,7 @@ class CalendarEvent:
     ical_uid: str | None = None
     etag: str | None = None
     updated_at: datetime | None = None
+    has_conference: bool = False
 
 
 @dataclass(frozen=True, slots=True)

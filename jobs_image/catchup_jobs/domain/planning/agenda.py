@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import time, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from catchup_jobs.domain.calendar.availability import blocked_hours, free_slots
+from catchup_contract.local_time import local_date
+from catchup_jobs.domain.calendar.availability import WeeklyWindow, blocked_hours, free_slots, merge, weekly_hours
 from catchup_jobs.domain.calendar.timeline import Timeline
-from catchup_jobs.domain.planning.diary import LEAD, Diary
+from catchup_jobs.domain.planning.contact_clocks import ContactClocks
+from catchup_jobs.domain.planning.diary import LEAD, Diary, Need
+from catchup_jobs.domain.planning.overdue import threshold
+from catchup_jobs.domain.planning.rules import Strategy
 from catchup_jobs.domain.planning.suggestions import HORIZON, Source
-from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.domain.vocabulary import SuggestionStatus, Weekday
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from catchup_jobs.domain.calendar.availability import Interval
+    from catchup_jobs.domain.planning.overdue import ContactFacts
+    from catchup_jobs.domain.planning.rules import Rules
     from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
     from catchup_jobs.domain.planning.suggestions import Suggestion, UserFacts
+
+WEEK: Final = timedelta(days=7)
+_WEEKEND: Final = {Weekday.SATURDAY, Weekday.SUNDAY}
+# The preferred hours of a user who has not said any: after work, and most of the weekend.
+PREFERRED: Final = tuple(WeeklyWindow(day, time(10 if day in _WEEKEND else 17), time(21)) for day in Weekday)
 
 
 class Agenda:
@@ -26,10 +38,12 @@ class Agenda:
     Nothing is placed beyond the time for which the calendars are known.
     """
 
-    def __init__(self, facts: UserFacts, now: datetime) -> None:
+    def __init__(self, facts: UserFacts, rules: Rules, now: datetime) -> None:
         self._facts = facts
+        self._rules = rules
         self._now = now
         self._until = min(now + HORIZON, facts.known_until or now)
+        self.clocks = ContactClocks(rules, facts.zone, facts.city, now=now, until=self._until)
         self._accepted = [
             suggestion.when for suggestion in facts.suggestions if suggestion.status is SuggestionStatus.ACCEPTED
         ]
@@ -63,16 +77,24 @@ class Agenda:
         )
 
     def is_placeable(self, event: EventFacts) -> bool:
-        """Return whether an event is a timed one that starts late enough and ends within the known time."""
-        return not event.all_day and self._now + LEAD <= event.when.start and event.when.end <= self._until
+        """Return whether others could join an event that starts late enough and ends within the known time."""
+        return event.is_shareable and self._now + LEAD <= event.when.start and event.when.end <= self._until
 
     def event_of(self, suggestion: Suggestion) -> EventFacts | None:
         """Return the event that a shared activity is about, None where it is gone."""
         return None if suggestion.source is None else self._timed.get(suggestion.source)
 
-    def take(self, duration: timedelta) -> Interval | None:
-        """Take the earliest free time of this length; None where there is none."""
-        when = self._diary.take(duration)
+    def take(self, duration: timedelta, contact: ContactFacts) -> Interval | None:
+        """Take the best free time of this length for a contact; None where there is none.
+
+        Whom the user wants to see every week or more often is proposed within a week.
+        """
+        aim = threshold(contact.frequency)
+        soon = self._rules.strategy is Strategy.HUMANE and aim is not None and aim <= WEEK
+        until = min(self._until, self._now + WEEK) if soon else self._until
+        zone = self.clocks.zone(contact)
+        hours = None if zone is None else self.clocks.hours(zone)
+        when = self._diary.take(Need(duration, until, hours))
         if when is not None:
             self._taken_time.add(when)
         return when
@@ -100,14 +122,23 @@ class Agenda:
 
     @cached_property
     def _diary(self) -> Diary:
+        engagements = merge([*(event.when for event in self._facts.events), *self._taken])
         return Diary(
             self._free,
             taken=self._taken,
-            starts=[when.start for when in self._taken],
+            engagements=Timeline(engagements),
+            preferred=Timeline(self._preferred),
             zone=self._facts.zone,
             now=self._now,
             until=self._until,
+            strategy=self._rules.strategy,
         )
+
+    @cached_property
+    def _preferred(self) -> list[Interval]:
+        zone = self._facts.zone
+        windows = self._facts.parameters.preferred or PREFERRED
+        return weekly_hours(windows, zone, local_date(self._now, zone), local_date(self._until, zone))
 
     @cached_property
     def _commutes_and_nights(self) -> Timeline:

@@ -1,28 +1,41 @@
-"""Placing suggestions in free time: at half hours of the local clock, the earliest that fits."""
+"""Placing suggestions in free time: which of the times that fit is taken.
+
+Each starts on a half hour of the local clock, on a date that has room. Of those times the best is the one on the date
+with the fewest suggestions; then one within the preferred hours; then one that leaves half an hour to what is before
+and after it; then the earliest. With `Strategy.EARLIEST` it is the earliest of all.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from catchup_contract.local_time import jump_between, local_date
+from catchup_contract.local_time import day_bounds, jump_between, local_date
 from catchup_jobs.domain.calendar.availability import MINIMUM_SLOT, Interval, merge, subtract
+from catchup_jobs.domain.planning.rules import Strategy
 from catchup_jobs.domain.vocabulary import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
     from zoneinfo import ZoneInfo
 
+    from catchup_jobs.domain.calendar.timeline import Timeline
+
 GRID: Final = timedelta(minutes=30)
 LEAD: Final = timedelta(hours=2)
+# Less than this to what is before or after is close.
+CALM: Final = timedelta(minutes=30)
 MAX_PER_DATE: Final = 3
 DURATIONS: Final = {
     Mode.IN_PERSON: timedelta(hours=2),
     Mode.CALL: timedelta(minutes=30),
     Mode.EITHER: timedelta(hours=1),
 }
+_DAY: Final = timedelta(days=1)
 
 
 def next_half_hour(at: datetime, zone: ZoneInfo) -> datetime:
@@ -41,13 +54,28 @@ def next_half_hour(at: datetime, zone: ZoneInfo) -> datetime:
         at = jump_between(at, following, zone) if jump else following
 
 
+class Need(NamedTuple):
+    """What a suggestion needs of a time.
+
+    Attributes:
+        until: when it must have ended (aware).
+        hours: of the contact, within which it must lie; None where they are not known. The same object for each
+            contact with the same hours.
+    """
+
+    duration: timedelta
+    until: datetime
+    hours: Timeline | None = None
+
+
 class Diary:
     """A user's free time, from which slots are taken, and how many suggestions each local date has.
 
     Args:
         free: free slots in order, none of which crosses a local midnight.
         taken: time of suggestions that stay where they are, in any order.
-        starts: starts of all suggestions that count for their dates.
+        engagements: all that suggestions should not be close to: busy events and `taken`, merged.
+        preferred: the user's preferred hours, merged.
         now: the present; nothing is placed less than 2 h ahead.
         until: nothing is placed that ends later.
     """
@@ -56,28 +84,31 @@ class Diary:
         self,
         free: Iterable[Interval],
         *,
-        taken: Iterable[Interval],
-        starts: Iterable[datetime],
+        taken: Sequence[Interval],
+        engagements: Timeline,
+        preferred: Timeline,
         zone: ZoneInfo,
         now: datetime,
         until: datetime,
+        strategy: Strategy = Strategy.HUMANE,
     ) -> None:
         self._zone = zone
         self._earliest = now + LEAD
         self._until = until
-        self._counts: Counter[date] = Counter(local_date(start, zone) for start in starts)
-        self._free: list[_Opening] = []
+        self._preferred = preferred
+        self._is_humane = strategy is Strategy.HUMANE
+        self._counts: Counter[date] = Counter(local_date(when.start, zone) for when in taken)
+        self._openings: dict[date, list[_Opening]] = {}
         for slot in subtract(free, merge(taken)):
             start, end = max(slot.start, self._earliest), min(slot.end, until)
             if end - start >= MINIMUM_SLOT:
-                self._open(start, end)
-        # Free time only shrinks and dates only fill: an opening too short for a duration stays too short.
-        self._positions: dict[timedelta, int] = {}
-
-    def _open(self, start: datetime, end: datetime) -> None:
-        first = next_half_hour(start, self._zone)
-        if first < end:
-            self._free.append(_Opening(first, end, local_date(first, self._zone)))
+                opening = _Opening(start, end)
+                opening.keep_from(engagements)
+                self._openings.setdefault(local_date(start, zone), []).append(opening)
+        self._dates = sorted(self._openings)
+        self._places: dict[Need, dict[date, _Place | None]] = {}
+        # Free time only shrinks and dates only fill: what found no time finds none later.
+        self._hopeless: set[Need] = set()
 
     def has_room_on(self, start: datetime) -> bool:
         """Return whether the local date of this start may have another suggestion."""
@@ -91,28 +122,152 @@ class Diary:
         """Count a suggestion that starts then and takes no free time."""
         self._counts[local_date(start, self._zone)] += 1
 
-    def take(self, duration: timedelta) -> Interval | None:
-        """Take the earliest slot of this length, on a date with room; None where there is none."""
-        position = self._positions.get(duration, 0)
-        while position < len(self._free):
-            opening = self._free[position]
-            if self._counts[opening.day] < MAX_PER_DATE and opening.end - opening.start >= duration:
-                break
-            position += 1
-        self._positions[duration] = position
-        if position == len(self._free):
+    def take(self, need: Need) -> Interval | None:
+        """Take the best slot, on a date with room; None where there is none."""
+        place = None if need in self._hopeless else self._best(need)
+        if place is None:
+            self._hopeless.add(need)
             return None
-        opening = self._free[position]
-        slot = Interval(opening.start, opening.start + duration)
-        opening.start = min(next_half_hour(slot.end, self._zone), opening.end)
-        self._counts[opening.day] += 1
+        slot = Interval(place.start, place.start + need.duration)
+        self._book(place, slot)
         return slot
+
+    def _best(self, need: Need) -> _Place | None:
+        known = self._places.setdefault(need, {})
+        best = None
+        for dates in self._by_crowding():
+            for day in dates:
+                if day not in known:
+                    known[day] = self._place_on(day, need)
+                place = known[day]
+                if place is not None and (best is None or place.flaws < best.flaws):
+                    best = place
+                    if not best.flaws:
+                        return best
+            if best is not None:
+                return best
+        return None
+
+    def _by_crowding(self) -> Iterator[list[date]]:
+        """Yield dates with room, in order: those with the fewest suggestions first."""
+        if not self._is_humane:
+            yield [day for day in self._dates if self._counts[day] < MAX_PER_DATE]
+            return
+        for crowd in range(MAX_PER_DATE):
+            yield [day for day in self._dates if self._counts[day] == crowd]
+
+    def _place_on(self, day: date, need: Need) -> _Place | None:
+        best = None
+        for opening in self._openings[day]:
+            if opening.end - opening.start >= need.duration:
+                place = self._place_in(opening, half_hours(day, self._zone), need)
+                if place is not None and (best is None or place.flaws < best.flaws):
+                    best = place
+        return best
+
+    def _place_in(self, opening: _Opening, grid: Sequence[datetime], need: Need) -> _Place | None:
+        low, high = opening.start, min(opening.end, need.until)
+        for flaws in _FLAWS if self._is_humane else (_NO_FLAWS,):
+            outside, close = flaws
+            first = low if close or not self._is_humane else max(low, opening.calm_start)
+            last = high if close or not self._is_humane else min(high, opening.calm_end)
+            wanted = [need.hours] if need.hours is not None else []
+            if self._is_humane and not outside:
+                wanted.append(self._preferred)
+            start = _first_start(grid, first, last, need.duration, wanted)
+            if start is not None:
+                return _Place(flaws, start, opening)
+        return None
+
+    def _book(self, place: _Place, slot: Interval) -> None:
+        self._counts[local_date(slot.start, self._zone)] += 1
+        day = local_date(place.opening.start, self._zone)
+        openings = self._openings[day]
+        index = openings.index(place.opening)
+        openings[index : index + 1] = place.opening.without(slot)
+        for near in (day - _DAY, day, day + _DAY):
+            for opening in self._openings.get(near, ()):
+                opening.keep_apart(slot)
+            for known in self._places.values():
+                known.pop(near, None)
+
+
+# Outside of the preferred hours, close to something else: in the order in which they are avoided.
+_NO_FLAWS: Final = (False, False)
+_FLAWS: Final = (_NO_FLAWS, (False, True), (True, False), (True, True))
+
+
+class _Place(NamedTuple):
+    flaws: tuple[bool, bool]
+    start: datetime
+    opening: _Opening
 
 
 class _Opening:
-    __slots__ = ("day", "end", "start")
+    """Free time, and the part of it that is not close to an engagement (which may be empty)."""
 
-    def __init__(self, start: datetime, end: datetime, day: date) -> None:
-        self.start = start
-        self.end = end
-        self.day = day
+    __slots__ = ("calm_end", "calm_start", "end", "start")
+
+    def __init__(self, start: datetime, end: datetime) -> None:
+        self.start = self.calm_start = start
+        self.end = self.calm_end = end
+
+    def keep_from(self, engagements: Timeline) -> None:
+        """Leave time to the engagements before and after."""
+        before = bisect_right(engagements.ends, self.start)
+        after = bisect_left(engagements.starts, self.end)
+        if before:
+            self.calm_start = max(self.start, engagements.ends[before - 1] + CALM)
+        if after < len(engagements.starts):
+            self.calm_end = min(self.end, engagements.starts[after] - CALM)
+
+    def keep_apart(self, slot: Interval) -> None:
+        """Leave time to a slot that was taken before or after."""
+        if slot.end <= self.start:
+            self.calm_start = max(self.calm_start, slot.end + CALM)
+        else:
+            self.calm_end = min(self.calm_end, slot.start - CALM)
+
+    def without(self, slot: Interval) -> list[_Opening]:
+        """Return what is left of it when the slot is taken."""
+        left = []
+        for start, end in ((self.start, slot.start), (slot.end, self.end)):
+            if end - start >= MINIMUM_SLOT:
+                rest = _Opening(start, end)
+                rest.calm_start, rest.calm_end = max(start, self.calm_start), min(end, self.calm_end)
+                left.append(rest)
+        return left
+
+
+# A fleet asks for the same days in few zones.
+@lru_cache(maxsize=1024)
+def half_hours(day: date, zone: ZoneInfo) -> tuple[datetime, ...]:
+    """Return the instants (UTC) of a local date at which the clock shows :00 or :30, in order."""
+    begins, ends = day_bounds(day, zone)
+    found = []
+    at = next_half_hour(begins, zone)
+    while at < ends:
+        found.append(at)
+        at = next_half_hour(at + timedelta(minutes=1), zone)
+    return tuple(found)
+
+
+def _first_start(
+    grid: Sequence[datetime], low: datetime, high: datetime, duration: timedelta, within: Sequence[Timeline]
+) -> datetime | None:
+    """Return the first point of the grid at which the duration lies between low and high, and in each timeline."""
+    while True:
+        index = bisect_left(grid, low)
+        if index == len(grid) or grid[index] + duration > high:
+            return None
+        start = low = grid[index]
+        for timeline in within:
+            following = bisect_right(timeline.ends, start)
+            if following == len(timeline.ends):
+                return None
+            if timeline.ends[following] < start + duration:
+                low = timeline.ends[following]
+            elif timeline.starts[following] > start:
+                low = max(low, timeline.starts[following])
+        if low == start:
+            return start

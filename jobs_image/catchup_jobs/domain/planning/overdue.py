@@ -18,6 +18,7 @@ from catchup_jobs.domain.vocabulary import Frequency, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from zoneinfo import ZoneInfo
 
 # How long a contact rests after the time of a suggestion that was delivered and not answered.
 REST_UNANSWERED: Final = timedelta(days=7)
@@ -33,6 +34,7 @@ class ContactFacts:
     Attributes:
         frequency: None counts as monthly.
         created_at: counts as the last contact where there was none.
+        zone: None where it is not known.
         last_contact_at: the latest interaction, or end of an accepted suggestion, that is not in the future.
         accepted_until: when the latest accepted suggestion ends; may be in the future.
         dismissed_at: when the user last dismissed a suggestion of this contact.
@@ -46,6 +48,7 @@ class ContactFacts:
     close_friend: bool
     city: str | None = field(repr=False)
     created_at: datetime
+    zone: ZoneInfo | None = None
     last_contact_at: datetime | None = None
     accepted_until: datetime | None = None
     dismissed_at: datetime | None = None

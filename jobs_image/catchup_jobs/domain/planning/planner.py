@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from catchup_jobs.domain.planning import reasons
 from catchup_jobs.domain.planning.agenda import Agenda
 from catchup_jobs.domain.planning.diary import DURATIONS
-from catchup_jobs.domain.planning.overdue import REST_UNANSWERED, is_overdue, is_resting, preference, rank
+from catchup_jobs.domain.planning.overdue import REST_UNANSWERED, is_overdue, is_resting, rank
+from catchup_jobs.domain.planning.rules import RULES, Rules
 from catchup_jobs.domain.planning.suggestions import (
     MAX_OPEN,
     Created,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.planning.suggestions import Suggestion, UserFacts
 
 
-def plan(facts: UserFacts, *, now: datetime, create: bool = True) -> Plan:
+def plan(facts: UserFacts, *, now: datetime, create: bool = True, rules: Rules = RULES) -> Plan:
     """Return what to change in a user's suggestions.
 
     Args:
@@ -42,8 +43,9 @@ def plan(facts: UserFacts, *, now: datetime, create: bool = True) -> Plan:
         now: the present (aware); nothing is proposed less than 2 h or more than 14 days ahead.
         create: whether snoozed suggestions may return and new ones be made; a sync only repairs what it made clash.
             Never for a paused user, nor for one whose calendars are not known well enough.
+        rules: of the installation.
     """
-    planning = _Planning(facts, now)
+    planning = _Planning(facts, rules, now)
     planning.expire_what_is_over()
     planning.keep_what_fits()
     planning.move_what_clashes()
@@ -58,10 +60,10 @@ def plan(facts: UserFacts, *, now: datetime, create: bool = True) -> Plan:
 class _Planning:
     """The state of one planning; the public methods are its steps, in their order in `plan`."""
 
-    def __init__(self, facts: UserFacts, now: datetime) -> None:
+    def __init__(self, facts: UserFacts, rules: Rules, now: datetime) -> None:
         self._facts = facts
         self._now = now
-        self._agenda = Agenda(facts, now)
+        self._agenda = Agenda(facts, rules, now)
         self._contacts = {contact.id: contact for contact in facts.contacts}
         self._pending: list[Suggestion] = []
         self._snoozed: list[Suggestion] = []
@@ -163,7 +165,8 @@ class _Planning:
     def _place(self, suggestion: Suggestion) -> bool:
         """Give a suggestion another time, or its event's time; return whether there is one."""
         if suggestion.trigger is Trigger.TIME_BOUND:
-            when, title = self._agenda.take(suggestion.when.end - suggestion.when.start), None
+            contact = self._contacts[suggestion.contact_id]
+            when, title = self._agenda.take(suggestion.when.end - suggestion.when.start, contact), None
         else:
             event = self._agenda.event_of(suggestion)
             when = event.when if event is not None and self._agenda.take_event(event) else None
@@ -224,7 +227,7 @@ class _Planning:
         )
 
     def _tastes(self, contacts: list[ContactFacts]) -> Tastes:
-        return Tastes(contacts, user_city=self._facts.city, now=self._now)
+        return Tastes(contacts, user_city=self._facts.city, clocks=self._agenda.clocks, now=self._now)
 
     def propose_overdue(self) -> None:
         waiting = [
@@ -233,8 +236,8 @@ class _Planning:
         for contact in sorted(waiting, key=lambda contact: rank(contact, self._now)):
             if not self._has_room:
                 return
-            mode = preference(contact.tags)
-            when = self._agenda.take(DURATIONS[mode])
+            mode = self._agenda.clocks.mode(contact)
+            when = self._agenda.take(DURATIONS[mode], contact)
             if when is not None:
                 text = reasons.time_bound(contact, self._now)
                 self._propose(Created(contact.id, Trigger.TIME_BOUND, mode, when, text))

@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from catchup_jobs.domain.people.contacts import same_name
 from catchup_jobs.domain.people.words import words
 from catchup_jobs.domain.planning.overdue import ContactFacts, Rank, interests, overdue, preference, rank
-from catchup_jobs.domain.planning.shared_activity import is_online
 from catchup_jobs.domain.planning.suggestions import MAX_OPEN
 from catchup_jobs.domain.vocabulary import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
+    from zoneinfo import ZoneInfo
 
+    from catchup_jobs.domain.planning.contact_clocks import ContactClocks
     from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
 
 BUDGET: Final = 200_000
@@ -52,11 +53,18 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class _Taste:
-    """What a ranking depends on: interests that an event names, how one meets there, and the cities it names."""
+    """What a ranking depends on.
+
+    Attributes:
+        liked: interests that the event names.
+        cities: that its location names.
+        awake: zones in which one may be called during it; of a call only.
+    """
 
     liked: frozenset[Phrase]
     mode: Mode
     cities: frozenset[Phrase]
+    awake: frozenset[ZoneInfo | None]
 
 
 class _Traits(NamedTuple):
@@ -67,6 +75,8 @@ class _Traits(NamedTuple):
     prefers: Mode
     city: Phrase | None
     is_neighbour: bool
+    is_far: bool
+    zone: ZoneInfo | None
 
 
 # Score (negative), rank, index of the contact, whether it is nearby: sorts as the best first.
@@ -79,15 +89,24 @@ class Tastes:
     Args:
         contacts: in any order.
         user_city: where the user lives; None where unknown.
+        clocks: says who is far, and who may be called when.
         now: the present (aware).
         budget: how many contacts the rankings weigh before they look at the most overdue only.
     """
 
     def __init__(
-        self, contacts: Sequence[ContactFacts], *, user_city: str | None, now: datetime, budget: int = BUDGET
+        self,
+        contacts: Sequence[ContactFacts],
+        *,
+        user_city: str | None,
+        clocks: ContactClocks,
+        now: datetime,
+        budget: int = BUDGET,
     ) -> None:
         self._contacts = contacts
         self._user_city = user_city
+        self._clocks = clocks
+        self._zones = {clocks.zone(contact) for contact in contacts if contact.tags}
         self._now = now
         self._budget = budget
         self._likers: dict[Phrase, list[int]] = {}
@@ -139,12 +158,13 @@ class Tastes:
         liked = frozenset(phrase for text in _texts(event) for phrase in self._interests.named_in(text))
         if not liked:
             return None
-        if is_online(event.location):
-            return _Taste(liked, Mode.CALL, frozenset())
+        if event.is_call:
+            awake = (zone for zone in self._zones if zone is None or self._clocks.may_call(zone, event.when))
+            return _Taste(liked, Mode.CALL, frozenset(), frozenset(awake))
         if self._cities is None:
             self._cities = _Phrases({_phrase(contact.city): () for contact in self._contacts if contact.city})
         cities = self._cities.named_in(words(event.location)) if event.location else ()
-        return _Taste(liked, Mode.IN_PERSON, frozenset(cities))
+        return _Taste(liked, Mode.IN_PERSON, frozenset(cities), frozenset())
 
     def _ranking(self, taste: _Taste) -> list[_Entry]:
         found = self._rankings.get(taste)
@@ -166,8 +186,11 @@ class Tastes:
         wanted, in_person = (taste.mode, Mode.EITHER), taste.mode is Mode.IN_PERSON
         for index, tags in counts.items():
             traits = self._traits(index)
-            if traits.prefers in wanted:
-                nearby = in_person and (traits.is_neighbour or traits.city in taste.cities)
+            there = in_person and traits.city in taste.cities
+            # Who is far may still be where the event is.
+            can_come = (there or not traits.is_far) if in_person else traits.zone in taste.awake
+            if can_come and (traits.prefers in wanted or (traits.is_far and not in_person)):
+                nearby = there or (in_person and traits.is_neighbour)
                 yield -(tags + nearby - traits.late), traits.rank, index, nearby
 
     def _most_overdue(self, phrase: Phrase) -> list[int]:
@@ -188,6 +211,8 @@ class Tastes:
                 prefers=preference(contact.tags),
                 city=None if city is None else _phrase(city),
                 is_neighbour=city is not None and own is not None and same_name(city, own),
+                is_far=self._clocks.is_far(contact),
+                zone=self._clocks.zone(contact),
             )
         return found
 

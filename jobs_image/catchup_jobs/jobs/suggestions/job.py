@@ -20,6 +20,7 @@ from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_contract.timestamps import format_utc
 from catchup_jobs.domain.planning.planner import plan
+from catchup_jobs.domain.planning.rules import RULES, Rules
 from catchup_jobs.domain.planning.suggestions import Plan
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.context import Result
@@ -62,6 +63,7 @@ class FleetSuggestions:
 
     Attributes:
         after: users up to this id are left out.
+        rules: of the installation.
     """
 
     store: SuggestionStore
@@ -69,6 +71,7 @@ class FleetSuggestions:
     shard: Shard = field(default_factory=Shard)
     batch_size: int = BATCH_SIZE
     after: str = ""
+    rules: Rules = RULES
 
     def __call__(self, context: RunContext) -> Result:
         """Make one pass.
@@ -100,7 +103,7 @@ class FleetSuggestions:
         with closing(one_ahead(batches)) as ahead:
             for batch in ahead:
                 self._show(context, progress, total, "running")
-                plan_batch(context, self.store, batch, progress)
+                plan_batch(context, self.store, batch, progress, self.rules)
 
     def _plan_one_by_one(self, context: RunContext, progress: _Progress) -> None:
         """Plan the batch in which an earlier pass stopped, and note before each user whose turn it is.
@@ -117,7 +120,7 @@ class FleetSuggestions:
                 continue
             self._keep(context, progress.with_trial(user_id))
             for batch in read(self.store, [user_id], user_id, context.now):
-                plan_batch(context, self.store, batch, progress)
+                plan_batch(context, self.store, batch, progress, self.rules)
 
     def _keep(self, context: RunContext, checkpoint: dict[str, Any]) -> None:
         context.check_stop()
@@ -139,6 +142,7 @@ class UserSuggestions:
 
     store: SuggestionStore
     user_id: str
+    rules: Rules = RULES
 
     def __call__(self, context: RunContext) -> Result:
         """Make one pass.
@@ -149,7 +153,7 @@ class UserSuggestions:
         """
         progress = _Progress({}, after="")
         for batch in read(self.store, [self.user_id], "", context.now):
-            plan_batch(context, self.store, batch, progress)
+            plan_batch(context, self.store, batch, progress, self.rules)
         counts = progress.counts()
         if not counts.get(Count.USERS):
             raise PermanentError(
@@ -164,10 +168,12 @@ class UserSuggestions:
         return Result(Outcome.DONE, None, counts)
 
 
-def plan_batch(context: RunContext, store: SuggestionStore, read_batch: ReadBatch, progress: _Progress) -> None:
+def plan_batch(
+    context: RunContext, store: SuggestionStore, read_batch: ReadBatch, progress: _Progress, rules: Rules
+) -> None:
     """Plan some users and store the changes and the progress in one transaction."""
     after = read_batch.after
-    batch = _Batch(read_batch.now)
+    batch = _Batch(read_batch.now, rules)
     for user in read_batch.users:
         batch.plan(user)
     context.check_stop()
@@ -186,7 +192,8 @@ def plan_batch(context: RunContext, store: SuggestionStore, read_batch: ReadBatc
 class _Batch:
     """The users of one batch, their plans, and their counts."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, rules: Rules) -> None:
+        self._rules = rules
         self.plans: dict[str, tuple[int, Plan]] = {}
         self._now = now
         self._counts: Counter[Count] = Counter()
@@ -212,7 +219,7 @@ class _Batch:
         if user.skipped is not None and not user.has_open:
             return Plan()
         try:
-            return plan(user.facts, now=self._now, create=user.skipped is None)
+            return plan(user.facts, now=self._now, create=user.skipped is None, rules=self._rules)
         except Exception as error:  # noqa: BLE001 - one user's facts must not cost the others their suggestions
             # The message is left out, since it may quote personal data.
             places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]

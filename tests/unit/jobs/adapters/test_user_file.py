@@ -68,6 +68,7 @@ def test_every_field_is_read() -> None:
             "availability": {
                 "manualBlocks": [{"days": ["MO", "SU"], "start": "10:00", "end": "00:00"}],
                 "commuteWindows": [{"days": ["TU"], "start": "08:00", "end": "09:15"}],
+                "preferredHours": [{"days": ["SA", "SU"], "start": "11:00", "end": "18:00"}],
                 "night": {"start": "22:30", "end": "07:00"},
             },
         }
@@ -78,6 +79,10 @@ def test_every_field_is_read() -> None:
     assert (user.schedule.sync_every, user.paused) == ("2h", True)
     assert user.availability.blocks == tuple(
         WeeklyWindow(day, time(10), time(0)) for day in (Weekday.MONDAY, Weekday.SUNDAY)
+    )
+    assert user.availability.preferred == (
+        WeeklyWindow(Weekday.SATURDAY, time(11), time(18)),
+        WeeklyWindow(Weekday.SUNDAY, time(11), time(18)),
     )
     assert user.availability.commutes == (WeeklyWindow(Weekday.TUESDAY, time(8), time(9, 15)),)
     assert user.availability.night == Night(time(22, 30), time(7))

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
+from catchup_jobs.domain.planning.contact_clocks import ContactClocks
 from catchup_jobs.domain.planning.overdue import ContactFacts
 from catchup_jobs.domain.planning.planner import plan
+from catchup_jobs.domain.planning.rules import Rules, Strategy
 from catchup_jobs.domain.planning.shared_activity import EventFacts
 from catchup_jobs.domain.planning.suggestions import Created, Plan, Source, Suggestion, UserFacts
 from catchup_jobs.domain.vocabulary import Frequency, Mode, SuggestionStatus, Trigger
@@ -22,6 +24,8 @@ BERLIN = ZoneInfo("Europe/Berlin")
 # A Monday noon in Berlin.
 NOW = datetime(2026, 11, 23, 11, tzinfo=UTC)
 ALL_DAY_LONG = AvailabilityParameters()
+# What holds for both strategies is told by the simpler one.
+EARLIEST = Rules(Strategy.EARLIEST)
 _ids = itertools.count(1000)
 
 
@@ -95,13 +99,17 @@ def user(
     return UserFacts(contacts=tuple(contacts), events=tuple(events), suggestions=tuple(suggestions), **values | named)
 
 
-def created(facts: UserFacts, now: datetime = NOW) -> list[Created]:
-    return plan(facts, now=now).created
+def clocks(rules: Rules = EARLIEST) -> ContactClocks:
+    return ContactClocks(rules, BERLIN, "Berlin", now=NOW, until=NOW + timedelta(days=14))
 
 
-def slots(facts: UserFacts, now: datetime = NOW) -> list[str]:
+def created(facts: UserFacts, now: datetime = NOW, rules: Rules = EARLIEST) -> list[Created]:
+    return plan(facts, now=now, rules=rules).created
+
+
+def slots(facts: UserFacts, now: datetime = NOW, rules: Rules = EARLIEST) -> list[str]:
     """Return contact and time of each new suggestion, as `1 Mon 23 14:00-16:00`."""
-    return [f"{one.contact_id} {shown(one.when, facts.zone)}" for one in created(facts, now)]
+    return [f"{one.contact_id} {shown(one.when, facts.zone)}" for one in created(facts, now, rules)]
 
 
 def changes(made: Plan) -> dict[int, str]:

@@ -101,6 +101,22 @@ def test_busy_is_opaque_and_not_declined_by_the_user(fields: dict[str, Any], bus
     assert read(**fields).busy is busy
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, False),
+        ({"hangoutLink": "https://meet.google.com/abc-defg-hij"}, True),
+        ({"conferenceData": {"entryPoints": [{"entryPointType": "video"}]}}, True),
+        ({"conferenceData": {"entryPoints": []}}, False),
+        ({"conferenceData": {}}, False),
+        ({"conferenceData": 5, "hangoutLink": None}, False),
+        ({"conferenceData": {"entryPoints": {}}}, False),
+    ],
+)
+def test_a_conference_is_a_meet_link_or_an_entry_point(fields: dict[str, Any], expected: bool) -> None:
+    assert read(**fields).has_conference is expected
+
+
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 

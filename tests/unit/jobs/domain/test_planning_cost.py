@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.jobs.domain.planning_world import NOW, contact, event, suggestion, user
+from unit.jobs.domain.planning_world import NOW, clocks, contact, event, suggestion, user
 
 from catchup_jobs.domain.calendar.availability import Interval
 from catchup_jobs.domain.planning.overdue import interests, overdue, preference, rank
@@ -125,7 +125,7 @@ def test_what_is_open_and_accepted_costs_as_many_calls_as_there_are() -> None:
 
 def test_more_than_the_budget_is_weighed_by_the_most_overdue_of_each_interest() -> None:
     people = [contact(number, 30 + number, tags=("a", "b") if number % 2 else ("a",)) for number in range(1, 201)]
-    tastes = Tastes(people, user_city=None, now=NOW, budget=0)
+    tastes = Tastes(people, user_city=None, clocks=clocks(), now=NOW, budget=0)
     found = list(tastes.matches([event(Interval(NOW, NOW + MINUTE), title="a and b")]))
     assert tastes.weighed <= 2 * MAX_OPEN
     assert len(found) == MAX_OPEN
@@ -165,5 +165,5 @@ def test_the_heap_gives_the_order_of_all_pairs_sorted(people: Any, events: Any) 
             if liked and fits:
                 score = len(liked) + near + min(overdue(other, NOW), 1.0)
                 expected.append((-score, one.when.start, rank(other, NOW), one.event_id))
-    found = Tastes(contacts, user_city="Berlin", now=NOW).matches(upcoming)
+    found = Tastes(contacts, user_city="Berlin", clocks=clocks(), now=NOW).matches(upcoming)
     assert [(-m.score, m.event.when.start, m.rank, m.event.event_id) for m in found] == sorted(expected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from cryptography.fernet import Fernet
 from catchup_contract.env import Env
 from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file
+from catchup_jobs.domain.planning.rules import RULES, Rules, Strategy
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings import Settings
 
@@ -158,3 +159,23 @@ def test_processes_that_make_the_key_file_at_once_get_one_key(tmp_path: Path) ->
         keys = pool.map(read_or_make_key_file, [tmp_path / "keys"] * 8)
     assert len({key for (key,) in keys}) == 1
     assert os.listdir(tmp_path) == ["keys"]  # noqa: PTH208 - names are what is meant
+
+
+def test_planning_is_humane_in_contact_hours_unless_said_otherwise(environment: pytest.MonkeyPatch) -> None:
+    assert Settings.load().planning_rules == RULES
+    environment.setenv(Env.PLANNING_STRATEGY, "earliest")
+    environment.setenv(Env.CONTACT_HOURS, "09:30-20:00")
+    assert Settings.load().planning_rules == Rules(Strategy.EARLIEST, time(9, 30), time(20))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (Env.PLANNING_STRATEGY, "latest"),
+        *((Env.CONTACT_HOURS, value) for value in ("8-21", "21:00-08:00", "08:00-24:00", "08:00", "08:00-08:00", "x")),
+    ],
+)
+def test_wrong_rules_of_planning_are_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(MisconfiguredError, match=name):
+        Settings.load()

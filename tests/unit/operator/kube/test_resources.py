@@ -35,7 +35,7 @@ METADATA = {
                 "spec": {"template": {}},
                 "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True", "lastProbeTime": None}]},
             },
-            {"metadata": METADATA, "status": {"conditions": [{"type": "Failed", "status": "True"}]}},
+            {"metadata": METADATA, "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True"}]}},
         ),
         (
             PODS,

@@ -30,6 +30,7 @@ _PLAIN_COLUMNS: Final = (
     "ical_uid",
     "etag",
     "updated_at",
+    "has_conference",
 )
 _SPAN_COLUMNS: Final = ("start_at", "end_at", "start_date", "end_date")
 _COLUMNS: Final = tuple(events.c[name] for name in (*_PLAIN_COLUMNS, *_SPAN_COLUMNS))

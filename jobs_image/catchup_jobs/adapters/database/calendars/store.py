@@ -14,6 +14,7 @@ from catchup_jobs.adapters.database.schema import calendars, events, users
 from catchup_jobs.domain.calendar.events import Changes, Received, UnreadableEvent, reconcile
 from catchup_jobs.domain.calendar.overview import CalendarOverview
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState
+from catchup_jobs.domain.planning.rules import RULES, Rules
 from catchup_jobs.domain.vocabulary import CalendarError
 from catchup_jobs.jobs.sync.ports import ListedCalendar, Stored, StoredCalendar
 
@@ -45,8 +46,9 @@ _NEVER_SYNCED: Final[dict[str, Any]] = {
 class DatabaseCalendarStore:
     """`jobs.sync.ports.CalendarStore` in the database, and the methods of `catchup-jobs calendar`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, rules: Rules = RULES) -> None:
         self._database = database
+        self._rules = rules
 
     def update_list(
         self, user_id: str, listed: Sequence[ListedCalendar], *, complete: bool, now: datetime, fence: Fence
@@ -83,7 +85,7 @@ class DatabaseCalendarStore:
                 return Stored()
             dropped = _drop(connection, gone, removed_at=now)
             raise_version(connection, [user_id])
-            repaired = repair_suggestions(connection, user_id, now)
+            repaired = repair_suggestions(connection, user_id, now, self._rules)
             return _stored(Changes(), repaired, dropped=dropped, calendars_gone=gone_selected)
 
     def selected(self, user_id: str) -> list[StoredCalendar]:
@@ -153,7 +155,7 @@ class DatabaseCalendarStore:
             change_events(connection, calendar_id, changes)
             user_id = _invalidate_availability(connection, calendar_id)
             called_off = call_off(connection, user_id, calendar_id, changes.removed, now)
-            return _stored(changes, repair_suggestions(connection, user_id, now), called_off=called_off)
+            return _stored(changes, repair_suggestions(connection, user_id, now, self._rules), called_off=called_off)
 
     def deselect_lost(self, user_id: str, calendar_id: int, *, now: datetime, fence: Fence) -> Stored:
         """Deselect a calendar to which the user has lost access: its events are deleted, as by `select`.
@@ -167,7 +169,7 @@ class DatabaseCalendarStore:
             raise_version(connection, [user_id])
             dropped = _drop(connection, [calendar_id])
             connection.execute(update(calendars).where(lost).values(last_error=CalendarError.NOT_FOUND))
-            repaired = repair_suggestions(connection, user_id, now)
+            repaired = repair_suggestions(connection, user_id, now, self._rules)
             return _stored(Changes(), repaired, dropped=dropped, calendars_gone=1)
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:
@@ -221,7 +223,7 @@ class DatabaseCalendarStore:
                 raise_version(connection, [user_id])
                 if not selected:
                     _drop(connection, [row.id])
-                    repair_suggestions(connection, user_id, now)
+                    repair_suggestions(connection, user_id, now, self._rules)
             return True
 
 

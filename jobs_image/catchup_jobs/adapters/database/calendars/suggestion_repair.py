@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from catchup_jobs.domain.planning.rules import Rules
     from catchup_jobs.domain.planning.suggestions import Plan
 
 
-def repair_suggestions(connection: Connection, user_id: str, now: datetime) -> Plan:
+def repair_suggestions(connection: Connection, user_id: str, now: datetime, rules: Rules) -> Plan:
     """Move or expire suggestions that clash with the changed events; call it after `raise_version`."""
     from catchup_jobs.adapters.database.suggestions.repair import repair  # noqa: PLC0415
 
-    return repair(connection, user_id, now)
+    return repair(connection, user_id, now, rules)
 
 
 def call_off(connection: Connection, user_id: str, calendar_id: int, removed: Collection[str], now: datetime) -> int:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from catchup_contract.local_time import is_time_zone
-from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks
+from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks, preferred_windows
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
 from catchup_jobs.domain.vocabulary import Weekday
 from catchup_jobs.jobs.run.errors import PermanentError
@@ -18,20 +18,25 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
 
+# The tables of weekly windows, by their field in `AvailabilityParameters`.
+WINDOWS: Final = {"blocks": manual_blocks, "commutes": commute_windows, "preferred": preferred_windows}
 _ORDER: Final = {weekday: number for number, weekday in enumerate(Weekday)}
 
 
 def hours_of(connection: Connection, users: Sequence[Any]) -> dict[str, AvailabilityParameters]:
-    """Return the hours of users by id, in two statements however many they are.
+    """Return the hours of users by id, in three statements however many they are.
 
     Args:
         users: rows with `id`, `night_start` and `night_end`.
     """
     ids = [user.id for user in users]
-    blocks, commutes = (_windows(connection, table, ids) for table in (manual_blocks, commute_windows))
+    blocks, commutes, preferred = (_windows(connection, table, ids) for table in WINDOWS.values())
     return {
         user.id: AvailabilityParameters(
-            blocks=tuple(blocks.get(user.id, ())), commutes=tuple(commutes.get(user.id, ())), night=_night(user)
+            blocks=tuple(blocks.get(user.id, ())),
+            commutes=tuple(commutes.get(user.id, ())),
+            night=_night(user),
+            preferred=tuple(preferred.get(user.id, ())),
         )
         for user in users
     }

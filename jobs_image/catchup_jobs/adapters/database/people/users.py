@@ -13,8 +13,8 @@ from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
-from catchup_jobs.adapters.database.people.hours import hours_of
-from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks, oauth_tokens, runs, users
+from catchup_jobs.adapters.database.people.hours import WINDOWS, hours_of
+from catchup_jobs.adapters.database.schema import oauth_tokens, runs, users
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.people.users import Schedule, User
@@ -108,7 +108,7 @@ class DatabaseUsers:
                 schedule = {} if user in kept else _schedule(user.schedule)
                 values = {**_person(user, now), **schedule, "planning_version": users.c.planning_version + 1}
                 connection.execute(update(users).where(users.c.id == user.id).values(**values))
-        for table, field in ((manual_blocks, "blocks"), (commute_windows, "commutes")):
+        for field, table in WINDOWS.items():
             connection.execute(delete(table).where(table.c.user_id.in_(ids)))
             windows = [
                 {"user_id": user.id, "weekday": window.weekday, "start_time": window.start, "end_time": window.end}

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Date, ForeignKey, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
 
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
 from catchup_jobs.adapters.database.types import UtcDateTime, row_id, text_enum
@@ -55,6 +66,7 @@ events: Final = Table(
     Column("ical_uid", Text),
     Column("etag", Text),
     Column("updated_at", UtcDateTime),
+    Column("has_conference", Boolean(create_constraint=False), nullable=False, server_default=false()),
     UniqueConstraint("calendar_id", "google_id"),
     CheckConstraint(
         "(start_at IS NOT NULL AND end_at IS NOT NULL AND start_date IS NULL AND end_date IS NULL)"

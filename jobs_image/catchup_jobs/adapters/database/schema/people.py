@@ -52,6 +52,7 @@ def _weekly(name: str) -> Table:
 
 manual_blocks: Final = _weekly("manual_blocks")
 commute_windows: Final = _weekly("commute_windows")
+preferred_windows: Final = _weekly("preferred_windows")
 
 # `account`: keyed HMAC of the provider's account id, null where unknown. `version`: for compare-and-swap.
 oauth_tokens: Final = Table(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, case, func, or_, select
 
+from catchup_jobs.adapters.database.people.hours import zone_of
 from catchup_jobs.adapters.database.schema import contact_groups, contact_tags, contacts, interactions, suggestions
 from catchup_jobs.adapters.database.suggestions.bounded import bounded_rows
 from catchup_jobs.domain.people.contacts import is_close_friend
@@ -32,7 +33,7 @@ def contact_facts(connection: Connection, ids: Sequence[str], now: datetime) -> 
     history = {row[0]: row for row in connection.execute(_history(ids, now)).all()}
     by_user: dict[str, list[ContactFacts]] = {}
     # Tens of thousands of rows per second: unpacked as tuples, in the order of `_people` and `_history`.
-    for user_id, contact_id, name, frequency, city, created_at, tags, groups, met_at in bounded_rows(
+    for user_id, contact_id, name, frequency, city, time_zone, created_at, tags, groups, met_at in bounded_rows(
         connection, _people(ids, now)
     ):
         _, accepted_until, accepted_past, dismissed_at, unanswered_until = history.get(contact_id, _NO_HISTORY)
@@ -44,6 +45,7 @@ def contact_facts(connection: Connection, ids: Sequence[str], now: datetime) -> 
             groups is not None and is_close_friend(groups.split(_SEPARATOR)),
             city,
             created_at,
+            None if time_zone is None else zone_of(time_zone),
             last_contact_at=_later(met_at, accepted_past),
             accepted_until=accepted_until,
             dismissed_at=dismissed_at,
@@ -75,6 +77,7 @@ def _people(ids: Sequence[str], now: datetime) -> Select[Any]:
         contacts.c.name,
         contacts.c.frequency,
         contacts.c.city,
+        contacts.c.time_zone,
         contacts.c.created_at,
         listed(contact_tags.c.tag).label("tags"),
         listed(contact_groups.c.name).label("groups"),

@@ -147,6 +147,8 @@ def _events(
         func.substr(events.c.description, 1, _DESCRIPTION_LENGTH).label("description"),
         func.substr(events.c.location, 1, _LINE_LENGTH).label("location"),
         events.c.ical_uid,
+        events.c.event_type,
+        events.c.has_conference,
     )
     ids = list(owners)
     rows = [
@@ -157,12 +159,12 @@ def _events(
         )
     ]
     facts: dict[str, list[EventFacts]] = defaultdict(list)
-    for calendar_id, start, end, first, last, google_id, title, text, location, uid in rows:
+    for calendar_id, start, end, first_day, last_day, google_id, title, text, location, uid, kind, call in rows:
         user_id = owners[calendar_id]
-        when = covered_time(start, end, first, last, zones[user_id])
+        when = covered_time(start, end, first_day, last_day, zones[user_id])
         if when is not None and when.end > now:
             facts[user_id].append(
-                EventFacts(calendar_id, google_id, when, title, text, location, uid, all_day=start is None)
+                EventFacts(calendar_id, google_id, when, title, text, location, uid, start is None, kind, call)
             )
     return facts
 

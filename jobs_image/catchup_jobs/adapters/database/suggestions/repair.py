@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from catchup_jobs.domain.planning.rules import Rules
 
-def repair(connection: Connection, user_id: str, now: datetime) -> Plan:
+
+def repair(connection: Connection, user_id: str, now: datetime, rules: Rules) -> Plan:
     """Move or expire pending suggestions that clash, in the transaction that changed the user's events.
 
     Call it after the change and after `raise_version`, which invalidates plans made from the events before.
@@ -31,7 +33,7 @@ def repair(connection: Connection, user_id: str, now: datetime) -> Plan:
     )
     if connection.execute(pending.limit(1)).first() is not None:
         for user in known_users(connection, [user_id], now):
-            if user.facts is not None and (made := plan(user.facts, now=now, create=False)):
+            if user.facts is not None and (made := plan(user.facts, now=now, create=False, rules=rules)):
                 write_plans(connection, {user_id: made}, now)
                 return made
     return Plan()

@@ -3,7 +3,7 @@
 SQLite gives the id of a deleted row to another one, unless the table says AUTOINCREMENT: a link in a message would then
 act on somebody else. PostgreSQL's sequences never do.
 
-Revision ID: 0009
+Revision ID: 0007
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
+revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
@@ -24,4 +24,4 @@ def upgrade() -> None:
         for table in ("contacts", "suggestions", "digests", "deliveries"):
             with op.batch_alter_table(table, recreate="always", table_kwargs={"sqlite_autoincrement": True}):
                 pass
-    op.execute("UPDATE schema_info SET version = 9")
+    op.execute("UPDATE schema_info SET version = 7")

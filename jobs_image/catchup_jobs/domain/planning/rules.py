@@ -1,0 +1,35 @@
+"""What an installation decides about planning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import time
+from enum import StrEnum
+from typing import Final
+
+
+class Strategy(StrEnum):
+    """Which of the times that fit is proposed.
+
+    `humane`: spread over the dates, in the user's preferred hours, not close to something else. `earliest`: the first.
+    """
+
+    HUMANE = "humane"
+    EARLIEST = "earliest"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of an installation.
+
+    Attributes:
+        contact_from, contact_until: when contacts may be called, on their own clocks; `contact_until` is later, on the
+            same day.
+    """
+
+    strategy: Strategy = Strategy.HUMANE
+    contact_from: time = time(8)
+    contact_until: time = time(21, 30)
+
+
+RULES: Final = Rules()
