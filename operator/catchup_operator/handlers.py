@@ -69,6 +69,7 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
         reconciler=memo.reconciler,
         job_status=job_status,
         scopes=scopes,
+        now=utc_now,
     )
     discovery = Discovery(memo.client)
     try:

@@ -273,7 +273,7 @@ capabilities: {drop: [ALL]}
 {{- if $given }}
 {{- $given }}
 {{- else if .context.Values.jobs.priorityClasses.create }}
-{{- printf "%s-%s" (include "catchup.clusterName" .context) .priority }}
+{{- printf "%s-%s" (include "catchup.clusterName" .context) (ternary "deferred" .priority (eq .priority "low")) }}
 {{- end }}
 {{- end }}
 

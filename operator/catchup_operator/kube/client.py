@@ -135,14 +135,17 @@ class KubeClient(Transport):
         await self._send("DELETE", resources.path(resource, namespace), query=query)
 
     async def list_pages(
-        self, resource: str, namespace: str | None, *, selector: str
+        self, resource: str, namespace: str | None, *, selector: str, fields: str = ""
     ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
         """Yield pages of at most 200 objects with the list's resource version.
+
+        `selector` selects by labels, `fields` by fields.
 
         Raises:
             ApiError: 410 where the list has expired and must be started again.
         """
-        path, query = resources.path(resource, namespace), {"labelSelector": selector, "limit": str(_PAGE)}
+        path = resources.path(resource, namespace)
+        query = {"labelSelector": selector, "limit": str(_PAGE)} | ({"fieldSelector": fields} if fields else {})
         while True:
             reply = await self._send("GET", path, query=query, accept=resources.media_type(resource, listed=True))
             page = _decoded(resources.page_decoder(resource), reply, f"GET {path}")
@@ -152,10 +155,10 @@ class KubeClient(Transport):
             query["continue"] = page.metadata.next_page
 
     async def list_items(
-        self, resource: str, namespace: str | None, *, selector: str = ""
+        self, resource: str, namespace: str | None, *, selector: str = "", fields: str = ""
     ) -> AsyncIterator[dict[str, Any]]:
-        """Yield all objects that the label selector matches. Raises as `list_pages`."""
-        async for page, _ in self.list_pages(resource, namespace, selector=selector):
+        """Yield all objects that both selectors match. Raises as `list_pages`."""
+        async for page, _ in self.list_pages(resource, namespace, selector=selector, fields=fields):
             for item in page:
                 yield item
 

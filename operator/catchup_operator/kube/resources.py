@@ -58,6 +58,8 @@ class ObjectMeta(TypedDict, total=False):
     uid: str
     resourceVersion: str
     generation: int
+    creationTimestamp: str
+    deletionTimestamp: str
     labels: dict[str, str]
     ownerReferences: list[OwnerReference]
 
@@ -93,6 +95,9 @@ class JobStatus(TypedDict, total=False):
     """A Job's status."""
 
     conditions: list[JobCondition]
+    ready: int
+    failed: int
+    succeeded: int
 
 
 class Job(TypedDict, total=False):
@@ -111,9 +116,22 @@ class Terminated(TypedDict, total=False):
     finishedAt: str
 
 
-class ContainerState(TypedDict, total=False):
-    """A container's state; only `terminated` is read."""
+class Waiting(TypedDict, total=False):
+    """The state of a container that has not started."""
 
+    reason: str
+    message: str
+
+
+class Running(TypedDict, total=False):
+    """The state of a container that runs."""
+
+
+class ContainerState(TypedDict, total=False):
+    """A container's state."""
+
+    waiting: Waiting
+    running: Running
     terminated: Terminated
 
 
@@ -124,9 +142,21 @@ class ContainerStatus(TypedDict, total=False):
     state: ContainerState
 
 
+class PodCondition(TypedDict, total=False):
+    """A condition of a pod."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
 class PodStatus(TypedDict, total=False):
     """A pod's status."""
 
+    phase: str
+    conditions: list[PodCondition]
+    initContainerStatuses: list[ContainerStatus]
     containerStatuses: list[ContainerStatus]
 
 
@@ -146,12 +176,14 @@ class Container(TypedDict, total=False):
 class PodSpec(TypedDict, total=False):
     """A pod's spec."""
 
+    nodeName: str
     containers: list[Container]
 
 
 class Pod(TypedDict, total=False):
     """A pod."""
 
+    metadata: ObjectMeta
     spec: PodSpec
     status: PodStatus
 
@@ -172,6 +204,15 @@ class Lease(TypedDict, total=False):
     spec: LeaseSpec
 
 
+class KubeEvent(TypedDict, total=False):
+    """An Event."""
+
+    reason: str
+    message: str
+    lastTimestamp: str | None
+    eventTime: str | None
+
+
 class ReviewStatus(TypedDict, total=False):
     """The result of a SelfSubjectAccessReview."""
 
@@ -185,7 +226,14 @@ class Review(TypedDict, total=False):
 
 
 # UserSchedules are decoded whole: schedule/user_schedule.py and status/validation.py check their shape.
-_SHAPES: Final[dict[str, Any]] = {CRONJOBS: Object, JOBS: Job, PODS: Pod, LEASES: Lease, REVIEWS: Review}
+_SHAPES: Final[dict[str, Any]] = {
+    CRONJOBS: Object,
+    JOBS: Job,
+    PODS: Pod,
+    EVENTS: KubeEvent,
+    LEASES: Lease,
+    REVIEWS: Review,
+}
 
 T = TypeVar("T")
 

@@ -69,7 +69,8 @@ def _cronjob(
             "schedule": section.effective.cron_schedule(),
             "timeZone": TIME_ZONE,
             "suspend": schedule.suspend or not section.enabled,
-            "concurrencyPolicy": "Forbid",
+            # A Job on a dead node never ends; under Forbid it would block all others. The lock keeps runs apart.
+            "concurrencyPolicy": "Allow",
             "startingDeadlineSeconds": section.effective.starting_deadline(kind),
             "successfulJobsHistoryLimit": kind.history.successful,
             "failedJobsHistoryLimit": kind.history.failed,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -17,6 +18,7 @@ from catchup_operator.reconcile.controller import Controller
 
 _SILENCE_MAX_SECONDS: Final = 300
 _CHECK_SECONDS: Final = 15.0
+_LOOK_SECONDS: Final = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +58,10 @@ class Health:
 
     def readiness_problems(self) -> list[str]:
         """Return why the operator is not ready; empty if it is."""
-        problems = [*self.liveness_problems(), *self._permission_problems]
-        for source in self._sources:
-            problems += source()
-        return problems
+        return [*self._permission_problems, *self._other_problems()]
+
+    def _other_problems(self) -> list[str]:
+        return [*self.liveness_problems(), *(problem for source in self._sources for problem in source())]
 
     async def check(self) -> None:
         """Check the permissions once."""
@@ -67,8 +69,13 @@ class Health:
 
     async def _check_periodically(self) -> None:
         was_ready: bool | None = None
+        check_at, others = 0.0, list[str]()
         while True:
-            await self.check()
+            # Permissions cost requests; all else is known. Once the rest is well, they are asked for at once.
+            before, others = others, self._other_problems()
+            if time.monotonic() >= check_at or (before and not others and self._permission_problems):
+                await self.check()
+                check_at = time.monotonic() + _CHECK_SECONDS
             problems = self.readiness_problems()
             if (not problems) is not was_ready:
                 was_ready = not problems
@@ -76,4 +83,4 @@ class Health:
                     logger.warning("not ready: %s", "; ".join(problems))
                 else:
                     logger.info("ready")
-            await asyncio.sleep(_CHECK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)

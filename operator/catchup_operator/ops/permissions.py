@@ -17,7 +17,7 @@ PERMISSIONS: Final = {
     CRONJOBS: ("get", "list", "watch", "create", "patch"),
     JOBS: ("list", "watch"),
     PODS: ("list",),
-    EVENTS: ("create",),
+    EVENTS: ("create", "list"),
     LEASES: ("create",),
     f"{LEASES}:{LEASE_NAME}": ("get", "patch"),
 }

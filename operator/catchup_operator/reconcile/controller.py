@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from itertools import count
 from typing import Final
@@ -16,21 +17,21 @@ from catchup_operator.kube.resources import CRONJOBS, JOBS
 from catchup_operator.kube.watch import Watch
 from catchup_operator.manifests.names import Key
 from catchup_operator.reconcile.job_status import JobStatusUpdater
-from catchup_operator.reconcile.observers import CronJobObserver, FinishedJobObserver
+from catchup_operator.reconcile.observers import CronJobObserver, JobObserver
 from catchup_operator.reconcile.reconciler import Reconciler
 from catchup_operator.reconcile.rollout import Rollout
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, RetryAfterError, WorkQueue
 from catchup_operator.state import State
+from catchup_operator.state.waiting_jobs import WaitingJobs
 from catchup_operator.status.results import FinishedJob
+from catchup_operator.status.waiting import WaitingJob
 
 _WORKERS: Final = 4
-# Long enough for the watch to report the operator's own apply before a difference counts as drift.
-_SETTLE_SECONDS: Final = 1.0
-# Another writer that reverts each repair gets this many at once; then the delay doubles with each one.
-_REPAIRS_AT_ONCE: Final = 4
-_SETTLE_DOUBLINGS_MAX: Final = 6
 _RESYNC_SECONDS: Final = 30.0
+# How long the result of a Job waits for its UserSchedule to be listed; then the UserSchedule is read.
+_LOOK_SECONDS: Final = 1.0
+_LOOKS: Final = 30
 # Every so many resyncs, that is every ten minutes: each UserSchedule in conflict costs a read or two.
 _FULL_RESYNC_ROUNDS: Final = 20
 
@@ -50,6 +51,7 @@ class Controller:
         reconciler: Reconciler,
         job_status: JobStatusUpdater,
         scopes: Scopes,
+        now: Callable[[], datetime],
     ) -> None:
         self._client = client
         self._namespaces: list[str | None] = [*namespaces] or [None]
@@ -59,9 +61,10 @@ class Controller:
         self._reconciler = reconciler
         self._job_status = job_status
         self._scopes = scopes
+        self._now = now
         self._watches: list[Watch] = []
+        self._waiting: list[WaitingJobs] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._repairs: Counter[Key] = Counter()
         state.drift.subscribe(self._on_drift)
         state.conflicts.subscribe(self._enqueue)
 
@@ -83,7 +86,9 @@ class Controller:
         selector = f"{LABEL_USER_SCHEDULE},{LABEL_JOB}"
         for namespace in self._namespaces:
             cronjobs = CronJobObserver(self._state.drift, namespace)
-            jobs = FinishedJobObserver(self._on_finished)
+            waiting = WaitingJobs()
+            self._waiting.append(waiting)
+            jobs = JobObserver(self._on_finished, waiting, self._on_started)
             self._watches += [
                 Watch(self._client, CRONJOBS, namespace, cronjobs, selector=selector),
                 Watch(self._client, JOBS, namespace, jobs, selector=selector),
@@ -110,36 +115,60 @@ class Controller:
         self._enqueue(schedule, delay=delay)
 
     def _enqueue(self, schedule: Key, *, delay: float = 0.0) -> None:
-        # A reconciliation for a reason of its own must not wait for a delayed retry.
-        name = _task_name("retry" if delay else "reconcile", schedule)
+        name = _task_name("reconcile", schedule)
         self._queue.add(name, partial(self._reconciler.reconcile_key, schedule), delay=delay)
 
     async def _resync(self) -> None:
         """Periodically enqueue what becomes outdated without an event.
 
-        Every round: statuses that name a next run that has passed. Every ten minutes: UserSchedules in conflict, since
-        the deletion of the older one may have been missed.
+        Every round: statuses that name a next run that has passed, UserSchedules whose fights are over, and Jobs of
+        which no pod starts. Every ten minutes: UserSchedules in conflict, since the deletion of the older one may have
+        been missed.
         """
         for round_number in count(1):
             await asyncio.sleep(_RESYNC_SECONDS)
             if round_number % _FULL_RESYNC_ROUNDS == 0:
-                self._repairs.clear()
                 for schedule in self._state.conflicts.not_served():
                     self._enqueue(schedule)
+            for schedule in self._state.fights.settle(time.monotonic()):
+                self._enqueue(schedule)
             for schedule in self._job_status.overdue():
                 self._queue.add(_task_name("refresh", schedule), partial(self._job_status.refresh, schedule))
+            for waiting in self._waiting:
+                for job in waiting.due(self._now()):
+                    self._queue.add(
+                        _task_name("explain", (job.namespace, job.name)), partial(self._explain, waiting, job)
+                    )
+
+    async def _explain(self, waiting: WaitingJobs, job: WaitingJob) -> None:
+        if waiting.is_waiting(job) and await self._job_status.explain(job):
+            if waiting.is_waiting(job):
+                waiting.note_explained(job)
+            else:  # it started meanwhile
+                await self._job_status.note_started(job)
 
     def _on_drift(self, cronjob: Key, schedule: str) -> None:
         async def repair() -> None:
             if self._state.drift.has_drifted(cronjob):
-                await self._reconciler.reconcile_key((cronjob[0], schedule), drifted=cronjob)
-                self._repairs[cronjob] += 1
+                key = (cronjob[0], schedule)
+                await self._reconciler.reconcile_key(key, drifted=cronjob)
+                self._state.fights.repaired(cronjob, key, time.monotonic())
 
-        doublings = max(0, self._repairs[cronjob] - _REPAIRS_AT_ONCE)
-        delay = _SETTLE_SECONDS * 2 ** min(doublings, _SETTLE_DOUBLINGS_MAX)
-        self._queue.add(_task_name("repair", cronjob), repair, delay=delay)
+        self._queue.add(_task_name("repair", cronjob), repair, delay=self._state.fights.delay(cronjob))
 
-    def _on_finished(self, finished: FinishedJob) -> None:
+    def _on_started(self, job: WaitingJob) -> None:
+        name = _task_name("started", (job.namespace, job.name))
+        self._queue.add(name, partial(self._job_status.note_started, job))
+
+    def _on_finished(self, finished: FinishedJob, looks: int = _LOOKS) -> None:
+        """Record a result that no status has. At the start Jobs are listed before most of the UserSchedules."""
+        schedule = (finished.namespace, finished.schedule)
+        recorded = self._state.statuses.is_recorded(schedule, finished)
+        if recorded is None and looks:
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._on_finished, finished, looks - 1)
+            return
+        if recorded:
+            return
         name = _task_name("record", (finished.namespace, finished.name))
         self._queue.add(name, partial(self._job_status.record, finished))
 

@@ -13,7 +13,8 @@ from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS
 from catchup_operator.manifests.names import Key, fingerprint, has_operator_labels, key_of
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
-from catchup_operator.state.ownership import other_managers, taken_over
+from catchup_operator.state.fights import Fights
+from catchup_operator.state.ownership import change, other_managers, taken_over
 from catchup_operator.status.job_section import CRONJOB_FIELDS, cronjob_fields, section_of
 
 _CONFLICT: Final = 409
@@ -24,9 +25,10 @@ logger = logging.getLogger(__name__)
 class CronJobApplier:
     """Brings CronJobs to the state of their manifests."""
 
-    def __init__(self, client: KubeClient, drift: DriftDetector) -> None:
+    def __init__(self, client: KubeClient, drift: DriftDetector, fights: Fights) -> None:
         self._client = client
         self._drift = drift
+        self._fights = fights
 
     async def apply(self, body: Mapping[str, Any], kind: Kind, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
         """Apply the CronJob of a kind of the UserSchedule `body`; return the fields for its section of the status.
@@ -66,7 +68,10 @@ class CronJobApplier:
 
         A CronJob is taken over only if it belongs to the owner, or has the uid that the owner's status names.
         """
-        found = await self._read(manifest) if self._drift.is_edited(key_of(manifest)) else None
+        key = key_of(manifest)
+        if self._drift.is_deleted(key):
+            self._fights.changed(key, "somebody deletes it")
+        found = await self._read(manifest) if self._drift.is_edited(key) else None
         if found is None:
             try:
                 found = await self._client.apply(CRONJOBS, manifest)
@@ -80,6 +85,7 @@ class CronJobApplier:
         name = manifest["metadata"]["name"]
         if found is not None:
             metadata = found["metadata"]
+            self._fights.changed(key, change(metadata))
             if metadata["uid"] != uid and not _belongs_to(metadata, owner):
                 raise ApiError(422, f"a CronJob {name} exists and is not ours; delete or rename it")
             editors = ", ".join(other_managers(metadata)) or "somebody"

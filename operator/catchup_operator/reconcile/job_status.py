@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
+from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.timestamps import parse_utc
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.kube.client import KubeClient
-from catchup_operator.kube.resources import PODS, SCHEDULES
-from catchup_operator.manifests.names import Key
+from catchup_operator.kube.resources import EVENTS, JOBS, PODS, SCHEDULES
+from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.statuses import Statuses
 from catchup_operator.status import patches
+from catchup_operator.status.absence import absence, is_running, overdue_at
+from catchup_operator.status.conditions import READY, Condition, find_condition
 from catchup_operator.status.job_section import section_of
 from catchup_operator.status.last_run import is_recorded
-from catchup_operator.status.results import FinishedJob, result_of
+from catchup_operator.status.results import Cause, FinishedJob, result_of
 from catchup_operator.status.validation import with_valid_status
+from catchup_operator.status.waiting import WaitingJob, cause_of, known_cause
 
 logger = logging.getLogger(__name__)
 
@@ -55,22 +61,60 @@ class JobStatusUpdater:
                 return  # of an earlier resource of this name, or a Job that only carries the labels
             if is_recorded(section, finished.finished_at, finished.name):
                 return
-            selector = f"batch.kubernetes.io/controller-uid={finished.uid}"
-            pods = [pod async for pod in self._client.list_items(PODS, finished.namespace, selector=selector)]
-            result = result_of(finished, pods, self._template.required_objects)
+            pods = await self._pods_of(finished)
+            cause = known_cause(body, finished.kind, finished.name) if finished.failure else None
+            if finished.failure and cause is None and not pods:
+                cause = await self._cause_of(finished, pods)
+            result = result_of(finished, pods, self._template.required_objects, cause=cause)
             patch = patches.recorded(body, self._schedule(body), result, now=self._now())
             if patch:
                 await self._writer.write(stored, patch)
                 self._statuses.note_next_runs(key, patch)
+                self._statuses.note_last_runs(key, patch)
                 reason = f" ({result.reason})" if result.reason else ""
                 logger.info("%s/%s: %s run %s: %s%s", *key, result.kind, result.job_name, result.result, reason)
+
+    async def explain(self, job: WaitingJob) -> bool:
+        """Say in the status why no pod of a Job starts; return whether it says so. Raises ApiError."""
+        cause = await self._cause_of(job, await self._pods_of(job))
+        if cause is None:
+            return False
+        key = (job.namespace, job.schedule)
+        async with self._writer.lock(key):
+            stored = await self._client.get(SCHEDULES, *key)
+            body = with_valid_status(stored) if stored is not None else {}
+            if job.cronjob_uid is None or job.cronjob_uid != section_of(body, job.kind).get("cronJobUID"):
+                return False
+            patch = patches.waiting(body, job, cause, now=self._now())
+            if stored is not None and patch:
+                await self._writer.write(stored, patch)
+                logger.info("%s/%s: Job %s has not started: %s: %s", *key, job.name, cause.reason, cause.message)
+        return True
+
+    async def note_started(self, job: WaitingJob) -> None:
+        """Take back what `explain` said. Raises ApiError."""
+        key = (job.namespace, job.schedule)
+        async with self._writer.lock(key):
+            stored = await self._client.get(SCHEDULES, *key)
+            if stored is not None:
+                body = with_valid_status(stored)
+                await self._writer.write(stored, patches.started(body, self._schedule(body), job, now=self._now()))
+
+    async def _pods_of(self, job: FinishedJob | WaitingJob) -> list[dict[str, Any]]:
+        selector = f"batch.kubernetes.io/controller-uid={job.uid}"
+        return [pod async for pod in self._client.list_items(PODS, job.namespace, selector=selector)]
+
+    async def _cause_of(self, job: FinishedJob | WaitingJob, pods: Sequence[Mapping[str, Any]]) -> Cause | None:
+        uid = pods[0]["metadata"]["uid"] if pods else job.uid
+        warnings = self._client.list_items(EVENTS, job.namespace, fields=f"involvedObject.uid={uid},type=Warning")
+        return cause_of(pods, [event async for event in warnings])
 
     def overdue(self) -> set[Key]:
         """Return the UserSchedules whose status names a next run that has passed."""
         return self._statuses.overdue(self._now())
 
     async def refresh(self, key: Key) -> None:
-        """Replace the next runs of a UserSchedule that have passed. Raises ApiError."""
+        """Tell of runs of a UserSchedule that must have ended and have not. Raises ApiError."""
         async with self._writer.lock(key):
             stored = await self._client.get(SCHEDULES, *key)
             if stored is None:
@@ -78,9 +122,50 @@ class JobStatusUpdater:
                 return
             body = with_valid_status(stored)
             schedule = self._schedule(body)
-            patch = None if schedule is None else patches.refreshed(body, schedule, now=self._now())
-            await self._writer.write(stored, patch)
+            is_ready = find_condition(body.get("status") or {}, READY).get("status") == "True"
+            if schedule is None or not is_ready:  # whoever makes it Ready writes its next runs
+                self._statuses.forget_next_runs(key)
+                return
+            absent = await self._absent(body)
+            patch = patches.refreshed(body, schedule, absent, now=self._now())
+            if patch:
+                await self._writer.write(stored, patch)
+                logger.warning("%s/%s: %s", *key, "; ".join(found.message for found in absent.values()))
             self._statuses.note_next_runs(key, patch or body.get("status") or {})
+
+    async def _absent(self, body: Mapping[str, Any]) -> dict[Kind, Condition]:
+        """Return the conditions of the kinds whose runs are overdue, from their Jobs and pods."""
+        absent = {}
+        for kind in user_kinds():
+            section = section_of(body, kind)
+            at = overdue_at(kind, section)
+            if at is None or at > self._now():
+                continue
+            namespace, name = key_of(body)
+            selector = f"{LABEL_USER_SCHEDULE}={name},{LABEL_JOB}={kind}"
+            jobs = [job async for job in self._client.list_items(JOBS, namespace, selector=selector)]
+            if self._is_unrecorded(section, jobs):
+                continue
+            running = sorted(filter(is_running, jobs), key=lambda job: str(job["metadata"].get("creationTimestamp")))
+            pods: list[dict[str, Any]] = []
+            if running:
+                selector = f"batch.kubernetes.io/controller-uid={running[0]['metadata']['uid']}"
+                pods = [pod async for pod in self._client.list_items(PODS, namespace, selector=selector)]
+            created = str(body["metadata"].get("creationTimestamp"))
+            absent[kind] = absence(kind, section, created=created, job=next(iter(running), None), pods=pods)
+        return absent
+
+    @staticmethod
+    def _is_unrecorded(section: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether a result is to be recorded soon, as after a time without the operator."""
+        due = parse_utc(section["nextRunTimes"][0])
+        ended = (finished for finished in map(FinishedJob.from_object, jobs) if finished is not None)
+        return any(
+            job.cronjob_uid == section.get("cronJobUID")
+            and job.finished_at >= due
+            and not is_recorded(section, job.finished_at, job.name)
+            for job in ended
+        )
 
     def _schedule(self, body: Mapping[str, Any]) -> UserSchedule | None:
         """Return the spec, or None where it is invalid."""

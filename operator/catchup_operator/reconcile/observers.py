@@ -7,7 +7,9 @@ from typing import Any
 
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.state.drift import DriftDetector
+from catchup_operator.state.waiting_jobs import WaitingJobs
 from catchup_operator.status.results import FinishedJob
+from catchup_operator.status.waiting import WaitingJob
 
 
 class CronJobObserver:
@@ -32,11 +34,18 @@ class CronJobObserver:
         self._listed = set()
 
 
-class FinishedJobObserver:
-    """Calls `on_finished` once for each Job that has ended."""
+class JobObserver:
+    """Calls `on_finished` once for each Job that has ended; knows those that have not started.
 
-    def __init__(self, on_finished: Callable[[FinishedJob], None]) -> None:
+    Calls `on_started` for a Job of which a status says why it waits, when a pod of it has started or it is gone.
+    """
+
+    def __init__(
+        self, on_finished: Callable[[FinishedJob], None], waiting: WaitingJobs, on_started: Callable[[WaitingJob], None]
+    ) -> None:
         self._on_finished = on_finished
+        self._waiting = waiting
+        self._on_started = on_started
         self._reported: set[str] = set()
         self._listed: set[str] = set()
 
@@ -46,13 +55,18 @@ class FinishedJobObserver:
     def observe(self, item: Mapping[str, Any]) -> None:
         uid = item["metadata"]["uid"]
         self._listed.add(uid)
+        if (started := self._waiting.observe(item)) is not None:
+            self._on_started(started)
         if uid not in self._reported and (finished := FinishedJob.from_object(item)) is not None:
             self._reported.add(uid)
             self._on_finished(finished)
 
     def forget(self, item: Mapping[str, Any]) -> None:
         self._reported.discard(item["metadata"]["uid"])
+        if (gone := self._waiting.forget(item)) is not None:
+            self._on_started(gone)
 
     def list_ended(self) -> None:
         self._reported &= self._listed
+        self._waiting.keep(self._listed)
         self._listed = set()

@@ -62,7 +62,7 @@ class Reconciler:
         self._client = client
         self._template = template
         self._hash = template_hash(template)
-        self._cronjobs = CronJobApplier(client, state.drift)
+        self._cronjobs = CronJobApplier(client, state.drift, state.fights)
         self._state = state
         self._rollout = rollout
         self._scopes = scopes
@@ -77,6 +77,7 @@ class Reconciler:
         if self._state.statuses.is_written(body):
             return True
         body = with_valid_status(body)
+        self._state.statuses.note_last_runs(key_of(body), body.get("status") or {})
         ref = self._state.conflicts.add(body)
         if not patches.is_current(body, self._hash) or self._state.conflicts.older_than(ref) is not None:
             return False
@@ -196,15 +197,24 @@ class Reconciler:
             schedule = replace(schedule, suspend=True)
         since = active_since(body, schedule, now=now)
         fields = {}
-        for kind, manifest in desired_cronjobs(schedule, self._template, since).items():
+        manifests = desired_cronjobs(schedule, self._template, since)
+        for kind, manifest in manifests.items():
             try:
                 fields[kind] = await self._cronjobs.apply(body, kind, manifest)
             except ApiError as error:
                 if not error.refused:
                     raise
                 raise self._refusal(body, error) from None
+        changes = ((key, self._state.fights.contested_by(key)) for key in map(key_of, manifests.values()))
         patch = patches.reconciled(
-            body, schedule, fields, template_hash=self._hash, active_since=since, now=now, older=older
+            body,
+            schedule,
+            fields,
+            template_hash=self._hash,
+            active_since=since,
+            now=now,
+            older=older,
+            contested=next(((key[1], change) for key, change in changes if change), None),
         )
         self._state.statuses.note_next_runs(key_of(body), patch or body.get("status") or {})
         return patch

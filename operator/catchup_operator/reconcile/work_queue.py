@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from catchup_operator.kube.errors import ApiError, backoff_seconds
@@ -27,32 +28,46 @@ class RetryAfterError(Exception):
         self.seconds = seconds
 
 
+@dataclass(slots=True, frozen=True)
+class _Waiting:
+    """A task that is queued; `due` is of the loop's clock."""
+
+    task: Task
+    due: float
+    timer: asyncio.TimerHandle | None
+
+
 class WorkQueue:
     """Runs keyed tasks, one per key at a time, and retries each with growing delays until it succeeds.
 
-    A key that is queued is not queued again, so that many events cost one task. The log names a task by its key.
+    A key that is queued is not queued again, so that many events cost one task; of two times the sooner applies. The
+    log names a task by its key.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, Task] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._ready: asyncio.Queue[str] = asyncio.Queue()
         self._failures: dict[str, int] = {}
 
     def add(self, key: str, task: Task, *, delay: float = 0.0) -> None:
-        """Queue a task after a delay in seconds, unless its key is queued already."""
-        if key in self._waiting:
-            return
-        self._waiting[key] = task
-        if delay <= 0:
+        """Queue a task after a delay in seconds, unless its key is queued for this time or a sooner one."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + delay
+        queued = self._waiting.get(key)
+        if queued is not None:
+            if queued.timer is None or queued.due <= due:
+                return
+            queued.timer.cancel()
+        timer = loop.call_later(delay, self._ready.put_nowait, key) if delay > 0 else None
+        self._waiting[key] = _Waiting(task, due, timer)
+        if timer is None:
             self._ready.put_nowait(key)
-        else:
-            asyncio.get_running_loop().call_later(delay, self._ready.put_nowait, key)
 
     async def work(self) -> None:
         """Run tasks until cancelled; several workers may run at once."""
         while True:
             key = await self._ready.get()
-            task = self._waiting.pop(key)
+            task = self._waiting.pop(key).task
             try:
                 await task()
             except RetryAfterError as error:

@@ -124,6 +124,10 @@ class DriftDetector:
             or not observed.has_labels
         )
 
+    def is_deleted(self, key: Key) -> bool:
+        """Whether the CronJob is expected and not there."""
+        return key not in self._observed and self.has_drifted(key)
+
     def is_edited(self, key: Key) -> bool:
         """Whether the CronJob is there and differs from the expected one."""
         return key in self._observed and self.has_drifted(key)

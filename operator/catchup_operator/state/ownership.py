@@ -15,6 +15,7 @@ from catchup_operator.manifests.names import FIELD_MANAGER
 
 _SPEC: Final = "f:spec"
 _APPLY: Final = "Apply"
+_FIELDS_SHOWN: Final = 3
 _API_VERSION: Final = "batch/v1"
 
 
@@ -24,6 +25,30 @@ def other_managers(metadata: Mapping[str, Any]) -> list[str]:
     What a mutating admission adds to a request belongs to the manager that sent it, here the operator.
     """
     return sorted({entry.get("manager", "") for entry in _of_spec(metadata)} - {FIELD_MANAGER})
+
+
+def change(metadata: Mapping[str, Any]) -> str:
+    """Return who changed a CronJob and how, e.g. `kubectl-edit sets spec.suspend`; removals are not recorded."""
+    others = [entry for entry in _of_spec(metadata) if entry.get("manager") != FIELD_MANAGER]
+    if not others:
+        return "somebody removes fields, labels or its owner"
+    last = max(others, key=lambda entry: entry.get("time") or "")
+    fields = list(_paths(last["fieldsV1"][_SPEC], "spec"))
+    more = f" and {len(fields) - _FIELDS_SHOWN} more" if len(fields) > _FIELDS_SHOWN else ""
+    return f"{last.get('manager') or 'somebody'} sets {', '.join(fields[:_FIELDS_SHOWN])}{more}"
+
+
+def _paths(fields: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Yield the leaves of FieldsV1; the key of a list's item (`k:{...}`) stands in brackets."""
+    for name, below in sorted(fields.items()):
+        kind, _, text = name.partition(":")
+        if name == ".":
+            continue
+        here = f"{path}.{text}" if kind == "f" else f"{path}[{text}]"
+        if isinstance(below, Mapping) and below.keys() - {"."}:
+            yield from _paths(below, here)
+        else:
+            yield here
 
 
 def taken_over(metadata: Mapping[str, Any]) -> list[dict[str, Any]] | None:

@@ -11,6 +11,8 @@ from catchup_contract.kinds import user_kinds
 from catchup_contract.timestamps import format_utc
 
 READY: Final = "Ready"
+STALLED: Final = "Stalled"
+RECONCILING: Final = "Reconciling"
 
 _MESSAGE_MAX: Final = 2000
 
@@ -34,10 +36,11 @@ def find_condition(status: Mapping[str, Any], condition_type: str) -> Mapping[st
 def merge_conditions(body: Mapping[str, Any], changed: Sequence[Condition], now: datetime) -> list[dict[str, Any]]:
     """Return the whole list with the changed conditions in it: a merge patch replaces a list as a whole.
 
-    `Ready` comes first, then one condition for each kind of job, then those of other controllers.
+    `Ready` comes first, then `Stalled` or `Reconciling`, which go with it, then one condition for each kind of job,
+    then those of other controllers.
     """
     status = body.get("status") or {}
-    order = [READY, *(work.condition for work in user_kinds().values())]
+    order = [READY, STALLED, RECONCILING, *(work.condition for work in user_kinds().values())]
     new = {
         condition.type: {
             "type": condition.type,
@@ -50,6 +53,8 @@ def merge_conditions(body: Mapping[str, Any], changed: Sequence[Condition], now:
         for condition in changed
     }
     old = {condition["type"]: dict(condition) for condition in status.get("conditions") or ()}
+    if READY in new:
+        old = {name: condition for name, condition in old.items() if name not in {STALLED, RECONCILING}}
     merged = old | new
     return sorted(merged.values(), key=lambda item: order.index(item["type"]) if item["type"] in order else len(order))
 

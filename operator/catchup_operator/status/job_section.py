@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from itertools import islice
+from datetime import datetime
+from itertools import islice, pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -46,15 +46,19 @@ def cronjob_fields(manifest: Mapping[str, Any], fingerprint: str, metadata: Mapp
 def timetable_fields(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, Any]:
     """Return what a section says of the timetable."""
     display = switched_off(schedule, kind) or schedule.sections[kind].chosen.display
-    return {"display": display, "nextRuns": next_runs(schedule, kind, now)}
+    return {"display": display, **next_runs(schedule, kind, now)}
 
 
-def next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> list[str] | None:
-    """Return the next three due times in the user's zone, or None for a kind that is switched off."""
+def next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
+    """Return the next three due times, in the user's zone for people and in UTC for programs.
+
+    The fields are None for a kind that is switched off.
+    """
     if switched_off(schedule, kind):
-        return None
-    due = schedule.sections[kind].effective.due_after(now)
-    return [format_local(instant, schedule.time_zone) for instant in islice(due, _NEXT_RUNS)]
+        return {"nextRuns": None, "nextRunTimes": None}
+    due = list(islice(schedule.sections[kind].effective.due_after(now), _NEXT_RUNS))
+    texts = [format_local(run, schedule.time_zone, before=before) for before, run in pairwise((now, *due))]
+    return {"nextRuns": texts, "nextRunTimes": [format_utc(run) for run in due]}
 
 
 def active_since(body: Mapping[str, Any], schedule: UserSchedule, *, now: datetime) -> dict[Kind, str | None]:
@@ -80,14 +84,13 @@ def switched_off(schedule: UserSchedule, kind: Kind) -> str | None:
     return None if schedule.sections[kind].enabled else "Disabled"
 
 
-def format_local(instant: datetime, zone: str) -> str:
-    """Return local time with the zone's abbreviation and offset, e.g. `2026-11-24 09:07 CET (UTC+01:00)`."""
+def format_local(instant: datetime, zone: str, *, before: datetime) -> str:
+    """Return local time with the zone's abbreviation and offset, e.g. `2026-11-24 09:07 CET (UTC+01:00)`.
+
+    Where the offset is another one than at the time `before`, it says so: `2026-10-25 09:00 CET, clock changes before
+    (UTC+01:00)`.
+    """
     local = instant.astimezone(ZoneInfo(zone))
+    changes = ", clock changes before" if local.utcoffset() != before.astimezone(ZoneInfo(zone)).utcoffset() else ""
     offset = local.strftime("%z")
-    return f"{local:%Y-%m-%d %H:%M %Z} (UTC{offset[:3]}:{offset[3:5]})"
-
-
-def parse_local(text: str) -> datetime:
-    """Return the instant (UTC) of a text by `format_local`. Raises ValueError for any other text."""
-    day, clock, *_, offset = text.split(" ")
-    return datetime.fromisoformat(f"{day}T{clock}{offset.removeprefix('(UTC').removesuffix(')')}").astimezone(UTC)
+    return f"{local:%Y-%m-%d %H:%M %Z}{changes} (UTC{offset[:3]}:{offset[3:5]})"

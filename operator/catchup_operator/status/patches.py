@@ -9,11 +9,13 @@ from typing import Any
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status import ready
+from catchup_operator.status.absence import ABSENT
 from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
 from catchup_operator.status.job_health import job_health
 from catchup_operator.status.job_section import next_runs, section_of, switched_off, timetable_fields
 from catchup_operator.status.last_run import is_recorded, is_repetition, last_run_fields
-from catchup_operator.status.results import JobResult
+from catchup_operator.status.results import Cause, JobResult
+from catchup_operator.status.waiting import WaitingJob, is_not_started, known_cause, not_started
 
 
 def is_current(body: Mapping[str, Any], template_hash: str) -> bool:
@@ -47,6 +49,7 @@ def reconciled(
     active_since: Mapping[Kind, str | None],
     now: datetime,
     older: object = None,
+    contested: tuple[str, str] | None = None,
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs were applied.
 
@@ -58,19 +61,22 @@ def reconciled(
         active_since: since when each kind with due dates has run (`job_section.active_since`).
         now: the time, aware.
         older: the UserSchedule that serves the user instead (`namespace/name`).
+        contested: a CronJob that another writer changes back each time, and how.
     """
     if older is not None:
         readiness = ready.conflict(older)
+    elif contested is not None:
+        readiness = ready.contested(*contested)
     elif schedule.suspend:
         readiness = ready.suspended()
     else:
         readiness = ready.reconciled()
-    health = [job_health(kind, section_of(body, kind), switched_off=switched_off(schedule, kind)) for kind in cronjobs]
+    health = [_health(body, kind, switched_off(schedule, kind)) for kind in cronjobs]
     patch: dict[str, Any] = {
         "observedGeneration": schedule.generation,
         "templateHash": template_hash,
         "conflictsWith": None if older is None else str(older),
-        "conditions": merge_conditions(body, [readiness, *health], now),
+        "conditions": merge_conditions(body, [readiness, *ready.progress(readiness), *health], now),
     }
     work = user_kinds()
     for kind, fields in cronjobs.items():
@@ -80,19 +86,22 @@ def reconciled(
     return _if_changed(body, patch)
 
 
-def refreshed(body: Mapping[str, Any], schedule: UserSchedule, *, now: datetime) -> dict[str, Any] | None:
-    """Return the patch that replaces next runs that have passed; None also for a UserSchedule that is not Ready."""
-    if find_condition(body.get("status") or {}, READY).get("status") != "True":
+def refreshed(
+    body: Mapping[str, Any], schedule: UserSchedule, absent: Mapping[Kind, Condition], *, now: datetime
+) -> dict[str, Any] | None:
+    """Return the patch for kinds whose runs are `absent`: their conditions, and their next runs from now on."""
+    if not absent:
         return None
-    patch = {work.status_section: {"nextRuns": next_runs(schedule, kind, now)} for kind, work in user_kinds().items()}
-    return _if_changed(body, patch)
+    work = user_kinds()
+    sections = {work[kind].status_section: next_runs(schedule, kind, now) for kind in absent}
+    return _if_changed(body, {**sections, "conditions": merge_conditions(body, [*absent.values()], now)})
 
 
 def not_ready(body: Mapping[str, Any], condition: Condition, *, now: datetime) -> dict[str, Any] | None:
     """Return the patch for a condition of `status.ready` that says why the CronJobs are not as the spec wants them."""
     patch = {
         "observedGeneration": body["metadata"]["generation"],
-        "conditions": merge_conditions(body, [condition], now),
+        "conditions": merge_conditions(body, [condition, *ready.progress(condition)], now),
     }
     return _if_changed(body, patch)
 
@@ -107,7 +116,7 @@ def recorded(
     section = section_of(body, result.kind)
     if is_recorded(section, result.finished_at, result.job_name):
         return None
-    fields: dict[str, Any] = {} if schedule is None else {"nextRuns": next_runs(schedule, result.kind, now)}
+    fields: dict[str, Any] = {} if schedule is None else {**next_runs(schedule, result.kind, now)}
     name = user_kinds()[result.kind].status_section
     if is_repetition(section, result):
         return _if_changed(body, {name: fields})
@@ -115,6 +124,37 @@ def recorded(
     off = None if schedule is None else switched_off(schedule, result.kind)
     condition = job_health(result.kind, {**section, **fields}, switched_off=off)
     return _if_changed(body, {name: fields, "conditions": merge_conditions(body, [condition], now)})
+
+
+def waiting(body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime) -> dict[str, Any] | None:
+    """Return the patch for a Job of which no pod starts.
+
+    None also where the status gives this reason already, or says that runs are overdue.
+    """
+    known = known_cause(body, job.kind, job.name)
+    before = find_condition(body.get("status") or {}, user_kinds()[job.kind].condition)
+    if before.get("reason") in ABSENT or (known is not None and known.reason == cause.reason):
+        return None
+    return {"conditions": merge_conditions(body, [not_started(job, cause)], now)}
+
+
+def started(
+    body: Mapping[str, Any], schedule: UserSchedule | None, job: WaitingJob, *, now: datetime
+) -> dict[str, Any] | None:
+    """Return the patch for a Job whose wait `waiting` told: the condition is that of the last run again."""
+    if known_cause(body, job.kind, job.name) is None:
+        return None
+    off = None if schedule is None else switched_off(schedule, job.kind)
+    condition = job_health(job.kind, section_of(body, job.kind), switched_off=off)
+    return {"conditions": merge_conditions(body, [condition], now)}
+
+
+def _health(body: Mapping[str, Any], kind: Kind, off: str | None) -> Condition:
+    """Return the condition of a kind between its runs. What is said of runs that do not come or start stays."""
+    before = find_condition(body.get("status") or {}, user_kinds()[kind].condition)
+    if off is None and (before.get("reason") in ABSENT or is_not_started(before)):
+        return Condition(before["type"], before["status"], before["reason"], before["message"])
+    return job_health(kind, section_of(body, kind), switched_off=off)
 
 
 def _if_changed(body: Mapping[str, Any], patch: dict[str, Any]) -> dict[str, Any] | None:

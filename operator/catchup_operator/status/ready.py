@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from catchup_operator.status.conditions import READY, Condition
+from catchup_operator.status.conditions import READY, RECONCILING, STALLED, Condition
 
+CONTESTED: Final = "Contested"
 CONFLICT: Final = "Conflict"
+PERMISSION_MISSING: Final = "PermissionMissing"
 SUSPENDED: Final = "Suspended"
+
+_REPEATED: Final = {CONTESTED, PERMISSION_MISSING}
 
 
 def reconciled() -> Condition:
@@ -24,6 +28,15 @@ def conflict(older: object) -> Condition:
     """An `older` UserSchedule (`namespace/name`) serves the same user."""
     message = f"the user is served by the older UserSchedule {older}; delete that one or this one"
     return Condition(READY, "False", CONFLICT, message)
+
+
+def contested(cronjob: str, change: str) -> Condition:
+    """Another writer changes a CronJob back whenever it is repaired."""
+    message = (
+        f"CronJob {cronjob} is changed again and again: {change}; it is repaired about once a minute until that stops, "
+        "so stop that writer, or say what it wants in the UserSchedule"
+    )
+    return Condition(READY, "False", CONTESTED, message)
 
 
 def invalid_spec(error: Exception) -> Condition:
@@ -46,4 +59,16 @@ def webhook_failed(error: object) -> Condition:
 def permission_missing(permission: str, error: object) -> Condition:
     """RBAC denies a permission, e.g. `patch cronjobs`."""
     message = f"the operator may not {permission} in this namespace; see the Role in its chart. {error}"
-    return Condition(READY, "False", "PermissionMissing", message)
+    return Condition(READY, "False", PERMISSION_MISSING, message)
+
+
+def progress(ready: Condition) -> list[Condition]:
+    """Return what kstatus (Flux, Argo CD) reads beside a `Ready` that is False, and nothing beside another one.
+
+    `Reconciling` while the operator repeats its work every minute or sooner by itself, else `Stalled`: somebody must
+    change something. kstatus takes `Ready=False` alone for work in progress.
+    """
+    if ready.status != "False":
+        return []
+    kind = RECONCILING if ready.reason in _REPEATED else STALLED
+    return [Condition(kind, "True", ready.reason, ready.message)]

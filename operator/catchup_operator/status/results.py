@@ -59,31 +59,42 @@ class FinishedJob:
     @classmethod
     def from_object(cls, item: Mapping[str, Any]) -> FinishedJob | None:
         """Read a Job; None while it is running, or if it does not belong to a UserSchedule."""
-        metadata = item["metadata"]
-        labels = metadata.get("labels") or {}
         conditions = (item.get("status") or {}).get("conditions") or ()
         end = next((c for c in conditions if c["type"] in {"Complete", "Failed"} and c["status"] == "True"), None)
-        if end is None or LABEL_USER_SCHEDULE not in labels:
+        identity = identity_of(item)
+        if end is None or identity is None:
             return None
-        try:
-            kind = kind_named(labels.get(LABEL_JOB, ""))
-        except ValueError:
-            return None
-        if kind not in user_kinds():
-            return None
-        owners = metadata.get("ownerReferences") or ()
-        cronjob = next((owner for owner in owners if owner["kind"] == "CronJob"), None)
+        cronjob = _cronjob_of(item)
         return cls(
-            namespace=metadata["namespace"],
-            name=metadata["name"],
-            uid=metadata["uid"],
-            kind=kind,
-            schedule=labels[LABEL_USER_SCHEDULE],
-            cronjob_uid=cronjob["uid"] if cronjob else None,
-            slot=slot_of(metadata["name"], cronjob["name"]) if cronjob else None,
+            **identity,
+            slot=slot_of(identity["name"], cronjob["name"]) if cronjob else None,
             finished_at=parse_utc(end["lastTransitionTime"]),
             failure=None if end["type"] == "Complete" else str(end.get("reason") or "Failed"),
         )
+
+
+def identity_of(item: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the first six fields of a `FinishedJob` for a Job in any state; None if it is of no UserSchedule."""
+    metadata = item["metadata"]
+    labels = metadata.get("labels") or {}
+    try:
+        kind = kind_named(labels.get(LABEL_JOB, ""))
+    except ValueError:
+        return None
+    if kind not in user_kinds() or LABEL_USER_SCHEDULE not in labels:
+        return None
+    cronjob = _cronjob_of(item)
+    return {
+        **{name: metadata[name] for name in ("namespace", "name", "uid")},
+        "kind": kind,
+        "schedule": labels[LABEL_USER_SCHEDULE],
+        "cronjob_uid": cronjob["uid"] if cronjob else None,
+    }
+
+
+def _cronjob_of(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    owners = item["metadata"].get("ownerReferences") or ()
+    return next((owner for owner in owners if owner["kind"] == "CronJob"), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +117,20 @@ class JobResult:
     slot: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why no pod starts: Kubernetes' reason and words."""
+
+    reason: str
+    message: str
+
+
 def result_of(
-    finished: FinishedJob, pods: Iterable[Mapping[str, Any]], required_objects: Sequence[str] = ()
+    finished: FinishedJob,
+    pods: Iterable[Mapping[str, Any]],
+    required_objects: Sequence[str] = (),
+    *,
+    cause: Cause | None = None,
 ) -> JobResult:
     """Return the result of a Job: success or failure by its condition, details by its last pod, if one is left.
 
@@ -115,6 +138,7 @@ def result_of(
         finished: the Job.
         pods: its pods that are left; the Job controller deletes those that were running at the deadline.
         required_objects: what the namespace must hold for a pod to start, e.g. `Secret database`.
+        cause: why no pod started, if that is known.
     """
     last = _last_termination(pods)
     summary = _summary_of(finished, last)
@@ -126,7 +150,9 @@ def result_of(
         result = "Failed"
         reason, advice = _failure(finished.failure, summary, last)
         message = f"Job {finished.name} failed: {advice}"
-        if reason == _DEADLINE and last is None and required_objects:
+        if last is None and cause is not None:
+            reason, message = cause.reason, f"Job {finished.name} failed: no pod of it started: {cause.message}"
+        elif reason == _DEADLINE and last is None and required_objects:
             needed = ", ".join(required_objects)
             message += f". If no pod of it ever started, see whether {finished.namespace} holds {needed}"
     return JobResult(

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from catchup_contract.kinds import user_kinds
 from catchup_contract.timestamps import parse_utc
-from catchup_operator.status.job_section import parse_local
 
 _CONDITION: Final = dict.fromkeys(("type", "status", "reason", "message", "lastTransitionTime"), str)
 _TIMES: Final = ("activeSince", "lastRunTime", "lastSuccessTime")
@@ -19,6 +18,7 @@ _SECTION: Final = {
     **dict.fromkeys(("display", "cronJobName", "cronJobUID", "schedule", "timeZone", "fingerprint", *_TIMES), str),
     **dict.fromkeys(("lastResult", "lastReason", "lastJobName"), str),
     **dict.fromkeys(("cronJobGeneration", "consecutiveFailures"), int),
+    **dict.fromkeys(("nextRuns", "nextRunTimes"), list),
     "lastError": Mapping,
     "counts": Mapping,
 }
@@ -66,13 +66,14 @@ def _is_valid(status: Any) -> bool:
 
 def _is_valid_section(section: Mapping[str, Any]) -> bool:
     """Whether a section is valid. Raises ValueError, TypeError or AttributeError for some that are not."""
-    for text in section.get("nextRuns") or ():
-        parse_local(text)
+    for time in section.get("nextRunTimes") or ():
+        parse_utc(time)
     for name in _TIMES:
         if name in section:
             parse_utc(section[name])
     return (
         _has_types(section, _SECTION)
+        and all(isinstance(text, str) for text in section.get("nextRuns") or ())
         and _has_types(section.get("lastError") or {}, {"message": str})
         and all(isinstance(count, int) for count in (section.get("counts") or {}).values())
     )

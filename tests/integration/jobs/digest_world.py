@@ -82,7 +82,7 @@ class DigestWorld:
     base_url: str | None = None
     account: TwilioAccount | None = None
     server: MailServer | None = None
-    http_timeout: float = 5
+    http_timeout: float = 15
     locks: RunLocks | None = None
     sms_gateway: Callable[[], Gateway[str]] | None = None
     more_senders: dict[Channel, Sender[Any]] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class DigestWorld:
         self.twilio.store.now = lambda: self.now
         self.encryption = Encryption([self.key])
         self.addresses = DatabaseAddresses(self.database, lambda: self.encryption)
-        self.store = DatabaseDigests(self.database, self.addresses)
+        self.store = DatabaseDigests(self.database, self.addresses, has_links=True)
         self.account = TwilioAccount(ACCOUNT_SID, AUTH_TOKEN, sender=SENDER, base_url=self.twilio.url)
         self.server = MailServer(
             "localhost",

@@ -597,14 +597,15 @@ def test_no_log_and_no_summary_holds_a_token_an_address_or_a_title(
     caplog.set_level("DEBUG")
     world.add_calendar("canary-calendar")
     world.add_event("a", f"{TUESDAY} 10:00")
-    world.google.add_fault(kind="events", calendar="canary-calendar", status=404, reason="notFound")
+    world.google.add_fault(kind="events", calendar="canary-calendar", status=403, reason="forbidden")
     world.google.add_fault(kind="events", calendar="canary-calendar", truncate=True)
+    world.google.add_fault(kind="events", calendar="canary-calendar", status=404, reason="notFound")
     world.pass_time(hours=2)
     reports: list[Report] = [world.sync(), world.sync()]
     world.google.revoke(EMAIL)
     world.pass_time(hours=2)
     reports.append(world.sync())
-    assert fired(world) == [1, 1]
+    assert fired(world) == [1, 1, 1]
     text = capsys.readouterr().out + caplog.text + "".join(report.summary.to_json() for report in reports)
     token: OAuthToken = world.token()
     for secret in (token.access_token, token.refresh_token, EMAIL, "canary-calendar", "Canary title"):
@@ -612,3 +613,4 @@ def test_no_log_and_no_summary_holds_a_token_an_address_or_a_title(
         assert secret not in text
     assert not re.search(r"ya29\.|1//", text)
     assert "calendar failed" in text
+    assert "lost access to a calendar" in text

@@ -59,6 +59,8 @@ def catchup(*arguments: str, url: str) -> tuple[int, str]:
         ("postgresql://catchup:s3cret@{at}/{name}?connect_timeout=soon", ExitCode.MISCONFIGURED, "not allowed"),
         ("postgresql://catchup:s3cret@{at}/{name}?port=1,2", ExitCode.MISCONFIGURED, "not allowed"),
         ("postgresql://catchup:s3cret@{at}/{name}?port=x", ExitCode.MISCONFIGURED, "not allowed"),
+        ("postgresql://catchup:s3cret@{at}/{name}?hostaddr=x", ExitCode.MISCONFIGURED, "not allowed"),
+        ("postgresql://catchup:s3cret@{at}/{name}?service=none", ExitCode.MISCONFIGURED, "not allowed"),
         ("postgresql://catchup:s3cret@{at}/{name}?keepalives=x", ExitCode.MISCONFIGURED, "not allowed"),
         ("postgresql://catchup:s3cret@{at}/{name}?client_encoding=x", ExitCode.MISCONFIGURED, "not allowed"),
         ("postgresql://catchup:s3cret@{at}/{name}?options=-csearch_path", ExitCode.MISCONFIGURED, "not allowed"),

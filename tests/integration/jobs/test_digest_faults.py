@@ -93,14 +93,14 @@ def by_sms(digest_world: DigestWorld) -> DigestWorld:
         {"body": "<html>Bad gateway</html>"},
         {"huge": 5 * 2**20},
         {"drip": 0.2},
-        {"drip_head": 0.5},
+        {"drip_head": 2},
     ],
     ids=lambda fault: next(iter(fault)),
 )
 def test_twilio_accepts_and_its_answer_is_lost_the_message_is_looked_up_and_adopted(
     by_sms: DigestWorld, fault: dict[str, Any]
 ) -> None:
-    by_sms.http_timeout = 3
+    by_sms.http_timeout = 6
     with twilio_fault(by_sms, kind="create", **fault):
         report = by_sms.digest()
     assert told(report) == SENT
@@ -137,7 +137,7 @@ def test_absent_after_two_minutes_it_stays_unknown_and_no_second_sms_nor_an_emai
 
 
 def test_a_hanging_twilio_is_given_up_in_time_and_is_unknown(by_sms: DigestWorld) -> None:
-    by_sms.http_timeout = 3
+    by_sms.http_timeout = 6
     goes_on = threading.Event()
     by_sms.twilio.meanwhile = lambda kind: goes_on.wait(60) if kind == "create" else None
     report = by_sms.digest()
@@ -571,7 +571,7 @@ def test_tls_from_the_first_byte(by_email: DigestWorld) -> None:
 
 
 def test_a_hanging_mail_server_is_given_up_and_the_claim_given_back(by_email: DigestWorld) -> None:
-    by_email.http_timeout = 3
+    by_email.http_timeout = 6
     with mail_fault(by_email, stage="rcpt", delay=60):
         assert told(by_email.digest()) == SENT
     assert len(by_email.emails()) == 1
@@ -579,8 +579,8 @@ def test_a_hanging_mail_server_is_given_up_and_the_claim_given_back(by_email: Di
 
 @pytest.mark.parametrize("stage", ["connect", "rcpt", "message"])
 def test_a_dripping_mail_server_is_given_up_however_little_it_says_at_a_time(by_email: DigestWorld, stage: str) -> None:
-    by_email.http_timeout = 3
-    with mail_fault(by_email, stage=stage, drip=2):
+    by_email.http_timeout = 6
+    with mail_fault(by_email, stage=stage, drip=5):
         report = by_email.digest()
     assert (told(report), report.summary.attempts) == (SENT, 1)
     # Once it had the whole message, `25` does not tell whether it took it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
 from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC, Kind
 from catchup_contract.outcomes import Reason
@@ -12,6 +13,7 @@ from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
+from catchup_jobs.adapters.database.schema import runs
 from catchup_jobs.domain.vocabulary import RunState
 from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Run
 
@@ -110,6 +112,24 @@ def test_a_replay_that_fails_again_is_given_up_under_its_own_key(
     assert (first, second) == (f"{keys['sync']}:r1", f"{keys['sync']}:r2")
     left = {failure.run_key for failure in history.failures(Failures(), limit=10)}
     assert left & {keys["sync"], first, second} == {second}
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.DONE])
+def test_a_firing_at_which_nothing_was_due_does_not_hide_how_the_last_digest_ended(
+    database: Database, history: DatabaseHistory, state: RunState
+) -> None:
+    """In a zone with two offsets one comes an hour before each digest, half of the year."""
+    last = end(database, run(DIGEST), state=state)
+    for hours in (20, 44):
+        idle = run(DIGEST, minutes=60 * hours)
+        end(database, idle, state=RunState.SKIPPED, reason=Reason.NOT_DUE, at=NOW + timedelta(hours=hours))
+    assert [past.run_key for past in history.runs(limit=10)] == [last]
+    served = end(database, run(DIGEST, minutes=60 * 45), state=RunState.DONE, at=NOW + timedelta(hours=45))
+    listed = [past.run_key for past in history.runs(limit=10)]
+    assert listed == ([served, last] if state is RunState.FAILED else [served])
+    with database.read() as connection:
+        stored = set(connection.execute(select(runs.c.run_key)).scalars())
+    assert stored == set(listed)
 
 
 def test_runs_are_listed_the_latest_first_and_by_kind_user_and_state(

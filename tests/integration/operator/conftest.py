@@ -123,16 +123,25 @@ class Namespace:
         (found,) = self.items("cronjobs", f"catchup.dev/job={kind}")
         return found
 
+    def reads(self, resource: str) -> int:
+        """The API server's own count of reads of single objects."""
+        return self._count(lambda labels: labels["resource"] == resource and labels["verb"] == "GET")
+
     def writes(self) -> int:
         """The API server's own count of writes to CronJobs and UserSchedules' status, controllers' apart."""
+        ours = {("cronjobs", ""), ("userschedules", "status")}
+        return self._count(
+            lambda labels: (labels["resource"], labels["subresource"]) in ours and labels["verb"] in WRITES
+        )
+
+    def _count(self, wanted: Callable[[dict[str, str]], bool]) -> int:
         total = 0
         pattern = re.compile(r'(\w+)="([^"]*)"')
         for line in self.cluster.kubectl("get", "--raw", "/metrics").splitlines():
             if not line.startswith("apiserver_request_total{"):
                 continue
             labels = dict(pattern.findall(line))
-            ours = (labels["resource"], labels["subresource"]) in {("cronjobs", ""), ("userschedules", "status")}
-            if ours and labels["verb"] in WRITES:
+            if wanted(labels):
                 total += int(float(line.rsplit(" ", 1)[1]))
         return total
 

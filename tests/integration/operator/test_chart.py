@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import click
 import pytest
 import yaml
 from integration.operator.conftest import CHART, Namespace
+from waiting import eventually
 
 from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
 from catchup_contract.env import Env
@@ -216,7 +218,7 @@ def test_the_suggestions_cronjob_runs_what_the_contract_names_with_the_slot_and_
     spec, job = cronjob["spec"], cronjob["spec"]["jobTemplate"]["spec"]
     deadlines = SUGGESTIONS.deadlines
     assert (spec["schedule"], spec["timeZone"], spec["suspend"]) == ("15 3 * * *", "Etc/UTC", True)
-    assert (spec["concurrencyPolicy"], spec["startingDeadlineSeconds"]) == ("Forbid", deadlines.starting)
+    assert (spec["concurrencyPolicy"], spec["startingDeadlineSeconds"]) == ("Allow", deadlines.starting)
     assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 4, 4)
     assert (job["backoffLimitPerIndex"], job["activeDeadlineSeconds"]) == (BACKOFF_LIMIT, deadlines.active)
     assert job["maxFailedIndexes"] == 4  # a shard that fails stops no other
@@ -258,13 +260,32 @@ def test_each_priority_of_a_user_has_a_class_of_the_release_that_preempts_nothin
     made = {d["metadata"]["name"]: d for d in documents if d["kind"] == "PriorityClass"}
     named = job_template(documents)["priorityClasses"]
     assert named == {
-        "low": f"{namespace.name}-catchup-jobs-low",
+        "low": f"{namespace.name}-catchup-jobs-deferred",
         "normal": f"{namespace.name}-catchup-jobs-normal",
         "high": "gold",
     }
     assert made.keys() == {named["low"], named["normal"]}
-    assert made[named["low"]]["value"] < made[named["normal"]]["value"] == 0
+    # Below -10 cluster autoscalers make no room: their --expendable-pods-priority-cutoff.
+    assert -10 < made[named["low"]]["value"] < made[named["normal"]]["value"] == 0
     assert {each["preemptionPolicy"] for each in made.values()} == {"Never"}
+
+
+@pytest.mark.parametrize(("version", "known"), [("v1.30.9", False), ("v1.31.0", True), ("v1.36.1-eks-1", True)])
+def test_resources_can_be_selected_by_user_where_the_server_knows_that(
+    helm: Path, namespace: Namespace, version: str, known: bool
+) -> None:
+    command = [str(helm), "template", "catchup-jobs", str(CHART), "--show-only", "templates/crd.yaml"]
+    rendered = subprocess.run([*command, "--kube-version", version], capture_output=True, text=True, check=True).stdout
+    (found,) = yaml.safe_load(rendered)["spec"]["versions"]
+    assert found.get("selectableFields") == ([{"jsonPath": ".spec.userId"}] if known else None)
+    if known:
+        change = [{"op": "add", "path": "/spec/versions/0/selectableFields", "value": found["selectableFields"]}]
+        name = "userschedules.catchup.dev"
+        namespace.cluster.kubectl("patch", "crd", name, "--type=json", "-p", json.dumps(change))
+        namespace.apply("ada")
+        namespace.apply("bob", userId="someone")
+        names = eventually(lambda: namespace.kubectl("get", "us", "--field-selector=spec.userId=someone", "-o", "name"))
+        assert names.split() == ["userschedule.catchup.dev/bob"]
 
 
 def test_priority_classes_can_be_left_out(helm: Path, namespace: Namespace) -> None:

@@ -120,4 +120,7 @@ def test_explain_reads_as_documentation(namespace: Namespace) -> None:
 def test_get_prints_the_promised_columns(namespace: Namespace) -> None:
     namespace.apply("ada")
     header = namespace.kubectl("get", "us").splitlines()[0]
-    assert header.split() == ["NAME", "READY", "TIMEZONE", "SYNC", "DIGEST", "LAST-SYNC", "NEXT-DIGEST", "AGE"]
+    usual = ["NAME", "READY", "TIMEZONE", "SYNC", "DIGEST", "LAST-SYNC", "NEXT-DIGEST", "AGE"]
+    assert header.split() == usual
+    wide = namespace.kubectl("get", "us", "-o", "wide").splitlines()[0]
+    assert wide.split() == [*usual, "USER", "FAILURES", "CALENDARS", "REASON", "MESSAGE"]

@@ -254,10 +254,9 @@ def test_a_storm_of_refusals_is_met_with_backoff_and_not_with_a_hot_loop(
 def test_a_fight_over_a_cronjob_is_no_storm_and_ends_as_wanted_when_the_other_gives_up(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchup_operator.reconcile.controller._SETTLE_SECONDS", 0.1)
-    monkeypatch.setattr(
-        "catchup_operator.reconcile.controller._RESYNC_SECONDS", 30.0
-    )  # with which a fight is forgotten
+    monkeypatch.setattr("catchup_operator.state.fights.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("catchup_operator.state.fights.PEACE_SECONDS", 20.0)
+    monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 2.0)
     with start():
         namespace.apply("ada")
         namespace.ready()
@@ -272,6 +271,12 @@ def test_a_fight_over_a_cronjob_is_no_storm_and_ends_as_wanted_when_the_other_gi
             eventually(as_wanted)
         # Five repairs after 0.1 s each, then after 0.2, 0.4, 0.8, 1.6 and 3.2 s; it may lag by one.
         assert time.monotonic() - began > 1.5
+        ready = eventually(
+            lambda: (c := find_condition(namespace.schedule()["status"], "Ready"))["reason"] == "Contested" and c
+        )
+        assert ready["status"] == "False"
+        assert f"CronJob {name} is changed again and again: kubectl-patch sets spec.suspend;" in ready["message"]
+        assert len([event for event in namespace.items("events") if event["reason"] == "Contested"]) == 1
         eventually(lambda: as_wanted() and converged(namespace))
 
 

@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -62,7 +62,9 @@ def test_a_resource_becomes_two_cronjobs_and_a_status_with_exactly_three_writes(
         assert found[kind.name]["cronJobName"] == cronjob["metadata"]["name"]
         assert found[kind.name]["schedule"] == cronjob["spec"]["schedule"]
     assert (found["sync"]["display"], found["digest"]["display"]) == ("every 30m", "Friday 18:30")
-    assert re.fullmatch(r"20\d\d-\d\d-\d\d 18:30 CES?T \(UTC\+0[12]:00\)", found["digest"]["nextRuns"][0])
+    assert re.fullmatch(
+        r"20\d\d-\d\d-\d\d 18:30 CES?T(, clock changes before)? \(UTC\+0[12]:00\)", found["digest"]["nextRuns"][0]
+    )
     row = namespace.kubectl("get", "us", "ada", "--no-headers")
     assert "Friday 18:30" in row
     assert found["digest"]["nextRuns"][0] in row
@@ -114,7 +116,7 @@ def test_an_edit_writes_only_the_cronjobs_that_it_changes_and_the_status(
 ) -> None:
     namespace.apply("ada")
     namespace.ready()
-    time.sleep(1)  # until the operator has seen its own CronJobs
+    let_the_operator_see_its_cronjobs(namespace)
     before = namespace.writes()
     namespace.apply("ada", **edit)
     status = namespace.ready()["status"]
@@ -122,6 +124,16 @@ def test_an_edit_writes_only_the_cronjobs_that_it_changes_and_the_status(
     assert namespace.writes() - before == len(changed) + 1
     for kind in (SYNC, DIGEST):
         assert namespace.cronjob(kind)["metadata"]["generation"] == status[kind.name]["cronJobGeneration"]
+
+
+def let_the_operator_see_its_cronjobs(namespace: Namespace) -> None:
+    """Wait until its watch has told of them: it tells in order, so edit another one and see that repaired."""
+    namespace.apply("other")
+    name = namespace.ready("other")["status"]["sync"]["cronJobName"]
+    namespace.kubectl("patch", "cronjob", name, "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    eventually(lambda: not namespace.get("cronjobs", name)["spec"]["suspend"])
+    namespace.kubectl("delete", "us", "other")
+    eventually(lambda: len(namespace.items("cronjobs")) == 2)
 
 
 def test_an_edit_while_the_operator_is_down_writes_no_more_than_one_before_its_eyes(
@@ -456,7 +468,7 @@ def test_a_next_digest_that_passed_without_a_run_is_replaced_by_the_next_one_wit
     with operator_process():
         true = namespace.ready()["status"]["digest"]["nextRuns"]
     # As after a week without the operator.
-    passed = {"status": {"digest": {"nextRuns": ["2026-01-04 09:00 CET (UTC+01:00)", *true[:2]]}}}
+    passed = {"status": {"digest": {"nextRuns": ["passed", *true[:2]], "nextRunTimes": ["2026-01-04T08:00:00Z"]}}}
     namespace.kubectl("patch", "us", "ada", "--subresource=status", "--type=merge", "-p", json.dumps(passed))
     before = namespace.writes()
     request.getfixturevalue("operator")
@@ -588,6 +600,76 @@ def test_a_run_of_which_no_pod_ever_began_says_what_its_namespace_should_hold(
     assert f"see whether {namespace.name} holds Secret database" in sync["lastError"]["message"]
 
 
+@pytest.fixture
+def impatient_operator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator, which looks at Jobs that wait at once."""
+    monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 0.5)
+    monkeypatch.setattr("catchup_operator.state.waiting_jobs._FIRST_LOOK", timedelta(0))
+    request.getfixturevalue("operator")
+
+
+def healthy(namespace: Namespace) -> tuple[str, str, str]:
+    found = find_condition(namespace.schedule()["status"], "SyncHealthy")
+    return found["status"], found["reason"], found["message"]
+
+
+@pytest.mark.usefixtures("impatient_operator")
+def test_a_job_whose_pods_are_never_made_is_explained_by_its_events_until_it_is_gone(namespace: Namespace) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    namespace.kubectl("create", "quota", "none", "--hard=count/pods=0")
+    eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
+    before = namespace.writes()
+    run_by_hand(namespace, "blocked")
+    eventually(lambda: healthy(namespace)[:2] == ("False", "FailedCreate"), seconds=60)
+    message = healthy(namespace)[2]
+    assert message.startswith("Job blocked has not started: ")
+    assert "exceeded quota: none" in message
+    time.sleep(3)  # it looks again meanwhile
+    assert namespace.writes() - before == 1
+    namespace.kubectl("delete", "job", "blocked")
+    eventually(lambda: healthy(namespace)[:2] == ("Unknown", "NoRunYet"))
+
+
+def set_pod_status(namespace: Namespace, job: str, status: dict[str, Any]) -> None:
+    """Report the state of a Job's pod as a kubelet does."""
+    pod = eventually(lambda: namespace.items("pods", f"batch.kubernetes.io/job-name={job}"))[0]["metadata"]["name"]
+    container = {"name": "job", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
+    state = {"containerStatuses": [{**container, "state": status.pop("state")}], **status}
+    namespace.kubectl("patch", "pod", pod, "--subresource=status", "-p", json.dumps({"status": state}))
+
+
+@pytest.mark.usefixtures("impatient_operator")
+def test_a_job_whose_pod_does_not_start_is_explained_by_the_pod_until_it_starts(namespace: Namespace) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    run_by_hand(namespace, "stuck")
+    waiting = {"reason": "CreateContainerConfigError", "message": 'secret "database" not found'}
+    set_pod_status(namespace, "stuck", {"phase": "Pending", "state": {"waiting": waiting}})
+    eventually(lambda: healthy(namespace)[:2] == ("False", "CreateContainerConfigError"), seconds=60)
+    assert healthy(namespace)[2] == 'Job stuck has not started: secret "database" not found'
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    running = {"phase": "Running", "state": {"running": {"startedAt": now}}}
+    set_pod_status(namespace, "stuck", {**running, "conditions": [{"type": "Ready", "status": "True"}]})
+    eventually(lambda: healthy(namespace)[:2] == ("Unknown", "NoRunYet"))
+    finish_job(namespace, "stuck", exit_code=0, message=summary(Outcome.DONE))
+    eventually(lambda: healthy(namespace)[:2] == ("True", "Succeeded"))
+
+
+@pytest.mark.usefixtures("impatient_operator")
+def test_a_run_that_ends_at_its_deadline_without_a_pod_keeps_what_its_pod_said(namespace: Namespace) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    run_by_hand(namespace, "stuck")
+    waiting = {"reason": "ErrImagePull", "message": "no such tag"}
+    set_pod_status(namespace, "stuck", {"phase": "Pending", "state": {"waiting": waiting}})
+    eventually(lambda: healthy(namespace)[1] == "ImagePullBackOff", seconds=60)
+    namespace.kubectl("patch", "job", "stuck", "--type=merge", "-p", '{"spec":{"activeDeadlineSeconds":1}}')
+    sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
+    assert (sync["lastResult"], sync["lastReason"]) == ("Failed", "ImagePullBackOff")
+    assert sync["lastError"]["message"] == "Job stuck failed: no pod of it started: no such tag"
+
+
 def test_results_that_came_while_the_operator_was_down_are_picked_up(
     operator_process: StartOperator, namespace: Namespace
 ) -> None:
@@ -600,6 +682,34 @@ def test_results_that_came_while_the_operator_was_down_are_picked_up(
     with operator_process():
         sync = eventually(lambda: (s := namespace.schedule()["status"]["sync"]).get("lastResult") and s)
     assert (sync["lastResult"], sync["lastReason"]) == ("Skipped", "Reconnect")
+
+
+def test_a_restart_reads_no_resource_for_jobs_whose_results_the_status_has(
+    operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace
+) -> None:
+    operator_env["CATCHUP_HEALTH_PORT"] = port = str(free_port())
+
+    def is_ready() -> bool:
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).status == 200)
+
+    jobs = ["one", "two", "three"]
+    namespace.apply("ada")
+    with operator_process():
+        namespace.ready()
+        for job in jobs:
+            run_by_hand(namespace, job)
+            finish_job(namespace, job, exit_code=65, message=summary(Outcome.FAILED, Reason.BAD_DATA))
+            eventually(lambda job=job: namespace.schedule()["status"]["sync"].get("lastJobName") == job)  # type: ignore[misc]
+    assert len(namespace.items("jobs")) == len(jobs)
+    before = namespace.reads("userschedules")
+    with operator_process():
+        eventually(is_ready, seconds=60)
+        time.sleep(3)
+        assert namespace.reads("userschedules") == before
+        run_by_hand(namespace, "new")
+        finish_job(namespace, "new", exit_code=0, message=summary(Outcome.DONE))
+        eventually(lambda: namespace.schedule()["status"]["sync"]["lastResult"] == "Succeeded")
+        assert namespace.reads("userschedules") > before
 
 
 def test_a_job_only_dressed_up_as_ours_tells_nothing(operator: KopfRunner, namespace: Namespace) -> None:

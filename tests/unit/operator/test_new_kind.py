@@ -115,7 +115,7 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
     types = [condition["type"] for condition in api.schedule["status"]["conditions"]]
     assert types == ["Ready", "SyncHealthy", "DigestHealthy", "ReminderHealthy"]
     assert with_valid_status(api.schedule) is api.schedule
-    wrong = merge(api.schedule, {"status": {"reminder": {"nextRuns": ["soon"]}}})
+    wrong = merge(api.schedule, {"status": {"reminder": {"nextRunTimes": ["soon"]}}})
     assert with_valid_status(wrong)["status"] == {}
 
     await record(api, state, writer, kind, later)
@@ -138,7 +138,7 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
 async def record(api: Api, state: State, writer: StatusWriter, kind: Kind, at: datetime) -> None:
     summary = Summary(kind, Outcome.SKIPPED, at, at, reason=Reason.RECONNECT, counts={Count.PAGES: 3})
     terminated = {"message": summary.to_json(), "exitCode": 0, "finishedAt": "2026-11-23T09:05:00Z"}
-    api.pods = [{"status": {"containerStatuses": [{"state": {"terminated": terminated}}]}}]
+    api.pods = [{"status": {"containerStatuses": [{"name": "job", "state": {"terminated": terminated}}]}}]
     cronjob = api.schedule["status"]["reminder"]["cronJobName"]
     finished = FinishedJob.from_object(
         {
@@ -147,7 +147,7 @@ async def record(api: Api, state: State, writer: StatusWriter, kind: Kind, at: d
                 "name": f"{cronjob}-29401200",
                 "uid": "job-1",
                 "labels": {"catchup.dev/job": kind.name, "catchup.dev/user-schedule": "ada"},
-                "ownerReferences": [{"kind": "CronJob", "name": cronjob, "uid": "u", "controller": True}],
+                "ownerReferences": [{"kind": "CronJob", "name": cronjob, "uid": f"uid-{cronjob}", "controller": True}],
             },
             "status": {
                 "conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-23T09:05:00Z"}]

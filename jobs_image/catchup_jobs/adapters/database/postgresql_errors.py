@@ -67,6 +67,8 @@ _WORDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
             "(cannot|could not) match",
             "invalid SSL protocol version",
             "host name must be specified",
+            "could not parse network address",
+            "definition of service .* not found",
             # The server's, on what `options` and `client_encoding` hold.
             "invalid value for",
             "invalid command-line argument",

@@ -37,6 +37,8 @@ def _sqlite(text: str) -> URL:
         url = None
     if url is None or url.host or not url.database or url.database == ":memory:":
         raise MisconfiguredError("CATCHUP_DATABASE_URL must name a file, such as sqlite:////data/catchup.db")
+    if url.query:
+        raise MisconfiguredError("CATCHUP_DATABASE_URL takes no parameters after `?` for SQLite: leave them out")
     return url.set(drivername="sqlite+pysqlite")
 
 

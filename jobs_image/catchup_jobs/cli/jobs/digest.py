@@ -54,7 +54,11 @@ def body_of(user_id: str, *, even_at_night: bool = False) -> Body:  # noqa: ARG0
 
     def body(context: RunContext, resources: Resources) -> Result:
         settings, database = resources.settings, resources.database
-        store = DatabaseDigests(database, DatabaseAddresses(database, lambda: encryption_of(settings)))
+        store = DatabaseDigests(
+            database,
+            DatabaseAddresses(database, lambda: encryption_of(settings)),
+            has_links=settings.action_base_url is not None,
+        )
         job = Digest(
             store=store,
             messenger=messenger_of(settings, context.now),

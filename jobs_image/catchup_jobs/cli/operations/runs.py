@@ -42,8 +42,8 @@ def runs() -> None:
 def list_(*, kind: Kind | None, subject: str | None, state: RunState | None, limit: int, output: str) -> None:
     """Show runs, the latest first: the last one of each kind and user, and failures of 90 days.
 
-    SLOT is the time that the CronJob meant, `-` for a run by hand. JSON has the counts and the run's key too. Exit 1
-    if the last one shown of a kind and user failed.
+    SLOT is the time that the CronJob meant, `-` for a run by hand. Firings of a digest at which nothing was due are
+    left out. JSON has the counts and the run's key too. Exit 1 if the last one shown of a kind and user failed.
 
     \b
     Examples:

@@ -18,7 +18,7 @@ from catchup_jobs.cli.parameters import ROW_ID, USER_ID
 from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, TEXT, echo_json, echo_rows, output_option
 from catchup_jobs.domain.digest.action_tokens import Action, ActionToken
-from catchup_jobs.domain.digest.channels import EMAIL
+from catchup_jobs.domain.digest.channels import EMAIL, SMS
 from catchup_jobs.domain.digest.words import contact_name, mode_words, short_time
 from catchup_jobs.domain.planning.answers import Answer
 from catchup_jobs.domain.text import clean
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
 
 _ANSWERS: Final = {Action.ACCEPT: Answer.ACCEPT, Action.DISMISS: Answer.DISMISS, Action.SNOOZE: Answer.SNOOZE}
+# The channel whose messages end, the action's name in JSON, and what the user is told.
+_OPT_OUTS: Final = {
+    Action.UNSUBSCRIBE: (EMAIL, "unsubscribe", "no more emails will be sent to this address"),
+    Action.END_SMS: (SMS, "endSms", "no more SMS will be sent to this number"),
+}
+_BUSY: Final = "something else is in this time now"
 _COLUMNS: Final = {"id": "ID", "status": "STATUS", "contact": "CONTACT", "when": "WHEN", "how": "HOW", "why": "WHY"}
 _NAME_WIDTH: Final = 24
 _REASON_WIDTH: Final = 100
@@ -141,65 +147,80 @@ def redeem(token: str, output: str) -> None:
 
     The token is the last part of the link's address. It is checked (ours, unchanged, not expired) and does one thing:
     accept, dismiss or snooze one suggestion; show the suggestions of a digest, with a link for each answer; or stop
-    the emails. The same token twice changes nothing more. Mail scanners open links: serve a page with a button, and
-    redeem when it is pressed (the unsubscribe link takes the POST of RFC 8058).
+    the emails or SMS to the address that was written to. A time that has moved since is not accepted, and one that has
+    become busy is, with a warning. The same token twice changes nothing more. Mail scanners open links: serve a page
+    with a button, and redeem when it is pressed (the unsubscribe link takes the POST of RFC 8058).
 
     \b
     Example:
       catchup-jobs suggestion redeem AWEAAAAAAAAAEQHDmgg… --output json
     """
     settings, now = Settings.load(), datetime.now(UTC)
-    meant = read_token(token, encryption_of(settings), now=now)
+    encryption = encryption_of(settings)
     with open_database(settings) as database:
+        answers = DatabaseAnswers(database)
+        meant = read_token(token, encryption, now=now, binding_of=answers.binding)
         if meant.action is Action.OPEN:
-            _open(settings, DatabaseAnswers(database).of_digest(meant.subject), output, now)
-        elif meant.action is Action.UNSUBSCRIBE:
+            _open(settings, answers, meant, output, now)
+        elif meant.action in _OPT_OUTS:
             _unsubscribe(settings, database, meant, output, now)
         else:
-            view, changed = DatabaseAnswers(database).answer(meant.subject, _ANSWERS[meant.action], now=now)
-            _tell(view, output, changed=changed)
+            answer = _ANSWERS[meant.action]
+            view, changed = answers.answer(meant.subject, answer, now=now, proposed=meant)
+            _tell(view, output, changed=changed, busy=_has_become_busy(answers, view, answer))
 
 
 def _answer(
     suggestion_id: int, answer: Answer, version: int | None, output: str, *, until: datetime | None = None
 ) -> None:
     with open_database(Settings.load()) as database:
-        view, changed = DatabaseAnswers(database).answer(
-            suggestion_id, answer, now=datetime.now(UTC), until=until, version=version
-        )
-    _tell(view, output, changed=changed)
+        answers = DatabaseAnswers(database)
+        view, changed = answers.answer(suggestion_id, answer, now=datetime.now(UTC), until=until, version=version)
+        busy = _has_become_busy(answers, view, answer)
+    _tell(view, output, changed=changed, busy=busy)
 
 
-def _open(settings: Settings, views: Sequence[SuggestionView], output: str, now: datetime) -> None:
-    links = links_of(settings) if settings.action_base_url else None
+def _has_become_busy(answers: DatabaseAnswers, view: SuggestionView, answer: Answer) -> bool:
+    return answer is Answer.ACCEPT and answers.is_busy(view)
+
+
+def _open(settings: Settings, answers: DatabaseAnswers, meant: ActionToken, output: str, now: datetime) -> None:
+    links, views = links_of(settings) if settings.action_base_url else None, answers.of_digest(meant.subject)
     documents = [
-        _document(view) | {"links": dict(links.of_suggestion(view.id, now=now)) if links else {}} for view in views
+        _document(view) | {"links": dict(links.of_suggestion(view.item, view.user_id, now=now)) if links else {}}
+        for view in views
     ]
+    owner = answers.binding(meant)
+    end_sms = links.end_sms(meant.subject, owner.user_id, now=now) if links and owner else None
     if output == JSON:
-        echo_json({"action": "open", "suggestions": documents})
+        echo_json({"action": "open", "suggestions": documents, "links": {"endSms": end_sms} if end_sms else {}})
         return
     for view, document in zip(views, documents, strict=True):
         click.echo(_line(view))
         for action, address in document["links"].items():
             click.echo(f"  {action}: {address}")
+    if end_sms:
+        click.echo(f"no more SMS: {end_sms}")
 
 
 def _unsubscribe(settings: Settings, database: Database, meant: ActionToken, output: str, now: datetime) -> None:
-    user_id = DatabaseAnswers(database).user_of_digest(meant.subject)
+    channel, action, told = _OPT_OUTS[meant.action]
     addresses = DatabaseAddresses(database, lambda: encryption_of(settings))
-    if not addresses.opt_out(user_id, EMAIL, now=now):
-        raise PermanentError("the user has no email address any more")
+    if not addresses.opt_out_of_digest(meant.subject, channel, now=now):
+        raise PermanentError(f"the digest of this link was not sent by {channel}")
     if output == JSON:
-        echo_json({"action": "unsubscribe"})
+        echo_json({"action": action})
     else:
-        click.echo("no more emails will be sent to this address")
+        click.echo(told)
 
 
-def _tell(view: SuggestionView, output: str, *, changed: bool) -> None:
+def _tell(view: SuggestionView, output: str, *, changed: bool, busy: bool) -> None:
     if output == JSON:
-        echo_json(_document(view) | {"changed": changed})
-    else:
-        click.echo(f"{'' if changed else 'already '}{_line(view)}")
+        echo_json(_document(view) | {"changed": changed} | ({"warning": _BUSY} if busy else {}))
+        return
+    click.echo(f"{'' if changed else 'already '}{_line(view)}")
+    if busy:
+        click.echo(f"Warning: {_BUSY}", err=True)
 
 
 def _line(view: SuggestionView) -> str:

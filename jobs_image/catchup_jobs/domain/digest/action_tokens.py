@@ -1,6 +1,8 @@
 """The tokens in a digest's links: an action, its object and an expiry time. The caller signs them; they are not secret.
 
-A token is short enough for an SMS: 14 bytes of content and 16 bytes of signature make 40 characters.
+A signature is over the token's content and whom it is bound to: the user, and the suggestion's contact. So a link never
+acts on somebody else, whatever the database does with ids. A token is short enough for an SMS: 30 characters for a
+digest's page; a suggestion's has the proposed time as well, 35.
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ LINK_LIFE: Final = timedelta(days=14)
 UNSUBSCRIBE_LIFE: Final = timedelta(days=60)
 PURPOSE: Final = "action link"
 
-_VERSION: Final = 1
-_CONTENT: Final = struct.Struct(">BcQI")
-_SIGNATURE_BYTES: Final = 16
-_LENGTH: Final = _CONTENT.size + _SIGNATURE_BYTES
+# Letter, id (the lower 40 bits of 64) and the expiry in minutes; then the proposed time in minutes.
+_HEAD: Final = struct.Struct(">cQI")
+_MINUTES: Final = struct.Struct(">I")
+_ID_BYTES: Final = 5
+_UNUSED: Final = 8 - _ID_BYTES
+_SIGNATURE_BYTES: Final = 12
 _MAX_TEXT: Final = 64
 
 
@@ -32,7 +36,13 @@ class Action(StrEnum):
     DISMISS = "d"
     SNOOZE = "s"
     OPEN = "o"  # a digest's page: all of its suggestions
-    UNSUBSCRIBE = "u"  # no more emails to the digest's user
+    UNSUBSCRIBE = "u"  # no more emails to the address that the digest was sent to
+    END_SMS = "e"  # no more SMS to the number that the digest was sent to
+
+    @property
+    def is_of_suggestion(self) -> bool:
+        """Whether its subject is a suggestion, not a digest."""
+        return self in {Action.ACCEPT, Action.DISMISS, Action.SNOOZE}
 
 
 class InvalidTokenError(ValueError):
@@ -44,18 +54,42 @@ class ActionToken:
     """What a link stands for.
 
     Attributes:
-        subject: the suggestion's id, or the digest's for `OPEN` and `UNSUBSCRIBE`.
+        subject: the suggestion's id, or the digest's.
         expires_at: to the minute (aware).
+        start_at: the time that was proposed, to the minute (aware); None for a digest.
     """
 
     action: Action
     subject: int
     expires_at: datetime
+    start_at: datetime | None = None
 
     def content(self) -> bytes:
+        """Return what the token says."""
+        head = _HEAD.pack(self.action.value.encode(), self.subject, _minutes(self.expires_at))
+        # Without the upper bytes of the id.
+        short = head[:1] + head[1 + _UNUSED :]
+        return short if self.start_at is None else short + _MINUTES.pack(_minutes(self.start_at))
+
+    def is_for(self, start_at: datetime) -> bool:
+        """Return whether the proposed time is still this one (aware)."""
+        return self.start_at is not None and _minutes(self.start_at) == _minutes(start_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Whom a token is bound to.
+
+    Attributes:
+        contact_id: the suggestion's contact, None for a digest.
+    """
+
+    user_id: str
+    contact_id: int | None = None
+
+    def signed(self, content: bytes) -> bytes:
         """Return what is to be signed."""
-        minutes = int(self.expires_at.timestamp()) // 60
-        return _CONTENT.pack(_VERSION, self.action.value.encode(), self.subject, minutes)
+        return b"\0".join((content, self.user_id.encode(), str(self.contact_id or "").encode()))
 
 
 def encode(content: bytes, signature: bytes) -> str:
@@ -73,16 +107,22 @@ def decode(text: str) -> tuple[ActionToken, bytes, bytes]:
         raise InvalidTokenError("not a token")
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
+        content, signature = raw[:-_SIGNATURE_BYTES], raw[-_SIGNATURE_BYTES:]
+        letter, subject, minutes = _HEAD.unpack(content[:1] + b"\0" * _UNUSED + content[1 : _HEAD.size - _UNUSED])
+        action = Action(letter.decode())
+        rest = content[_HEAD.size - _UNUSED :]
+        start_at = _instant(*_MINUTES.unpack(rest)) if action.is_of_suggestion else None
+        token = ActionToken(action, subject, _instant(minutes), start_at)
+    except (binascii.Error, ValueError, OverflowError, struct.error):
         raise InvalidTokenError("not a token") from None
-    if len(raw) != _LENGTH:
+    if token.content() != content:
         raise InvalidTokenError("not a token")
-    content, signature = raw[: _CONTENT.size], raw[_CONTENT.size :]
-    version, letter, subject, minutes = _CONTENT.unpack(content)
-    if version != _VERSION:
-        raise InvalidTokenError("not a token of this version")
-    try:
-        token = ActionToken(Action(letter.decode()), subject, datetime.fromtimestamp(minutes * 60, UTC))
-    except (ValueError, OverflowError):  # an unknown action, or a time after the year 9999
-        raise InvalidTokenError("not a token") from None
     return token, content, signature
+
+
+def _minutes(instant: datetime) -> int:
+    return int(instant.timestamp()) // 60
+
+
+def _instant(minutes: int) -> datetime:
+    return datetime.fromtimestamp(minutes * 60, UTC)

@@ -23,6 +23,7 @@ class DigestItem:
         mode: `in_person`, `call` or `either`.
         reason: why to meet this person now, in words.
         contact_zone: the contact's IANA zone, None where it is not known.
+        contact_id: the contact's row.
     """
 
     suggestion_id: int
@@ -32,6 +33,7 @@ class DigestItem:
     mode: str
     reason: str = field(repr=False)
     contact_zone: str | None = None
+    contact_id: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values that `from_json` reads."""
@@ -43,6 +45,7 @@ class DigestItem:
             "mode": self.mode,
             "reason": self.reason,
             "contact_zone": self.contact_zone,
+            "contact_id": self.contact_id,
         }
 
     @classmethod
@@ -56,4 +59,5 @@ class DigestItem:
             mode=document["mode"],
             reason=document["reason"],
             contact_zone=document["contact_zone"],
+            contact_id=document.get("contact_id"),
         )

@@ -124,9 +124,9 @@ class Messenger:
         if links is None:
             return None
         return DigestLinks(
-            overview=links.of_digest(claim.digest_id, now=now),
-            actions={item.suggestion_id: links.of_suggestion(item.suggestion_id, now=now) for item in claim.items},
-            unsubscribe=links.unsubscribe(claim.digest_id, now=now),
+            overview=links.of_digest(claim.digest_id, claim.user_id, now=now),
+            actions={item.suggestion_id: links.of_suggestion(item, claim.user_id, now=now) for item in claim.items},
+            unsubscribe=links.unsubscribe(claim.digest_id, claim.user_id, now=now),
         )
 
     @cached_property

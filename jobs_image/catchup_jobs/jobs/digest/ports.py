@@ -72,6 +72,7 @@ class Claim:
         items: the suggestions to send; never empty.
     """
 
+    user_id: str
     digest_id: int
     delivery_id: int
     attempt_id: str
@@ -200,16 +201,20 @@ class LookUpGateway(Gateway[T_contra], Protocol[T_contra]):
 class Links(Protocol):
     """Signed URLs that expire, served by the application."""
 
-    def of_suggestion(self, suggestion_id: int, *, now: datetime) -> Mapping[str, str]:
+    def of_suggestion(self, item: DigestItem, user_id: str, *, now: datetime) -> Mapping[str, str]:
         """Return a URL per action of `email_text.ACTIONS`."""
         ...
 
-    def of_digest(self, digest_id: int, *, now: datetime) -> str:
+    def of_digest(self, digest_id: int, user_id: str, *, now: datetime) -> str:
         """Return the URL of a page with all suggestions of a digest."""
         ...
 
-    def unsubscribe(self, digest_id: int, *, now: datetime) -> str:
-        """Return the URL that stops the emails to the digest's user."""
+    def unsubscribe(self, digest_id: int, user_id: str, *, now: datetime) -> str:
+        """Return the URL that stops the emails to the address that a digest is sent to."""
+        ...
+
+    def end_sms(self, digest_id: int, user_id: str, *, now: datetime) -> str:
+        """Return the URL that stops the SMS to the number that a digest was sent to."""
         ...
 
 

@@ -72,7 +72,7 @@ def _messages(world: World) -> None:
             assert len(found) <= 1, f"{date}: {len(found)} SMS"
             assert all(each["to"] == people[row.user_id].phone for each in found), f"{date}: to somebody else: {found}"
         else:
-            found = mails.pop(message_id(date, MAIL_SENDER), [])
+            found = mails.pop(message_id(date, MAIL_SENDER.partition("@")[2]), [])
             assert len(found) <= row.attempts, f"{date}: {len(found)} emails, {row.attempts} were tried"
             to = [each["recipients"] for each in found]
             assert all(each == [people[row.user_id].address] for each in to), f"{date}: somebody else's email: {to}"

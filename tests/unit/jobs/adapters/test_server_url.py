@@ -110,6 +110,8 @@ def test_a_raw_password_is_read_right_or_not_at_all_and_is_never_repeated(passwo
         ("sqlite://u:s3cret@db/x", "must name a file"),
         ("sqlite://", "must name a file"),
         ("sqlite:///:memory:", "must name a file"),
+        ("sqlite:////data/x.db?timeout=s3cret", "no parameters"),
+        ("sqlite:////data/x.db?uri=true&check_same_thread=s3cret", "no parameters"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_told_in_one_line_without_the_password(url: str, told: str) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.files.text_file import read_text
@@ -270,3 +273,83 @@ def test_a_tag_in_any_script_is_taken(tag: str) -> None:
     entry = one(ADA | contact(tags=[tag]))
     assert entry.contacts is not None
     assert entry.contacts[0].tags == (tag,)
+
+
+WHOLE: Final[dict[str, Any]] = {
+    "id": "bad",
+    "name": "Bad",
+    "city": "Berlin",
+    "timeZone": "Europe/Berlin",
+    "digest": {"day": "Sunday", "time": "09:00"},
+    "calendarSync": {"every": "30m"},
+    "paused": False,
+    "availability": {
+        "manualBlocks": [{"days": ["SA"], "start": "10:00", "end": "20:00"}],
+        "commuteWindows": [{"days": ["MO"], "start": "08:00", "end": "09:00"}],
+        "night": {"start": "22:30", "end": "07:00"},
+    },
+    "channels": {
+        "sms": {"phone": "+44 7700 900123", "mode": "on", "consentAt": "2026-01-10T12:00:00Z"},
+        "email": {"address": "ada@example.com", "mode": "fallback"},
+    },
+    "contacts": [
+        {
+            "id": "c-1",
+            "name": "Ben",
+            "frequency": "monthly",
+            "city": "Berlin",
+            "timeZone": "Europe/Berlin",
+            "tags": ["climbing"],
+            "groups": ["Close Friends"],
+            "createdAt": "2026-01-10T12:00:00Z",
+            "interactions": ["2026-10-12T18:00:00+02:00"],
+        }
+    ],
+}
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for name, child in children for place in _places(child, (*path, name)))]
+
+
+ODD = st.one_of(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+        max_leaves=5,
+    ),
+    st.integers(4_000, 6_000).map(lambda digits: 10**digits),
+    st.datetimes(timezones=st.timezones()).map(datetime.isoformat),
+    st.sampled_from(["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999-23:59", "2026-01-01T00:00:00+99:99"]),
+    st.sampled_from(
+        [
+            "+" + "9" * 39,
+            "a@" + "b." * 100 + "c",
+            "Europe",
+            "../etc/passwd",
+            "\ud800",
+            "24:00",
+            "\u0660\u0669:\u0660\u0660",
+        ]
+    ),
+)
+
+
+@given(place=st.sampled_from(_places(WHOLE)[1:]), odd=ODD)
+def test_whatever_stands_in_a_field_the_users_beside_are_read(place: tuple[Any, ...], odd: Any) -> None:
+    document = json.loads(json.dumps(WHOLE))
+    inside = document
+    for step in place[:-1]:
+        inside = inside[step]
+    inside[place[-1]] = odd
+    sys.set_int_max_str_digits(0)
+    try:
+        text = json.dumps([ADA, document, {"id": "cem", "name": "Cem"}])
+    finally:
+        sys.set_int_max_str_digits(sys.int_info.default_max_str_digits)
+    found = read(text)
+    others = {"ada", "cem"} - {odd if isinstance(odd, str) else None}
+    assert others <= {entry.user.id for entry in found.users}
+    assert len(found.users) + len(found.problems) in {2, 3}
+    assert all(problem.isprintable() for told in found.problems.values() for problem in told)

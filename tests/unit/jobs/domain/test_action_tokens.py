@@ -1,4 +1,4 @@
-"""Links: signed, expiring, for one thing each."""
+"""Links: signed, expiring, for one thing of one user each."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.adapters.messaging.action_links import ActionLinks, read_token
-from catchup_jobs.domain.digest.action_tokens import LINK_LIFE, UNSUBSCRIBE_LIFE, Action
+from catchup_jobs.domain.digest.action_tokens import LINK_LIFE, UNSUBSCRIBE_LIFE, Action, ActionToken, Binding
+from catchup_jobs.domain.digest.items import DigestItem
 from catchup_jobs.jobs.run.errors import PermanentError
 
 NOW = datetime(2026, 11, 29, 8, tzinfo=UTC)
+START = NOW + timedelta(days=1)
 KEY, NEW_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 KEYS = Encryption([KEY])
 LINKS = ActionLinks("https://app.example.com/catchup/", KEYS)
+OF_SUGGESTION, OF_DIGEST = Binding("ada", 3), Binding("ada")
+ITEM = DigestItem(17, "Ben", START, START + timedelta(hours=1), "call", "", None, contact_id=3)
 
 
 def token_of(address: str) -> str:
@@ -27,50 +31,95 @@ def token_of(address: str) -> str:
     return token
 
 
+def read(
+    token: str,
+    *,
+    now: datetime = NOW,
+    keys: Encryption = KEYS,
+    suggestion: Binding | None = OF_SUGGESTION,
+    digest: Binding | None = OF_DIGEST,
+) -> ActionToken:
+    return read_token(
+        token, keys, now=now, binding_of=lambda meant: suggestion if meant.action.is_of_suggestion else digest
+    )
+
+
+def accept() -> str:
+    return token_of(LINKS.of_suggestion(ITEM, "ada", now=NOW)["accept"])
+
+
 def test_a_link_is_short_and_reads_back() -> None:
-    addresses = LINKS.of_suggestion(17, now=NOW)
+    addresses = LINKS.of_suggestion(ITEM, "ada", now=NOW)
     assert list(addresses) == ["accept", "snooze", "dismiss"]
     for name, action in (("accept", Action.ACCEPT), ("snooze", Action.SNOOZE), ("dismiss", Action.DISMISS)):
         token = token_of(addresses[name])
-        assert len(token) == 40
-        read = read_token(token, KEYS, now=NOW)
-        assert (read.action, read.subject, read.expires_at) == (action, 17, NOW + LINK_LIFE)
+        assert len(token) == 35
+        assert read(token) == ActionToken(action, 17, NOW + LINK_LIFE, START)
+    assert len(token_of(LINKS.of_digest(5, "ada", now=NOW))) == 30
+
+
+@pytest.mark.parametrize("subject", [1, 2**32, 2**40 - 1])
+def test_any_id_of_a_row_reads_back(subject: int) -> None:
+    assert read(token_of(LINKS.of_digest(subject, "ada", now=NOW))).subject == subject
 
 
 def test_a_link_expires() -> None:
-    token = token_of(LINKS.of_digest(5, now=NOW))
-    assert read_token(token, KEYS, now=NOW + LINK_LIFE - timedelta(minutes=1)).action is Action.OPEN
+    token = token_of(LINKS.of_digest(5, "ada", now=NOW))
+    assert read(token, now=NOW + LINK_LIFE - timedelta(minutes=1)).action is Action.OPEN
     with pytest.raises(PermanentError, match="expired at 2026-12-13 08:00 UTC"):
-        read_token(token, KEYS, now=NOW + LINK_LIFE)
+        read(token, now=NOW + LINK_LIFE)
 
 
-def test_an_unsubscribe_link_works_for_sixty_days() -> None:
-    token = token_of(LINKS.unsubscribe(5, now=NOW))
-    assert read_token(token, KEYS, now=NOW + UNSUBSCRIBE_LIFE - timedelta(minutes=1)).action is Action.UNSUBSCRIBE
+def test_links_that_end_messages_work_for_sixty_days() -> None:
+    late = NOW + UNSUBSCRIBE_LIFE - timedelta(minutes=1)
+    assert read(token_of(LINKS.unsubscribe(5, "ada", now=NOW)), now=late).action is Action.UNSUBSCRIBE
+    assert read(token_of(LINKS.end_sms(5, "ada", now=NOW)), now=late).action is Action.END_SMS
 
 
-@given(st.integers(0, 29), st.integers(1, 255))
-@example(10, 250)  # expires in the year 10001
+@pytest.mark.parametrize("owner", [Binding("bob", 3), Binding("ada", 4), Binding("ada"), Binding("ada3")])
+def test_a_link_does_nothing_for_another_user_or_contact_that_got_the_id(owner: Binding) -> None:
+    with pytest.raises(PermanentError, match="not valid"):
+        read(accept(), suggestion=owner)
+
+
+def test_a_digests_link_does_nothing_for_another_user() -> None:
+    for address in (LINKS.of_digest(5, "ada", now=NOW), LINKS.unsubscribe(5, "ada", now=NOW)):
+        with pytest.raises(PermanentError, match="not valid"):
+            read(token_of(address), digest=Binding("bob"))
+
+
+def test_a_link_to_what_is_gone_says_so() -> None:
+    with pytest.raises(PermanentError, match="gone"):
+        read(accept(), suggestion=None)
+
+
+def test_a_link_knows_the_time_that_was_proposed() -> None:
+    token = read(accept())
+    assert token.is_for(START + timedelta(seconds=30))
+    assert not token.is_for(START + timedelta(hours=1))
+
+
+@given(st.integers(0, 25), st.integers(1, 255))
+@example(6, 250)  # expires in the far future
 def test_a_changed_link_is_refused(position: int, difference: int) -> None:
-    token = token_of(LINKS.of_suggestion(17, now=NOW)["accept"])
-    raw = bytearray(base64.urlsafe_b64decode(token))
+    raw = bytearray(base64.urlsafe_b64decode(accept() + "="))
     raw[position] ^= difference
     with pytest.raises(PermanentError, match="not valid"):
-        read_token(base64.urlsafe_b64encode(raw).decode(), KEYS, now=NOW)
+        read(base64.urlsafe_b64encode(raw).decode().rstrip("="))
 
 
 @given(st.text(max_size=100))
 def test_any_other_text_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(PermanentError) as caught:
-        read_token(text, KEYS, now=NOW)
+        read(text)
     assert len(str(caught.value)) < 90
 
 
 def test_links_survive_a_rotation_of_keys_and_die_with_their_key() -> None:
-    token = token_of(LINKS.of_digest(5, now=NOW))
-    assert read_token(token, Encryption([NEW_KEY, KEY]), now=NOW).subject == 5
+    token = token_of(LINKS.of_digest(5, "ada", now=NOW))
+    assert read(token, keys=Encryption([NEW_KEY, KEY])).subject == 5
     with pytest.raises(PermanentError, match="this installation's keys"):
-        read_token(token, Encryption([NEW_KEY]), now=NOW)
+        read(token, keys=Encryption([NEW_KEY]))
 
 
 def test_a_signature_is_for_one_purpose() -> None:

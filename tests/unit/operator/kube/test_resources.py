@@ -35,7 +35,7 @@ METADATA = {
                 "spec": {"template": {}},
                 "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True", "lastProbeTime": None}]},
             },
-            {"metadata": METADATA, "status": {"conditions": [{"type": "Failed", "status": "True"}]}},
+            {"metadata": METADATA, "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True"}]}},
         ),
         (
             PODS,
@@ -50,7 +50,8 @@ METADATA = {
                 },
             },
             {
-                "spec": {"containers": [{"name": "job", "resources": {"limits": {"memory": "1Gi"}}}]},
+                "metadata": METADATA,
+                "spec": {"nodeName": "n", "containers": [{"name": "job", "resources": {"limits": {"memory": "1Gi"}}}]},
                 "status": {"containerStatuses": [{"name": "job", "state": {"terminated": {"exitCode": 75}}}]},
             },
         ),

@@ -146,3 +146,31 @@ async def test_a_loop_of_its_own_that_has_died_is_told_too() -> None:
         finally:
             await found.stop()
             await runner.cleanup()
+
+
+async def test_the_operator_is_ready_as_soon_as_the_api_server_answers_not_at_the_next_check_of_permissions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("catchup_operator.ops.health._CHECK_SECONDS", 3600.0)
+    monkeypatch.setattr("catchup_operator.ops.health._LOOK_SECONDS", 0.01)
+    problems = ["watching jobs: not listed yet"]
+    answers: list[Any] = [ApiError(0, "refused")]
+    check, asked = permissions(lambda *_: True)
+
+    async def round_() -> list[str]:
+        return [str(answers.pop())] if answers else await type(check).round(check)
+
+    monkeypatch.setattr(check, "round", round_)
+    found = Health(cast(Any, Controller()), check, [lambda: problems])
+    found.start()
+    try:
+        async with asyncio.timeout(20):
+            while answers:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.01)
+            assert len(found.readiness_problems()) == 2
+            problems.clear()
+            while found.readiness_problems():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        await found.stop()
+    assert len(asked) == QUESTIONS

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -77,3 +77,24 @@ async def test_delays_grow_to_five_minutes_and_start_again_after_a_success() -> 
     async with working(queue):
         queue.add("key", task)
         await until(lambda: not queue._failures)
+
+
+async def test_of_two_times_for_a_key_the_sooner_one_applies_with_its_task() -> None:
+    queue, done = WorkQueue(), []
+
+    def task(name: str) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            done.append(name)
+
+        return run
+
+    queue.add("mended", task("old"), delay=600)
+    queue.add("mended", task("new"), delay=0.01)
+    queue.add("mended", task("later"), delay=600)
+    queue.add("at once", task("old"), delay=600)
+    queue.add("at once", task("now"))
+    queue.add("at once", task("later"), delay=0.01)
+    async with working(queue):
+        await until(lambda: len(done) == 2)
+        await asyncio.sleep(0.05)
+    assert sorted(done) == ["new", "now"]

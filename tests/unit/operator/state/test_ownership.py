@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from catchup_operator.state.ownership import other_managers, taken_over
+from catchup_operator.state.ownership import change, other_managers, taken_over
 
 
 def entry(manager: str, operation: str, fields: dict[str, Any], **more: str) -> dict[str, Any]:
@@ -33,6 +33,30 @@ LABELLER = entry("kubectl-label", "Update", {"f:metadata": {"f:labels": {"f:x": 
 )
 def test_whoever_else_owns_fields_of_the_spec_is_named(managed: list[dict[str, Any]], others: list[str]) -> None:
     assert other_managers({"managedFields": managed}) == others
+
+
+@pytest.mark.parametrize(
+    ("managed", "told"),
+    [
+        ([OURS, CONTROLLER, THEIRS], 'kubectl-patch sets spec.env[{"name":"B"}].value'),
+        (
+            [
+                entry("old", "Update", {"f:spec": {"f:suspend": {}}}, time="2026-11-24T09:00:00Z"),
+                entry(
+                    "argocd",
+                    "Apply",
+                    {"f:spec": {"f:a": {}, "f:b": {}, "f:c": {}, "f:d": {}}},
+                    time="2026-11-24T09:00:01Z",
+                ),
+            ],
+            "argocd sets spec.a, spec.b, spec.c and 1 more",
+        ),
+        ([OURS, LABELLER], "somebody removes fields, labels or its owner"),
+        ([], "somebody removes fields, labels or its owner"),
+    ],
+)
+def test_who_changed_a_cronjob_last_is_told_with_the_fields(managed: list[dict[str, Any]], told: str) -> None:
+    assert change({"managedFields": managed}) == told
 
 
 @pytest.mark.parametrize("managed", [[], [OURS], [OURS, CONTROLLER, LABELLER]])

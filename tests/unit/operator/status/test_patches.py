@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.operator.factories import body, schedule
@@ -80,7 +81,8 @@ def test_a_reconciled_resource_is_ready_and_says_when_it_runs_next() -> None:
         "2026-12-06 09:00 CET (UTC+01:00)",
         "2026-12-13 09:00 CET (UTC+01:00)",
     ]
-    assert len(found["sync"]["nextRuns"]) == 3
+    assert found["digest"]["nextRunTimes"] == ["2026-11-29T08:00:00Z", "2026-12-06T08:00:00Z", "2026-12-13T08:00:00Z"]
+    assert len(found["sync"]["nextRuns"]) == len(found["sync"]["nextRunTimes"]) == 3
 
 
 def test_the_next_digest_is_the_due_time_never_one_of_its_later_firings() -> None:
@@ -92,7 +94,31 @@ def test_the_next_digest_is_the_due_time_never_one_of_its_later_firings() -> Non
 def test_a_digest_in_a_zone_whose_clock_was_set_is_told_with_the_new_offset() -> None:
     now = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
     found = after_reconcile({"timeZone": "Asia/Beirut"}, now=now)["status"]
-    assert found["digest"]["nextRuns"][0] == "2026-03-29 09:00 EEST (UTC+03:00)"
+    assert found["digest"]["nextRuns"][:2] == [
+        "2026-03-29 09:00 EEST, clock changes before (UTC+03:00)",
+        "2026-04-05 09:00 EEST (UTC+03:00)",
+    ]
+    assert found["digest"]["nextRunTimes"][0] == "2026-03-29T06:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "told"),
+    [
+        # The last Sunday of October; the second run after the change is not marked.
+        ("Europe/Berlin", datetime(2026, 10, 20, tzinfo=UTC), ["CET, clock changes before", "CET", "CET"]),
+        ("Europe/Berlin", datetime(2026, 10, 12, tzinfo=UTC), ["CEST", "CET, clock changes before", "CET"]),
+        ("Asia/Tokyo", datetime(2026, 10, 20, tzinfo=UTC), ["JST", "JST", "JST"]),
+        # Half an hour, and a zone without an abbreviation.
+        (
+            "Australia/Lord_Howe",
+            datetime(2026, 10, 1, tzinfo=UTC),
+            ["+11, clock changes before", "+11", "+11"],
+        ),
+    ],
+)
+def test_a_clock_change_is_marked_at_the_first_run_after_it(zone: str, now: datetime, told: list[str]) -> None:
+    found = after_reconcile({"timeZone": zone}, now=now)["status"]["digest"]["nextRuns"]
+    assert [text[len("2026-10-25 09:00 ") : -len(" (UTC+01:00)")] for text in found] == told
 
 
 def test_a_digest_that_is_spread_is_told_for_the_time_at_which_it_comes() -> None:
@@ -103,7 +129,7 @@ def test_a_digest_that_is_spread_is_told_for_the_time_at_which_it_comes() -> Non
     assert made["digest"]["display"] == "Sunday 09:00"
     later = made["digest"]["nextRuns"][0]
     assert "2026-11-29 09:00" < later < "2026-11-29 09:30"
-    assert next_runs(schedule(digest_spread=30), DIGEST, NOW) == made["digest"]["nextRuns"]
+    assert next_runs(schedule(digest_spread=30), DIGEST, NOW)["nextRuns"] == made["digest"]["nextRuns"]
 
 
 def test_nothing_is_written_where_the_status_says_it_already() -> None:

@@ -59,6 +59,8 @@ def test_what_the_operator_writes_is_with_valid_status() -> None:
         {"sync": {"lastRunTime": "yesterday"}},
         {"digest": {"nextRuns": "soon"}},
         {"digest": {"nextRuns": [7]}},
+        {"digest": {"nextRunTimes": "soon"}},
+        {"digest": {"nextRunTimes": ["2026-11-29 09:00 CET (UTC+01:00)"]}},
         {"digest": {"activeSince": "2026"}},
     ],
     ids=str,

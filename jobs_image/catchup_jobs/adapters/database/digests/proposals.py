@@ -55,13 +55,23 @@ def pending_items(connection: Connection, user_id: str, now: datetime) -> dict[i
             suggestions.c.mode,
             suggestions.c.reasoning,
             contacts.c.time_zone,
+            suggestions.c.contact_id,
         )
         .join(contacts, contacts.c.id == suggestions.c.contact_id)
         .where(*is_pending(user_id, now))
         .order_by(suggestions.c.start_at, suggestions.c.id)
     )
     return {
-        row.id: DigestItem(row.id, row.name, row.start_at, row.end_at, row.mode.value, row.reasoning, row.time_zone)
+        row.id: DigestItem(
+            row.id,
+            row.name,
+            row.start_at,
+            row.end_at,
+            row.mode.value,
+            row.reasoning,
+            row.time_zone,
+            row.contact_id,
+        )
         for row in rows
     }
 

@@ -40,8 +40,10 @@ _UNAVAILABLE: Final = "unavailable"
 class DatabaseDigests:
     """`jobs.digest.ports.DigestStore` in the database."""
 
-    def __init__(self, database: Database, addresses: DatabaseAddresses) -> None:
+    def __init__(self, database: Database, addresses: DatabaseAddresses, *, has_links: bool = False) -> None:
+        """Take the database, and whether messages carry signed links."""
         self._database = database
+        self._has_links = has_links
         self._addresses = addresses
 
     def recipient(self, user_id: str) -> Recipient | None:
@@ -187,7 +189,7 @@ class DatabaseDigests:
             items = proposals(connection, user_id, digest_id, now)
             if not items:
                 return None
-            claim = Claim(digest_id, delivery.id, attempt_id, delivery.code, items)
+            claim = Claim(user_id, digest_id, delivery.id, attempt_id, delivery.code, items)
             connection.execute(
                 update(deliveries)
                 .where(deliveries.c.id == delivery.id)
@@ -199,6 +201,7 @@ class DatabaseDigests:
                     lease_until=lease_until,
                     attempted_at=now,
                     address_lookup=address_key,
+                    signed_by=self._addresses.key_id if self._has_links else None,
                     error_code=None,
                     updated_at=now,
                 )

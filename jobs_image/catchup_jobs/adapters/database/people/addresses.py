@@ -12,9 +12,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Select, delete, select, update
 
-from catchup_jobs.adapters.database.schema import addresses, consents
+from catchup_jobs.adapters.database.schema import addresses, consents, deliveries
 from catchup_jobs.domain.digest.channels import CHANNELS, Channel, Destination
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ class DatabaseAddresses:
     @cached_property
     def _encryption(self) -> Encryption:
         return self._make_encryption()
+
+    @property
+    def key_id(self) -> str:
+        """The id of the newest key."""
+        return self._encryption.key_id
 
     def import_into(
         self, connection: Connection, user_id: str, given: Sequence[GivenAddress], *, now: datetime
@@ -93,10 +98,28 @@ class DatabaseAddresses:
 
     def opt_out(self, user_id: str, channel: Channel, *, now: datetime) -> bool:
         """Record that the owner of a user's address wants no more messages; return whether there is an address."""
+        return self._opt_out(
+            channel,
+            select(addresses.c.lookup).where(addresses.c.user_id == user_id, addresses.c.channel == channel),
+            now,
+        )
+
+    def opt_out_of_digest(self, digest_id: int, channel: Channel, *, now: datetime) -> bool:
+        """Record that the owner of the address that a digest was sent to wants no more messages.
+
+        Whatever address the user has now. Returns whether the digest was sent by this channel.
+        """
+        return self._opt_out(
+            channel,
+            select(deliveries.c.address_lookup).where(
+                deliveries.c.digest_id == digest_id, deliveries.c.channel == channel
+            ),
+            now,
+        )
+
+    def _opt_out(self, channel: Channel, lookups: Select[Any], now: datetime) -> bool:
         with self._database.write() as connection:
-            lookup = connection.execute(
-                select(addresses.c.lookup).where(addresses.c.user_id == user_id, addresses.c.channel == channel)
-            ).scalar_one_or_none()
+            lookup = connection.execute(lookups).scalar_one_or_none()
             if lookup is None:
                 return False
             record_opt_out(self._database, connection, channel, lookup, now=now)
@@ -157,6 +180,12 @@ class DatabaseAddresses:
             .values(key_id=sealed.key_id, ciphertext=sealed.ciphertext, lookup=lookups[0], updated_at=now)
         ).rowcount
         self._keep_consent(connection, row.channel, lookups, _consent_times(connection, row.channel, lookups), now=now)
+        # What was sent to the address stays known by it, for the links that unsubscribe.
+        connection.execute(
+            update(deliveries)
+            .where(deliveries.c.channel == row.channel, deliveries.c.address_lookup.in_(lookups[1:]))
+            .values(address_lookup=lookups[0])
+        )
         return written
 
     def _keep_consent(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Row, func, select, tuple_, update
 
-from catchup_jobs.adapters.database.schema import addresses, consents, oauth_tokens
+from catchup_jobs.adapters.database.schema import addresses, consents, deliveries, oauth_tokens
+from catchup_jobs.domain.digest.action_tokens import UNSUBSCRIBE_LIFE
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -58,6 +59,20 @@ class KeyRotation:
                 for key_id, number in connection.execute(select(table.c.key_id, func.count()).group_by(table.c.key_id)):
                     counts[key_id] = counts.get(key_id, 0) + number
         return counts
+
+    def links_until(self, *, now: datetime) -> dict[str, datetime]:
+        """Return until when links that a key signed may be used, by the key's id; keys without such are left out.
+
+        Args:
+            now: aware.
+        """
+        sent = (
+            select(deliveries.c.signed_by, func.max(deliveries.c.attempted_at))
+            .where(deliveries.c.signed_by.is_not(None), deliveries.c.attempted_at > now - UNSUBSCRIBE_LIFE)
+            .group_by(deliveries.c.signed_by)
+        )
+        with self._database.read() as connection:
+            return {key_id: last + UNSUBSCRIBE_LIFE for key_id, last in connection.execute(sent)}
 
     def rotate(self, *, now: datetime, progress: Callable[[int], None] = lambda _: None) -> Rotated:
         """Encrypt everything with the newest key.

@@ -140,8 +140,9 @@ class DatabaseHistory:
         subject: str | None = None,
         state: RunState | None = None,
     ) -> list[PastRun]:
-        """Return runs, the latest first."""
+        """Return runs, the latest first, without those at whose slot nothing was due."""
         statement: Select[Any] = select(runs).order_by(runs.c.started_at.desc(), runs.c.run_key).limit(limit)
+        statement = statement.where(or_(runs.c.reason.is_(None), runs.c.reason != Reason.NOT_DUE))
         for column, value in ((runs.c.kind, kind), (runs.c.subject, subject), (runs.c.state, state)):
             if value is not None:
                 statement = statement.where(column == value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, delete, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, or_, select, true, update
 
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
@@ -175,7 +175,7 @@ class DatabaseRunStore:
                 row = {"run_key": run.key, "kind": run.kind, "subject": run.subject, "slot": run.slot}
                 self._write_letter(connection, row, closing.letter, closing.attempts, now)
             if not unfinished:
-                _delete_older(connection, run, now)
+                _delete_older(connection, run, now, nothing_was_due=closing.reason is Reason.NOT_DUE)
         return True
 
     def _write_letter(
@@ -207,8 +207,9 @@ def _at_least(attempts: int) -> Any:
     return case((runs.c.attempts > attempts, runs.c.attempts), else_=attempts)
 
 
-def _delete_older(connection: Connection, run: Run, now: datetime) -> None:
-    # The latest run of a kind and subject is kept, and failures for 90 days.
+def _delete_older(connection: Connection, run: Run, now: datetime, *, nothing_was_due: bool) -> None:
+    # The latest run of a kind and subject is kept, and failures for 90 days. A run at whose slot nothing was due is no
+    # news of its subject: it replaces only others of its sort.
     started_at = select(runs.c.started_at).where(runs.c.run_key == run.key).scalar_subquery()
     connection.execute(
         delete(runs).where(
@@ -216,6 +217,7 @@ def _delete_older(connection: Connection, run: Run, now: datetime) -> None:
             runs.c.subject == run.subject,
             runs.c.run_key != run.key,
             runs.c.started_at <= started_at,
+            runs.c.reason == Reason.NOT_DUE if nothing_was_due else true(),
             or_(
                 runs.c.state.in_((RunState.DONE, RunState.SKIPPED)),
                 and_(runs.c.state == RunState.FAILED, runs.c.finished_at < now - KEEP_FAILURES),

@@ -64,11 +64,13 @@ digests: Final = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("user_id", "due_date"),
+    # The id of a deleted row is not given to another one.
+    sqlite_autoincrement=True,
 )
 
 # `status` = `sending`: claimed by `attempt_id`, whose process may ask the provider until `lease_until`.
-# `address_lookup`: keyed HMAC of the address that was used. `provider_final`: the provider's
-# status will not change any more.
+# `address_lookup`: keyed HMAC of the address that was used. `signed_by`: the id of the key that signed the message's
+# links, null where it has none. `provider_final`: the provider's status will not change any more.
 deliveries: Final = Table(
     "deliveries",
     metadata,
@@ -82,6 +84,7 @@ deliveries: Final = Table(
     Column("lease_until", UtcDateTime),
     Column("attempted_at", UtcDateTime),
     Column("address_lookup", Text),
+    Column("signed_by", Text),
     Column("short_code", Text, nullable=False),
     Column("provider_id", Text),
     Column("provider_status", Text),
@@ -92,4 +95,6 @@ deliveries: Final = Table(
     UniqueConstraint("digest_id", "channel"),
     CheckConstraint("(status = 'skipped') = (skip_reason IS NOT NULL)", name="skip"),
     CheckConstraint("(status = 'sending') = (lease_until IS NOT NULL)", name="lease"),
+    # The id of a deleted row is not given to another one.
+    sqlite_autoincrement=True,
 )

@@ -49,6 +49,8 @@ contacts: Final = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("user_id", "external_id"),
+    # The id of a deleted row is not given to another one.
+    sqlite_autoincrement=True,
 )
 
 contact_tags: Final = Table(
@@ -111,4 +113,6 @@ suggestions: Final = Table(
     Index(None, "contact_id"),
     Index(None, "user_id", "status", "end_at"),
     Index(None, "source_calendar_id"),
+    # The id of a deleted row is not given to another one.
+    sqlite_autoincrement=True,
 )

@@ -6,10 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, null, select, update
 
-from catchup_jobs.adapters.database.schema import contacts, digests, suggestions, users
+from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
+from catchup_jobs.adapters.database.schema import calendars, contacts, digests, events, suggestions, users
+from catchup_jobs.domain.digest.action_tokens import Binding
 from catchup_jobs.domain.digest.items import DigestItem
 from catchup_jobs.domain.planning.answers import Answer, ImpossibleAnswerError, change
 from catchup_jobs.domain.vocabulary import SuggestionStatus
@@ -17,6 +20,7 @@ from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.domain.digest.action_tokens import ActionToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,14 @@ class DatabaseAnswers:
         now: datetime,
         until: datetime | None = None,
         version: int | None = None,
+        proposed: ActionToken | None = None,
     ) -> tuple[SuggestionView, bool]:
         """Answer a suggestion; return it with its new values, and whether anything changed.
 
         Args:
             until: for a snooze, see `domain.planning.answers.change`.
             version: that the caller has read; if the database has another one, the answer is refused.
+            proposed: the link that the answer came by: a time that moved since is not accepted.
 
         Raises:
             PermanentError: there is no such suggestion, this answer is not possible any more, or it was changed.
@@ -74,6 +80,11 @@ class DatabaseAnswers:
             if version is not None and version != before.version:
                 raise PermanentError(
                     f"the suggestion was changed meanwhile: it is at version {before.version} now, look at it again"
+                )
+            if answer is Answer.ACCEPT and proposed is not None and not proposed.is_for(before.item.start_at):
+                local = before.item.start_at.astimezone(ZoneInfo(before.time_zone))
+                raise PermanentError(
+                    f"the message proposed another time; it is {local:%Y-%m-%d %H:%M %Z} now: look at it again"
                 )
             try:
                 made = change(answer, before.status, start_at=before.item.start_at, now=now, until=until)
@@ -110,18 +121,40 @@ class DatabaseAnswers:
             views = {row.id: _view(row) for row in connection.execute(_views().where(suggestions.c.id.in_(ids)))}
         return [views[suggestion_id] for suggestion_id in ids if suggestion_id in views]
 
-    def user_of_digest(self, digest_id: int) -> str:
-        """Return the user of a digest.
-
-        Raises:
-            PermanentError: the digest is gone.
-        """
-        statement = select(digests.c.user_id).where(digests.c.id == digest_id)
+    def binding(self, token: ActionToken) -> Binding | None:
+        """Return whom the object of a link belongs to, None where it is gone."""
+        if token.action.is_of_suggestion:
+            statement = select(suggestions.c.user_id, suggestions.c.contact_id).where(suggestions.c.id == token.subject)
+        else:
+            statement = select(digests.c.user_id, null()).where(digests.c.id == token.subject)
         with self._database.read() as connection:
-            user_id: str | None = connection.execute(statement).scalar_one_or_none()
-        if user_id is None:
-            raise PermanentError("the digest of this link is gone")
-        return user_id
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else Binding(*row)
+
+    def is_busy(self, view: SuggestionView) -> bool:
+        """Return whether something else is in a suggestion's time: an event that blocks, or another accepted one."""
+        item = view.item
+        of_user = select(calendars.c.id).where(
+            calendars.c.user_id == view.user_id, calendars.c.selected, calendars.c.removed_at.is_(None)
+        )
+        with self._database.read() as connection:
+            own = connection.execute(
+                select(suggestions.c.source_event_id, suggestions.c.booked_event_id).where(suggestions.c.id == view.id)
+            ).one_or_none()
+            busy = connection.execute(busy_events(of_user, events.c.google_id, start=item.start_at, end=item.end_at))
+            for _, start, end, first, last, google_id in busy:
+                covered = covered_time(start, end, first, last, ZoneInfo(view.time_zone))
+                touches = covered is not None and covered.start < item.end_at and covered.end > item.start_at
+                if touches and google_id not in tuple(own or ()):
+                    return True
+            other = select(suggestions.c.id).where(
+                suggestions.c.user_id == view.user_id,
+                suggestions.c.id != view.id,
+                suggestions.c.status == SuggestionStatus.ACCEPTED,
+                suggestions.c.start_at < item.end_at,
+                suggestions.c.end_at > item.start_at,
+            )
+            return connection.execute(other.limit(1)).first() is not None
 
     @staticmethod
     def _locked(connection: Connection, suggestion_id: int) -> SuggestionView:
@@ -154,7 +187,14 @@ def _views() -> Any:
 
 def _view(row: Any) -> SuggestionView:
     item = DigestItem(
-        row.id, row.contact_name, row.start_at, row.end_at, row.mode.value, row.reasoning, row.contact_zone
+        row.id,
+        row.contact_name,
+        row.start_at,
+        row.end_at,
+        row.mode.value,
+        row.reasoning,
+        row.contact_zone,
+        row.contact_id,
     )
     return SuggestionView(
         id=row.id,

@@ -1,6 +1,6 @@
 """Preferred hours of users, and which events have a conference.
 
-Revision ID: 0011
+Revision ID: 0008
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from alembic import op
 
 from catchup_jobs.adapters.database.types import user_id
 
-revision = "0011"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -32,4 +32,4 @@ def upgrade() -> None:
         "events",
         sa.Column("has_conference", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()),
     )
-    op.execute("UPDATE schema_info SET version = 11")
+    op.execute("UPDATE schema_info SET version = 8")

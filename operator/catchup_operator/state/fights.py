@@ -1,0 +1,63 @@
+"""Fights: CronJobs that another writer changes back again and again. Times are seconds of a monotonic clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from catchup_operator.manifests.names import Key
+
+# Long enough for the watch to report the operator's own apply before a difference counts as drift.
+SETTLE_SECONDS: Final = 1.0
+# An administrator's edits. Whoever reverts more repairs than this is a fight; then the delay doubles with each one.
+REPAIRS_AT_ONCE: Final = 4
+# A fight is over when nothing was repaired for so long: several of the longest delays.
+PEACE_SECONDS: Final = 300.0
+_DOUBLINGS_MAX: Final = 6
+
+
+@dataclass(slots=True)
+class _Fight:
+    schedule: Key
+    repairs: int
+    repaired_at: float
+
+
+class Fights:
+    """Counts the repairs of each CronJob until there was peace."""
+
+    def __init__(self) -> None:
+        self._fights: dict[Key, _Fight] = {}
+        self._changes: dict[Key, str] = {}
+
+    def changed(self, cronjob: Key, change: str) -> None:
+        """Record how a CronJob was changed that is about to be repaired, e.g. `kubectl-edit sets spec.suspend`."""
+        self._changes[cronjob] = change
+
+    def repaired(self, cronjob: Key, schedule: Key, at: float) -> None:
+        """Record that a CronJob of a UserSchedule is repaired."""
+        fight = self._fights.setdefault(cronjob, _Fight(schedule, 0, at))
+        fight.repairs += 1
+        fight.repaired_at = at
+
+    def delay(self, cronjob: Key) -> float:
+        """Return how long the next repair waits."""
+        fight = self._fights.get(cronjob)
+        doublings = max(0, fight.repairs - REPAIRS_AT_ONCE) if fight else 0
+        return float(SETTLE_SECONDS * 2 ** min(doublings, _DOUBLINGS_MAX))
+
+    def contested_by(self, cronjob: Key) -> str | None:
+        """Return how a CronJob is changed back, if its repairs are a fight."""
+        fight = self._fights.get(cronjob)
+        if fight is None or fight.repairs <= REPAIRS_AT_ONCE:
+            return None
+        return self._changes.get(cronjob, "somebody changes it")
+
+    def settle(self, at: float) -> set[Key]:
+        """Forget what is over; return the UserSchedules whose fights ended."""
+        over = {key: fight for key, fight in self._fights.items() if at - fight.repaired_at >= PEACE_SECONDS}
+        ended = {fight.schedule for key, fight in over.items() if self.contested_by(key)}
+        for key in over:
+            del self._fights[key]
+            self._changes.pop(key, None)
+        return ended

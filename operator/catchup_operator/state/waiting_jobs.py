@@ -1,0 +1,66 @@
+"""Jobs of which no pod has started, and when to look next why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from catchup_operator.status.waiting import WaitingJob, is_ending
+
+# With a look every 30 seconds the cause is told within a minute.
+_FIRST_LOOK: Final = timedelta(seconds=20)
+_LAST_PAUSE: Final = timedelta(minutes=10)
+
+
+@dataclass(slots=True)
+class _Look:
+    job: WaitingJob
+    at: datetime
+    pause: timedelta
+    explained: bool = False
+
+
+class WaitingJobs:
+    """Tracks them by uid. A look costs requests: the pauses double up to ten minutes."""
+
+    def __init__(self) -> None:
+        self._looks: dict[str, _Look] = {}
+
+    def observe(self, item: Mapping[str, Any]) -> WaitingJob | None:
+        """Record a Job; return it if the status says why it waited, and a pod of it has started.
+
+        What is said of a Job that ends is left to its result.
+        """
+        job = WaitingJob.from_object(item)
+        if job is None:
+            waited = self.forget(item)
+            return None if is_ending(item) else waited
+        self._looks.setdefault(job.uid, _Look(job, job.created_at + _FIRST_LOOK, _FIRST_LOOK))
+        return None
+
+    def forget(self, item: Mapping[str, Any]) -> WaitingJob | None:
+        """Record that a Job is gone; return as `observe`."""
+        look = self._looks.pop(item["metadata"]["uid"], None)
+        return look.job if look and look.explained else None
+
+    def keep(self, uids: set[str]) -> None:
+        """Record that no other Jobs than these exist."""
+        self._looks = {uid: look for uid, look in self._looks.items() if uid in uids}
+
+    def due(self, now: datetime) -> list[WaitingJob]:
+        """Return the Jobs to look at, at `now` (aware)."""
+        due = [look for look in self._looks.values() if look.at <= now]
+        for look in due:
+            look.at, look.pause = now + look.pause, min(2 * look.pause, _LAST_PAUSE)
+        return [look.job for look in due]
+
+    def is_waiting(self, job: WaitingJob) -> bool:
+        """Whether the Job still waits."""
+        return job.uid in self._looks
+
+    def note_explained(self, job: WaitingJob) -> None:
+        """Record that the status says why the Job waits."""
+        if job.uid in self._looks:
+            self._looks[job.uid].explained = True

@@ -1,0 +1,98 @@
+"""Runs that do not come: when one is missed, and what its Jobs and pods say about why.
+
+A Job whose pod is on a dead node never ends: with a pod failure policy the Job controller waits until the pod has
+terminated, which only its kubelet reports. And a CronJob whose controller is down says nothing at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.timestamps import parse_utc
+from catchup_operator.schedule.timetable import TIMETABLES
+from catchup_operator.status.conditions import Condition
+
+MISSING: Final = "RunMissing"
+STUCK: Final = "RunStuck"
+ABSENT: Final = frozenset({MISSING, STUCK})
+
+# Beyond the longest deadline (15 minutes) of a kind with due dates: its own run then writes the next runs.
+_GRACE: Final = timedelta(minutes=20)
+
+
+def overdue_at(kind: Kind, section: Mapping[str, Any]) -> datetime | None:
+    """Return when a run of a kind must have ended, by the next runs in its section: 20 minutes after a due date, or at
+    the third run of an interval, of which each writes the next three.
+    """
+    due = section.get("nextRunTimes")
+    if not due:
+        return None
+    if TIMETABLES[user_kinds()[kind].rule].has_due_dates:
+        return parse_utc(due[0]) + _GRACE
+    return parse_utc(due[-1])
+
+
+def is_running(job: Mapping[str, Any]) -> bool:
+    """Whether a Job has not ended. One at its deadline has not, before its pods have."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return not any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
+
+
+def absence(
+    kind: Kind, section: Mapping[str, Any], *, created: str, job: Mapping[str, Any] | None, pods: Sequence[Any]
+) -> Condition:
+    """Return the condition of a kind whose run is overdue.
+
+    Args:
+        kind: the kind of job.
+        section: its section of the status.
+        created: when the UserSchedule was created (RFC 3339).
+        job: the oldest Job of its CronJob that has not ended, or None.
+        pods: the pods of that Job.
+    """
+    since = f"no {kind} has ended since {section.get('lastRunTime') or created}"
+    condition = user_kinds()[kind].condition
+    if job is None:
+        cronjob = section.get("cronJobName")
+        why = f"CronJob {cronjob} has started none that was due; see `kubectl describe cronjob {cronjob}`, and whether"
+        return Condition(condition, "False", MISSING, f"{since}: {why} the cluster's CronJob controller works")
+    metadata = job["metadata"]
+    reasons = "; ".join(_troubles(pods)) or f"has no pod; see `kubectl describe job {metadata['name']}`"
+    text = f"{since}: Job {metadata['name']}, created {metadata.get('creationTimestamp')}, {reasons}"
+    return Condition(condition, "False", STUCK, text)
+
+
+def _troubles(pods: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for pod in pods:
+        status, metadata = pod.get("status") or {}, pod["metadata"]
+        phase = status.get("phase")
+        if phase in {"Succeeded", "Failed"}:
+            continue
+        node = (pod.get("spec") or {}).get("nodeName")
+        if node is None:
+            yield f"waits for its pod {metadata['name']} to be scheduled{_unscheduled(status)}"
+        elif deleted := metadata.get("deletionTimestamp"):
+            yield (
+                f"waits for its pod {metadata['name']}, deleted at {deleted}, to end; node {node} does not answer: "
+                "delete the node if it is gone for good, or force the deletion of the pod"
+            )
+        elif phase == "Pending":
+            waiting = _waiting(status) or "; see whether that answers"
+            yield f"waits for its pod {metadata['name']} to start on node {node}{waiting}"
+        else:
+            yield f"waits for its pod {metadata['name']} on node {node}, which is {phase}"
+
+
+def _unscheduled(status: Mapping[str, Any]) -> str:
+    conditions = status.get("conditions") or ()
+    message = next((c.get("message") for c in conditions if c.get("type") == "PodScheduled"), None)
+    return f" ({message})" if message else ""
+
+
+def _waiting(status: Mapping[str, Any]) -> str:
+    states = [(container.get("state") or {}).get("waiting") for container in status.get("containerStatuses") or ()]
+    reasons = sorted({state["reason"] for state in states if state and state.get("reason")})
+    return f" ({', '.join(reasons)})" if reasons else ""
