@@ -2,9 +2,9 @@
 
 Run by `make bench`, or alone: `python tests/benchmarks/suggestions.py --help`. A real PostgreSQL of its own is filled
 with users of 50 contacts and 200 events each, then `FleetSuggestions` runs over them in a process of its own, as in a
-pod: once for a fleet that has no suggestions yet, once more when nothing changes. Reading, which is done while the
-batch before is planned, and writing are timed apart; the peak of memory is the kernel's for the whole process. Last
-comes a fleet of one user with too much: 20,000 contacts who all like what 2,000 events side by side are called.
+pod: once for a fleet that has no suggestions yet, once more when nothing changes. Reading (while the batch before is
+planned) and writing are timed apart; the peak of memory is the kernel's for the whole process. Last comes one user with
+too much: 20,000 contacts who all like what 2,000 events side by side are called.
 """
 
 from __future__ import annotations

@@ -104,6 +104,7 @@ class Diary:
             if end - start >= MINIMUM_SLOT:
                 opening = _Opening(start, end)
                 opening.keep_from(engagements)
+                opening.is_preferred = preferred.overlaps(slot)
                 self._openings.setdefault(local_date(start, zone), []).append(opening)
         self._dates = sorted(self._openings)
         self._places: dict[Need, dict[date, _Place | None]] = {}
@@ -174,9 +175,11 @@ class Diary:
         """Return the first point of the grid from which on the duration fits, with no other flaws than these."""
         outside, close = flaws
         low, high = (opening.start, opening.end) if close else (opening.calm_start, opening.calm_end)
-        stretches = [(low, min(high, need.until))]
-        if not outside:
-            stretches = self._preferred.within(*stretches[0])
+        high = min(high, need.until)
+        # Most openings are no candidate for most levels.
+        if high - low < need.duration or not (outside or opening.is_preferred):
+            return None
+        stretches = [(low, high)] if outside else self._preferred.within(low, high)
         if need.hours is not None:
             stretches = [part for stretch in stretches for part in need.hours.within(*stretch)]
         for start, end in stretches:
@@ -221,13 +224,17 @@ class _Place(NamedTuple):
 
 
 class _Opening:
-    """Free time, and the part of it that is not close to an engagement (which may be empty)."""
+    """Free time, and the part of it that is not close to an engagement (which may be empty).
 
-    __slots__ = ("calm_end", "calm_start", "end", "start")
+    `is_preferred` tells whether some of it may be within the preferred hours.
+    """
 
-    def __init__(self, start: datetime, end: datetime) -> None:
+    __slots__ = ("calm_end", "calm_start", "end", "is_preferred", "start")
+
+    def __init__(self, start: datetime, end: datetime, *, is_preferred: bool = False) -> None:
         self.start = self.calm_start = start
         self.end = self.calm_end = end
+        self.is_preferred = is_preferred
 
     def keep_from(self, engagements: Timeline) -> None:
         """Leave time to the engagements before and after."""
@@ -250,7 +257,7 @@ class _Opening:
         left = []
         for start, end in ((self.start, slot.start), (slot.end, self.end)):
             if end - start >= MINIMUM_SLOT:
-                rest = _Opening(start, end)
+                rest = _Opening(start, end, is_preferred=self.is_preferred)
                 rest.calm_start, rest.calm_end = max(start, self.calm_start), min(end, self.calm_end)
                 left.append(rest)
         return left
