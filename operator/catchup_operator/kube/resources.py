@@ -1,17 +1,18 @@
 """The API resources: the path of each, and the fields that the operator reads of it.
 
-A decoder skips every field that is not declared here: managed fields are most of a CronJob's metadata, and the pod
-template is most of a Job.
+A decoder skips every field that `objects.py` does not declare: managed fields are most of a CronJob's metadata, and the
+pod template is most of a Job.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Generic, TypedDict, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from catchup_contract.api import API_GROUP, API_VERSION, PLURAL
+from catchup_operator.kube import objects
 
 SCHEDULES: Final = PLURAL
 EVENTS: Final = "events"
@@ -41,198 +42,13 @@ _GROUPS: Final = {
 _METADATA_ONLY: Final = {CRONJOBS}
 
 
-class OwnerReference(TypedDict, total=False):
-    """An owner of an object."""
-
-    kind: str
-    name: str
-    uid: str
-    controller: bool
-
-
-class ObjectMeta(TypedDict, total=False):
-    """The metadata of any object; a bookmark has only `resourceVersion`."""
-
-    name: str
-    namespace: str
-    uid: str
-    resourceVersion: str
-    generation: int
-    creationTimestamp: str
-    deletionTimestamp: str
-    labels: dict[str, str]
-    ownerReferences: list[OwnerReference]
-
-
-class ManagedMeta(ObjectMeta, total=False):
-    """The metadata with the field managers, which are most of it: read where they are asked for only."""
-
-    managedFields: list[dict[str, Any]]
-
-
-class Object(TypedDict):
-    """An object of which only the metadata is read."""
-
-    metadata: ObjectMeta
-
-
-class ManagedObject(TypedDict):
-    """An object of which the metadata and the field managers are read."""
-
-    metadata: ManagedMeta
-
-
-class JobCondition(TypedDict, total=False):
-    """A condition of a Job."""
-
-    type: str
-    status: str
-    reason: str
-    lastTransitionTime: str
-
-
-class JobStatus(TypedDict, total=False):
-    """A Job's status."""
-
-    conditions: list[JobCondition]
-    ready: int
-    failed: int
-    succeeded: int
-
-
-class Job(TypedDict, total=False):
-    """A Job."""
-
-    metadata: ObjectMeta
-    status: JobStatus
-
-
-class Terminated(TypedDict, total=False):
-    """The state of a container that has terminated."""
-
-    reason: str
-    exitCode: int
-    message: str
-    finishedAt: str
-
-
-class Waiting(TypedDict, total=False):
-    """The state of a container that has not started."""
-
-    reason: str
-    message: str
-
-
-class Running(TypedDict, total=False):
-    """The state of a container that runs."""
-
-
-class ContainerState(TypedDict, total=False):
-    """A container's state."""
-
-    waiting: Waiting
-    running: Running
-    terminated: Terminated
-
-
-class ContainerStatus(TypedDict, total=False):
-    """A container's status."""
-
-    name: str
-    state: ContainerState
-
-
-class PodCondition(TypedDict, total=False):
-    """A condition of a pod."""
-
-    type: str
-    status: str
-    reason: str
-    message: str
-
-
-class PodStatus(TypedDict, total=False):
-    """A pod's status."""
-
-    phase: str
-    conditions: list[PodCondition]
-    initContainerStatuses: list[ContainerStatus]
-    containerStatuses: list[ContainerStatus]
-
-
-class Resources(TypedDict, total=False):
-    """The resources of a container."""
-
-    limits: dict[str, str]
-
-
-class Container(TypedDict, total=False):
-    """A container."""
-
-    name: str
-    resources: Resources
-
-
-class PodSpec(TypedDict, total=False):
-    """A pod's spec."""
-
-    nodeName: str
-    containers: list[Container]
-
-
-class Pod(TypedDict, total=False):
-    """A pod."""
-
-    metadata: ObjectMeta
-    spec: PodSpec
-    status: PodStatus
-
-
-class LeaseSpec(TypedDict, total=False):
-    """The spec of a Lease."""
-
-    holderIdentity: str | None
-    leaseDurationSeconds: int | None
-    renewTime: str | None
-    leaseTransitions: int | None
-
-
-class Lease(TypedDict, total=False):
-    """A Lease."""
-
-    metadata: ObjectMeta
-    spec: LeaseSpec
-
-
-class KubeEvent(TypedDict, total=False):
-    """An Event."""
-
-    reason: str
-    message: str
-    lastTimestamp: str | None
-    eventTime: str | None
-
-
-class ReviewStatus(TypedDict, total=False):
-    """The result of a SelfSubjectAccessReview."""
-
-    allowed: bool
-
-
-class Review(TypedDict, total=False):
-    """A SelfSubjectAccessReview."""
-
-    status: ReviewStatus
-
-
-# UserSchedules are decoded whole: schedule/user_schedule.py and status/validation.py check their shape.
 _SHAPES: Final[dict[str, Any]] = {
-    CRONJOBS: Object,
-    JOBS: Job,
-    PODS: Pod,
-    EVENTS: KubeEvent,
-    LEASES: Lease,
-    REVIEWS: Review,
+    CRONJOBS: objects.Object,
+    JOBS: objects.Job,
+    PODS: objects.Pod,
+    EVENTS: objects.KubeEvent,
+    LEASES: objects.Lease,
+    REVIEWS: objects.Review,
 }
 
 T = TypeVar("T")
@@ -300,10 +116,10 @@ EVENT: Final = msgspec.json.Decoder(WatchEvent)
 STATUS: Final = msgspec.json.Decoder(Status)
 GROUPS: Final = msgspec.json.Decoder(Groups)
 API_RESOURCES: Final = msgspec.json.Decoder(ApiResources)
-METADATA: Final = msgspec.json.Decoder(Object)
+METADATA: Final = msgspec.json.Decoder(objects.Object)
 ANY: Final = msgspec.json.Decoder(dict[str, Any])
 _OBJECTS: Final = {resource: msgspec.json.Decoder(shape) for resource, shape in _SHAPES.items()}
-_REPLIES: Final[dict[str, msgspec.json.Decoder[Any]]] = {CRONJOBS: msgspec.json.Decoder(ManagedObject)}
+_REPLIES: Final[dict[str, msgspec.json.Decoder[Any]]] = {CRONJOBS: msgspec.json.Decoder(objects.ManagedObject)}
 _PAGES: Final = {
     resource: msgspec.json.Decoder(Page[_SHAPES.get(resource, dict[str, Any])])  # type: ignore[misc]
     for resource in (SCHEDULES, *_SHAPES)

@@ -34,6 +34,15 @@ class Timeline:
             following < len(self.starts) and self.starts[following] <= when.start and when.end <= self.ends[following]
         )
 
+    def within(self, low: datetime, high: datetime) -> list[tuple[datetime, datetime]]:
+        """Return the parts of the stretches between two instants, in order."""
+        parts = []
+        index = bisect_right(self.ends, low)
+        while index < len(self.starts) and self.starts[index] < high:
+            parts.append((max(self.starts[index], low), min(self.ends[index], high)))
+            index += 1
+        return parts
+
     def add(self, when: Interval) -> None:
         """Add time, which may overlap what is there: those stretches become one."""
         first, last = bisect_left(self.ends, when.start), bisect_right(self.starts, when.end)

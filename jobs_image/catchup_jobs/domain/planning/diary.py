@@ -157,26 +157,33 @@ class Diary:
             yield [day for day in self._dates if self._counts[day] == crowd]
 
     def _place_on(self, day: date, need: Need) -> _Place | None:
-        best = None
-        for opening in self._openings[day]:
-            if opening.end - opening.start >= need.duration:
-                place = self._place_in(opening, half_hours(day, self._zone), need)
-                if place is not None and (best is None or place.flaws < best.flaws):
-                    best = place
-        return best
+        openings = [opening for opening in self._openings[day] if opening.end - opening.start >= need.duration]
+        if not openings:
+            return None
+        grid = half_hours(day, self._zone)
+        for flaws in _FLAWS if self._is_humane else _ANY:
+            for opening in openings:
+                start = self._first_start(opening, flaws, grid, need)
+                if start is not None:
+                    return _Place(flaws if self._is_humane else _NO_FLAWS, start, opening)
+        return None
 
-    def _place_in(self, opening: _Opening, grid: Sequence[datetime], need: Need) -> _Place | None:
-        low, high = opening.start, min(opening.end, need.until)
-        for flaws in _FLAWS if self._is_humane else (_NO_FLAWS,):
-            outside, close = flaws
-            first = low if close or not self._is_humane else max(low, opening.calm_start)
-            last = high if close or not self._is_humane else min(high, opening.calm_end)
-            wanted = [need.hours] if need.hours is not None else []
-            if self._is_humane and not outside:
-                wanted.append(self._preferred)
-            start = _first_start(grid, first, last, need.duration, wanted)
-            if start is not None:
-                return _Place(flaws, start, opening)
+    def _first_start(
+        self, opening: _Opening, flaws: tuple[bool, bool], grid: Sequence[datetime], need: Need
+    ) -> datetime | None:
+        """Return the first point of the grid from which on the duration fits, with no other flaws than these."""
+        outside, close = flaws
+        low, high = (opening.start, opening.end) if close else (opening.calm_start, opening.calm_end)
+        stretches = [(low, min(high, need.until))]
+        if not outside:
+            stretches = self._preferred.within(*stretches[0])
+        if need.hours is not None:
+            stretches = [part for stretch in stretches for part in need.hours.within(*stretch)]
+        for start, end in stretches:
+            if end - start >= need.duration:
+                index = bisect_left(grid, start)
+                if index < len(grid) and grid[index] + need.duration <= end:
+                    return grid[index]
         return None
 
     def _book(self, place: _Place, slot: Interval) -> None:
@@ -185,16 +192,26 @@ class Diary:
         openings = self._openings[day]
         index = openings.index(place.opening)
         openings[index : index + 1] = place.opening.without(slot)
-        for near in (day - _DAY, day, day + _DAY):
-            for opening in self._openings.get(near, ()):
+        for near in self._dates_near(day, slot):
+            for opening in self._openings[near]:
                 opening.keep_apart(slot)
             for known in self._places.values():
                 known.pop(near, None)
+
+    def _dates_near(self, day: date, slot: Interval) -> Iterator[date]:
+        """Yield the dates whose free time a slot of a date takes, or is close to."""
+        yield day
+        before, after = self._openings.get(day - _DAY), self._openings.get(day + _DAY)
+        if before and before[-1].end > slot.start - CALM:
+            yield day - _DAY
+        if after and after[0].start < slot.end + CALM:
+            yield day + _DAY
 
 
 # Outside of the preferred hours, close to something else: in the order in which they are avoided.
 _NO_FLAWS: Final = (False, False)
 _FLAWS: Final = (_NO_FLAWS, (False, True), (True, False), (True, True))
+_ANY: Final = ((True, True),)
 
 
 class _Place(NamedTuple):
@@ -250,24 +267,3 @@ def half_hours(day: date, zone: ZoneInfo) -> tuple[datetime, ...]:
         found.append(at)
         at = next_half_hour(at + timedelta(minutes=1), zone)
     return tuple(found)
-
-
-def _first_start(
-    grid: Sequence[datetime], low: datetime, high: datetime, duration: timedelta, within: Sequence[Timeline]
-) -> datetime | None:
-    """Return the first point of the grid at which the duration lies between low and high, and in each timeline."""
-    while True:
-        index = bisect_left(grid, low)
-        if index == len(grid) or grid[index] + duration > high:
-            return None
-        start = low = grid[index]
-        for timeline in within:
-            following = bisect_right(timeline.ends, start)
-            if following == len(timeline.ends):
-                return None
-            if timeline.ends[following] < start + duration:
-                low = timeline.ends[following]
-            elif timeline.starts[following] > start:
-                low = max(low, timeline.starts[following])
-        if low == start:
-            return start
