@@ -110,7 +110,8 @@ def test_a_served_namespace_that_is_deleted_breaks_neither_readiness_nor_upgrade
         eventually(operator.is_ready, seconds=PATIENCE)
         people.apply("ada", userId=people.name, timeZone="Europe/Paris")
         people.ready("ada")
-    installed.serve("upgrade", [people, friends], "--no-hooks")
+    notes = installed.serve("upgrade", [people, friends], "--no-hooks")
+    assert f"nothing was made in them: {friends.name}." in notes
     uninstall = installed.start("uninstall", installed.name)
     finish_job(namespace, "catchup-jobs-prepare-uninstall", exit_code=0, message="")
     _, errors = uninstall.communicate(timeout=PATIENCE)
