@@ -69,6 +69,8 @@ class RedisServer:
     password: str = ""
     options: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
+    # A replica keeps what it received there, and any server that starts there would read it.
+    folder: Path | None = None
 
     @property
     def url(self) -> str:
@@ -79,10 +81,12 @@ class RedisServer:
         """Start and wait until it listens."""
         program = find_program("redis-server", "usr/bin")
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self.folder = Path(tempfile.mkdtemp(prefix="catchup-redis-"))
+        arguments += ["--dir", str(self.folder)]
         if self.password:
             arguments += ["--requirepass", self.password]
         arguments += self.options
-        self.process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, cwd="/")
+        self.process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, cwd=self.folder)
         wait_until(lambda: listens(self.port), "redis-server listens")
 
     def stop(self) -> None:
@@ -91,6 +95,9 @@ class RedisServer:
             self.process.kill()
             self.process.wait()
             self.process = None
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder = None
 
 
 @contextmanager
