@@ -25,7 +25,7 @@ from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.adapters.google.calendar_api import GoogleCalendar
 from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.google.oauth import GoogleOAuth
-from catchup_jobs.domain.calendar.oauth import OAuthToken
+from catchup_jobs.domain.calendar.access_token import OAuthToken
 from catchup_jobs.domain.planning.rules import Rules, Strategy
 from catchup_jobs.domain.vocabulary import TokenState
 from catchup_jobs.jobs.run.endings import Report

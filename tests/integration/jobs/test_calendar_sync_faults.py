@@ -20,7 +20,7 @@ from catchup_contract.summary import Count
 from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_jobs.adapters.database.schema import dead_letters
 from catchup_jobs.adapters.google import http as google_http
-from catchup_jobs.domain.calendar.oauth import OAuthToken
+from catchup_jobs.domain.calendar.access_token import OAuthToken
 from catchup_jobs.domain.vocabulary import CalendarError, TokenState
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from integration.jobs.sync_world import BERLIN, CLIENT_ID, CLIENT_SECRET, EMAIL
 from catchup_jobs.adapters.google.calendar_api import GoogleCalendar
 from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.google.oauth import GoogleOAuth
-from catchup_jobs.domain.calendar.oauth import OAuthToken, ReconnectNeededError
+from catchup_jobs.domain.calendar.access_token import OAuthToken, ReconnectNeededError
 from catchup_jobs.domain.calendar.sync_window import FullSync, IncrementalSync, full_window
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.sync.ports import CalendarFailedError, DailyLimitError, SyncTokenExpiredError

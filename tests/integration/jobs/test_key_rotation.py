@@ -16,7 +16,7 @@ from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.key_rotation import KeyRotation
 from catchup_jobs.adapters.database.schema import addresses, oauth_tokens, users
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.domain.calendar.oauth import OAuthToken
+from catchup_jobs.domain.calendar.access_token import OAuthToken
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.digest.channels import SMS
 from catchup_jobs.domain.vocabulary import ChannelMode

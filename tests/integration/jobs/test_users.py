@@ -15,8 +15,8 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.schema import oauth_tokens, users
 from catchup_jobs.adapters.encryption import Encryption
+from catchup_jobs.domain.calendar.access_token import OAuthToken
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
-from catchup_jobs.domain.calendar.oauth import OAuthToken
 from catchup_jobs.domain.people.users import Schedule, User
 from catchup_jobs.domain.vocabulary import TokenState, Weekday
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError

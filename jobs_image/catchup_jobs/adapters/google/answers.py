@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from catchup_jobs.adapters.google.http import retry_after_seconds
-from catchup_jobs.domain.calendar.oauth import ReconnectNeededError
+from catchup_jobs.domain.calendar.access_token import ReconnectNeededError
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 from catchup_jobs.jobs.sync.ports import DailyLimitError
 

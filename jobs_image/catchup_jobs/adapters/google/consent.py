@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from catchup_jobs.adapters.google.oauth import DEFAULT_AUTH_URI, DEFAULT_TOKEN_URI, SCOPES
-from catchup_jobs.domain.calendar.oauth import OAuthToken, is_token
+from catchup_jobs.domain.calendar.access_token import OAuthToken, is_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

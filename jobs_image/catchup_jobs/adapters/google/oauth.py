@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urljoin
 
 from catchup_jobs.adapters.google.answers import json_object, meaning_everywhere, read_refusal
 from catchup_jobs.adapters.google.http import Http
-from catchup_jobs.domain.calendar.oauth import OAuthToken, ReconnectNeededError, is_token, lifetime
+from catchup_jobs.domain.calendar.access_token import OAuthToken, ReconnectNeededError, is_token, lifetime
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:

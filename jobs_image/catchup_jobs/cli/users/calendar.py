@@ -27,7 +27,7 @@ from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.domain.calendar.oauth import OAuthToken
+    from catchup_jobs.domain.calendar.access_token import OAuthToken
 
 
 @click.group()

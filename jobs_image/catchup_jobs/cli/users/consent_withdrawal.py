@@ -12,7 +12,7 @@ from catchup_jobs.jobs.run.errors import JobError
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.domain.calendar.oauth import OAuthToken
+    from catchup_jobs.domain.calendar.access_token import OAuthToken
     from catchup_jobs.settings import Settings
 
 _BY_HAND: Final = "the user can withdraw it in the Google account"

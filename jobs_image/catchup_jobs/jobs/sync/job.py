@@ -14,8 +14,8 @@ import structlog
 
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import LEFT_OUT, Count
+from catchup_jobs.domain.calendar.access_token import ReconnectNeededError
 from catchup_jobs.domain.calendar.events import UnreadableEvent
-from catchup_jobs.domain.calendar.oauth import ReconnectNeededError
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, choose_sync, full_window
 from catchup_jobs.domain.vocabulary import CalendarError, TokenState
 from catchup_jobs.jobs.run.checkpoint import Counts

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
+    from catchup_jobs.domain.calendar.access_token import OAuthToken
     from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
     from catchup_jobs.domain.calendar.events import Received
     from catchup_jobs.domain.calendar.freshness import SyncedCalendar
-    from catchup_jobs.domain.calendar.oauth import OAuthToken
     from catchup_jobs.domain.calendar.sync_window import FullSync, IncrementalSync, SyncState
     from catchup_jobs.domain.vocabulary import CalendarError, TokenState
     from catchup_jobs.jobs.run.ports import Fence

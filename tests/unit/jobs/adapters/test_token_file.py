@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from catchup_jobs.adapters.google.consent import ConnectError, read_token_file
-from catchup_jobs.domain.calendar.oauth import OAuthToken
+from catchup_jobs.domain.calendar.access_token import OAuthToken
 
 GOOD = {"type": "authorized_user", "refresh_token": "1//r", "token": "ya29.a", "expiry": "2026-11-23T12:00:00Z"}
 UNTIL = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import calendars, oauth_tokens
 from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.domain.calendar.oauth import OAuthToken
+from catchup_jobs.domain.calendar.access_token import OAuthToken
 from catchup_jobs.domain.vocabulary import Provider, TokenState
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.jobs.sync.ports import StoredToken
