@@ -53,8 +53,8 @@ test: lint ## Everything: lint, then all tiers side by side
 	$(PREPARE)
 	$(PYTEST_PARALLEL) tests
 .PHONY: test-unit
-test-unit: venv ## Unit tests: seconds, no services, fewer random examples than make test
-	$(BIN)/pytest -n 2 --hypothesis-profile=quick tests/unit
+test-unit: venv ## Unit tests: seconds, no services, fewer random examples than make test, no test marked slow
+	$(BIN)/pytest -n 2 --hypothesis-profile=quick -m "not slow" tests/unit
 .PHONY: test-integration
 test-integration: venv ## A real API server, Redis, PostgreSQL and SQLite; doubles of Google
 	$(PREPARE)

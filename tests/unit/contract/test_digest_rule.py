@@ -23,6 +23,8 @@ from catchup_contract.digest_rule import (
 )
 from catchup_contract.local_time import is_time_zone, local_date
 
+# Of the profile that pytest was started with.
+EXAMPLES = settings().max_examples
 ZONES = sorted(name for name in available_timezones() if is_time_zone(name))
 zones = st.sampled_from(ZONES).map(ZoneInfo)
 times = st.builds(time, st.integers(0, 23), st.integers(0, 59))
@@ -100,7 +102,7 @@ def test_a_date_that_its_zone_skips_whole_has_no_digest() -> None:
 
 
 @given(dates, digest_times)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=5 * EXAMPLES)
 def test_the_slot_at_a_due_instant_serves_that_date(day: date, when: DigestTime) -> None:
     due = when.due_on(day)
     if due is not None:
@@ -108,7 +110,7 @@ def test_the_slot_at_a_due_instant_serves_that_date(day: date, when: DigestTime)
 
 
 @given(instants, digest_times)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=5 * EXAMPLES)
 def test_a_slot_serves_a_date_that_fell_due_at_most_four_hours_before_it_and_no_later_one(
     slot: datetime, when: DigestTime
 ) -> None:
@@ -124,14 +126,14 @@ def test_a_slot_serves_a_date_that_fell_due_at_most_four_hours_before_it_and_no_
 
 
 @given(dates, digest_times)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * EXAMPLES)
 def test_two_dates_of_a_schedule_never_fall_due_at_once(day: date, when: DigestTime) -> None:
     due, following = when.due_on(day), when.due_on(day + timedelta(days=1))
     assert due is None or following is None or due < following
 
 
 @given(dates, times, zones, zones)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * EXAMPLES)
 def test_a_zone_moved_across_the_date_line_repeats_a_date_or_leaves_one_out_but_names_it_by_its_own_clock(
     day: date, clock: time, before: ZoneInfo, after: ZoneInfo
 ) -> None:

@@ -292,7 +292,7 @@ def test_a_description_keeps_its_lines() -> None:
     assert read(description="Cafe\u0301\nwith\x00Bo\u202e").description == "Caf\u00e9\nwith Bo "
 
 
-@given(st.lists(GENERATED_EVENTS, max_size=5), st.lists(GENERATED_EVENTS, max_size=5))
+@given(st.lists(GENERATED_EVENTS, max_size=3), st.lists(GENERATED_EVENTS, max_size=3))
 def test_a_good_event_beside_any_others_is_stored(before: list[object], after: list[object]) -> None:
     good = resource(id="good")
     received = [read_event(item) for item in (*before, good, *after)]

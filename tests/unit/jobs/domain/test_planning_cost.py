@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from catchup_jobs.domain.planning.suggestions import Plan, UserFacts
 
+# Counting calls makes each of them slow.
+pytestmark = pytest.mark.slow
+
 MINUTE = timedelta(minutes=1)
 MANY = [f"tag{number}" for number in range(30)]
 
