@@ -742,11 +742,13 @@ def test_a_restart_logs_nothing_of_what_is_as_wanted_and_a_change_is_one_line(
     namespace.apply("ada")
     with operator_process():
         namespace.ready()
+        eventually(lambda: lines("ada"))  # written after the status
     assert [line for line in lines("ada") if "generation 1: Reconciled" not in line] == []
     assert len(lines("ada")) == 1
     with operator_process():
         namespace.apply("bob")
         namespace.ready("bob")
+        eventually(lambda: lines("bob"))
     assert len(lines("ada")) == 1
     assert len(lines("bob")) == 1
 
