@@ -59,12 +59,14 @@ def every_pod_of_a_job_is_killed(world: World, dice: random.Random) -> bool:
         alive = world.until(lambda: task.pod is not None and task.pod.is_alive())
         if not alive or task.complete or task.pod is None:
             return False
+        if not task.pods:
+            # A Job whose pods never came so far as to begin the run would show nothing.
+            world.until(lambda: world.state_in_the_book(task.key) is not None)
         time.sleep(dice.random() * 0.25)
         world.tell(f"  SIGKILL for {task.pod}")
         task.pod.send(signal.SIGKILL)
         killed = len(task.pods) + 1
         world.until(lambda killed=killed: len(task.pods) >= killed)  # type: ignore[misc]
-    # A Job whose pods never came so far as to begin the run would show nothing.
     return task.opened and all(code == -signal.SIGKILL for code, _ in task.pods)
 
 

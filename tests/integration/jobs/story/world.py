@@ -311,7 +311,7 @@ class World:
             task.pods.append((code, summary))
             told = f"{summary.outcome} {summary.reason or ''}" if summary else "without a word"
             self.tell(f"  {pod} ended {code}: {told}")
-            state = self._state_in_the_book(task.key)
+            state = self.state_in_the_book(task.key)
             task.opened = task.opened or state is not None
             task.settled = task.settled or state in {RunState.DONE, RunState.SKIPPED}
             if not in_time or code in {ExitCode.DONE, ExitCode.PERMANENT, ExitCode.MISCONFIGURED}:
@@ -356,7 +356,7 @@ class World:
         pod.exit_code.result(_PATIENCE_SECONDS)
         return False
 
-    def _state_in_the_book(self, key: str) -> RunState | None:
+    def state_in_the_book(self, key: str) -> RunState | None:
         def look() -> RunState | None:
             with self.database.read() as connection:
                 return connection.execute(select(runs.c.state).where(runs.c.run_key == key)).scalar_one_or_none()
