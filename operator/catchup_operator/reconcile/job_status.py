@@ -61,7 +61,7 @@ class JobStatusUpdater:
                 return  # of an earlier resource of this name, or a Job that only carries the labels
             if is_recorded(section, finished.finished_at, finished.name):
                 return
-            pods = await self._pods_of(finished)
+            pods = await self._pods_of(finished.namespace, finished.uid)
             cause = known_cause(body, finished.kind, finished.name) if finished.failure else None
             if finished.failure and cause is None and not pods:
                 cause = await self._cause_of(finished, pods)
@@ -76,7 +76,7 @@ class JobStatusUpdater:
 
     async def explain(self, job: WaitingJob) -> bool:
         """Say in the status why no pod of a Job starts; return whether it says so. Raises ApiError."""
-        cause = await self._cause_of(job, await self._pods_of(job))
+        cause = await self._cause_of(job, await self._pods_of(job.namespace, job.uid))
         if cause is None:
             return False
         key = (job.namespace, job.schedule)
@@ -100,9 +100,9 @@ class JobStatusUpdater:
                 body = with_valid_status(stored)
                 await self._writer.write(stored, patches.started(body, self._schedule(body), job, now=self._now()))
 
-    async def _pods_of(self, job: FinishedJob | WaitingJob) -> list[dict[str, Any]]:
-        selector = f"batch.kubernetes.io/controller-uid={job.uid}"
-        return [pod async for pod in self._client.list_items(PODS, job.namespace, selector=selector)]
+    async def _pods_of(self, namespace: str, job_uid: str) -> list[dict[str, Any]]:
+        selector = f"batch.kubernetes.io/controller-uid={job_uid}"
+        return [pod async for pod in self._client.list_items(PODS, namespace, selector=selector)]
 
     async def _cause_of(self, job: FinishedJob | WaitingJob, pods: Sequence[Mapping[str, Any]]) -> Cause | None:
         uid = pods[0]["metadata"]["uid"] if pods else job.uid
@@ -147,10 +147,7 @@ class JobStatusUpdater:
             if self._is_unrecorded(section, jobs):
                 continue
             running = sorted(filter(is_running, jobs), key=lambda job: str(job["metadata"].get("creationTimestamp")))
-            pods: list[dict[str, Any]] = []
-            if running:
-                selector = f"batch.kubernetes.io/controller-uid={running[0]['metadata']['uid']}"
-                pods = [pod async for pod in self._client.list_items(PODS, namespace, selector=selector)]
+            pods = await self._pods_of(namespace, running[0]["metadata"]["uid"]) if running else []
             created = str(body["metadata"].get("creationTimestamp"))
             absent[kind] = absence(kind, section, created=created, job=next(iter(running), None), pods=pods)
         return absent
