@@ -121,7 +121,7 @@ class Controller:
     async def _resync(self) -> None:
         """Periodically enqueue what becomes outdated without an event.
 
-        Every round: statuses that name a next run that has passed, UserSchedules whose fights are over, and Jobs of
+        Every round: statuses that name a next run that has passed, UserSchedules whose contests are over, and Jobs of
         which no pod starts. Every ten minutes: UserSchedules in conflict, since the deletion of the older one may have
         been missed.
         """
@@ -130,7 +130,7 @@ class Controller:
             if round_number % _FULL_RESYNC_ROUNDS == 0:
                 for schedule in self._state.conflicts.not_served():
                     self._enqueue(schedule)
-            for schedule in self._state.fights.settle(time.monotonic()):
+            for schedule in self._state.contests.settle(time.monotonic()):
                 self._enqueue(schedule)
             for schedule in self._job_status.overdue():
                 self._queue.add(_task_name("refresh", schedule), partial(self._job_status.refresh, schedule))
@@ -152,9 +152,9 @@ class Controller:
             if self._state.drift.has_drifted(cronjob):
                 key = (cronjob[0], schedule)
                 await self._reconciler.reconcile_key(key, drifted=cronjob)
-                self._state.fights.repaired(cronjob, key, time.monotonic())
+                self._state.contests.repaired(cronjob, key, time.monotonic())
 
-        self._queue.add(_task_name("repair", cronjob), repair, delay=self._state.fights.delay(cronjob))
+        self._queue.add(_task_name("repair", cronjob), repair, delay=self._state.contests.delay(cronjob))
 
     def _on_started(self, job: WaitingJob) -> None:
         name = _task_name("started", (job.namespace, job.name))

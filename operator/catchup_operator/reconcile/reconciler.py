@@ -62,7 +62,7 @@ class Reconciler:
         self._client = client
         self._template = template
         self._hash = template_hash(template)
-        self._cronjobs = CronJobApplier(client, state.drift, state.fights)
+        self._cronjobs = CronJobApplier(client, state.drift, state.contests)
         self._state = state
         self._rollout = rollout
         self._scopes = scopes
@@ -205,7 +205,7 @@ class Reconciler:
                 if not error.refused:
                     raise
                 raise self._refusal(body, error) from None
-        changes = ((key, self._state.fights.contested_by(key)) for key in map(key_of, manifests.values()))
+        changes = ((key, self._state.contests.contested_by(key)) for key in map(key_of, manifests.values()))
         patch = patches.reconciled(
             body,
             schedule,

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StrictBool
 from catchup_jobs.adapters.files.fields import Entry, Instant, Name, TimeZone, without_control_characters
 from catchup_jobs.domain.people.contacts import MAX_TAG_WORDS, Contact
 from catchup_jobs.domain.people.words import count_words
-from catchup_jobs.domain.vocabulary import Frequency
+from catchup_jobs.domain.stored_enums import Frequency
 
 _MAX_CONTACTS: Final = 20_000
 _MAX_INTERACTIONS: Final = 20_000

@@ -126,9 +126,9 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
         session: requests.Session = self.session
         arguments: dict[str, Any] = {"params": params, "data": data, "headers": headers, "auth": auth}
         request = session.prepare_request(requests.Request(method.upper(), self._address(url), **arguments))
-        surroundings = session.merge_environment_settings(request.url or "", {}, stream=True, verify=None, cert=None)
+        process = session.merge_environment_settings(request.url or "", {}, stream=True, verify=None, cert=None)
         self.was_asked = True
-        with session.send(request, timeout=self._timeouts, allow_redirects=allow_redirects, **surroundings) as answer:
+        with session.send(request, timeout=self._timeouts, allow_redirects=allow_redirects, **process) as answer:
             self.last_headers, self.last_status = answer.headers, answer.status_code
             return Response(answer.status_code, self._body(answer).decode("utf-8", "replace"), answer.headers)
 

@@ -78,7 +78,7 @@ class _Sentinels(Sentinel):
             return error
 
 
-def twice(command: Callable[[], T]) -> T:
+def with_one_retry(command: Callable[[], T]) -> T:
     """Run an idempotent command, and once more after a lost reply or on a closed connection."""
     try:
         return command()
@@ -89,7 +89,7 @@ def twice(command: Callable[[], T]) -> T:
 
 
 @contextmanager
-def classified() -> Iterator[None]:
+def as_job_errors() -> Iterator[None]:
     """Turn the client's errors into `jobs.run.errors`.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError
 
-from catchup_jobs.adapters.redis.client import classified, connect, twice
+from catchup_jobs.adapters.redis.client import as_job_errors, connect, with_one_retry
 
 if TYPE_CHECKING:
     import redis
@@ -81,5 +81,5 @@ class RedisQuota:
         def ask() -> Any:
             return self._client.eval(_RESERVE, len(self._keys), *self._keys, *self._arguments)
 
-        with classified():
-            return float(twice(ask))
+        with as_job_errors():
+            return float(with_one_retry(ask))

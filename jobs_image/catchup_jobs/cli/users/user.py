@@ -18,7 +18,7 @@ from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, echo_json, echo_rows, output_option
 from catchup_jobs.cli.users.consent_withdrawal import Consent
-from catchup_jobs.cli.users.user_view import gather, lines
+from catchup_jobs.cli.users.user_view import lines, read_view
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.settings import Settings
 
@@ -128,7 +128,7 @@ def show(user_id: str | None, output: str) -> None:
         overview = next(overviews, None)
         if overview is None:
             raise unknown_user(user_id)
-        view = gather(database, _addresses(settings, database), overview)
+        view = read_view(database, _addresses(settings, database), overview)
     if output == JSON:
         echo_json(view)
         return

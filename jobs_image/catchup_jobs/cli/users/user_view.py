@@ -11,12 +11,12 @@ from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.digests.overview import latest_digest
 from catchup_jobs.adapters.database.people.contacts import count_contacts
-from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
+from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
 from catchup_jobs.domain.calendar.overview import troubles
 from catchup_jobs.domain.digest.channels import CHANNELS
+from catchup_jobs.domain.stored_enums import CURRENT_SUGGESTIONS
 from catchup_jobs.domain.text import one_line
-from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _WIDTH = 11
 _RUNS = 10
 
 
-def gather(database: Database, addresses: DatabaseAddresses, overview: UserOverview) -> dict[str, Any]:
+def read_view(database: Database, addresses: DatabaseAddresses, overview: UserOverview) -> dict[str, Any]:
     """Return a user's data as JSON values; addresses are masked.
 
     Raises:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from catchup_contract.local_time import day_bounds, instant, local_date
-from catchup_jobs.domain.vocabulary import Weekday
+from catchup_jobs.domain.stored_enums import Weekday
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

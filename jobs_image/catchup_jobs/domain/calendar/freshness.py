@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from catchup_jobs.domain.vocabulary import CalendarError
+from catchup_jobs.domain.stored_enums import CalendarError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from catchup_jobs.domain.digest.formatting import contact_name, contact_time, long_time, mode_words, rhythm
 from catchup_jobs.domain.digest.items import MAX_NAME, MAX_REASON, DigestItem
-from catchup_jobs.domain.digest.words import contact_name, contact_time, long_time, mode_words, rhythm
 from catchup_jobs.domain.text import clean
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from catchup_jobs.domain.digest.formatting import contact_name, mode_words, short_time
 from catchup_jobs.domain.digest.gsm7 import is_gsm7, segments
 from catchup_jobs.domain.digest.items import DigestItem
-from catchup_jobs.domain.digest.words import contact_name, mode_words, short_time
 from catchup_jobs.domain.text import clean
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from catchup_jobs.domain.people.words import caseless
-from catchup_jobs.domain.vocabulary import Frequency
+from catchup_jobs.domain.stored_enums import Frequency
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,7 +14,7 @@ from catchup_jobs.domain.planning.diary import LEAD, Diary, Need
 from catchup_jobs.domain.planning.overdue import threshold
 from catchup_jobs.domain.planning.rules import Strategy
 from catchup_jobs.domain.planning.suggestions import HORIZON, Source
-from catchup_jobs.domain.vocabulary import SuggestionStatus, Weekday
+from catchup_jobs.domain.stored_enums import SuggestionStatus, Weekday
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

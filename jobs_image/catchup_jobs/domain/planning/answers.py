@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS, OPEN_SUGGESTIONS, SuggestionStatus
+from catchup_jobs.domain.stored_enums import CURRENT_SUGGESTIONS, OPEN_SUGGESTIONS, SuggestionStatus
 
 SNOOZE: Final = timedelta(days=7)
 LONGEST_SNOOZE: Final = timedelta(days=366)

@@ -14,7 +14,7 @@ from catchup_jobs.domain.people.contacts import (
     URL_PREFERRED,
     same_name,
 )
-from catchup_jobs.domain.vocabulary import Frequency, Mode
+from catchup_jobs.domain.stored_enums import Frequency, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -23,7 +23,7 @@ from catchup_jobs.domain.people.contacts import same_name
 from catchup_jobs.domain.people.words import words
 from catchup_jobs.domain.planning.overdue import ContactFacts, Rank, interests, overdue, preference, rank
 from catchup_jobs.domain.planning.suggestions import MAX_OPEN
-from catchup_jobs.domain.vocabulary import Mode
+from catchup_jobs.domain.stored_enums import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from catchup_contract.summary import Count
-from catchup_jobs.domain.vocabulary import DeliveryStatus
+from catchup_jobs.domain.stored_enums import DeliveryStatus
 from catchup_jobs.jobs.run.errors import JobError, TemporaryError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, delete, select
 
 from catchup_jobs.adapters.database.schema import deliveries, digests
-from catchup_jobs.domain.vocabulary import DeliveryStatus
+from catchup_jobs.domain.stored_enums import DeliveryStatus
 from catchup_jobs.jobs.digest.ports import Delivery
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, case, delete, insert, update
 
 from catchup_jobs.adapters.database.schema import suggestions
-from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.domain.stored_enums import SuggestionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -19,7 +19,7 @@ from catchup_jobs.domain.calendar.freshness import SyncedCalendar, known_until
 from catchup_jobs.domain.planning.eligibility import reason_to_skip
 from catchup_jobs.domain.planning.shared_activity import EventFacts
 from catchup_jobs.domain.planning.suggestions import HORIZON, Source, Suggestion, UserFacts
-from catchup_jobs.domain.vocabulary import OPEN_SUGGESTIONS, SuggestionStatus, TokenState
+from catchup_jobs.domain.stored_enums import OPEN_SUGGESTIONS, SuggestionStatus, TokenState
 from catchup_jobs.jobs.suggestions.ports import TOO_MUCH, UNREADABLE, KnownUser, TooMuchError
 
 if TYPE_CHECKING:
