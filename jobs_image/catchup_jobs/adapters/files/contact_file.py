@@ -14,7 +14,9 @@ from catchup_jobs.domain.people.words import count_words
 from catchup_jobs.domain.stored_enums import Frequency
 
 _MAX_CONTACTS: Final = 20_000
+"""Contacts that an import takes for one user."""
 _MAX_INTERACTIONS: Final = 20_000
+"""Interactions that an import takes for one contact."""
 
 
 def _few_words(tag: str) -> str:

@@ -17,6 +17,7 @@ from catchup_jobs.adapters.redis.url import RedisUrl
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 TIMEOUT_SECONDS: Final = 3.0
+"""How long an answer of Redis may take."""
 T = TypeVar("T")
 
 

@@ -20,7 +20,9 @@ from catchup_jobs.adapters.redis.client import TIMEOUT_SECONDS, as_job_errors, c
 from catchup_jobs.jobs.run.ports import HeldBy, Lock
 
 LOCK_SECONDS: Final = 60.0
+"""The time to live of a lock; a thread extends it while the job lives."""
 ATTEMPTS_SECONDS: Final = 48 * 3600
+"""How long the attempts of a run are kept in Redis."""
 _PREFIX: Final = "catchup"
 _SEPARATOR: Final = " "
 

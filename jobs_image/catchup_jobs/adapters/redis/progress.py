@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 KEEP_SECONDS: Final = 600
+"""How long the progress of a run is kept in Redis."""
 _TIMEOUT_SECONDS: Final = 1.0
 _INTERVAL_SECONDS: Final = 0.5
 _AFTER_FAILURE_SECONDS: Final = 30.0

@@ -21,6 +21,7 @@ _MINUTE: Final = 60.0
 # The share of a minute's quota that may be used at once. The rest flows in during that minute, so that no minute,
 # whenever it begins, has more requests than the quota.
 _BURST: Final = 0.2
+"""The share of a minute's quota of Google that may be used at once."""
 
 # KEYS: buckets. ARGV: for each its capacity and the tokens that flow in per second. Returns the seconds to wait, as
 # text. It uses Redis's clock, since those of the pods may differ.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.digest.content import DigestContent
 
 _NAMES_IN_SUBJECT: Final = 2
+"""Contacts that the subject of an email names."""
 _SUBJECT_NAME: Final = 40
 ACTIONS: Final = ("accept", "snooze", "dismiss")
 

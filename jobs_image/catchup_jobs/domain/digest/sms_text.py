@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.digest.content import DigestContent
 
 MAX_SEGMENTS: Final = 2
+"""Segments of an SMS at most."""
 _NAMES: Final = (40, 30, 16)
+"""Characters of a contact's name in an SMS; the shorter ones where the longer do not fit."""
 _CLAUSE: Final = 80
 _REASON: Final = 160
 # What GSM 03.38 has in another form.

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
 
 BUDGET: Final = 200_000
+"""Pairs of a contact's tag and an event that are compared for one user; a user with more is not matched to the end."""
 _MARKUP: Final = re.compile(r"<[^<>]{0,200}>")
 Phrase = tuple[str, ...]
 
