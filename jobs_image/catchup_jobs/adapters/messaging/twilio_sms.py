@@ -21,13 +21,13 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 
 from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
 from catchup_jobs.domain.text import clean
-from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from catchup_jobs.jobs.digest.ports import Message
+    from catchup_jobs.jobs.digest.gateway import Message
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class TwilioAccount:
 
 
 class TwilioSms:
-    """`jobs.digest.ports.LookUpGateway` of Twilio."""
+    """`jobs.digest.gateway.LookUpGateway` of Twilio."""
 
     def __init__(self, account: TwilioAccount, *, now: Callable[[], datetime], http: BoundedHttp | None = None) -> None:
         self._account = account

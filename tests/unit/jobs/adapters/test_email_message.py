@@ -16,7 +16,7 @@ from catchup_jobs.adapters.messaging.email_message import compose
 from catchup_jobs.domain.digest.addresses import Mailbox, is_email
 from catchup_jobs.domain.digest.email_text import EmailDigest, Entry
 from catchup_jobs.domain.text import clean
-from catchup_jobs.jobs.digest.ports import Message
+from catchup_jobs.jobs.digest.gateway import Message
 
 NOW = datetime(2026, 11, 29, 8, tzinfo=UTC)
 SENDER = Mailbox("CatchUp", "digest@example.com")

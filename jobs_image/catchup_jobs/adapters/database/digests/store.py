@@ -23,7 +23,8 @@ from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, suggestions, users
 from catchup_jobs.domain.digest.channels import CHANNELS, Channel, Destination, may_send
 from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
-from catchup_jobs.jobs.digest.ports import Answer, Claim, Delivery, Recipient
+from catchup_jobs.jobs.digest.gateway import Answer
+from catchup_jobs.jobs.digest.ports import Claim, Delivery, Recipient
 from catchup_jobs.jobs.run.errors import PermanentError
 
 if TYPE_CHECKING:
