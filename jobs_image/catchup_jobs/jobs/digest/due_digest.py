@@ -203,7 +203,7 @@ class DueDigest:
         return DeliveryStatus.SKIPPED
 
     def _not_claimed(self, channel: Channel) -> DeliveryStatus:
-        # Its suggestions were answered meanwhile, or another process claimed it.
+        # What it would say was answered or settled meanwhile, or another process claimed it.
         delivery = self.deliveries().get(channel)
         if delivery is not None and delivery.status is DeliveryStatus.SENDING:
             self.errors.append(TemporaryError("another process is sending", wait_seconds=LEASE.total_seconds()))

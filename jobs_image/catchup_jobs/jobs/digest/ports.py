@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from catchup_contract.digest_rule import DigestTime, Occurrence
     from catchup_jobs.domain.digest.channels import Channel, Destination
     from catchup_jobs.domain.digest.items import DigestItem
+    from catchup_jobs.domain.digest.selection import Selection
     from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
     from catchup_jobs.jobs.digest.gateway import Answer
     from catchup_jobs.jobs.run.ports import Fence
@@ -70,7 +71,8 @@ class Claim:
 
     Attributes:
         code: the delivery's short code.
-        items: the suggestions to send; never empty.
+        items: the suggestions to send; empty only where `reconnect` is true.
+        reconnect: the message asks the user to connect the calendar again.
     """
 
     user_id: str
@@ -79,6 +81,7 @@ class Claim:
     attempt_id: str
     code: str
     items: tuple[DigestItem, ...]
+    reconnect: bool = False
 
 
 class Links(Protocol):
@@ -125,8 +128,8 @@ class DigestStore(Protocol):
         """
         ...
 
-    def has_pending(self, user_id: str, *, now: datetime) -> bool:
-        """Return whether a claim would have suggestions to send."""
+    def selection(self, user_id: str, due_date: date, *, now: datetime) -> Selection:
+        """Return what a claim would send now."""
         ...
 
     def skip_reason(self, user_id: str, due_date: date) -> SkipReason | None:
@@ -168,7 +171,7 @@ class DigestStore(Protocol):
     ) -> Claim | None:
         """Mark a delivery as `sending` and its suggestions as delivered.
 
-        Returns None if there is no suggestion to send, or the delivery's status does not allow it.
+        Returns None if there is nothing to send, or the delivery's status does not allow it.
 
         Args:
             attempt_id: unique; the settlement names it.
