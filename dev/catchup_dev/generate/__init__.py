@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from catchup_dev.cluster.layout import CHECKOUT
-from catchup_dev.generate import chart, configuration
+from catchup_dev.generate import chart, configuration, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ GENERATED: Final[dict[Path, Callable[[], str]]] = {
     chart.CHART / "README.md": lambda: chart.readme(chart.VALUES.read_text(encoding="utf-8")),
     chart.CHART / "values.schema.json": lambda: chart.schema(chart.VALUES.read_text(encoding="utf-8")),
     CHECKOUT / "docs" / "configuration.md": configuration.page,
+    CHECKOUT / "docs" / "numbers.md": numbers.page,
 }
 
 

@@ -15,7 +15,7 @@ from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.domain.digest.channels import SMS
-from catchup_jobs.domain.vocabulary import ChannelMode, SuggestionStatus
+from catchup_jobs.domain.stored_enums import ChannelMode, SuggestionStatus
 
 if TYPE_CHECKING:
     from integration.jobs.digest_world import DigestWorld

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from catchup_jobs.domain.digest.items import DigestItem
 
-# A message that holds nothing but the request comes at most this often.
 ASK_AGAIN: Final = timedelta(days=14)
+"""How long after a request to connect the calendar again another one may be sent alone."""
 
 
 @dataclass(frozen=True, slots=True)

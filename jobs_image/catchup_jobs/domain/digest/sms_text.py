@@ -23,16 +23,18 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from catchup_jobs.domain.digest.content import Reconnect
+from catchup_jobs.domain.digest.formatting import RECONNECT, contact_name, mode_words, short_time
 from catchup_jobs.domain.digest.gsm7 import is_gsm7, segments
 from catchup_jobs.domain.digest.items import DigestItem
-from catchup_jobs.domain.digest.words import RECONNECT, contact_name, mode_words, short_time
 from catchup_jobs.domain.text import clean
 
 if TYPE_CHECKING:
     from catchup_jobs.domain.digest.content import DigestContent
 
 MAX_SEGMENTS: Final = 2
+"""Segments of an SMS at most."""
 _NAMES: Final = (40, 30, 16)
+"""Characters of a contact's name in an SMS; the shorter ones where the longer do not fit."""
 # Where not even one person fits: long clocks beside a name outside of the GSM alphabet.
 _SHORT_NAMES: Final = (16, 8)
 _CLAUSE: Final = 80

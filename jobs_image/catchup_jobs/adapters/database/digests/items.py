@@ -10,7 +10,7 @@ from catchup_jobs.adapters.database.schema import contacts, deliveries, digests,
 from catchup_jobs.domain.digest.channels import ATTEMPTED, MAYBE_SENT
 from catchup_jobs.domain.digest.items import DigestItem
 from catchup_jobs.domain.digest.selection import Selection, choose
-from catchup_jobs.domain.vocabulary import SuggestionStatus, TokenState
+from catchup_jobs.domain.stored_enums import SuggestionStatus, TokenState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
