@@ -71,7 +71,7 @@ test-due-dates: venv ## Every quarter of an hour in every zone against the CronJ
 	CATCHUP_ALL_DUE_DATES=1 $(BIN)/pytest tests/integration/operator/test_digest_due_dates.py tests/integration/operator/test_schedules_of_peers.py
 
 .PHONY: bench-operator
-bench-operator: venv ## The operator beside a raw client that sends the same writes, at 200 to 10,000 resources (half an hour)
+bench-operator: venv ## The operator beside clients in Go that send the same writes, at 200 to 10,000 resources (an hour)
 	$(BIN)/python tests/benchmarks/reconciliation.py
 	$(BIN)/python tests/benchmarks/reconciliation.py --streaming --sizes 1000,3000
 	$(BIN)/python tests/benchmarks/reconciliation.py --only operator --rounds 1 --sizes 10000
