@@ -28,7 +28,7 @@ venv: $(VENV)/.installed ## Make the Python environment in .venv from the hashed
 UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 .PHONY: lock
 lock: venv ## Refresh requirements/*.txt from pyproject.toml (add UPGRADE=--upgrade for newer versions)
-	$(UV_COMPILE) $(UPGRADE) pyproject.toml --extra operator --extra jobs --group dev -o requirements/dev.txt
+	$(UV_COMPILE) $(UPGRADE) pyproject.toml --extra operator --extra kubeconfig --extra jobs --group dev -o requirements/dev.txt
 	$(UV_COMPILE) pyproject.toml --extra operator -c requirements/dev.txt -o requirements/operator.txt
 	$(UV_COMPILE) pyproject.toml --extra jobs -c requirements/dev.txt -o requirements/jobs.txt
 	$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt

@@ -8,17 +8,18 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from catchup_operator.kube.client import KubeClient
-from catchup_operator.kube.config import load_client
+from catchup_operator.kube.config import load_access
 from catchup_operator.kube.resources import JOBS
 
 # The Job controller leaves such Jobs alone (https://kubernetes.io/docs/concepts/workloads/controllers/job/, managedBy).
 _MANAGER: Final = "catchup.dev/benchmark"
 _CONNECTIONS: Final = 20
+_WEEK_MINUTES: Final = 7 * 24 * 60
 
 
 async def run_each_once(cronjobs: list[dict[str, Any]]) -> None:
     """Create a Job for each CronJob and take it through the states of one whose pod starts and succeeds."""
-    api = KubeClient(await load_client())
+    api = KubeClient(await load_access())
     gate = asyncio.Semaphore(_CONNECTIONS)
 
     async def one(cronjob: dict[str, Any]) -> None:
@@ -43,7 +44,8 @@ def _job(cronjob: dict[str, Any]) -> dict[str, Any]:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": f"{metadata['name']}-{int(time.time() // 60)}",
+            # A slot that the CronJob controller, which runs meanwhile, does not use.
+            "name": f"{metadata['name']}-{int(time.time() // 60) - _WEEK_MINUTES}",
             "namespace": metadata["namespace"],
             "labels": template["metadata"]["labels"],
             "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],

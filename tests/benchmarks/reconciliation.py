@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import os
 import platform
 import socket
@@ -26,6 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -40,7 +42,7 @@ from benchmarks.phases import Cost, Phase  # noqa: E402
 from catchup_dev.cluster import Cluster as LocalCluster  # noqa: E402
 from catchup_operator.job_template import JobTemplate  # noqa: E402
 from catchup_operator.kube.client import KubeClient  # noqa: E402
-from catchup_operator.kube.config import load_client  # noqa: E402
+from catchup_operator.kube.config import load_access  # noqa: E402
 from catchup_operator.kube.resources import SCHEDULES  # noqa: E402
 
 NAMESPACE: Final = "bench"
@@ -87,7 +89,7 @@ def api_server() -> Iterator[LocalCluster]:
 
 async def create(namespace: str, count: int) -> None:
     """Create so many UserSchedules, over 20 connections, where `KUBECONFIG` says."""
-    api = KubeClient(await load_client())
+    api = KubeClient(await load_access())
     gate = asyncio.Semaphore(CONNECTIONS)
 
     async def one(number: int) -> None:
@@ -109,6 +111,16 @@ def cronjobs(cluster: LocalCluster) -> list[dict[str, Any]]:
             return found
 
 
+def service_account(directory: Path) -> dict[str, str]:
+    """Write the files that a pod finds of its service account, here the administrator; return its environment."""
+    kubeconfig = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    cluster, user = kubeconfig["clusters"][0]["cluster"], kubeconfig["users"][0]["user"]
+    (directory / "ca.crt").write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    (directory / "token").write_text(user["token"])
+    server = urlsplit(cluster["server"])
+    return {"KUBERNETES_SERVICE_HOST": str(server.hostname), "KUBERNETES_SERVICE_PORT": str(server.port)}
+
+
 @contextmanager
 def running(client: str, count: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run the operator or a client in Go."""
@@ -120,7 +132,8 @@ def running(client: str, count: int) -> Iterator[subprocess.Popen[bytes]]:
         env |= {"CATCHUP_NAMESPACES": NAMESPACE, "CATCHUP_JOB_TEMPLATE_FILE": str(template)}
         env |= {"CATCHUP_ROLL_PER_SECOND": "9999", "CATCHUP_RELEASE": socket.gethostname()}
         if client == OPERATOR:
-            command = [str(Path(sys.executable).parent / "catchup-operator"), "run", "--json-logs"]
+            env |= service_account(Path(directory))
+            command = [sys.executable, str(Path(__file__).with_name("in_pod.py")), directory]
         else:
             command = [str(anchor.program()), "-mode", client.removeprefix("go-"), "-namespace", NAMESPACE]
             command += ["-samples", str(samples), "-count", str(count)]
