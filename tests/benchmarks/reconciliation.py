@@ -1,7 +1,8 @@
-"""What the operator costs on a real API server, beside two clients in Go that send the same writes.
+"""What the operator costs on a real API server, beside clients in Go that send the same writes.
 
 Run by `make bench-operator`, or alone: `python tests/benchmarks/reconciliation.py --help`. `go-raw` sends the writes
-and does nothing else, `go-controller` is a controller as controller-runtime makes them. Each measurement has a fresh
+and does nothing else, `go-controller` is a controller as controller-runtime makes them, `go-controller-lean` one that
+keeps only metadata of CronJobs and Jobs. Each measurement has a fresh
 API server and etcd; the clients take turns, so that a busy moment of the machine touches all. Measured are
 
 - the time until every status is written: of N UserSchedules that exist before the start, or (`--streaming`) are created
@@ -38,6 +39,7 @@ if __name__ == "__main__":
 from benchmarks import anchor  # noqa: E402 - where the line above finds it
 from benchmarks.finished_jobs import run_each_once  # noqa: E402
 from benchmarks.phases import Cost, Phase  # noqa: E402
+from waiting import ESTABLISHED  # noqa: E402
 
 from catchup_dev.cluster import Cluster as LocalCluster  # noqa: E402
 from catchup_operator.job_template import JobTemplate  # noqa: E402
@@ -52,8 +54,7 @@ TEMPLATE: Final = JobTemplate(image="catchup-jobs:bench")
 
 OPERATOR: Final = "operator"
 GO_RAW: Final = "go-raw"
-GO_CONTROLLER: Final = "go-controller"
-CLIENTS: Final = (GO_RAW, GO_CONTROLLER, OPERATOR)
+CLIENTS: Final = (GO_RAW, "go-controller", "go-controller-lean", OPERATOR)
 
 
 def resource(namespace: str, number: int) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def api_server() -> Iterator[LocalCluster]:
         cluster.up()
         try:
             cluster.kubectl("apply", "-f", str(ROOT / "crds/userschedules.yaml"))
-            cluster.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=20s")
+            cluster.kubectl("wait", ESTABLISHED, "crd/userschedules.catchup.dev", "--timeout=180s")
             cluster.kubectl("create", "namespace", NAMESPACE)
             os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
             yield cluster

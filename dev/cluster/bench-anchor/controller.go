@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/go-logr/logr"
+	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -23,25 +24,28 @@ func kind(version, kind string) *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: version, Kind: kind}}
 }
 
-// control runs a controller as controller-runtime makes them: caches of UserSchedules and of the metadata of CronJobs
-// and Jobs, without managed fields, and a queue of keys.
-func control(config *rest.Config, namespace string, samples map[string]*sample) error {
+// control runs a controller as controller-runtime makes them: caches of UserSchedules, CronJobs and Jobs, and a queue of
+// keys. A lean one keeps only the metadata of CronJobs and Jobs, and no managed fields.
+func control(config *rest.Config, namespace string, samples map[string]*sample, lean bool) error {
 	logs.SetLogger(logr.Discard())
+	caches := cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}}
+	cronJobs, jobs := client.Object(&batchv1.CronJob{}), client.Object(&batchv1.Job{})
+	if lean {
+		caches.DefaultTransform = cache.TransformStripManagedFields()
+		cronJobs, jobs = kind("batch/v1", "CronJob"), kind("batch/v1", "Job")
+	}
 	m, err := manager.New(config, manager.Options{
 		Scheme:  newScheme(),
 		Metrics: server.Options{BindAddress: "0"},
-		Cache: cache.Options{
-			DefaultNamespaces: map[string]cache.Config{namespace: {}},
-			DefaultTransform:  cache.TransformStripManagedFields(),
-		},
+		Cache:   caches,
 	})
 	if err != nil {
 		return err
 	}
 	err = builder.ControllerManagedBy(m).
 		For(&UserSchedule{}).
-		Owns(kind("batch/v1", "CronJob"), builder.OnlyMetadata).
-		Owns(kind("batch/v1", "Job"), builder.OnlyMetadata).
+		Owns(cronJobs).
+		Owns(jobs).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
 		Complete(&reconciler{m.GetClient(), samples})
 	if err != nil {

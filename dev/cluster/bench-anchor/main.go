@@ -12,7 +12,6 @@ import (
 	"log"
 	"os"
 
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -61,7 +60,7 @@ func (w *writes) applied(name, uid string) {
 }
 
 func main() {
-	mode := flag.String("mode", "raw", "raw or controller")
+	mode := flag.String("mode", "raw", "raw, controller or controller-lean")
 	namespace := flag.String("namespace", "", "the namespace of the UserSchedules")
 	path := flag.String("samples", "", "a file: samples by time zone, as JSON")
 	count := flag.Int("count", 0, "raw: how many UserSchedules there will be")
@@ -86,8 +85,8 @@ func run(mode, namespace, path string, count int) error {
 	}
 	config.QPS = -1 // no limit
 	config.UserAgent = fieldManager
-	if mode == "controller" {
-		return control(config, namespace, samples)
+	if mode == "raw" {
+		return sendRaw(context.Background(), config, namespace, samples, count)
 	}
-	return sendRaw(context.Background(), rest.CopyConfig(config), namespace, samples, count)
+	return control(config, namespace, samples, mode == "controller-lean")
 }

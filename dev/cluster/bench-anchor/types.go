@@ -1,6 +1,7 @@
 package main
 
 import (
+	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -74,5 +75,8 @@ func newScheme() *runtime.Scheme {
 	scheme, version := runtime.NewScheme(), schema.GroupVersion{Group: group, Version: version}
 	scheme.AddKnownTypes(version, &UserSchedule{}, &UserScheduleList{})
 	metav1.AddToGroupVersion(scheme, version)
+	if err := batchv1.AddToScheme(scheme); err != nil {
+		panic(err) // the types of client-go
+	}
 	return scheme
 }
