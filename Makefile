@@ -14,12 +14,14 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {print substr($$0, 5)} /^[a-z][a-z0-9-]*:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Python environment
-$(VENV)/.installed: requirements/dev.txt pyproject.toml
-	@echo "Installing the Python environment into $(VENV) (about a minute) ..."
+# uv takes a third of pip's CPU time. It reads UV_DEFAULT_INDEX and UV_INDEX, not pip's settings.
+$(VENV)/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml
+	@echo "Installing the Python environment into $(VENV) (half a minute) ..."
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed, this is %s; set PYTHON=..." % sys.version.split()[0])'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 .PHONY: venv
@@ -32,6 +34,7 @@ lock: venv ## Refresh requirements/*.txt from pyproject.toml (add UPGRADE=--upgr
 	$(UV_COMPILE) pyproject.toml --extra operator -c requirements/dev.txt -o requirements/operator.txt
 	$(UV_COMPILE) pyproject.toml --extra jobs -c requirements/dev.txt -o requirements/jobs.txt
 	$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
+	$(UV_COMPILE) --group installer -c requirements/dev.txt -o requirements/uv.txt
 
 .PHONY: lint
 lint: venv ## Check style, types and the architecture's import rules
@@ -82,7 +85,7 @@ bench: venv ## What a pod pays per subcommand, how fast the fleet's suggestions 
 	$(BIN)/python tests/benchmarks/sizes.py
 
 .PHONY: generate
-generate: venv ## Make the generated files: the chart's CRD, schema and README, docs/configuration.md
+generate: venv ## Make the generated files: the chart's CRD, schema and README, docs/configuration.md, docs/numbers.md
 	$(BIN)/python -m catchup_dev.generate
 
 ##@ Local Kubernetes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from catchup_dev.cluster.layout import CHECKOUT
-from catchup_dev.generate import chart, configuration, pod_types
+from catchup_dev.generate import chart, configuration, numbers, pod_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ GENERATED: Final[dict[Path, Callable[[], str]]] = {
     chart.CHART / "values.schema.json": lambda: chart.schema(chart.VALUES.read_text(encoding="utf-8")),
     pod_types.TABLE: pod_types.table,
     CHECKOUT / "docs" / "configuration.md": configuration.page,
+    CHECKOUT / "docs" / "numbers.md": numbers.page,
 }
 
 

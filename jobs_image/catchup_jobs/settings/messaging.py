@@ -14,6 +14,7 @@ from catchup_jobs.domain.digest.addresses import Mailbox
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 _MAX_ACTION_URL: Final = 100
+"""Characters of the base URL of links."""
 # A number, a short code, an alphanumeric sender (https://www.twilio.com/docs/glossary/what-alphanumeric-sender-id), or
 # a channel's address such as `whatsapp:+1…`.
 _SENDER: Final = re.compile(r"([a-z]+:)?\+?[0-9]{3,15}|(?=.*[A-Za-z])[A-Za-z0-9 +_&-]{1,11}")

@@ -18,7 +18,9 @@ from catchup_operator.manifests.names import FIELD_MANAGER
 # kopf's own pool has no limit: thousands of resources at the start would open as many connections. Watches hold a
 # connection for minutes and are counted in addition.
 _CONNECTIONS: Final = 20
+"""Connections to the API server at most, watches not counted."""
 _REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
+"""How long a request to the API server may take."""
 _CLOSE_SECONDS: Final = 0.1
 # A line of a watch is a whole object, at most as large as etcd accepts. aiohttp buffers up to twice this size.
 _READ_BUFFER_BYTES: Final = 2 * 2**20

@@ -16,6 +16,7 @@ from catchup_operator.kube.resources import CRONJOBS, DEPLOYMENTS, LEASE_NAME, L
 from catchup_operator.manifests.names import FIELD_MANAGER
 
 _STOP_SECONDS: Final = 60
+"""How long an uninstall waits for the operator's pod to end."""
 _SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{LABEL_USER_SCHEDULE}"
 # A Role goes with its namespace: without permissions there is nothing to leave, or nothing that could be done.
 _GONE: Final = {403, 404}

@@ -36,12 +36,12 @@ from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.digest.channels import CHANNELS, EMAIL, SMS, Channel
 from catchup_jobs.domain.digest.email_text import EmailDigest, email_digest
 from catchup_jobs.domain.digest.sms_text import sms_text
-from catchup_jobs.domain.vocabulary import ChannelMode, SuggestionStatus, Trigger
+from catchup_jobs.domain.stored_enums import ChannelMode, SuggestionStatus, Trigger
 from catchup_jobs.jobs.digest.job import Digest
 from catchup_jobs.jobs.digest.messenger import Messenger, Sender
 from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.execution import run_job
-from catchup_jobs.jobs.run.ports import Run, RunLocks, Surroundings
+from catchup_jobs.jobs.run.ports import Process, Run, RunLocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -201,7 +201,7 @@ class DigestWorld:
             Run(DIGEST, user_id, slot, manual_id or f"manual-{next(self._numbers)}"),
             store=DatabaseRunStore(self.database),
             locks=self.locks or FileLocks(self.lock_directory),
-            surroundings=Surroundings(
+            process=Process(
                 now=lambda: self.now,
                 sleep=self._sleep,
                 random=lambda: 0.5,

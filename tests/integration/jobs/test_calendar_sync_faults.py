@@ -21,7 +21,7 @@ from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_jobs.adapters.database.schema import dead_letters
 from catchup_jobs.adapters.google import http as google_http
 from catchup_jobs.domain.calendar.access_token import OAuthToken
-from catchup_jobs.domain.vocabulary import CalendarError, TokenState
+from catchup_jobs.domain.stored_enums import CalendarError, TokenState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

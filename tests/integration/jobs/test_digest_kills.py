@@ -11,7 +11,7 @@ from sqlalchemy import select
 from catchup_contract.outcomes import ExitCode, Reason
 from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.domain.digest.channels import SMS
-from catchup_jobs.domain.vocabulary import DeliveryStatus
+from catchup_jobs.domain.stored_enums import DeliveryStatus
 from catchup_jobs.jobs.digest.due_digest import LEASE
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from catchup_jobs.adapters.messaging.action_links import ActionLinks, read_token
 from catchup_jobs.domain.digest.action_tokens import UNSUBSCRIBE_LIFE, ActionToken
 from catchup_jobs.domain.digest.channels import EMAIL
 from catchup_jobs.domain.planning.answers import Answer
-from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.domain.stored_enums import SuggestionStatus
 from catchup_jobs.jobs.run.errors import PermanentError
 
 NEW_MAILBOX = "ada@example.org"

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import calendars, suggestions, users
-from catchup_jobs.domain.vocabulary import SuggestionStatus, Trigger
+from catchup_jobs.domain.stored_enums import SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
     from pathlib import Path

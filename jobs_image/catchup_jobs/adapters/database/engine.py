@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5
+"""How long a connection to PostgreSQL may take."""
 _BUSY_TIMEOUT_SECONDS: Final = 10
+"""How long SQLite waits for another writer."""
 # For one transaction each: behind a pooler, what a session sets stays with a connection that others use too.
 _POSTGRES_TRANSACTION: Final = (
     # In UTC the driver's values need no conversion.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WAIT_SECONDS: Final = 60.0
+"""How long a job waits for the schema that it needs."""
 _POLL_SECONDS: Final = 2.0
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # An arbitrary number, the same in every process: concurrent upgrades take turns.

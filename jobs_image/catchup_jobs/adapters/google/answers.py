@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-# Google counts requests by the minute.
 LIMIT_WAIT_SECONDS: Final = 60.0
+"""The wait after a usage limit of Google that names no `Retry-After`; Google counts requests by the minute."""
 
 _BAD_REQUEST, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 400, 403, 429, 500
 # Statuses by which whatever is on the way says that the request should be made again (RFC 9110, RFC 8470).

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-# Between two packets; and from the first byte of a body to the last, for servers that send byte by byte.
 SOCKET_TIMEOUT_SECONDS: Final = 20.0
+"""The longest silence of Google within an answer."""
 BODY_TIMEOUT_SECONDS: Final = 60.0
+"""The longest time for an answer of Google, from its first byte to its last."""
 # A full page of events is about 1 MB. Parsed, this limit still fits into a pod's memory.
 MAX_BODY_BYTES: Final = 16 * 2**20
+"""The largest answer of Google that is read."""
 
 _CHUNK: Final = 65536
 _DAY_SECONDS: Final = 86400

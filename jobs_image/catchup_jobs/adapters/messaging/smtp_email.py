@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 Security = Literal["starttls", "tls", "none"]
 
 TIMEOUT_SECONDS: Final = 20.0
-# For the whole session, so that a slow server cannot hold a claim past its lease.
+"""The longest silence of the mail server."""
 CONVERSATION_SECONDS: Final = 60.0
+"""The longest session with the mail server, shorter than the lease of a claim."""
 DEFAULT_PORTS: Final[dict[Security, int]] = {"starttls": 587, "tls": 465, "none": 25}
 
 # RFC 3463, X.1.3: bad destination mailbox address syntax.

@@ -32,10 +32,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OPTED_OUT: Final = 21610
-# Errors of our sender (number, short code or Messaging Service), not of the recipient. All are HTTP 400.
 _SENDER_ERRORS: Final = frozenset(
     {21212, 21603, 21606, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21707, 21712}
 )
+"""Twilio's error codes that blame our sender (number, short code or Messaging Service), not the recipient. All are
+HTTP 400.
+"""
 _TOO_MANY: Final = frozenset({429})
 # 404: there is no such account. 407: a proxy wants a login.
 _OURS: Final = frozenset({401, 403, 404, 407})
@@ -51,6 +53,7 @@ _CLOCK_MARGIN: Final = timedelta(minutes=2)
 _LISTED: Final = 50
 _MOST_PAGES: Final = 3
 _MOST_WAIT_SECONDS: Final = 3600.0
+"""The longest `Retry-After` of Twilio that is followed."""
 
 
 @dataclass(frozen=True, slots=True)

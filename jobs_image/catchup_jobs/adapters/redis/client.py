@@ -17,6 +17,7 @@ from catchup_jobs.adapters.redis.url import RedisUrl
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 TIMEOUT_SECONDS: Final = 3.0
+"""How long an answer of Redis may take."""
 T = TypeVar("T")
 
 
@@ -78,7 +79,7 @@ class _Sentinels(Sentinel):
             return error
 
 
-def twice(command: Callable[[], T]) -> T:
+def with_one_retry(command: Callable[[], T]) -> T:
     """Run an idempotent command, and once more after a lost reply or on a closed connection."""
     try:
         return command()
@@ -89,7 +90,7 @@ def twice(command: Callable[[], T]) -> T:
 
 
 @contextmanager
-def classified() -> Iterator[None]:
+def as_job_errors() -> Iterator[None]:
     """Turn the client's errors into `jobs.run.errors`.
 
     Raises:

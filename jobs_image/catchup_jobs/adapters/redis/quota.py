@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError
 
-from catchup_jobs.adapters.redis.client import classified, connect, twice
+from catchup_jobs.adapters.redis.client import as_job_errors, connect, with_one_retry
 
 if TYPE_CHECKING:
     import redis
@@ -21,6 +21,7 @@ _MINUTE: Final = 60.0
 # The share of a minute's quota that may be used at once. The rest flows in during that minute, so that no minute,
 # whenever it begins, has more requests than the quota.
 _BURST: Final = 0.2
+"""The share of a minute's quota of Google that may be used at once."""
 
 # KEYS: buckets. ARGV: for each its capacity and the tokens that flow in per second. Returns the seconds to wait, as
 # text. It uses Redis's clock, since those of the pods may differ.
@@ -81,5 +82,5 @@ class RedisQuota:
         def ask() -> Any:
             return self._client.eval(_RESERVE, len(self._keys), *self._keys, *self._arguments)
 
-        with classified():
-            return float(twice(ask))
+        with as_job_errors():
+            return float(with_one_retry(ask))

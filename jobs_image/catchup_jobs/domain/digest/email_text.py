@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from catchup_jobs.domain.digest.formatting import contact_name, contact_time, long_time, mode_words, rhythm
 from catchup_jobs.domain.digest.items import MAX_NAME, MAX_REASON, DigestItem
-from catchup_jobs.domain.digest.words import contact_name, contact_time, long_time, mode_words, rhythm
 from catchup_jobs.domain.text import clean
 
 if TYPE_CHECKING:
     from catchup_jobs.domain.digest.content import DigestContent
 
 _NAMES_IN_SUBJECT: Final = 2
+"""Contacts that the subject of an email names."""
 _SUBJECT_NAME: Final = 40
 ACTIONS: Final = ("accept", "snooze", "dismiss")
 

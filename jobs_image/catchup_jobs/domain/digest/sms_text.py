@@ -14,16 +14,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from catchup_jobs.domain.digest.formatting import contact_name, mode_words, short_time
 from catchup_jobs.domain.digest.gsm7 import is_gsm7, segments
 from catchup_jobs.domain.digest.items import DigestItem
-from catchup_jobs.domain.digest.words import contact_name, mode_words, short_time
 from catchup_jobs.domain.text import clean
 
 if TYPE_CHECKING:
     from catchup_jobs.domain.digest.content import DigestContent
 
 MAX_SEGMENTS: Final = 2
+"""Segments of an SMS at most."""
 _NAMES: Final = (40, 30, 16)
+"""Characters of a contact's name in an SMS; the shorter ones where the longer do not fit."""
 _CLAUSE: Final = 80
 _REASON: Final = 160
 # What GSM 03.38 has in another form.

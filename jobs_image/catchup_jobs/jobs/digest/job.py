@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from catchup_contract.digest_rule import occurrence_by_hand, occurrence_of_slot
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_jobs.domain.digest.channels import ATTEMPTED, CHANNELS, MAYBE_SENT, is_wanted, may_send, skip_reason
-from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus, SkipReason
+from catchup_jobs.domain.stored_enums import ChannelMode, DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.due_digest import DueDigest
 from catchup_jobs.jobs.digest.results import REASONS, error_to_raise, result_of
 from catchup_jobs.jobs.digest.unsettled import settle_earlier_attempts

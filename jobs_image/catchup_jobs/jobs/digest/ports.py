@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from catchup_contract.digest_rule import DigestTime, Occurrence
     from catchup_jobs.domain.digest.channels import Channel, Destination
     from catchup_jobs.domain.digest.items import DigestItem
-    from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
+    from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
     from catchup_jobs.jobs.run.ports import Fence
 
 

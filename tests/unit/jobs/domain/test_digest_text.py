@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catchup_jobs.domain.digest.email_text import EmailDigest, entries_of
+from catchup_jobs.domain.digest.formatting import contact_time, long_time, short_time, zone_name
 from catchup_jobs.domain.digest.gsm7 import is_gsm7, length, segments
 from catchup_jobs.domain.digest.items import DigestItem
 from catchup_jobs.domain.digest.sms_text import MAX_SEGMENTS, compose
-from catchup_jobs.domain.digest.words import contact_time, long_time, short_time, zone_name
 from catchup_jobs.domain.text import clean
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -8,14 +8,14 @@ from sqlalchemy import and_, delete, insert, select, update
 
 from catchup_jobs.adapters.database.calendars.events import change_events, stored_events
 from catchup_jobs.adapters.database.calendars.suggestion_repair import call_off, repair_suggestions
-from catchup_jobs.adapters.database.people.planning_version import raise_version
+from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import calendars, events, users
 from catchup_jobs.domain.calendar.events import Changes, Received, UnreadableEvent, reconcile
 from catchup_jobs.domain.calendar.overview import CalendarOverview
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState
 from catchup_jobs.domain.planning.rules import RULES, Rules
-from catchup_jobs.domain.vocabulary import CalendarError
+from catchup_jobs.domain.stored_enums import CalendarError
 from catchup_jobs.jobs.sync.ports import ListedCalendar, Stored, StoredCalendar
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class DatabaseCalendarStore:
             if not gone:
                 return Stored()
             dropped = _drop(connection, gone, removed_at=now)
-            raise_version(connection, [user_id])
+            bump_planning_version(connection, [user_id])
             repaired = repair_suggestions(connection, user_id, now, self._rules)
             return _stored(Changes(), repaired, dropped=dropped, calendars_gone=gone_selected)
 
@@ -166,7 +166,7 @@ class DatabaseCalendarStore:
             check_fence(connection, fence)
             lost = calendars.c.id == calendar_id
             connection.execute(update(calendars).where(lost).values(selected=False))
-            raise_version(connection, [user_id])
+            bump_planning_version(connection, [user_id])
             dropped = _drop(connection, [calendar_id])
             connection.execute(update(calendars).where(lost).values(last_error=CalendarError.NOT_FOUND))
             repaired = repair_suggestions(connection, user_id, now, self._rules)
@@ -220,7 +220,7 @@ class DatabaseCalendarStore:
                 connection.execute(
                     update(calendars).where(calendars.c.id == row.id).values(selected=selected, last_error=None)
                 )
-                raise_version(connection, [user_id])
+                bump_planning_version(connection, [user_id])
                 if not selected:
                     _drop(connection, [row.id])
                     repair_suggestions(connection, user_id, now, self._rules)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def repair_suggestions(connection: Connection, user_id: str, now: datetime, rules: Rules) -> Plan:
-    """Move or expire suggestions that clash with the changed events; call it after `raise_version`."""
+    """Move or expire suggestions that clash with the changed events; call it after `bump_planning_version`."""
     from catchup_jobs.adapters.database.suggestions.repair import repair  # noqa: PLC0415
 
     return repair(connection, user_id, now, rules)

@@ -15,14 +15,14 @@ from sqlalchemy import and_, func, or_, select, update
 
 from catchup_contract.digest_rule import DigestTime, Occurrence
 from catchup_contract.local_time import is_time_zone
-from catchup_jobs.adapters.database.digests.proposals import is_pending, mark, pending_items, proposals
+from catchup_jobs.adapters.database.digests.items import is_pending, mark, pending_items, proposals
 from catchup_jobs.adapters.database.digests.rows import delivery_of, ensure_delivery, ensure_digest
 from catchup_jobs.adapters.database.digests.settlement import mark_unknown, settle
-from catchup_jobs.adapters.database.people.planning_version import raise_version
+from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, suggestions, users
 from catchup_jobs.domain.digest.channels import CHANNELS, Channel, Destination, may_send
-from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
+from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.ports import Answer, Claim, Delivery, Recipient
 from catchup_jobs.jobs.run.errors import PermanentError
 
@@ -181,7 +181,7 @@ class DatabaseDigests:
         with self._database.write() as connection:
             check_fence(connection, fence)
             # The user's row is locked first, as by everything that changes suggestions.
-            raise_version(connection, [user_id])
+            bump_planning_version(connection, [user_id])
             digest_id = ensure_digest(self._database, connection, user_id, occurrence, now)
             delivery = ensure_delivery(self._database, connection, digest_id, channel, now)
             if not may_send(channel, delivery.status, attempts=delivery.attempts):

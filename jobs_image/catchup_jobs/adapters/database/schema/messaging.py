@@ -22,7 +22,7 @@ from sqlalchemy import (
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
 from catchup_jobs.adapters.database.types import RecordName, UtcDateTime, row_id, text_enum
 from catchup_jobs.domain.digest.channels import CHANNELS
-from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus, SkipReason
+from catchup_jobs.domain.stored_enums import ChannelMode, DeliveryStatus, SkipReason
 
 # `ciphertext`: sealed for the user. `lookup`: keyed HMAC of the address, under the key `key_id`.
 addresses: Final = Table(

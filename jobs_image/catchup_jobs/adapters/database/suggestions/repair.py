@@ -12,7 +12,7 @@ from catchup_jobs.adapters.database.suggestions.facts import known_users
 from catchup_jobs.domain.calendar.freshness import FRESH
 from catchup_jobs.domain.planning.planner import plan
 from catchup_jobs.domain.planning.suggestions import Plan
-from catchup_jobs.domain.vocabulary import ExpiryReason, SuggestionStatus
+from catchup_jobs.domain.stored_enums import ExpiryReason, SuggestionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def repair(connection: Connection, user_id: str, now: datetime, rules: Rules) -> Plan:
     """Move or expire pending suggestions that clash, in the transaction that changed the user's events.
 
-    Call it after the change and after `raise_version`, which invalidates plans made from the events before.
+    Call it after the change and after `bump_planning_version`, which invalidates plans made from the events before.
     """
     pending = select(suggestions.c.id).where(
         suggestions.c.user_id == user_id, suggestions.c.status == SuggestionStatus.PENDING
@@ -43,7 +43,7 @@ def call_off(connection: Connection, user_id: str, calendar_id: int, removed: Co
     """Expire accepted suggestions whose event was removed from its calendar; return how many.
 
     The two will not meet: the time is free again and does not count as contact. An event that was removed a day after
-    it ended was only tidied away. Call it in the transaction that removed the events, after `raise_version`.
+    it ended was only tidied away. Call it in the transaction that removed the events, after `bump_planning_version`.
 
     Args:
         removed: Google's ids of the events.

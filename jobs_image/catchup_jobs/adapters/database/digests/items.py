@@ -9,7 +9,7 @@ from sqlalchemy import exists, select, update
 from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, suggestions
 from catchup_jobs.domain.digest.channels import ATTEMPTED, MAYBE_SENT
 from catchup_jobs.domain.digest.items import DigestItem
-from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.domain.stored_enums import SuggestionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
