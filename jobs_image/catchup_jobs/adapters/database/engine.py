@@ -159,8 +159,8 @@ def _postgresql(url: URL, first_statements: str) -> Engine:
     def begin(connection: Connection) -> None:
         # The driver's own way says READ WRITE of all other transactions, which a standby refuses as a feature that it
         # does not have, not as a write.
-        mode = "SET TRANSACTION READ ONLY; " if _is_read_only(connection) else ""
-        connection.exec_driver_sql(mode + first_statements)
+        mode = "; SET TRANSACTION READ ONLY" if _is_read_only(connection) else ""
+        connection.exec_driver_sql(first_statements + mode)
 
     event.listen(engine, "begin", begin)
     return engine
