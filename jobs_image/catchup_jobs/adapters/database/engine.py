@@ -73,10 +73,7 @@ class Database:
             JobError: classified by `errors.classify`.
         """
         with self._classified(), self.engine.connect() as connection:
-            options: dict[str, Any] = {_READ_ONLY: True}
-            if self.backend == "postgresql":
-                options["postgresql_readonly"] = True
-            yield connection.execution_options(**options)
+            yield connection.execution_options(**{_READ_ONLY: True})
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -131,13 +128,15 @@ def migration_engine(url: URL) -> Engine:
     return _engine(url, migrating=True)
 
 
-def _postgresql(url: URL, first_statements: str) -> Engine:
+def _postgresql(url: URL, settings: str) -> Engine:
     parameters = {
         "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
         "application_name": "catchup-jobs",
         "tcp_user_timeout": 30_000,
         # Behind a pooler, the next transaction may be on another connection, which knows nothing of it.
         "prepare_threshold": None,
+        # This module begins transactions, in one message with their settings: a round trip less for each.
+        "autocommit": True,
         **url.query,
     }
     engine = create_engine(
@@ -153,7 +152,7 @@ def _postgresql(url: URL, first_statements: str) -> Engine:
     )
 
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(first_statements)
+        connection.exec_driver_sql(f"BEGIN{' READ ONLY' if _is_read_only(connection) else ''}; {settings}")
 
     event.listen(engine, "begin", begin)
     return engine
@@ -171,12 +170,15 @@ def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
         dbapi_connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
 
     def begin(connection: Connection) -> None:
-        read_only = connection.get_execution_options().get(_READ_ONLY, False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if _is_read_only(connection) else "BEGIN IMMEDIATE")
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _is_read_only(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get(_READ_ONLY))
 
 
 def _use_wal(dbapi_connection: sqlite3.Connection) -> None:
