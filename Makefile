@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 # Two more than cores: many tests wait for a server or a pod.
 WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 export PYTHONPATH := dev
-export PYTHONDONTWRITEBYTECODE := 1
+# Tests start hundreds of processes, each of which would compile the tree. Git and the images leave out what is kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Show this list
