@@ -138,13 +138,10 @@ def _postgresql(url: URL, settings: str) -> Engine:
         "tcp_user_timeout": 30_000,
         # Behind a pooler, the next transaction may be on another connection, which knows nothing of it.
         "prepare_threshold": None,
-<<<<<<< HEAD
         # This module begins transactions, in one message with their settings: a round trip less for each.
         "autocommit": True,
-=======
         # Of several servers all but one are standbys as a rule, and libpq would take the first that answers.
         **({"target_session_attrs": "primary"} if "," in url.query.get("host", "") else {}),
->>>>>>> main
         **url.query,
         # Whatever the role or the URL says: names and messages are of every language.
         "client_encoding": "UTF8",
@@ -162,14 +159,8 @@ def _postgresql(url: URL, settings: str) -> Engine:
     )
 
     def begin(connection: Connection) -> None:
-<<<<<<< HEAD
+        # Without READ WRITE: a standby refuses that as a feature that it does not have, not as a write.
         connection.exec_driver_sql(f"BEGIN{' READ ONLY' if _is_read_only(connection) else ''}; {settings}")
-=======
-        # The driver's own way says READ WRITE of all other transactions, which a standby refuses as a feature that it
-        # does not have, not as a write.
-        mode = "SET TRANSACTION READ ONLY; " if _is_read_only(connection) else ""
-        connection.exec_driver_sql(mode + first_statements)
->>>>>>> main
 
     event.listen(engine, "begin", begin)
     return engine
@@ -195,11 +186,7 @@ def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
 
 
 def _is_read_only(connection: Connection) -> bool:
-<<<<<<< HEAD
-    return bool(connection.get_execution_options().get(_READ_ONLY))
-=======
     return bool(connection.get_execution_options().get(_READ_ONLY, False))
->>>>>>> main
 
 
 def _use_wal(dbapi_connection: sqlite3.Connection) -> None:

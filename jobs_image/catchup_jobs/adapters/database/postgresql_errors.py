@@ -83,8 +83,13 @@ _WORDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
             "invalid command-line argument",
             "requires a value",
             "unrecognized configuration parameter",
+            "cannot be mixed with",
         ),
         _VALUE,
+    ),
+    (
+        ("authentication method requirement", "GSSAPI encryption required"),
+        "the server asks for another way to log in than `require_auth` or `gssencmode` allows",
     ),
     (
         (
