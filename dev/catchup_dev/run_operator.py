@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,8 @@ def run(console: Console) -> int:
         raise Failure("The demo does not run.", todo="run `make demo` first.")
     stack = Stack(cluster, console=console)
     env = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), **_settings(stack)}
+    # SIGTERM ends the process without `finally` otherwise, and the pod would not come back.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     stack.kubectl("scale", _DEPLOYMENT, "--replicas=0")
     try:
         stack.kubectl("wait", "--for=delete", "pod", "-l=app.kubernetes.io/component=operator", "--timeout=60s")
@@ -54,6 +57,7 @@ def _settings(stack: Stack) -> dict[str, str]:
 
 
 def _wait(operator: subprocess.Popen[bytes]) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: operator.terminate())
     while True:
         try:
             return operator.wait()

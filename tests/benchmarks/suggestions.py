@@ -153,19 +153,19 @@ def measure(url: str, batch_size: int) -> dict[str, Any]:
     from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore  # noqa: PLC0415
     from catchup_jobs.adapters.files.locks import FileLocks  # noqa: PLC0415
     from catchup_jobs.jobs.run.execution import run_job  # noqa: PLC0415
-    from catchup_jobs.jobs.run.ports import Run, Surroundings  # noqa: PLC0415
-    from catchup_jobs.jobs.suggestions.job import FleetSuggestions, NoBoard  # noqa: PLC0415
+    from catchup_jobs.jobs.run.ports import Process, Run  # noqa: PLC0415
+    from catchup_jobs.jobs.suggestions.job import FleetSuggestions, NoProgressReporter  # noqa: PLC0415
 
     database = Database.open(url)
     store = Timed(DatabaseSuggestionStore(database))
     began, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as locks:
         report = run_job(
-            FleetSuggestions(store, NoBoard(), batch_size=batch_size),
+            FleetSuggestions(store, NoProgressReporter(), batch_size=batch_size),
             Run(SUGGESTIONS, "0", None, f"bench-{time.time_ns()}"),
             store=DatabaseRunStore(database),
             locks=FileLocks(Path(locks)),
-            surroundings=Surroundings(lambda: NOW, time.sleep, lambda: 0.5, lambda: False, f"pod-{os.getpid()}"),
+            process=Process(lambda: NOW, time.sleep, lambda: 0.5, lambda: False, f"pod-{os.getpid()}"),
             deadline_seconds=10_800,
         )
     seconds = time.perf_counter() - began

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-from catchup_jobs.jobs.run.ports import Surroundings
+from catchup_jobs.jobs.run.ports import Process
 
 
 class _Termination:
@@ -40,7 +40,7 @@ class _Termination:
 
 
 @contextmanager
-def surroundings(process_id: str) -> Iterator[Surroundings]:
+def current_process(process_id: str) -> Iterator[Process]:
     """Handle SIGTERM and SIGINT within the block: the job stops at its next safe point.
 
     Main thread only. A second SIGINT interrupts at once.
@@ -50,7 +50,7 @@ def surroundings(process_id: str) -> Iterator[Surroundings]:
     for number in (signal.SIGTERM, signal.SIGINT):
         before[number] = signal.signal(number, termination.request)
     try:
-        yield Surroundings(
+        yield Process(
             now=lambda: datetime.now(UTC),
             sleep=termination.sleep,
             random=random.random,

@@ -16,7 +16,7 @@ from typing import Final
 import click
 
 from catchup_contract.outcomes import ExitCode
-from catchup_jobs.cli.jobs.bodies import JOB_MODULES
+from catchup_jobs.cli.jobs.registry import JOB_MODULES
 from catchup_jobs.domain.text import printable
 
 # Subcommand -> module that defines it under the same name, and its line in `--help`; beside those of the kinds of job.

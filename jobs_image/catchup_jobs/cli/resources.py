@@ -11,7 +11,7 @@ from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.migrate import upgrade, wait_for_schema
 from catchup_jobs.jobs.run.errors import PermanentError
-from catchup_jobs.jobs.run.ports import Surroundings
+from catchup_jobs.jobs.run.ports import Process
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class Resources:
 
 
 @contextmanager
-def open_database(settings: Settings, surroundings: Surroundings | None = None) -> Iterator[Database]:
+def open_database(settings: Settings, process: Process | None = None) -> Iterator[Database]:
     """Open the database with a schema that fits this code; the default database is migrated first.
 
     Args:
-        surroundings: of a job, which waits 60 s for a migration that may be running; without it there is no wait.
+        process: of a job, which waits 60 s for a migration that may be running; without it there is no wait.
 
     Raises:
         TemporaryError: the schema does not fit in time; the message names the command that migrates it.
@@ -47,10 +47,10 @@ def open_database(settings: Settings, surroundings: Surroundings | None = None) 
     with closing(Database.open(settings.database_url)) as database:
         if settings.is_embedded:
             upgrade(settings.database_url)
-        if surroundings is None:
+        if process is None:
             wait_for_schema(database, wait_seconds=0)
         else:
-            wait_for_schema(database, sleep=surroundings.sleep, stopping=surroundings.stopping)
+            wait_for_schema(database, sleep=process.sleep, stopping=process.stopping)
         yield database
 
 

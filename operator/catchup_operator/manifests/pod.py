@@ -13,6 +13,7 @@ from catchup_operator.schedule.user_schedule import UserSchedule
 CONTAINER: Final = "job"
 _TERMINATION_LOG: Final = "/dev/termination-log"
 _GRACE_PERIOD_SECONDS: Final = 30
+"""`terminationGracePeriodSeconds` of the jobs' pods."""
 # The variables that carry a field of a section of the spec.
 _SPEC_FIELDS: Final = {
     Env.SYNC_EVERY: (SYNC, "every"),

@@ -28,12 +28,15 @@ from catchup_operator.status.results import FinishedJob
 from catchup_operator.status.waiting import WaitingJob
 
 _WORKERS: Final = 4
+"""Reconciliations at the same time."""
 _RESYNC_SECONDS: Final = 30.0
+"""The time between two resyncs: next runs that have passed, contests that are over, Jobs without a pod."""
 # How long the result of a Job waits for its UserSchedule to be listed; then the UserSchedule is read.
 _LOOK_SECONDS: Final = 1.0
 _LOOKS: Final = 30
 # Every so many resyncs, that is every ten minutes: each UserSchedule in conflict costs a read or two.
 _FULL_RESYNC_ROUNDS: Final = 20
+"""After so many resyncs the UserSchedules in conflict are reconciled, too."""
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +124,7 @@ class Controller:
     async def _resync(self) -> None:
         """Periodically enqueue what becomes outdated without an event.
 
-        Every round: statuses that name a next run that has passed, UserSchedules whose fights are over, and Jobs of
+        Every round: statuses that name a next run that has passed, UserSchedules whose contests are over, and Jobs of
         which no pod starts. Every ten minutes: UserSchedules in conflict, since the deletion of the older one may have
         been missed.
         """
@@ -130,7 +133,7 @@ class Controller:
             if round_number % _FULL_RESYNC_ROUNDS == 0:
                 for schedule in self._state.conflicts.not_served():
                     self._enqueue(schedule)
-            for schedule in self._state.fights.settle(time.monotonic()):
+            for schedule in self._state.contests.settle(time.monotonic()):
                 self._enqueue(schedule)
             for schedule in self._job_status.overdue():
                 self._queue.add(_task_name("refresh", schedule), partial(self._job_status.refresh, schedule))
@@ -152,9 +155,9 @@ class Controller:
             if self._state.drift.has_drifted(cronjob):
                 key = (cronjob[0], schedule)
                 await self._reconciler.reconcile_key(key, drifted=cronjob)
-                self._state.fights.repaired(cronjob, key, time.monotonic())
+                self._state.contests.repaired(cronjob, key, time.monotonic())
 
-        self._queue.add(_task_name("repair", cronjob), repair, delay=self._state.fights.delay(cronjob))
+        self._queue.add(_task_name("repair", cronjob), repair, delay=self._state.contests.delay(cronjob))
 
     def _on_started(self, job: WaitingJob) -> None:
         name = _task_name("started", (job.namespace, job.name))

@@ -12,8 +12,8 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS
 from catchup_operator.manifests.names import Key, fingerprint, has_operator_labels, key_of
+from catchup_operator.state.contests import Contests
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
-from catchup_operator.state.fights import Fights
 from catchup_operator.state.ownership import change, other_managers, taken_over
 from catchup_operator.status.job_section import CRONJOB_FIELDS, cronjob_fields, section_of
 
@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 class CronJobApplier:
     """Brings CronJobs to the state of their manifests."""
 
-    def __init__(self, client: KubeClient, drift: DriftDetector, fights: Fights) -> None:
+    def __init__(self, client: KubeClient, drift: DriftDetector, contests: Contests) -> None:
         self._client = client
         self._drift = drift
-        self._fights = fights
+        self._contests = contests
 
     async def apply(self, body: Mapping[str, Any], kind: Kind, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
         """Apply the CronJob of a kind of the UserSchedule `body`; return the fields for its section of the status.
@@ -70,7 +70,7 @@ class CronJobApplier:
         """
         key = key_of(manifest)
         if self._drift.is_deleted(key):
-            self._fights.changed(key, "somebody deletes it")
+            self._contests.changed(key, "somebody deletes it")
         found = await self._read(manifest) if self._drift.is_edited(key) else None
         if found is None:
             try:
@@ -85,7 +85,7 @@ class CronJobApplier:
         name = manifest["metadata"]["name"]
         if found is not None:
             metadata = found["metadata"]
-            self._fights.changed(key, change(metadata))
+            self._contests.changed(key, change(metadata))
             if metadata["uid"] != uid and not _belongs_to(metadata, owner):
                 raise ApiError(422, f"a CronJob {name} exists and is not ours; delete or rename it")
             editors = ", ".join(other_managers(metadata)) or "somebody"

@@ -31,8 +31,10 @@ from catchup_operator.status.validation import with_valid_status
 
 # A quota or a policy: somebody must change it. An edit of the resource is reconciled at once.
 _REFUSED_RETRY_SECONDS: Final = 600.0
+"""The delay after a CronJob was refused by a quota, a policy or its type."""
 # Nothing but a retry notices that a permission was granted, or that a webhook answers again.
 _UNNOTICED_RETRY_SECONDS: Final = 20.0
+"""The delay after a missing permission, or an admission webhook that does not answer."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class Reconciler:
         self._client = client
         self._template = template
         self._hash = template_hash(template)
-        self._cronjobs = CronJobApplier(client, state.drift, state.fights)
+        self._cronjobs = CronJobApplier(client, state.drift, state.contests)
         self._state = state
         self._rollout = rollout
         self._scopes = scopes
@@ -205,7 +207,7 @@ class Reconciler:
                 if not error.refused:
                     raise
                 raise self._refusal(body, error) from None
-        changes = ((key, self._state.fights.contested_by(key)) for key in map(key_of, manifests.values()))
+        changes = ((key, self._state.contests.contested_by(key)) for key in map(key_of, manifests.values()))
         patch = patches.reconciled(
             body,
             schedule,

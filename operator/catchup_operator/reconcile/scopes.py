@@ -18,9 +18,10 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import LEASE_NAME, LEASES
 from catchup_operator.reconcile.work_queue import RetryAfterError
-from catchup_operator.state.tenure import Tenure, renewal
+from catchup_operator.state.namespace_lease import NamespaceLease, renewal
 
 _CHECK_SECONDS: Final = 15.0
+"""How often the Lease of a namespace is looked at that another release holds."""
 # The requests of many resources for one Lease are one.
 _PAUSE_SECONDS: Final = 2.0
 _NOT_FOUND: Final = 404
@@ -40,7 +41,7 @@ class NotHeldError(RetryAfterError):
 @dataclass(slots=True)
 class _Scope:
     namespace: str
-    tenure: Tenure
+    lease: NamespaceLease
     error: ApiError | None = None
     gone: bool = False
     asked_at: float = float("-inf")
@@ -79,16 +80,16 @@ class Scopes:
             ApiError: the Lease cannot be read or written.
         """
         scope = self._scopes.get(namespace) or self._scopes.setdefault(namespace, self._new(namespace))
-        if scope.tenure.is_held(time.monotonic()):
+        if scope.lease.is_held(time.monotonic()):
             return
         async with scope.lock:
-            if time.monotonic() - scope.asked_at > (_CHECK_SECONDS if scope.tenure.holder else _PAUSE_SECONDS):
+            if time.monotonic() - scope.asked_at > (_CHECK_SECONDS if scope.lease.holder else _PAUSE_SECONDS):
                 await self._renew(scope)
         if scope.gone and self._all:
             return  # there is nothing to write, as the next read says
         if scope.error is not None:
             raise scope.error
-        if not scope.tenure.is_held(time.monotonic()):
+        if not scope.lease.is_held(time.monotonic()):
             raise NotHeldError(self._problem(scope), seconds=_CHECK_SECONDS)
 
     def serves(self, namespace: str) -> bool:
@@ -102,19 +103,19 @@ class Scopes:
     def problems(self) -> list[str]:
         """Return why this operator may not write in namespaces that it is to serve; empty if it may in all."""
         at = time.monotonic()
-        return [self._problem(scope) for scope in self._scopes.values() if not (scope.gone or scope.tenure.is_held(at))]
+        return [self._problem(scope) for scope in self._scopes.values() if not (scope.gone or scope.lease.is_held(at))]
 
     async def run(self) -> None:
         """Take, renew and watch the Leases, until cancelled."""
         while True:
             for scope in list(self._scopes.values()):
-                if scope.tenure.renewal_is_due(time.monotonic()):
+                if scope.lease.renewal_is_due(time.monotonic()):
                     async with scope.lock:
                         await self._renew(scope)
             await asyncio.sleep(_CHECK_SECONDS)
 
     def _new(self, namespace: str) -> _Scope:
-        return _Scope(namespace, Tenure(self._identity))
+        return _Scope(namespace, NamespaceLease(self._identity))
 
     def _problem(self, scope: _Scope) -> str:
         if scope.gone:
@@ -126,16 +127,16 @@ class Scopes:
         return self._held_by_another(scope)
 
     def _held_by_another(self, scope: _Scope) -> str:
-        if scope.tenure.holder is None:
+        if scope.lease.holder is None:
             return f"the Lease {LEASE_NAME} in namespace {scope.namespace} is not held yet"
         return (
-            f"namespace {scope.namespace} is served by the release {scope.tenure.holder} (Lease {LEASE_NAME}), and so "
+            f"namespace {scope.namespace} is served by the release {scope.lease.holder} (Lease {LEASE_NAME}), and so "
             f"not by this one, {self._identity}; let only one of them serve it (operator.namespaces)"
         )
 
     async def _renew(self, scope: _Scope) -> None:
         scope.asked_at = at = time.monotonic()
-        was_held, holder = scope.tenure.is_held(at), scope.tenure.holder
+        was_held, holder = scope.lease.is_held(at), scope.lease.holder
         try:
             try:
                 await self._take(scope, at)
@@ -147,16 +148,16 @@ class Scopes:
             await self._fail(scope, error)
             return
         scope.error, scope.gone = None, False
-        if scope.tenure.holder is not None and (was_held or scope.tenure.holder != holder):
+        if scope.lease.holder is not None and (was_held or scope.lease.holder != holder):
             logger.warning("%s", self._held_by_another(scope))
-        elif holder is not None and scope.tenure.holder is None:
+        elif holder is not None and scope.lease.holder is None:
             logger.info("namespace %s is served by this release now; it was by %s", scope.namespace, holder)
 
     async def _fail(self, scope: _Scope, error: ApiError) -> None:
         was_gone, scope.gone = scope.gone, await self._is_gone(scope, error)
         scope.error = None if scope.gone else error
         if scope.gone:
-            scope.tenure.lost()
+            scope.lease.lost()
             if self._all:
                 self._scopes.pop(scope.namespace, None)
         if not (was_gone and scope.gone):
@@ -174,8 +175,8 @@ class Scopes:
         """Take or renew the Lease, if it may be. Raises ApiError: 409 where another operator came between."""
         lease = await self._client.get(LEASES, scope.namespace, LEASE_NAME)
         before: dict[str, Any] = (lease or {}).get("spec") or {}
-        scope.tenure.observe(before, at)
-        if not scope.tenure.may_take(at):
+        scope.lease.observe(before, at)
+        if not scope.lease.may_take(at):
             return
         spec = renewal(before, self._identity, self._now())
         if lease is None:
@@ -185,4 +186,4 @@ class Scopes:
         else:
             version = {"resourceVersion": lease["metadata"]["resourceVersion"]}
             await self._client.merge(LEASES, scope.namespace, LEASE_NAME, {"metadata": version, "spec": spec})
-        scope.tenure.renewed(at)
+        scope.lease.renewed(at)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from catchup_operator.state.conflicts import Conflicts
+from catchup_operator.state.contests import Contests
 from catchup_operator.state.drift import DriftDetector
-from catchup_operator.state.fights import Fights
 from catchup_operator.state.statuses import Statuses
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The CronJobs that should exist, who fights over them, the UserSchedules of each user, and their statuses."""
+    """The CronJobs that should exist, their contests, the UserSchedules of each user, and their statuses."""
 
     drift: DriftDetector = field(default_factory=DriftDetector)
-    fights: Fights = field(default_factory=Fights)
+    contests: Contests = field(default_factory=Contests)
     conflicts: Conflicts = field(default_factory=Conflicts)
     statuses: Statuses = field(default_factory=Statuses)

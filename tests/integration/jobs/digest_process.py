@@ -33,7 +33,7 @@ from catchup_jobs.domain.digest.sms_text import sms_text
 from catchup_jobs.jobs.digest.job import Digest
 from catchup_jobs.jobs.digest.messenger import Messenger, Sender
 from catchup_jobs.jobs.run.execution import run_job
-from catchup_jobs.jobs.run.ports import Run, Surroundings
+from catchup_jobs.jobs.run.ports import Process, Run
 
 # Everything between the decision to send and the record of what came of it.
 WATCHED = {
@@ -41,7 +41,7 @@ WATCHED = {
     "store.py": {"claim", "settle"},
     "settlement.py": {"settle"},
     "rows.py": {"ensure_digest", "ensure_delivery"},
-    "proposals.py": {"mark", "proposals"},
+    "items.py": {"mark", "selection", "_attempted", "_last_asked"},
     "twilio_sms.py": {"send", "_state"},
     "twilio_http.py": {"request", "_body"},
 }
@@ -75,7 +75,7 @@ class Pod:
             Run(DIGEST, user_id, now, ""),
             store=DatabaseRunStore(database),
             locks=FileLocks(Path(self.options["locks"])),
-            surroundings=Surroundings(
+            process=Process(
                 now=lambda: now,
                 sleep=lambda _: None,
                 random=lambda: 0.5,

@@ -27,11 +27,11 @@ from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionS
 from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.planning.rules import Rules, Strategy
-from catchup_jobs.domain.vocabulary import EventStatus, Mode, Provider, SuggestionStatus, TokenState, Trigger
+from catchup_jobs.domain.stored_enums import EventStatus, Mode, Provider, SuggestionStatus, TokenState, Trigger
 from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.execution import run_job
-from catchup_jobs.jobs.run.ports import Run, Surroundings
-from catchup_jobs.jobs.suggestions.job import FleetSuggestions, NoBoard, UserSuggestions
+from catchup_jobs.jobs.run.ports import Process, Run
+from catchup_jobs.jobs.suggestions.job import FleetSuggestions, NoProgressReporter, UserSuggestions
 from catchup_jobs.jobs.suggestions.reading import Shard
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class FleetWorld:
 
     def __post_init__(self) -> None:
         self.store: Any = DatabaseSuggestionStore(self.database)
-        self.board: Any = NoBoard()
+        self.board: Any = NoProgressReporter()
 
     # What there is -----------------------------------------------------------------------------------------------
 
@@ -204,7 +204,7 @@ class FleetWorld:
             Run(SUGGESTIONS, f"user:{user_id}" if user_id else str(part.index), slot, f"manual-{number}"),
             store=DatabaseRunStore(self.database),
             locks=FileLocks(self.lock_directory),
-            surroundings=Surroundings(
+            process=Process(
                 now=lambda: self.now,
                 sleep=self._sleep,
                 random=lambda: 0.5,

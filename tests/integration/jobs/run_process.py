@@ -16,7 +16,7 @@ from pathlib import Path
 from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore, check_fence
-from catchup_jobs.adapters.process import surroundings
+from catchup_jobs.adapters.process import current_process
 from catchup_jobs.adapters.redis.locks import RedisLocks
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import TemporaryError
@@ -50,14 +50,14 @@ def main(text: str) -> int:
                 return Result()
 
     slot = datetime.fromisoformat(options["slot"])
-    with surroundings(options["pod"]) as around:
+    with current_process(options["pod"]) as process:
         ahead = timedelta(seconds=options.get("ahead_seconds", 0))
         report = run_job(
             body,
             Run(SYNC, "ada", slot, ""),
             store=DatabaseRunStore(database),
             locks=RedisLocks.open(options["redis_url"], lock_seconds=options.get("lock_seconds", 5)),
-            surroundings=replace(around, now=lambda: around.now() + ahead),
+            process=replace(process, now=lambda: process.now() + ahead),
             deadline_seconds=options.get("deadline_seconds", 600),
         )
     sys.stdout.write(report.summary.to_json() + "\n")

@@ -27,10 +27,10 @@ from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.google.oauth import GoogleOAuth
 from catchup_jobs.domain.calendar.access_token import OAuthToken
 from catchup_jobs.domain.planning.rules import Rules, Strategy
-from catchup_jobs.domain.vocabulary import TokenState
+from catchup_jobs.domain.stored_enums import TokenState
 from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.execution import run_job
-from catchup_jobs.jobs.run.ports import Run, Surroundings
+from catchup_jobs.jobs.run.ports import Process, Run
 from catchup_jobs.jobs.sync.job import CalendarSync, Google
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class SyncWorld:
             Run(SYNC, user_id, None, manual_id or f"manual-{next(self._numbers)}"),
             store=DatabaseRunStore(self.database),
             locks=FileLocks(self.lock_directory),
-            surroundings=Surroundings(
+            process=Process(
                 now=lambda: self.now,
                 sleep=self._sleep,
                 random=lambda: 0.5,

@@ -13,7 +13,7 @@ from sqlalchemy import event, insert
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks
-from catchup_jobs.domain.vocabulary import Weekday
+from catchup_jobs.domain.stored_enums import Weekday
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

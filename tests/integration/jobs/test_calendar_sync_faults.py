@@ -21,7 +21,7 @@ from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_jobs.adapters.database.schema import dead_letters
 from catchup_jobs.adapters.google import http as google_http
 from catchup_jobs.domain.calendar.access_token import OAuthToken
-from catchup_jobs.domain.vocabulary import CalendarError, TokenState
+from catchup_jobs.domain.stored_enums import CalendarError, TokenState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -433,6 +433,28 @@ def test_a_policy_of_the_organisation_asks_to_reconnect(world: SyncWorld, reason
         world.google.add_fault(kind="token", oauth_error=reason)
     assert outcome(world.sync()) == RECONNECT
     assert (fired(world), world.token_state(), letters(world)) == ([1], TokenState.RECONNECT, [])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "token", "status": 500},
+        {"kind": "token", "status": 503},
+        {"kind": "token", "oauth_error": "invalid_client"},
+        {"kind": "token", "oauth_error": "temporarily_unavailable"},
+        {"kind": "token", "status": 429},
+        {"kind": "calendarList", "status": 503},
+        {"kind": "calendarList", "status": 403, "reason": "quotaExceeded"},
+        {"kind": "events", "status": 403, "reason": "forbidden"},
+    ],
+    ids=str,
+)
+def test_what_is_not_the_users_side_never_asks_to_reconnect(world: SyncWorld, fault: dict[str, Any]) -> None:
+    world.pass_time(hours=2)
+    world.google.add_fault(times=None, **fault)
+    assert outcome(world.sync()) != RECONNECT
+    assert fired(world)[0] >= 1
+    assert world.token_state() is TokenState.ACTIVE
 
 
 # Usage limits -------------------------------------------------------------------------------------------------------

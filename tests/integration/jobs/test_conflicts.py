@@ -23,7 +23,7 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
 from catchup_jobs.domain.digest.channels import SMS
 from catchup_jobs.domain.planning.answers import Answer
-from catchup_jobs.domain.vocabulary import DeliveryStatus
+from catchup_jobs.domain.stored_enums import DeliveryStatus
 from catchup_jobs.jobs.digest.due_digest import LEASE
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from catchup_jobs.adapters.database.schema import (
     users,
 )
 from catchup_jobs.domain.people.contacts import Contact
-from catchup_jobs.domain.vocabulary import Frequency, Mode, SuggestionStatus, Trigger
+from catchup_jobs.domain.stored_enums import Frequency, Mode, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

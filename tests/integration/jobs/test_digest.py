@@ -25,7 +25,7 @@ from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import runs
 from catchup_jobs.domain.digest.channels import SMS
-from catchup_jobs.domain.vocabulary import (
+from catchup_jobs.domain.stored_enums import (
     ChannelMode,
     DeliveryStatus,
     RunState,

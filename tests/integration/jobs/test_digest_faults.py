@@ -28,7 +28,7 @@ from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.adapters.redis.locks import RedisLocks
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
-from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus
+from catchup_jobs.domain.stored_enums import ChannelMode, DeliveryStatus
 from catchup_jobs.jobs.digest.due_digest import LEASE
 from catchup_jobs.jobs.digest.unsettled import LOOK_UP_SPAN
 from catchup_jobs.jobs.run.optional_locks import OptionalLocks

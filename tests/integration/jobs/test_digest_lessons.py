@@ -16,7 +16,7 @@ from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import deliveries, digests
 from catchup_jobs.domain.digest.channels import SMS
-from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus, SuggestionStatus, Trigger
+from catchup_jobs.domain.stored_enums import ChannelMode, DeliveryStatus, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
     from sqlalchemy import Table

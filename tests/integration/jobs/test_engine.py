@@ -18,7 +18,7 @@ from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
 from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Run
 

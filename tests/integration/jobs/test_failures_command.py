@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from integration.jobs.sync_world import EMAIL
-from integration.jobs.test_history import end, run
+from integration.jobs.test_runs_listing import end, run
 from integration.jobs.test_sync_command import Shell, connect, shell
 
 from catchup_contract.outcomes import ExitCode

@@ -19,7 +19,7 @@ from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.domain.calendar.access_token import OAuthToken
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.digest.channels import SMS
-from catchup_jobs.domain.vocabulary import ChannelMode
+from catchup_jobs.domain.stored_enums import ChannelMode
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)

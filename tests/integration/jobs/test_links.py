@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from integration.jobs.digest_world import ADA, BOB, DUE, MAILBOX, DigestWorld
+from integration.jobs.digest_world import ADA, BOB, DATE, DUE, MAILBOX, DigestWorld
 from sqlalchemy import delete, select, update
 
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
@@ -20,14 +20,15 @@ from catchup_jobs.adapters.messaging.action_links import ActionLinks, read_token
 from catchup_jobs.domain.digest.action_tokens import UNSUBSCRIBE_LIFE, ActionToken
 from catchup_jobs.domain.digest.channels import EMAIL
 from catchup_jobs.domain.planning.answers import Answer
-from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.domain.stored_enums import SuggestionStatus
 from catchup_jobs.jobs.run.errors import PermanentError
 
 NEW_MAILBOX = "ada@example.org"
 
 
 def accept_link(world: DigestWorld, suggestion: int, user_id: str = ADA) -> str:
-    (item,) = (each for each in world.store.pending(user_id, now=world.now) if each.suggestion_id == suggestion)
+    items = world.store.selection(user_id, DATE, now=world.now).items
+    (item,) = (each for each in items if each.suggestion_id == suggestion)
     links = ActionLinks("https://app.example.com", world.encryption)
     return links.of_suggestion(item, user_id, now=world.now)["accept"].rpartition("/")[2]
 

@@ -23,7 +23,7 @@ from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Summary
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import dead_letters, runs
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.stored_enums import RunState
 
 SLOT = "2026-11-23T08:30:00+00:00"
 NEXT_SLOT = "2026-11-23T09:00:00+00:00"

@@ -14,7 +14,7 @@ from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs.store import LEASE_EXPIRED, DatabaseRunStore, check_fence
 from catchup_jobs.adapters.database.schema import dead_letters, runs
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.run.context import RunInterruptedError
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, Run, RunRecord

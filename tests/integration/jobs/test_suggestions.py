@@ -25,7 +25,7 @@ from catchup_jobs.adapters.database.schema import (
 )
 from catchup_jobs.adapters.database.suggestions import bounded
 from catchup_jobs.domain.planning.rules import RULES
-from catchup_jobs.domain.vocabulary import (
+from catchup_jobs.domain.stored_enums import (
     CalendarError,
     ExpiryReason,
     Frequency,

@@ -18,7 +18,7 @@ from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.domain.calendar.access_token import OAuthToken
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
 from catchup_jobs.domain.people.users import Schedule, User
-from catchup_jobs.domain.vocabulary import TokenState, Weekday
+from catchup_jobs.domain.stored_enums import TokenState, Weekday
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)

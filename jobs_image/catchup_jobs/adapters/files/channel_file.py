@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StrictBool, model_validator
 from catchup_jobs.adapters.files.fields import Entry, PastInstant
 from catchup_jobs.domain.digest.addresses import GivenAddress, is_email
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
-from catchup_jobs.domain.vocabulary import ChannelMode
+from catchup_jobs.domain.stored_enums import ChannelMode
 
 
 def _e164(text: str) -> str:

@@ -11,10 +11,12 @@ from pydantic import AfterValidator, Field, StrictBool
 from catchup_jobs.adapters.files.fields import Entry, Instant, Name, TimeZone, without_control_characters
 from catchup_jobs.domain.people.contacts import MAX_TAG_WORDS, Contact
 from catchup_jobs.domain.people.words import count_words
-from catchup_jobs.domain.vocabulary import Frequency
+from catchup_jobs.domain.stored_enums import Frequency
 
 _MAX_CONTACTS: Final = 20_000
+"""Contacts that an import takes for one user."""
 _MAX_INTERACTIONS: Final = 20_000
+"""Interactions that an import takes for one contact."""
 
 
 def _few_words(tag: str) -> str:

@@ -30,8 +30,8 @@ from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Ni
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.people.users import Schedule, User
+from catchup_jobs.domain.stored_enums import Weekday
 from catchup_jobs.domain.text import clean
-from catchup_jobs.domain.vocabulary import Weekday
 from catchup_jobs.jobs.run.errors import PermanentError
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN)

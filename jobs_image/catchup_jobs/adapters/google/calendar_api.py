@@ -15,8 +15,8 @@ from catchup_jobs.adapters.google.answers import Refusal, json_object, meaning_e
 from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.domain.calendar.event_resource import ID_MAX_BYTES, read_event, storable
 from catchup_jobs.domain.calendar.sync_window import FullSync, IncrementalSync
+from catchup_jobs.domain.stored_enums import CalendarError
 from catchup_jobs.domain.text import one_line
-from catchup_jobs.domain.vocabulary import CalendarError
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.sync.ports import (
     AccessTokens,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONSENT_TIMEOUT_SECONDS: Final = 300
+"""How long `calendar connect --installed-app` waits for the browser."""
 
 
 class ConnectError(Exception):

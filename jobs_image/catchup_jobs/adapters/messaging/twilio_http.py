@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
-# READ: between two packets. ANSWER: for a whole body, so that a slow server cannot hold a claim past its lease.
+"""How long a connection to Twilio may take."""
 READ_TIMEOUT_SECONDS: Final = 20.0
+"""The longest silence of Twilio within an answer."""
 ANSWER_TIMEOUT_SECONDS: Final = 40.0
+"""The longest time for an answer of Twilio, shorter than the lease of a claim."""
 MAX_BODY_BYTES: Final = 4 * 2**20
+"""The largest answer of Twilio that is read."""
 _CHUNK: Final = 65536
 _TWILIO: Final = "api.twilio.com"
 
@@ -126,9 +129,9 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
         session: requests.Session = self.session
         arguments: dict[str, Any] = {"params": params, "data": data, "headers": headers, "auth": auth}
         request = session.prepare_request(requests.Request(method.upper(), self._address(url), **arguments))
-        surroundings = session.merge_environment_settings(request.url or "", {}, stream=True, verify=None, cert=None)
+        process = session.merge_environment_settings(request.url or "", {}, stream=True, verify=None, cert=None)
         self.was_asked = True
-        with session.send(request, timeout=self._timeouts, allow_redirects=allow_redirects, **surroundings) as answer:
+        with session.send(request, timeout=self._timeouts, allow_redirects=allow_redirects, **process) as answer:
             self.last_headers, self.last_status = answer.headers, answer.status_code
             return Response(answer.status_code, self._body(answer).decode("utf-8", "replace"), answer.headers)
 

@@ -12,11 +12,12 @@ from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from catchup_jobs.adapters.redis.errors import UnknownServiceError, meaning
+from catchup_jobs.adapters.redis.errors import FAILURES, UnknownServiceError, meaning
 from catchup_jobs.adapters.redis.url import RedisUrl
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 TIMEOUT_SECONDS: Final = 3.0
+"""How long an answer of Redis may take."""
 T = TypeVar("T")
 
 
@@ -78,7 +79,7 @@ class _Sentinels(Sentinel):
             return error
 
 
-def twice(command: Callable[[], T]) -> T:
+def with_one_retry(command: Callable[[], T]) -> T:
     """Run an idempotent command, and once more after a lost reply or on a closed connection."""
     try:
         return command()
@@ -89,13 +90,13 @@ def twice(command: Callable[[], T]) -> T:
 
 
 @contextmanager
-def classified() -> Iterator[None]:
-    """Turn the client's errors into `jobs.run.errors`.
+def as_job_errors() -> Iterator[None]:
+    """Turn what a command can raise into `jobs.run.errors`.
 
     Raises:
         TemporaryError, MisconfiguredError: Redis cannot be used.
     """
     try:
         yield
-    except RedisError as error:
+    except FAILURES as error:
         raise meaning(error) from None

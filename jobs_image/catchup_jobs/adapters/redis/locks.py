@@ -14,13 +14,16 @@ from contextlib import suppress
 from typing import Final
 
 import redis
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError
 
-from catchup_jobs.adapters.redis.client import TIMEOUT_SECONDS, classified, connect, twice
+from catchup_jobs.adapters.redis.client import TIMEOUT_SECONDS, as_job_errors, connect, with_one_retry
+from catchup_jobs.adapters.redis.errors import FAILURES
 from catchup_jobs.jobs.run.ports import HeldBy, Lock
 
 LOCK_SECONDS: Final = 60.0
+"""The time to live of a lock; a thread extends it while the job lives."""
 ATTEMPTS_SECONDS: Final = 48 * 3600
+"""How long the attempts of a run are kept in Redis."""
 _PREFIX: Final = "catchup"
 _SEPARATOR: Final = " "
 
@@ -49,7 +52,7 @@ class RedisLocks:
 
     def close(self) -> None:
         """Close all connections."""
-        with suppress(RedisError):
+        with suppress(*FAILURES):
             self._client.close()
 
     def acquire(self, lock_name: str, run_key: str) -> Lock | HeldBy:
@@ -61,7 +64,7 @@ class RedisLocks:
         key = f"{_PREFIX}:lock:{lock_name}"
         value = f"{secrets.token_hex(16)}{_SEPARATOR}{run_key}"
         asked_at = time.monotonic()
-        with classified():
+        with as_job_errors():
             holder = self._take(key, value)
             if holder is None:
                 holder = self._take(key, value)  # it expired between the refusal and the read of its holder
@@ -92,8 +95,8 @@ class RedisLocks:
         Raises:
             TemporaryError, MisconfiguredError: Redis cannot be used.
         """
-        with classified():
-            return twice(lambda: int(self._client.scard(_attempts_key(run_key))))
+        with as_job_errors():
+            return with_one_retry(lambda: int(self._client.scard(_attempts_key(run_key))))
 
     def record_attempt(self, run_key: str, attempt_id: str) -> int:
         """Record an attempt for 48 hours and return the number of attempts; the same id twice counts once.
@@ -110,8 +113,8 @@ class RedisLocks:
                 pipeline.scard(key)
                 return int(pipeline.execute()[2])
 
-        with classified():
-            return twice(add)
+        with as_job_errors():
+            return with_one_retry(add)
 
 
 class _RedisLock:
@@ -137,7 +140,7 @@ class _RedisLock:
         """Release the lock if it is still ours; if Redis cannot be reached, it expires."""
         self._released.set()
         self._thread.join(timeout=2 * TIMEOUT_SECONDS)
-        with suppress(RedisError):
+        with suppress(*FAILURES):
             self._client.eval(_RELEASE, 1, self._key, self._value)
         self._lost = True
 
@@ -146,7 +149,7 @@ class _RedisLock:
             asked_at = time.monotonic()
             try:
                 extended = self._client.eval(_EXTEND, 1, self._key, self._value, math.ceil(self._seconds * 1000))
-            except RedisError:
+            except FAILURES:
                 continue  # tried again after another third; `is_held` says whether that is too late
             if extended:
                 self._held_until = asked_at + self._seconds

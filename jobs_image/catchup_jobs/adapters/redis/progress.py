@@ -7,14 +7,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import redis
-from redis.exceptions import RedisError
 
-from catchup_jobs.adapters.redis.client import classified, connect
+from catchup_jobs.adapters.redis.client import as_job_errors, connect
+from catchup_jobs.adapters.redis.errors import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 KEEP_SECONDS: Final = 600
+"""How long the progress of a run is kept in Redis."""
 _TIMEOUT_SECONDS: Final = 1.0
 _INTERVAL_SECONDS: Final = 0.5
 _AFTER_FAILURE_SECONDS: Final = 30.0
@@ -22,7 +23,7 @@ _PREFIX: Final = "catchup:progress:suggestions:"
 
 
 class RedisProgress:
-    """`jobs.suggestions.ports.ProgressBoard` in Redis: a hash per shard that lives for 10 minutes."""
+    """`jobs.suggestions.ports.ProgressReporter` in Redis: a hash per shard that lives for 10 minutes."""
 
     def __init__(self, client: redis.Redis, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -52,7 +53,7 @@ class RedisProgress:
                 pipeline.hset(key, mapping={name: str(value) for name, value in fields.items()})
                 pipeline.expire(key, KEEP_SECONDS)
                 pipeline.execute()
-        except RedisError:
+        except FAILURES:
             # If Redis hangs, not every batch must wait for the timeout.
             self._quiet_until = now + _AFTER_FAILURE_SECONDS
         else:
@@ -64,7 +65,7 @@ class RedisProgress:
         Raises:
             TemporaryError, MisconfiguredError: Redis cannot be used.
         """
-        with classified():
+        with as_job_errors():
             keys = sorted(self._client.scan_iter(match=f"{_PREFIX}*", count=500))
             shown = {str(key).removeprefix(_PREFIX): self._client.hgetall(key) for key in keys}
         # A key that expired meanwhile is empty.
@@ -76,5 +77,5 @@ class RedisProgress:
 
     def close(self) -> None:
         """Close all connections."""
-        with suppress(RedisError):
+        with suppress(*FAILURES):
             self._client.close()

@@ -1,4 +1,4 @@
-"""From a subcommand to a run: settings, logging, signals, database, locks and the summary around a body."""
+"""From a subcommand to a run: settings, logging, signals, database, locks and the summary process a body."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from catchup_contract.kinds import Kind
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.locks import FileLocks
-from catchup_jobs.adapters.process import surroundings
+from catchup_jobs.adapters.process import current_process
 from catchup_jobs.cli.log import configure
 from catchup_jobs.cli.resources import Resources, open_database
 from catchup_jobs.jobs.run.context import Result, RunContext
@@ -79,8 +79,8 @@ def perform(run: Run, settings: Settings, body: Body) -> Report:
     """
     with (
         # First: a container's first process ignores SIGTERM until it has a handler.
-        surroundings(settings.pod_uid or str(uuid.uuid4())) as around,
-        open_database(settings, around) as database,
+        current_process(settings.pod_uid or str(uuid.uuid4())) as process,
+        open_database(settings, process) as database,
         _locks(settings, database) as locks,
     ):
         resources = Resources(settings, database)
@@ -89,7 +89,7 @@ def perform(run: Run, settings: Settings, body: Body) -> Report:
             run,
             store=DatabaseRunStore(database),
             locks=OptionalLocks(locks) if run.kind.redis_optional else locks,
-            surroundings=around,
+            process=process,
             deadline_seconds=settings.deadline_seconds(run.kind),
         )
 

@@ -14,7 +14,7 @@ from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionS
 from catchup_jobs.cli.jobs.harness import execute
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError
-from catchup_jobs.jobs.suggestions.job import BATCH_SIZE, FleetSuggestions, NoBoard, UserSuggestions
+from catchup_jobs.jobs.suggestions.job import BATCH_SIZE, FleetSuggestions, NoProgressReporter, UserSuggestions
 from catchup_jobs.jobs.suggestions.reading import Shard
 from catchup_jobs.settings import Settings
 
@@ -70,8 +70,8 @@ def body_of(subject: str, *, batch_size: int = BATCH_SIZE, after: str = "") -> B
             raise MisconfiguredError(f"there is no shard {subject}: {Env.SUGGESTION_SHARDS} says how many there are")
         with ExitStack() as stack:
             url = settings.redis_url
-            board = NoBoard() if url is None else stack.enter_context(closing(_board(url)))
-            return FleetSuggestions(store, board, shard, batch_size, after, settings.planning_rules)(context)
+            reporter = NoProgressReporter() if url is None else stack.enter_context(closing(_reporter(url)))
+            return FleetSuggestions(store, reporter, shard, batch_size, after, settings.planning_rules)(context)
 
     return body
 
@@ -89,7 +89,7 @@ def _shard_of_this_process() -> str:
     sys.exit(execute(SUGGESTIONS, "0", refused))
 
 
-def _board(url: str) -> RedisProgress:
+def _reporter(url: str) -> RedisProgress:
     from catchup_jobs.adapters.redis.progress import RedisProgress  # noqa: PLC0415 - a laptop does without
 
     return RedisProgress.open(url)

@@ -13,7 +13,7 @@ from catchup_jobs.cli.parameters import USER_ID, OneOf, OneRecord
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import AGE, EXIT_FAILURES, JSON, age_of, echo_rows, limit_option, output_option
 from catchup_jobs.domain.digest.channels import CHANNELS, Channel
-from catchup_jobs.domain.vocabulary import DeliveryStatus
+from catchup_jobs.domain.stored_enums import DeliveryStatus
 from catchup_jobs.settings import Settings
 
 _TROUBLE: Final = frozenset({DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN})

@@ -14,9 +14,9 @@ import click
 
 from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import ADVICE, ExitCode, Reason
-from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failure, Failures
-from catchup_jobs.cli.jobs.bodies import body_of
+from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failure, Failures
 from catchup_jobs.cli.jobs.harness import perform
+from catchup_jobs.cli.jobs.registry import body_of
 from catchup_jobs.cli.log import configure
 from catchup_jobs.cli.parameters import KIND, OneOf
 from catchup_jobs.cli.resources import open_database

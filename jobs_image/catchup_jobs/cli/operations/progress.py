@@ -12,11 +12,11 @@ import click
 
 from catchup_contract.kinds import SUGGESTIONS
 from catchup_contract.summary import Count
-from catchup_jobs.adapters.database.runs.history import DatabaseHistory
+from catchup_jobs.adapters.database.runs.listing import DatabaseHistory
 from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import JSON, output_option
-from catchup_jobs.domain.vocabulary import UNFINISHED_RUNS, RunState
+from catchup_jobs.domain.stored_enums import UNFINISHED_RUNS, RunState
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def progress(output: str, once: bool) -> None:
     if settings.redis_url is not None:
         from catchup_jobs.adapters.redis.progress import RedisProgress  # noqa: PLC0415 - a laptop does without
 
-        with closing(RedisProgress.open(settings.redis_url)) as board:
-            _show(lambda: {name: _numbers(fields) for name, fields in board.read().items()}, output, once=once)
+        with closing(RedisProgress.open(settings.redis_url)) as progress:
+            _show(lambda: {name: _numbers(fields) for name, fields in progress.read().items()}, output, once=once)
         return
     with open_database(settings) as database:
         history, store = DatabaseHistory(database), DatabaseSuggestionStore(database)

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from catchup_contract.kinds import Kind
-from catchup_jobs.adapters.database.runs.history import DatabaseHistory, PastRun
+from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, PastRun
 from catchup_jobs.cli.parameters import KIND, OneOf
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import EXIT_FAILURES, JSON, age_of, echo_rows, limit_option, output_option
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.settings import Settings
 
 _COLUMNS = {

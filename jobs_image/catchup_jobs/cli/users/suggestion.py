@@ -19,10 +19,10 @@ from catchup_jobs.cli.resources import encryption_of, open_database, unknown_use
 from catchup_jobs.cli.tables import JSON, TEXT, echo_json, echo_rows, output_option
 from catchup_jobs.domain.digest.action_tokens import Action, ActionToken
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
-from catchup_jobs.domain.digest.words import contact_name, mode_words, short_time
+from catchup_jobs.domain.digest.formatting import contact_name, mode_words, short_time
 from catchup_jobs.domain.planning.answers import Answer
+from catchup_jobs.domain.stored_enums import CURRENT_SUGGESTIONS, SuggestionStatus
 from catchup_jobs.domain.text import clean
-from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS, SuggestionStatus
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.settings import Settings
 

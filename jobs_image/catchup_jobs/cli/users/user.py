@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
@@ -18,7 +18,7 @@ from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, echo_json, echo_rows, output_option
 from catchup_jobs.cli.users.consent_withdrawal import Consent
-from catchup_jobs.cli.users.user_view import gather, lines
+from catchup_jobs.cli.users.user_view import lines, read_view
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.settings import Settings
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
 
 
-_MAX_SHOWN = 20
+_MAX_SHOWN: Final = 20
 
 
 @click.group()
@@ -128,7 +128,7 @@ def show(user_id: str | None, output: str) -> None:
         overview = next(overviews, None)
         if overview is None:
             raise unknown_user(user_id)
-        view = gather(database, _addresses(settings, database), overview)
+        view = read_view(database, _addresses(settings, database), overview)
     if output == JSON:
         echo_json(view)
         return
@@ -170,7 +170,7 @@ def _addresses(settings: Settings, database: Database) -> DatabaseAddresses:
     return DatabaseAddresses(database, lambda: encryption_of(settings))
 
 
-_COLUMNS = {
+_COLUMNS: Final = {
     "id": "ID",
     "timeZone": "TIME ZONE",
     "syncEvery": "SYNC",

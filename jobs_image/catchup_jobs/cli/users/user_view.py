@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from catchup_contract.kinds import DIGEST
 from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.digests.overview import latest_digest
 from catchup_jobs.adapters.database.people.contacts import count_contacts
-from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
+from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
 from catchup_jobs.domain.calendar.overview import troubles
 from catchup_jobs.domain.digest.channels import CHANNELS
+from catchup_jobs.domain.stored_enums import CURRENT_SUGGESTIONS
 from catchup_jobs.domain.text import one_line
-from catchup_jobs.domain.vocabulary import CURRENT_SUGGESTIONS
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.people.users import UserOverview
     from catchup_jobs.domain.calendar.availability import WeeklyWindow
 
-_WIDTH = 11
-_RUNS = 10
+_WIDTH: Final = 11
+_RUNS: Final = 10
 
 
-def gather(database: Database, addresses: DatabaseAddresses, overview: UserOverview) -> dict[str, Any]:
+def read_view(database: Database, addresses: DatabaseAddresses, overview: UserOverview) -> dict[str, Any]:
     """Return a user's data as JSON values; addresses are masked.
 
     Raises:

@@ -10,23 +10,26 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from catchup_contract.local_time import day_bounds, instant, local_date
-from catchup_jobs.domain.vocabulary import Weekday
+from catchup_jobs.domain.stored_enums import Weekday
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import date
     from zoneinfo import ZoneInfo
 
-MINIMUM_SLOT = timedelta(minutes=30)
-DEFAULT_START = time(9)
-DEFAULT_END = time(21)
+MINIMUM_SLOT: Final = timedelta(minutes=30)
+"""The shortest free slot."""
+DEFAULT_START: Final = time(9)
+"""The local time at which the open hours begin for a user who has named none."""
+DEFAULT_END: Final = time(21)
+"""The local time at which the open hours end for a user who has named none."""
 
-_DAY = timedelta(days=1)
-_START = attrgetter("start")
-_WEEKDAYS = tuple(Weekday)
+_DAY: Final = timedelta(days=1)
+_START: Final = attrgetter("start")
+_WEEKDAYS: Final = tuple(Weekday)
 
 
 @dataclass(frozen=True, slots=True, order=True)

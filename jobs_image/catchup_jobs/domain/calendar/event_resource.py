@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 from catchup_contract.local_time import is_time_zone
 from catchup_jobs.domain.calendar.events import AllDaySpan, CalendarEvent, TimedSpan, Tombstone, UnreadableEvent
+from catchup_jobs.domain.stored_enums import EventStatus
 from catchup_jobs.domain.text import one_line, printable
-from catchup_jobs.domain.vocabulary import EventStatus
 
 if TYPE_CHECKING:
     from datetime import tzinfo

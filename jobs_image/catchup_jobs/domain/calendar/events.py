@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from catchup_jobs.domain.calendar.sync_window import Window
-    from catchup_jobs.domain.vocabulary import EventStatus
+    from catchup_jobs.domain.stored_enums import EventStatus
 
 
 @dataclass(frozen=True, slots=True)

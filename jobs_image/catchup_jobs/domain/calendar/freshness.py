@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from catchup_jobs.domain.vocabulary import CalendarError
+from catchup_jobs.domain.stored_enums import CalendarError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # A calendar that was not synced for longer may hold new events: its time does not count as free.
 FRESH: Final = timedelta(hours=24)
+"""How long after its last sync a calendar counts as known; then its user gets no suggestions."""
 
 
 @dataclass(frozen=True, slots=True)

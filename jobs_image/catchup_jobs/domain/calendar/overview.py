@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from catchup_jobs.domain.calendar.freshness import FRESH
-from catchup_jobs.domain.vocabulary import CalendarError
+from catchup_jobs.domain.stored_enums import CalendarError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

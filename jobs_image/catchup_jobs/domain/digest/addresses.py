@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.domain.digest.channels import Channel
-    from catchup_jobs.domain.vocabulary import ChannelMode
+    from catchup_jobs.domain.stored_enums import ChannelMode
 
 _SHOWN_DIGITS: Final = 2
 # RFC 5321, 4.5.3.1, and RFC 3696's erratum 1690.

@@ -12,7 +12,7 @@ from typing import Final
 
 from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.addresses import fold_case, mask_email, mask_number, unchanged
-from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus, SkipReason
+from catchup_jobs.domain.stored_enums import ChannelMode, DeliveryStatus, SkipReason
 
 # The provider has the message, or may have it.
 MAYBE_SENT: Final = frozenset({DeliveryStatus.SENDING, DeliveryStatus.SENT, DeliveryStatus.UNKNOWN})

@@ -14,7 +14,7 @@ from catchup_jobs.domain.planning.diary import LEAD, Diary, Need
 from catchup_jobs.domain.planning.overdue import threshold
 from catchup_jobs.domain.planning.rules import Strategy
 from catchup_jobs.domain.planning.suggestions import HORIZON, Source
-from catchup_jobs.domain.vocabulary import SuggestionStatus, Weekday
+from catchup_jobs.domain.stored_enums import SuggestionStatus, Weekday
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 WEEK: Final = timedelta(days=7)
 _WEEKEND: Final = {Weekday.SATURDAY, Weekday.SUNDAY}
-# The preferred hours of a user who has not said any: after work, and most of the weekend.
 PREFERRED: Final = tuple(WeeklyWindow(day, time(10 if day in _WEEKEND else 17), time(21)) for day in Weekday)
+"""The preferred hours of a user who has named none."""
 
 
 class Agenda:

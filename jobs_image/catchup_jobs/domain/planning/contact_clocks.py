@@ -11,7 +11,7 @@ from catchup_jobs.domain.calendar.availability import WeeklyWindow, weekly_hours
 from catchup_jobs.domain.calendar.timeline import Timeline
 from catchup_jobs.domain.people.contacts import same_name
 from catchup_jobs.domain.planning.overdue import preference
-from catchup_jobs.domain.vocabulary import Mode, Weekday
+from catchup_jobs.domain.stored_enums import Mode, Weekday
 
 if TYPE_CHECKING:
     from datetime import date, time

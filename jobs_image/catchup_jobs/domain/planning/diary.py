@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from catchup_contract.local_time import day_bounds, jump_between, local_date
 from catchup_jobs.domain.calendar.availability import MINIMUM_SLOT, Interval, merge, subtract
 from catchup_jobs.domain.planning.rules import Strategy
-from catchup_jobs.domain.vocabulary import Mode
+from catchup_jobs.domain.stored_enums import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,15 +26,19 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.calendar.timeline import Timeline
 
 GRID: Final = timedelta(minutes=30)
+"""Suggestions start at multiples of this local time."""
 LEAD: Final = timedelta(hours=2)
-# Less than this to what is before or after is close.
+"""The shortest time from the plan to the start of a new suggestion."""
 CALM: Final = timedelta(minutes=30)
+"""A suggestion closer than this to another engagement is placed there only if no calmer time fits."""
 MAX_PER_DATE: Final = 3
+"""Suggestions that start on one local date at most."""
 DURATIONS: Final = {
     Mode.IN_PERSON: timedelta(hours=2),
     Mode.CALL: timedelta(minutes=30),
     Mode.EITHER: timedelta(hours=1),
 }
+"""How long a suggestion takes, by mode."""
 _DAY: Final = timedelta(days=1)
 
 

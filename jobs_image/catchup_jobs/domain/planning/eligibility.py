@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from catchup_contract.outcomes import Reason
-from catchup_jobs.domain.vocabulary import TokenState
+from catchup_jobs.domain.stored_enums import TokenState
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -14,15 +14,16 @@ from catchup_jobs.domain.people.contacts import (
     URL_PREFERRED,
     same_name,
 )
-from catchup_jobs.domain.vocabulary import Frequency, Mode
+from catchup_jobs.domain.stored_enums import Frequency, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from zoneinfo import ZoneInfo
 
-# How long a contact rests after the time of a suggestion that was delivered and not answered.
 REST_UNANSWERED: Final = timedelta(days=7)
+"""How long a contact rests after a suggestion that was delivered and not answered."""
 MAX_OVERDUE: Final = 5.0
+"""The ratio of days without contact to the aim that counts at most."""
 _DAY: Final = timedelta(days=1)
 _THRESHOLDS: Final = {frequency: timedelta(days=days) for frequency, days in THRESHOLD_DAYS.items()}
 

@@ -25,7 +25,7 @@ from catchup_jobs.domain.planning.suggestions import (
     Source,
 )
 from catchup_jobs.domain.planning.tastes import Match, Tastes
-from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, SuggestionStatus, Trigger
+from catchup_jobs.domain.stored_enums import ExpiryReason, Frequency, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from catchup_jobs.domain.planning.overdue import elapsed
-from catchup_jobs.domain.vocabulary import Frequency
+from catchup_jobs.domain.stored_enums import Frequency
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
     from catchup_jobs.domain.planning.overdue import ContactFacts
     from catchup_jobs.domain.planning.shared_activity import EventFacts
-    from catchup_jobs.domain.vocabulary import ExpiryReason, Mode, SuggestionStatus, Trigger
+    from catchup_jobs.domain.stored_enums import ExpiryReason, Mode, SuggestionStatus, Trigger
 
 HORIZON: Final = timedelta(days=14)
+"""How far ahead suggestions are made."""
 MAX_OPEN: Final = 50
+"""Open suggestions of a user at most."""
 
 
 @dataclass(frozen=True, slots=True)

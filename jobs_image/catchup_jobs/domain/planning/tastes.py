@@ -23,7 +23,7 @@ from catchup_jobs.domain.people.contacts import same_name
 from catchup_jobs.domain.people.words import words
 from catchup_jobs.domain.planning.overdue import ContactFacts, Rank, interests, overdue, preference, rank
 from catchup_jobs.domain.planning.suggestions import MAX_OPEN
-from catchup_jobs.domain.vocabulary import Mode
+from catchup_jobs.domain.stored_enums import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
 
 BUDGET: Final = 200_000
+"""Pairs of a contact's tag and an event that are compared for one user; a user with more is not matched to the end."""
 # Up to so many words are looked for in a text before it is divided into words.
 _FEW: Final = 100
 _MARKUP: Final = re.compile(r"<[^<>]{0,200}>")

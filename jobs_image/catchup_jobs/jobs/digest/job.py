@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from catchup_contract.digest_rule import occurrence_by_hand, occurrence_of_slot
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_jobs.domain.digest.channels import ATTEMPTED, CHANNELS, MAYBE_SENT, is_wanted, may_send, skip_reason
-from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus, SkipReason
+from catchup_jobs.domain.stored_enums import ChannelMode, DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.due_digest import DueDigest
 from catchup_jobs.jobs.digest.results import REASONS, error_to_raise, result_of
 from catchup_jobs.jobs.digest.unsettled import settle_earlier_attempts
@@ -107,7 +107,8 @@ def _perform(digest: DueDigest) -> Result:
 def _reason_to_skip(digest: DueDigest) -> SkipReason | None:
     if digest.recipient.paused:
         return SkipReason.PAUSED
-    return None if digest.store.has_pending(digest.user_id, now=digest.context.now()) else SkipReason.EMPTY
+    selected = digest.store.selection(digest.user_id, digest.occurrence.due_date, now=digest.context.now())
+    return None if selected else SkipReason.EMPTY
 
 
 def _end_late(digest: DueDigest, deliveries: Mapping[Channel, Delivery]) -> Result:

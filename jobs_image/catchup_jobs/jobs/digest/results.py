@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.channels import CHANNELS, overall_skip_reason
-from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
+from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.run.context import Result
 from catchup_jobs.jobs.run.errors import JobError, TemporaryError
 

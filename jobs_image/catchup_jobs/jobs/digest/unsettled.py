@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from catchup_contract.summary import Count
-from catchup_jobs.domain.vocabulary import DeliveryStatus
+from catchup_jobs.domain.stored_enums import DeliveryStatus
 from catchup_jobs.jobs.run.errors import JobError, TemporaryError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.jobs.digest.due_digest import DueDigest
-    from catchup_jobs.jobs.digest.ports import Accepted, Delivery, Refused
+    from catchup_jobs.jobs.digest.gateway import Accepted, Refused
+    from catchup_jobs.jobs.digest.ports import Delivery
 
 # A message that the provider does not list within this time will not appear.
 LOOK_UP_SPAN: Final = timedelta(minutes=2)
+"""How long a message that may have been sent is looked up."""
 _LOOK_UP_INTERVAL_SECONDS: Final = 20.0
 # The next run of a weekly digest is the last one that asks for a message's status.
 FOLLOW_UP_SPAN: Final = timedelta(days=8)
+"""How long after sending the status of a message is asked for."""
 
 _log = structlog.get_logger()
 

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
-from catchup_jobs.jobs.run.ports import Fence, Lock, Run, Surroundings
+from catchup_jobs.jobs.run.ports import Fence, Lock, Process, Run
 
-# The time for closing a run: no side effect begins this close to the deadline.
 DEADLINE_MARGIN: Final = timedelta(seconds=10)
+"""The time that is kept for closing a run: no side effect begins this close to its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class RunContext:
     deadline: datetime
     fence: Fence
     lock: Lock
-    surroundings: Surroundings
+    process: Process
     checkpoint: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -80,11 +80,11 @@ class RunContext:
 
     def now(self) -> datetime:
         """Return the current time, aware UTC."""
-        return self.surroundings.now()
+        return self.process.now()
 
     def has_time_for(self, seconds: float) -> bool:
         """Return whether a wait of so many seconds ends before the deadline."""
-        return _ends_in_time(self.surroundings, self.deadline, seconds)
+        return _ends_in_time(self.process, self.deadline, seconds)
 
     def check_stop(self) -> None:
         """Return if the job may go on; call it before every side effect.
@@ -92,7 +92,7 @@ class RunContext:
         Raises:
             RunInterruptedError: SIGTERM came, the lock is lost, or the deadline is near.
         """
-        check_may_go_on(self.surroundings, self.deadline)
+        check_may_go_on(self.process, self.deadline)
         if not self.lock.is_held():
             raise RunInterruptedError("the lock was lost", reason=Reason.UNAVAILABLE)
 
@@ -101,29 +101,29 @@ JobBody = Callable[[RunContext], Result]
 """A job: called once per pass, over what is unfinished; returns a Result or raises a JobError."""
 
 
-def check_may_go_on(surroundings: Surroundings, deadline: datetime) -> None:
+def check_may_go_on(process: Process, deadline: datetime) -> None:
     """Return if there is time left.
 
     Raises:
         RunInterruptedError: SIGTERM came or the deadline is near.
     """
-    if surroundings.stopping():
+    if process.stopping():
         raise RunInterruptedError("termination was requested", reason=Reason.TERMINATED)
-    if surroundings.now() >= deadline - DEADLINE_MARGIN:
+    if process.now() >= deadline - DEADLINE_MARGIN:
         raise RunInterruptedError("the deadline is near", reason=Reason.DEADLINE)
 
 
-def pause(surroundings: Surroundings, deadline: datetime, seconds: float) -> None:
+def pause(process: Process, deadline: datetime, seconds: float) -> None:
     """Sleep, unless that would pass the deadline.
 
     Raises:
         RunInterruptedError: SIGTERM came, or the deadline is nearer than the end of the pause.
     """
-    if not _ends_in_time(surroundings, deadline, seconds):
+    if not _ends_in_time(process, deadline, seconds):
         raise RunInterruptedError("the wait would pass the deadline", reason=Reason.DEADLINE)
-    surroundings.sleep(seconds)
-    check_may_go_on(surroundings, deadline)
+    process.sleep(seconds)
+    check_may_go_on(process, deadline)
 
 
-def _ends_in_time(surroundings: Surroundings, deadline: datetime, seconds: float) -> bool:
-    return surroundings.now() + timedelta(seconds=seconds) < deadline - DEADLINE_MARGIN
+def _ends_in_time(process: Process, deadline: datetime, seconds: float) -> bool:
+    return process.now() + timedelta(seconds=seconds) < deadline - DEADLINE_MARGIN

@@ -24,14 +24,14 @@ class Ending:
     """How a process's part in a run ended.
 
     Attributes:
-        letter: the dead letter to write, None where the run is tried again or did not fail.
+        dead_letter: the dead letter to write, None where the run is tried again or did not fail.
     """
 
     outcome: Outcome
     exit_code: int
     reason: Reason | None = None
     counts: dict[Count, int] = field(default_factory=dict)
-    letter: DeadLetter | None = None
+    dead_letter: DeadLetter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def ending_of(error: JobError) -> Ending:
     if isinstance(error, MisconfiguredError):
         return Ending(Outcome.FAILED, ExitCode.MISCONFIGURED, error.reason)
     if isinstance(error, PermanentError):
-        return Ending(Outcome.FAILED, ExitCode.PERMANENT, error.reason, letter=_letter_of(error))
+        return Ending(Outcome.FAILED, ExitCode.PERMANENT, error.reason, dead_letter=_dead_dead_dead_letter_of(error))
     return Ending(Outcome.RETRY, ExitCode.TEMPORARY, error.reason)
 
 
@@ -75,12 +75,12 @@ def crash(error: Exception) -> Ending:
     return Ending(Outcome.RETRY, EXIT_CRASHED, Reason.CRASHED)
 
 
-def budget_spent(letter: DeadLetter) -> Ending:
+def budget_spent(dead_letter: DeadLetter) -> Ending:
     """Return how a run ends that has failed as often as its kind allows."""
-    return Ending(Outcome.FAILED, ExitCode.PERMANENT, Reason.BUDGET_SPENT, letter=letter)
+    return Ending(Outcome.FAILED, ExitCode.PERMANENT, Reason.BUDGET_SPENT, dead_letter=dead_letter)
 
 
-def _letter_of(error: JobError) -> DeadLetter | None:
+def _dead_dead_dead_letter_of(error: JobError) -> DeadLetter | None:
     # A replay could not help an unknown user. The next slot finds the user, or the UserSchedule goes.
     if error.reason is Reason.UNKNOWN_USER:
         return None

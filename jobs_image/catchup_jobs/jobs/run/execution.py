@@ -20,7 +20,7 @@ from typing import Any, Final
 import structlog
 
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.run.context import JobBody, RunContext, RunInterruptedError, check_may_go_on, pause
 from catchup_jobs.jobs.run.endings import Ending, Report, budget_spent, crash, ending_of, report_of
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
@@ -30,16 +30,16 @@ from catchup_jobs.jobs.run.ports import (
     Fence,
     HeldBy,
     Lock,
+    Process,
     Run,
     RunLocks,
     RunStore,
-    Surroundings,
 )
 from catchup_jobs.jobs.run.retries import named_wait, retry_delay
 
 _LOCK_POLL_SECONDS: Final = 1.0
-# A run's lease outlives its deadline by this much, so that closing it late is not taken for a crash.
 _LEASE_MARGIN: Final = timedelta(seconds=60)
+"""How long after its deadline a run that was not closed counts as crashed."""
 
 _log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ def run_job(
     *,
     store: RunStore,
     locks: RunLocks,
-    surroundings: Surroundings,
+    process: Process,
     deadline_seconds: float,
 ) -> Report:
     """Run a job by the contract above.
@@ -62,21 +62,21 @@ def run_job(
 
     Every failure of the job is in the report; none is raised.
     """
-    started_at = surroundings.now()
+    started_at = process.now()
     execution = _Execution(
         body=body,
         run=run,
         store=store,
         locks=locks,
-        surroundings=surroundings,
+        process=process,
         deadline=started_at + timedelta(seconds=deadline_seconds),
-        owner=surroundings.process_id,
+        owner=process.process_id,
     )
     with structlog.contextvars.bound_contextvars(
         run_key=run.key, user=run.subject, kind=run.kind.name, slot=run.slot.isoformat() if run.slot else None
     ):
         ending = execution.perform(started_at)
-        report = report_of(ending, run, started_at, surroundings.now(), attempts=execution.attempts)
+        report = report_of(ending, run, started_at, process.now(), attempts=execution.attempts)
         _log.info(
             "run ended",
             outcome=ending.outcome.value,
@@ -94,7 +94,7 @@ class _Execution:
     run: Run
     store: RunStore
     locks: RunLocks
-    surroundings: Surroundings
+    process: Process
     deadline: datetime
     owner: str
     attempts: int = 0
@@ -153,7 +153,7 @@ class _Execution:
     def _wait_for_lock(self) -> Lock | None:
         waiting = False
         while True:
-            check_may_go_on(self.surroundings, self.deadline)
+            check_may_go_on(self.process, self.deadline)
             answer = self.locks.acquire(self.run.lock_name, self.run.key)
             if not isinstance(answer, HeldBy):
                 return answer
@@ -162,7 +162,7 @@ class _Execution:
             if not waiting:
                 _log.info("waiting: another process has the lock for this run")
                 waiting = True
-            pause(self.surroundings, self.deadline, _LOCK_POLL_SECONDS)
+            pause(self.process, self.deadline, _LOCK_POLL_SECONDS)
 
     def _passes(self, lock: Lock) -> Ending:
         if self.attempts > self.run.kind.retries:
@@ -175,7 +175,7 @@ class _Execution:
                 deadline=self.deadline,
                 fence=Fence(self.run.key, self.owner),
                 lock=lock,
-                surroundings=self.surroundings,
+                process=self.process,
                 checkpoint=self.checkpoint,
             )
             with structlog.contextvars.bound_contextvars(attempt=context.attempt):
@@ -186,7 +186,7 @@ class _Execution:
                     wait = self._after_failure(error)
                     if isinstance(wait, Ending):
                         return wait
-                    pause(self.surroundings, self.deadline, wait)
+                    pause(self.process, self.deadline, wait)
                 else:
                     return Ending(result.outcome, ExitCode.DONE, result.reason, dict(result.counts))
 
@@ -194,10 +194,10 @@ class _Execution:
         # Returns the seconds to wait before the next pass, or the end.
         if error.wait_seconds is not None:
             _log.warning("waiting as asked", why=str(error), seconds=error.wait_seconds)
-            return named_wait(error.wait_seconds, self.surroundings.random())
+            return named_wait(error.wait_seconds, self.process.random())
         self.passes += 1
         try:
-            recorded = self.locks.record_attempt(self.run.key, f"{self.surroundings.process_id}:{self.passes}")
+            recorded = self.locks.record_attempt(self.run.key, f"{self.process.process_id}:{self.passes}")
             # Redis may have lost its keys; the number must not decrease.
             self.attempts = max(recorded, self.attempts + 1)
             self.store.record_attempt(
@@ -209,7 +209,7 @@ class _Execution:
         except JobError as unrecorded:
             _log.error("the attempt cannot be recorded, leaving it to the Job's backoff", why=str(unrecorded))
             return Ending(Outcome.RETRY, ExitCode.TEMPORARY, error.reason)
-        delay = retry_delay(self.run.kind, self.attempts, self.surroundings.random())
+        delay = retry_delay(self.run.kind, self.attempts, self.process.random())
         if delay is None:
             _log.error("attempt failed, the budget is spent", why=str(error))
             return budget_spent(DeadLetter(error.reason, type(error).__name__))
@@ -226,10 +226,10 @@ class _Execution:
             attempts=self.attempts,
             counts=ending.counts,
             checkpoint=self.checkpoint if ending.outcome is Outcome.RETRY else {},
-            letter=ending.letter,
+            dead_letter=ending.dead_letter,
         )
         try:
-            if not self.store.close(self.run, self.owner, closing, now=self.surroundings.now()):
+            if not self.store.close(self.run, self.owner, closing, now=self.process.now()):
                 _log.warning("another process has taken the run over, its record is left unchanged")
         except JobError as error:
             _log.error("the run's end cannot be recorded", why=str(error))

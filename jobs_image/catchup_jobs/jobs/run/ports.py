@@ -11,7 +11,7 @@ from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import Reason
 from catchup_contract.run_keys import replay_key, run_key
 from catchup_contract.summary import Count
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.stored_enums import RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Closing:
     """How a run, or this process's part in it, is recorded.
 
     Attributes:
-        letter: written together with the run's end, or None.
+        dead_letter: written together with the run's end, or None.
     """
 
     state: RunState
@@ -79,7 +79,7 @@ class Closing:
     attempts: int
     counts: dict[Count, int]
     checkpoint: dict[str, Any]
-    letter: DeadLetter | None = None
+    dead_letter: DeadLetter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class RunLocks(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Process:
     """The process's clock, sleep, random numbers and signals.
 
     Attributes:

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.jobs.run.context import RunContext
-    from catchup_jobs.jobs.suggestions.ports import KnownUser, ProgressBoard, Saved, SuggestionStore
+    from catchup_jobs.jobs.suggestions.ports import KnownUser, ProgressReporter, Saved, SuggestionStore
 
 _log = structlog.get_logger()
 
 BATCH_SIZE: Final = 50
+"""Users in a batch of the suggestions."""
 _AFTER: Final = "after"
 _BEGUN: Final = "begun"
 _TRYING: Final = "trying"
@@ -50,7 +51,7 @@ _SKIPPED: Final = {
 FATAL: Final = "FatalUser"
 
 
-class NoBoard:
+class NoProgressReporter:
     """Shows nothing: without Redis, the run's row has its progress."""
 
     def show(self, subject: str, fields: Mapping[str, str | int]) -> None:
@@ -67,7 +68,7 @@ class FleetSuggestions:
     """
 
     store: SuggestionStore
-    board: ProgressBoard
+    reporter: ProgressReporter
     shard: Shard = field(default_factory=Shard)
     batch_size: int = BATCH_SIZE
     after: str = ""
@@ -133,7 +134,7 @@ class FleetSuggestions:
         fields: dict[str, str | int] = {"state": state, "total": total, "at": format_utc(context.now()), **counts}
         if context.slot is not None:
             fields["slot"] = format_utc(context.slot)
-        self.board.show(context.subject, fields)
+        self.reporter.show(context.subject, fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The ports of the suggestion job: the store of facts and suggestions, and the board that shows its progress."""
+"""The ports of the suggestion job: the store of facts and suggestions, and the reporter of its progress."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class SuggestionStore(Protocol):
         ...
 
 
-class ProgressBoard(Protocol):
+class ProgressReporter(Protocol):
     """Where a run shows its progress. Never raises: nothing depends on it."""
 
     def show(self, subject: str, fields: Mapping[str, str | int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from catchup_jobs.domain.calendar.access_token import ReconnectNeededError
-from catchup_jobs.domain.vocabulary import TokenState
+from catchup_jobs.domain.stored_enums import TokenState
 from catchup_jobs.jobs.run.errors import TemporaryError
 from catchup_jobs.jobs.sync.ports import StoredToken
 

@@ -17,14 +17,14 @@ from catchup_contract.summary import LEFT_OUT, Count
 from catchup_jobs.domain.calendar.access_token import ReconnectNeededError
 from catchup_jobs.domain.calendar.events import UnreadableEvent
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, choose_sync, full_window
-from catchup_jobs.domain.vocabulary import CalendarError, TokenState
+from catchup_jobs.domain.stored_enums import CalendarError, TokenState
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.context import Result
 from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
 from catchup_jobs.jobs.sync.access_tokens import StoredAccessTokens
 from catchup_jobs.jobs.sync.availability import refresh_availability
 from catchup_jobs.jobs.sync.ports import CalendarFailedError, DailyLimitError, SyncTokenExpiredError
-from catchup_jobs.jobs.sync.quota import Turn
+from catchup_jobs.jobs.sync.quota import QuotaGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -108,7 +108,7 @@ class CalendarSync:
     def _sync(self, context: RunContext, kept: StoredToken, google: Google, zone: ZoneInfo) -> Result:
         progress = _Progress(context.checkpoint)
         keeper = StoredAccessTokens(context, kept, store=self.tokens, refresher=google.refresher)
-        source = google.calendars(keeper, Turn(context, google.quota) if google.quota else _at_once)
+        source = google.calendars(keeper, QuotaGate(context, google.quota) if google.quota else _at_once)
         try:
             failed = self._sync_calendars(context, source, progress, zone)
         except ReconnectNeededError:

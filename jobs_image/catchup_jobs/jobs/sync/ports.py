@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.calendar.events import Received
     from catchup_jobs.domain.calendar.freshness import SyncedCalendar
     from catchup_jobs.domain.calendar.sync_window import FullSync, IncrementalSync, SyncState
-    from catchup_jobs.domain.vocabulary import CalendarError, TokenState
+    from catchup_jobs.domain.stored_enums import CalendarError, TokenState
     from catchup_jobs.jobs.run.ports import Fence
 
 

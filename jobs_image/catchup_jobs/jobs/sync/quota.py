@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class QuotaGate:
     """Called before each request; returns when it may be made.
 
     Raises:
@@ -37,4 +37,4 @@ class Turn:
         if seconds >= _LOGGED_SECONDS:
             _log.info("waiting for a place in Google's quota", seconds=round(seconds, 1))
         if seconds > 0:
-            pause(self.context.surroundings, self.context.deadline, seconds)
+            pause(self.context.process, self.context.deadline, seconds)

@@ -22,7 +22,7 @@ from catchup_jobs.adapters.database.schema import (
 )
 from catchup_jobs.adapters.messaging.email_message import message_id
 from catchup_jobs.domain.digest.channels import SMS
-from catchup_jobs.domain.vocabulary import DeliveryStatus, RunState, SuggestionStatus, Trigger
+from catchup_jobs.domain.stored_enums import DeliveryStatus, RunState, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
     from integration.jobs.story.world import Task, World

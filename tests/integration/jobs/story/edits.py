@@ -12,7 +12,7 @@ from sqlalchemy import select
 from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
 from catchup_jobs.domain.planning.answers import Answer
-from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.domain.stored_enums import SuggestionStatus
 from catchup_jobs.jobs.run.errors import PermanentError
 
 if TYPE_CHECKING:

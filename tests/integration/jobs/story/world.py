@@ -37,7 +37,7 @@ from catchup_jobs.adapters.database.schema import runs
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.domain.calendar.access_token import OAuthToken
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 if TYPE_CHECKING:

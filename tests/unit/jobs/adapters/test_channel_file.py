@@ -11,7 +11,7 @@ import pytest
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
-from catchup_jobs.domain.vocabulary import ChannelMode
+from catchup_jobs.domain.stored_enums import ChannelMode
 from catchup_jobs.jobs.run.errors import PermanentError
 
 PHONE, MAILBOX = "+447700900123", "ada@example.com"

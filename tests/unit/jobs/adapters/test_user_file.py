@@ -18,7 +18,7 @@ from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.adapters.files.user_file import ImportedUser, UserFile, read_users
 from catchup_jobs.domain.calendar.availability import Night, WeeklyWindow
 from catchup_jobs.domain.people.contacts import Contact
-from catchup_jobs.domain.vocabulary import Frequency, Weekday
+from catchup_jobs.domain.stored_enums import Frequency, Weekday
 from catchup_jobs.jobs.run.errors import PermanentError
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)

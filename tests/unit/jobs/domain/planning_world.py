@@ -15,7 +15,7 @@ from catchup_jobs.domain.planning.planner import plan
 from catchup_jobs.domain.planning.rules import Rules, Strategy
 from catchup_jobs.domain.planning.shared_activity import EventFacts
 from catchup_jobs.domain.planning.suggestions import Created, Plan, Source, Suggestion, UserFacts
-from catchup_jobs.domain.vocabulary import Frequency, Mode, SuggestionStatus, Trigger
+from catchup_jobs.domain.stored_enums import Frequency, Mode, SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

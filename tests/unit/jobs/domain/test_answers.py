@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from catchup_jobs.domain.planning.answers import LONGEST_SNOOZE, SNOOZE, Answer, Change, ImpossibleAnswerError, change
-from catchup_jobs.domain.vocabulary import SuggestionStatus as Status
+from catchup_jobs.domain.stored_enums import SuggestionStatus as Status
 
 NOW = datetime(2026, 11, 29, 8, tzinfo=UTC)
 LATER = NOW + timedelta(hours=6)

@@ -18,7 +18,7 @@ from catchup_jobs.domain.calendar.availability import (
     merge,
     subtract,
 )
-from catchup_jobs.domain.vocabulary import Weekday
+from catchup_jobs.domain.stored_enums import Weekday
 
 NEW_YORK = ZoneInfo("America/New_York")
 UTC_ZONE = ZoneInfo("Etc/UTC")

@@ -6,7 +6,7 @@ import pytest
 
 from catchup_jobs.domain.calendar.freshness import SyncedCalendar, known_until, read_until
 from catchup_jobs.domain.calendar.overview import CalendarOverview, troubles
-from catchup_jobs.domain.vocabulary import CalendarError
+from catchup_jobs.domain.stored_enums import CalendarError
 
 NOW = datetime(2026, 11, 23, 11, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -14,7 +14,7 @@ from catchup_jobs.domain.digest.channels import (
     overall_skip_reason,
     skip_reason,
 )
-from catchup_jobs.domain.vocabulary import ChannelMode, DeliveryStatus, SkipReason
+from catchup_jobs.domain.stored_enums import ChannelMode, DeliveryStatus, SkipReason
 
 PHONE, MAILBOX = "+447700900123", "ada@example.com"
 BY_SMS = Destination(PHONE, "key", ChannelMode.ON, consented=True)

@@ -18,7 +18,7 @@ from catchup_jobs.domain.calendar.events import (
     reconcile,
 )
 from catchup_jobs.domain.calendar.sync_window import Window
-from catchup_jobs.domain.vocabulary import EventStatus
+from catchup_jobs.domain.stored_enums import EventStatus
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(days=1), NOW + timedelta(days=45))

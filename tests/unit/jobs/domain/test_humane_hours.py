@@ -35,7 +35,7 @@ from catchup_jobs.domain.planning.overdue import is_overdue, is_resting, rank, t
 from catchup_jobs.domain.planning.planner import plan
 from catchup_jobs.domain.planning.rules import RULES, Rules
 from catchup_jobs.domain.planning.suggestions import HORIZON, MAX_OPEN
-from catchup_jobs.domain.vocabulary import Frequency, Mode, SuggestionStatus, Trigger, Weekday
+from catchup_jobs.domain.stored_enums import Frequency, Mode, SuggestionStatus, Trigger, Weekday
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -32,7 +32,7 @@ from catchup_jobs.domain.planning.diary import next_half_hour
 from catchup_jobs.domain.planning.overdue import is_overdue, is_resting, overdue, rank
 from catchup_jobs.domain.planning.planner import plan
 from catchup_jobs.domain.planning.tastes import Tastes
-from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, Mode, SuggestionStatus, Trigger, Weekday
+from catchup_jobs.domain.stored_enums import ExpiryReason, Frequency, Mode, SuggestionStatus, Trigger, Weekday
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)

@@ -17,7 +17,7 @@ from catchup_jobs.domain.planning.overdue import interests, overdue, preference,
 from catchup_jobs.domain.planning.planner import plan
 from catchup_jobs.domain.planning.suggestions import MAX_OPEN
 from catchup_jobs.domain.planning.tastes import BUDGET, Tastes
-from catchup_jobs.domain.vocabulary import Mode, SuggestionStatus
+from catchup_jobs.domain.stored_enums import Mode, SuggestionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable

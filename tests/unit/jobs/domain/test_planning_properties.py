@@ -20,7 +20,7 @@ from catchup_jobs.domain.planning.diary import DURATIONS, LEAD, MAX_PER_DATE, ne
 from catchup_jobs.domain.planning.planner import plan
 from catchup_jobs.domain.planning.shared_activity import EventFacts
 from catchup_jobs.domain.planning.suggestions import HORIZON, MAX_OPEN, Plan, Source, Suggestion, UserFacts
-from catchup_jobs.domain.vocabulary import Frequency, SuggestionStatus, Trigger
+from catchup_jobs.domain.stored_enums import Frequency, SuggestionStatus, Trigger
 
 # Starts of changes of the clock in the zones of `ZONES`, and any other time of 2026.
 _JUMPS = [

@@ -10,7 +10,7 @@ import pytest
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.channels import EMAIL, SMS, Channel
-from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
+from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.ports import Delivery
 from catchup_jobs.jobs.digest.results import error_to_raise, result_of
 from catchup_jobs.jobs.run.checkpoint import Counts

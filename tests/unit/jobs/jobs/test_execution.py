@@ -14,12 +14,12 @@ from structlog.testing import capture_logs
 from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.endings import EXIT_CRASHED, Report
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.run.execution import run_job
-from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, HeldBy, Lock, Run, RunRecord, Surroundings
+from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, HeldBy, Lock, Process, Run, RunRecord
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 RUN = Run(SYNC, "ada", NOW, "uid-1")
@@ -116,14 +116,14 @@ def perform(world: World, *passes: Result | Exception | Callable[[RunContext], R
             raise step
         return step if isinstance(step, Result) else step(context)
 
-    surroundings = Surroundings(
+    process = Process(
         now=lambda: world.now,
         sleep=world.sleep,
         random=lambda: 0.5,
         stopping=lambda: world.stopping,
         process_id="pod",
     )
-    report = run_job(body, RUN, store=_Store(world), locks=world, surroundings=surroundings, deadline_seconds=600)
+    report = run_job(body, RUN, store=_Store(world), locks=world, process=process, deadline_seconds=600)
     return report, made
 
 
@@ -150,7 +150,7 @@ def test_the_fourth_temporary_failure_is_a_dead_letter_and_permanent() -> None:
     report, passes = perform(world, TemporaryError("down"))
     assert (report.exit_code, passes, report.summary.reason) == (65, 4, Reason.BUDGET_SPENT)
     assert world.closing is not None
-    assert world.closing.letter == DeadLetter(Reason.UNAVAILABLE, "TemporaryError")
+    assert world.closing.dead_letter == DeadLetter(Reason.UNAVAILABLE, "TemporaryError")
     assert (world.closing.state, world.closing.attempts) == (RunState.FAILED, 4)
 
 
@@ -173,7 +173,7 @@ def test_a_pod_goes_on_counting_from_the_larger_of_the_two_books(in_redis: int, 
     report, passes = perform(world, TemporaryError("down"))
     assert (report.exit_code, passes) == (65, passes_left)
     assert world.closing is not None
-    assert world.closing.letter is not None
+    assert world.closing.dead_letter is not None
 
 
 def test_keys_lost_in_redis_do_not_give_a_new_budget() -> None:
@@ -245,7 +245,7 @@ def test_permanent_errors_end_the_run_at_once(
     report, passes = perform(world, error)
     assert (report.exit_code, passes, report.summary.reason) == (exit_code, 1, reason)
     assert world.closing is not None
-    assert (world.closing.state, world.closing.letter) == (RunState.FAILED, letter)
+    assert (world.closing.state, world.closing.dead_letter) == (RunState.FAILED, letter)
 
 
 def test_a_crash_is_not_retried_here_nor_booked_and_keeps_its_lease() -> None:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, delete, insert, select, update
 
 from catchup_jobs.adapters.database.calendars.events import change_events, stored_events
-from catchup_jobs.adapters.database.calendars.suggestion_repair import call_off, repair_suggestions
-from catchup_jobs.adapters.database.people.planning_version import raise_version
+from catchup_jobs.adapters.database.calendars.suggestion_repair import repair_suggestions
+from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import calendars, events, users
 from catchup_jobs.domain.calendar.events import Changes, Received, UnreadableEvent, reconcile
 from catchup_jobs.domain.calendar.overview import CalendarOverview
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState
 from catchup_jobs.domain.planning.rules import RULES, Rules
-from catchup_jobs.domain.vocabulary import CalendarError
+from catchup_jobs.domain.stored_enums import CalendarError
 from catchup_jobs.jobs.sync.ports import ListedCalendar, Stored, StoredCalendar
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.adapters.database.suggestions.repair import Repaired
     from catchup_jobs.domain.calendar.sync_window import IncrementalSync
-    from catchup_jobs.domain.planning.suggestions import Plan
     from catchup_jobs.jobs.run.ports import Fence
 
 _ACTIVE: Final = and_(calendars.c.selected, calendars.c.removed_at.is_(None))
@@ -84,7 +84,7 @@ class DatabaseCalendarStore:
             if not gone:
                 return Stored()
             dropped = _drop(connection, gone, removed_at=now)
-            raise_version(connection, [user_id])
+            bump_planning_version(connection, [user_id])
             repaired = repair_suggestions(connection, user_id, now, self._rules)
             return _stored(Changes(), repaired, dropped=dropped, calendars_gone=gone_selected)
 
@@ -154,8 +154,8 @@ class DatabaseCalendarStore:
                 return Stored()
             change_events(connection, calendar_id, changes)
             user_id = _invalidate_availability(connection, calendar_id)
-            called_off = call_off(connection, user_id, calendar_id, changes.removed, now)
-            return _stored(changes, repair_suggestions(connection, user_id, now, self._rules), called_off=called_off)
+            repaired = repair_suggestions(connection, user_id, now, self._rules, (calendar_id, changes))
+            return _stored(changes, repaired)
 
     def deselect_lost(self, user_id: str, calendar_id: int, *, now: datetime, fence: Fence) -> Stored:
         """Deselect a calendar to which the user has lost access: its events are deleted, as by `select`.
@@ -166,7 +166,7 @@ class DatabaseCalendarStore:
             check_fence(connection, fence)
             lost = calendars.c.id == calendar_id
             connection.execute(update(calendars).where(lost).values(selected=False))
-            raise_version(connection, [user_id])
+            bump_planning_version(connection, [user_id])
             dropped = _drop(connection, [calendar_id])
             connection.execute(update(calendars).where(lost).values(last_error=CalendarError.NOT_FOUND))
             repaired = repair_suggestions(connection, user_id, now, self._rules)
@@ -220,7 +220,7 @@ class DatabaseCalendarStore:
                 connection.execute(
                     update(calendars).where(calendars.c.id == row.id).values(selected=selected, last_error=None)
                 )
-                raise_version(connection, [user_id])
+                bump_planning_version(connection, [user_id])
                 if not selected:
                     _drop(connection, [row.id])
                     repair_suggestions(connection, user_id, now, self._rules)
@@ -281,14 +281,12 @@ def _invalidate_availability(connection: Connection, calendar_id: int) -> str:
     return owner
 
 
-def _stored(
-    changes: Changes, repaired: Plan, *, dropped: int = 0, called_off: int = 0, calendars_gone: int = 0
-) -> Stored:
+def _stored(changes: Changes, repaired: Repaired, *, dropped: int = 0, calendars_gone: int = 0) -> Stored:
     return Stored(
         events_added=len(changes.added),
         events_changed=len(changes.changed),
         events_removed=len(changes.removed) + dropped,
-        suggestions_moved=len(repaired.moved),
-        suggestions_expired=len(repaired.expired) + called_off,
+        suggestions_moved=repaired.moved,
+        suggestions_expired=repaired.expired,
         calendars_gone=calendars_gone,
     )

@@ -12,7 +12,7 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import calendars, oauth_tokens
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.domain.calendar.access_token import OAuthToken
-from catchup_jobs.domain.vocabulary import Provider, TokenState
+from catchup_jobs.domain.stored_enums import Provider, TokenState
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.jobs.sync.ports import StoredToken
 

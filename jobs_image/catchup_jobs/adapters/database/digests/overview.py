@@ -13,7 +13,7 @@ from catchup_jobs.adapters.database.schema import deliveries, digests
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.domain.digest.channels import Channel
-    from catchup_jobs.domain.vocabulary import DeliveryStatus, SkipReason
+    from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, delete, select
 
 from catchup_jobs.adapters.database.schema import deliveries, digests
-from catchup_jobs.domain.vocabulary import DeliveryStatus
+from catchup_jobs.domain.stored_enums import DeliveryStatus
 from catchup_jobs.jobs.digest.ports import Delivery
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.digest.channels import Channel
 
 KEEP: Final = timedelta(days=90)
+"""How long digests and their deliveries are kept."""
 # Without characters that look alike. Six of them distinguish a user's messages of one day.
 _CODE_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_LENGTH: Final = 6

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from sqlalchemy import Connection, select, update
 
-from catchup_jobs.adapters.database.digests.proposals import remove_mark
+from catchup_jobs.adapters.database.digests.items import remove_mark
 from catchup_jobs.adapters.database.people.addresses import record_opt_out
-from catchup_jobs.adapters.database.people.planning_version import raise_version
+from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
 from catchup_jobs.adapters.database.schema import deliveries, digests
 from catchup_jobs.domain.digest.channels import MAYBE_SENT
-from catchup_jobs.domain.vocabulary import DeliveryStatus
-from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.domain.stored_enums import DeliveryStatus
+from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,7 +43,7 @@ def settle(
     if was_unconfirmed and not isinstance(answer, Accepted):
         values["status"] = DeliveryStatus.UNKNOWN
     # The user's row is locked first, as by everything that changes suggestions.
-    raise_version(connection, [row.user_id])
+    bump_planning_version(connection, [row.user_id])
     settled = connection.execute(
         update(deliveries)
         .where(

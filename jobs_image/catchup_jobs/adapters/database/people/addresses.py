@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.adapters.encryption import Encryption
     from catchup_jobs.domain.digest.addresses import GivenAddress
-    from catchup_jobs.domain.vocabulary import ChannelMode
+    from catchup_jobs.domain.stored_enums import ChannelMode
 
 
 @dataclass(frozen=True, slots=True)

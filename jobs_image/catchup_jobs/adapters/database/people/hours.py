@@ -10,7 +10,7 @@ from sqlalchemy import select
 from catchup_contract.local_time import is_time_zone
 from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks, preferred_windows
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
-from catchup_jobs.domain.vocabulary import Weekday
+from catchup_jobs.domain.stored_enums import Weekday
 from catchup_jobs.jobs.run.errors import PermanentError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def raise_version(connection: Connection, user_ids: Iterable[str]) -> None:
+def bump_planning_version(connection: Connection, user_ids: Iterable[str]) -> None:
     """Lock these users' rows and invalidate plans that were made before."""
     connection.execute(
         update(users).where(users.c.id.in_(list(user_ids))).values(planning_version=users.c.planning_version + 1)

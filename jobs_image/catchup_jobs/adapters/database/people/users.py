@@ -18,7 +18,7 @@ from catchup_jobs.adapters.database.schema import oauth_tokens, runs, users
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.people.users import Schedule, User
-from catchup_jobs.domain.vocabulary import RunState, TokenState
+from catchup_jobs.domain.stored_enums import RunState, TokenState
 
 # Under SQLite's and PostgreSQL's limits on the parameters of one statement.
 _PAGE: Final = 500

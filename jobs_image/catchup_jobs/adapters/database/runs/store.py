@@ -11,11 +11,12 @@ from sqlalchemy import Connection, and_, case, delete, or_, select, true, update
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import dead_letters, runs
-from catchup_jobs.domain.vocabulary import UNFINISHED_RUNS, RunState
+from catchup_jobs.domain.stored_enums import UNFINISHED_RUNS, RunState
 from catchup_jobs.jobs.run.context import RunInterruptedError
 from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, Run, RunRecord
 
 KEEP_FAILURES: Final = timedelta(days=90)
+"""How long dead letters and runs are kept."""
 # The next run's start sweeps the rest.
 _SWEEP_LIMIT: Final = 100
 LEASE_EXPIRED: Final = "LeaseExpired"
@@ -117,7 +118,7 @@ class DatabaseRunStore:
                 .where(runs.c.run_key == row["run_key"])
                 .values(state=RunState.FAILED, reason=reason, owner=None, lease_until=None, finished_at=now)
             )
-            self._write_letter(connection, row, DeadLetter(reason, LEASE_EXPIRED), row["attempts"], now)
+            self._write_dead_letter(connection, row, DeadLetter(reason, LEASE_EXPIRED), row["attempts"], now)
 
     def take_over(self, run: Run, owner: str) -> RunRecord:
         """Make `owner` the only process whose writes for this kind and subject are accepted."""
@@ -171,14 +172,14 @@ class DatabaseRunStore:
             )
             if closed.rowcount == 0:
                 return False
-            if closing.letter is not None:
+            if closing.dead_letter is not None:
                 row = {"run_key": run.key, "kind": run.kind, "subject": run.subject, "slot": run.slot}
-                self._write_letter(connection, row, closing.letter, closing.attempts, now)
+                self._write_dead_letter(connection, row, closing.dead_letter, closing.attempts, now)
             if not unfinished:
                 _delete_older(connection, run, now, nothing_was_due=closing.reason is Reason.NOT_DUE)
         return True
 
-    def _write_letter(
+    def _write_dead_letter(
         self, connection: Connection, row: Mapping[Any, Any], letter: DeadLetter, attempts: int, now: datetime
     ) -> None:
         contents = {

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
 from catchup_jobs.adapters.database.types import UtcDateTime, row_id, text_enum
-from catchup_jobs.domain.vocabulary import CalendarError, EventStatus
+from catchup_jobs.domain.stored_enums import CalendarError, EventStatus
 
 # `selected`: the user's choice in CatchUp, not Google's flag. `removed_at`: when it was gone from Google's list.
 calendars: Final = Table(

@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, CheckConstraint, Column, Integer, LargeBinary, T
 from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
 from catchup_jobs.adapters.database.types import UtcDateTime, text_enum, user_id
-from catchup_jobs.domain.vocabulary import Provider, TokenState, Weekday
+from catchup_jobs.domain.stored_enums import Provider, TokenState, Weekday
 
 # `schedule_seen_at`: when a pod last copied the UserSchedule's values here; null for a user without one.
 # `planning_version`: raised, under this row's lock, by each change of events, hours, contacts or suggestions; a plan

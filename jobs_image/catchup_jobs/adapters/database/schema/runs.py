@@ -10,7 +10,7 @@ from catchup_contract.kinds import KINDS
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.schema.base import metadata
 from catchup_jobs.adapters.database.types import RecordName, UtcDateTime, text_enum, user_id
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.stored_enums import RunState
 
 # One row. `version` is the newest migration applied; code whose SCHEMA_VERSION is below `min_code` must not run.
 schema_info: Final = Table(

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
 from catchup_jobs.adapters.database.types import UtcDateTime, row_id, text_enum
-from catchup_jobs.domain.vocabulary import ExpiryReason, Frequency, Mode, SuggestionStatus, Trigger
+from catchup_jobs.domain.stored_enums import ExpiryReason, Frequency, Mode, SuggestionStatus, Trigger
 
 
 def _of_contact(*, primary_key: bool = False) -> Column[int]:

@@ -15,7 +15,7 @@ from catchup_jobs.adapters.database.schema import calendars, contacts, digests, 
 from catchup_jobs.domain.digest.action_tokens import Binding
 from catchup_jobs.domain.digest.items import DigestItem
 from catchup_jobs.domain.planning.answers import Answer, ImpossibleAnswerError, change
-from catchup_jobs.domain.vocabulary import SuggestionStatus
+from catchup_jobs.domain.stored_enums import SuggestionStatus
 from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
 
 if TYPE_CHECKING:

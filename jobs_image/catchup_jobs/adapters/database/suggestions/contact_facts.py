@@ -12,7 +12,7 @@ from catchup_jobs.adapters.database.schema import contact_groups, contact_tags, 
 from catchup_jobs.adapters.database.suggestions.bounded import bounded_rows
 from catchup_jobs.domain.people.contacts import is_close_friend
 from catchup_jobs.domain.planning.overdue import REST_UNANSWERED, ContactFacts
-from catchup_jobs.domain.vocabulary import ExpiryReason, SuggestionStatus
+from catchup_jobs.domain.stored_enums import ExpiryReason, SuggestionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ from catchup_jobs.domain.calendar.freshness import SyncedCalendar, known_until
 from catchup_jobs.domain.planning.eligibility import reason_to_skip
 from catchup_jobs.domain.planning.shared_activity import EventFacts
 from catchup_jobs.domain.planning.suggestions import HORIZON, Source, Suggestion, UserFacts
-from catchup_jobs.domain.vocabulary import OPEN_SUGGESTIONS, SuggestionStatus, TokenState
+from catchup_jobs.domain.stored_enums import OPEN_SUGGESTIONS, SuggestionStatus, TokenState
 from catchup_jobs.jobs.suggestions.ports import TOO_MUCH, UNREADABLE, KnownUser, TooMuchError
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 # An accepted suggestion counts for the local date of its start, which may have begun two days ago in some zone.
 _STILL_TODAY: Final = timedelta(days=2)
-# Characters of an event's description that are searched for interests.
 _DESCRIPTION_LENGTH: Final = 2000
-# And of its title and location.
+"""Characters of an event's description that are searched for interests."""
 _LINE_LENGTH: Final = 500
+"""Characters of an event's title and location that are searched for interests."""
 # Under the limits on the parameters of one statement, which names each of them twice.
 _CALENDARS: Final = 10_000
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 from sqlalchemy.exc import DataError, IntegrityError
 
-from catchup_jobs.adapters.database.people.planning_version import raise_version
+from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
 from catchup_jobs.adapters.database.runs.store import check_fence, is_kept, keep_checkpoint
 from catchup_jobs.adapters.database.schema import users
 from catchup_jobs.adapters.database.suggestions.changes import write_plans
@@ -102,7 +102,7 @@ def _save_plans(
     try:
         with connection.begin_nested():
             write_plans(connection, changed, now)
-            raise_version(connection, changed)
+            bump_planning_version(connection, changed)
     except (IntegrityError, DataError):
         return _save_one_by_one(connection, changed, now)
     return Saved(changed)
@@ -114,7 +114,7 @@ def _save_one_by_one(connection: Connection, plans: Mapping[str, Plan], now: dat
         try:
             with connection.begin_nested():
                 write_plans(connection, {user_id: made}, now)
-                raise_version(connection, [user_id])
+                bump_planning_version(connection, [user_id])
         except (IntegrityError, DataError) as error:
             saved.refused[user_id] = type(error.orig).__name__
         else:

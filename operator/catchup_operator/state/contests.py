@@ -1,4 +1,4 @@
-"""Fights: CronJobs that another writer changes back again and again. Times are seconds of a monotonic clock."""
+"""Contests: CronJobs that another writer changes back again and again. Times are seconds of a monotonic clock."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from catchup_operator.manifests.names import Key
 
 # Long enough for the watch to report the operator's own apply before a difference counts as drift.
 SETTLE_SECONDS: Final = 1.0
-# An administrator's edits. Whoever reverts more repairs than this is a fight; then the delay doubles with each one.
+"""The delay before drift of a CronJob is repaired."""
 REPAIRS_AT_ONCE: Final = 4
-# A fight is over when nothing was repaired for so long: several of the longest delays.
+"""Repairs of a CronJob before it counts as contested; then the delay doubles with each one."""
 PEACE_SECONDS: Final = 300.0
+"""The time without a repair after which a contest is over."""
 _DOUBLINGS_MAX: Final = 6
 
 
 @dataclass(slots=True)
-class _Fight:
+class _Contest:
     schedule: Key
     repairs: int
     repaired_at: float
 
 
-class Fights:
+class Contests:
     """Counts the repairs of each CronJob until there was peace."""
 
     def __init__(self) -> None:
-        self._fights: dict[Key, _Fight] = {}
+        self._contests: dict[Key, _Contest] = {}
         self._changes: dict[Key, str] = {}
 
     def changed(self, cronjob: Key, change: str) -> None:
@@ -36,28 +37,28 @@ class Fights:
 
     def repaired(self, cronjob: Key, schedule: Key, at: float) -> None:
         """Record that a CronJob of a UserSchedule is repaired."""
-        fight = self._fights.setdefault(cronjob, _Fight(schedule, 0, at))
-        fight.repairs += 1
-        fight.repaired_at = at
+        contest = self._contests.setdefault(cronjob, _Contest(schedule, 0, at))
+        contest.repairs += 1
+        contest.repaired_at = at
 
     def delay(self, cronjob: Key) -> float:
         """Return how long the next repair waits."""
-        fight = self._fights.get(cronjob)
-        doublings = max(0, fight.repairs - REPAIRS_AT_ONCE) if fight else 0
+        contest = self._contests.get(cronjob)
+        doublings = max(0, contest.repairs - REPAIRS_AT_ONCE) if contest else 0
         return float(SETTLE_SECONDS * 2 ** min(doublings, _DOUBLINGS_MAX))
 
     def contested_by(self, cronjob: Key) -> str | None:
-        """Return how a CronJob is changed back, if its repairs are a fight."""
-        fight = self._fights.get(cronjob)
-        if fight is None or fight.repairs <= REPAIRS_AT_ONCE:
+        """Return how a CronJob is changed back, if its repairs are a contest."""
+        contest = self._contests.get(cronjob)
+        if contest is None or contest.repairs <= REPAIRS_AT_ONCE:
             return None
         return self._changes.get(cronjob, "somebody changes it")
 
     def settle(self, at: float) -> set[Key]:
-        """Forget what is over; return the UserSchedules whose fights ended."""
-        over = {key: fight for key, fight in self._fights.items() if at - fight.repaired_at >= PEACE_SECONDS}
-        ended = {fight.schedule for key, fight in over.items() if self.contested_by(key)}
+        """Forget what is over; return the UserSchedules whose contests ended."""
+        over = {key: contest for key, contest in self._contests.items() if at - contest.repaired_at >= PEACE_SECONDS}
+        ended = {contest.schedule for key, contest in over.items() if self.contested_by(key)}
         for key in over:
-            del self._fights[key]
+            del self._contests[key]
             self._changes.pop(key, None)
         return ended

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from catchup_operator.state.tenure import LEASE_SECONDS, RENEW_SECONDS, Tenure, renewal
+from catchup_operator.state.namespace_lease import LEASE_SECONDS, RENEW_SECONDS, NamespaceLease, renewal
 
 NOW = datetime(2026, 11, 24, 9, 7, 1, 250, tzinfo=UTC)
 OURS = {"holderIdentity": "one/jobs", "leaseDurationSeconds": LEASE_SECONDS, "renewTime": "2026-11-24T09:06:00.000000Z"}
@@ -27,14 +27,14 @@ THEIRS = {**OURS, "holderIdentity": "two/jobs"}
     ],
 )
 def test_a_lease_is_free_if_nobody_or_this_release_holds_it(spec: dict[str, Any], free: bool) -> None:
-    tenure = Tenure("one/jobs")
+    tenure = NamespaceLease("one/jobs")
     tenure.observe(spec, 100.0)
     assert tenure.may_take(100.0) is free
     assert not tenure.is_held(100.0)
 
 
 def test_a_lease_of_another_release_is_free_once_it_has_not_changed_for_its_own_duration() -> None:
-    tenure = Tenure("one/jobs")
+    tenure = NamespaceLease("one/jobs")
     short = {**THEIRS, "leaseDurationSeconds": 40}
     for at in (0.0, 30.0):
         tenure.observe(short, at)
@@ -46,7 +46,7 @@ def test_a_lease_of_another_release_is_free_once_it_has_not_changed_for_its_own_
 
 
 def test_a_holder_stops_to_write_before_another_may_begin() -> None:
-    holder, other = Tenure("one/jobs"), Tenure("two/jobs")
+    holder, other = NamespaceLease("one/jobs"), NamespaceLease("two/jobs")
     holder.renewed(0.0)
     other.observe(OURS, 0.0)
     last = max(at for at in range(LEASE_SECONDS * 2) if holder.is_held(at))
@@ -59,7 +59,7 @@ def test_a_holder_stops_to_write_before_another_may_begin() -> None:
 
 
 def test_a_holder_that_reads_another_name_stops_at_once() -> None:
-    tenure = Tenure("one/jobs")
+    tenure = NamespaceLease("one/jobs")
     tenure.renewed(0.0)
     tenure.observe(THEIRS, 1.0)
     assert not tenure.is_held(1.0)

@@ -12,7 +12,7 @@ from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import dead_letters, runs
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.run.checkpoint import counts_of, read_counts
 
 if TYPE_CHECKING:

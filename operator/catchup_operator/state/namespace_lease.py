@@ -1,4 +1,4 @@
-"""Tenure: which operator may write in a namespace. The Lease there decides, as in client-go's leader election.
+"""The Lease of a namespace: which operator may write there, as in client-go's leader election.
 
 The identity is the release's, not the pod's: a new pod of the same release continues at once. The times in a Lease are
 another machine's; only whether the Lease has changed is compared, by this process's own monotonic clock (seconds).
@@ -12,12 +12,14 @@ from typing import Any, Final
 
 # A holder that is cut off renews too late twice before another one takes over.
 RENEW_SECONDS: Final = 60
+"""How often the Lease of a namespace is renewed."""
 LEASE_SECONDS: Final = 180
+"""`leaseDurationSeconds` of the Lease of a namespace."""
 # A holder stops to write before another one may begin.
 _MARGIN_SECONDS: Final = 30
 
 
-class Tenure:
+class NamespaceLease:
     """What one operator knows of the Lease of one namespace."""
 
     def __init__(self, identity: str) -> None:

@@ -11,10 +11,10 @@ from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC, Kind
 from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.runs.history import DatabaseHistory, Failures
+from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import runs
-from catchup_jobs.domain.vocabulary import RunState
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Run
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
