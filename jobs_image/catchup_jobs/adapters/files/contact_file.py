@@ -65,10 +65,13 @@ def _instants(values: list[datetime]) -> tuple[datetime, ...]:
 
 
 def _without_repeats(entries: list[ContactEntry]) -> list[ContactEntry]:
-    places: dict[str, list[str]] = {}
+    first: dict[str, int] = {}
     for number, entry in enumerate(entries):
-        places.setdefault(entry.id, []).append(f"[{number}]")
-    if repeated := [" and ".join(numbers) for numbers in places.values() if len(numbers) > 1]:
+        first.setdefault(entry.id, number)
+    repeated = [
+        f"[{first[entry.id]}] and [{number}]" for number, entry in enumerate(entries) if first[entry.id] < number
+    ]
+    if repeated:
         # Ids of contacts may be an address: their places are shown.
         more = f", and {len(repeated) - _MAX_SHOWN} more" if len(repeated) > _MAX_SHOWN else ""
         raise ValueError(f"have one id: {', '.join(repeated[:_MAX_SHOWN])}{more}")

@@ -135,6 +135,7 @@ def contact(**changes: Any) -> dict[str, Any]:
         (contact(createdAt="yesterday"), "ada: contacts[0].createdAt: must be a date and time"),
         (contact(excluded="no"), "ada: contacts[0].excluded: must be true or false"),
         ({"contacts": [BEN, BEN]}, "ada: contacts: have one id: [0] and [1]"),
+        ({"contacts": [BEN] * 1000}, "[0] and [4], [0] and [5], and 994 more"),
     ],
 )
 def test_a_wrong_field_is_named(change: dict[str, Any], told: str) -> None:
