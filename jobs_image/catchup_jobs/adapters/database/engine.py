@@ -159,7 +159,7 @@ def _postgresql(url: URL, settings: str) -> Engine:
     )
 
     def begin(connection: Connection) -> None:
-        # Not READ WRITE of the others: a standby refuses that as a feature that it does not have, not as a write.
+        # Without READ WRITE: a standby refuses that as a feature that it does not have, not as a write.
         connection.exec_driver_sql(f"BEGIN{' READ ONLY' if _is_read_only(connection) else ''}; {settings}")
 
     event.listen(engine, "begin", begin)
@@ -186,7 +186,7 @@ def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
 
 
 def _is_read_only(connection: Connection) -> bool:
-    return bool(connection.get_execution_options().get(_READ_ONLY))
+    return bool(connection.get_execution_options().get(_READ_ONLY, False))
 
 
 def _use_wal(dbapi_connection: sqlite3.Connection) -> None:
