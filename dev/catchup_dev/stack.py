@@ -92,6 +92,7 @@ class Stack:
             return {"repository": repository, "tag": tag, "pullPolicy": "Never"}
 
         return {
+            "generateSecrets": True,
             "operator": {"image": image("operator")},
             "jobs": {"image": image("jobs")},
             "postgresql": {"image": image("postgres")},
@@ -140,7 +141,9 @@ class Stack:
         )
 
     def wait_for_operator(self) -> None:
-        """Wait until the operator and the toolbox are rolled out."""
+        """Wait until the database is migrated, and the operator and the toolbox are rolled out."""
+        migration = "app.kubernetes.io/component=migration"
+        self.kubectl("wait", "--for=condition=Complete", "job", "-l", migration, "--timeout=240s")
         for name in ("operator", "toolbox"):
             self.kubectl("rollout", "status", f"deployment/{RELEASE}-{name}", "--timeout=120s")
 
