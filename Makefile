@@ -51,7 +51,7 @@ hooks: venv ## Let git run the checks of make lint before each commit
 ##@ Tests
 # Tests that share something dear are one group, on one worker; groups are begun first.
 PREPARE = $(BIN)/python -m catchup_dev.prepare
-PYTEST_PARALLEL = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+PYTEST_PARALLEL = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations=20
 .PHONY: test
 test: lint ## Everything: lint, then all tiers side by side
 	$(PREPARE)
