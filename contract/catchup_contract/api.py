@@ -22,5 +22,8 @@ SYNC_INTERVALS_MINUTES: Final = {
     **{f"{minutes}m": minutes for minutes in (5, 6, 10, 12, 15, 20, 30)},
     **{f"{hours}h": hours * 60 for hours in (1, 2, 3, 4, 6, 8, 12, 24)},
 }
+"""The intervals of the calendar sync that a UserSchedule may name; the enum in `crds/userschedules.yaml` lists the
+same.
+"""
 USER_ID_PATTERN: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 TIME_OF_DAY_PATTERN: Final = r"([01][0-9]|2[0-3]):[0-5][0-9]"

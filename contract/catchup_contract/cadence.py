@@ -11,6 +11,9 @@ from typing import Final
 _HOUR: Final = 60
 # Runs at this interval (minutes) or a longer one are too rare to lose one to an outage of the cluster overnight.
 _RARE: Final = 12 * _HOUR
+"""The interval (minutes) from which a missed sync may start until an hour before the next; at a shorter one uses its
+kind's deadline.
+"""
 
 
 def stable_hash(*parts: str) -> int:

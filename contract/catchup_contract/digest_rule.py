@@ -20,18 +20,21 @@ from catchup_contract.local_time import day_bounds, instant, local_date
 
 # The CronJob fires at the due time and again after these times: a second and a third chance after an outage.
 FOLLOW_UPS: Final = (timedelta(hours=1), timedelta(hours=3))
-# A digest is not sent later than this after its due time.
+"""After the due time, the CronJob of a digest fires again after these times."""
 LATEST: Final = timedelta(hours=4)
-# Local times between which a text message would disturb.
+"""A digest is not sent later than this after its due time."""
 QUIET_FROM: Final = time(21)
+"""The local time from which no SMS is sent."""
 QUIET_UNTIL: Final = time(8)
+"""The local time until which no SMS is sent."""
 # A run that began at the due time ends within this time (its deadline): it still counts as the time the user chose.
 ON_TIME: Final = timedelta(minutes=15)
+"""A digest this long after the user's own chosen time still counts as sent at that time, also in quiet hours."""
 # A user who chose an hour of the night is awake around it: the first follow-up counts as that time, the second not.
 SOON_AT_NIGHT: Final = FOLLOW_UPS[0] + ON_TIME
 
-# The longest window over which digests are spread after their chosen time.
 SPREAD_MAX: Final = timedelta(hours=4)
+"""The longest window over which digests are spread after their chosen time."""
 
 _MINUTE: Final = timedelta(minutes=1)
 _DAY_MINUTES: Final = 24 * 60

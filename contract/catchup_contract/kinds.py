@@ -12,8 +12,8 @@ from typing import Final
 
 from catchup_contract.env import Env
 
-# `backoffLimit` of every Job: how many failed pods are replaced before the Job fails.
 BACKOFF_LIMIT: Final = 3
+"""`backoffLimit` of every Job: how many failed pods are replaced before the Job fails."""
 
 
 class Rule(StrEnum):
@@ -101,6 +101,7 @@ SYNC: Final = Kind(
         env=(Env.TIME_ZONE, Env.DIGEST_DAY, Env.DIGEST_TIME, Env.SYNC_EVERY),
     ),
 )
+"""The calendar sync: deadlines (seconds), kept Jobs, retry budget."""
 DIGEST: Final = Kind(
     "digest",
     Deadlines(starting=7200, active=900),
@@ -113,7 +114,9 @@ DIGEST: Final = Kind(
         env=(Env.TIME_ZONE, Env.DIGEST_DAY, Env.DIGEST_TIME, Env.DIGEST_SINCE),
     ),
 )
+"""The digest: deadlines (seconds), kept Jobs, retry budget."""
 SUGGESTIONS: Final = Kind("suggestions", Deadlines(starting=7200, active=10800))
+"""The suggestions: deadlines (seconds), retry budget."""
 
 KINDS: Final = {kind.name: kind for kind in (SYNC, DIGEST, SUGGESTIONS)}
 

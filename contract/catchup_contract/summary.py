@@ -55,6 +55,7 @@ LEFT_OUT: Final = {
 }
 
 SUMMARY_MAX_BYTES: Final = 4096
+"""The longest termination message that is read."""
 _COUNT_MAX: Final = 10**9
 
 

@@ -30,6 +30,11 @@ RELEASE = "catchup-jobs"
 _IMAGES = ("operator", "jobs", "redis", "postgres")
 
 
+def build_images(console: Console) -> dict[str, images.Image]:
+    """Build those of the product's images that changed; this needs no cluster."""
+    return {name: images.known_image(name, console) for name in _IMAGES}
+
+
 class Stack:
     """One installation of the product, in a namespace with restricted Pod Security."""
 
@@ -61,7 +66,7 @@ class Stack:
 
     def load_images(self) -> dict[str, images.Image]:
         """Build what changed and give it to the node."""
-        built = {name: images.known_image(name, self._console) for name in _IMAGES}
+        built = build_images(self._console)
         with self._console.step("Images on the node"):
             for image in built.values():
                 images.import_image(self.cluster, image)

@@ -128,6 +128,7 @@ class StandIns:
             },
             "caBundle": {"configMap": "private-ca"},
             "actionBaseUrl": "https://app.example.com/catchup",
+            "connectUrl": "https://app.example.com/connect",
         }
 
     def _url(self, name: str) -> str:

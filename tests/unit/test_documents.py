@@ -42,19 +42,6 @@ def test_the_recipes_name_paths() -> None:
     assert len(paths_in((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))) > 20
 
 
-def test_each_number_stands_where_the_table_says() -> None:
-    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\n## Numbers\n")[2].partition("\n## ")[0]
-    rows = [_CODE.findall(line) for line in table.splitlines() if line.count("`") >= 4]
-    assert len(rows) > 15
-    missing = [
-        (name, path)
-        for *names, path in ([code for code in row if code != "backoffLimit"] for row in rows)
-        for name in names
-        if not re.search(rf"^\s*{name}\b", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
-    ]
-    assert missing == []
-
-
 def test_the_hooks_run_what_make_lint_runs() -> None:
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nlint: venv")[2].partition("\n\n")[0]
     lint = {line.strip().replace("$(BIN)/", "") for line in recipe.splitlines()[1:]}

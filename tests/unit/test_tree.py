@@ -98,11 +98,17 @@ def test_a_builder_is_sent_what_the_image_needs_and_little_else(image: str) -> N
     assert [path for path in admitted if not any(file.is_relative_to(path) for file in needed)] == []
 
 
-@pytest.mark.parametrize(("source_root", "extra"), [("operator", "operator"), ("jobs_image", "jobs")])
-def test_what_is_imported_is_a_dependency_by_itself_and_not_by_another(source_root: str, extra: str) -> None:
+@pytest.mark.parametrize(
+    ("source_root", "extras"), [("operator", ("operator", "kubeconfig")), ("jobs_image", ("jobs",))]
+)
+def test_what_is_imported_is_a_dependency_by_itself_and_not_by_another(
+    source_root: str, extras: tuple[str, ...]
+) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {
-        re.split(r"[\[<>=; ]", entry)[0].lower().replace("_", "-") for entry in project["optional-dependencies"][extra]
+        re.split(r"[\[<>=; ]", entry)[0].lower().replace("_", "-")
+        for extra in extras
+        for entry in project["optional-dependencies"][extra]
     }
     distributions = packages_distributions()
     missing = {

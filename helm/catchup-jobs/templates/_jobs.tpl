@@ -81,6 +81,10 @@ made of the values `jobs`. */}}
 - name: CATCHUP_ACTION_BASE_URL
   value: {{ . | quote }}
 {{- end }}
+{{- with .Values.connectUrl }}
+- name: CATCHUP_CONNECT_URL
+  value: {{ . | quote }}
+{{- end }}
 {{- if include "catchup.caVolume" . }}
 - name: CATCHUP_CA_FILE
   value: {{ printf "/etc/catchup/ca/%s" .Values.caBundle.key | quote }}

@@ -29,6 +29,7 @@ _LONGEST_SECONDS: Final = 30.0
 _MIN_INTERVAL_SECONDS: Final = 1.0
 # The API server closes a watch after half an hour to an hour. The next watch then relists, in case events were lost.
 _RELIST_SECONDS: Final = 1800.0
+"""How often the UserSchedules are listed anew, in case their watch lost an event."""
 _TEXT_MAX: Final = 500
 
 _ERROR_EVENT: Final = b'{"type":"ERROR"'

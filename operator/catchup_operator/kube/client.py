@@ -14,6 +14,7 @@ from catchup_operator.kube.transport import Transport
 from catchup_operator.manifests.names import FIELD_MANAGER
 
 _PAGE: Final = 200
+"""Objects in a page of a list."""
 
 T = TypeVar("T")
 

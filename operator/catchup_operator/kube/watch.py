@@ -14,11 +14,16 @@ _GONE: Final = 410
 # The API server closes a watch after _WATCH_SECONDS and sends a bookmark about every minute. A longer silence means
 # that the connection is dead.
 _WATCH_SECONDS: Final = 300
+"""The length of a watch of CronJobs and Jobs."""
 _WATCH_SILENCE_SECONDS: Final = 90
+"""The silence after which a watch of CronJobs and Jobs counts as dead."""
 _BACKOFF_FIRST_SECONDS: Final = 1.0
+"""The first delay after a failed list or watch of CronJobs and Jobs; each further one is twice as long."""
 _BACKOFF_MAX_SECONDS: Final = 30.0
+"""The longest delay after a failed list or watch of CronJobs and Jobs."""
 _EMPTY_WATCH_SECONDS: Final = 1.0
 _RELIST_SECONDS: Final = 600.0
+"""How often CronJobs and Jobs are listed anew, in case a watch lost an event."""
 
 logger = logging.getLogger(__name__)
 

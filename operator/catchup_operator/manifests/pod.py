@@ -13,6 +13,7 @@ from catchup_operator.schedule.user_schedule import UserSchedule
 CONTAINER: Final = "job"
 _TERMINATION_LOG: Final = "/dev/termination-log"
 _GRACE_PERIOD_SECONDS: Final = 30
+"""`terminationGracePeriodSeconds` of the jobs' pods."""
 # Where the installation chooses nothing else: what https://kubernetes.io/docs/concepts/security/pod-security-standards/
 # calls restricted.
 _POD_SECURITY: Final[Mapping[str, Any]] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}

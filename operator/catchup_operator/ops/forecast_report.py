@@ -10,6 +10,7 @@ from catchup_contract.timestamps import format_utc
 from catchup_operator.ops.forecast import MINUTES, Forecast
 
 _PEAKS_SHOWN: Final = 10
+"""Peaks that `forecast` shows."""
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 
 

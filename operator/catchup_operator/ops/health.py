@@ -17,7 +17,9 @@ from catchup_operator.ops.permissions import PermissionCheck
 from catchup_operator.reconcile.controller import Controller
 
 _SILENCE_MAX_SECONDS: Final = 300
+"""The silence of the queue or a watch after which the operator is not healthy."""
 _CHECK_SECONDS: Final = 15.0
+"""How often readiness is checked."""
 _LOOK_SECONDS: Final = 0.5
 
 logger = logging.getLogger(__name__)

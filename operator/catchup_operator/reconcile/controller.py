@@ -28,12 +28,15 @@ from catchup_operator.status.results import FinishedJob
 from catchup_operator.status.waiting import WaitingJob
 
 _WORKERS: Final = 4
+"""Reconciliations at the same time."""
 _RESYNC_SECONDS: Final = 30.0
+"""The time between two resyncs: next runs that have passed, contests that are over, Jobs without a pod."""
 # How long the result of a Job waits for its UserSchedule to be listed; then the UserSchedule is read.
 _LOOK_SECONDS: Final = 1.0
 _LOOKS: Final = 30
 # Every so many resyncs, that is every ten minutes: each UserSchedule in conflict costs a read or two.
 _FULL_RESYNC_ROUNDS: Final = 20
+"""After so many resyncs the UserSchedules in conflict are reconciled, too."""
 
 logger = logging.getLogger(__name__)
 

@@ -31,8 +31,10 @@ from catchup_operator.status.validation import with_valid_status
 
 # A quota or a policy: somebody must change it. An edit of the resource is reconciled at once.
 _REFUSED_RETRY_SECONDS: Final = 600.0
+"""The delay after a CronJob was refused by a quota, a policy or its type."""
 # Nothing but a retry notices that a permission was granted, or that a webhook answers again.
 _UNNOTICED_RETRY_SECONDS: Final = 20.0
+"""The delay after a missing permission, or an admission webhook that does not answer."""
 
 logger = logging.getLogger(__name__)
 

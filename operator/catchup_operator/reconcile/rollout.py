@@ -15,6 +15,7 @@ from typing import Final
 from catchup_operator.manifests.names import Key
 
 _LOG_SECONDS: Final = 30.0
+"""How often a rollout logs its progress."""
 
 logger = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.state.namespace_lease import NamespaceLease, renewal
 
 _CHECK_SECONDS: Final = 15.0
+"""How often the Lease of a namespace is looked at that another release holds."""
 # The requests of many resources for one Lease are one.
 _PAUSE_SECONDS: Final = 2.0
 _NOT_FOUND: Final = 404

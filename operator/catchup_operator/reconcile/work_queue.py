@@ -11,7 +11,9 @@ from typing import Final
 from catchup_operator.kube.errors import ApiError, backoff_seconds
 
 RETRY_FIRST_SECONDS: Final = 2.0
+"""The operator's first delay after a failed request; each further one is twice as long."""
 _RETRY_MAX_SECONDS: Final = 300.0
+"""The operator's longest delay after a failed request."""
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ from catchup_operator.manifests.names import Key
 
 # Long enough for the watch to report the operator's own apply before a difference counts as drift.
 SETTLE_SECONDS: Final = 1.0
-# An administrator's edits. Whoever reverts more repairs contests the CronJob; then the delay doubles with each one.
+"""The delay before drift of a CronJob is repaired."""
 REPAIRS_AT_ONCE: Final = 4
-# A contest is over when nothing was repaired for so long: several of the longest delays.
+"""Repairs of a CronJob before it counts as contested; then the delay doubles with each one."""
 PEACE_SECONDS: Final = 300.0
+"""The time without a repair after which a contest is over."""
 _DOUBLINGS_MAX: Final = 6
 
 

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 # A holder that is cut off renews too late twice before another one takes over.
 RENEW_SECONDS: Final = 60
+"""How often the Lease of a namespace is renewed."""
 LEASE_SECONDS: Final = 180
+"""`leaseDurationSeconds` of the Lease of a namespace."""
 # A holder stops to write before another one may begin.
 _MARGIN_SECONDS: Final = 30
 

@@ -11,7 +11,9 @@ from catchup_operator.status.waiting import WaitingJob, is_ending
 
 # With a look every 30 seconds the cause is told within a minute.
 _FIRST_LOOK: Final = timedelta(seconds=20)
+"""How long after its start a Job without a pod is looked at."""
 _LAST_PAUSE: Final = timedelta(minutes=10)
+"""The longest pause between two looks at a Job without a pod."""
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ ABSENT: Final = frozenset({MISSING, STUCK})
 
 # Beyond the longest deadline (15 minutes) of a kind with due dates: its own run then writes the next runs.
 _GRACE: Final = timedelta(minutes=20)
+"""How long after a due time a digest without a Job counts as missing."""
 
 
 def overdue_at(kind: Kind, section: Mapping[str, Any]) -> datetime | None:

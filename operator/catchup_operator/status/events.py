@@ -15,6 +15,7 @@ from catchup_operator.manifests.names import FIELD_MANAGER
 from catchup_operator.status.conditions import find_condition
 
 _MESSAGE_MAX: Final = 1024
+"""Characters of an Event's message."""
 
 
 def events(body: Mapping[str, Any], patch: Mapping[str, Any], now: datetime) -> Iterator[dict[str, Any]]:

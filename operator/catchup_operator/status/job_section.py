@@ -16,6 +16,7 @@ from catchup_operator.status.ready import SUSPENDED
 CRONJOB_FIELDS: Final = ("cronJobName", "cronJobUID", "cronJobGeneration", "schedule", "timeZone", "fingerprint")
 
 _NEXT_RUNS: Final = 3
+"""Next runs in a status."""
 
 
 def section_of(body: Mapping[str, Any], kind: Kind) -> Mapping[str, Any]:

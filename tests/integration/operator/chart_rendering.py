@@ -51,6 +51,7 @@ EVERYTHING: dict[str, Any] = {
     "smtp": {**EXISTING["smtp"], "port": 465, "security": "tls"},
     "caBundle": {"configMap": "our-ca", "key": "root.pem"},
     "actionBaseUrl": "https://app.example.com/act",
+    "connectUrl": "https://app.example.com/settings?tab=calendar",
     "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra"}, "data": {"a": "b"}}],
 }
 COMBINATIONS: dict[str, dict[str, Any]] = {

@@ -207,6 +207,7 @@ def test_twilio_and_the_mail_server_reach_the_pods_that_send(helm: Path, namespa
     assert (values[Env.SMTP_HOST], values[Env.SMTP_PORT], values[Env.SMTP_SECURITY]) == ("mail.test", "465", "tls")
     assert values[Env.SMTP_FROM] == "catchup@example.com"
     assert values[Env.ACTION_BASE_URL] == "https://app.example.com/act"
+    assert values[Env.CONNECT_URL] == "https://app.example.com/settings?tab=calendar"
     assert dict(secret_references(env[Env.TWILIO_ACCOUNT_SID])) == {"our-twilio": "sid"}
     assert dict(secret_references(env[Env.TWILIO_AUTH_TOKEN])) == {"our-twilio": "token"}
     assert dict(secret_references(env[Env.SMTP_USERNAME])) == {"our-mail": "username"}

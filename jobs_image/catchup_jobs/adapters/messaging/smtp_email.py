@@ -19,7 +19,7 @@ from catchup_jobs.adapters.messaging.email_message import compose
 from catchup_jobs.adapters.messaging.smtp_login import log_in
 from catchup_jobs.adapters.messaging.smtp_replies import PERMANENT, Stage, meaning
 from catchup_jobs.domain.digest.addresses import Mailbox, is_email
-from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.domain.digest.email_text import EmailDigest
-    from catchup_jobs.jobs.digest.ports import Message
+    from catchup_jobs.jobs.digest.gateway import Message
 
 Security = Literal["starttls", "tls", "none"]
 
 TIMEOUT_SECONDS: Final = 20.0
-# For the whole session, so that a slow server cannot hold a claim past its lease.
+"""The longest silence of the mail server."""
 CONVERSATION_SECONDS: Final = 60.0
+"""The longest session with the mail server, shorter than the lease of a claim."""
 DEFAULT_PORTS: Final[dict[Security, int]] = {"starttls": 587, "tls": 465, "none": 25}
 
 # RFC 3463, X.1.3: bad destination mailbox address syntax.
@@ -105,7 +106,7 @@ class _TlsClient(_Bounded, smtplib.SMTP_SSL):
 
 
 class SmtpEmail:
-    """`jobs.digest.ports.Gateway` by SMTP, with one connection per message."""
+    """`jobs.digest.gateway.Gateway` by SMTP, with one connection per message."""
 
     def __init__(
         self,

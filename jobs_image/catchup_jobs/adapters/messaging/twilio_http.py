@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
-# READ: between two packets. ANSWER: for a whole body, so that a slow server cannot hold a claim past its lease.
+"""How long a connection to Twilio may take."""
 READ_TIMEOUT_SECONDS: Final = 20.0
+"""The longest silence of Twilio within an answer."""
 ANSWER_TIMEOUT_SECONDS: Final = 40.0
+"""The longest time for an answer of Twilio, shorter than the lease of a claim."""
 MAX_BODY_BYTES: Final = 4 * 2**20
+"""The largest answer of Twilio that is read."""
 _CHUNK: Final = 65536
 _TWILIO: Final = "api.twilio.com"
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.exceptions import RedisError
-
 from catchup_jobs.adapters.redis.client import as_job_errors, connect, with_one_retry
+from catchup_jobs.adapters.redis.errors import FAILURES
 
 if TYPE_CHECKING:
     import redis
@@ -21,6 +20,7 @@ _MINUTE: Final = 60.0
 # The share of a minute's quota that may be used at once. The rest flows in during that minute, so that no minute,
 # whenever it begins, has more requests than the quota.
 _BURST: Final = 0.2
+"""The share of a minute's quota of Google that may be used at once."""
 
 # KEYS: buckets. ARGV: for each its capacity and the tokens that flow in per second. Returns the seconds to wait, as
 # text. It uses Redis's clock, since those of the pods may differ.
@@ -66,7 +66,7 @@ class RedisQuota:
 
     def close(self) -> None:
         """Close all connections."""
-        with suppress(RedisError):
+        with suppress(*FAILURES):
             self._client.close()
 
     def reserve(self) -> float:

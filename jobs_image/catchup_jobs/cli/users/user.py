@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
 
 
-_MAX_SHOWN = 20
+_MAX_SHOWN: Final = 20
 
 
 @click.group()
@@ -170,7 +170,7 @@ def _addresses(settings: Settings, database: Database) -> DatabaseAddresses:
     return DatabaseAddresses(database, lambda: encryption_of(settings))
 
 
-_COLUMNS = {
+_COLUMNS: Final = {
     "id": "ID",
     "timeZone": "TIME ZONE",
     "syncEvery": "SYNC",

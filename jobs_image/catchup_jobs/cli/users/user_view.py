@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from catchup_contract.kinds import DIGEST
 from catchup_contract.timestamps import format_utc
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.people.users import UserOverview
     from catchup_jobs.domain.calendar.availability import WeeklyWindow
 
-_WIDTH = 11
-_RUNS = 10
+_WIDTH: Final = 11
+_RUNS: Final = 10
 
 
 def read_view(database: Database, addresses: DatabaseAddresses, overview: UserOverview) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 # Refreshed while there is still some time left, so that a token does not expire between two requests of one run.
-REFRESH_MARGIN = timedelta(minutes=5)
+REFRESH_MARGIN: Final = timedelta(minutes=5)
+"""How long before its end an access token is refreshed."""
 
 # Both tokens are printable ASCII (RFC 6749, appendix A.12 and A.17). Google's have 2048 characters at most
 # (https://developers.google.com/identity/protocols/oauth2#size).

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # A calendar that was not synced for longer may hold new events: its time does not count as free.
 FRESH: Final = timedelta(hours=24)
+"""How long after its last sync a calendar counts as known; then its user gets no suggestions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
-LOOK_BACK = timedelta(days=1)
-LOOK_AHEAD = timedelta(days=45)
-AVAILABILITY_SPAN = timedelta(days=30)
+LOOK_BACK: Final = timedelta(days=1)
+"""How far before now events are read."""
+LOOK_AHEAD: Final = timedelta(days=45)
+"""How far ahead of now events are read."""
+AVAILABILITY_SPAN: Final = timedelta(days=30)
+"""How far ahead of now free slots are stored."""
 
 # A full sync is due when 32 to 39 of the 45 days remain: never fewer than the 30 that availability needs, even if some
 # runs fail. The number differs between calendars, so that a fleet connected on one day is not reread on one day.
-FULL_SYNC_MARGIN = timedelta(days=2)
-FULL_SYNC_SPREAD = timedelta(days=7)
+FULL_SYNC_MARGIN: Final = timedelta(days=2)
+FULL_SYNC_SPREAD: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from enum import StrEnum
 from typing import Final
 
 LINK_LIFE: Final = timedelta(days=14)
-# Longer than the 30 days for which an unsubscribe link must work.
+"""How long the links of a suggestion in a digest act."""
 UNSUBSCRIBE_LIFE: Final = timedelta(days=60)
+"""How long an unsubscribe link acts; it must for 30 days at least (CAN-SPAM)."""
 PURPOSE: Final = "action link"
 
 # Letter, id (the lower 40 bits of 64) and the expiry in minutes; then the proposed time in minutes.

@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any, Final
 
 MAX_NAME: Final = 60
+"""Characters of a contact's name in a message."""
 MAX_REASON: Final = 300
+"""Characters of a reason in a message."""
 
 
 @dataclass(frozen=True, slots=True)

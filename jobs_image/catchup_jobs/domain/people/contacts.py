@@ -18,6 +18,7 @@ CLOSE_FRIENDS: Final = "Close Friends"
 IRL_PREFERRED: Final = "IRL preferred"
 URL_PREFERRED: Final = "URL preferred"
 MAX_TAG_WORDS: Final = 3
+"""Words of a tag at most."""
 
 THRESHOLD_DAYS: Final = {
     Frequency.DAILY: 1,
@@ -28,6 +29,7 @@ THRESHOLD_DAYS: Final = {
     Frequency.YEARLY: 365,
     Frequency.FLEXIBLE: 60,
 }
+"""After how many days without contact somebody is overdue, by frequency."""
 DEFAULT_FREQUENCY: Final = Frequency.MONTHLY
 
 

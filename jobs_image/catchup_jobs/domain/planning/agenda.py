@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 WEEK: Final = timedelta(days=7)
 _WEEKEND: Final = {Weekday.SATURDAY, Weekday.SUNDAY}
-# The preferred hours of a user who has not said any: after work, and most of the weekend.
 PREFERRED: Final = tuple(WeeklyWindow(day, time(10 if day in _WEEKEND else 17), time(21)) for day in Weekday)
+"""The preferred hours of a user who has named none."""
 
 
 class Agenda:

@@ -10,7 +10,9 @@ from typing import Final
 from catchup_jobs.domain.stored_enums import CURRENT_SUGGESTIONS, OPEN_SUGGESTIONS, SuggestionStatus
 
 SNOOZE: Final = timedelta(days=7)
+"""How long a snoozed contact rests where the answer names no time."""
 LONGEST_SNOOZE: Final = timedelta(days=366)
+"""The longest snooze."""
 
 
 class Answer(StrEnum):

@@ -8,7 +8,7 @@ and after it; then the earliest. With `Strategy.EARLIEST` it is the earliest of 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -26,15 +26,19 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.calendar.timeline import Timeline
 
 GRID: Final = timedelta(minutes=30)
+"""Suggestions start at multiples of this local time."""
 LEAD: Final = timedelta(hours=2)
-# Less than this to what is before or after is close.
+"""The shortest time from the plan to the start of a new suggestion."""
 CALM: Final = timedelta(minutes=30)
+"""A suggestion closer than this to another engagement is placed there only if no calmer time fits."""
 MAX_PER_DATE: Final = 3
+"""Suggestions that start on one local date at most."""
 DURATIONS: Final = {
     Mode.IN_PERSON: timedelta(hours=2),
     Mode.CALL: timedelta(minutes=30),
     Mode.EITHER: timedelta(hours=1),
 }
+"""How long a suggestion takes, by mode."""
 _DAY: Final = timedelta(days=1)
 
 
@@ -97,7 +101,8 @@ class Diary:
         self._until = until
         self._preferred = preferred
         self._is_humane = strategy is Strategy.HUMANE
-        self._counts: Counter[date] = Counter(local_date(when.start, zone) for when in taken)
+        # Most dates have none: a Counter would call a function of Python's for each of those.
+        self._counts = defaultdict(int, Counter(local_date(when.start, zone) for when in taken))
         self._openings: dict[date, list[_Opening]] = {}
         for slot in subtract(free, merge(taken)):
             start, end = max(slot.start, self._earliest), min(slot.end, until)
@@ -166,7 +171,7 @@ class Diary:
             for opening in openings:
                 start = self._first_start(opening, flaws, grid, need)
                 if start is not None:
-                    return _Place(flaws if self._is_humane else _NO_FLAWS, start, opening)
+                    return _Place(flaws if self._is_humane else _NO_FLAWS, day, start, opening)
         return None
 
     def _first_start(
@@ -190,12 +195,11 @@ class Diary:
         return None
 
     def _book(self, place: _Place, slot: Interval) -> None:
-        self._counts[local_date(slot.start, self._zone)] += 1
-        day = local_date(place.opening.start, self._zone)
-        openings = self._openings[day]
+        self._counts[place.day] += 1
+        openings = self._openings[place.day]
         index = openings.index(place.opening)
         openings[index : index + 1] = place.opening.without(slot)
-        for near in self._dates_near(day, slot):
+        for near in self._dates_near(place.day, slot):
             for opening in self._openings[near]:
                 opening.keep_apart(slot)
             for known in self._places.values():
@@ -219,6 +223,7 @@ _ANY: Final = ((True, True),)
 
 class _Place(NamedTuple):
     flaws: tuple[bool, bool]
+    day: date
     start: datetime
     opening: _Opening
 

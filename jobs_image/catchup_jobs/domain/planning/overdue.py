@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from zoneinfo import ZoneInfo
 
-# How long a contact rests after the time of a suggestion that was delivered and not answered.
 REST_UNANSWERED: Final = timedelta(days=7)
+"""How long a contact rests after a suggestion that was delivered and not answered."""
 MAX_OVERDUE: Final = 5.0
+"""The ratio of days without contact to the aim that counts at most."""
 _DAY: Final = timedelta(days=1)
 _THRESHOLDS: Final = {frequency: timedelta(days=days) for frequency, days in THRESHOLD_DAYS.items()}
 
@@ -106,7 +107,9 @@ def is_resting(contact: ContactFacts, now: datetime) -> bool:
     return contact.dismissed_at is not None and now < contact.dismissed_at + rest
 
 
-def preference(tags: Iterable[str]) -> Mode:
+# Many contacts share few tags.
+@lru_cache(maxsize=4096)
+def preference(tags: tuple[str, ...]) -> Mode:
     """Return how the user prefers to meet the contact, by its tags; both or neither: either."""
     modes = {mode for mode in map(_preference, tags) if mode is not None}
     return modes.pop() if len(modes) == 1 else Mode.EITHER
@@ -117,7 +120,6 @@ def interests(tags: Iterable[str]) -> list[str]:
     return [tag for tag in tags if _preference(tag) is None]
 
 
-# Many contacts share few tags.
 @lru_cache(maxsize=4096)
 def _preference(tag: str) -> Mode | None:
     if same_name(tag, IRL_PREFERRED):

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.stored_enums import ExpiryReason, Mode, SuggestionStatus, Trigger
 
 HORIZON: Final = timedelta(days=14)
+"""How far ahead suggestions are made."""
 MAX_OPEN: Final = 50
+"""Open suggestions of a user at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from catchup_contract.digest_rule import is_last_firing, is_quiet
 from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.channels import may_send
 from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
-from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # Longer than any call to a provider takes, timeouts included.
 LEASE: Final = timedelta(seconds=90)
+"""How long a claim may stay silent before another process looks the message up."""
 # The wait before a message that may have been sent is looked up.
 _LOOK_UP_DELAY_SECONDS: Final = 1.0
 # In the run's checkpoint: the id of an attempt that did not reach the provider, whatever the database says about it.
@@ -203,7 +204,7 @@ class DueDigest:
         return DeliveryStatus.SKIPPED
 
     def _not_claimed(self, channel: Channel) -> DeliveryStatus:
-        # Its suggestions were answered meanwhile, or another process claimed it.
+        # What it would say was answered or settled meanwhile, or another process claimed it.
         delivery = self.deliveries().get(channel)
         if delivery is not None and delivery.status is DeliveryStatus.SENDING:
             self.errors.append(TemporaryError("another process is sending", wait_seconds=LEASE.total_seconds()))

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.jobs.digest.due_digest import DueDigest
-    from catchup_jobs.jobs.digest.ports import Accepted, Delivery, Refused
+    from catchup_jobs.jobs.digest.gateway import Accepted, Refused
+    from catchup_jobs.jobs.digest.ports import Delivery
 
 # A message that the provider does not list within this time will not appear.
 LOOK_UP_SPAN: Final = timedelta(minutes=2)
+"""How long a message that may have been sent is looked up."""
 _LOOK_UP_INTERVAL_SECONDS: Final = 20.0
 # The next run of a weekly digest is the last one that asks for a message's status.
 FOLLOW_UP_SPAN: Final = timedelta(days=8)
+"""How long after sending the status of a message is asked for."""
 
 _log = structlog.get_logger()
 

@@ -11,8 +11,8 @@ from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.jobs.run.ports import Fence, Lock, Process, Run
 
-# The time for closing a run: no side effect begins this close to the deadline.
 DEADLINE_MARGIN: Final = timedelta(seconds=10)
+"""The time that is kept for closing a run: no side effect begins this close to its deadline."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ from catchup_jobs.jobs.run.ports import (
 from catchup_jobs.jobs.run.retries import named_wait, retry_delay
 
 _LOCK_POLL_SECONDS: Final = 1.0
-# A run's lease outlives its deadline by this much, so that closing it late is not taken for a crash.
 _LEASE_MARGIN: Final = timedelta(seconds=60)
+"""How long after its deadline a run that was not closed counts as crashed."""
 
 _log = structlog.get_logger()
 

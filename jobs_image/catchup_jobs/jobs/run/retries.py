@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from catchup_contract.kinds import Kind
 
-# The delay before the first retry; each further one is twice as long.
 FIRST_DELAY_SECONDS: Final = 2.0
+"""The delay of a job before its first retry; each further one is twice as long (2, 4, 8 s)."""
 _JITTER: Final = 0.2
+"""The share by which a retry delay varies at random."""
 _LEAST_NAMED_WAIT_SECONDS: Final = 1.0
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 BATCH_SIZE: Final = 50
+"""Users in a batch of the suggestions."""
 _AFTER: Final = "after"
 _BEGUN: Final = "begun"
 _TRYING: Final = "trying"

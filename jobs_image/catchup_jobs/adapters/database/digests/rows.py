@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.digest.channels import Channel
 
 KEEP: Final = timedelta(days=90)
+"""How long digests and their deliveries are kept."""
 # Without characters that look alike. Six of them distinguish a user's messages of one day.
 _CODE_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_LENGTH: Final = 6

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import CompoundSelect, Connection, Select
 
-# Rows of a kind (contacts, events of 14 days, suggestions, calendars) that are held in memory at once: as many as an
-# import takes contacts for one user.
 MOST_ROWS: Final = 20_000
+"""Rows of a kind (contacts, events of 14 days, suggestions, calendars) that are held in memory for one user."""
 
 
 def bounded_rows(connection: Connection, statement: Select[Any] | CompoundSelect[Any]) -> Sequence[Any]:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from catchup_jobs.domain.planning.suggestions import Plan
 
-# How long an expired suggestion is kept after its time: a delivered one, and one that was never delivered.
 KEEP_SEEN: Final = timedelta(days=366)
+"""How long an expired suggestion that was delivered is kept after its time."""
 KEEP_UNSEEN: Final = timedelta(days=90)
+"""How long an expired suggestion that was never delivered is kept after its time."""
 
 
 def write_plans(connection: Connection, plans: Mapping[str, Plan], now: datetime) -> None:
@@ -145,6 +146,12 @@ def expire(connection: Connection, rows: list[dict[str, Any]], now: datetime) ->
     """Expire suggestions, given by `row_id`, `row_version` and `reason`."""
     over = _changed(now).values(status=SuggestionStatus.EXPIRED, expiry_reason=bindparam("reason"), snoozed_until=None)
     connection.execute(over, rows)
+
+
+def move(connection: Connection, rows: list[dict[str, Any]], now: datetime) -> None:
+    """Give suggestions another time, given by `row_id`, `row_version`, `new_start` and `new_end`."""
+    elsewhere = _changed(now).values(start_at=bindparam("new_start"), end_at=bindparam("new_end"))
+    connection.execute(elsewhere, rows)
 
 
 def _changed(now: datetime) -> Any:

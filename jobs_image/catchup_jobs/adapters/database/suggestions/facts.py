@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 # An accepted suggestion counts for the local date of its start, which may have begun two days ago in some zone.
 _STILL_TODAY: Final = timedelta(days=2)
-# Characters of an event's description that are searched for interests.
 _DESCRIPTION_LENGTH: Final = 2000
-# And of its title and location.
+"""Characters of an event's description that are searched for interests."""
 _LINE_LENGTH: Final = 500
+"""Characters of an event's title and location that are searched for interests."""
 # Under the limits on the parameters of one statement, which names each of them twice.
 _CALENDARS: Final = 10_000
 T = TypeVar("T")
