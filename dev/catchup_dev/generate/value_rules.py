@@ -161,5 +161,6 @@ RULES: Final[dict[str, Schema]] = {
     "smtp.from": _text("[^@]+@[^@]+"),
     "smtp.security": {"enum": ["starttls", "tls", "none"]},
     "actionBaseUrl": _text(r"https?://[^\s?#<>\"']+", maxLength=100),
+    "connectUrl": _text(r"https?://[^\s<>\"']+", maxLength=100),
     "extraObjects": {"items": {"type": ["object", "string"]}},
 }

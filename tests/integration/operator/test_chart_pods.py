@@ -314,7 +314,7 @@ def test_network_policies_select_the_pods_of_their_component(helm: Path, namespa
         return sum(_matches(policies[policy]["podSelector"], pod["metadata"]["labels"]) for _, pod in pods)
 
     counts = {name.removeprefix("catchup-jobs-"): selected(name) for name in policies}
-    assert counts == {"operator": 1, "jobs": 3, "tools": 3, "postgresql": 1, "redis": 1}
+    assert counts == {"operator": 2, "jobs": 3, "tools": 3, "postgresql": 1, "redis": 1}
     for policy in ("catchup-jobs-postgresql", "catchup-jobs-redis"):
         sources = policies[policy]["ingress"][0]["from"]
         admitted = [

@@ -131,6 +131,7 @@ CASES: list[tuple[str, Any, Env | str, bool]] = [
             "https://a b",
         )
     ),
+    *(("connectUrl", value, Env.CONNECT_URL, value[0] == "h") for value in ("https://a.test/?tab=x", "a.test/x")),
     *(("suggestions.shards", value, Env.SUGGESTION_SHARDS, value > 0) for value in (0, 1, 1000)),
 ]
 
