@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -11,7 +14,9 @@ import aiohttp
 import kopf
 from kubernetes.aio import client, config
 
+from catchup_operator.instruments import Instruments
 from catchup_operator.kube.errors import ApiError, message_of
+from catchup_operator.kube.resources import verb_and_resource
 from catchup_operator.manifests.names import FIELD_MANAGER
 
 # kopf's own pool has no limit: thousands of resources at the start would open as many connections. Watches hold a
@@ -25,11 +30,17 @@ _CLOSE_SECONDS: Final = 0.1
 _READ_BUFFER_BYTES: Final = 2 * 2**20
 
 
+@dataclass(slots=True)
+class _Answer:
+    status: int | None = None
+
+
 class Transport:
     """A connection pool to the API server with room for `watches` open watches. Call `close` at the end."""
 
-    def __init__(self, api: client.ApiClient, *, watches: int = 0) -> None:
+    def __init__(self, api: client.ApiClient, *, watches: int = 0, instruments: Instruments | None = None) -> None:
         self._api = api
+        self._instruments = instruments or Instruments()
         self._connector = aiohttp.TCPConnector(limit=_CONNECTIONS + watches, ssl=api.rest_client.ssl_context)
         # With trust_env the session would read proxies and ~/.netrc for every request, in a thread.
         kwargs = {"connector": self._connector, "read_bufsize": _READ_BUFFER_BYTES, "trust_env": False}
@@ -63,7 +74,20 @@ class Transport:
     ) -> aiohttp.ClientResponse:
         """Add the credentials to each request, since tokens rotate while the process runs (an aiohttp middleware)."""
         request.headers.update(await self._headers({}))
-        return await handler(request)
+        named = verb_and_resource(request.method, request.url.path, watch="watch" in request.url.query)
+        with self._counted(*named) as answer:
+            response = await handler(request)
+            answer.status = response.status
+        return response
+
+    @contextmanager
+    def _counted(self, verb: str, resource: str) -> Iterator[_Answer]:
+        """Count a request with the status that the caller notes of the answer."""
+        answer, started = _Answer(), time.perf_counter()
+        try:
+            yield answer
+        finally:
+            self._instruments.request(verb, resource, answer.status, time.perf_counter() - started)
 
     async def _send(
         self,
@@ -97,8 +121,10 @@ class Transport:
         url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         try:
             headers = await self._headers({"Accept": accept} | ({"Content-Type": content_type} if content_type else {}))
-            reply = await self._api.call_api(method, url, headers, body=body, _request_timeout=limits)
-            response: aiohttp.ClientResponse = reply.response
+            with self._counted(*verb_and_resource(method, path, watch="watch" in (query or ()))) as answer:
+                reply = await self._api.call_api(method, url, headers, body=body, _request_timeout=limits)
+                response: aiohttp.ClientResponse = reply.response
+                answer.status = response.status
             if response.status >= 400:  # noqa: PLR2004
                 raise ApiError(response.status, message_of(await response.read()))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
