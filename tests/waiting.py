@@ -14,6 +14,9 @@ _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.5
 
 
+ESTABLISHED = '--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True'
+"""For `kubectl wait crd/…`: with `condition=Established` it fails where the object has no conditions yet."""
+
 # Of a machine with many times more to do than it can: a test that passes waits no longer for that.
 _PATIENCE_SECONDS = 180.0
 

@@ -76,7 +76,9 @@ class Advice:
 ADVICE: Final = {
     Reason.PARTIAL: Advice("the last run left something out; see the pod's log if it stays so"),
     Reason.RECONNECT: Advice(
-        "Google says that the consent is gone; the user must connect the calendar again", act=True
+        "Google says that the consent is gone, or that a policy of the user's organisation forbids the access; the user"
+        " must connect the calendar again, and where it is a policy, the organisation's administrator must allow it",
+        act=True,
     ),
     Reason.NOT_CONNECTED: Advice("the user has no calendar connected; run `catchup-jobs calendar connect`", act=True),
     Reason.NOT_CONFIGURED: Advice(

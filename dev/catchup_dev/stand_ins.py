@@ -125,6 +125,7 @@ class StandIns:
                 "caConfigMap": "smtp-ca",
             },
             "actionBaseUrl": "https://app.example.com/catchup",
+            "connectUrl": "https://app.example.com/connect",
         }
 
     def _url(self, name: str) -> str:

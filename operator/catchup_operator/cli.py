@@ -47,7 +47,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
 
     from catchup_operator import handlers  # noqa: F401, PLC0415 - registers the handlers
     from catchup_operator.kopf_glue.settings import run_kopf  # noqa: PLC0415
-    from catchup_operator.kube.config import load_client  # noqa: PLC0415
+    from catchup_operator.kube.config import load_access  # noqa: PLC0415
     from catchup_operator.options import Options, listen  # noqa: PLC0415
     from catchup_operator.template_file import load_template  # noqa: PLC0415
 
@@ -56,9 +56,9 @@ def run(*, json_logs: bool, verbose: bool) -> None:
         # Checked here: kopf would log a traceback for each error and start again after a minute.
         options = Options.from_env(os.environ)
         template = load_template(options.job_template, digest_spread=options.digest_spread)
-        api = loop.run_until_complete(load_client())
+        access = loop.run_until_complete(load_access())
         listener = listen(options.health_port) if options.health_port else None
-    memo = kopf.Memo(options=options, template=template, api=api, listener=listener)
+    memo = kopf.Memo(options=options, template=template, access=access, listener=listener)
     run_kopf(loop, memo, options.namespaces, json_logs=json_logs, verbose=verbose)
 
 
@@ -104,12 +104,12 @@ def forecast_command(
       catchup-operator forecast --max-pods 300
     """
     from catchup_operator.kube.client import KubeClient  # noqa: PLC0415
-    from catchup_operator.kube.config import load_client  # noqa: PLC0415
+    from catchup_operator.kube.config import load_access  # noqa: PLC0415
     from catchup_operator.kube.resources import SCHEDULES  # noqa: PLC0415
     from catchup_operator.ops import forecast, forecast_report  # noqa: PLC0415
 
     async def read() -> list[dict[str, Any]]:
-        client = KubeClient(await load_client())
+        client = KubeClient(await load_access())
         try:
             return [
                 body

@@ -18,7 +18,7 @@ from catchup_operator.kopf_glue.discovery import Discovery
 from catchup_operator.kopf_glue.read_retries import ReadRetries
 from catchup_operator.kopf_glue.settings import configure_kopf
 from catchup_operator.kube.client import KubeClient
-from catchup_operator.kube.config import load_client
+from catchup_operator.kube.config import load_access
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.manifests.names import key_of
 from catchup_operator.ops.health import Health
@@ -53,9 +53,9 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
         options.job_template, digest_spread=options.digest_spread
     )
     # In each namespace kopf's watch and two of the controller.
-    memo.instruments = Instruments()
     watches = 3 * max(1, len(options.namespaces))
-    memo.client = KubeClient(memo.get("api") or await load_client(), watches=watches, instruments=memo.instruments)
+    memo.instruments = Instruments()
+    memo.client = KubeClient(memo.get("access") or await load_access(), watches=watches, instruments=memo.instruments)
     memo.backpressure = Backpressure()
     state, rollout = State(), Rollout(options.roll_per_second)
     scopes = Scopes(memo.client, options.namespaces, identity=options.release, now=utc_now)
@@ -96,8 +96,8 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
 
 @kopf.on.login()
 async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
-    session: kopf.AiohttpSession = memo.client.login(memo.retries.middleware, memo.backpressure.middleware)
-    return session
+    session = memo.client.session(memo.retries.middleware, memo.backpressure.middleware)
+    return kopf.AiohttpSession(server=memo.client.server, aiohttp_session=session)
 
 
 def outdated(reason: kopf.Reason) -> Callable[..., bool]:

@@ -22,8 +22,7 @@ _POD_FIELDS: Final = frozenset(
     }
 )
 
-# The type of each field in the Kubernetes client.
-_TYPES: Final = {
+TYPES: Final = {
     "image": "str",
     "imagePullPolicy": "str",
     "env": "List[V1EnvVar]",
@@ -35,6 +34,7 @@ _TYPES: Final = {
     "podLabels": "Dict[str, str]",
     "podAnnotations": "Dict[str, str]",
 }
+"""The type of each field, by the names of the Kubernetes client (`kube/pod_types.json`)."""
 _KEYS: Final = {"env": ("name",), "volumes": ("name",), "volumeMounts": ("name", "mountPath")}
 
 
@@ -57,11 +57,11 @@ def load_template(path: Path, *, digest_spread: int = 0) -> JobTemplate:
     if not isinstance(document, dict) or not document.get("image"):
         raise InvalidTemplateError(f"the job template {path} must name an image")
     for name, value in document.items():
-        if name not in _TYPES:
+        if name not in TYPES:
             raise InvalidTemplateError(
-                f"the job template {path} has an unknown field {name!r}; known: {', '.join(_TYPES)}"
+                f"the job template {path} has an unknown field {name!r}; known: {', '.join(TYPES)}"
             )
-        for problem in type_errors(value, _TYPES[name], name):
+        for problem in type_errors(value, TYPES[name], name):
             raise InvalidTemplateError(f"the job template {path}: {problem}")
     for name, keys in _KEYS.items():
         for index, entry in enumerate(document.get(name, ())):

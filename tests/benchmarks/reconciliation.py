@@ -1,62 +1,60 @@
-"""What the operator costs on a real API server, beside a raw client that only sends the same writes.
+"""What the operator costs on a real API server, beside clients in Go that send the same writes.
 
-Run by `make bench-operator`, or alone: `python tests/benchmarks/reconciliation.py --help`. Each measurement has a fresh
-API server and etcd; operator and raw client take turns, so that a busy moment of the machine touches both. Measured is
-the time until every status is written: of N UserSchedules that exist before the start, or (`--streaming`) are created
-while it runs; then a restart with nothing changed.
+Run by `make bench-operator`, or alone: `python tests/benchmarks/reconciliation.py --help`. `go-raw` sends the writes
+and does nothing else, `go-controller` is a controller as controller-runtime makes them, `go-controller-lean` one that
+keeps only metadata of CronJobs and Jobs. Each measurement has a fresh
+API server and etcd; the clients take turns, so that a busy moment of the machine touches all. Measured are
+
+- the time until every status is written: of N UserSchedules that exist before the start, or (`--streaming`) are created
+  while the client runs;
+- the operator's work for the Jobs of which two a UserSchedule end while it runs;
+- a restart with nothing changed, with these Jobs still there.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import os
 import platform
-import re
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-import uvloop
 import yaml
 
-from catchup_dev.cluster import Cluster as LocalCluster
-from catchup_operator.job_template import JobTemplate
-from catchup_operator.kube.client import KubeClient
-from catchup_operator.kube.config import load_client
-from catchup_operator.kube.resources import CRONJOBS, SCHEDULES
-from catchup_operator.manifests.cronjob import desired_cronjobs
-from catchup_operator.manifests.names import fingerprint
-from catchup_operator.manifests.template_hash import template_hash
-from catchup_operator.schedule.user_schedule import UserSchedule
-from catchup_operator.status import patches
-from catchup_operator.status.job_section import active_since, cronjob_fields
-
 ROOT: Final = Path(__file__).parents[2]
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT / name) for name in ("tests", "contract", "operator", "dev")]
+
+from benchmarks import anchor  # noqa: E402 - where the line above finds it
+from benchmarks.finished_jobs import run_each_once  # noqa: E402
+from benchmarks.phases import Cost, Phase  # noqa: E402
+from waiting import ESTABLISHED  # noqa: E402
+
+from catchup_dev.cluster import Cluster as LocalCluster  # noqa: E402
+from catchup_operator.job_template import JobTemplate  # noqa: E402
+from catchup_operator.kube.client import KubeClient  # noqa: E402
+from catchup_operator.kube.config import load_access  # noqa: E402
+from catchup_operator.kube.resources import SCHEDULES  # noqa: E402
+
 NAMESPACE: Final = "bench"
 CONNECTIONS: Final = 20
 ZONES: Final = ("Europe/Berlin", "America/New_York", "Asia/Beirut", "Asia/Kolkata", "Etc/UTC", "Australia/Lord_Howe")
 TEMPLATE: Final = JobTemplate(image="catchup-jobs:bench")
-_IDLE_SECONDS: Final = 4.0
-_POLL_SECONDS: Final = 0.25
 
-
-@dataclass(frozen=True)
-class Cost:
-    """What one process took: wall and CPU seconds, peak memory in MB, writes that the API server counted."""
-
-    wall: float
-    cpu: float
-    memory: float
-    writes: int
+OPERATOR: Final = "operator"
+GO_RAW: Final = "go-raw"
+CLIENTS: Final = (GO_RAW, "go-controller", "go-controller-lean", OPERATOR)
 
 
 def resource(namespace: str, number: int) -> dict[str, Any]:
@@ -65,7 +63,12 @@ def resource(namespace: str, number: int) -> dict[str, Any]:
         "apiVersion": "catchup.dev/v1alpha1",
         "kind": "UserSchedule",
         "metadata": {"name": f"user-{number:05}", "namespace": namespace},
-        "spec": {"userId": f"user-{number:05}", "timeZone": ZONES[number % len(ZONES)]},
+        "spec": {
+            "userId": f"user-{number:05}",
+            "timeZone": ZONES[number % len(ZONES)],
+            # Hardly any run of the real controllers falls into a measurement.
+            "calendarSync": {"every": "24h"},
+        },
     }
 
 
@@ -77,7 +80,7 @@ def api_server() -> Iterator[LocalCluster]:
         cluster.up()
         try:
             cluster.kubectl("apply", "-f", str(ROOT / "crds/userschedules.yaml"))
-            cluster.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=20s")
+            cluster.kubectl("wait", ESTABLISHED, "crd/userschedules.catchup.dev", "--timeout=180s")
             cluster.kubectl("create", "namespace", NAMESPACE)
             os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
             yield cluster
@@ -87,7 +90,7 @@ def api_server() -> Iterator[LocalCluster]:
 
 async def create(namespace: str, count: int) -> None:
     """Create so many UserSchedules, over 20 connections, where `KUBECONFIG` says."""
-    api = KubeClient(await load_client())
+    api = KubeClient(await load_access())
     gate = asyncio.Semaphore(CONNECTIONS)
 
     async def one(number: int) -> None:
@@ -98,83 +101,43 @@ async def create(namespace: str, count: int) -> None:
     await api.close()
 
 
-async def send_raw(count: int) -> None:
-    """Send what the operator would send, as fast as 20 connections allow, and nothing else."""
-    api = KubeClient(await load_client())
-    gate = asyncio.Semaphore(CONNECTIONS)
-    now = datetime.now(UTC)
-    hash_of_template = template_hash(TEMPLATE)
-
-    async def one(body: dict[str, Any]) -> None:
-        schedule = UserSchedule.from_body(body)
-        since = active_since(body, schedule, now=now)
-        async with gate:
-            cronjobs = {}
-            for kind, manifest in desired_cronjobs(schedule, TEMPLATE, since).items():
-                made = await api.apply(CRONJOBS, manifest)
-                cronjobs[kind] = cronjob_fields(manifest, fingerprint(manifest), made["metadata"])
-            patch = patches.reconciled(
-                body, schedule, cronjobs, template_hash=hash_of_template, active_since=since, now=now
-            )
-            await api.patch_status(body, patch or {})
-
-    async with asyncio.TaskGroup() as tasks:
-        async for body in _bodies(api, count):
-            tasks.create_task(one(body))
-    await api.close()
+def cronjobs(cluster: LocalCluster) -> list[dict[str, Any]]:
+    """All CronJobs, whole."""
+    path, found, page = f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs?limit=500", [], ""
+    while True:
+        listed = cluster.read(path + (f"&continue={page}" if page else ""))
+        found += listed["items"]
+        page = listed["metadata"].get("continue", "")
+        if not page:
+            return found
 
 
-async def _bodies(api: KubeClient, count: int) -> AsyncIterator[dict[str, Any]]:
-    """Those that are there, then those that come."""
-    version, seen = "", 0
-    async for page, listed in api.list_pages(SCHEDULES, NAMESPACE, selector=""):
-        version = listed
-        for body in page:
-            seen += 1
-            yield body
-    if seen < count:
-        async for kind, body in api.watch(SCHEDULES, NAMESPACE, version, selector="", seconds=300, silence_seconds=90):
-            if kind == "ADDED":
-                seen += 1
-                yield body
-            if seen == count:
-                return
-
-
-def statuses_written(cluster: LocalCluster) -> tuple[int, int]:
-    """The API server's own count of status patches, and of all writes, to UserSchedules and CronJobs."""
-    patches = total = 0
-    for line in cluster.kubectl("get", "--raw", "/metrics").splitlines():
-        if not line.startswith("apiserver_request_total{"):
-            continue
-        labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
-        kind = (labels["resource"], labels["subresource"])
-        if labels["verb"] in {"APPLY", "PATCH"} and kind in {("cronjobs", ""), ("userschedules", "status")}:
-            total += int(float(line.rsplit(" ", 1)[1]))
-            patches += int(float(line.rsplit(" ", 1)[1])) if kind[1] else 0
-    return patches, total
-
-
-def used(process: subprocess.Popen[bytes]) -> tuple[float, float]:
-    """CPU seconds and peak memory in MB of a process that still runs."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
-    return cpu, int(peak[1]) / 1024 if peak else 0.0
+def service_account(directory: Path) -> dict[str, str]:
+    """Write the files that a pod finds of its service account, here the administrator; return its environment."""
+    kubeconfig = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    cluster, user = kubeconfig["clusters"][0]["cluster"], kubeconfig["users"][0]["user"]
+    (directory / "ca.crt").write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    (directory / "token").write_text(user["token"])
+    server = urlsplit(cluster["server"])
+    return {"KUBERNETES_SERVICE_HOST": str(server.hostname), "KUBERNETES_SERVICE_PORT": str(server.port)}
 
 
 @contextmanager
-def running(cluster: LocalCluster, contender: str, count: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the operator or the raw client."""
+def running(client: str, count: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the operator or a client in Go."""
     with tempfile.TemporaryDirectory(prefix="catchup-bench-") as directory:
-        template = Path(directory) / "job-template.yaml"
+        template, samples = Path(directory) / "job-template.yaml", Path(directory) / "samples.json"
         template.write_text(yaml.safe_dump({"image": TEMPLATE.image}))
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" or contender == "raw"}
+        anchor.write_samples(samples, [resource(NAMESPACE, number) for number in range(len(ZONES))], TEMPLATE)
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         env |= {"CATCHUP_NAMESPACES": NAMESPACE, "CATCHUP_JOB_TEMPLATE_FILE": str(template)}
-        env |= {"CATCHUP_ROLL_PER_SECOND": "9999"}
-        command = [str(Path(sys.executable).parent / "catchup-operator"), "run", "--json-logs"]
-        if contender == "raw":
-            command = [sys.executable, __file__, "--send-raw", str(count)]
+        env |= {"CATCHUP_ROLL_PER_SECOND": "9999", "CATCHUP_RELEASE": socket.gethostname()}
+        if client == OPERATOR:
+            env |= service_account(Path(directory))
+            command = [sys.executable, str(Path(__file__).with_name("in_pod.py")), directory]
+        else:
+            command = [str(anchor.program()), "-mode", client.removeprefix("go-"), "-namespace", NAMESPACE]
+            command += ["-samples", str(samples), "-count", str(count)]
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             yield process
@@ -183,64 +146,78 @@ def running(cluster: LocalCluster, contender: str, count: int) -> Iterator[subpr
             process.wait()
 
 
-def until_written(cluster: LocalCluster, process: subprocess.Popen[bytes], count: int, began: float) -> Cost:
-    """Wait until all statuses are written."""
-    cost = (0.0, 0.0)
-    while True:
-        if process.poll() is None:
-            cost = used(process)
-        patches, total = statuses_written(cluster)
-        if patches >= count:
-            return Cost(time.monotonic() - began, *cost, writes=total)
-        if process.poll() not in {None, 0}:
-            raise SystemExit(f"the process ended with {process.returncode}")
-        time.sleep(_POLL_SECONDS)
+@dataclass(frozen=True)
+class Measured:
+    """The phases of one client; the raw one has but the first, and only the operator records results."""
+
+    first: Cost
+    results: Cost | None = None
+    restart: Cost | None = None
 
 
-def until_idle(cluster: LocalCluster, process: subprocess.Popen[bytes]) -> Cost:
-    """Wait until a process that has nothing to do does nothing."""
-    began, (_, before) = time.monotonic(), statuses_written(cluster)
-    seen, since = -1.0, time.monotonic()
-    while time.monotonic() - since < _IDLE_SECONDS:
-        cpu, memory = used(process)
-        if cpu - seen > 0.05:
-            seen, since = cpu, time.monotonic()
-        time.sleep(_POLL_SECONDS)
-    return Cost(since - began, cpu, memory, statuses_written(cluster)[1] - before)
-
-
-def measure(contender: str, count: int, *, streaming: bool) -> tuple[Cost, Cost | None]:
-    """Measure the first start and, for the operator, a restart."""
+def measure(client: str, count: int, *, streaming: bool) -> Measured:
+    """Measure the first start, the results of Jobs and a restart."""
     with api_server() as cluster:
         if not streaming:
             asyncio.run(create(NAMESPACE, count))
-        began = time.monotonic()
-        with running(cluster, contender, count) as process:
+        results = None
+        with running(client, count) as process:
+            phase = Phase(cluster, process, from_start=True)
             if streaming:
-                until_idle(cluster, process)
-                began = time.monotonic()
+                phase.until_idle()
+                phase = Phase(cluster, process)
                 asyncio.run(create(NAMESPACE, count))
-            first = until_written(cluster, process, count, began)
-        if contender == "raw":
-            return first, None
-        with running(cluster, contender, count) as process:
-            return first, until_idle(cluster, process)
+            first = phase.until_written(count)
+            if client == GO_RAW:
+                return Measured(first)
+            made = cronjobs(cluster)
+            phase = Phase(cluster, process)
+            asyncio.run(run_each_once(made))
+            if client == OPERATOR:
+                results = phase.until_written(len(made))
+        with running(client, count) as process:
+            return Measured(first, results, Phase(cluster, process, from_start=True).until_idle())
 
 
-def row(count: int, contender: str, costs: list[tuple[Cost, Cost | None]], raw_wall: float) -> str:
-    """A line of the table: medians of wall and CPU, the highest peak."""
-    firsts = [first for first, _ in costs]
-    again = [restart for _, restart in costs if restart is not None]
+def all_cpu(costs: list[Cost]) -> float:
+    """The CPU seconds of client and server: on a machine with other work it says more than the wall clock."""
+    return statistics.median(cost.cpu + cost.server for cost in costs)
+
+
+def row(count: int, client: str, measured: list[Measured], raw: list[Measured]) -> str:
+    """A line of the table: medians, the highest peaks; ratios to the raw client's."""
+    firsts, of_raw = [each.first for each in measured], [each.first for each in raw]
     wall = statistics.median(cost.wall for cost in firsts)
-    cells = [count, contender, f"{wall:.1f}", f"{wall / raw_wall:.2f}" if raw_wall else ""]
-    cells += [f"{statistics.median(cost.cpu for cost in firsts):.1f}"]
-    cells += [f"{max(cost.memory for cost in firsts):.0f}", f"{firsts[0].writes / count:.2f}"]
-    if again:
-        cells += [f"{statistics.median(cost.cpu for cost in again):.1f}", f"{max(cost.memory for cost in again):.0f}"]
-        cells += [again[0].writes]
+    cells = [
+        str(count),
+        client,
+        f"{wall:.1f}",
+        f"{wall / statistics.median(cost.wall for cost in of_raw):.2f}" if raw else "",
+        f"{statistics.median(cost.cpu for cost in firsts):.1f}",
+        f"{max(cost.memory for cost in firsts):.0f}",
+        f"{statistics.median(cost.server for cost in firsts):.0f}",
+        f"{all_cpu(firsts) / all_cpu(of_raw):.2f}" if raw else "",
+        f"{firsts[0].writes / count:.2f}",
+    ]
+    results = [each.results for each in measured if each.results]
+    per_job = [(1000 * cost.cpu / (2 * count), cost.requests / (2 * count)) for cost in results]
+    cells += [f"{statistics.median(values):.1f}" for values in zip(*per_job, strict=True)] or ["", ""]
+    restarts = [each.restart for each in measured if each.restart]
+    if restarts:
+        cells += [
+            f"{statistics.median(cost.cpu for cost in restarts):.1f}",
+            f"{max(cost.memory for cost in restarts):.0f}",
+            str(restarts[0].writes),
+        ]
     else:
         cells += ["", "", ""]
-    return "| " + " | ".join(map(str, cells)) + " |"
+    return "| " + " | ".join(cells) + " |"
+
+
+HEADER: Final = (
+    "| N | client | wall s | of go-raw | CPU s | peak MB | server CPU s | all CPU of go-raw's | writes a resource "
+    "| a Job's result: CPU ms | requests | restart: CPU s | peak MB | writes |"
+)
 
 
 def main() -> int:
@@ -248,28 +225,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="200,1000,3000", help="numbers of UserSchedules, separated by commas")
     parser.add_argument("--rounds", type=int, default=2, help="how often each is measured; the medians are shown")
-    parser.add_argument("--streaming", action="store_true", help="create them while the operator runs")
-    parser.add_argument("--only", choices=["raw", "operator"], help="leave the other out")
-    parser.add_argument("--send-raw", type=int, metavar="COUNT", help=argparse.SUPPRESS)
+    parser.add_argument("--streaming", action="store_true", help="create them while the client runs")
+    parser.add_argument("--only", choices=CLIENTS, action="append", help="leave others out; may be repeated")
     given = parser.parse_args()
-    if given.send_raw is not None:
-        uvloop.run(send_raw(given.send_raw))
-        return 0
+    anchor.program()
     kind = "created while it runs" if given.streaming else "existing at start"
     print(f"{kind}; Python {platform.python_version()}; load {os.getloadavg()[0]:.1f} at the beginning\n")
-    print(
-        "| N | client | wall s | of raw | CPU s | peak MB | writes per resource | restart: CPU s | peak MB | writes |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print(HEADER)
+    print("|---" * (HEADER.count("|") - 1) + "|", flush=True)
     for count in map(int, given.sizes.split(",")):
-        contenders = [given.only] if given.only else ["raw", "operator"]
-        found: dict[str, list[tuple[Cost, Cost | None]]] = {contender: [] for contender in contenders}
+        found: dict[str, list[Measured]] = {client: [] for client in given.only or CLIENTS}
         for _ in range(given.rounds):
-            for contender, costs in found.items():
-                costs.append(measure(contender, count, streaming=given.streaming))
-        raw_wall = statistics.median(first.wall for first, _ in found["raw"]) if "raw" in found else 0.0
-        for contender, costs in found.items():
-            print(row(count, contender, costs, raw_wall), flush=True)
+            for client, measured in found.items():
+                measured.append(measure(client, count, streaming=given.streaming))
+        for client, measured in found.items():
+            print(row(count, client, measured, found.get(GO_RAW, [])), flush=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode before a PostgreSQL."""
+"""A real PgBouncer before a PostgreSQL."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ unix_socket_dir =
 auth_type = {auth_type}
 auth_file = {users}
 admin_users = catchup
-pool_mode = transaction
+pool_mode = {pool_mode}
 default_pool_size = {pool_size}
-max_client_conn = 100
+max_client_conn = {max_clients}
 """
 
 
@@ -55,12 +55,21 @@ class PgBouncer:
 
 
 @contextmanager
-def pgbouncer(server_port: int, *, database: str = "*", password: str = "") -> Iterator[PgBouncer]:
+def pgbouncer(
+    server_port: int,
+    *,
+    database: str = "*",
+    password: str = "",
+    pool_mode: str = "transaction",
+    max_clients: int = 100,
+) -> Iterator[PgBouncer]:
     """Run one for the time of the block; as root, under an unprivileged user, as PgBouncer demands.
 
     Args:
         database: the only one that it knows; all by default.
         password: what it wants of clients; none by default.
+        pool_mode: after what a client gives its connection back: `session`, `transaction` or `statement`.
+        max_clients: how many it admits at once.
     """
     program = find_program("pgbouncer", "usr/sbin")
     as_user: dict[str, Any] = {}
@@ -80,6 +89,8 @@ def pgbouncer(server_port: int, *, database: str = "*", password: str = "") -> I
             auth_type="scram-sha-256" if password else "trust",
             users=users,
             pool_size=POOL_SIZE,
+            pool_mode=pool_mode,
+            max_clients=max_clients,
         ),
         encoding="utf-8",
     )

@@ -155,7 +155,24 @@ class PostgresServer:
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """Run a PostgreSQL for the time of the block; as root, under an unprivileged user, as PostgreSQL demands."""
-    initdb, postgres = find_program("initdb", *POSTGRES_FOLDERS), find_program("postgres", *POSTGRES_FOLDERS)
+    initdb = find_program("initdb", *POSTGRES_FOLDERS)
+    names = ["-U", "catchup", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+    with _running_on(lambda data: [initdb, "-D", str(data), *names]) as server:
+        yield server
+
+
+@contextmanager
+def standby_server(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """Run a hot standby of another server for the time of the block: all that it holds, to be read only."""
+    basebackup = find_program("pg_basebackup", *POSTGRES_FOLDERS)
+    source = ["-d", primary.url("postgres"), "-R", "-c", "fast", "--no-sync"]
+    with _running_on(lambda data: [basebackup, "-D", str(data), *source]) as server:
+        yield server
+
+
+@contextmanager
+def _running_on(make: Callable[[Path], list[str]]) -> Iterator[PostgresServer]:
+    postgres = find_program("postgres", *POSTGRES_FOLDERS)
     as_user: dict[str, Any] = {}
     home = Path(tempfile.mkdtemp(prefix="catchup-postgres-"))
     if os.geteuid() == 0:
@@ -164,26 +181,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         os.chown(home, nobody.pw_uid, nobody.pw_gid)
     data = home / "data"
     try:
-        made = subprocess.run(
-            [
-                initdb,
-                "-D",
-                str(data),
-                "-U",
-                "catchup",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C.UTF-8",
-                "--no-sync",
-            ],
-            cwd=home,
-            capture_output=True,
-            text=True,
-            check=False,
-            **as_user,
-        )
+        made = subprocess.run(make(data), cwd=home, capture_output=True, text=True, check=False, **as_user)
         assert made.returncode == 0, made.stderr
         port = free_port()
         settings = {

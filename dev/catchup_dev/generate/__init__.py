@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from catchup_dev.cluster.layout import CHECKOUT
-from catchup_dev.generate import chart, configuration, numbers
+from catchup_dev.generate import chart, configuration, numbers, pod_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,7 @@ GENERATED: Final[dict[Path, Callable[[], str]]] = {
     chart.CHART / "files" / "userschedules.yaml": lambda: configuration.DEFINITION.read_text(encoding="utf-8"),
     chart.CHART / "README.md": lambda: chart.readme(chart.VALUES.read_text(encoding="utf-8")),
     chart.CHART / "values.schema.json": lambda: chart.schema(chart.VALUES.read_text(encoding="utf-8")),
+    pod_types.TABLE: pod_types.table,
     CHECKOUT / "docs" / "configuration.md": configuration.page,
     CHECKOUT / "docs" / "numbers.md": numbers.page,
 }

@@ -262,6 +262,10 @@ capabilities: {drop: [ALL]}
 - name: CATCHUP_ACTION_BASE_URL
   value: {{ . | quote }}
 {{- end }}
+{{- with .Values.connectUrl }}
+- name: CATCHUP_CONNECT_URL
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.jobs.extraEnv }}
 {{ toYaml . }}
 {{- end }}

@@ -5,6 +5,7 @@ To rotate keys, put a new key first and keep the old ones until all values are w
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
 
 _SEPARATOR: Final = b"\0"
 _KEY_ID_LENGTH: Final = 12
+_KEY_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,12 @@ class Encryption:
         """
         if not keys:
             raise MisconfiguredError("CATCHUP_ENCRYPTION_KEYS holds no key")
-        try:
-            self._fernet = MultiFernet([Fernet(key) for key in keys])
-        except ValueError:
+        if not all(map(_is_key, keys)):
             raise MisconfiguredError(
-                "CATCHUP_ENCRYPTION_KEYS must hold Fernet keys (32 bytes in URL-safe base64), separated by commas"
-            ) from None
+                "CATCHUP_ENCRYPTION_KEYS (or the key file) must hold Fernet keys (32 bytes in URL-safe base64, without"
+                " quotes), separated by commas or white space"
+            )
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
         self._keys = [key.encode() for key in keys]
         self.key_ids = [_derived(key, b"key id").hex()[:_KEY_ID_LENGTH] for key in self._keys]
         self.key_id = self.key_ids[0]
@@ -101,6 +103,16 @@ class Encryption:
 
 def _signature(key: bytes, purpose: str, message: bytes) -> bytes:
     return hmac.new(_derived(key, b"signature " + purpose.encode()), message, hashlib.sha256).digest()
+
+
+def _is_key(text: str) -> bool:
+    # Python's decoder passes over quotes and what follows the `=`: what it takes for a key would have another id, and
+    # the second of two keys would be lost.
+    try:
+        raw = base64.urlsafe_b64decode(text)
+    except ValueError:
+        return False
+    return len(raw) == _KEY_BYTES and base64.urlsafe_b64encode(raw).decode() == text
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:

@@ -23,7 +23,7 @@ from catchup_contract.env import Env
 from catchup_contract.kinds import Kind
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.run_keys import slot_of
-from catchup_jobs.adapters.files.key_file import read_or_make_key_file
+from catchup_jobs.adapters.files.key_file import read_or_make_key_file, split_keys
 from catchup_jobs.domain.planning.rules import Rules, Strategy
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings.messaging import MessagingSettings
@@ -91,9 +91,12 @@ class Settings(MessagingSettings):
     pod_uid: str | None = _setting(
         Env.POD_UID, "tells this process from another; set by the operator and the chart. Default: a random one"
     )
-    # A job stops before its deadline to close its run: with less time it could not begin.
+    # A job stops before its deadline to close its run: with less time it could not begin. A week is beyond any job.
     deadline: int | None = _setting(
-        Env.DEADLINE_SECONDS, "how long the process may take, in seconds. Default: the job's own, see below", ge=30
+        Env.DEADLINE_SECONDS,
+        "how long the process may take, in seconds. Default: the job's own, see below",
+        ge=30,
+        le=7 * 24 * 3600,
     )
     suggestion_shards: int | None = _setting(
         Env.SUGGESTION_SHARDS, "parts of the fleet for `suggestions`; set by the chart. Default: 1", ge=1
@@ -205,7 +208,7 @@ class Settings(MessagingSettings):
             MisconfiguredError: another database without keys, or a key file that cannot be used.
         """
         if self.keys is not None:
-            return self.keys.get_secret_value().replace(",", " ").split()
+            return split_keys(self.keys.get_secret_value())
         if not self.is_embedded:
             raise MisconfiguredError(
                 f"{Env.ENCRYPTION_KEYS} is not set: tokens are stored encrypted only. Make a key with"

@@ -13,8 +13,8 @@ from catchup_contract.env import Env
 from catchup_jobs.domain.digest.addresses import Mailbox
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
-_MAX_ACTION_URL: Final = 100
-"""Characters of the base URL of links."""
+_MAX_LINK: Final = 100
+"""Characters of the base URL of links, and of the address to connect a calendar by."""
 # A number, a short code, an alphanumeric sender (https://www.twilio.com/docs/glossary/what-alphanumeric-sender-id), or
 # a channel's address such as `whatsapp:+1…`.
 _SENDER: Final = re.compile(r"([a-z]+:)?\+?[0-9]{3,15}|(?=.*[A-Za-z])[A-Za-z0-9 +_&-]{1,11}")
@@ -25,17 +25,24 @@ def setting(variable: Env, description: str, *, default: Any = None, **rules: An
     return Field(default=default, validation_alias=variable, description=description, **rules)
 
 
-def _url(value: str) -> str:
+def _page(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an address such as https://app.example.com/catchup")
+    return value
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(_page(value))
+    if parts.query or parts.fragment:
         raise ValueError("must be an address such as https://app.example.com/catchup, without `?` and `#`")
     return value.rstrip("/")
 
 
-def _short_url(value: str) -> str:
-    if len(value) > _MAX_ACTION_URL or not value.isascii() or any(sign <= " " or sign in "<>\"'" for sign in value):
-        raise ValueError(f"must be at most {_MAX_ACTION_URL} plain characters: it is part of every SMS")
-    return _url(value)
+def _short(value: str) -> str:
+    if len(value) > _MAX_LINK or not value.isascii() or any(sign <= " " or sign in "<>\"'" for sign in value):
+        raise ValueError(f"must be at most {_MAX_LINK} plain characters: it is part of an SMS")
+    return value
 
 
 def _sender(value: str) -> str:
@@ -112,9 +119,13 @@ class MessagingSettings(BaseSettings):
         default="starttls",
     )
     smtp_ca_file: str | None = setting(Env.SMTP_CA_FILE, "a PEM file of authorities to trust instead of the system's")
-    action_base_url: Annotated[str, AfterValidator(_short_url)] | None = setting(
+    action_base_url: Annotated[str, AfterValidator(_short), AfterValidator(_url)] | None = setting(
         Env.ACTION_BASE_URL,
         "where the application serves the links in messages, as `<address>/<token>`; without it, messages have none",
+    )
+    connect_url: Annotated[str, AfterValidator(_short), AfterValidator(_page)] | None = setting(
+        Env.CONNECT_URL,
+        "where users connect their calendar; messages that ask for it have this link. Default: they have none",
     )
 
     @property

@@ -1,16 +1,18 @@
-"""The types of a pod's fields, by the models of the Kubernetes client: finds a value that no API server takes.
+"""The types of a pod's fields: finds a value that no API server takes.
 
-A server-side apply of a value of a wrong type, e.g. a number as the value of a variable, fails for every CronJob.
-Fields that the models do not know are left to the server, which may be newer.
+A server-side apply of a value of a wrong type, e.g. a number as the value of a variable, fails for every CronJob. The
+types are in `pod_types.json`, generated from the models of the Kubernetes client; loading those takes 30 MB and half a
+second. Fields that they do not know are left to the server, which may be newer.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
-
-from kubernetes.aio import client
 
 _SCALARS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "str": ("a string", (str,)),
@@ -31,15 +33,20 @@ def type_errors(value: Any, wanted: str, path: str) -> Iterator[str]:
         yield from _errors_of_list(value, element, path)
     elif wanted in _SCALARS:
         yield from _errors_of_scalar(value, wanted, path)
-    elif hasattr(client, wanted):
-        model = getattr(client, wanted)
-        fields = {model.attribute_map[name]: kind for name, kind in model.openapi_types.items()}
+    elif (fields := _fields().get(wanted)) is not None:
         if not isinstance(value, dict):
             yield f"{path} must be an object, not {_name_of(value)}"
             return
         for name, entry in value.items():
             if entry is not None and name in fields:
                 yield from type_errors(entry, fields[name], f"{path}.{name}")
+
+
+@cache
+def _fields() -> dict[str, dict[str, str]]:
+    """Return the types of the fields of each type."""
+    table: dict[str, dict[str, str]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+    return table
 
 
 def _element_type(wanted: str) -> tuple[str, bool]:

@@ -11,10 +11,11 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
-import kopf
-from kubernetes.aio import client, config
+import msgspec
+from yarl import URL
 
 from catchup_operator.instruments import Instruments
+from catchup_operator.kube.access import Access, CredentialsError
 from catchup_operator.kube.errors import ApiError, message_of
 from catchup_operator.kube.resources import verb_and_resource
 from catchup_operator.manifests.names import FIELD_MANAGER
@@ -38,33 +39,34 @@ class _Answer:
 class Transport:
     """A connection pool to the API server with room for `watches` open watches. Call `close` at the end."""
 
-    def __init__(self, api: client.ApiClient, *, watches: int = 0, instruments: Instruments | None = None) -> None:
-        self._api = api
+    def __init__(self, access: Access, *, watches: int = 0, instruments: Instruments | None = None) -> None:
         self._instruments = instruments or Instruments()
-        self._connector = aiohttp.TCPConnector(limit=_CONNECTIONS + watches, ssl=api.rest_client.ssl_context)
-        # With trust_env the session would read proxies and ~/.netrc for every request, in a thread.
-        kwargs = {"connector": self._connector, "read_bufsize": _READ_BUFFER_BYTES, "trust_env": False}
-        api.configuration.client_session_kwargs = kwargs
+        self._access = access
+        self._connector = aiohttp.TCPConnector(limit=_CONNECTIONS + watches, ssl=access.ssl)
+        self._session = self.session()
 
     @property
     def server(self) -> str:
         """The API server's URL."""
-        return str(self._api.configuration.host)
+        return self._access.server
 
-    def login(self, *middlewares: aiohttp.ClientMiddlewareType) -> kopf.AiohttpSession:
-        """Return a kopf session that uses the same pool; the first middleware is the outermost."""
-        configuration = self._api.configuration
-        session = aiohttp.ClientSession(
+    def session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+        """Return a session of the same pool, for kopf with its middlewares, of which the first is the outermost."""
+        return aiohttp.ClientSession(
             connector=self._connector,
             connector_owner=False,
-            proxy=configuration.proxy,
-            middlewares=[*middlewares, self._authorize],
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": FIELD_MANAGER},
+            middlewares=[*middlewares, self._authorize] if middlewares else (),
+            proxy=self._access.proxy,
+            read_bufsize=_READ_BUFFER_BYTES,
+            # With trust_env the session would read proxies and ~/.netrc for every request, in a thread.
+            trust_env=False,
         )
-        return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
     async def close(self) -> None:
         """Close the pool."""
-        await self._api.close()  # type: ignore[no-untyped-call]
+        await self._session.close()
         await self._connector.close(abort_ssl=True)
         # The pool does not track connections of aborted watches; the event loop needs a moment to close them.
         await asyncio.sleep(_CLOSE_SECONDS)
@@ -73,21 +75,21 @@ class Transport:
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Add the credentials to each request, since tokens rotate while the process runs (an aiohttp middleware)."""
-        request.headers.update(await self._headers({}))
-        named = verb_and_resource(request.method, request.url.path, watch="watch" in request.url.query)
-        with self._counted(*named) as answer:
+        request.headers.update(await self._authorization())
+        with self._counted(request.method, request.url.path, watch="watch" in request.url.query) as answer:
             response = await handler(request)
             answer.status = response.status
         return response
 
     @contextmanager
-    def _counted(self, verb: str, resource: str) -> Iterator[_Answer]:
+    def _counted(self, method: str, path: str, *, watch: bool) -> Iterator[_Answer]:
         """Count a request with the status that the caller notes of the answer."""
         answer, started = _Answer(), time.perf_counter()
         try:
             yield answer
         finally:
-            self._instruments.request(verb, resource, answer.status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._instruments.request(*verb_and_resource(method, path, watch=watch), answer.status, seconds)
 
     async def _send(
         self,
@@ -118,12 +120,21 @@ class Transport:
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
     ) -> aiohttp.ClientResponse:
-        url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        url = URL(self._access.server + path + (f"?{urlencode(query)}" if query else ""), encoded=True)
         try:
-            headers = await self._headers({"Accept": accept} | ({"Content-Type": content_type} if content_type else {}))
-            with self._counted(*verb_and_resource(method, path, watch="watch" in (query or ()))) as answer:
-                reply = await self._api.call_api(method, url, headers, body=body, _request_timeout=limits)
-                response: aiohttp.ClientResponse = reply.response
+            headers = await self._authorization() | {"Accept": accept}
+            if content_type:
+                headers["Content-Type"] = content_type
+            with self._counted(method, path, watch="watch" in (query or ())) as answer:
+                response = await self._session.request(
+                    method,
+                    url,
+                    headers=headers,
+                    data=None if body is None else msgspec.json.encode(body),
+                    timeout=limits,
+                    server_hostname=self._access.server_name,
+                    allow_redirects=False,
+                )
                 answer.status = response.status
             if response.status >= 400:  # noqa: PLR2004
                 raise ApiError(response.status, message_of(await response.read()))
@@ -131,11 +142,9 @@ class Transport:
             raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from None
         return response
 
-    async def _headers(self, headers: dict[str, str]) -> dict[str, str]:
-        headers["User-Agent"] = FIELD_MANAGER
+    async def _authorization(self) -> dict[str, str]:
         try:
-            await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
-        except (config.ConfigException, OSError) as error:
-            # The token file is being replaced. Both kopf and `_open` treat this error as retryable.
+            return await self._access.authorization()
+        except CredentialsError as error:
+            # Both kopf and `_open` treat this error as retryable.
             raise aiohttp.ClientConnectionError(f"the token cannot be read: {error}") from None
-        return headers

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Final
+
+import msgspec
 
 from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
 from catchup_contract.kinds import Kind
@@ -60,5 +61,4 @@ def has_operator_labels(labels: Mapping[str, str]) -> bool:
 
 def fingerprint(value: Any) -> str:
     """Return 16 hexadecimal digits that change when the JSON-serialisable value does."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]

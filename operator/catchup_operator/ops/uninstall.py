@@ -10,7 +10,7 @@ from typing import Final
 
 from catchup_contract.api import LABEL_USER_SCHEDULE
 from catchup_operator.kube.client import KubeClient
-from catchup_operator.kube.config import load_client
+from catchup_operator.kube.config import load_access
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS, DEPLOYMENTS, LEASE_NAME, LEASES
 from catchup_operator.manifests.names import FIELD_MANAGER
@@ -50,7 +50,7 @@ async def prepare_uninstall(
         StillRunningError: the operator did not stop within 60 seconds.
         NoClusterError: there is no usable client configuration.
     """
-    client = KubeClient(await load_client())
+    client = KubeClient(await load_access())
     left = Left()
     try:
         await _stop(client, namespace, deployment)

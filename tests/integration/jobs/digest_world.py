@@ -22,6 +22,7 @@ from sqlalchemy import insert, select, update
 from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.kinds import DIGEST
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
+from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.digests.store import DatabaseDigests
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
@@ -32,6 +33,7 @@ from catchup_jobs.adapters.messaging.action_links import ActionLinks
 from catchup_jobs.adapters.messaging.smtp_email import MailServer, SmtpEmail
 from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
 from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
+from catchup_jobs.domain.calendar.access_token import OAuthToken
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.digest.channels import CHANNELS, EMAIL, SMS, Channel
 from catchup_jobs.domain.digest.email_text import EmailDigest, email_digest
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from catchup_dev.doubles.smtp.server import SmtpDouble
     from catchup_dev.doubles.twilio.server import TwilioServer
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.jobs.digest.ports import Gateway
+    from catchup_jobs.jobs.digest.gateway import Gateway
 
 ROOT = Path(__file__).parents[3]
 ADA, BOB = "ada", "bob"
@@ -80,6 +82,7 @@ class DigestWorld:
     has_twilio: bool = True
     has_mail: bool = True
     base_url: str | None = None
+    connect_url: str | None = None
     account: TwilioAccount | None = None
     server: MailServer | None = None
     http_timeout: float = 15
@@ -190,6 +193,19 @@ class DigestWorld:
             assert made is not None
             return int(made[0])
 
+    def connect(self, user_id: str = ADA) -> None:
+        """Give the user a connected calendar, in place of any other."""
+        DatabaseTokens(self.database, self.encryption).connect(user_id, OAuthToken("refresh", None, None), now=self.now)
+
+    def end_consent(self, user_id: str = ADA) -> None:
+        """Store what a sync stores when Google says that the user's consent is gone."""
+        tokens = DatabaseTokens(self.database, self.encryption)
+        if (stored := tokens.load(user_id)) is None:
+            self.connect(user_id)
+            stored = tokens.load(user_id)
+        assert stored is not None
+        assert tokens.mark_reconnect(user_id, version=stored.version, now=self.now)
+
     # What happens -----------------------------------------------------------------------------------------------
 
     def digest(
@@ -266,6 +282,7 @@ class DigestWorld:
                 **self.more_senders,
             },
             links=(lambda: ActionLinks(self.base_url or "", self.encryption)) if self.base_url else None,
+            connect_url=self.connect_url,
         )
 
     def firing(self, hours: float) -> Report:

@@ -435,6 +435,28 @@ def test_a_policy_of_the_organisation_asks_to_reconnect(world: SyncWorld, reason
     assert (fired(world), world.token_state(), letters(world)) == ([1], TokenState.RECONNECT, [])
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "token", "status": 500},
+        {"kind": "token", "status": 503},
+        {"kind": "token", "oauth_error": "invalid_client"},
+        {"kind": "token", "oauth_error": "temporarily_unavailable"},
+        {"kind": "token", "status": 429},
+        {"kind": "calendarList", "status": 503},
+        {"kind": "calendarList", "status": 403, "reason": "quotaExceeded"},
+        {"kind": "events", "status": 403, "reason": "forbidden"},
+    ],
+    ids=str,
+)
+def test_what_is_not_the_users_side_never_asks_to_reconnect(world: SyncWorld, fault: dict[str, Any]) -> None:
+    world.pass_time(hours=2)
+    world.google.add_fault(times=None, **fault)
+    assert outcome(world.sync()) != RECONNECT
+    assert fired(world)[0] >= 1
+    assert world.token_state() is TokenState.ACTIVE
+
+
 # Usage limits -------------------------------------------------------------------------------------------------------
 
 

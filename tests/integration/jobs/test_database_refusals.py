@@ -30,7 +30,10 @@ SECRET = "s3cret"
 
 
 def catchup(*arguments: str, url: str) -> tuple[int, str]:
-    """Run the command on a database; return its exit code and what it said of an error, which is one line."""
+    """Run the command on a database; return its exit code and what it said of an error, which is one line.
+
+    A job has another line for the end of its run.
+    """
     environment = {
         "PATH": os.environ["PATH"],
         "CATCHUP_DATABASE_URL": url,
@@ -40,7 +43,7 @@ def catchup(*arguments: str, url: str) -> tuple[int, str]:
     code, out, err = nursery.run(arguments, environment)
     assert "Traceback" not in err
     assert SECRET not in out + err
-    assert len(err.splitlines()) <= 1, err
+    assert len([line for line in err.splitlines() if '"run ended"' not in line]) <= 1, err
     return code, err
 
 
@@ -62,7 +65,6 @@ def catchup(*arguments: str, url: str) -> tuple[int, str]:
         ("postgresql://catchup:s3cret@{at}/{name}?hostaddr=x", ExitCode.MISCONFIGURED, "not allowed"),
         ("postgresql://catchup:s3cret@{at}/{name}?service=none", ExitCode.MISCONFIGURED, "not allowed"),
         ("postgresql://catchup:s3cret@{at}/{name}?keepalives=x", ExitCode.MISCONFIGURED, "not allowed"),
-        ("postgresql://catchup:s3cret@{at}/{name}?client_encoding=x", ExitCode.MISCONFIGURED, "not allowed"),
         ("postgresql://catchup:s3cret@{at}/{name}?options=-csearch_path", ExitCode.MISCONFIGURED, "not allowed"),
         ("postgresql://catchup:s3cret@{at}/{name}?pgbouncer=true&schema=public", ExitCode.MISCONFIGURED, "pgbouncer"),
         ("postgresql://catchup:s3cret@{at}s3cret/{name}", ExitCode.MISCONFIGURED, "told apart"),

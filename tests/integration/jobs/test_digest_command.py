@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.fernet import Fernet
 from integration.jobs.digest_world import BASE_URL, MAILBOX, PHONE
-from integration.jobs.test_sync_command import Shell
+from integration.jobs.sync_world import CLIENT_ID, CLIENT_SECRET, EMAIL
+from integration.jobs.test_sync_command import Shell, connect
 from integration.services import free_port, wait_until
 from sqlalchemy import insert, select
 
@@ -421,6 +422,32 @@ def test_a_preview_says_what_would_be_sent_and_sends_and_records_nothing(world: 
     assert world.mail.control.messages() == []
     assert json.loads(world.out("deliveries", "list", "--output", "json")) == []
     assert "user import" in world.run("digest", "--user", "nobody", "--preview", code=65)
+
+
+def test_whose_organisation_forbids_the_access_is_asked_by_the_next_digest_to_connect_again(world: World) -> None:
+    url = "https://app.example.com/settings?tab=calendar"
+    google = world.shell.google
+    google.add_user(EMAIL, time_zone=ZONE)
+    world.environment |= {
+        "CATCHUP_CONNECT_URL": url,
+        "CATCHUP_GOOGLE_CLIENT_ID": CLIENT_ID,
+        "CATCHUP_GOOGLE_CLIENT_SECRET": CLIENT_SECRET,
+        "CATCHUP_GOOGLE_API_ENDPOINT": google.api_endpoint,
+        "CATCHUP_GOOGLE_TOKEN_URI": google.token_uri,
+    }
+    connect(world.shell)
+    assert "nothing would be sent" in world.out("digest", "--user", "ada", "--preview")
+    google.add_fault(kind="calendarList", status=403, reason="domainPolicy")
+    world.run("sync", "--user", "ada")
+    assert world.summary().reason is Reason.RECONNECT
+    shown = world.out("digest", "--user", "ada", "--preview")
+    assert shown.count(f"to get new suggestions, connect it again: {url}") == 2
+    world.run("digest", "--user", "ada")
+    assert world.summary().counts == {Count.DIGEST_ITEMS: 0, Count.SMS_SENT: 1}
+    (sms,) = world.twilio.control.messages()
+    assert f"connect it again: {url}\n" in sms["body"]
+    connect(world.shell)
+    assert "nothing would be sent" in world.out("digest", "--user", "ada", "--preview")
 
 
 def test_a_preview_says_why_a_channel_would_not_be_used(world: World) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from integration.jobs.digest_world import DUE
 from sqlalchemy import select
 
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
 USERS = 160
 
 
-def test_a_pod_killed_at_any_line_around_the_send_sends_at_most_one_sms(digest_world: DigestWorld) -> None:
+@pytest.mark.parametrize("what", ["people", "a request to connect again"])
+def test_a_pod_killed_at_any_line_around_the_send_sends_at_most_one_sms(digest_world: DigestWorld, what: str) -> None:
     numbers = {f"u{number:03d}": f"+4477009{number:05d}" for number in range(USERS)}
     for user_id, phone in numbers.items():
         digest_world.add_user(user_id)
         digest_world.reach(user_id, phone=phone, email=None)
-        digest_world.suggest(user_id=user_id)
+        if what == "people":
+            digest_world.suggest(user_id=user_id)
+        else:
+            digest_world.end_consent(user_id)
     process = digest_world.process(list(numbers))
     told, errors = process.communicate()
     assert process.returncode == 0, errors[-2000:]
@@ -47,11 +53,17 @@ def test_a_pod_killed_at_any_line_around_the_send_sends_at_most_one_sms(digest_w
         # Known, or said to be unknown; and never unknown where it was sent, since it can be looked up.
         assert row.status is (DeliveryStatus.SENT if sent else DeliveryStatus.UNKNOWN), line
         assert report.summary.reason in {None, Reason.ALREADY_DONE, Reason.UNCONFIRMED}, line
-        with digest_world.database.read() as connection:
-            delivered = connection.execute(
-                select(suggestions.c.delivered_at).where(suggestions.c.user_id == user_id)
-            ).scalar_one()
-        assert delivered is not None, line
+        if what == "people":
+            with digest_world.database.read() as connection:
+                delivered = connection.execute(
+                    select(suggestions.c.delivered_at).where(suggestions.c.user_id == user_id)
+                ).scalar_one()
+            assert delivered is not None, line
+        else:
+            # Whether it was sent or may have been, it is not asked again within two weeks.
+            digest_world.now = DUE + timedelta(days=7)
+            assert digest_world.digest(user_id, slot=digest_world.now).summary.reason is Reason.EMPTY, line
+            assert len(digest_world.sms(numbers[user_id])) == sent, line
         ends.add((before, sent))
     # The kills really fell before the send, between send and record, and nowhere was a message sent twice.
     assert ends == {(0, 0), (0, 1), (1, 1)}

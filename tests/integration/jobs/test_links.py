@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from integration.jobs.digest_world import ADA, BOB, DUE, MAILBOX, DigestWorld
+from integration.jobs.digest_world import ADA, BOB, DATE, DUE, MAILBOX, DigestWorld
 from sqlalchemy import delete, select, update
 
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
@@ -27,7 +27,8 @@ NEW_MAILBOX = "ada@example.org"
 
 
 def accept_link(world: DigestWorld, suggestion: int, user_id: str = ADA) -> str:
-    (item,) = (each for each in world.store.pending(user_id, now=world.now) if each.suggestion_id == suggestion)
+    items = world.store.selection(user_id, DATE, now=world.now).items
+    (item,) = (each for each in items if each.suggestion_id == suggestion)
     links = ActionLinks("https://app.example.com", world.encryption)
     return links.of_suggestion(item, user_id, now=world.now)["accept"].rpartition("/")[2]
 

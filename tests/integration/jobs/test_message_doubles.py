@@ -20,7 +20,7 @@ from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.messaging.smtp_email import MailServer, SmtpEmail
 from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
 from catchup_jobs.domain.digest.email_text import EmailDigest, Entry
-from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Message, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Message, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def test_wrong_credentials_account_or_sender_are_our_fault(twilio: TwilioServer,
         ("30", 30.0),
         (format_datetime(NOW + timedelta(seconds=90)), 90.0),
         (format_datetime(NOW - timedelta(seconds=90)), 0.0),
-        ("86400", 3600.0),
+        ("864000", 86400.0),
         ("soon", None),
         (None, None),
     ],

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import calendars, suggestions, users
+from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
 from catchup_jobs.domain.stored_enums import SuggestionStatus, Trigger
 
 if TYPE_CHECKING:
@@ -129,6 +130,60 @@ def test_an_accepted_suggestion_whose_event_is_cancelled_is_off_and_does_not_cou
     fleet.pass_time(days=3)
     fleet.run()
     assert "45 days" in fleet.rows(SuggestionStatus.PENDING)[0].reasoning, "the two did not meet"
+
+
+@pytest.mark.parametrize("booked", [False, True])
+@pytest.mark.parametrize("full", [False, True])
+def test_an_accepted_suggestion_follows_its_event_within_the_window(
+    world: SyncWorld, fleet: FleetWorld, booked: bool, full: bool
+) -> None:
+    accepted: dict[str, Any] = {
+        "status": SuggestionStatus.ACCEPTED,
+        "answered_at": NOW - DAY,
+        "delivered_at": NOW - DAY,
+    }
+    if booked:
+        world.add_event("climb", f"{TUESDAY} 18:00")
+        world.sync()
+        fleet.add_suggestion(at("24 18:00"), at("24 19:00"), booked_event_id="climb", **accepted)
+    else:
+        activity(fleet, world, **accepted)
+    world.google.move_event(EMAIL, "climb", at="2026-11-26 20:00")
+    assert world.sync(full=full).summary.counts[Count.SUGGESTIONS_MOVED] == 1
+    assert fleet.shown() == ["ben accepted 26 20:00-21:00"]
+    (row,) = fleet.rows()
+    assert (row.version, row.delivered_at) == (2, NOW - DAY)
+    assert world.sync(full=full).summary.counts.get(Count.SUGGESTIONS_MOVED, 0) == 0
+    views = DatabaseAnswers(world.database).listing("ada", [SuggestionStatus.ACCEPTED])
+    assert [view.item.start_at for view in views] == [at("26 20:00")]
+
+
+def test_an_accepted_suggestion_counts_as_contact_when_the_moved_event_has_ended(
+    world: SyncWorld, fleet: FleetWorld
+) -> None:
+    activity(fleet, world, status=SuggestionStatus.ACCEPTED, answered_at=NOW - DAY)
+    world.google.move_event(EMAIL, "climb", at="2026-11-26 20:00")
+    world.sync()
+    fleet.pass_time(days=2)
+    fleet.run()
+    assert fleet.shown() == ["ben accepted 26 20:00-21:00"]
+    fleet.pass_time(days=2)
+    fleet.run()
+    assert fleet.shown() == ["ben accepted 26 20:00-21:00"], "the two met: no other suggestion is due"
+
+
+def test_another_suggestion_gives_way_to_an_accepted_one_that_moved_with_its_event(
+    world: SyncWorld, fleet: FleetWorld
+) -> None:
+    activity(fleet, world, status=SuggestionStatus.ACCEPTED, answered_at=NOW - DAY)
+    fleet.know("ada", [person("Ben", tags=("climbing",)), person("Cleo")])
+    pending(fleet, contact="cleo")
+    world.google.move_event(EMAIL, "climb", at=f"{TUESDAY} 11:00")
+    world.sync()
+    shown = dict(line.split(" ", 1) for line in fleet.shown())
+    assert shown["ben"] == "accepted 24 11:00-12:00"
+    assert shown["cleo"].startswith("pending")
+    assert shown["cleo"] != "pending 24 10:00-12:00"
 
 
 def test_what_is_tidied_away_long_after_it_took_place_stays_a_contact(world: SyncWorld, fleet: FleetWorld) -> None:

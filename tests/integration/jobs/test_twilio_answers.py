@@ -13,7 +13,7 @@ from integration.jobs.digest_world import DUE, DigestWorld
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
-from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Message, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Message, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:
@@ -154,8 +154,8 @@ def test_an_error_by_rfc_9457_is_read_by_the_status_of_http(twilio: TwilioServer
     ("text", "seconds"),
     [
         ("7", 7),
-        ("9" * 30, 3600),
-        ("9" * 5000, 3600),
+        ("9" * 30, 86400),
+        ("9" * 5000, 86400),
         ("Sun, 29 Nov 2026 08:01:00 GMT", 60),
         ("Sun Nov 29 08:01:00 2026", 60),  # RFC 9110, 5.6.7: asctime's form
         ("Sunday, 29-Nov-26 08:01:00 GMT", 60),  # and RFC 850's

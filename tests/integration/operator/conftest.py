@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 from kopf.testing import KopfRunner
-from waiting import eventually
+from waiting import ESTABLISHED, eventually
 
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.local_time import is_time_zone
@@ -68,7 +68,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     found.up()
     try:
         found.kubectl("apply", "-f", str(ROOT / "crds/userschedules.yaml"))
-        found.kubectl("wait", "--for=condition=Established", "crd/userschedules.catchup.dev", "--timeout=120s")
+        found.kubectl("wait", ESTABLISHED, "crd/userschedules.catchup.dev", "--timeout=180s")
         eventually(lambda: found.kubectl("get", "userschedules", "-A") is not None)
         yield found
     finally:

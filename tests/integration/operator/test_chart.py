@@ -64,6 +64,7 @@ EVERYTHING: dict[str, Any] = {
     "twilio": {**EXISTING["twilio"], "messagingServiceSid": "MG0", "accountSidKey": "sid", "authTokenKey": "token"},
     "smtp": {**EXISTING["smtp"], "port": 465, "security": "tls", "caConfigMap": "our-ca", "caConfigMapKey": "root.pem"},
     "actionBaseUrl": "https://app.example.com/act",
+    "connectUrl": "https://app.example.com/settings?tab=calendar",
     "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra"}, "data": {"a": "b"}}],
 }
 COMBINATIONS: dict[str, dict[str, Any]] = {
@@ -316,6 +317,7 @@ def test_twilio_and_the_mail_server_reach_the_pods_that_send(helm: Path, namespa
     assert (values[Env.SMTP_HOST], values[Env.SMTP_PORT], values[Env.SMTP_SECURITY]) == ("mail.test", "465", "tls")
     assert values[Env.SMTP_FROM] == "catchup@example.com"
     assert values[Env.ACTION_BASE_URL] == "https://app.example.com/act"
+    assert values[Env.CONNECT_URL] == "https://app.example.com/settings?tab=calendar"
     assert dict(secret_references(env[Env.TWILIO_ACCOUNT_SID])) == {"our-twilio": "sid"}
     assert dict(secret_references(env[Env.TWILIO_AUTH_TOKEN])) == {"our-twilio": "token"}
     assert dict(secret_references(env[Env.SMTP_USERNAME])) == {"our-mail": "username"}

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from subprocess import Popen
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from benchmarks.reconciliation import create, until_idle, used
+from benchmarks.phases import Phase, peak_megabytes
+from benchmarks.reconciliation import create
 from integration.operator.conftest import Namespace
 from waiting import eventually
 
@@ -49,7 +50,7 @@ def test_many_resources_at_start_take_bounded_memory_and_connections_and_no_writ
         return table.split().count("True")
 
     def settled(process: Popen[bytes]) -> float:
-        return until_idle(namespace.cluster, process).memory
+        return Phase(namespace.cluster, process).until_idle().memory
 
     with operator_process() as process:
         small = settled(process)
@@ -64,7 +65,7 @@ def test_many_resources_at_start_take_bounded_memory_and_connections_and_no_writ
 
         eventually(done, seconds=60 + MANY / 5)
         assert 3 < max(opened) <= _CONNECTIONS
-        first: Any = used(process)[1]
+        first = peak_megabytes(process.pid)
     assert namespace.writes() - before == 3 * MANY
     with operator_process() as process:
         again = settled(process)

@@ -25,14 +25,15 @@ _CONNECT_TIMEOUT_SECONDS: Final = 5
 _BUSY_TIMEOUT_SECONDS: Final = 10
 """How long SQLite waits for another writer."""
 # For one transaction each: behind a pooler, what a session sets stays with a connection that others use too.
+# In UTC the driver's values need no conversion; it reads dates in the style ISO only.
+_POSTGRES_VALUES: Final = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; "
 _POSTGRES_TRANSACTION: Final = (
-    # In UTC the driver's values need no conversion.
-    "SET LOCAL TimeZone = 'UTC'; "
+    f"{_POSTGRES_VALUES}"
     "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '10s'; "
     "SET LOCAL idle_in_transaction_session_timeout = '120s'"
 )
 _POSTGRES_MIGRATION: Final = (
-    "SET LOCAL TimeZone = 'UTC'; "
+    f"{_POSTGRES_VALUES}"
     "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; "
     "SET LOCAL idle_in_transaction_session_timeout = 0"
 )
@@ -75,10 +76,7 @@ class Database:
             JobError: classified by `errors.classify`.
         """
         with self._classified(), self.engine.connect() as connection:
-            options: dict[str, Any] = {_READ_ONLY: True}
-            if self.backend == "postgresql":
-                options["postgresql_readonly"] = True
-            yield connection.execution_options(**options)
+            yield connection.execution_options(**{_READ_ONLY: True})
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -140,7 +138,11 @@ def _postgresql(url: URL, first_statements: str) -> Engine:
         "tcp_user_timeout": 30_000,
         # Behind a pooler, the next transaction may be on another connection, which knows nothing of it.
         "prepare_threshold": None,
+        # Of several servers all but one are standbys as a rule, and libpq would take the first that answers.
+        **({"target_session_attrs": "primary"} if "," in url.query.get("host", "") else {}),
         **url.query,
+        # Whatever the role or the URL says: names and messages are of every language.
+        "client_encoding": "UTF8",
     }
     engine = create_engine(
         # libpq gets the parameters as they are: SQLAlchemy would read some of them its own way.
@@ -155,7 +157,10 @@ def _postgresql(url: URL, first_statements: str) -> Engine:
     )
 
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(first_statements)
+        # The driver's own way says READ WRITE of all other transactions, which a standby refuses as a feature that it
+        # does not have, not as a write.
+        mode = "SET TRANSACTION READ ONLY; " if _is_read_only(connection) else ""
+        connection.exec_driver_sql(mode + first_statements)
 
     event.listen(engine, "begin", begin)
     return engine
@@ -173,12 +178,15 @@ def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
         dbapi_connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
 
     def begin(connection: Connection) -> None:
-        read_only = connection.get_execution_options().get(_READ_ONLY, False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if _is_read_only(connection) else "BEGIN IMMEDIATE")
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _is_read_only(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get(_READ_ONLY, False))
 
 
 def _use_wal(dbapi_connection: sqlite3.Connection) -> None:

@@ -105,6 +105,7 @@ def upgrade(url: str) -> SchemaStatus:
         with engine.connect() as connection, connection.begin():
             if engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+            _refuse_other_encodings(connection)
             _refuse_foreign_tables(connection)
             _run_alembic(connection)
             if engine.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
@@ -118,6 +119,17 @@ def upgrade(url: str) -> SchemaStatus:
         engine.dispose()
     with closing(Database.open(url)) as database:
         return status(database)
+
+
+def _refuse_other_encodings(connection: Connection) -> None:
+    if connection.dialect.name != "postgresql":
+        return
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding != "UTF8":
+        raise MisconfiguredError(
+            f"the database's encoding is {encoding}, which cannot hold everybody's names: make one with"
+            " `CREATE DATABASE catchup ENCODING 'UTF8' TEMPLATE template0`"
+        )
 
 
 def _refuse_foreign_tables(connection: Connection) -> None:

@@ -18,9 +18,17 @@ _PRIVILEGES: Final = (
     "PostgreSQL refused access (SQLSTATE {state}): grant the role USAGE on a schema of its search_path and what it"
     " needs there: for `db migrate` CREATE, for jobs all on tables and sequences"
 )
+_STANDBY: Final = (
+    "PostgreSQL takes no writes now{state}: it is a standby, or its transactions are read-only by default; check that"
+    " CATCHUP_DATABASE_URL leads to the primary"
+)
+_NONE_FREE: Final = (
+    "PostgreSQL has no connection free, or PgBouncer: run fewer pods at once, or raise max_connections, the role's or"
+    " the database's CONNECTION LIMIT, or the pooler's limits"
+)
 _VALUE: Final = (
-    "a parameter has a value that is not allowed (`sslmode` is disable, allow, prefer, require, verify-ca or"
-    " verify-full)"
+    "a parameter has a value that is not allowed (`sslmode`, for example, is disable, allow, prefer, require, verify-ca"
+    " or verify-full)"
 )
 
 # SQLSTATE classes and codes, https://www.postgresql.org/docs/current/errcodes-appendix.html; the first that fits counts
@@ -38,6 +46,7 @@ _STATES: Final[tuple[tuple[tuple[str, ...], type[JobError], str], ...]] = (
         MisconfiguredError,
         "PostgreSQL says that the database is damaged (SQLSTATE {state}): see its log",
     ),
+    (("25006",), TemporaryError, _STANDBY.format(state=" (SQLSTATE {state})")),
     (
         # 25P03, 25P04: a timeout ended the transaction. 0B, 24 to 27, 34: what a pooler makes of a statement or a
         # transaction that another connection knows nothing of.
@@ -108,12 +117,34 @@ _WORDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
 )
 _REFUSALS: Final = tuple((re.compile("|".join(words)), advice) for words, advice in _WORDS)
 
+# The same of what passes.
+_CLOSED: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
+    (
+        re.compile(
+            "too many (connections|clients)|remaining connection slots|no more connections allowed|query_wait_timeout"
+        ),
+        _NONE_FREE,
+    ),
+    (
+        re.compile("hot standby mode|session is read-only|not yet accepting connections"),
+        _STANDBY.format(state=""),
+    ),
+    (
+        re.compile("not currently accepting|starting up|shutting down|in recovery mode|(database|pooler).*disabled"),
+        "PostgreSQL, or PgBouncer, takes no connections to this database now: see its log if that lasts",
+    ),
+)
+# PgBouncer's words have no SQLSTATE of their own: 08P01 stands for everything.
+_STATEMENT_POOLING: Final = "statement pooling mode"
+
 
 def classify_postgresql(error: DBAPIError) -> JobError | None:
     """Return what the error means, or None where it is a bug of this program; the message holds none of its words."""
     state = getattr(error.orig, "sqlstate", None)
     if state is None:
         return _without_state(error)
+    if _STATEMENT_POOLING in str(error.orig):
+        return MisconfiguredError("PgBouncer has `pool_mode = statement`: set it to `transaction` or `session`")
     for states, meaning, message in _STATES:
         if state.startswith(states):
             return meaning(message.format(state=state))  # type: ignore[call-arg]  # each has a reason by default
@@ -127,6 +158,9 @@ def _without_state(error: DBAPIError) -> JobError | None:
     for words, advice in _REFUSALS:
         if words.search(said):
             return MisconfiguredError(f"the connection to PostgreSQL is refused: {advice} (CATCHUP_DATABASE_URL)")
+    for words, message in _CLOSED:
+        if words.search(said):
+            return TemporaryError(message)
     if error.connection_invalidated or type(error.orig).__name__ in {"OperationalError", "ConnectionTimeout"}:
         return TemporaryError(
             "PostgreSQL cannot be reached, or the connection was lost: check that CATCHUP_DATABASE_URL's host answers"

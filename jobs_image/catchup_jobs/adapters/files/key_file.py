@@ -9,8 +9,13 @@ from pathlib import Path
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 
+def split_keys(text: str) -> list[str]:
+    """Return keys that stand between commas or white space."""
+    return text.replace(",", " ").split()
+
+
 def read_or_make_key_file(path: Path) -> list[str]:
-    """Return the keys in a file, newest first, one per line; a missing file is created with one new key.
+    """Return the keys in a file, newest first; a missing file is created with one new key.
 
     Two processes that create it at once get the same key.
 
@@ -22,7 +27,7 @@ def read_or_make_key_file(path: Path) -> list[str]:
             _make(path)
         if path.stat().st_mode & 0o077:
             raise MisconfiguredError(f"others may read the key file {path}: run `chmod 600 {path}`")
-        return path.read_text(encoding="ascii").split()
+        return split_keys(path.read_text(encoding="ascii"))
     except UnicodeDecodeError:
         raise MisconfiguredError(f"the key file {path} does not hold keys") from None
     except OSError as error:

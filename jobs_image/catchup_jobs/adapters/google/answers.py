@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from catchup_jobs.adapters.google.http import retry_after_seconds
+from catchup_jobs.adapters.retry_after import retry_after_seconds
 from catchup_jobs.domain.calendar.access_token import ReconnectNeededError
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 from catchup_jobs.jobs.sync.ports import DailyLimitError
@@ -96,7 +96,7 @@ def read_refusal(status: int, headers: Mapping[str, str], content: bytes, *, now
         is_json=parsed is not _NO_JSON,
         is_googles=isinstance(error, dict) and (error.get("code") == status or bool(reasons)),
         is_daily=bool(reasons & _DAILY_LIMITS) or any(_counts_days(entry) for entry in entries),
-        wait_seconds=retry_after_seconds(headers, now=now),
+        wait_seconds=retry_after_seconds(headers.get("retry-after"), now=now),
     )
 
 

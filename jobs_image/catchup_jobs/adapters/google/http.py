@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.client
 import time
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import httplib2
@@ -15,8 +13,7 @@ from catchup_jobs.adapters.bounded_http import BoundedHead
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterator
 
 SOCKET_TIMEOUT_SECONDS: Final = 20.0
 """The longest silence of Google within an answer."""
@@ -27,8 +24,6 @@ MAX_BODY_BYTES: Final = 16 * 2**20
 """The largest answer of Google that is read."""
 
 _CHUNK: Final = 65536
-_DAY_SECONDS: Final = 86400
-_DIGITS: Final = 9
 
 
 class _LimitExceededError(Exception):
@@ -96,23 +91,3 @@ class Http(httplib2.Http):  # type: ignore[misc]
             self.close()
             raise TemporaryError(f"no answer from Google ({type(error).__name__})") from None
         return response, content
-
-
-def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float | None:
-    """Return the wait that `Retry-After` asks for (RFC 9110, section 10.2.3), a day at most, or None without one.
-
-    Args:
-        headers: of the response, names in lower case.
-        now: the present (aware), for a wait given as a date.
-    """
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        # No deadline is a day away. Digits are limited, since a very long number would become infinite.
-        return float(min(int(text[:_DIGITS]), _DAY_SECONDS))
-    try:
-        until = parsedate_to_datetime(text)
-        # Without an offset in the asctime form; an HTTP date is UTC in each of its three forms (section 5.6.7).
-        wait = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    return min(max(0.0, wait.total_seconds()), float(_DAY_SECONDS))

@@ -19,7 +19,7 @@ from catchup_jobs.adapters.messaging.email_message import compose
 from catchup_jobs.adapters.messaging.smtp_login import log_in
 from catchup_jobs.adapters.messaging.smtp_replies import PERMANENT, Stage, meaning
 from catchup_jobs.domain.digest.addresses import Mailbox, is_email
-from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.domain.digest.email_text import EmailDigest
-    from catchup_jobs.jobs.digest.ports import Message
+    from catchup_jobs.jobs.digest.gateway import Message
 
 Security = Literal["starttls", "tls", "none"]
 
@@ -106,7 +106,7 @@ class _TlsClient(_Bounded, smtplib.SMTP_SSL):
 
 
 class SmtpEmail:
-    """`jobs.digest.ports.Gateway` by SMTP, with one connection per message."""
+    """`jobs.digest.gateway.Gateway` by SMTP, with one connection per message."""
 
     def __init__(
         self,

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -20,14 +19,15 @@ from twilio.rest import Client
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, SSLError
 
 from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
+from catchup_jobs.adapters.retry_after import retry_after_seconds
 from catchup_jobs.domain.text import clean
-from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from catchup_jobs.jobs.digest.ports import Message
+    from catchup_jobs.jobs.digest.gateway import Message
 
 T = TypeVar("T")
 
@@ -52,8 +52,6 @@ _FINAL: Final = frozenset({"delivered", "read", "received"}) | _FAILED
 _CLOCK_MARGIN: Final = timedelta(minutes=2)
 _LISTED: Final = 50
 _MOST_PAGES: Final = 3
-_MOST_WAIT_SECONDS: Final = 3600.0
-"""The longest `Retry-After` of Twilio that is followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class TwilioAccount:
 
 
 class TwilioSms:
-    """`jobs.digest.ports.LookUpGateway` of Twilio."""
+    """`jobs.digest.gateway.LookUpGateway` of Twilio."""
 
     def __init__(self, account: TwilioAccount, *, now: Callable[[], datetime], http: BoundedHttp | None = None) -> None:
         self._account = account
@@ -185,19 +183,7 @@ class TwilioSms:
         return Ambiguous(f"no answer from Twilio that can be read ({type(error).__name__})")
 
     def _wait(self) -> float | None:
-        """Return the wait in `Retry-After` (seconds or a date), at most an hour; None if there is none."""
-        text = self._http.last_headers.get("Retry-After")
-        if text is None:
-            return None
-        try:
-            seconds = float(text) if text.strip().isdigit() else self._until(text)
-        except (ValueError, TypeError, OverflowError):
-            return None
-        return min(max(seconds, 0.0), _MOST_WAIT_SECONDS)
-
-    def _until(self, text: str) -> float:
-        when = parsedate_to_datetime(text)
-        return ((when if when.tzinfo else when.replace(tzinfo=UTC)) - self._now()).total_seconds()
+        return retry_after_seconds(self._http.last_headers.get("Retry-After"), now=self._now())
 
 
 class _NotFoundError(Exception):

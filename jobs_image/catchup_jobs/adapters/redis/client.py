@@ -12,7 +12,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from catchup_jobs.adapters.redis.errors import UnknownServiceError, meaning
+from catchup_jobs.adapters.redis.errors import FAILURES, UnknownServiceError, meaning
 from catchup_jobs.adapters.redis.url import RedisUrl
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
@@ -91,12 +91,12 @@ def with_one_retry(command: Callable[[], T]) -> T:
 
 @contextmanager
 def as_job_errors() -> Iterator[None]:
-    """Turn the client's errors into `jobs.run.errors`.
+    """Turn what a command can raise into `jobs.run.errors`.
 
     Raises:
         TemporaryError, MisconfiguredError: Redis cannot be used.
     """
     try:
         yield
-    except RedisError as error:
+    except FAILURES as error:
         raise meaning(error) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator
 from typing import Final
@@ -11,6 +12,7 @@ from redis.exceptions import (
     AuthenticationError,
     AuthenticationWrongNumberOfArgsError,
     AuthorizationError,
+    BusyLoadingError,
     ClusterCrossSlotError,
     ClusterDownError,
     MasterDownError,
@@ -39,7 +41,22 @@ _REFUSED_WORDS: Final = (
     "can't run this command",
     "without any password",
 )
-_LACKING_WORDS: Final = ("db index is out of range", "invalid db index", "unknown command", "unknown subcommand")
+# The other answers that only a person can mend, in lower case.
+_ADVICE: Final = (
+    (
+        ("protected mode",),
+        (
+            "Redis is in protected mode and admits nobody from here: give it a password, and CATCHUP_REDIS_URL too, or"
+            " set `protected-mode no` where the network protects it"
+        ),
+    ),
+    (
+        ("db index is out of range", "invalid db index", "unknown command", "unknown subcommand"),
+        "Redis lacks the database that CATCHUP_REDIS_URL names, or a command that is needed",
+    ),
+)
+# The client takes this answer for an error of the connection.
+_FULL: Final = "max number of clients"
 # The connection was cut: by a restart as well as by a server that speaks no TLS.
 _CUT: Final = (
     ssl.SSLEOFError,
@@ -48,19 +65,36 @@ _CUT: Final = (
     ssl.SSLWantReadError,
     ssl.SSLWantWriteError,
 )
+# The code that begins an answer that the client has no class for, such as MISCONF; before it, in a transaction, the
+# client says of which command.
+_CODE: Final = re.compile(r"(?:^|caused error: )([A-Z]{3,20})\b")
+
+# What the client raises on an answer that Redis would not give to the command, and what this package does with one: a
+# server of another kind, or a value of another program under our key.
+_UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+FAILURES: Final = (RedisError, *_UNREADABLE)
+"""All that a command can raise."""
 
 
 class UnknownServiceError(MasterNotFoundError):
     """The Sentinels answer, and do not know the name."""
 
 
-def meaning(error: RedisError) -> JobError:
-    """Return what the error means; the message holds none of its words, which may quote the URL."""
+def meaning(error: Exception) -> JobError:
+    """Return what one of `FAILURES` means; the message holds none of its words, which may quote the URL."""
     name = type(error).__name__
+    if not isinstance(error, RedisError):
+        return TemporaryError(
+            f"what answers is no Redis, or holds values of another program under our keys ({name}): check"
+            " CATCHUP_REDIS_URL's host, port and database"
+        )
     if (advice := _refusal(error)) is not None:
         return MisconfiguredError(advice.format(name=name))
-    if isinstance(error, ResponseError):
-        return TemporaryError(f"Redis cannot serve now ({name})")
+    if _FULL in str(error):
+        return TemporaryError("Redis has no connection free: raise its `maxclients`, or run fewer pods at once")
+    if isinstance(error, ResponseError | BusyLoadingError):
+        code = _CODE.search(str(error))
+        return TemporaryError(f"Redis cannot serve now ({code.group(1) if code else name}): see its log")
     if isinstance(error, MasterNotFoundError):
         return TemporaryError("no Sentinel names a Redis that works: check that CATCHUP_REDIS_URL's hosts answer")
     return TemporaryError(
@@ -88,9 +122,7 @@ def _refusal(error: RedisError) -> str | None:
             "TLS with Redis cannot be agreed on: check rediss://, ssl_ca_certs and the host's name in"
             " CATCHUP_REDIS_URL, and the server's certificate"
         )
-    if any(words in said for words in _LACKING_WORDS):
-        return "Redis lacks the database that CATCHUP_REDIS_URL names, or a command that is needed"
-    return None
+    return next((advice for words, advice in _ADVICE if any(word in said for word in words)), None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

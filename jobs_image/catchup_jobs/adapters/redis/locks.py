@@ -14,9 +14,10 @@ from contextlib import suppress
 from typing import Final
 
 import redis
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError
 
 from catchup_jobs.adapters.redis.client import TIMEOUT_SECONDS, as_job_errors, connect, with_one_retry
+from catchup_jobs.adapters.redis.errors import FAILURES
 from catchup_jobs.jobs.run.ports import HeldBy, Lock
 
 LOCK_SECONDS: Final = 60.0
@@ -51,7 +52,7 @@ class RedisLocks:
 
     def close(self) -> None:
         """Close all connections."""
-        with suppress(RedisError):
+        with suppress(*FAILURES):
             self._client.close()
 
     def acquire(self, lock_name: str, run_key: str) -> Lock | HeldBy:
@@ -139,7 +140,7 @@ class _RedisLock:
         """Release the lock if it is still ours; if Redis cannot be reached, it expires."""
         self._released.set()
         self._thread.join(timeout=2 * TIMEOUT_SECONDS)
-        with suppress(RedisError):
+        with suppress(*FAILURES):
             self._client.eval(_RELEASE, 1, self._key, self._value)
         self._lost = True
 
@@ -148,7 +149,7 @@ class _RedisLock:
             asked_at = time.monotonic()
             try:
                 extended = self._client.eval(_EXTEND, 1, self._key, self._value, math.ceil(self._seconds * 1000))
-            except RedisError:
+            except FAILURES:
                 continue  # tried again after another third; `is_held` says whether that is too late
             if extended:
                 self._held_until = asked_at + self._seconds

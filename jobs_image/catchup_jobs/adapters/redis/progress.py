@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import redis
-from redis.exceptions import RedisError
 
 from catchup_jobs.adapters.redis.client import as_job_errors, connect
+from catchup_jobs.adapters.redis.errors import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ class RedisProgress:
                 pipeline.hset(key, mapping={name: str(value) for name, value in fields.items()})
                 pipeline.expire(key, KEEP_SECONDS)
                 pipeline.execute()
-        except RedisError:
+        except FAILURES:
             # If Redis hangs, not every batch must wait for the timeout.
             self._quiet_until = now + _AFTER_FAILURE_SECONDS
         else:
@@ -77,5 +77,5 @@ class RedisProgress:
 
     def close(self) -> None:
         """Close all connections."""
-        with suppress(RedisError):
+        with suppress(*FAILURES):
             self._client.close()

@@ -9,9 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.exceptions import RedisError
-
 from catchup_jobs.adapters.redis.client import as_job_errors, connect, with_one_retry
+from catchup_jobs.adapters.redis.errors import FAILURES
 
 if TYPE_CHECKING:
     import redis
@@ -95,7 +94,7 @@ class RedisQuota:
 
     def close(self) -> None:
         """Close all connections."""
-        with suppress(RedisError):
+        with suppress(*FAILURES):
             self._client.close()
 
     def reserve(self) -> float:

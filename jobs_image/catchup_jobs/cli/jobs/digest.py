@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from catchup_contract.digest_rule import DigestTime
+from catchup_contract.digest_rule import DigestTime, occurrence_by_hand
 from catchup_contract.kinds import DIGEST
 from catchup_jobs.adapters.database.digests.store import DatabaseDigests
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
@@ -77,16 +77,22 @@ def _preview(user_id: str) -> None:
         recipient = store.recipient(user_id)
         if recipient is None:
             raise unknown_user(user_id)
-        items = store.pending(user_id, now=now)
+        when = digest_time_of(settings) or recipient.when
+        selected = store.selection(user_id, occurrence_by_hand(now, when).due_date, now=now)
         messenger = messenger_of(settings, lambda: now)
         destinations = messenger.with_configuration(store.destinations(user_id))
-    if recipient.paused or not items:
+    if recipient.paused or not selected:
         click.echo(
             "nothing would be sent: " + ("the user is paused" if recipient.paused else "no suggestion is pending")
         )
         return
-    when = recipient.chosen(digest_time_of(settings) or recipient.when)
-    content = DigestContent(recipient.name, items, when, code="....")
+    content = DigestContent(
+        recipient.name,
+        selected.items,
+        recipient.chosen(when),
+        code="....",
+        reconnect=messenger.request(reconnect=selected.reconnect),
+    )
     for channel, destination in destinations.items():
         reason = skip_reason(channel, destination)
         note = f"not sent: {reason}" if reason else f"mode {destination.mode}"

@@ -29,7 +29,9 @@ def messenger_of(settings: Settings, now: Callable[[], datetime]) -> Messenger:
         MisconfiguredError: a channel is only half configured.
     """
     return Messenger(
-        senders_of(settings, now), links=(lambda: links_of(settings)) if settings.action_base_url else None
+        senders_of(settings, now),
+        links=(lambda: links_of(settings)) if settings.action_base_url else None,
+        connect_url=settings.connect_url,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from catchup_contract.local_time import day_bounds, instant, local_date
@@ -27,6 +28,7 @@ DEFAULT_END: Final = time(21)
 """The local time at which the open hours end for a user who has named none."""
 
 _DAY: Final = timedelta(days=1)
+_START: Final = attrgetter("start")
 _WEEKDAYS: Final = tuple(Weekday)
 
 
@@ -51,6 +53,10 @@ class WeeklyWindow:
     weekday: Weekday
     start: time
     end: time
+
+
+# The blocks of a user without any.
+_ALWAYS = tuple(WeeklyWindow(day, DEFAULT_START, DEFAULT_END) for day in Weekday)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,34 +104,40 @@ def free_slots(
     """
     if now >= until:
         return []
-    days = list(_days(local_date(now, zone), local_date(until, zone)))
-    # Windows of the day before may reach past midnight into the first day.
-    reaching = [days[0] - _DAY, *days]
-    hours = merge(_opening_hours(parameters, reaching, zone))
-    blocked = merge([*busy, *_blocked_hours(parameters, reaching, zone)])
-    slots = subtract(_cut_at_midnights(hours, days, zone), blocked)
-    clipped = (_clip(slot, now, until) for slot in slots)
+    hours = _opening_hours(parameters.blocks or _ALWAYS, zone, local_date(now, zone), local_date(until, zone))
+    blocked = merge([*busy, *blocked_hours(parameters, zone, start=now, end=until)])
+    clipped = (_clip(slot, now, until) for slot in subtract(hours, blocked))
     return [slot for slot in clipped if slot is not None and slot.end - slot.start >= MINIMUM_SLOT]
 
 
 def blocked_hours(
     parameters: AvailabilityParameters, zone: ZoneInfo, *, start: datetime, end: datetime
 ) -> list[Interval]:
-    """Return the user's commutes and nights around the stretch from start to end, in order, merged."""
-    days = _days(local_date(start, zone) - _DAY, local_date(end, zone))
-    return merge(_blocked_hours(parameters, list(days), zone))
+    """Return the commutes and nights around the stretch from start to end, in order, merged; not to be changed."""
+    night = parameters.night
+    nights = () if night is None else tuple(WeeklyWindow(day, night.start, night.end) for day in Weekday)
+    first, last = local_date(start, zone), local_date(end, zone)
+    return weekly_hours(parameters.commutes + nights, zone, first, last, generous=True)
 
 
+# Many users of a zone have the same hours.
 @lru_cache(maxsize=1024)
-def weekly_hours(windows: tuple[WeeklyWindow, ...], zone: ZoneInfo, first: date, last: date) -> list[Interval]:
-    """Return the time of weekly windows from a local date to another, in order, merged; not to be changed."""
+def weekly_hours(
+    windows: tuple[WeeklyWindow, ...], zone: ZoneInfo, first: date, last: date, *, generous: bool = False
+) -> list[Interval]:
+    """Return the time of weekly windows from a local date to another, in order, merged; not to be changed.
+
+    `generous` decides about an end that the clock shows twice: blocked time lasts to the second, open time only to
+    the first, so that an ambiguous hour never counts as free. An end of midnight is the day boundary in both.
+    """
+    # Windows of the day before may reach past midnight into the first day.
     days = _days(first - _DAY, last)
     return merge(
         interval
         for day in days
         for window in windows
         if window.weekday is _WEEKDAYS[day.weekday()]
-        for interval in _window(day, window.start, window.end, zone, generous=False)
+        for interval in _window(day, window.start, window.end, zone, generous=generous)
     )
 
 
@@ -137,11 +149,11 @@ def overlaps(interval: Interval, others: Iterable[Interval]) -> bool:
 def merge(intervals: Iterable[Interval]) -> list[Interval]:
     """Return the same time as ordered intervals that neither overlap nor touch."""
     merged: list[Interval] = []
-    for interval in sorted(intervals, key=_ends):
-        if merged and interval.start <= merged[-1].end:
-            merged[-1] = Interval(merged[-1].start, max(merged[-1].end, interval.end))
-        else:
+    for interval in sorted(intervals, key=_START):
+        if not merged or merged[-1].end < interval.start:
             merged.append(interval)
+        elif merged[-1].end < interval.end:
+            merged[-1] = Interval(merged[-1].start, interval.end)
     return merged
 
 
@@ -175,30 +187,13 @@ def _days(first: date, last: date) -> Iterator[date]:
         first += _DAY
 
 
-def _opening_hours(parameters: AvailabilityParameters, days: list[date], zone: ZoneInfo) -> Iterator[Interval]:
-    for day in days:
-        if not parameters.blocks:
-            yield from _window(day, DEFAULT_START, DEFAULT_END, zone, generous=False)
-        for block in parameters.blocks:
-            if block.weekday is _WEEKDAYS[day.weekday()]:
-                yield from _window(day, block.start, block.end, zone, generous=False)
-
-
-def _blocked_hours(parameters: AvailabilityParameters, days: list[date], zone: ZoneInfo) -> Iterator[Interval]:
-    for day in days:
-        if parameters.night is not None:
-            yield from _window(day, parameters.night.start, parameters.night.end, zone, generous=True)
-        for commute in parameters.commutes:
-            if commute.weekday is _WEEKDAYS[day.weekday()]:
-                yield from _window(day, commute.start, commute.end, zone, generous=True)
+@lru_cache(maxsize=1024)
+def _opening_hours(windows: tuple[WeeklyWindow, ...], zone: ZoneInfo, first: date, last: date) -> list[Interval]:
+    return list(_cut_at_midnights(weekly_hours(windows, zone, first, last), _days(first, last), zone))
 
 
 def _window(day: date, start: time, end: time, zone: ZoneInfo, *, generous: bool) -> Iterator[Interval]:
-    """Yield the window that starts on `day`, or nothing where the clock skips it whole.
-
-    `generous` decides about an end that the clock shows twice: blocked time lasts to the second, open time only to
-    the first, so that an ambiguous hour never counts as free. An end of midnight is the day boundary in both.
-    """
+    """Yield the window that starts on `day`, or nothing where the clock skips it whole."""
     last_day = day if end > start else day + _DAY
     begins = instant(day, start, zone)
     ends = instant(last_day, end, zone, later=generous and end != time.min)
@@ -206,7 +201,7 @@ def _window(day: date, start: time, end: time, zone: ZoneInfo, *, generous: bool
         yield Interval(begins, ends)
 
 
-def _cut_at_midnights(hours: list[Interval], days: list[date], zone: ZoneInfo) -> Iterator[Interval]:
+def _cut_at_midnights(hours: list[Interval], days: Iterable[date], zone: ZoneInfo) -> Iterator[Interval]:
     bounds = [day_bounds(day, zone) for day in days]
     index = 0
     for starts, ends in bounds:
@@ -220,10 +215,8 @@ def _cut_at_midnights(hours: list[Interval], days: list[date], zone: ZoneInfo) -
             following += 1
 
 
-def _ends(interval: Interval) -> tuple[datetime, datetime]:
-    return interval.start, interval.end
-
-
 def _clip(interval: Interval, low: datetime, high: datetime) -> Interval | None:
+    if low <= interval.start and interval.end <= high:
+        return interval
     start, end = max(interval.start, low), min(interval.end, high)
     return Interval(start, end) if start < end else None

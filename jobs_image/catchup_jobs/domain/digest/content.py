@@ -28,15 +28,27 @@ class DigestLinks:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconnect:
+    """The request to connect the calendar again.
+
+    Attributes:
+        url: where, None where the installation does not say.
+    """
+
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DigestContent:
     """What a digest says.
 
     Attributes:
         name: the user's.
-        items: at least one, the earliest first.
+        items: the earliest first; empty only where `reconnect` is there.
         when: the time of the digest; its zone is the one in which times are shown.
         code: the delivery's short code, by which a message is found again at the provider.
         links: None in an installation without an action base URL.
+        reconnect: None where the calendar is connected.
     """
 
     name: str = field(repr=False)
@@ -44,3 +56,4 @@ class DigestContent:
     when: DigestTime
     code: str
     links: DigestLinks | None = None
+    reconnect: Reconnect | None = None

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from catchup_jobs.domain.digest.formatting import contact_name, contact_time, long_time, mode_words, rhythm
+from catchup_jobs.domain.digest.formatting import RECONNECT, contact_name, contact_time, long_time, mode_words, rhythm
 from catchup_jobs.domain.digest.items import MAX_NAME, MAX_REASON, DigestItem
 from catchup_jobs.domain.text import clean
 
 if TYPE_CHECKING:
-    from catchup_jobs.domain.digest.content import DigestContent
+    from catchup_jobs.domain.digest.content import DigestContent, Reconnect
 
 _NAMES_IN_SUBJECT: Final = 2
 """Contacts that the subject of an email names."""
@@ -46,16 +46,20 @@ class EmailDigest:
         greeting: the user's name.
         rhythm: when the digest comes, e.g. `every Sunday at 09:00 (Europe/Berlin)`.
         unsubscribe: address to stop these emails, None without an action base URL.
+        reconnect: None where the calendar is connected; there is a request where there are no entries.
     """
 
     greeting: str = field(repr=False)
     entries: tuple[Entry, ...]
     rhythm: str
     unsubscribe: str | None = field(default=None, repr=False)
+    reconnect: Reconnect | None = None
 
     @property
     def subject(self) -> str:
         """The subject: one line, whatever the names hold."""
+        if not self.entries:
+            return "Connect your calendar again"
         names = [clean(entry.name, _SUBJECT_NAME) for entry in self.entries]
         if len(names) <= _NAMES_IN_SUBJECT:
             return f"Catch up with {' and '.join(names)}"
@@ -64,7 +68,9 @@ class EmailDigest:
 
     @property
     def headline(self) -> str:
-        """The first sentence."""
+        """What the message is about, in a few words."""
+        if not self.entries:
+            return "Your calendar is not connected any more"
         count = len(self.entries)
         return "One person to catch up with" if count == 1 else f"{count} people to catch up with"
 
@@ -73,13 +79,22 @@ class EmailDigest:
         """What to do, where there are no links."""
         return "To accept, snooze or dismiss a suggestion, open CatchUp."
 
+    @property
+    def request(self) -> str | None:
+        """The sentence that asks to connect again; it ends before the link, where there is one."""
+        if self.reconnect is None:
+            return None
+        return RECONNECT if self.reconnect.url else f"{RECONNECT} in CatchUp."
+
     def preview(self) -> str:
         """Return the subject and the plain text."""
         return f"Subject: {self.subject}\n\n{self.text()}"
 
     def text(self) -> str:
         """Return the plain text alternative."""
-        lines = [f"Hello {self.greeting},", "", f"{self.headline}:", ""]
+        lines = [f"Hello {self.greeting},", ""]
+        if self.entries:
+            lines += [f"{self.headline}:", ""]
         for entry in self.entries:
             lines += [entry.name, f"  {entry.when}"]
             if entry.theirs:
@@ -87,8 +102,11 @@ class EmailDigest:
             lines.append(f"  {entry.how}: {entry.reason}" if entry.reason else f"  {entry.how}")
             lines += [f"  {action.capitalize()}: {entry.links[action]}" for action in ACTIONS if action in entry.links]
             lines.append("")
-        if not any(entry.links for entry in self.entries):
+        if self.entries and not any(entry.links for entry in self.entries):
             lines += [self.how_to_act, ""]
+        if self.reconnect is not None:
+            where = f": {self.reconnect.url}" if self.reconnect.url else ""
+            lines += [f"{self.request}{where}", ""]
         lines.append(f"You get this {self.rhythm}, because you use CatchUp.")
         if self.unsubscribe:
             lines.append(f"To stop these emails: {self.unsubscribe}")
@@ -103,6 +121,7 @@ def email_digest(content: DigestContent) -> EmailDigest:
         entries=entries_of(content.items, content.when.zone, links.actions if links else {}),
         rhythm=rhythm(content.when),
         unsubscribe=links.unsubscribe if links else None,
+        reconnect=content.reconnect,
     )
 
 

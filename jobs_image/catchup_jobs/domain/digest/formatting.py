@@ -27,6 +27,8 @@ _MONTHS: Final = (
     "November",
     "December",
 )
+# The request to connect again, before where to do it.
+RECONNECT: Final = "Google no longer lets CatchUp read your calendar; to get new suggestions, connect it again"
 _MODES: Final = {"in_person": "meet", "call": "call", "either": "meet or call"}
 
 

@@ -1,7 +1,15 @@
 """The digest as one SMS of at most two segments, if the content allows it.
 
-It names people before it gives reasons: first as many entries as fit, each with its time and how to meet, then the
-link, how to stop, a heading, and reasons as far as there is room. Entries that do not fit are counted (`+3 more`).
+It always says how to stop, the short code and, where that is needed, that the calendar must be connected again. The
+rest of the room goes, in this order, to
+
+1. people, each with a time and how to meet; those who do not fit are counted (`+3 more`),
+2. the link to answer by, and the one to connect by,
+3. a heading, and what the link is for,
+4. reasons: the first clause of each, then the others.
+
+How to stop is part of each message, since none is known to be the first one to its number: carriers and Twilio want it
+in the first message at least, and again from time to time (CTIA's Messaging Principles, Twilio's Messaging Policy).
 
 Letters are not transliterated: one name outside of the GSM alphabet makes the whole message UCS-2, with 134 units
 instead of 306 septets. Punctuation is, since a typographic apostrophe would do the same and nobody would miss it.
@@ -14,7 +22,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from catchup_jobs.domain.digest.formatting import contact_name, mode_words, short_time
+from catchup_jobs.domain.digest.content import Reconnect
+from catchup_jobs.domain.digest.formatting import RECONNECT, contact_name, mode_words, short_time
 from catchup_jobs.domain.digest.gsm7 import is_gsm7, segments
 from catchup_jobs.domain.digest.items import DigestItem
 from catchup_jobs.domain.text import clean
@@ -26,6 +35,8 @@ MAX_SEGMENTS: Final = 2
 """Segments of an SMS at most."""
 _NAMES: Final = (40, 30, 16)
 """Characters of a contact's name in an SMS; the shorter ones where the longer do not fit."""
+# Where not even one person fits: long clocks beside a name outside of the GSM alphabet.
+_SHORT_NAMES: Final = (16, 8)
 _CLAUSE: Final = 80
 _REASON: Final = 160
 # What GSM 03.38 has in another form.
@@ -48,8 +59,9 @@ class _Form:
     Attributes:
         count: how many entries are named.
         name: the most characters of a name.
-        link: with the link.
-        stop: with how to stop the messages by a reply.
+        bare: without the contact's clock, and without where to answer.
+        link: with the link to answer by.
+        connect: with the link to connect by.
         polite: with a heading, and what the link is for.
         reasons: how many of the entries have the first clause of their reason.
         whole: all clauses instead.
@@ -57,8 +69,9 @@ class _Form:
 
     count: int
     name: int
+    bare: bool = False
     link: bool = False
-    stop: bool = False
+    connect: bool = False
     polite: bool = False
     reasons: int = 0
     whole: bool = False
@@ -67,7 +80,16 @@ class _Form:
 def sms_text(content: DigestContent, *, takes_replies: bool = True) -> str:
     """Return a digest as the text of an SMS; `takes_replies` as in `compose`."""
     link = content.links.overview if content.links else None
-    return compose(content.items, content.when.zone, code=content.code, link=link, takes_replies=takes_replies)
+    if not content.items:
+        return _request(content.reconnect or Reconnect(), content.code, link, takes_replies=takes_replies)
+    return compose(
+        content.items,
+        content.when.zone,
+        code=content.code,
+        link=link,
+        takes_replies=takes_replies,
+        reconnect=content.reconnect,
+    )
 
 
 def sms_preview(text: str) -> str:
@@ -77,9 +99,15 @@ def sms_preview(text: str) -> str:
 
 
 def compose(
-    items: Sequence[DigestItem], zone: ZoneInfo, *, code: str, link: str | None = None, takes_replies: bool = True
+    items: Sequence[DigestItem],
+    zone: ZoneInfo,
+    *,
+    code: str,
+    link: str | None = None,
+    takes_replies: bool = True,
+    reconnect: Reconnect | None = None,
 ) -> str:
-    """Return the text of the SMS.
+    """Return the text of an SMS with suggestions.
 
     Args:
         items: the suggestions, at least one, the most important first.
@@ -87,27 +115,46 @@ def compose(
         code: the delivery's short code, by which the message is found again at the provider.
         link: URL at which the user acts, None in an installation without an action base URL.
         takes_replies: the user can reply STOP; not to a sender that is a name.
+        reconnect: None where the calendar is connected.
     """
+    connect = reconnect.url if reconnect else None
 
     def text(form: _Form) -> str:
         lines = [_heading(len(items)) if form.polite else "CatchUp:"]
         lines += [_entry(item, zone, form, number) for number, item in enumerate(items[: form.count])]
         if form.count < len(items):
             lines.append(f"+{len(items) - form.count} more")
+        if reconnect is not None:
+            lines.append(f"Reconnect your calendar{f': {connect}' if form.connect else ''}")
         shown = link if form.link else None
         return "\n".join([*lines, *_closing(form, code=code, link=shown, takes_replies=takes_replies)])
 
     def fits(form: _Form) -> bool:
         return segments(text(form)) <= MAX_SEGMENTS
 
-    return text(_richest(len(items), fits, has_link=link is not None))
+    return text(_richest(len(items), fits, has_link=link is not None, connects=connect is not None))
 
 
-def _richest(entries: int, fits: Callable[[_Form], bool], *, has_link: bool) -> _Form:
+def _request(reconnect: Reconnect, code: str, link: str | None, *, takes_replies: bool) -> str:
+    """Return the text of an SMS that only asks to connect again; links are left out where they do not fit."""
+    stops = [f"#{code} STOP to end"] if takes_replies else [f"Stop in CatchUp #{code}"]
+    if link is not None and not takes_replies:
+        stops.insert(0, f"Stop: {link} #{code}")
+    places = [" in CatchUp"]
+    if reconnect.url is not None:
+        places.insert(0, f": {reconnect.url}")
+    texts = [f"CatchUp: {RECONNECT}{place}\n{stop}" for place in places for stop in stops]
+    return next((text for text in texts if segments(text) <= MAX_SEGMENTS), texts[-1])
+
+
+def _richest(entries: int, fits: Callable[[_Form], bool], *, has_link: bool, connects: bool) -> _Form:
     """Return the form that says the most: what is named first in `_Form` outweighs what comes after it."""
     shortest = [_Form(count, name) for count in range(entries, 0, -1) for name in _NAMES]
+    shortest += [_Form(1, name, bare=True) for name in _SHORT_NAMES]
     form = next(filter(fits, shortest), shortest[-1])
-    additions: list[dict[str, bool]] = [{"link": has_link}, {"stop": True}, {"polite": True}]
+    if form.bare:
+        return form
+    additions: list[dict[str, bool]] = [{"link": has_link}, {"connect": connects}, {"polite": True}]
     for addition in additions:
         richer = replace(form, **addition)
         form = richer if fits(richer) else form
@@ -123,7 +170,8 @@ def _heading(count: int) -> str:
 
 def _entry(item: DigestItem, zone: ZoneInfo, form: _Form, number: int) -> str:
     name = contact_name(replace(item, contact=_plain(item.contact)), form.name)
-    line = f"{name} {short_time(item, zone)}, {mode_words(item)}"
+    when = short_time(replace(item, contact_zone=None) if form.bare else item, zone)
+    line = f"{name} {when}, {mode_words(item)}"
     if number >= form.reasons:
         return line
     clauses = _clauses(item)
@@ -142,6 +190,8 @@ def _plain(text: str) -> str:
 
 
 def _closing(form: _Form, *, code: str, link: str | None, takes_replies: bool) -> list[str]:
+    if form.bare:
+        return [f"#{code} STOP to end" if takes_replies else f"Stop in CatchUp #{code}"]
     ways = ["accept", "dismiss", "snooze"] if form.polite else ["answer"]
     if not takes_replies:
         ways.append("stop")
@@ -152,4 +202,4 @@ def _closing(form: _Form, *, code: str, link: str | None, takes_replies: bool) -
         act = f"{words.capitalize()}: {link}"
     else:
         act = link
-    return [act, f"#{code} STOP to end"] if form.stop and takes_replies else [f"{act} #{code}"]
+    return [act, f"#{code} STOP to end"] if takes_replies else [f"{act} #{code}"]

@@ -8,7 +8,7 @@ and after it; then the earliest. With `Strategy.EARLIEST` it is the earliest of 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -101,7 +101,8 @@ class Diary:
         self._until = until
         self._preferred = preferred
         self._is_humane = strategy is Strategy.HUMANE
-        self._counts: Counter[date] = Counter(local_date(when.start, zone) for when in taken)
+        # Most dates have none: a Counter would call a function of Python's for each of those.
+        self._counts = defaultdict(int, Counter(local_date(when.start, zone) for when in taken))
         self._openings: dict[date, list[_Opening]] = {}
         for slot in subtract(free, merge(taken)):
             start, end = max(slot.start, self._earliest), min(slot.end, until)
@@ -170,7 +171,7 @@ class Diary:
             for opening in openings:
                 start = self._first_start(opening, flaws, grid, need)
                 if start is not None:
-                    return _Place(flaws if self._is_humane else _NO_FLAWS, start, opening)
+                    return _Place(flaws if self._is_humane else _NO_FLAWS, day, start, opening)
         return None
 
     def _first_start(
@@ -194,12 +195,11 @@ class Diary:
         return None
 
     def _book(self, place: _Place, slot: Interval) -> None:
-        self._counts[local_date(slot.start, self._zone)] += 1
-        day = local_date(place.opening.start, self._zone)
-        openings = self._openings[day]
+        self._counts[place.day] += 1
+        openings = self._openings[place.day]
         index = openings.index(place.opening)
         openings[index : index + 1] = place.opening.without(slot)
-        for near in self._dates_near(day, slot):
+        for near in self._dates_near(place.day, slot):
             for opening in self._openings[near]:
                 opening.keep_apart(slot)
             for known in self._places.values():
@@ -223,6 +223,7 @@ _ANY: Final = ((True, True),)
 
 class _Place(NamedTuple):
     flaws: tuple[bool, bool]
+    day: date
     start: datetime
     opening: _Opening
 

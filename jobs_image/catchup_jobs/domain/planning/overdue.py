@@ -107,7 +107,9 @@ def is_resting(contact: ContactFacts, now: datetime) -> bool:
     return contact.dismissed_at is not None and now < contact.dismissed_at + rest
 
 
-def preference(tags: Iterable[str]) -> Mode:
+# Many contacts share few tags.
+@lru_cache(maxsize=4096)
+def preference(tags: tuple[str, ...]) -> Mode:
     """Return how the user prefers to meet the contact, by its tags; both or neither: either."""
     modes = {mode for mode in map(_preference, tags) if mode is not None}
     return modes.pop() if len(modes) == 1 else Mode.EITHER
@@ -118,7 +120,6 @@ def interests(tags: Iterable[str]) -> list[str]:
     return [tag for tag in tags if _preference(tag) is None]
 
 
-# Many contacts share few tags.
 @lru_cache(maxsize=4096)
 def _preference(tag: str) -> Mode | None:
     if same_name(tag, IRL_PREFERRED):

@@ -198,12 +198,11 @@ class _Planning:
 
     def propose_activities(self) -> None:
         upcoming = [event for event in self._facts.events if self._may_be_shared(event)]
-        if not upcoming:
-            return
         candidates = [contact for contact in self._facts.contacts if contact.tags and self._may_propose(contact)]
         used: set[Identity] = set()
         # Both sets grow with the suggestions that are made.
-        for match in self._tastes(candidates).matches(upcoming, without=self._open, used=used):
+        tastes = self._tastes(candidates)
+        for match in tastes.matches(upcoming, without=self._open, used=used, can_take=self._agenda.can_take):
             if not self._has_room:
                 return
             # Also where its time is taken by now: it stays so.
@@ -220,11 +219,7 @@ class _Planning:
                 self._propose(created)
 
     def _may_be_shared(self, event: EventFacts) -> bool:
-        return (
-            self._agenda.is_placeable(event)
-            and event.identity not in self._events_in_use
-            and self._agenda.can_take(event)
-        )
+        return self._agenda.is_placeable(event) and event.identity not in self._events_in_use
 
     def _tastes(self, contacts: list[ContactFacts]) -> Tastes:
         return Tastes(contacts, user_city=self._facts.city, clocks=self._agenda.clocks, now=self._now)

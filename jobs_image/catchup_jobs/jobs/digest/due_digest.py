@@ -18,7 +18,7 @@ from catchup_contract.digest_rule import is_last_firing, is_quiet
 from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.channels import may_send
 from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
-from catchup_jobs.jobs.digest.ports import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
 
@@ -204,7 +204,7 @@ class DueDigest:
         return DeliveryStatus.SKIPPED
 
     def _not_claimed(self, channel: Channel) -> DeliveryStatus:
-        # Its suggestions were answered meanwhile, or another process claimed it.
+        # What it would say was answered or settled meanwhile, or another process claimed it.
         delivery = self.deliveries().get(channel)
         if delivery is not None and delivery.status is DeliveryStatus.SENDING:
             self.errors.append(TemporaryError("another process is sending", wait_seconds=LEASE.total_seconds()))

@@ -107,7 +107,8 @@ def _perform(digest: DueDigest) -> Result:
 def _reason_to_skip(digest: DueDigest) -> SkipReason | None:
     if digest.recipient.paused:
         return SkipReason.PAUSED
-    return None if digest.store.has_pending(digest.user_id, now=digest.context.now()) else SkipReason.EMPTY
+    selected = digest.store.selection(digest.user_id, digest.occurrence.due_date, now=digest.context.now())
+    return None if selected else SkipReason.EMPTY
 
 
 def _end_late(digest: DueDigest, deliveries: Mapping[Channel, Delivery]) -> Result:

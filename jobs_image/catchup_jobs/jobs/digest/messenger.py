@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from catchup_jobs.domain.digest.content import DigestContent, DigestLinks
-from catchup_jobs.jobs.digest.ports import LookUpGateway, Message
+from catchup_jobs.domain.digest.content import DigestContent, DigestLinks, Reconnect
+from catchup_jobs.jobs.digest.gateway import LookUpGateway, Message
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from catchup_contract.digest_rule import DigestTime
     from catchup_jobs.domain.digest.channels import Channel, Destination
-    from catchup_jobs.jobs.digest.ports import Accepted, Answer, Claim, Gateway, Links, Refused
+    from catchup_jobs.jobs.digest.gateway import Accepted, Answer, Gateway, Refused
+    from catchup_jobs.jobs.digest.ports import Claim, Links
 
 T = TypeVar("T")
 
@@ -43,10 +44,22 @@ class Messenger:
     Every channel in `channels.CHANNELS` must have a sender: a method that meets one without raises KeyError.
     """
 
-    def __init__(self, senders: Mapping[Channel, Sender[Any]], *, links: Callable[[], Links] | None = None) -> None:
-        """Take the senders, and what makes the links; None where the installation has no action base URL."""
+    def __init__(
+        self,
+        senders: Mapping[Channel, Sender[Any]],
+        *,
+        links: Callable[[], Links] | None = None,
+        connect_url: str | None = None,
+    ) -> None:
+        """Take the senders.
+
+        Args:
+            links: makes the links; None where the installation has no action base URL.
+            connect_url: where users connect their calendar, None where the installation does not say.
+        """
         self._senders = senders
         self._make_links = links
+        self._connect_url = connect_url
         self._gateways: dict[Channel, Gateway[Any]] = {}
 
     def with_configuration(self, destinations: Mapping[Channel, Destination]) -> Mapping[Channel, Destination]:
@@ -74,9 +87,15 @@ class Messenger:
             key: stable for the user and the due date.
             name: the user's.
         """
-        content = DigestContent(name, claim.items, when, claim.code, self._links_of(claim, now))
+        content = DigestContent(
+            name, claim.items, when, claim.code, self._links_of(claim, now), self.request(reconnect=claim.reconnect)
+        )
         message = Message(to, key, self._senders[channel].compose(content))
         return partial(self._gateway(channel).send, message)
+
+    def request(self, *, reconnect: bool) -> Reconnect | None:
+        """Return the request to connect again, None where none is needed."""
+        return Reconnect(self._connect_url) if reconnect else None
 
     def preview(self, channel: Channel, content: DigestContent) -> str:
         """Return the message as text."""

@@ -1,9 +1,9 @@
-"""The ports of the digest: the store of digests, the gateways of the channels, and links."""
+"""The ports of the digest to what is stored, and to links; `gateway.py` has the port to the providers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from catchup_contract.digest_rule import DigestTime, Occurrence
     from catchup_jobs.domain.digest.channels import Channel, Destination
     from catchup_jobs.domain.digest.items import DigestItem
+    from catchup_jobs.domain.digest.selection import Selection
     from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
+    from catchup_jobs.jobs.digest.gateway import Answer
     from catchup_jobs.jobs.run.ports import Fence
 
 
@@ -69,7 +71,8 @@ class Claim:
 
     Attributes:
         code: the delivery's short code.
-        items: the suggestions to send; never empty.
+        items: the suggestions to send; empty only where `reconnect` is true.
+        reconnect: the message asks the user to connect the calendar again.
     """
 
     user_id: str
@@ -78,124 +81,7 @@ class Claim:
     attempt_id: str
     code: str
     items: tuple[DigestItem, ...]
-
-
-# The provider's answer to a message ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The provider accepted the message, which does not mean that it was delivered.
-
-    Attributes:
-        provider_id: the provider's id of the message.
-        status: in the provider's words, None where it has none.
-        final: the status will not change any more.
-    """
-
-    provider_id: str | None = None
-    status: str | None = None
-    final: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The provider will never accept this message.
-
-    Attributes:
-        code: the provider's error code.
-        opted_out: the recipient asked the provider to stop messages.
-    """
-
-    code: str
-    opted_out: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NotSent:
-    """The provider did not accept the message; a later attempt may succeed.
-
-    Attributes:
-        why: for the log, without personal data.
-        wait_seconds: the wait that the provider asked for, if any.
-    """
-
-    why: str
-    wait_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """The provider did not accept the message, because the installation is misconfigured (credentials, sender, TLS).
-
-    Attributes:
-        why: for the log, without personal data.
-        code: the provider's error code, if any.
-        perhaps_recipient: the provider may mean this recipient alone, and does not say so.
-    """
-
-    why: str
-    code: str | None = None
-    perhaps_recipient: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Ambiguous:
-    """The provider may have accepted the message; `why` is for the log, without personal data."""
-
-    why: str
-
-
-Answer = Accepted | Refused | NotSent | Unusable | Ambiguous
-
-
-T_co = TypeVar("T_co", covariant=True)
-T_contra = TypeVar("T_contra", contravariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Message(Generic[T_co]):
-    """A message to be sent.
-
-    Attributes:
-        to: the address.
-        key: stable for one user and due date, so that a second attempt can have the same id.
-        content: as the channel's `Sender` composed it.
-    """
-
-    to: str = field(repr=False)
-    key: str
-    content: T_co = field(repr=False)
-
-
-class Gateway(Protocol[T_contra]):
-    """The provider of a channel. No method writes an address to a log."""
-
-    def send(self, message: Message[T_contra]) -> Answer:
-        """Send one message. Never raises for a failure of the provider or the network."""
-        ...
-
-
-@runtime_checkable
-class LookUpGateway(Gateway[T_contra], Protocol[T_contra]):
-    """A provider that lists its messages (`Channel.can_look_up`)."""
-
-    def find(self, to: str, *, code: str, since: datetime) -> Accepted | Refused | None:
-        """Return the status of the message to an address that holds a short code and was created at or after an
-        instant; None if there is no such message.
-
-        Raises:
-            JobError: the provider cannot be asked now.
-        """
-        ...
-
-    def fetch_status(self, provider_id: str) -> Accepted | Refused | None:
-        """Return the status of a message; None if the provider does not know it any more.
-
-        Raises:
-            JobError: the provider cannot be asked now.
-        """
-        ...
+    reconnect: bool = False
 
 
 class Links(Protocol):
@@ -242,8 +128,8 @@ class DigestStore(Protocol):
         """
         ...
 
-    def has_pending(self, user_id: str, *, now: datetime) -> bool:
-        """Return whether a claim would have suggestions to send."""
+    def selection(self, user_id: str, due_date: date, *, now: datetime) -> Selection:
+        """Return what a claim would send now."""
         ...
 
     def skip_reason(self, user_id: str, due_date: date) -> SkipReason | None:
@@ -285,7 +171,7 @@ class DigestStore(Protocol):
     ) -> Claim | None:
         """Mark a delivery as `sending` and its suggestions as delivered.
 
-        Returns None if there is no suggestion to send, or the delivery's status does not allow it.
+        Returns None if there is nothing to send, or the delivery's status does not allow it.
 
         Args:
             attempt_id: unique; the settlement names it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import UTC, datetime
 from email import message_from_bytes
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 
 from catchup_jobs.adapters.messaging.email_message import compose
 from catchup_jobs.domain.digest.addresses import Mailbox, is_email
+from catchup_jobs.domain.digest.content import Reconnect
 from catchup_jobs.domain.digest.email_text import EmailDigest, Entry
 from catchup_jobs.domain.text import clean
-from catchup_jobs.jobs.digest.ports import Message
+from catchup_jobs.jobs.digest.gateway import Message
 
 NOW = datetime(2026, 11, 29, 8, tzinfo=UTC)
 SENDER = Mailbox("CatchUp", "digest@example.com")
@@ -42,6 +44,22 @@ HOSTILE = {
     "one long word": "x" * 300,
     "a dot": ".",
 }
+
+
+@pytest.mark.parametrize("url", [None, "https://app.example.com/settings?tab=calendar&a=b"])
+def test_a_request_to_connect_again_is_in_text_and_html_beside_people_and_alone(url: str | None) -> None:
+    people = (Entry("Ben", "Monday", None, "Meet", ""),)
+    for entries in ((), people):
+        digest = EmailDigest("Ada", entries, "every Sunday at 09:00 (Europe/Berlin)", reconnect=Reconnect(url))
+        written = compose(Message("ada@example.com", "ada 2026-11-29", digest), sender=SENDER, now=NOW)
+        for kind in ("plain", "html"):
+            body = written.get_body((kind,))
+            assert body is not None
+            text = " ".join(body.get_content().split())
+            assert "Google no longer lets CatchUp read your calendar; to get new suggestions, connect it again" in text
+            where = url or "connect it again in CatchUp."
+            assert (html.escape(where) if kind == "html" else where) in text
+            assert ("Ben" in text) is bool(entries)
 
 
 def message(name: str, *, url: str = "https://app.example.com/u") -> tuple[bytes, EmailDigest]:

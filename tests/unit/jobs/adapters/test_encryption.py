@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from typing import Final
+
 import pytest
 from cryptography.fernet import Fernet
 from hypothesis import given
@@ -43,7 +46,25 @@ def test_a_wrong_key_is_a_misconfiguration_that_says_what_to_do() -> None:
         Encryption([OTHER]).open("ada", sealed.ciphertext)
 
 
-@pytest.mark.parametrize("keys", [[], ["short"], [OLD, "kein Schlüssel"], [OLD[:-2]]])
+# Bytes that have both letters in which the alphabets of RFC 4648, sections 4 and 5, differ.
+STANDARD: Final = base64.b64encode(b"\xff\xfe" * 16).decode()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [],
+        ["short"],
+        [OLD, "kein Schlüssel"],
+        [OLD[:-2]],
+        [f'"{OLD}"'],
+        [f"{NEW};{OLD}"],
+        [f"{NEW}{OLD}"],
+        [STANDARD],
+        [f"{OLD}="],
+        [f"{OLD[:-2]}\N{FULLWIDTH LATIN SMALL LETTER A}="],
+    ],
+)
 def test_keys_that_are_none_are_refused_without_being_repeated(keys: list[str]) -> None:
     with pytest.raises(MisconfiguredError) as caught:
         Encryption(keys)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catchup_jobs.domain.digest.email_text import EmailDigest, entries_of
+from catchup_contract.digest_rule import DigestDay, DigestTime
+from catchup_jobs.domain.digest.content import DigestContent, DigestLinks, Reconnect
+from catchup_jobs.domain.digest.email_text import EmailDigest, email_digest, entries_of
 from catchup_jobs.domain.digest.formatting import contact_time, long_time, short_time, zone_name
 from catchup_jobs.domain.digest.gsm7 import is_gsm7, length, segments
 from catchup_jobs.domain.digest.items import DigestItem
-from catchup_jobs.domain.digest.sms_text import MAX_SEGMENTS, compose
+from catchup_jobs.domain.digest.sms_text import MAX_SEGMENTS, compose, sms_text
 from catchup_jobs.domain.text import clean
 
 BERLIN = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 11, 29, 13, tzinfo=UTC)
 REASON = "42 days since you last met; you aim for monthly; both like climbing"
+CONNECT = "https://app.example.com/settings?tab=calendar"
 LINK = "https://app.example.com/catchup/AWEAAAAAAAAAEQHDmggxVdlhgyFDXXdc9_1kZ2ab"
 
 
@@ -99,13 +103,56 @@ def test_people_are_named_before_reasons_are_given() -> None:
     assert "42 days" in text  # what is left goes to the first reasons
 
 
+@pytest.mark.parametrize("reconnect", [None, Reconnect(), Reconnect(CONNECT)])
+@pytest.mark.parametrize("link", [None, LINK])
+@pytest.mark.parametrize("name", ["Ben", "Łukasz Żółć"])
+@pytest.mark.parametrize("count", [1, 3, 12, 50])
+def test_how_to_stop_and_the_code_are_in_every_sms(
+    count: int, name: str, link: str | None, reconnect: Reconnect | None
+) -> None:
+    text = compose(items(count, name), BERLIN, code="K7Q2P9", link=link, reconnect=reconnect)
+    assert text.endswith("\n#K7Q2P9 STOP to end")
+    assert segments(text) <= MAX_SEGMENTS
+
+
+def test_the_room_goes_to_people_then_to_the_link_to_answer_by_then_to_the_one_to_connect_by() -> None:
+    connect = LINK.replace("catchup/", "connect/")
+    bare = [compose(items(count), BERLIN, code="K7Q2P9", reconnect=Reconnect()) for count in range(1, 13)]
+    told = [
+        compose(items(count), BERLIN, code="K7Q2P9", link=LINK, reconnect=Reconnect(connect)) for count in range(1, 13)
+    ]
+    assert [text.count(", call") for text in told] == [text.count(", call") for text in bare]
+    links = [(LINK in text, connect in text) for text in told]
+    # The more people there are, the less is left for links.
+    assert sorted(links, reverse=True) == links
+    assert set(links) == {(True, True), (True, False), (False, False)}
+
+
+@pytest.mark.parametrize("mode", ["call", "either"])
+@pytest.mark.parametrize("takes_replies", [True, False])
+@pytest.mark.parametrize("reconnect", [None, Reconnect(), Reconnect(CONNECT)])
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "Pacific/Chatham"])
+def test_the_longest_clocks_beside_a_name_of_emoji_fit_two_segments(
+    zone: str, reconnect: Reconnect | None, takes_replies: bool, mode: str
+) -> None:
+    many = [replace(item(1, "\U0001f600" * 60, zone="Asia/Kolkata"), mode=mode)] * 50
+    text = compose(many, ZoneInfo(zone), code="K7Q2P9", link=LINK, takes_replies=takes_replies, reconnect=reconnect)
+    assert segments(text) <= MAX_SEGMENTS
+    assert "\U0001f600" in text
+    assert "+49 more" in text
+    assert ("STOP to end" if takes_replies else "top") in text
+
+
 @given(st.integers(1, 20), st.integers(1, 40), st.sampled_from([None, LINK]))
-def test_no_reason_and_no_link_takes_the_place_of_a_person(count: int, length_of_name: int, link: str | None) -> None:
+def test_no_reason_takes_the_place_of_a_link_and_no_link_that_of_a_person(
+    count: int, length_of_name: int, link: str | None
+) -> None:
     of = items(count, "x" * length_of_name)
-    bare = compose([item(number, each.contact, reason="") for number, each in enumerate(of, 1)], BERLIN, code="K7Q2P9")
+    terse = [replace(each, reason="") for each in of]
+    bare, linked = (compose(terse, BERLIN, code="K7Q2P9", link=url) for url in (None, link))
     told = compose(of, BERLIN, code="K7Q2P9", link=link)
-    assert told.count(", call") == bare.count(", call")
-    assert link is None or link in told or "days" not in told
+    assert told.count(", call") == linked.count(", call") == bare.count(", call")
+    assert link is None or (link in told) is (link in linked)
 
 
 @pytest.mark.parametrize("link", [None, LINK])
@@ -186,10 +233,19 @@ def test_no_name_breaks_out_of_its_line_or_of_the_segments(name: str, link: str 
     assert not {"\r", "\u202e", "\x00", "\x1b"} & set(text)
 
 
-@given(st.lists(st.text(max_size=300), min_size=1, max_size=50), st.booleans())
-def test_any_digest_fits_two_segments(names: list[str], linked: bool) -> None:
+@given(
+    st.lists(st.text(max_size=300), min_size=1, max_size=50),
+    st.sampled_from([None, LINK]),
+    st.booleans(),
+    st.sampled_from([None, Reconnect(), Reconnect(CONNECT)]),
+)
+def test_any_digest_fits_two_segments(
+    names: list[str], link: str | None, takes_replies: bool, reconnect: Reconnect | None
+) -> None:
     many = [item(number, name, zone="Asia/Kathmandu", reason=name) for number, name in enumerate(names, 1)]
-    assert segments(compose(many, BERLIN, code="K7Q2P9", link=LINK if linked else None)) <= MAX_SEGMENTS
+    text = compose(many, BERLIN, code="K7Q2P9", link=link, takes_replies=takes_replies, reconnect=reconnect)
+    assert segments(text) <= MAX_SEGMENTS
+    assert ("STOP to end" in text) is takes_replies
 
 
 @given(st.text(max_size=400), st.integers(10, 80))
@@ -202,6 +258,65 @@ def test_a_cleaned_text_is_one_line_within_its_limit_and_cleaning_again_changes_
 
 def test_a_name_that_shows_nothing_is_a_contact() -> None:
     assert "a contact Sun 29 Nov" in compose([item(1, "\u200b \u00ad")], BERLIN, code="K7Q2P9")
+
+
+# The request to connect again --------------------------------------------------------------------------------------
+
+SUNDAY_NINE = DigestTime(BERLIN, DigestDay.SUNDAY, time(9))
+LINKS = DigestLinks(overview=LINK, actions={}, unsubscribe=LINK)
+
+
+def request(url: str | None = None, links: DigestLinks | None = None) -> DigestContent:
+    return DigestContent("Ada", (), SUNDAY_NINE, "K7Q2P9", links, Reconnect(url))
+
+
+@pytest.mark.parametrize("takes_replies", [True, False])
+@pytest.mark.parametrize("links", [None, LINKS])
+def test_a_request_alone_says_why_where_and_how_to_stop_in_one_sms(
+    links: DigestLinks | None, takes_replies: bool
+) -> None:
+    text = sms_text(request(CONNECT, links), takes_replies=takes_replies)
+    stop = "#K7Q2P9 STOP to end" if takes_replies else f"Stop{f': {LINK}' if links else ' in CatchUp'} #K7Q2P9"
+    assert text == (
+        "CatchUp: Google no longer lets CatchUp read your calendar; to get new suggestions, connect it again:"
+        f" {CONNECT}\n{stop}"
+    )
+    assert segments(text) <= MAX_SEGMENTS
+    assert is_gsm7(text)
+
+
+@pytest.mark.parametrize("takes_replies", [True, False])
+@pytest.mark.parametrize("url", ["https://app.example.com/" + "x" * 76, "https://app.example.com/`" + "x" * 75])
+def test_a_request_alone_fits_two_segments_whatever_the_links_are(url: str, takes_replies: bool) -> None:
+    links = replace(LINKS, overview="https://app.example.com/" + "x" * 120)
+    text = sms_text(request(url, links), takes_replies=takes_replies)
+    assert segments(text) <= MAX_SEGMENTS
+    assert (url in text) is is_gsm7(url)
+    assert "#K7Q2P9" in text
+
+
+def test_a_request_beside_people_is_one_short_line_of_the_sms() -> None:
+    content = replace(request(CONNECT), items=tuple(items(2)))
+    assert f"\nReconnect your calendar: {CONNECT}\n" in sms_text(content)
+    assert "\nReconnect your calendar\n" in sms_text(replace(content, reconnect=Reconnect()))
+    assert "econnect" not in sms_text(replace(content, reconnect=None))
+
+
+SENTENCE = "Google no longer lets CatchUp read your calendar; to get new suggestions, connect it again"
+
+
+@pytest.mark.parametrize(("url", "end"), [(None, " in CatchUp."), (CONNECT, f": {CONNECT}")])
+def test_a_request_is_one_sentence_of_the_email_beside_people_and_alone(url: str | None, end: str) -> None:
+    alone = email_digest(request(url))
+    assert alone.subject == "Connect your calendar again"
+    assert alone.text() == (
+        f"Hello Ada,\n\n{SENTENCE}{end}\n\n"
+        "You get this every Sunday at 09:00 (Europe/Berlin), because you use CatchUp.\n"
+    )
+    beside = email_digest(replace(request(url), items=tuple(items(1))))
+    assert beside.subject == "Catch up with Ben 1"
+    assert f"\n\n{SENTENCE}{end}\n\n" in beside.text()
+    assert SENTENCE not in email_digest(replace(request(url), items=tuple(items(1)), reconnect=None)).text()
 
 
 # The email --------------------------------------------------------------------------------------------------------

@@ -84,6 +84,10 @@ def test_half_of_a_mail_server_is_misconfigured(
         (Env.ACTION_BASE_URL, "https://app.example.com/?a=b"),
         (Env.ACTION_BASE_URL, "https://app.example.com/" + "x" * 100),
         (Env.ACTION_BASE_URL, "https://app.example.com/><"),
+        (Env.CONNECT_URL, "app.invalid"),
+        (Env.CONNECT_URL, "javascript:alert(1)"),
+        (Env.CONNECT_URL, "https://app.example.com/" + "x" * 100),
+        (Env.CONNECT_URL, 'https://app.example.com/"><'),
         (Env.TWILIO_API_BASE_URL, "double:8971"),
         (Env.TWILIO_ACCOUNT_SID, "AC 0"),
         (Env.TWILIO_AUTH_TOKEN, "pässwörd"),
@@ -121,6 +125,12 @@ def test_the_line_break_at_the_end_of_a_secret_is_not_a_part_of_it(monkeypatch: 
     assert settings.smtp_password is not None
     assert settings.twilio_auth_token.get_secret_value() == "s3cret"
     assert settings.smtp_password.get_secret_value() == "p\u00e4ss w\u00f6rd"
+
+
+def test_the_address_to_connect_by_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "https://app.example.com/settings/?tab=calendar#google"
+    assert load(monkeypatch, {Env.CONNECT_URL: address}).connect_url == address
+    assert load(monkeypatch, {Env.CONNECT_URL: ""}).connect_url is None
 
 
 def test_an_action_base_url_needs_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

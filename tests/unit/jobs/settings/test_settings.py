@@ -106,6 +106,7 @@ def test_an_empty_variable_is_an_unset_one(environment: pytest.MonkeyPatch) -> N
         (Env.SYNC_EVERY, "7m"),
         (Env.DEADLINE_SECONDS, "soon"),
         (Env.DEADLINE_SECONDS, "0"),
+        (Env.DEADLINE_SECONDS, "999999999999"),
         (Env.LOG_FORMAT, "xml"),
     ],
 )
@@ -135,6 +136,15 @@ def test_secrets_do_not_show(environment: pytest.MonkeyPatch) -> None:
     environment.setenv(Env.ENCRYPTION_KEYS, "s3cret")
     environment.setenv(Env.GOOGLE_CLIENT_SECRET, "s3cret")
     assert "s3cret" not in repr(Settings.load())
+
+
+@pytest.mark.parametrize("text", ["new,old", "new\nold\n", "new, old", "new\r\nold\r\n"])
+def test_a_key_file_is_read_as_the_variable_is(environment: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(text)
+    path.chmod(0o600)
+    environment.setenv(Env.ENCRYPTION_KEYS, text)
+    assert read_or_make_key_file(path) == Settings.load().encryption_keys() == ["new", "old"]
 
 
 def test_a_data_directory_that_cannot_be_made_is_told_with_the_way_out(

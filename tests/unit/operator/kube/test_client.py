@@ -1,38 +1,32 @@
 from __future__ import annotations
 
-from typing import Any
+import ssl
 
 import aiohttp
 import pytest
-from kubernetes.aio import client, config
 
+from catchup_operator.kube.access import Access, CredentialsError
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import SCHEDULES
 
 
-def without_token(error: Exception) -> client.ApiClient:
-    """A pod's client whose token is being rotated."""
-
-    def refresh(_: Any) -> None:
-        raise error
-
-    configuration = client.Configuration(host="https://127.0.0.1:1", api_key={"BearerToken": "x"})
-    configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
-    return client.ApiClient(configuration)
+async def no_token() -> dict[str, str]:
+    raise CredentialsError("/var/run/token is empty")
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError("token"), config.ConfigException("Token file exists but empty.")])
-async def test_a_token_that_cannot_be_read_for_a_moment_is_a_request_that_failed_for_us_and_for_kopf(
-    error: Exception,
-) -> None:
-    client_ = KubeClient(without_token(error))
-    kopfs = client_.login()
+async def test_a_token_that_cannot_be_read_for_a_moment_is_a_request_that_failed_for_us_and_for_kopf() -> None:
+    client = KubeClient(Access("https://127.0.0.1:1", ssl.create_default_context(), no_token))
+
+    async def middleware(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        return await handler(request)
+
+    kopfs = client.session(middleware)
     try:
-        with pytest.raises(ApiError, match="the token cannot be read"):
-            await client_.get(SCHEDULES, "people", "ada")
-        with pytest.raises(aiohttp.ClientConnectionError, match="the token cannot be read"):
-            await kopfs.aiohttp_session.get("https://127.0.0.1:1/apis")
+        with pytest.raises(ApiError, match="the token cannot be read: /var/run/token is empty"):
+            await client.get(SCHEDULES, "people", "ada")
+        with pytest.raises(aiohttp.ClientConnectionError, match="the token cannot be read: /var/run/token is empty"):
+            await kopfs.get("https://127.0.0.1:1/apis")
     finally:
-        await kopfs.aiohttp_session.close()
-        await client_.close()
+        await kopfs.close()
+        await client.close()

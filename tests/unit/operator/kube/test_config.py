@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from catchup_operator.kube.config import NoClusterError, load_client
+from catchup_operator import kube
+from catchup_operator.kube.config import NoClusterError, load_access
 
 PROXY = "http://proxy.example.com:3128"
 
@@ -33,8 +35,8 @@ def write(path: Path, **cluster: str) -> None:
 
 
 async def test_without_a_service_account_the_kubeconfig_is_read(kubeconfig: Path) -> None:
-    found = (await load_client()).configuration
-    assert (found.host, found.proxy) == ("https://kube.example.com:6443", None)
+    found = await load_access()
+    assert (found.server, found.proxy) == ("https://kube.example.com:6443", None)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ async def test_the_proxy_is_the_kubeconfigs_or_else_the_environments(
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     write(kubeconfig, **({"proxy-url": of_the_file} if of_the_file else {}))
-    assert (await load_client()).configuration.proxy == proxy
+    assert (await load_access()).proxy == proxy
 
 
 def put(path: Path, content: str | None) -> None:
@@ -81,9 +83,10 @@ async def test_a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong_and_
 ) -> None:
     put(kubeconfig, content)
     with pytest.raises(NoClusterError) as caught:
-        await load_client()
+        await load_access()
     told = str(caught.value)
-    assert f"not in a pod (Service host/port is not set), and the kubeconfig {kubeconfig} cannot be used" in told
+    assert told.startswith("not in a pod (KUBERNETES_SERVICE_HOST and _PORT are not set), and")
+    assert f"the kubeconfig {kubeconfig} cannot be used" in told
     assert says in told
     assert told.endswith("; set KUBECONFIG to a file with which kubectl reaches the cluster")
 
@@ -91,11 +94,20 @@ async def test_a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong_and_
 async def test_certificates_that_cannot_be_used_are_told_before_anything_is_asked(kubeconfig: Path) -> None:
     write(kubeconfig, **{"certificate-authority-data": "bm90IGEgY2VydGlmaWNhdGU="})
     with pytest.raises(NoClusterError, match=r"the certificates for https://kube\.example\.com:6443 cannot be used"):
-        await load_client()
+        await load_access()
 
 
 async def test_a_list_of_kubeconfigs_may_name_some_that_are_not_there(
     kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", f"{kubeconfig}-of-nobody:{kubeconfig}")
-    assert (await load_client()).configuration.host == "https://kube.example.com:6443"
+    assert (await load_access()).server == "https://kube.example.com:6443"
+
+
+async def test_without_the_kubernetes_client_a_kubeconfig_is_refused_with_what_to_install(
+    kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(kube, "kubeconfig", raising=False)
+    monkeypatch.setitem(sys.modules, "catchup_operator.kube.kubeconfig", None)
+    with pytest.raises(NoClusterError, match=r"not in a pod .*; pip install 'catchup-jobs\[kubeconfig\]' reads it"):
+        await load_access()

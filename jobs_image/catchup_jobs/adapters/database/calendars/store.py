@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, delete, insert, select, update
 
 from catchup_jobs.adapters.database.calendars.events import change_events, stored_events
-from catchup_jobs.adapters.database.calendars.suggestion_repair import call_off, repair_suggestions
+from catchup_jobs.adapters.database.calendars.suggestion_repair import repair_suggestions
 from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import calendars, events, users
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.adapters.database.suggestions.repair import Repaired
     from catchup_jobs.domain.calendar.sync_window import IncrementalSync
-    from catchup_jobs.domain.planning.suggestions import Plan
     from catchup_jobs.jobs.run.ports import Fence
 
 _ACTIVE: Final = and_(calendars.c.selected, calendars.c.removed_at.is_(None))
@@ -154,8 +154,8 @@ class DatabaseCalendarStore:
                 return Stored()
             change_events(connection, calendar_id, changes)
             user_id = _invalidate_availability(connection, calendar_id)
-            called_off = call_off(connection, user_id, calendar_id, changes.removed, now)
-            return _stored(changes, repair_suggestions(connection, user_id, now, self._rules), called_off=called_off)
+            repaired = repair_suggestions(connection, user_id, now, self._rules, (calendar_id, changes))
+            return _stored(changes, repaired)
 
     def deselect_lost(self, user_id: str, calendar_id: int, *, now: datetime, fence: Fence) -> Stored:
         """Deselect a calendar to which the user has lost access: its events are deleted, as by `select`.
@@ -281,14 +281,12 @@ def _invalidate_availability(connection: Connection, calendar_id: int) -> str:
     return owner
 
 
-def _stored(
-    changes: Changes, repaired: Plan, *, dropped: int = 0, called_off: int = 0, calendars_gone: int = 0
-) -> Stored:
+def _stored(changes: Changes, repaired: Repaired, *, dropped: int = 0, calendars_gone: int = 0) -> Stored:
     return Stored(
         events_added=len(changes.added),
         events_changed=len(changes.changed),
         events_removed=len(changes.removed) + dropped,
-        suggestions_moved=len(repaired.moved),
-        suggestions_expired=len(repaired.expired) + called_off,
+        suggestions_moved=repaired.moved,
+        suggestions_expired=repaired.expired,
         calendars_gone=calendars_gone,
     )

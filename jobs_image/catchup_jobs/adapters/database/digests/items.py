@@ -1,51 +1,37 @@
-"""The suggestions of a digest: which are sent, and their mark as delivered, which a claim sets."""
+"""What a digest holds, and the mark of its suggestions as delivered, which a claim sets."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, func, select, update
 
-from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, suggestions
+from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, oauth_tokens, suggestions
 from catchup_jobs.domain.digest.channels import ATTEMPTED, MAYBE_SENT
 from catchup_jobs.domain.digest.items import DigestItem
-from catchup_jobs.domain.stored_enums import SuggestionStatus
+from catchup_jobs.domain.digest.selection import Selection, choose
+from catchup_jobs.domain.stored_enums import SuggestionStatus, TokenState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from sqlalchemy import Connection
 
 
-def is_pending(user_id: str, now: datetime) -> tuple[Any, ...]:
-    """Return the conditions for a suggestion, joined to its contact, to be in a digest."""
-    return (
-        suggestions.c.user_id == user_id,
-        suggestions.c.status == SuggestionStatus.PENDING,
-        suggestions.c.booked_event_id.is_(None),
-        suggestions.c.start_at > now,
-        contacts.c.excluded.is_(False),
-        contacts.c.archived.is_(False),
+def selection(connection: Connection, user_id: str, due_date: date, now: datetime) -> Selection:
+    """Return what a message for a due date would hold now, see `domain.digest.selection`."""
+    must_reconnect = _must_reconnect(connection, user_id)
+    return choose(
+        _pending(connection, user_id, now),
+        due_date,
+        must_reconnect=must_reconnect,
+        last_asked=_last_asked(connection, user_id, due_date) if must_reconnect else None,
+        attempted=_attempted(connection, user_id, due_date),
     )
 
 
-def mark(connection: Connection, items: Sequence[DigestItem], *, now: datetime) -> bool:
-    """Mark suggestions as delivered; return whether any was not marked yet."""
-    marked = connection.execute(
-        update(suggestions)
-        .where(_among(items), suggestions.c.delivered_at.is_(None))
-        .values(delivered_at=now, version=suggestions.c.version + 1, updated_at=now)
-    )
-    return marked.rowcount > 0
-
-
-def _among(items: Sequence[DigestItem]) -> Any:
-    return suggestions.c.id.in_([item.suggestion_id for item in items])
-
-
-def pending_items(connection: Connection, user_id: str, now: datetime) -> dict[int, DigestItem]:
-    """Return the suggestions that a digest can contain now, by id, in the order of their start."""
+def _pending(connection: Connection, user_id: str, now: datetime) -> dict[int, DigestItem]:
     rows = connection.execute(
         select(
             suggestions.c.id,
@@ -58,7 +44,14 @@ def pending_items(connection: Connection, user_id: str, now: datetime) -> dict[i
             suggestions.c.contact_id,
         )
         .join(contacts, contacts.c.id == suggestions.c.contact_id)
-        .where(*is_pending(user_id, now))
+        .where(
+            suggestions.c.user_id == user_id,
+            suggestions.c.status == SuggestionStatus.PENDING,
+            suggestions.c.booked_event_id.is_(None),
+            suggestions.c.start_at > now,
+            contacts.c.excluded.is_(False),
+            contacts.c.archived.is_(False),
+        )
         .order_by(suggestions.c.start_at, suggestions.c.id)
     )
     return {
@@ -76,27 +69,49 @@ def pending_items(connection: Connection, user_id: str, now: datetime) -> dict[i
     }
 
 
-def proposals(connection: Connection, user_id: str, digest_id: int, now: datetime) -> tuple[DigestItem, ...]:
-    """Return the suggestions that a claim sends.
-
-    These are the pending ones. After the first attempt, somebody may have read the message: then they are those of the
-    first attempt that are still pending at the same time.
-    """
-    pending_now = pending_items(connection, user_id, now)
-    frozen = connection.execute(
-        select(digests.c.content).where(
-            digests.c.id == digest_id,
-            exists().where(deliveries.c.digest_id == digest_id, deliveries.c.status.in_(ATTEMPTED)),
+def _attempted(connection: Connection, user_id: str, due_date: date) -> Selection | None:
+    attempted = connection.execute(
+        select(digests.c.content, digests.c.reconnect).where(
+            digests.c.user_id == user_id,
+            digests.c.due_date == due_date,
+            exists().where(deliveries.c.digest_id == digests.c.id, deliveries.c.status.in_(ATTEMPTED)),
         )
-    ).scalar_one_or_none()
-    if frozen is None:
-        return tuple(pending_now.values())
-    sent = [DigestItem.from_json(document) for document in frozen]
-    return tuple(
-        item
-        for item in sent
-        if item.suggestion_id in pending_now and pending_now[item.suggestion_id].start_at == item.start_at
+    ).one_or_none()
+    if attempted is None:
+        return None
+    return Selection(tuple(map(DigestItem.from_json, attempted.content or ())), attempted.reconnect)
+
+
+def _must_reconnect(connection: Connection, user_id: str) -> bool:
+    # Only the provider's word about this user makes a token's state `reconnect`, see `ReconnectNeededError`.
+    state = select(oauth_tokens.c.state).where(oauth_tokens.c.user_id == user_id)
+    return connection.execute(state).scalar_one_or_none() is TokenState.RECONNECT
+
+
+def _last_asked(connection: Connection, user_id: str, due_date: date) -> date | None:
+    asked: date | None = connection.execute(
+        select(func.max(digests.c.due_date)).where(
+            digests.c.user_id == user_id,
+            digests.c.due_date != due_date,
+            digests.c.reconnect,
+            exists().where(deliveries.c.digest_id == digests.c.id, deliveries.c.status.in_(MAYBE_SENT)),
+        )
+    ).scalar()
+    return asked
+
+
+def mark(connection: Connection, items: Sequence[DigestItem], *, now: datetime) -> bool:
+    """Mark suggestions as delivered; return whether any was not marked yet."""
+    marked = connection.execute(
+        update(suggestions)
+        .where(_among(items), suggestions.c.delivered_at.is_(None))
+        .values(delivered_at=now, version=suggestions.c.version + 1, updated_at=now)
     )
+    return marked.rowcount > 0
+
+
+def _among(items: Sequence[DigestItem]) -> Any:
+    return suggestions.c.id.in_([item.suggestion_id for item in items])
 
 
 def remove_mark(connection: Connection, delivery_id: int, now: datetime) -> None:

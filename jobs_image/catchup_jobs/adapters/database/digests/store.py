@@ -15,21 +15,22 @@ from sqlalchemy import and_, func, or_, select, update
 
 from catchup_contract.digest_rule import DigestTime, Occurrence
 from catchup_contract.local_time import is_time_zone
-from catchup_jobs.adapters.database.digests.items import is_pending, mark, pending_items, proposals
+from catchup_jobs.adapters.database.digests.items import mark, selection
 from catchup_jobs.adapters.database.digests.rows import delivery_of, ensure_delivery, ensure_digest
 from catchup_jobs.adapters.database.digests.settlement import mark_unknown, settle
 from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
 from catchup_jobs.adapters.database.runs.store import check_fence
-from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, suggestions, users
+from catchup_jobs.adapters.database.schema import deliveries, digests, users
 from catchup_jobs.domain.digest.channels import CHANNELS, Channel, Destination, may_send
 from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
-from catchup_jobs.jobs.digest.ports import Answer, Claim, Delivery, Recipient
+from catchup_jobs.jobs.digest.gateway import Answer
+from catchup_jobs.jobs.digest.ports import Claim, Delivery, Recipient
 from catchup_jobs.jobs.run.errors import PermanentError
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
-    from catchup_jobs.domain.digest.items import DigestItem
+    from catchup_jobs.domain.digest.selection import Selection
     from catchup_jobs.jobs.run.ports import Fence
 
 
@@ -97,16 +98,10 @@ class DatabaseDigests:
         with self._database.read() as connection:
             return [delivery_of(row) for row in connection.execute(statement)]
 
-    def has_pending(self, user_id: str, *, now: datetime) -> bool:
-        """Return whether a claim would have suggestions to send."""
+    def selection(self, user_id: str, due_date: date, *, now: datetime) -> Selection:
+        """Return what a claim would send now."""
         with self._database.read() as connection:
-            statement = select(suggestions.c.id).join(contacts).where(*is_pending(user_id, now)).limit(1)
-            return connection.execute(statement).first() is not None
-
-    def pending(self, user_id: str, *, now: datetime) -> tuple[DigestItem, ...]:
-        """Return the suggestions that a digest would contain now."""
-        with self._database.read() as connection:
-            return tuple(pending_items(connection, user_id, now).values())
+            return selection(connection, user_id, due_date, now)
 
     def skip_reason(self, user_id: str, due_date: date) -> SkipReason | None:
         """Return why a due date's digest was skipped, None if it was not."""
@@ -186,10 +181,11 @@ class DatabaseDigests:
             delivery = ensure_delivery(self._database, connection, digest_id, channel, now)
             if not may_send(channel, delivery.status, attempts=delivery.attempts):
                 return None
-            items = proposals(connection, user_id, digest_id, now)
-            if not items:
+            selected = selection(connection, user_id, occurrence.due_date, now)
+            if not selected:
                 return None
-            claim = Claim(user_id, digest_id, delivery.id, attempt_id, delivery.code, items)
+            items = selected.items
+            claim = Claim(user_id, digest_id, delivery.id, attempt_id, delivery.code, items, selected.reconnect)
             connection.execute(
                 update(deliveries)
                 .where(deliveries.c.id == delivery.id)
@@ -211,6 +207,7 @@ class DatabaseDigests:
                 .where(digests.c.id == digest_id)
                 .values(
                     content=[item.to_json() for item in items],
+                    reconnect=selected.reconnect,
                     skip_reason=None,
                     updated_at=now,
                     **({"delivered_mark": now} if mark(connection, items, now=now) else {}),

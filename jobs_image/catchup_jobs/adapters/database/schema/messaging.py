@@ -53,8 +53,9 @@ consents: Final = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# `due_at`: null for a digest that was asked for by hand. `content`: the items as they were claimed. `skip_reason`: why
-# nothing was sent so far. `delivered_mark`: what `delivered_at` of its suggestions was set to, so that it can be reset.
+# `due_at`: null for a digest that was asked for by hand. `content`: the items as they were claimed. `reconnect`: the
+# claimed message asks to connect the calendar again. `skip_reason`: why nothing was sent so far. `delivered_mark`: what
+# `delivered_at` of its suggestions was set to, so that it can be reset.
 digests: Final = Table(
     "digests",
     metadata,
@@ -65,6 +66,7 @@ digests: Final = Table(
     Column("content", JSON(none_as_null=True)),
     Column("skip_reason", text_enum(SkipReason, "skip_reason")),
     Column("delivered_mark", UtcDateTime),
+    Column("reconnect", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("user_id", "due_date"),

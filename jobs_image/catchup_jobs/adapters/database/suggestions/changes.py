@@ -148,5 +148,11 @@ def expire(connection: Connection, rows: list[dict[str, Any]], now: datetime) ->
     connection.execute(over, rows)
 
 
+def move(connection: Connection, rows: list[dict[str, Any]], now: datetime) -> None:
+    """Give suggestions another time, given by `row_id`, `row_version`, `new_start` and `new_end`."""
+    elsewhere = _changed(now).values(start_at=bindparam("new_start"), end_at=bindparam("new_end"))
+    connection.execute(elsewhere, rows)
+
+
 def _changed(now: datetime) -> Any:
     return _unchanged().values(version=suggestions.c.version + 1, updated_at=now)

@@ -2,78 +2,107 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from catchup_jobs.adapters.database.schema import calendars, events, suggestions
-from catchup_jobs.adapters.database.suggestions.changes import expire, write_plans
+from catchup_jobs.adapters.database.suggestions.changes import expire, move, write_plans
 from catchup_jobs.adapters.database.suggestions.facts import known_users
+from catchup_jobs.domain.calendar.availability import Interval
 from catchup_jobs.domain.calendar.freshness import FRESH
+from catchup_jobs.domain.planning.accepted import Accepted, becomes
 from catchup_jobs.domain.planning.planner import plan
-from catchup_jobs.domain.planning.suggestions import Plan
+from catchup_jobs.domain.planning.suggestions import Source
 from catchup_jobs.domain.stored_enums import ExpiryReason, SuggestionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
+    from catchup_jobs.domain.planning.accepted import EventChanges
     from catchup_jobs.domain.planning.rules import Rules
 
 
-def repair(connection: Connection, user_id: str, now: datetime, rules: Rules) -> Plan:
-    """Move or expire pending suggestions that clash, in the transaction that changed the user's events.
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """How many suggestions moved, and how many expired."""
 
-    Call it after the change and after `bump_planning_version`, which invalidates plans made from the events before.
-    """
-    pending = select(suggestions.c.id).where(
-        suggestions.c.user_id == user_id, suggestions.c.status == SuggestionStatus.PENDING
-    )
-    if connection.execute(pending.limit(1)).first() is not None:
-        for user in known_users(connection, [user_id], now):
-            if user.facts is not None and (made := plan(user.facts, now=now, create=False, rules=rules)):
-                write_plans(connection, {user_id: made}, now)
-                return made
-    return Plan()
+    moved: int = 0
+    expired: int = 0
 
 
-def call_off(connection: Connection, user_id: str, calendar_id: int, removed: Collection[str], now: datetime) -> int:
-    """Expire accepted suggestions whose event was removed from its calendar; return how many.
+def repair(
+    connection: Connection, user_id: str, now: datetime, rules: Rules, changes: EventChanges | None = None
+) -> Repaired:
+    """Move or expire suggestions, in the transaction that changed the user's events.
 
-    The two will not meet: the time is free again and does not count as contact. An event that was removed a day after
-    it ended was only tidied away. Call it in the transaction that removed the events, after `bump_planning_version`.
+    Accepted ones follow their own event; those that are off do not count as contact. Then pending ones that clash make
+    way. Call it after the change and after `bump_planning_version`, which invalidates plans made from the events
+    before.
 
     Args:
-        removed: Google's ids of the events.
+        changes: of one calendar's events; None where accepted suggestions stay as they are.
     """
-    if not removed:
-        return 0
+    current = connection.execute(_current(user_id, now)).all()
+    accepted = [row for row in current if row.status is SuggestionStatus.ACCEPTED]
+    kept_up = Repaired() if changes is None else _keep_up(connection, accepted, changes, now)
+    if len(accepted) == len(current):
+        return kept_up
+    for user in known_users(connection, [user_id], now):
+        if user.facts is not None and (made := plan(user.facts, now=now, create=False, rules=rules)):
+            write_plans(connection, {user_id: made}, now)
+            return Repaired(kept_up.moved + len(made.moved), kept_up.expired + len(made.expired))
+    return kept_up
+
+
+def _current(user_id: str, now: datetime) -> Select[Any]:
+    """Select a user's suggestions that are pending, and those that are accepted.
+
+    What happens to an event a day after it ended is only tidying.
+    """
     booked = (
         select(events.c.id)
         .join(calendars, calendars.c.id == events.c.calendar_id)
         .where(calendars.c.user_id == user_id, events.c.google_id == suggestions.c.booked_event_id)
     )
-    accepted = select(
+    accepted = and_(suggestions.c.status == SuggestionStatus.ACCEPTED, suggestions.c.end_at > now - FRESH)
+    return select(
         suggestions.c.id,
+        suggestions.c.status,
         suggestions.c.version,
+        suggestions.c.start_at,
+        suggestions.c.end_at,
         suggestions.c.source_calendar_id,
         suggestions.c.source_event_id,
         suggestions.c.booked_event_id,
         booked.exists().label("is_booked"),
     ).where(
         suggestions.c.user_id == user_id,
-        suggestions.c.status == SuggestionStatus.ACCEPTED,
-        suggestions.c.end_at > now - FRESH,
+        or_(suggestions.c.status == SuggestionStatus.PENDING, accepted),
     )
-    gone = [
-        {"row_id": row.id, "row_version": row.version, "reason": ExpiryReason.EVENT_GONE}
-        for row in connection.execute(accepted).all()
-        if (row.source_calendar_id == calendar_id and row.source_event_id in removed)
-        # The event may be in another of the user's calendars too.
-        or (row.booked_event_id in removed and not row.is_booked)
-    ]
+
+
+def _keep_up(connection: Connection, accepted: Sequence[Any], changes: EventChanges, now: datetime) -> Repaired:
+    gone: list[dict[str, Any]] = []
+    moved: list[dict[str, Any]] = []
+    for row in accepted:
+        key = {"row_id": row.id, "row_version": row.version}
+        match becomes(_accepted(row), changes):
+            case ExpiryReason() as reason:
+                gone.append({**key, "reason": reason})
+            case Interval(start, end):
+                moved.append({**key, "new_start": start, "new_end": end})
     if gone:
         expire(connection, gone, now)
-    return len(gone)
+    if moved:
+        move(connection, moved, now)
+    return Repaired(len(moved), len(gone))
+
+
+def _accepted(row: Any) -> Accepted:
+    source = None if row.source_event_id is None else Source(row.source_calendar_id, row.source_event_id)
+    return Accepted(Interval(row.start_at, row.end_at), source, row.booked_event_id, row.is_booked)
