@@ -56,7 +56,10 @@ def take(database: Database, now: datetime, *, shards: int) -> Snapshot:
     seconds: dict[str, float] = {}
     with database.read() as connection:
         if database.backend == "postgresql":
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'")
+            # Parallel workers would take from the jobs what nobody waits for.
+            connection.exec_driver_sql(
+                f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'; SET LOCAL max_parallel_workers_per_gather = 0"
+            )
 
         def ask(name: str, question: Callable[[Connection], T]) -> T:
             started = time.perf_counter()

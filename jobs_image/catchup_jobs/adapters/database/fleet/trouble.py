@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
+    Subquery,
     Text,
-    and_,
     case,
     exists,
     func,
@@ -24,10 +23,11 @@ from sqlalchemy import (
     or_,
     select,
     type_coerce,
+    union_all,
 )
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
-from catchup_contract.kinds import SYNC
+from catchup_contract.kinds import KINDS, SYNC, Kind
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.schema import (
     calendars,
@@ -50,6 +50,8 @@ _LATE_UNTIL: Final = timedelta(days=1)
 _FAILURES_OF: Final = timedelta(days=8)
 # The reasons of a sync that is skipped for what the installation lacks. A user who must reconnect is counted as such.
 _NOT_THE_USERS: Final = (Reason.NOT_CONFIGURED, Reason.DAILY_LIMIT)
+# In an outage every user fails at each slot. So many are enough to see that, and are read in a fraction of a second.
+_RUNS_MAX: Final = 20_000
 _UNSETTLED: Final = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.UNKNOWN)
 
 
@@ -77,17 +79,20 @@ def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
         value=users.c.sync_every,
     )
     longest = timedelta(minutes=max(minutes.values()))
-    failed = (
-        select(runs.c.subject, func.max(runs.c.started_at).label("started_at"))
-        .where(
-            runs.c.kind == SYNC,
-            or_(
-                runs.c.state.in_((RunState.FAILED, RunState.RETRY)),
-                and_(runs.c.state == RunState.SKIPPED, runs.c.reason.in_(_NOT_THE_USERS)),
-            ),
-            runs.c.started_at > now - MISSED_SYNCS * longest,
+    recent = now - MISSED_SYNCS * longest
+    unsuccessful = union_all(
+        *(
+            select(_newest(SYNC, state, recent, *only))
+            for state, *only in (
+                (RunState.FAILED,),
+                (RunState.RETRY,),
+                (RunState.SKIPPED, runs.c.reason.in_(_NOT_THE_USERS)),
+            )
         )
-        .group_by(runs.c.subject)
+    ).subquery()
+    failed = (
+        select(unsuccessful.c.subject, func.max(unsuccessful.c.started_at).label("started_at"))
+        .group_by(unsuccessful.c.subject)
         .subquery()
     )
     last_success = (
@@ -112,16 +117,34 @@ def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
 
 def failing(connection: Connection, now: datetime) -> dict[tuple[str, ...], int]:
     """Return by kind and reason how many subjects' latest run failed. A later success ends it."""
-    later = runs.alias("later")
+    return {
+        key: number
+        for kind in KINDS.values()
+        for key, number in _failing_of(connection, kind, now - _FAILURES_OF).items()
+    }
+
+
+def _failing_of(connection: Connection, kind: Kind, since: datetime) -> dict[tuple[str, ...], int]:
+    failed = _newest(kind, RunState.FAILED, since)
     ended_later = exists().where(
-        later.c.kind == runs.c.kind,
-        later.c.subject == runs.c.subject,
-        later.c.started_at > runs.c.started_at,
-        later.c.state.in_((RunState.DONE, RunState.SKIPPED, RunState.FAILED)),
-        or_(later.c.reason.is_(None), later.c.reason != Reason.NOT_DUE),
+        runs.c.kind == kind,
+        runs.c.subject == failed.c.subject,
+        runs.c.started_at > failed.c.started_at,
+        runs.c.state.in_((RunState.DONE, RunState.SKIPPED, RunState.FAILED)),
+        or_(runs.c.reason.is_(None), runs.c.reason != Reason.NOT_DUE),
     )
-    latest = (runs.c.state == RunState.FAILED, runs.c.started_at > now - _FAILURES_OF, ~ended_later)
-    return _counted(connection, runs.c.kind, runs.c.reason, where=latest)
+    return _counted(connection, failed.c.kind, failed.c.reason, where=[~ended_later])
+
+
+def _newest(kind: Kind, state: RunState, since: datetime, *only: ColumnElement[bool]) -> Subquery:
+    """Return the newest runs of a kind in a state, a bounded number of them."""
+    return (
+        select(runs.c.kind, runs.c.subject, runs.c.reason, runs.c.started_at)
+        .where(runs.c.kind == kind, runs.c.state == state, runs.c.started_at > since, *only)
+        .order_by(runs.c.started_at.desc())
+        .limit(_RUNS_MAX)
+        .subquery()
+    )
 
 
 def abandoned(connection: Connection) -> dict[tuple[str, ...], int]:
@@ -152,7 +175,7 @@ def tokens(connection: Connection) -> dict[str, int]:
 
 
 def _counted(
-    connection: Connection, *key: Column[Any], where: Iterable[ColumnElement[bool]] = ()
+    connection: Connection, *key: ColumnElement[Any], where: Iterable[ColumnElement[bool]] = ()
 ) -> dict[tuple[str, ...], int]:
     """Return how many rows have each key, as text: a value that only newer code knows is told as it is."""
     stored = [type_coerce(column, Text()) for column in key]
