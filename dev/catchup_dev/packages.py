@@ -38,6 +38,8 @@ TESTS = {
     "redis-sentinel": "redis-sentinel",
     "initdb": "postgresql",
     "pgbouncer": "pgbouncer",
+    "promtool": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
     **CONTROL_PLANE,
 }
 # A cluster and the tests run their own.
@@ -47,6 +49,8 @@ _SERVICES = (
     "redis-sentinel.service",
     "postgresql.service",
     "pgbouncer.service",
+    "prometheus.service",
+    "prometheus-alertmanager.service",
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import kopf
 
 from catchup_contract.api import API_GROUP, API_VERSION, PLURAL
+from catchup_operator.instruments import Instruments
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.kopf_glue.backpressure import Backpressure
 from catchup_operator.kopf_glue.discovery import Discovery
@@ -22,6 +23,7 @@ from catchup_operator.kube.errors import ApiError
 from catchup_operator.manifests.names import key_of
 from catchup_operator.ops.health import Health
 from catchup_operator.ops.http import serve
+from catchup_operator.ops.metrics import StateCollector, registry_of
 from catchup_operator.ops.permissions import PermissionCheck
 from catchup_operator.options import Options, listen
 from catchup_operator.reconcile.controller import Controller
@@ -51,7 +53,9 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
         options.job_template, digest_spread=options.digest_spread
     )
     # In each namespace kopf's watch and two of the controller.
-    memo.client = KubeClient(memo.get("access") or await load_access(), watches=3 * max(1, len(options.namespaces)))
+    watches = 3 * max(1, len(options.namespaces))
+    memo.instruments = Instruments()
+    memo.client = KubeClient(memo.get("access") or await load_access(), watches=watches, instruments=memo.instruments)
     memo.backpressure = Backpressure()
     state, rollout = State(), Rollout(options.roll_per_second)
     scopes = Scopes(memo.client, options.namespaces, identity=options.release, now=utc_now)
@@ -69,6 +73,7 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
         reconciler=memo.reconciler,
         job_status=job_status,
         scopes=scopes,
+        instruments=memo.instruments,
         now=utc_now,
     )
     discovery = Discovery(memo.client)
@@ -79,7 +84,9 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
                 memo.controller, PermissionCheck(memo.client, options.namespaces, scopes.is_gone), sources
             )
             memo.health.start()
-            memo.http = await serve(memo.get("listener") or listen(options.health_port), memo.health, rollout)
+            known = StateCollector(state, memo.controller, rollout, scopes, problems=memo.health.readiness_problems)
+            listener = memo.get("listener") or listen(options.health_port)
+            memo.http = await serve(listener, memo.health, registry_of(memo.instruments, known))
         await discovery.wait()
     except BaseException:
         await clean_up(memo)  # kopf does not clean up after a start that fails
@@ -111,7 +118,8 @@ async def reconcile(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
     # and would store a counter in each resource.
     try:
         # A copy: each access to kopf's view of a body resolves its path again.
-        await memo.reconciler.reconcile(dict(body))
+        with memo.instruments.task("reconcile"):
+            await memo.reconciler.reconcile(dict(body))
     except (RetryAfterError, ApiError) as error:
         memo.controller.retry(key_of(body), error)
     except Exception as error:

@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "runs": ("catchup_jobs.cli.operations.runs", "See what ran, and how it ended."),
     "failures": ("catchup_jobs.cli.operations.failures", "List, retry or discard runs that were given up."),
     "deliveries": ("catchup_jobs.cli.operations.deliveries", "See which messages went out, and what became of them."),
+    "metrics": ("catchup_jobs.cli.operations.metrics", "Serve the numbers of the installation for Prometheus."),
     "tokens": ("catchup_jobs.cli.operations.tokens", "Replace the keys that seal tokens and addresses."),
     "db": ("catchup_jobs.cli.operations.db", "Bring the database's schema up to date, or see where it stands."),
 }

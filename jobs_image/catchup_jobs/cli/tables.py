@@ -54,7 +54,7 @@ def echo_rows(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], out
         output: `text` or `json`; JSON has every key of the rows, instants in RFC 3339 UTC.
     """
     if output == JSON:
-        echo_json([{key: _json(value) for key, value in row.items()} for row in rows])
+        echo_json([{key: json_value(value) for key, value in row.items()} for row in rows])
         return
     if not rows:
         return
@@ -67,6 +67,11 @@ def echo_rows(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], out
 def echo_json(document: Any) -> None:
     """Print JSON for people and programs: letters as they are, but no control character reaches the terminal."""
     click.echo(escaped(json.dumps(document, indent=2, ensure_ascii=False)))
+
+
+def echo_field(title: str, value: Any) -> None:
+    """Print one field of one thing on a line of its own."""
+    click.echo(f"{title:<22} {_cell(value)}")
 
 
 def age_of(instant: datetime, now: datetime) -> str:
@@ -87,7 +92,8 @@ def _cell(value: Any) -> str:
     return one_line(str(value))
 
 
-def _json(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """Return a value of a row as JSON has it: instants in RFC 3339 UTC, enums by their values."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return value.value if isinstance(value, Enum) else value

@@ -42,6 +42,14 @@ _GROUPS: Final = {
 _METADATA_ONLY: Final = {CRONJOBS}
 
 
+# By HTTP method: the verb for a collection, and for an object.
+_VERBS: Final = {
+    "GET": ("list", "get"),
+    "POST": ("create", "create"),
+    "PATCH": ("patch", "patch"),
+    "DELETE": ("deletecollection", "delete"),
+}
+
 _SHAPES: Final[dict[str, Any]] = {
     CRONJOBS: objects.Object,
     JOBS: objects.Job,
@@ -159,6 +167,23 @@ def path(resource: str, namespace: str | None, name: str | None = None) -> str:
 def group_of(resource: str) -> str:
     """Return the API group of a resource; empty for the core group."""
     return _GROUPS[resource][0]
+
+
+def verb_and_resource(method: str, path: str, *, watch: bool) -> tuple[str, str]:
+    """Return what RBAC calls a request, e.g. `("patch", "userschedules/status")`; `("get", "")` for discovery.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb
+    """
+    # /api/v1/... or /apis/GROUP/VERSION/..., then perhaps namespaces/NAMESPACE, then RESOURCE/NAME/SUBRESOURCE.
+    parts = path.strip("/").split("/")
+    parts = parts[2 if parts[0] == "api" else 3 :]
+    if len(parts) > 2 and parts[0] == "namespaces":  # noqa: PLR2004
+        parts = parts[2:]
+    named = len(parts) > 1
+    verb = _VERBS.get(method, (method.lower(),) * 2)[named]
+    if watch and not named:
+        verb = "watch"
+    return verb if parts else "get", "/".join((*parts[:1], *parts[2:3]))
 
 
 def media_type(resource: str, *, listed: bool = False) -> str:

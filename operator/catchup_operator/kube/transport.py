@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -11,8 +14,10 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from catchup_operator.instruments import Instruments
 from catchup_operator.kube.access import Access, CredentialsError
 from catchup_operator.kube.errors import ApiError, message_of
+from catchup_operator.kube.resources import verb_and_resource
 from catchup_operator.manifests.names import FIELD_MANAGER
 
 # kopf's own pool has no limit: thousands of resources at the start would open as many connections. Watches hold a
@@ -26,10 +31,16 @@ _CLOSE_SECONDS: Final = 0.1
 _READ_BUFFER_BYTES: Final = 2 * 2**20
 
 
+@dataclass(slots=True)
+class _Answer:
+    status: int | None = None
+
+
 class Transport:
     """A connection pool to the API server with room for `watches` open watches. Call `close` at the end."""
 
-    def __init__(self, access: Access, *, watches: int = 0) -> None:
+    def __init__(self, access: Access, *, watches: int = 0, instruments: Instruments | None = None) -> None:
+        self._instruments = instruments or Instruments()
         self._access = access
         self._connector = aiohttp.TCPConnector(limit=_CONNECTIONS + watches, ssl=access.ssl)
         self._session = self.session()
@@ -65,7 +76,20 @@ class Transport:
     ) -> aiohttp.ClientResponse:
         """Add the credentials to each request, since tokens rotate while the process runs (an aiohttp middleware)."""
         request.headers.update(await self._authorization())
-        return await handler(request)
+        with self._counted(request.method, request.url.path, watch="watch" in request.url.query) as answer:
+            response = await handler(request)
+            answer.status = response.status
+        return response
+
+    @contextmanager
+    def _counted(self, method: str, path: str, *, watch: bool) -> Iterator[_Answer]:
+        """Count a request with the status that the caller notes of the answer."""
+        answer, started = _Answer(), time.perf_counter()
+        try:
+            yield answer
+        finally:
+            seconds = time.perf_counter() - started
+            self._instruments.request(*verb_and_resource(method, path, watch=watch), answer.status, seconds)
 
     async def _send(
         self,
@@ -101,15 +125,17 @@ class Transport:
             headers = await self._authorization() | {"Accept": accept}
             if content_type:
                 headers["Content-Type"] = content_type
-            response = await self._session.request(
-                method,
-                url,
-                headers=headers,
-                data=None if body is None else msgspec.json.encode(body),
-                timeout=limits,
-                server_hostname=self._access.server_name,
-                allow_redirects=False,
-            )
+            with self._counted(method, path, watch="watch" in (query or ())) as answer:
+                response = await self._session.request(
+                    method,
+                    url,
+                    headers=headers,
+                    data=None if body is None else msgspec.json.encode(body),
+                    timeout=limits,
+                    server_hostname=self._access.server_name,
+                    allow_redirects=False,
+                )
+                answer.status = response.status
             if response.status >= 400:  # noqa: PLR2004
                 raise ApiError(response.status, message_of(await response.read()))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -70,6 +70,11 @@ class Watch:
         self._problem: str | None = "not listed yet"
 
     @property
+    def resource(self) -> str:
+        """The resource that is watched."""
+        return self._resource
+
+    @property
     def namespace(self) -> str | None:
         """The namespace that is watched; None for all."""
         return self._namespace

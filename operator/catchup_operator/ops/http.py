@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 from catchup_operator.ops.health import Health
-from catchup_operator.ops.metrics import metrics_text
-from catchup_operator.reconcile.rollout import Rollout
 
 
-async def serve(listener: socket.socket, health: Health, rollout: Rollout) -> web.AppRunner:
+async def serve(listener: socket.socket, health: Health, registry: CollectorRegistry) -> web.AppRunner:
     """Serve on a listening socket; call `cleanup` of the result to stop."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -20,8 +20,9 @@ async def serve(listener: socket.socket, health: Health, rollout: Rollout) -> we
     async def readyz(_: web.Request) -> web.Response:
         return _probe(health.readiness_problems())
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(text=metrics_text(rollout))
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])

@@ -1,19 +1,126 @@
-"""The metrics of `/metrics`, in Prometheus' text format."""
+"""The metrics that `/metrics` serves: what `Instruments` counted, and what the operator knows when it is asked."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from typing import Final
+
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from catchup_operator.instruments import PREFIX, Instruments
+from catchup_operator.reconcile.controller import Controller
 from catchup_operator.reconcile.rollout import Rollout
+from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.schedule.clock_changes import zone_data_version
+from catchup_operator.state import State
+from catchup_operator.status.conditions import READY
+
+# Each UserSchedule has CronJobs of its own.
+_DEDICATED: Final = "dedicated"
 
 
-def metrics_text(rollout: Rollout) -> str:
-    """Return all metrics."""
-    done, waiting = rollout.progress
-    lines = (
-        "# HELP catchup_rolled_total UserSchedules whose CronJobs were applied again for a changed job template.",
-        "# TYPE catchup_rolled_total counter",
-        f"catchup_rolled_total {done}",
-        "# HELP catchup_roll_waiting UserSchedules that wait for it.",
-        "# TYPE catchup_roll_waiting gauge",
-        f"catchup_roll_waiting {waiting}",
-    )
-    return "\n".join([*lines, ""])
+class StateCollector(Collector):
+    """Reads the operator's state; sends no request."""
+
+    def __init__(
+        self,
+        state: State,
+        controller: Controller,
+        rollout: Rollout,
+        scopes: Scopes,
+        *,
+        problems: Callable[[], list[str]],
+    ) -> None:
+        self._state = state
+        self._controller = controller
+        self._rollout = rollout
+        self._scopes = scopes
+        self._problems = problems
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: the registry need not collect to learn the names."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        yield from self._schedules()
+        yield from self._work()
+        yield _gauge("ready", "Whether `/readyz` answers 200.", not self._problems())
+        yield _gauge(
+            "contested_cronjobs",
+            "CronJobs that another writer changes back whenever they are repaired.",
+            self._state.contests.number_contested(),
+        )
+        namespaces = _family("namespaces", "Served namespaces by who holds the Lease.", "lease")
+        for held, number in self._scopes.counts().items():
+            namespaces.add_metric([held], number)
+        yield namespaces
+        rolled, waiting = self._rollout.progress
+        yield CounterMetricFamily(
+            f"{PREFIX}rolled",
+            "UserSchedules whose CronJobs were applied again for a changed job template.",
+            value=rolled,
+        )
+        yield _gauge("roll_waiting", "UserSchedules that wait for it.", waiting)
+        build = _family("build_info", "The version of the product and of its zone data.", "version", "zone_data")
+        build.add_metric([version("catchup-jobs"), zone_data_version()], 1)
+        yield build
+
+    def _schedules(self) -> Iterator[Metric]:
+        schedules = _family(
+            "schedules",
+            "UserSchedules by the status and reason of their condition Ready.",
+            "placement",
+            "ready",
+            "reason",
+        )
+        jobs = _family(
+            "schedule_jobs",
+            "UserSchedules by the status and reason of the condition of each kind of job.",
+            "condition",
+            "status",
+            "reason",
+        )
+        for told, number in sorted(self._state.reported.counts().items()):
+            if told.type == READY:
+                schedules.add_metric([_DEDICATED, told.status, told.reason], number)
+            else:
+                jobs.add_metric([*told], number)
+        yield from (schedules, jobs)
+
+    def _work(self) -> Iterator[Metric]:
+        queue = self._controller.queue_state()
+        yield _gauge("workqueue_depth", "Tasks that are due and wait for a worker.", queue.due)
+        yield _gauge("workqueue_delayed", "Tasks that wait for the time of their retry.", queue.delayed)
+        yield _gauge(
+            "workqueue_oldest_seconds", "How long the task that waits longest has been due.", queue.oldest_seconds
+        )
+        silent = _family(
+            "watch_silent_seconds",
+            "Time since a watch heard of the API server, the longest of all namespaces.",
+            "resource",
+        )
+        for resource, seconds in self._controller.silent_by_resource().items():
+            silent.add_metric([resource], seconds)
+        yield silent
+
+
+def registry_of(instruments: Instruments, state: StateCollector) -> CollectorRegistry:
+    """Return the registry of `/metrics`, with Python's own metrics of the process."""
+    registry = instruments.registry
+    registry.register(state)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def _family(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, text, labels=labels)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, text, value=value)

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Final
 
 from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
+from catchup_operator.instruments import Instruments
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.resources import CRONJOBS, JOBS
 from catchup_operator.kube.watch import Watch
@@ -21,7 +22,7 @@ from catchup_operator.reconcile.observers import CronJobObserver, JobObserver
 from catchup_operator.reconcile.reconciler import Reconciler
 from catchup_operator.reconcile.rollout import Rollout
 from catchup_operator.reconcile.scopes import Scopes
-from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, RetryAfterError, WorkQueue
+from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, QueueState, RetryAfterError, WorkQueue
 from catchup_operator.state import State
 from catchup_operator.state.waiting_jobs import WaitingJobs
 from catchup_operator.status.results import FinishedJob
@@ -54,11 +55,13 @@ class Controller:
         reconciler: Reconciler,
         job_status: JobStatusUpdater,
         scopes: Scopes,
+        instruments: Instruments,
         now: Callable[[], datetime],
     ) -> None:
         self._client = client
         self._namespaces: list[str | None] = [*namespaces] or [None]
-        self._queue = WorkQueue()
+        self._instruments = instruments
+        self._queue = WorkQueue(instruments)
         self._state = state
         self._rollout = rollout
         self._reconciler = reconciler
@@ -75,6 +78,17 @@ class Controller:
     def silent_seconds(self) -> float:
         """The longest time for which one of the watches has received nothing, in seconds."""
         return max((watch.silent_seconds for watch in self._watches), default=0.0)
+
+    def silent_by_resource(self) -> dict[str, float]:
+        """Return by resource the longest time for which a watch of it has received nothing, in seconds."""
+        silent: dict[str, float] = {}
+        for watch in self._watches:
+            silent[watch.resource] = max(silent.get(watch.resource, 0.0), watch.silent_seconds)
+        return silent
+
+    def queue_state(self) -> QueueState:
+        """Return how much waits in the work queue."""
+        return self._queue.state()
 
     def problems(self) -> list[str]:
         """Return why watches do not work at present; empty if all work."""
@@ -156,6 +170,7 @@ class Controller:
                 key = (cronjob[0], schedule)
                 await self._reconciler.reconcile_key(key, drifted=cronjob)
                 self._state.contests.repaired(cronjob, key, time.monotonic())
+                self._instruments.drift_repaired()
 
         self._queue.add(_task_name("repair", cronjob), repair, delay=self._state.contests.delay(cronjob))
 

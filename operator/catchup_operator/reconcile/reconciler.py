@@ -120,6 +120,7 @@ class Reconciler:
                 self._state.drift.forget(drifted)  # the garbage collector deletes it with its owner
                 return
             if body is None:
+                self._state.reported.forget(key)
                 return
             if drifted:
                 logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", *key, drifted[1])
@@ -131,9 +132,12 @@ class Reconciler:
         """Forget a UserSchedule that was deleted; a younger one of the same user takes over."""
         self._state.conflicts.remove(key_of(body), body["metadata"]["uid"])
         self._state.statuses.forget(key_of(body))
+        self._state.reported.forget(key_of(body))
 
     def needs_event(self, event_type: str | None, body: Mapping[str, Any]) -> bool:
         """Whether `forget` or `observe` must be called for an event of the watch, which costs a handler of kopf."""
+        if event_type != "DELETED":
+            self._state.reported.observe(with_valid_status(body))
         return event_type == "DELETED" or self._state.statuses.is_unobserved(key_of(body))
 
     def observe(self, body: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ class NotHeldError(RetryAfterError):
     """Another release holds the Lease, or the namespace is gone. The loop says so; what waits for it says nothing."""
 
     log_level = logging.DEBUG
+    result = "not_held"
 
 
 @dataclass(slots=True)
@@ -104,6 +105,18 @@ class Scopes:
         """Return why this operator may not write in namespaces that it is to serve; empty if it may in all."""
         at = time.monotonic()
         return [self._problem(scope) for scope in self._scopes.values() if not (scope.gone or scope.lease.is_held(at))]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many namespaces are `held`, held by `another` release, `gone`, or `unknown` so far."""
+        at, counts = time.monotonic(), {"held": 0, "another": 0, "gone": 0, "unknown": 0}
+        for scope in self._scopes.values():
+            if scope.gone:
+                counts["gone"] += 1
+            elif scope.lease.is_held(at):
+                counts["held"] += 1
+            else:
+                counts["another" if scope.lease.holder else "unknown"] += 1
+        return counts
 
     async def run(self) -> None:
         """Take, renew and watch the Leases, until cancelled."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from catchup_operator.instruments import Instruments
 from catchup_operator.kube.errors import ApiError, backoff_seconds
 
 RETRY_FIRST_SECONDS: Final = 2.0
@@ -24,10 +25,27 @@ class RetryAfterError(Exception):
     """A task cannot succeed until somebody changes something; it is retried after `seconds`, without backoff."""
 
     log_level = logging.WARNING
+    result = "retry_after"
+    """As `Instruments.task` counts it."""
 
     def __init__(self, message: str, *, seconds: float) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+@dataclass(slots=True, frozen=True)
+class QueueState:
+    """How much waits.
+
+    Attributes:
+        due: tasks that wait for a worker.
+        delayed: tasks whose time has not come.
+        oldest_seconds: how long the one that waits longest for a worker has been due.
+    """
+
+    due: int
+    delayed: int
+    oldest_seconds: float
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,7 +64,8 @@ class WorkQueue:
     log names a task by its key.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, instruments: Instruments | None = None) -> None:
+        self._instruments = instruments or Instruments()
         self._waiting: dict[str, _Waiting] = {}
         self._ready: asyncio.Queue[str] = asyncio.Queue()
         self._failures: dict[str, int] = {}
@@ -65,13 +84,20 @@ class WorkQueue:
         if timer is None:
             self._ready.put_nowait(key)
 
+    def state(self) -> QueueState:
+        """Return how much waits."""
+        now = asyncio.get_running_loop().time()
+        due = [waiting.due for waiting in self._waiting.values() if waiting.due <= now]
+        return QueueState(len(due), len(self._waiting) - len(due), now - min(due, default=now))
+
     async def work(self) -> None:
         """Run tasks until cancelled; several workers may run at once."""
         while True:
             key = await self._ready.get()
             task = self._waiting.pop(key).task
             try:
-                await task()
+                with self._instruments.task(key.partition(" ")[0]):
+                    await task()
             except RetryAfterError as error:
                 logger.log(error.log_level, "%s: %s; retrying in %.0f s", key, error, error.seconds)
                 self.add(key, task, delay=error.seconds)

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from catchup_operator.state.conflicts import Conflicts
 from catchup_operator.state.contests import Contests
 from catchup_operator.state.drift import DriftDetector
+from catchup_operator.state.reported import ReportedConditions
 from catchup_operator.state.statuses import Statuses
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The CronJobs that should exist, their contests, the UserSchedules of each user, and their statuses."""
+    """The CronJobs that should exist, their contests, the UserSchedules of each user, their statuses and conditions."""
 
     drift: DriftDetector = field(default_factory=DriftDetector)
     contests: Contests = field(default_factory=Contests)
     conflicts: Conflicts = field(default_factory=Conflicts)
     statuses: Statuses = field(default_factory=Statuses)
+    reported: ReportedConditions = field(default_factory=ReportedConditions)

@@ -54,6 +54,10 @@ class Contests:
             return None
         return self._changes.get(cronjob, "somebody changes it")
 
+    def number_contested(self) -> int:
+        """Return how many CronJobs are contested."""
+        return sum(self.contested_by(cronjob) is not None for cronjob in self._contests)
+
     def settle(self, at: float) -> set[Key]:
         """Forget what is over; return the UserSchedules whose contests ended."""
         over = {key: contest for key, contest in self._contests.items() if at - contest.repaired_at >= PEACE_SECONDS}

@@ -259,8 +259,8 @@ def test_a_roll_is_no_faster_than_the_settings_say_and_a_new_start_goes_on_where
 
     def progress() -> tuple[int, int]:
         text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
-        told = dict(line.split() for line in text.splitlines() if not line.startswith("#"))
-        return int(told["catchup_rolled_total"]), int(told["catchup_roll_waiting"])
+        told = dict(line.rsplit(maxsplit=1) for line in text.splitlines() if not line.startswith("#"))
+        return int(float(told["catchup_operator_rolled_total"])), int(float(told["catchup_operator_roll_waiting"]))
 
     def rolled() -> int:
         pods = [item["spec"]["jobTemplate"]["spec"]["template"]["spec"] for item in namespace.items("cronjobs")]

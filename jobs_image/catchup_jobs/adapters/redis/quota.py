@@ -42,6 +42,38 @@ return tostring(wait)
 """
 
 
+def project_used(client: redis.Redis, project: int) -> float:
+    """Return how much of the project's bucket is used: 0 is nothing, 1 all, more where requests wait.
+
+    Args:
+        project: the requests per minute that Google grants the project.
+
+    Raises:
+        TemporaryError, MisconfiguredError: Redis cannot be used.
+    """
+    capacity, flow = _bucket(project)
+
+    def ask() -> tuple[Any, Any]:
+        with client.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.hmget(_PREFIX, "level", "at")
+            clock, kept = pipeline.execute()
+            return clock, kept
+
+    with as_job_errors():
+        (seconds, micros), (level, at) = with_one_retry(ask)
+    if level is None:
+        return 0.0
+    passed = max(0.0, seconds + micros / 1e6 - float(at))
+    used: float = 1.0 - min(capacity, float(level) + passed * flow) / capacity
+    return used
+
+
+def _bucket(requests: int) -> tuple[float, float]:
+    """Return the capacity of a bucket and the tokens that flow in per second, for so many requests per minute."""
+    return max(1.0, requests * _BURST), requests * (1 - _BURST) / _MINUTE
+
+
 class RedisQuota:
     """`jobs.sync.ports.RequestQuota` of one user, in Redis."""
 
@@ -49,11 +81,7 @@ class RedisQuota:
         """Take the requests per minute that Google grants to the project and to each user."""
         self._client = client
         self._keys = [_PREFIX, f"{_PREFIX}:{user_id}"]
-        self._arguments = [
-            value
-            for requests in (project, user)
-            for value in (max(1.0, requests * _BURST), requests * (1 - _BURST) / _MINUTE)
-        ]
+        self._arguments = [value for requests in (project, user) for value in _bucket(requests)]
 
     @classmethod
     def open(cls, url: str, user_id: str, *, project: int, user: int) -> RedisQuota:

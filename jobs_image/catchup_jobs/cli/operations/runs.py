@@ -9,11 +9,23 @@ from typing import Any
 import click
 
 from catchup_contract.kinds import Kind
-from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, PastRun
+from catchup_contract.outcomes import ADVICE
+from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failure, PastRun
 from catchup_jobs.cli.parameters import KIND, OneOf
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.cli.tables import EXIT_FAILURES, JSON, age_of, echo_rows, limit_option, output_option
+from catchup_jobs.cli.tables import (
+    EXIT_FAILURES,
+    JSON,
+    age_of,
+    echo_field,
+    echo_json,
+    echo_rows,
+    json_value,
+    limit_option,
+    output_option,
+)
 from catchup_jobs.domain.stored_enums import RunState
+from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.settings import Settings
 
 _COLUMNS = {
@@ -59,6 +71,57 @@ def list_(*, kind: Kind | None, subject: str | None, state: RunState | None, lim
     # A failure counts only while no later run of its kind and subject succeeded.
     last = {(run.kind, run.subject): run.state for run in reversed(runs)}
     sys.exit(EXIT_FAILURES if RunState.FAILED in last.values() else 0)
+
+
+@runs.command()
+@click.argument("key", metavar="RUN-KEY")
+@output_option
+def show(*, key: str, output: str) -> None:
+    """Show one run in full: what it did, why it ended so, and what comes next. Exit 1 if it failed.
+
+    A run's key is `KIND:USER:SLOT`, the slot in UTC; for a Job that was made by hand the slot is the Job's uid.
+    `runs list --output json` has the keys.
+
+    \b
+    Example:
+      catchup-jobs runs show sync:ada:2026-11-24T08:30:00Z
+    """
+    with open_database(Settings.load()) as database:
+        found = DatabaseHistory(database).run(key)
+    if found is None:
+        raise PermanentError(
+            f"there is no run {key}; the latest of each kind and user is kept, and failures for 90 days: see"
+            " `catchup-jobs runs list`"
+        )
+    run, letter = found
+    row = _row(run, datetime.now(UTC))
+    why = None if run.reason is None else ADVICE[run.reason].text
+    following = _next(run, letter)
+    if output == JSON:
+        given_up = None if letter is None else {"reason": letter.reason, "errorClass": letter.error_class}
+        values = {**row, "why": why, "next": following, "deadLetter": given_up}
+        echo_json({name: json_value(value) for name, value in values.items()})
+    else:
+        for name, title in (("runKey", "KEY"), *_COLUMNS.items()):
+            echo_field(title, row[name])
+        for name, number in row["counts"].items():
+            echo_field(name, number)
+        if letter is not None:
+            echo_field("LAST ERROR", f"{letter.error_class} ({letter.reason.value})")
+        echo_field("WHY", why)
+        echo_field("NEXT", following)
+    sys.exit(EXIT_FAILURES if run.state is RunState.FAILED else 0)
+
+
+def _next(run: PastRun, letter: Failure | None) -> str:
+    """Return what comes after a run, in one sentence without a full stop."""
+    if run.state is RunState.OPEN:
+        return "it is under way, or its process died; a later run of any user then ends it as crashed"
+    if run.state is RunState.RETRY:
+        return "its Job starts another pod, which goes on where this one stopped"
+    if letter is not None:
+        return f"it waits for `catchup-jobs failures retry {run.run_key}`; the next slot runs in any case"
+    return "the next slot runs in any case"
 
 
 def _row(run: PastRun, now: datetime) -> dict[str, Any]:

@@ -105,3 +105,34 @@ def test_another_form_is_an_error(decoder: Any, reply: str) -> None:
 )
 def test_each_kind_has_its_path(arguments: Any, path: str) -> None:
     assert resources.path(*arguments) == path
+
+
+# The verbs: https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb
+@pytest.mark.parametrize(
+    ("method", "path", "watch", "verb", "resource"),
+    [
+        ("GET", "/apis/batch/v1/namespaces/people/cronjobs", False, "list", "cronjobs"),
+        ("GET", "/apis/batch/v1/cronjobs", True, "watch", "cronjobs"),
+        ("GET", "/apis/catchup.dev/v1alpha1/namespaces/people/userschedules/ada", False, "get", "userschedules"),
+        (
+            "PATCH",
+            "/apis/catchup.dev/v1alpha1/namespaces/p/userschedules/a/status",
+            False,
+            "patch",
+            "userschedules/status",
+        ),
+        ("POST", "/api/v1/namespaces/people/events", False, "create", "events"),
+        ("DELETE", "/apis/batch/v1/namespaces/people/cronjobs", False, "deletecollection", "cronjobs"),
+        ("DELETE", "/apis/apps/v1/namespaces/people/deployments/operator", False, "delete", "deployments"),
+        ("GET", "/api/v1/namespaces/people", False, "get", "namespaces"),
+        ("GET", "/api/v1/namespaces", False, "list", "namespaces"),
+        ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", False, "create", "selfsubjectaccessreviews"),
+        ("GET", "/apis", False, "get", ""),
+        ("GET", "/apis/batch/v1", False, "get", ""),
+        ("OPTIONS", "/api/v1/pods", False, "options", "pods"),
+    ],
+)
+def test_a_request_is_named_by_its_verb_and_resource_as_rbac_does(
+    method: str, path: str, watch: bool, verb: str, resource: str
+) -> None:
+    assert resources.verb_and_resource(method, path, watch=watch) == (verb, resource)

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry
 
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.ops.health import Health
 from catchup_operator.ops.http import serve
 from catchup_operator.ops.permissions import PERMISSIONS, PermissionCheck
-from catchup_operator.reconcile.rollout import Rollout
 
 
 class Controller:
@@ -137,7 +137,7 @@ async def test_a_loop_of_its_own_that_has_died_is_told_too() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         found.start()
-        runner = await serve(listener, found, Rollout(1.0))
+        runner = await serve(listener, found, CollectorRegistry())
         try:
             async with aiohttp.ClientSession() as kubelet, asyncio.timeout(5):
                 while (reply := await kubelet.get(f"http://127.0.0.1:{port}/healthz")).status != 503:  # noqa: ASYNC110 - what is waited for has no event

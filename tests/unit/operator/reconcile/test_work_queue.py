@@ -8,7 +8,7 @@ import pytest
 
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.reconcile import work_queue
-from catchup_operator.reconcile.work_queue import RetryAfterError, WorkQueue
+from catchup_operator.reconcile.work_queue import QueueState, RetryAfterError, WorkQueue
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +98,21 @@ async def test_of_two_times_for_a_key_the_sooner_one_applies_with_its_task() -> 
         await until(lambda: len(done) == 2)
         await asyncio.sleep(0.05)
     assert sorted(done) == ["new", "now"]
+
+
+async def test_what_is_due_and_what_waits_for_its_retry_are_told_apart() -> None:
+    queue = WorkQueue()
+
+    async def task() -> None:
+        """Do nothing."""
+
+    assert queue.state() == QueueState(due=0, delayed=0, oldest_seconds=0)
+    queue.add("reconcile people/ada", task)
+    queue.add("reconcile people/grace", task, delay=600)
+    await asyncio.sleep(0.01)
+    found = queue.state()
+    assert (found.due, found.delayed) == (1, 1)
+    assert found.oldest_seconds >= 0.01
+    async with working(queue):
+        await until(lambda: queue.state().due == 0)
+    assert queue.state() == QueueState(due=0, delayed=1, oldest_seconds=0)

@@ -149,6 +149,13 @@ class DatabaseHistory:
         with self._database.read() as connection:
             return [_past_run(row) for row in connection.execute(statement)]
 
+    def run(self, key: str) -> tuple[PastRun, Failure | None] | None:
+        """Return a stored run and, where it was given up, its dead letter; None where no such run is stored."""
+        with self._database.read() as connection:
+            row = connection.execute(select(runs).where(runs.c.run_key == key)).one_or_none()
+            letter = connection.execute(select(dead_letters).where(dead_letters.c.run_key == key)).mappings().first()
+        return None if row is None else (_past_run(row), None if letter is None else Failure(**letter))
+
     def latest(self, kind: Kind) -> dict[str, tuple[RunState, dict[Count, int]]]:
         """Return, by subject, the state of the latest run of a kind and what it has counted so far."""
         columns = (runs.c.subject, runs.c.state, runs.c.counts, runs.c.checkpoint)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, case, delete, or_, select, true, update
 
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.runs.counters import End, count_ends
 from catchup_jobs.adapters.database.schema import dead_letters, runs
 from catchup_jobs.domain.stored_enums import UNFINISHED_RUNS, RunState
 from catchup_jobs.jobs.run.context import RunInterruptedError
@@ -103,6 +104,7 @@ class DatabaseRunStore:
             runs.c.state,
             runs.c.reason,
             runs.c.attempts,
+            runs.c.started_at,
         )
         expired = connection.execute(
             select(*columns)
@@ -111,6 +113,7 @@ class DatabaseRunStore:
             .limit(_SWEEP_LIMIT)
             .with_for_update(skip_locked=True)
         ).mappings()
+        ends = []
         for row in expired.all():
             reason = row["reason"] if row["state"] is RunState.RETRY and row["reason"] else Reason.CRASHED
             connection.execute(
@@ -119,6 +122,9 @@ class DatabaseRunStore:
                 .values(state=RunState.FAILED, reason=reason, owner=None, lease_until=None, finished_at=now)
             )
             self._write_dead_letter(connection, row, DeadLetter(reason, LEASE_EXPIRED), row["attempts"], now)
+            seconds = (now - row["started_at"]).total_seconds()
+            ends.append(End(str(row["kind"]), RunState.FAILED, reason, row["run_key"], seconds))
+        count_ends(self._database, connection, ends, now)
 
     def take_over(self, run: Run, owner: str) -> RunRecord:
         """Make `owner` the only process whose writes for this kind and subject are accepted."""
@@ -152,7 +158,7 @@ class DatabaseRunStore:
         """Record the end and delete older runs; return False if another process has taken the run over."""
         unfinished = closing.state in UNFINISHED_RUNS
         with self._database.write() as connection:
-            closed = connection.execute(
+            started_at = connection.execute(
                 update(runs)
                 .where(
                     runs.c.run_key == run.key,
@@ -169,14 +175,17 @@ class DatabaseRunStore:
                     lease_until=runs.c.lease_until if unfinished else None,
                     finished_at=now,
                 )
-            )
-            if closed.rowcount == 0:
+                .returning(runs.c.started_at)
+            ).scalar_one_or_none()
+            if started_at is None:
                 return False
             if closing.dead_letter is not None:
                 row = {"run_key": run.key, "kind": run.kind, "subject": run.subject, "slot": run.slot}
                 self._write_dead_letter(connection, row, closing.dead_letter, closing.attempts, now)
             if not unfinished:
                 _delete_older(connection, run, now, nothing_was_due=closing.reason is Reason.NOT_DUE)
+            end = End(str(run.kind), closing.state, closing.reason, run.key, (now - started_at).total_seconds())
+            count_ends(self._database, connection, [end], now)
         return True
 
     def _write_dead_letter(

@@ -17,7 +17,7 @@ from catchup_jobs.adapters.database.schema.people import (
     preferred_windows,
     users,
 )
-from catchup_jobs.adapters.database.schema.runs import dead_letters, runs, schema_info
+from catchup_jobs.adapters.database.schema.runs import dead_letters, run_counts, runs, schema_info
 from catchup_jobs.adapters.database.schema.suggestions import (
     contact_groups,
     contact_tags,
@@ -27,7 +27,7 @@ from catchup_jobs.adapters.database.schema.suggestions import (
 )
 
 # The newest migration's number: what this code needs at least, and what `schema_info.min_code` is compared with.
-SCHEMA_VERSION: Final = 10
+SCHEMA_VERSION: Final = 11
 # Alembic's own default may be the application's, in the same database.
 VERSION_TABLE: Final = "catchup_alembic_version"
 
@@ -52,6 +52,7 @@ __all__ = [
     "metadata",
     "oauth_tokens",
     "preferred_windows",
+    "run_counts",
     "runs",
     "schema_info",
     "suggestions",

@@ -11,18 +11,22 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     Table,
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
 from catchup_jobs.adapters.database.types import RecordName, UtcDateTime, row_id, text_enum
 from catchup_jobs.domain.digest.channels import CHANNELS
 from catchup_jobs.domain.stored_enums import ChannelMode, DeliveryStatus, SkipReason
+
+_UNSETTLED: Final = text("status IN ('pending', 'sending', 'unknown')")
 
 # `ciphertext`: sealed for the user. `lookup`: keyed HMAC of the address, under the key `key_id`.
 addresses: Final = Table(
@@ -97,6 +101,8 @@ deliveries: Final = Table(
     UniqueConstraint("digest_id", "channel"),
     CheckConstraint("(status = 'skipped') = (skip_reason IS NOT NULL)", name="skip"),
     CheckConstraint("(status = 'sending') = (lease_until IS NOT NULL)", name="lease"),
+    # Few of the deliveries of 90 days are unsettled.
+    Index("ix_deliveries_unsettled", "status", "channel", postgresql_where=_UNSETTLED, sqlite_where=_UNSETTLED),
     # The id of a deleted row is not given to another one.
     sqlite_autoincrement=True,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Integer, LargeBinary, Table, Text, Time, false
+from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, LargeBinary, Table, Text, Time, false
 
 from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
@@ -67,4 +67,5 @@ oauth_tokens: Final = Table(
     Column("expires_at", UtcDateTime),
     Column("version", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "state"),
 )

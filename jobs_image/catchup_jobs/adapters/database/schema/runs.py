@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import JSON, CheckConstraint, Column, Index, Integer, Table, Text
+from sqlalchemy import JSON, CheckConstraint, Column, Float, Index, Integer, Table, Text
 
 from catchup_contract.kinds import KINDS
 from catchup_contract.outcomes import Reason
@@ -41,7 +41,22 @@ runs: Final = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     Index(None, "kind", "subject", "started_at"),
+    Index(None, "kind", "state", "started_at"),
     Index(None, "lease_until"),
+)
+
+# Ends of runs in each hour (UTC), since rows of runs are not kept; see `runs.counters`. `reason`: empty for none.
+# `stripe`: many pods that end at once do not wait for one row.
+run_counts: Final = Table(
+    "run_counts",
+    metadata,
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("state", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("stripe", Integer, primary_key=True, autoincrement=False),
+    Column("runs", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
 )
 
 dead_letters: Final = Table(

@@ -1,0 +1,1 @@
+"""What an installation looks like as a whole: a few bounded queries, for metrics."""

@@ -1,0 +1,90 @@
+"""`catchup-jobs metrics`: the numbers of an installation, for Prometheus."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import click
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.openmetrics.exposition import generate_latest
+
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.fleet.snapshot import take
+from catchup_jobs.adapters.exporter.collector import SnapshotCollector
+from catchup_jobs.adapters.exporter.server import serving
+from catchup_jobs.cli.log import configure
+from catchup_jobs.jobs.run.errors import MisconfiguredError
+from catchup_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PORT: Final = 9464
+"""The port that OpenTelemetry's specification gives to a Prometheus exporter."""
+
+
+@click.command()
+@click.option("--listen", default="0.0.0.0", metavar="ADDRESS", help="Default: all addresses.")  # noqa: S104 - a pod's
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True)
+@click.option(
+    "--every",
+    type=click.IntRange(0),
+    default=30,
+    show_default=True,
+    help="Read the database at most every so often (s).",
+)
+@click.option("--once", is_flag=True, help="Print the metrics and exit.")
+def metrics(listen: str, port: int, every: int, once: bool) -> None:
+    """Serve `/metrics` for Prometheus, from the database and Redis.
+
+    It only reads, so that several may run. While the database does not answer, `catchup_service_up` says so and the
+    other numbers are missing. `/healthz` answers as long as the process lives.
+
+    \b
+    Examples:
+      catchup-jobs metrics --once | grep catchup_runs_failing
+      catchup-jobs metrics --port 9464
+    """
+    settings = Settings.load()
+    configure(settings.log_format)
+    with ExitStack() as opened:
+        registry = CollectorRegistry()
+        registry.register(_collector(settings, opened, every))
+        if once:
+            click.echo(generate_latest(registry).decode(), nl=False)  # type: ignore[no-untyped-call]
+            return
+        ProcessCollector(registry=registry)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        try:
+            bound = opened.enter_context(serving(registry, host=listen, port=port))
+        except OSError as error:
+            raise MisconfiguredError(f"cannot listen on {listen}:{port}: {error.strerror}") from None
+        click.echo(f"serving metrics on port {bound}", err=True)
+        stop.wait()
+    sys.exit(0)
+
+
+def _collector(settings: Settings, opened: ExitStack, every: int) -> SnapshotCollector:
+    database = opened.enter_context(closing(Database.open(settings.database_url)))
+    return SnapshotCollector(
+        lambda: take(database, datetime.now(UTC), shards=settings.shards), _quota(settings, opened), every=every
+    )
+
+
+def _quota(settings: Settings, opened: ExitStack) -> Callable[[], float] | None:
+    url = settings.redis_url
+    if url is None:
+        return None
+    from catchup_jobs.adapters.redis.client import connect  # noqa: PLC0415 - a laptop does without
+    from catchup_jobs.adapters.redis.quota import project_used  # noqa: PLC0415
+
+    client = opened.enter_context(closing(connect(url)))
+    return partial(project_used, client, settings.google_project_quota)

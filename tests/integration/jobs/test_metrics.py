@@ -1,0 +1,209 @@
+"""The numbers of an installation on both databases: each says what is wrong, and clears when later runs succeed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from integration.jobs.test_runs_listing import end, run
+from integration.jobs.test_schema import user_row
+from sqlalchemy import Table, delete, insert, update
+
+from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC
+from catchup_contract.outcomes import Reason
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.fleet.snapshot import Snapshot, take
+from catchup_jobs.adapters.database.schema import calendars, deliveries, digests, oauth_tokens, users
+from catchup_jobs.domain.digest.channels import EMAIL, SMS
+from catchup_jobs.domain.stored_enums import DeliveryStatus, Provider, RunState, TokenState
+from catchup_jobs.jobs.run.ports import Run
+
+NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+_numbers = count(1)
+
+
+def seen(database: Database, at: datetime = NOW, *, shards: int = 1) -> Snapshot:
+    return take(database, at, shards=shards)
+
+
+def add(database: Database, table: Table, **values: Any) -> None:
+    with database.write() as connection:
+        connection.execute(insert(table).values(**values))
+
+
+def user(
+    database: Database,
+    name: str,
+    *,
+    every: str = "30m",
+    token: TokenState | None = TokenState.ACTIVE,
+    success: datetime | None = None,
+) -> None:
+    """Add a user with one calendar that was last read at `success`."""
+    add(database, users, **user_row(name, sync_every=every, created_at=NOW - 30 * DAY))
+    if token is not None:
+        sealed = {"provider": Provider.GOOGLE, "key_id": "k", "ciphertext": b"x", "version": 1, "updated_at": NOW}
+        add(database, oauth_tokens, user_id=name, state=token, **sealed)
+    about = {"google_id": "primary", "summary": "", "is_primary": True, "access_role": "owner", "selected": True}
+    add(database, calendars, id=next(_numbers), user_id=name, last_success_at=success, **about)
+
+
+# What happened to a user's syncs, and whether the sync is overdue at NOW.
+@pytest.mark.parametrize(
+    ("every", "token", "success", "last_run", "state", "reason", "is_overdue"),
+    [
+        ("30m", "active", 91, 5, "failed", "budget_spent", True),
+        ("30m", "active", 89, 5, "failed", "budget_spent", False),  # not three slots ago
+        ("5m", "active", 16, 2, "failed", "budget_spent", True),
+        ("24h", "active", 91, 5, "failed", "budget_spent", False),
+        ("24h", "active", 3 * 1440 + 1, 5, "failed", "budget_spent", True),
+        ("30m", "active", None, 5, "failed", "budget_spent", True),  # never read
+        ("30m", "active", 91, 5, "retry", "unavailable", True),
+        ("30m", "active", 91, 5, "skipped", "daily_limit", True),
+        ("30m", "active", 91, 5, "skipped", "not_configured", True),
+        ("30m", "active", 91, 5, "skipped", "locked", False),  # another one is at work
+        ("30m", "active", 5, 5, "done", None, False),
+        ("30m", "active", 91, 95, "failed", "budget_spent", False),  # no run comes: suspended, or the operator tells
+        ("30m", "reconnect", 91, 5, "failed", "budget_spent", False),  # the user's
+        ("30m", None, 91, 5, "failed", "budget_spent", False),
+    ],
+)
+def test_a_sync_is_overdue_while_it_runs_and_has_not_succeeded_for_three_slots(
+    database: Database,
+    *,
+    every: str,
+    token: str | None,
+    success: int | None,
+    last_run: int,
+    state: str,
+    reason: str | None,
+    is_overdue: bool,
+) -> None:
+    at = None if success is None else NOW - success * MINUTE
+    user(database, "ada", every=every, token=TokenState(token) if token else None, success=at)
+    user(database, "grace", success=NOW - MINUTE)
+    end(
+        database,
+        run(minutes=-last_run),
+        state=RunState(state),
+        reason=Reason(reason) if reason else Reason.PARTIAL,
+        at=NOW - last_run * MINUTE,
+    )
+    found = seen(database).overdue
+    assert found.users == int(is_overdue)
+    assert found.oldest_success == (at if is_overdue else None)
+
+
+def test_what_fails_is_told_by_its_reason_until_a_later_run_succeeds(database: Database) -> None:
+    for name in ("ada", "grace"):
+        end(database, run(DIGEST, name), reason=Reason.MISCONFIGURED, at=NOW)
+        end(database, run(DIGEST, name, 60), reason=Reason.MISCONFIGURED, at=NOW + HOUR)
+    end(database, run(SYNC, "ada"), reason=Reason.BUDGET_SPENT, at=NOW)
+    assert seen(database).failing == {("digest", "misconfigured"): 2, ("sync", "budget_spent"): 1}
+    # A firing at which nothing was due is no success.
+    end(database, run(DIGEST, "ada", 90), state=RunState.SKIPPED, reason=Reason.NOT_DUE, at=NOW + 1.5 * HOUR)
+    assert seen(database).failing[("digest", "misconfigured")] == 2
+    end(database, run(DIGEST, "ada", 120), state=RunState.DONE, at=NOW + 2 * HOUR)
+    end(database, run(SYNC, "ada", 120), state=RunState.DONE, at=NOW + 2 * HOUR)
+    assert seen(database).failing == {("digest", "misconfigured"): 1}
+    end(database, run(DIGEST, "grace", 180), state=RunState.SKIPPED, reason=Reason.EMPTY, at=NOW + 3 * HOUR)
+    assert seen(database).failing == {}
+
+
+def test_a_dead_letter_counts_until_its_run_is_retried(database: Database) -> None:
+    key = end(database, run(), reason=Reason.BAD_DATA)
+    assert seen(database).abandoned == {("sync", "bad_data"): 1}
+    end(database, Run(SYNC, "ada", NOW, "", replays=key), state=RunState.DONE, at=NOW + HOUR)
+    assert seen(database).abandoned == {}
+    assert seen(database).failing == {}
+
+
+def deliver(database: Database, name: str, due_at: datetime | None, **statuses: DeliveryStatus) -> None:
+    """Add a digest with a delivery for each channel."""
+    digest_id = next(_numbers)
+    dates = {"created_at": NOW - DAY, "updated_at": NOW}
+    add(
+        database,
+        digests,
+        id=digest_id,
+        user_id=name,
+        due_date=date(2026, 11, digest_id % 28 + 1),
+        due_at=due_at,
+        **dates,
+    )
+    channels: Mapping[str, Any] = {"sms": SMS, "email": EMAIL}
+    for channel, status in statuses.items():
+        lease = NOW if status is DeliveryStatus.SENDING else None
+        about = {"id": next(_numbers), "digest_id": digest_id, "short_code": "", "lease_until": lease, **dates}
+        add(database, deliveries, channel=channels[channel], status=status, **about)
+
+
+def test_a_digest_is_late_while_a_message_of_it_waits_an_hour_after_its_time_for_a_day(database: Database) -> None:
+    user(database, "ada")
+    pending, sending, unknown = DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.UNKNOWN
+    deliver(database, "ada", NOW - 61 * MINUTE, sms=pending, email=sending)  # one digest, two messages
+    deliver(database, "ada", NOW - 59 * MINUTE, sms=pending)
+    deliver(database, "ada", NOW - DAY - MINUTE, sms=pending)
+    deliver(database, "ada", None, sms=pending)  # by hand
+    deliver(database, "ada", NOW - 2 * HOUR, sms=unknown, email=DeliveryStatus.SENT)
+    deliver(database, "ada", NOW - 2 * HOUR, sms=DeliveryStatus.FAILED)
+    found = seen(database)
+    assert found.late_digests == 1
+    assert found.unsettled == {("email", "sending"): 1, ("sms", "pending"): 4, ("sms", "unknown"): 1}
+    with database.write() as connection:
+        connection.execute(update(deliveries).values(status=DeliveryStatus.SENT, lease_until=None))
+    assert (seen(database).late_digests, seen(database).unsettled) == (0, {})
+
+
+def test_users_are_counted_by_their_token_and_tables_by_their_rows(database: Database) -> None:
+    for number, state in enumerate((TokenState.ACTIVE, TokenState.ACTIVE, TokenState.RECONNECT)):
+        user(database, f"u{number}", token=state)
+    found = seen(database)
+    assert found.tokens == {"active": 2, "reconnect": 1}
+    if database.backend == "sqlite":
+        assert found.table_rows["users"] == 3
+    assert {"users", "runs", "run_counts"} <= found.table_rows.keys()
+    assert found.schema_version == 10
+    assert set(found.seconds) >= {"overdue", "failing", "ends"}
+
+
+def test_the_part_of_the_fleet_that_waits_longest_is_told_and_an_earlier_division_is_not(database: Database) -> None:
+    for shard, minutes in (("0", 60), ("1", 0), ("7", -600)):
+        end(database, run(SUGGESTIONS, shard, minutes), state=RunState.DONE, at=NOW + minutes * MINUTE)
+    end(database, run(SUGGESTIONS, "1", 90), reason=Reason.DEADLINE, at=NOW + 90 * MINUTE)
+    end(database, run(SUGGESTIONS, "user:ada", 300), state=RunState.DONE, at=NOW + 300 * MINUTE)
+    found = seen(database, shards=2)
+    # The failure has removed the success before it from the book.
+    assert [shard.last_success for shard in found.shards] == [NOW + HOUR, None]
+    end(database, run(SUGGESTIONS, "1", 120), state=RunState.DONE, at=NOW + 120 * MINUTE)
+    assert [shard.last_success for shard in seen(database, shards=2).shards] == [NOW + HOUR, NOW + 2 * HOUR]
+    assert found.last_success["suggestions"] == NOW + 300 * MINUTE
+
+
+def test_a_value_that_only_newer_code_knows_is_told_as_it_is(database: Database) -> None:
+    end(database, run(), reason=Reason.UNAVAILABLE)
+    with database.write() as connection:
+        if database.backend == "postgresql":
+            connection.exec_driver_sql("ALTER TABLE runs DROP CONSTRAINT IF EXISTS ck_runs_reason")
+        else:
+            connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
+        connection.exec_driver_sql("UPDATE runs SET reason = 'eclipse'")
+    assert seen(database).failing == {("sync", "eclipse"): 1}
+
+
+def test_an_empty_database_has_no_trouble(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(delete(users))
+    found = seen(database)
+    assert (found.overdue.users, found.failing, found.abandoned, found.unsettled, found.late_digests) == (
+        0,
+        {},
+        {},
+        {},
+        0,
+    )
+    assert found.last_success == {}

@@ -1,0 +1,119 @@
+"""The chart's objects for Prometheus and Grafana: none by default, and what they name is there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from integration.operator.conftest import CHART, Namespace
+
+from catchup_dev.binaries import ensure
+
+pytestmark = pytest.mark.xdist_group("operator")
+
+SWITCHES: Final = ("enabled", "serviceMonitor.enabled", "podMonitor.enabled", "alerts.enabled", "dashboard.enabled")
+
+
+_SECRETS: Final = tuple(f"--set={part}.existingSecret=ours" for part in ("database", "redis", "encryption"))
+
+
+def rendered(*options: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the objects of the chart, by kind and name."""
+    helm = str(ensure(["helm"])["helm"])
+    command = [helm, "template", "catchup-jobs", str(CHART), "--namespace=catchup", *_SECRETS, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = (document for document in yaml.safe_load_all(done.stdout) if document)
+    return {(document["kind"], document["metadata"]["name"]): document for document in found}
+
+
+@pytest.fixture(scope="module")
+def everything() -> dict[tuple[str, str], dict[str, Any]]:
+    switches = [f"--set=metrics.{switch}=true" for switch in SWITCHES]
+    return rendered(*switches, "--set=metrics.replicas=2", "--set=metrics.alerts.runbookUrl=https://wiki.test/")
+
+
+def test_nothing_of_it_is_there_by_default(everything: dict[tuple[str, str], dict[str, Any]]) -> None:
+    assert everything.keys() - rendered().keys() == {
+        ("Deployment", "catchup-jobs-metrics"),
+        ("Service", "catchup-jobs-metrics"),
+        ("ServiceMonitor", "catchup-jobs-metrics"),
+        ("PodMonitor", "catchup-jobs-operator"),
+        ("PrometheusRule", "catchup-jobs"),
+        ("ConfigMap", "catchup-jobs-dashboard"),
+    }
+
+
+def test_monitors_select_the_pods_and_ports_that_serve_metrics(
+    everything: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    service = everything["Service", "catchup-jobs-metrics"]
+    monitor = everything["ServiceMonitor", "catchup-jobs-metrics"]["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert [endpoint["port"] for endpoint in monitor["endpoints"]] == [
+        port["name"] for port in service["spec"]["ports"]
+    ]
+    pods = everything["PodMonitor", "catchup-jobs-operator"]["spec"]
+    operator = everything["Deployment", "catchup-jobs-operator"]["spec"]["template"]
+    assert pods["selector"]["matchLabels"].items() <= operator["metadata"]["labels"].items()
+    names = {port["name"] for port in operator["spec"]["containers"][0]["ports"]}
+    assert {endpoint["port"] for endpoint in pods["podMetricsEndpoints"]} <= names
+
+
+def test_the_exporter_runs_as_often_as_asked_and_holds_no_token(
+    everything: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    spec = everything["Deployment", "catchup-jobs-metrics"]["spec"]
+    assert spec["replicas"] == 2
+    assert spec["template"]["spec"]["automountServiceAccountToken"] is False
+
+
+def test_prometheus_accepts_the_rules_as_the_chart_makes_them(
+    everything: dict[tuple[str, str], dict[str, Any]], tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(yaml.safe_dump(everything["PrometheusRule", "catchup-jobs"]["spec"]))
+    done = subprocess.run(["promtool", "check", "rules", str(rules)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "runbook_url: https://wiki.test/CatchUpOperatorDown.md" in rules.read_text()
+
+
+def test_a_monitor_without_the_service_that_it_selects_is_refused() -> None:
+    switch = "--set=metrics.serviceMonitor.enabled=true"
+    command = [str(ensure(["helm"])["helm"]), "template", "x", str(CHART), *_SECRETS, switch]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "metrics.enabled" in done.stderr
+
+
+def test_a_real_api_server_takes_the_exporter_with_restricted_pods(
+    everything: dict[tuple[str, str], dict[str, Any]], namespace: Namespace
+) -> None:
+    label = "pod-security.kubernetes.io/warn=restricted"
+    namespace.cluster.kubectl("label", "namespace", namespace.name, label)
+    objects = [everything[kind, "catchup-jobs-metrics"] for kind in ("Deployment", "Service")]
+    for item in objects:
+        item["metadata"].pop("namespace", None)
+    document = "\n---\n".join(map(json.dumps, objects))
+    output = namespace.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=document)
+    assert "Warning" not in output
+
+
+def test_the_dashboard_asks_only_for_what_the_rules_and_the_products_serve(
+    everything: dict[tuple[str, str], dict[str, Any]], tmp_path: Path
+) -> None:
+    """Each query is one that Prometheus parses: it checks the queries as recording rules."""
+    dashboard = json.loads(everything["ConfigMap", "catchup-jobs-dashboard"]["data"]["catchup-jobs.json"])
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(queries) > 15
+    recorded = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries)]
+    rules = tmp_path / "panels.yaml"
+    rules.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": recorded}]}))
+    done = subprocess.run(["promtool", "check", "rules", str(rules)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
+    assert len(set(places)) == len(places)

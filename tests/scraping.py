@@ -1,0 +1,32 @@
+"""Reading `/metrics` as Prometheus does."""
+
+from __future__ import annotations
+
+import urllib.request
+from typing import Final
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0"
+
+
+def scraped(url: str) -> dict[str, float]:
+    """Return the samples as `name` or `name{label=value,...}` with sorted labels, asked for in OpenMetrics."""
+    request = urllib.request.Request(url, headers={"Accept": OPEN_METRICS})
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        assert reply.headers["Content-Type"].startswith(OPEN_METRICS)
+        return samples(reply.read().decode())
+
+
+def samples(text: str) -> dict[str, float]:
+    """Return the samples of a text in OpenMetrics' format."""
+    return {
+        sample.name + _labels(sample.labels): sample.value
+        for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+        for sample in family.samples
+    }
+
+
+def _labels(labels: dict[str, str]) -> str:
+    text = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    return f"{{{text}}}" if text else ""
