@@ -25,7 +25,7 @@ from integration.operator.chart_rendering import (
     suggestions_cronjob,
     users_cronjob,
 )
-from integration.operator.conftest import CHART, Namespace
+from integration.operator.conftest import CHART, ROOT, Namespace
 from waiting import eventually
 
 from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
@@ -316,6 +316,15 @@ def test_the_notes_say_what_other_namespaces_must_hold(
     assert notes
     assert ("Job pods run in the namespace of their UserSchedule" in notes) is (says is not None)
     assert [word for word in says or () if word not in notes] == []
+
+
+def test_helms_linter_finds_nothing(helm: Path) -> None:
+    values = ROOT / "examples/gitops/values.yaml"
+    done = subprocess.run(
+        [str(helm), "lint", "--strict", str(CHART), f"--values={values}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "[" not in done.stdout, done.stdout  # such as [INFO] and [WARNING]
 
 
 def test_a_definition_that_is_not_the_releases_is_refused_with_what_to_do(helm: Path, namespace: Namespace) -> None:
