@@ -337,3 +337,22 @@ def test_a_definition_that_is_not_the_releases_is_refused_with_what_to_do(helm: 
     )
     assert done.returncode != 0
     assert "applied by hand); install with --set crds.enabled=false, or take it over" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "done"),
+    [
+        (["--set=crds.takeOwnership=true"], False),
+        (["--take-ownership"], False),
+        (["--take-ownership", "--set=crds.takeOwnership=true"], True),
+        (["--set=crds.enabled=false"], True),
+    ],
+    ids=["value", "flag", "both", "none"],
+)
+def test_a_definition_of_another_owner_is_taken_over_only_where_both_say_so(
+    helm: Path, namespace: Namespace, flags: list[str], done: bool
+) -> None:
+    where = ["-n", namespace.name, "--kubeconfig", str(namespace.cluster.kubeconfig)]
+    command = [str(helm), "install", "x", str(CHART), *where, "--dry-run=server", "--set=generateSecrets=true", *flags]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode == 0) is done, found.stderr
