@@ -25,7 +25,7 @@ from integration.operator.chart_rendering import (
     suggestions_cronjob,
     users_cronjob,
 )
-from integration.operator.conftest import CHART, Namespace
+from integration.operator.conftest import CHART, ROOT, Namespace
 from waiting import eventually
 
 from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
@@ -318,6 +318,15 @@ def test_the_notes_say_what_other_namespaces_must_hold(
     assert [word for word in says or () if word not in notes] == []
 
 
+def test_helms_linter_finds_nothing(helm: Path) -> None:
+    values = ROOT / "examples/gitops/values.yaml"
+    done = subprocess.run(
+        [str(helm), "lint", "--strict", str(CHART), f"--values={values}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "[" not in done.stdout, done.stdout  # such as [INFO] and [WARNING]
+
+
 def test_a_definition_that_is_not_the_releases_is_refused_with_what_to_do(helm: Path, namespace: Namespace) -> None:
     done = subprocess.run(
         [str(helm), "install", "x", str(CHART), "-n", namespace.name, "--dry-run=server", "--set=generateSecrets=true"],
@@ -328,3 +337,22 @@ def test_a_definition_that_is_not_the_releases_is_refused_with_what_to_do(helm: 
     )
     assert done.returncode != 0
     assert "applied by hand); install with --set crds.enabled=false, or take it over" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "done"),
+    [
+        (["--set=crds.takeOwnership=true"], False),
+        (["--take-ownership"], False),
+        (["--take-ownership", "--set=crds.takeOwnership=true"], True),
+        (["--set=crds.enabled=false"], True),
+    ],
+    ids=["value", "flag", "both", "none"],
+)
+def test_a_definition_of_another_owner_is_taken_over_only_where_both_say_so(
+    helm: Path, namespace: Namespace, flags: list[str], done: bool
+) -> None:
+    where = ["-n", namespace.name, "--kubeconfig", str(namespace.cluster.kubeconfig)]
+    command = [str(helm), "install", "x", str(CHART), *where, "--dry-run=server", "--set=generateSecrets=true", *flags]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode == 0) is done, found.stderr
