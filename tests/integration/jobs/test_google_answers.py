@@ -255,6 +255,8 @@ REFUSED = [
     (400, oauth_error("admin_policy_enforced"), "ReconnectNeeded"),
     (401, oauth_error("policy_enforced"), "ReconnectNeeded"),
     (403, oauth_error("org_internal"), "ReconnectNeeded"),
+    # "Account restricted": https://github.com/closeio/sync-engine/pull/1014
+    (400, oauth_error("access_denied"), "ReconnectNeeded"),
     (401, oauth_error("invalid_client"), "Misconfigured"),
     (401, oauth_error("deleted_client"), "Misconfigured"),
     (400, oauth_error("unauthorized_client"), "Misconfigured"),

@@ -144,6 +144,22 @@ def test_a_middleboxs_4xx_is_not_twilios_word(twilio: TwilioServer, status: int,
     assert fired(twilio, fault)
 
 
+# https://www.twilio.com/docs/api/errors: what each of the codes blames.
+OUR_SENDER = [21212, 21267, 21401, 21601, 21603, 21606, 21607, 21657, 21659, 21660, 21661, 21703, 572002]
+THE_RECIPIENT = [21211, 21265, 21266, 21608, 21610, 21612, 21614, 21635]
+
+
+@pytest.mark.parametrize("code", [*OUR_SENDER, *THE_RECIPIENT])
+def test_a_400_blames_our_sender_or_the_recipient_as_twilios_list_of_errors_has_it(
+    twilio: TwilioServer, code: int
+) -> None:
+    fault = twilio.control.add_fault(kind="create", status=400, body=json.dumps({"code": code, "status": 400}))
+    answer = gateway(twilio).send(Message(TO, "", "x"))
+    assert fired(twilio, fault)
+    assert isinstance(answer, Unusable if code in OUR_SENDER else Refused)
+    assert answer.code == str(code)
+
+
 def test_an_error_by_rfc_9457_is_read_by_the_status_of_http(twilio: TwilioServer) -> None:
     problem = {"type": "about:blank", "title": "x", "status": 200, "code": 21211}
     twilio.control.add_fault(kind="create", status=400, body=json.dumps(problem))

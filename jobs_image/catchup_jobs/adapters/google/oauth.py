@@ -44,8 +44,11 @@ NEEDED_SCOPES: Final = tuple(
 
 _OK: Final = 200
 _DEFAULT_LIFETIME_SECONDS: Final = 3600
-# RFC 6749, section 5.2; the others ask for the user's presence (OpenID Connect Core, section 3.1.2.6).
-_CONSENT_ENDED: Final = frozenset({"invalid_grant", "consent_required", "interaction_required", "login_required"})
+# RFC 6749, section 5.2; `access_denied` is Google's for an account that it has restricted; the others ask for the
+# user's presence (OpenID Connect Core, section 3.1.2.6).
+_CONSENT_ENDED: Final = frozenset(
+    {"invalid_grant", "access_denied", "consent_required", "interaction_required", "login_required"}
+)
 # Refusals of our client, not of the user's consent (RFC 6749, section 5.2).
 _CLIENT_REFUSED: Final = frozenset(
     {"invalid_client", "unauthorized_client", "deleted_client", "disabled_client", "unsupported_grant_type"}

@@ -72,7 +72,7 @@ def read_token(
     try:
         token, content, signature = decode(text)
     except InvalidTokenError as error:
-        raise PermanentError(f"the link is not valid: {error}") from None
+        raise PermanentError(f"the link is not valid: {error}; open it from the message again") from None
     binding = binding_of(token)
     if binding is None:
         raise PermanentError("the link is not valid any more: what it was for is gone")

@@ -40,9 +40,10 @@ DEFAULT_PORTS: Final[dict[Security, int]] = {"starttls": 587, "tls": 465, "none"
 # RFC 3463, X.1.3: bad destination mailbox address syntax.
 _BAD_SYNTAX: Final = "5.1.3"
 _OK: Final = 250
-_OK_ELSEWHERE: Final = 251
-_GO_AHEAD: Final = 354
-_REPLIES: Final = range(200, 600)
+# RFC 5321, 4.2.1: the first digit decides, also of a code that is not known.
+_DONE: Final = range(200, 300)
+_GO_AHEAD: Final = range(300, 400)
+_REFUSALS: Final = range(400, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +147,8 @@ class SmtpEmail:
                 return self._content(smtp, content, email["Message-ID"])
         except _Stop as stop:
             return stop.answer
-        except ssl.SSLCertVerificationError:
-            return Unusable(
-                "the mail server's certificate cannot be verified: check CATCHUP_SMTP_HOST, or name its authority in"
-                " CATCHUP_SMTP_CA_FILE"
-            )
         except (OSError, smtplib.SMTPException, ValueError) as error:
-            return NotSent(f"the mail server cannot be used ({type(error).__name__})")
+            return _unsent(error)
 
     @contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
@@ -205,22 +201,22 @@ class SmtpEmail:
             raise _Stop(NotSent(f"the mail server accepts no session now (SMTP {code})"))
 
     def _envelope(self, smtp: smtplib.SMTP, to: str) -> None:
-        _expect(smtp.mail(self._sender.address), {_OK}, Stage.SENDER)
-        _expect(smtp.rcpt(to), {_OK, _OK_ELSEWHERE}, Stage.RECIPIENT)
+        _expect(smtp.mail(self._sender.address), _DONE, Stage.SENDER)
+        _expect(smtp.rcpt(to), _DONE, Stage.RECIPIENT)
 
     @staticmethod
     def _content(smtp: smtplib.SMTP, content: bytes, message_id: str) -> Answer:
-        _expect(smtp.docmd("DATA"), {_GO_AHEAD}, Stage.CONTENT)
+        _expect(smtp.docmd("DATA"), _GO_AHEAD, Stage.CONTENT)
         try:
             # RFC 5321, 4.5.2: a line that begins with a dot gets another one.
             smtp.send(_dots_doubled(content) + b".\r\n")
             reply = smtp.getreply()
         except (OSError, smtplib.SMTPException) as error:
             return Ambiguous(f"the mail server did not answer to the message ({type(error).__name__})")
-        if reply[0] not in _REPLIES:
+        if reply[0] not in _DONE and reply[0] not in _REFUSALS:
             # It may be the beginning of one, such as `250`.
             return Ambiguous("the mail server's answer to the message is not one of SMTP")
-        _expect(reply, {_OK}, Stage.CONTENT)
+        _expect(reply, _DONE, Stage.CONTENT)
         return Accepted(provider_id=message_id, status="accepted", final=True)
 
     def _context(self) -> ssl.SSLContext:
@@ -233,6 +229,32 @@ class SmtpEmail:
 def _expect(reply: tuple[int, bytes], accepted: Collection[int], stage: Stage) -> None:
     if reply[0] not in accepted:
         raise _Stop(meaning(*reply, stage))
+
+
+def _unsent(error: Exception) -> Answer:
+    """Return what an error means that ended a session before the message was handed over."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return Unusable(
+                "the mail server's certificate cannot be verified: check CATCHUP_SMTP_HOST, or name its authority in"
+                " CATCHUP_SMTP_CA_FILE"
+            )
+        case ssl.SSLError() if not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return Unusable(
+                "TLS cannot be agreed on with the mail server: check that CATCHUP_SMTP_SECURITY fits CATCHUP_SMTP_PORT"
+                " (as a rule, tls is on 465 and starttls on 587)"
+            )
+        case smtplib.SMTPConnectError():
+            # The server's greeting is another one than 220.
+            return meaning(error.smtp_code, _bytes(error.smtp_error), Stage.GREETING)
+        case smtplib.SMTPServerDisconnected():
+            return NotSent("the mail server closed the connection, or did not answer in time")
+        case _:
+            return NotSent(f"the mail server cannot be used ({type(error).__name__})")
+
+
+def _bytes(text: bytes | str) -> bytes:
+    return text.encode() if isinstance(text, str) else text
 
 
 def _dots_doubled(content: bytes) -> bytes:

@@ -15,6 +15,14 @@ from catchup_jobs.jobs.digest.gateway import Answer, NotSent, Refused, Unusable
 PERMANENT: Final = 500
 # RFC 4954: authentication required, refused, or too weak. 538: encryption required for it.
 _AUTHENTICATION: Final = frozenset({530, 534, 535, 538})
+# RFC 4954 and RFC 5248's registry: the server wants TLS first.
+_ENCRYPTION: Final = frozenset({"5.7.10", "5.7.11"})
+_ENCRYPTION_CODE: Final = 538
+# RFC 3207, 4, words it so and gives it the code of a missing login.
+_STARTTLS_FIRST: Final = re.compile(r"STARTTLS", re.IGNORECASE)
+# RFC 1870, 6.1, and RFC 3463, X.3.4: the message is larger than the server takes.
+_TOO_LARGE: Final = "5.3.4"
+_TOO_LARGE_CODE: Final = 552
 # Bad credentials, account disabled, not authenticated (RFC 4954, RFC 5248; 57 and 60 are Exchange's).
 _OUR_LOGIN: Final = frozenset({"5.7.8", "5.7.13", "5.7.57"})
 # The message failed SPF, DKIM, DMARC or reverse DNS (RFC 7372), the sender's domain takes no mail (RFC 7505), or we may
@@ -37,6 +45,7 @@ _ENHANCED: Final = re.compile(r"(?:^\s*|#)([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 class Stage(Enum):
     """Where in the session a server refuses."""
 
+    GREETING = "greeting"
     LOGIN = "login"
     SENDER = "sender"
     RECIPIENT = "recipient"
@@ -58,14 +67,29 @@ def meaning(code: int, text: bytes, stage: Stage) -> Answer:
     def ours(why: str, *, perhaps_recipient: bool = False) -> Unusable:
         return Unusable(f"the mail server {why.format(shown=f'(SMTP {shown})')}", shown, perhaps_recipient)
 
+    is_greeting = stage is Stage.GREETING
+    wants_tls = (
+        code == _ENCRYPTION_CODE
+        or enhanced in _ENCRYPTION
+        or (code in _AUTHENTICATION and _STARTTLS_FIRST.search(words) is not None)
+    )
+    is_too_large = stage is Stage.SENDER and (code == _TOO_LARGE_CODE or enhanced == _TOO_LARGE)
     is_login = stage is Stage.LOGIN or code in _AUTHENTICATION or enhanced in _OUR_LOGIN
     is_sender = stage is Stage.SENDER or enhanced in _OUR_ADDRESS | _OUR_DOMAIN
     is_mailbox = not enhanced and stage is Stage.RECIPIENT and code in _MAILBOX_CODES
     rules: tuple[tuple[bool, Answer], ...] = (
+        (
+            code < 0 and is_greeting,
+            NotSent("what answers is no mail server: check CATCHUP_SMTP_HOST and CATCHUP_SMTP_PORT"),
+        ),
         (code < 0, NotSent("the mail server closed the connection")),
         (code < PERMANENT, NotSent(f"the mail server accepts no mail now (SMTP {shown})")),
         (enhanced in _OUR_QUOTA, NotSent(f"the mail server takes no more mail from us for a while (SMTP {shown})")),
+        # RFC 5321, 3.1: a server that takes no mail, or none from here.
+        (is_greeting, ours("refuses the connection {shown}: check CATCHUP_SMTP_HOST, and whether it blocks us")),
+        (wants_tls, ours("wants encryption first {shown}: set CATCHUP_SMTP_SECURITY to starttls or tls")),
         (is_login, ours("refused our login {shown}: check CATCHUP_SMTP_USERNAME and CATCHUP_SMTP_PASSWORD")),
+        (is_too_large, ours("takes no message of this size {shown}: raise its limit, or check CATCHUP_SMTP_HOST")),
         (is_sender, ours("refuses our sender {shown}: check CATCHUP_SMTP_FROM, and its domain's SPF, DKIM and DMARC")),
         (_MAILBOX.fullmatch(enhanced) is not None, Refused(shown)),
         (

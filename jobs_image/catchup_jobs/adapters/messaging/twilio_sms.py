@@ -33,15 +33,20 @@ T = TypeVar("T")
 
 OPTED_OUT: Final = 21610
 _SENDER_ERRORS: Final = frozenset(
-    {21212, 21603, 21606, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21707, 21712}
+    {
+        *(21212, 21401, 21601, 21603, 21606, 21657, 21659, 21660, 21661),
+        # A trial account may not send as this.
+        *(21267, 21607, 572002),
+        *(21701, 21702, 21703, 21704, 21705, 21707, 21712),
+    }
 )
-"""Twilio's error codes that blame our sender (number, short code or Messaging Service), not the recipient. All are
-HTTP 400.
+"""Twilio's error codes that blame our sender (number, short code, name or Messaging Service), not the recipient. All
+are HTTP 400.
 """
 _TOO_MANY: Final = frozenset({429})
 # 404: there is no such account. 407: a proxy wants a login.
 _OURS: Final = frozenset({401, 403, 404, 407})
-# Twilio's error codes have five digits: https://www.twilio.com/docs/api/errors
+# Twilio's error codes have five digits or more: https://www.twilio.com/docs/api/errors
 _LEAST_CODE: Final = 10_000
 _SID: Final = re.compile("[A-Za-z0-9_-]{1,64}")
 _SHOWN: Final = 40

@@ -145,11 +145,13 @@ def snooze(suggestion_id: int, days: int | None, until: datetime | None, seen_ve
 def redeem(token: str, output: str) -> None:
     """Do what a link in a message stands for; for the application that serves CATCHUP_ACTION_BASE_URL.
 
-    The token is the last part of the link's address. It is checked (ours, unchanged, not expired) and does one thing:
-    accept, dismiss or snooze one suggestion; show the suggestions of a digest, with a link for each answer; or stop
-    the emails or SMS to the address that was written to. A time that has moved since is not accepted, and one that has
-    become busy is, with a warning. The same token twice changes nothing more. Mail scanners open links: serve a page
-    with a button, and redeem when it is pressed (the unsubscribe link takes the POST of RFC 8058).
+    The token is the last part of the link's address. The whole link is taken too, as mail programs and people pass it
+    on: in quotes, with a full stop or parameters behind it, broken over lines, percent-encoded. The token is checked
+    (ours, unchanged, not expired) and does one thing: accept, dismiss or snooze one suggestion; show the suggestions of
+    a digest, with a link for each answer; or stop the emails or SMS to the address that was written to. A time that has
+    moved since is not accepted, and one that has become busy is, with a warning. The same token twice changes nothing
+    more. Mail scanners open links: serve a page with a button, and redeem when it is pressed (the unsubscribe link
+    takes the POST of RFC 8058).
 
     \b
     Example:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
+from urllib.parse import unquote
 
 LINK_LIFE: Final = timedelta(days=14)
 """How long the links of a suggestion in a digest act."""
@@ -27,7 +30,11 @@ _MINUTES: Final = struct.Struct(">I")
 _ID_BYTES: Final = 5
 _UNUSED: Final = 8 - _ID_BYTES
 _SIGNATURE_BYTES: Final = 12
-_MAX_TEXT: Final = 64
+_MAX_TOKEN: Final = 64
+_MAX_TEXT: Final = 4096
+_WORD: Final = re.compile(r"[A-Za-z0-9_-]+")
+# A line that was broken on the way; `=` ends it in quoted-printable (RFC 2045, 6.7).
+_BROKEN: Final = re.compile(r"=\r?\n|\s")
 
 
 class Action(StrEnum):
@@ -101,23 +108,33 @@ def encode(content: bytes, signature: bytes) -> str:
 def decode(text: str) -> tuple[ActionToken, bytes, bytes]:
     """Return a token, its content and its signature, which the caller must check before anything else.
 
+    Mail programs, scanners and people change what is around a token: `text` may be the whole link, in quotes, with a
+    full stop or parameters after it, broken over lines, or percent-encoded, also twice (a link within a link).
+
     Raises:
-        InvalidTokenError: the text is not a token.
+        InvalidTokenError: the text holds no token.
     """
-    if len(text) > _MAX_TEXT or not text.isascii():
-        raise InvalidTokenError("not a token")
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        content, signature = raw[:-_SIGNATURE_BYTES], raw[-_SIGNATURE_BYTES:]
-        letter, subject, minutes = _HEAD.unpack(content[:1] + b"\0" * _UNUSED + content[1 : _HEAD.size - _UNUSED])
-        action = Action(letter.decode())
-        rest = content[_HEAD.size - _UNUSED :]
-        start_at = _instant(*_MINUTES.unpack(rest)) if action.is_of_suggestion else None
-        token = ActionToken(action, subject, _instant(minutes), start_at)
-    except (binascii.Error, ValueError, OverflowError, struct.error):
-        raise InvalidTokenError("not a token") from None
+    if len(text) <= _MAX_TEXT:
+        # Parameters may stand behind a token; a host and a path stand before it.
+        for word in reversed(_WORD.findall(_BROKEN.sub("", unquote(unquote(text))))):
+            with suppress(binascii.Error, ValueError, OverflowError, struct.error):
+                return _decode(word)
+    raise InvalidTokenError("it is cut or changed")
+
+
+def _decode(word: str) -> tuple[ActionToken, bytes, bytes]:
+    """Decode a token. Raises various errors where it is none."""
+    if len(word) > _MAX_TOKEN:
+        raise ValueError("too long")
+    raw = base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_", validate=True)
+    content, signature = raw[:-_SIGNATURE_BYTES], raw[-_SIGNATURE_BYTES:]
+    letter, subject, minutes = _HEAD.unpack(content[:1] + b"\0" * _UNUSED + content[1 : _HEAD.size - _UNUSED])
+    action = Action(letter.decode())
+    rest = content[_HEAD.size - _UNUSED :]
+    start_at = _instant(*_MINUTES.unpack(rest)) if action.is_of_suggestion else None
+    token = ActionToken(action, subject, _instant(minutes), start_at)
     if token.content() != content:
-        raise InvalidTokenError("not a token")
+        raise ValueError("something follows the content")
     return token, content, signature
 
 

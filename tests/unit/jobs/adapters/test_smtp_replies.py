@@ -102,6 +102,35 @@ def test_a_refusal_is_ours_the_mailboxs_or_the_moments(reply: str, stage: Stage,
     assert verdict(reply.replace("-", " ", 1) if reply.startswith("550-") else reply, stage) == expected
 
 
+@pytest.mark.parametrize(
+    ("reply", "stage", "setting"),
+    [
+        # RFC 5321, 3.1: the greeting of a server that takes no mail
+        ("554 5.7.1 Client host blocked using zen.spamhaus.org", Stage.GREETING, "CATCHUP_SMTP_HOST"),
+        ("554 No SMTP service here", Stage.GREETING, "CATCHUP_SMTP_HOST"),
+        # What `smtplib` makes of a greeting that is not SMTP's, such as SSH's
+        ("-1 SSH-2.0-OpenSSH_9.2", Stage.GREETING, "CATCHUP_SMTP_PORT"),
+        # RFC 3207, 4; RFC 4954, 6; IANA's registry of enhanced status codes
+        ("530 5.7.0 Must issue a STARTTLS command first", Stage.SENDER, "CATCHUP_SMTP_SECURITY"),
+        ("538 5.7.11 Encryption required for requested authentication mechanism", Stage.LOGIN, "CATCHUP_SMTP_SECURITY"),
+        ("523 5.7.10 Encryption Needed", Stage.LOGIN, "CATCHUP_SMTP_SECURITY"),
+        ("530 5.7.0 Authentication required", Stage.SENDER, "CATCHUP_SMTP_USERNAME"),
+        # RFC 1870, 6.1
+        ("552 message size exceeds fixed maximum message size", Stage.SENDER, "its limit"),
+        ("552 5.3.4 Message size exceeds fixed limit", Stage.SENDER, "its limit"),  # Postfix
+    ],
+)
+def test_a_refusal_names_what_to_correct(reply: str, stage: Stage, setting: str) -> None:
+    code, _, text = reply.partition(" ")
+    answer = meaning(int(code), text.encode(), stage)
+    assert isinstance(answer, Unusable | NotSent)
+    assert setting in answer.why
+
+
+def test_a_server_that_is_too_busy_to_greet_is_asked_later() -> None:
+    assert verdict("421 4.3.2 Service not available", Stage.GREETING) == LATER
+
+
 def test_a_refusal_repeats_no_word_of_the_server() -> None:
     answer = meaning(550, b"5.7.1 <ada@example.com> refused", Stage.RECIPIENT)
     assert "ada" not in repr(answer)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from cryptography.fernet import Fernet
@@ -15,6 +17,9 @@ from catchup_jobs.adapters.messaging.action_links import ActionLinks, read_token
 from catchup_jobs.domain.digest.action_tokens import LINK_LIFE, UNSUBSCRIBE_LIFE, Action, ActionToken, Binding
 from catchup_jobs.domain.digest.items import DigestItem
 from catchup_jobs.jobs.run.errors import PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOW = datetime(2026, 11, 29, 8, tzinfo=UTC)
 START = NOW + timedelta(days=1)
@@ -113,6 +118,42 @@ def test_any_other_text_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(PermanentError) as caught:
         read(text)
     assert len(str(caught.value)) < 90
+
+
+BASE = "https://app.example.com/catchup/"
+AROUND = {
+    "the whole link": lambda token: BASE + token,
+    "in angle brackets": lambda token: f"<{BASE}{token}>",
+    "in quotes": lambda token: f'"{token}"',
+    "in a word processor's quotes": lambda token: f"\u201c{token}\u201d",
+    "with a full stop": lambda token: f"{token}.",  # github.com/DemocracyClub/UK-Polling-Stations/pull/6926
+    "with a bracket and a comma": lambda token: f"({token}),",
+    "with a campaign's parameters": lambda token: f"{token}?utm_source=x&utm_medium=email",  # artsy/force/pull/8567
+    "with an HTML entity": lambda token: f"{token}&amp;fbclid=IwAR0x",  # simpleanalytics/roadmap/issues/566
+    "with a fragment": lambda token: f"{token}#main",
+    "with a slash": lambda token: f"{token}/",
+    "with a line end and spaces": lambda token: f"  {token}\r\n",
+    "with an invisible character": lambda token: f"\ufeff{token}\u200b",
+    "broken over lines": lambda token: f"{token[:20]}\r\n {token[20:]}",
+    "in quoted-printable": lambda token: f"{BASE}{token[:9]}=\n{token[9:]}",  # dani-garcia/vaultwarden/issues/7401
+    "percent-encoded": lambda token: "".join(f"%{ord(each):02X}" for each in token),
+    "within a scanner's link": lambda token: f"https://scan.example/?url={quote(quote(BASE + token, safe=''))}&data=05",
+}
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND.keys())
+def test_a_token_is_found_in_what_mail_programs_and_people_make_of_a_link(around: Callable[[str], str]) -> None:
+    for address in (*LINKS.of_suggestion(ITEM, "ada", now=NOW).values(), LINKS.unsubscribe(5, "ada", now=NOW)):
+        assert read(around(token_of(address))) == read(token_of(address))
+
+
+@given(st.integers(0, 34), st.integers(1, 35))
+def test_a_link_that_was_cut_is_refused_wherever_it_was_cut(start: int, length: int) -> None:
+    token = accept()
+    part = token[start : start + length]
+    if part != token:
+        with pytest.raises(PermanentError, match="cut or changed; open it from the message again"):
+            read(BASE + part)
 
 
 def test_links_survive_a_rotation_of_keys_and_die_with_their_key() -> None:
