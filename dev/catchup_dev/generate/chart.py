@@ -33,6 +33,7 @@ _NARROWED: Final[dict[str, dict[str, Any]]] = {
     "operator.digestSpreadMinutes": {"minimum": 0, "maximum": 240},
     "operator.rollPerSecond": {"type": "number", "exclusiveMinimum": 0, "maximum": 9999},
     "suggestions.shards": {"minimum": 1, "maximum": 1000},
+    "metrics.access": {"enum": ["open", "reviewed"]},
     "metrics.replicas": {"minimum": 1, "maximum": 10},
     "metrics.everySeconds": {"minimum": 5, "maximum": 3600},
     "interval": {"pattern": "^[0-9]+(ms|s|m|h)$"},
