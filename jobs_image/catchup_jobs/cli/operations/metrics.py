@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -64,6 +65,7 @@ def metrics(listen: str, port: int, every: int, access: MetricsAccess, once: boo
     """
     settings = Settings.load()
     configure(settings.log_format)
+    gc.set_threshold(700, 10, 10)  # Python's own: other commands are too short to collect garbage
     with ExitStack() as opened:
         registry = CollectorRegistry()
         registry.register(_collector(settings, opened, every))
