@@ -42,6 +42,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
       CATCHUP_DIGEST_SPREAD_MINUTES
                                  spread digests over this many minutes after their chosen time (default 0)
       CATCHUP_RELEASE            identity in the Lease of each namespace (default: the host's name)
+      CATCHUP_METRICS_ACCESS     who may read /metrics: open (default) or reviewed (asks the API server)
     """
     import kopf  # noqa: PLC0415
     import uvloop  # noqa: PLC0415

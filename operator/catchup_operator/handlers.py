@@ -21,6 +21,7 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.config import load_access
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.manifests.names import key_of
+from catchup_operator.ops.access import MetricsGate
 from catchup_operator.ops.health import Health
 from catchup_operator.ops.http import serve
 from catchup_operator.ops.metrics import StateCollector, registry_of
@@ -85,8 +86,9 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
             )
             memo.health.start()
             known = StateCollector(state, memo.controller, rollout, scopes, problems=memo.health.readiness_problems)
+            gate = MetricsGate(memo.client) if options.review_metrics else None
             listener = memo.get("listener") or listen(options.health_port)
-            memo.http = await serve(listener, memo.health, registry_of(memo.instruments, known))
+            memo.http = await serve(listener, memo.health, registry_of(memo.instruments, known), gate)
         await discovery.wait()
     except BaseException:
         await clean_up(memo)  # kopf does not clean up after a start that fails

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from catchup_contract.access_review import MetricsAccess
 from catchup_contract.digest_rule import SPREAD_MAX
 
 ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
@@ -20,6 +21,7 @@ ENV_LOG_LEVEL: Final = "CATCHUP_LOG_LEVEL"
 ENV_ROLL_PER_SECOND: Final = "CATCHUP_ROLL_PER_SECOND"
 ENV_DIGEST_SPREAD: Final = "CATCHUP_DIGEST_SPREAD_MINUTES"
 ENV_RELEASE: Final = "CATCHUP_RELEASE"
+ENV_METRICS_ACCESS: Final = "CATCHUP_METRICS_ACCESS"
 
 # Name, default and meaning of each variable, for docs/configuration.md. `run --help` names them, too.
 VARIABLES: Final = (
@@ -41,6 +43,11 @@ VARIABLES: Final = (
         ENV_RELEASE,
         "the host's name",
         "the identity by which this operator holds the Lease of each namespace; the chart sets `<namespace>/<name>`",
+    ),
+    (
+        ENV_METRICS_ACCESS,
+        "open",
+        "who may read `/metrics`: `open` (everybody) or `reviewed` (whose token may `get` the path `/metrics`)",
     ),
 )
 
@@ -66,6 +73,7 @@ class Options:
         roll_per_second: the rate of the rollout of a changed job template, in UserSchedules per second.
         digest_spread: the window in minutes over which digests are spread after their chosen time.
         release: the identity by which the operator holds the Lease of each served namespace.
+        review_metrics: whether the API server is asked who may read `/metrics`.
     """
 
     namespaces: tuple[str, ...]
@@ -75,6 +83,7 @@ class Options:
     roll_per_second: float
     digest_spread: int
     release: str
+    review_metrics: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Options:
@@ -96,6 +105,9 @@ class Options:
         release = env.get(ENV_RELEASE) or socket.gethostname()
         if not re.fullmatch(r"[A-Za-z0-9_./:@-]{1,253}", release):
             raise InvalidOptionError(f"{ENV_RELEASE} must be at most 253 letters, digits and ./:@_-, not {release!r}")
+        access = env.get(ENV_METRICS_ACCESS) or MetricsAccess.OPEN
+        if access not in set(MetricsAccess):
+            raise InvalidOptionError(f"{ENV_METRICS_ACCESS} must be open or reviewed, not {access!r}")
         return cls(
             namespaces=served_namespaces(env),
             job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
@@ -104,6 +116,7 @@ class Options:
             roll_per_second=float(rate),
             digest_spread=int(spread),
             release=release,
+            review_metrics=access == MetricsAccess.REVIEWED,
         )
 
 

@@ -147,6 +147,8 @@ RULES: Final[dict[str, Schema]] = {
     "migration.backoffLimit": {"minimum": 0, "maximum": 100},
     "suggestions.schedule": _text(_CRON, empty=False),
     "suggestions.shards": {"minimum": 1, "maximum": 1000},
+    "metrics.access": {"enum": ["open", "reviewed"]},
+    "metrics.tokenSecret": _NAME,
     "metrics.replicas": {"minimum": 1, "maximum": 10},
     "metrics.everySeconds": {"minimum": 5, "maximum": 3600},
     "interval": _text("[0-9]+(ms|s|m|h)", empty=False),

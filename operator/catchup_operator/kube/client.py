@@ -96,8 +96,12 @@ class KubeClient(Transport):
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
         }
-        answer = await self._request("POST", resources.REVIEWS, None, body=review, content_type="application/json")
+        answer = await self.review(resources.REVIEWS, review)
         return bool((answer.get("status") or {}).get("allowed"))
+
+    async def review(self, resource: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask the API server to answer a review; return it with its `status`. Raises ApiError."""
+        return await self._request("POST", resource, None, body=document, content_type="application/json")
 
     async def patch_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         """Apply a merge patch (RFC 7396) to the status of a UserSchedule, if it has not changed since `body` was read.

@@ -23,6 +23,8 @@ DEPLOYMENTS: Final = "deployments"
 LEASES: Final = "leases"
 NAMESPACES: Final = "namespaces"
 REVIEWS: Final = "selfsubjectaccessreviews"
+TOKEN_REVIEWS: Final = "tokenreviews"  # noqa: S105 - a resource
+ACCESS_REVIEWS: Final = "subjectaccessreviews"
 
 LEASE_NAME: Final = "catchup-operator"
 """The name of the Lease in each served namespace; only the operator that holds it writes there."""
@@ -37,6 +39,8 @@ _GROUPS: Final = {
     DEPLOYMENTS: ("apps", "v1"),
     LEASES: ("coordination.k8s.io", "v1"),
     REVIEWS: ("authorization.k8s.io", "v1"),
+    TOKEN_REVIEWS: ("authentication.k8s.io", "v1"),
+    ACCESS_REVIEWS: ("authorization.k8s.io", "v1"),
 }
 # Requested as PartialObjectMetadata (https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches).
 _METADATA_ONLY: Final = {CRONJOBS}

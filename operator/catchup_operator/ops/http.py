@@ -8,11 +8,18 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from catchup_contract.access_review import OK
+from catchup_operator.ops.access import MetricsGate
 from catchup_operator.ops.health import Health
 
 
-async def serve(listener: socket.socket, health: Health, registry: CollectorRegistry) -> web.AppRunner:
-    """Serve on a listening socket; call `cleanup` of the result to stop."""
+async def serve(
+    listener: socket.socket, health: Health, registry: CollectorRegistry, gate: MetricsGate | None = None
+) -> web.AppRunner:
+    """Serve on a listening socket; call `cleanup` of the result to stop.
+
+    `gate` decides who may read `/metrics`; without one everybody may.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
         return _probe(health.liveness_problems())
@@ -21,6 +28,9 @@ async def serve(listener: socket.socket, health: Health, registry: CollectorRegi
         return _probe(health.readiness_problems())
 
     async def metrics(request: web.Request) -> web.Response:
+        status = await gate.status(request.headers.get("Authorization", "")) if gate else OK
+        if status != OK:
+            return web.Response(status=status)
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 

@@ -82,6 +82,31 @@ def test_prometheus_accepts_the_rules_as_the_chart_makes_them(
     assert "runbook_url: https://wiki.test/CatchUpOperatorDown.md" in rules.read_text()
 
 
+def test_reviewed_access_gives_both_pods_what_they_ask_with_and_prometheus_a_role_to_bind() -> None:
+    switches = [f"--set=metrics.{switch}=true" for switch in SWITCHES]
+    found = rendered(*switches, "--set=metrics.access=reviewed,metrics.tokenSecret=scraper")
+    role = found["ClusterRole", "catchup-catchup-jobs-metrics-access"]
+    assert {(*rule["resources"], *rule["verbs"]) for rule in role["rules"]} == {
+        ("tokenreviews", "create"),
+        ("subjectaccessreviews", "create"),
+    }
+    bound = {
+        subject["name"] for subject in found["ClusterRoleBinding", "catchup-catchup-jobs-metrics-access"]["subjects"]
+    }
+    pods = {
+        name: found["Deployment", f"catchup-jobs-{name}"]["spec"]["template"]["spec"]
+        for name in ("operator", "metrics")
+    }
+    assert {pod["serviceAccountName"] for pod in pods.values()} == bound
+    env = {entry["name"]: entry.get("value") for entry in pods["operator"]["containers"][0]["env"]}
+    assert env["CATCHUP_METRICS_ACCESS"] == "reviewed"
+    assert pods["metrics"]["containers"][0]["args"][-2:] == ["--access", "reviewed"]
+    reader = found["ClusterRole", "catchup-catchup-jobs-metrics-reader"]
+    assert reader["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
+    (endpoint,) = found["ServiceMonitor", "catchup-jobs-metrics"]["spec"]["endpoints"]
+    assert endpoint["authorization"]["credentials"] == {"name": "scraper", "key": "token"}
+
+
 def test_a_monitor_without_the_service_that_it_selects_is_refused() -> None:
     switch = "--set=metrics.serviceMonitor.enabled=true"
     command = [str(ensure(["helm"])["helm"]), "template", "x", str(CHART), *_SECRETS, switch]

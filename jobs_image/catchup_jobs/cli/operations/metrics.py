@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 import sys
 import threading
@@ -14,11 +16,14 @@ import click
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.openmetrics.exposition import generate_latest
 
+from catchup_contract.access_review import MetricsAccess
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.fleet.snapshot import take
+from catchup_jobs.adapters.exporter.access import ReviewGate
 from catchup_jobs.adapters.exporter.collector import SnapshotCollector
 from catchup_jobs.adapters.exporter.server import serving
 from catchup_jobs.cli.log import configure
+from catchup_jobs.cli.parameters import OneOf
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings import Settings
 
@@ -39,8 +44,15 @@ PORT: Final = 9464
     show_default=True,
     help="Read the database at most every so often (s).",
 )
+@click.option(
+    "--access",
+    type=OneOf(MetricsAccess),
+    default=MetricsAccess.OPEN.value,
+    show_default=True,
+    help="reviewed: only for whose token may `get` the path /metrics, by the API server of the pod.",
+)
 @click.option("--once", is_flag=True, help="Print the metrics and exit.")
-def metrics(listen: str, port: int, every: int, once: bool) -> None:
+def metrics(listen: str, port: int, every: int, access: MetricsAccess, once: bool) -> None:
     """Serve `/metrics` for Prometheus, from the database and Redis.
 
     It only reads, so that several may run. While the database does not answer, `catchup_service_up` says so and the
@@ -53,23 +65,32 @@ def metrics(listen: str, port: int, every: int, once: bool) -> None:
     """
     settings = Settings.load()
     configure(settings.log_format)
+    gc.set_threshold(700, 10, 10)  # Python's own: other commands are too short to collect garbage
     with ExitStack() as opened:
         registry = CollectorRegistry()
         registry.register(_collector(settings, opened, every))
         if once:
             click.echo(generate_latest(registry).decode(), nl=False)  # type: ignore[no-untyped-call]
             return
+        gate = _gate() if access is MetricsAccess.REVIEWED else None
         ProcessCollector(registry=registry)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         try:
-            bound = opened.enter_context(serving(registry, host=listen, port=port))
+            bound = opened.enter_context(serving(registry, host=listen, port=port, gate=gate))
         except OSError as error:
             raise MisconfiguredError(f"cannot listen on {listen}:{port}: {error.strerror}") from None
         click.echo(f"serving metrics on port {bound}", err=True)
         stop.wait()
     sys.exit(0)
+
+
+def _gate() -> ReviewGate:
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        raise MisconfiguredError("--access reviewed: KUBERNETES_SERVICE_HOST is not set; this is no pod of a cluster")
+    return ReviewGate(f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
 
 
 def _collector(settings: Settings, opened: ExitStack, every: int) -> SnapshotCollector:

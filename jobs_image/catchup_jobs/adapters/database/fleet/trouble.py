@@ -17,7 +17,6 @@ from sqlalchemy import (
     Subquery,
     Text,
     case,
-    exists,
     func,
     literal,
     or_,
@@ -126,14 +125,18 @@ def failing(connection: Connection, now: datetime) -> dict[tuple[str, ...], int]
 
 def _failing_of(connection: Connection, kind: Kind, since: datetime) -> dict[tuple[str, ...], int]:
     failed = _newest(kind, RunState.FAILED, since)
-    ended_later = exists().where(
-        runs.c.kind == kind,
-        runs.c.subject == failed.c.subject,
-        runs.c.started_at > failed.c.started_at,
-        runs.c.state.in_((RunState.DONE, RunState.SKIPPED, RunState.FAILED)),
-        or_(runs.c.reason.is_(None), runs.c.reason != Reason.NOT_DUE),
+    # A maximum in place of NOT EXISTS: the planner would read all runs of the kind for that.
+    latest = (
+        select(func.max(runs.c.started_at))
+        .where(
+            runs.c.kind == kind,
+            runs.c.subject == failed.c.subject,
+            runs.c.state.in_((RunState.DONE, RunState.SKIPPED, RunState.FAILED)),
+            or_(runs.c.reason.is_(None), runs.c.reason != Reason.NOT_DUE),
+        )
+        .scalar_subquery()
     )
-    return _counted(connection, failed.c.kind, failed.c.reason, where=[~ended_later])
+    return _counted(connection, failed.c.kind, failed.c.reason, where=[failed.c.started_at == latest])
 
 
 def _newest(kind: Kind, state: RunState, since: datetime, *only: ColumnElement[bool]) -> Subquery:

@@ -1,0 +1,147 @@
+"""What a reading of `catchup-jobs metrics` costs PostgreSQL at 100,000 users, and what the exporter weighs.
+
+    python tests/benchmarks/metrics.py [--users 100000]
+
+Each user has a token, a calendar, a sync and a digest run, and the digests of 13 weeks. Two
+fleets are read: a calm one in which one user of a hundred fails, and one in which Google has been away for an hour, so
+that every second user fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / name) for name in ("contract", "jobs_image", "dev", "tests")]
+
+from integration.services import PostgresServer, postgres_server  # noqa: E402
+
+from catchup_jobs.adapters.database.engine import Database  # noqa: E402
+from catchup_jobs.adapters.database.fleet.snapshot import Snapshot, take  # noqa: E402
+from catchup_jobs.adapters.database.migrate import upgrade  # noqa: E402
+
+ROUNDS: Final = 20
+FLEET: Final = (
+    """INSERT INTO users (id, name, time_zone, digest_day, digest_time, sync_every, created_at, updated_at)
+       SELECT 'u' || n, 'Name', 'Europe/Berlin', 'Sunday', '09:00', '30m', now() - interval '90 days', now()
+       FROM generate_series(1, {users}) n""",
+    """INSERT INTO oauth_tokens (user_id, provider, key_id, ciphertext, state, version, updated_at)
+       SELECT 'u' || n, 'google', 'k', decode(repeat('00', 400), 'hex'),
+              CASE WHEN n % 50 = 1 THEN 'reconnect' ELSE 'active' END, 1, now() FROM generate_series(1, {users}) n""",
+    """INSERT INTO calendars (user_id, google_id, summary, is_primary, access_role, selected, last_success_at)
+       SELECT 'u' || n, 'primary', 'Calendar', true, 'owner', true, now() - interval '2 hours'
+       FROM generate_series(1, {users}) n""",
+    """INSERT INTO runs (run_key, kind, subject, slot, state, reason, attempts, started_at, finished_at)
+       SELECT kind || ':u' || n || ':' || slot, kind, 'u' || n, now(),
+              CASE WHEN n % {failing} = 0 AND kind = 'sync' THEN 'failed' ELSE 'done' END,
+              CASE WHEN n % {failing} = 0 AND kind = 'sync' THEN 'budget_spent' END, 1,
+              now() - slot * interval '30 minutes', now()
+       FROM generate_series(1, {users}) n, (VALUES ('sync', 1), ('sync', 2), ('digest', 3)) AS job (kind, slot)
+       WHERE kind = 'digest' OR slot = 1 OR n % {failing} = 0""",
+    """INSERT INTO digests (user_id, due_date, due_at, created_at, updated_at)
+       SELECT 'u' || n, current_date - 7 * week, now() - week * interval '7 days' - interval '3 hours', now(), now()
+       FROM generate_series(1, {users}) n, generate_series(0, 12) week""",
+    """INSERT INTO deliveries (digest_id, channel, status, short_code, created_at, updated_at)
+       SELECT id, 'sms', CASE WHEN id % 1000 = 0 THEN 'pending' ELSE 'sent' END, '', now(), now() FROM digests""",
+    """INSERT INTO dead_letters (run_key, kind, subject, reason, error_class, attempts, created_at)
+       SELECT 'sync:u' || n, 'sync', 'u' || n, 'unavailable', 'TemporaryError', 4, now()
+       FROM generate_series(1, {users} / 100) n""",
+    """INSERT INTO run_counts (hour, kind, state, reason, stripe, runs, seconds)
+       SELECT date_trunc('hour', now()) - hour * interval '1 hour', kind, state, reason, stripe, 1000, 3000
+       FROM generate_series(0, 14 * 24) hour, (VALUES ('sync'), ('digest'), ('suggestions')) AS kinds (kind),
+            (VALUES ('done', ''), ('done', 'partial'), ('skipped', 'not_due'), ('failed', 'budget_spent'),
+                    ('retry', 'unavailable')) AS ends (state, reason), generate_series(0, 3) stripe""",
+    "ANALYZE",
+)
+
+
+def filled(server: PostgresServer, name: str, users: int, failing: int) -> str:
+    server.create(name)
+    url = server.url(name)
+    upgrade(url)
+    database = Database.open(url)
+    with database.write() as connection:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        for statement in FLEET:
+            connection.exec_driver_sql(statement.format(users=users, failing=failing).replace("%", "%%"))
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("SET statement_timeout = 0")
+        connection.exec_driver_sql("VACUUM ANALYZE")
+    database.close()
+    return url
+
+
+def read(url: str) -> tuple[Snapshot, float]:
+    """Return a reading, and the CPU milliseconds that PostgreSQL needs for one."""
+    database = Database.open(url)
+    try:
+        with database.read() as connection:  # the pool has one connection, while nobody else wants any
+            backend = Path(f"/proc/{connection.exec_driver_sql('SELECT pg_backend_pid()').scalar_one()}/stat")
+        take(database, datetime.now(UTC), shards=1)
+        before = _cpu_seconds(backend)
+        for _ in range(ROUNDS):
+            snapshot = take(database, datetime.now(UTC), shards=1)
+        return snapshot, (_cpu_seconds(backend) - before) / ROUNDS * 1000
+    finally:
+        database.close()
+
+
+def _cpu_seconds(stat: Path) -> float:
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def exporter(url: str) -> tuple[float, float]:
+    """Return the resident memory in MB of an exporter after many scrapes, and the time of a cached scrape in ms."""
+    program = "import sys; sys.modules['rich'] = None; from catchup_jobs.cli import main; main()"
+    command = [sys.executable, "-c", program, "metrics", "--port", "0"]
+    paths = os.pathsep.join(str(ROOT / name) for name in ("contract", "jobs_image"))
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": paths, "CATCHUP_DATABASE_URL": url}
+    env["CATCHUP_REDIS_URL"] = "redis://127.0.0.1:1/0"
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    try:
+        lines = iter(process.stderr.readline, "")
+        port = next(found[1] for line in lines if (found := re.search(r"on port (\d+)", line)))
+        times = []
+        for _ in range(50):
+            started = time.perf_counter()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as reply:
+                text = reply.read().decode()
+            times.append(time.perf_counter() - started)
+        (resident,) = re.findall(r"^process_resident_memory_bytes (\S+)$", text, re.MULTILINE)
+        return float(resident) / 1e6, statistics.median(times) * 1000
+    finally:
+        process.kill()
+        process.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=100_000)
+    users = parser.parse_args().users
+    with postgres_server() as server:
+        for name, failing in (("calm", 100), ("outage", 2)):
+            url = filled(server, name, users, failing)
+            snapshot, cpu = read(url)
+            wall = sum(snapshot.seconds.values()) * 1000
+            print(f"{name}: {users} users, {snapshot.overdue.users} overdue: {cpu:.1f} ms of PostgreSQL's CPU")
+            print(f"  {wall:.1f} ms by the clock, of which")
+            for question, seconds in sorted(snapshot.seconds.items(), key=lambda item: -item[1])[:5]:
+                print(f"  {question:<16} {seconds * 1000:6.1f} ms")
+        memory, cached = exporter(url)
+        print(f"exporter: {memory:.0f} MB resident, {cached:.1f} ms for a scrape of what was read before")
+
+
+if __name__ == "__main__":
+    main()
