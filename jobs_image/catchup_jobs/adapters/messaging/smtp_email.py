@@ -184,7 +184,7 @@ class SmtpEmail:
             try:
                 smtp.starttls(context=self._context())
             except smtplib.SMTPResponseException as error:
-                raise _Stop(NotSent(f"the mail server cannot start TLS now (SMTP {error.smtp_code})")) from None
+                raise _Stop(meaning(error.smtp_code, _bytes(error.smtp_error), Stage.TLS)) from None
             self._greet(smtp)
         if server.username is not None:
             refusal = log_in(smtp, server.username, server.password or "")

@@ -46,6 +46,7 @@ class Stage(Enum):
     """Where in the session a server refuses."""
 
     GREETING = "greeting"
+    TLS = "tls"
     LOGIN = "login"
     SENDER = "sender"
     RECIPIENT = "recipient"
@@ -87,6 +88,7 @@ def meaning(code: int, text: bytes, stage: Stage) -> Answer:
         (enhanced in _OUR_QUOTA, NotSent(f"the mail server takes no more mail from us for a while (SMTP {shown})")),
         # RFC 5321, 3.1: a server that takes no mail, or none from here.
         (is_greeting, ours("refuses the connection {shown}: check CATCHUP_SMTP_HOST, and whether it blocks us")),
+        (stage is Stage.TLS, ours("refuses STARTTLS {shown}: check CATCHUP_SMTP_PORT and CATCHUP_SMTP_SECURITY")),
         (wants_tls, ours("wants encryption first {shown}: set CATCHUP_SMTP_SECURITY to starttls or tls")),
         (is_login, ours("refused our login {shown}: check CATCHUP_SMTP_USERNAME and CATCHUP_SMTP_PASSWORD")),
         (is_too_large, ours("takes no message of this size {shown}: raise its limit, or check CATCHUP_SMTP_HOST")),

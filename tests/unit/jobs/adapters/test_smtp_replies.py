@@ -110,6 +110,9 @@ def test_a_refusal_is_ours_the_mailboxs_or_the_moments(reply: str, stage: Stage,
         ("554 No SMTP service here", Stage.GREETING, "CATCHUP_SMTP_HOST"),
         # What `smtplib` makes of a greeting that is not SMTP's, such as SSH's
         ("-1 SSH-2.0-OpenSSH_9.2", Stage.GREETING, "CATCHUP_SMTP_PORT"),
+        # RFC 3207, 4: 501 is permanent, 454 is not
+        ("501 5.5.4 Syntax error (no parameters allowed)", Stage.TLS, "CATCHUP_SMTP_SECURITY"),
+        ("454 4.7.0 TLS not available due to temporary reason", Stage.TLS, "454 4.7.0"),
         # RFC 3207, 4; RFC 4954, 6; IANA's registry of enhanced status codes
         ("530 5.7.0 Must issue a STARTTLS command first", Stage.SENDER, "CATCHUP_SMTP_SECURITY"),
         ("538 5.7.11 Encryption required for requested authentication mechanism", Stage.LOGIN, "CATCHUP_SMTP_SECURITY"),
