@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 # Two more than cores: many tests wait for a server or a pod.
 WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 export PYTHONPATH := dev
-export PYTHONDONTWRITEBYTECODE := 1
+# Tests start hundreds of processes, each of which would compile the tree. Git and the images leave out what is kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Show this list
@@ -50,7 +51,7 @@ hooks: venv ## Let git run the checks of make lint before each commit
 ##@ Tests
 # Tests that share something dear are one group, on one worker; groups are begun first.
 PREPARE = $(BIN)/python -m catchup_dev.prepare
-PYTEST_PARALLEL = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+PYTEST_PARALLEL = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations=20
 .PHONY: test
 test: lint ## Everything: lint, then all tiers side by side
 	$(PREPARE)

@@ -12,6 +12,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections import deque
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +24,7 @@ from catchup_dev.console import Console, Failure
 from catchup_dev.pinned import install
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 PINS = Path(__file__).resolve().parents[1] / "cluster"
 ASSET_VARIABLES = ("K8S_BIN_DIR", "KUBEBUILDER_ASSETS")
@@ -46,9 +48,8 @@ class Module:
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 NODE = ("kube-scheduler", "kubelet", "kube-proxy", "coredns", "pause")
 MODULES = (
-    Module("kubernetes", (*CONTROL_PLANE, "kube-scheduler", "kubelet", "kube-proxy"), "6 to 9 min"),
-    Module("coredns", ("coredns",), "1 min"),
-    Module("helm", ("helm",), "1 min"),
+    # One module, so that all programs share the versions of their packages and each package is compiled once.
+    Module("kubernetes", (*CONTROL_PLANE, "kube-scheduler", "kubelet", "kube-proxy", "coredns", "helm"), "6 to 9 min"),
     Module("pause", ("pause",), "5 s"),
     # No part of a cluster: the controller's cron library by itself, for the tests.
     Module("cron-oracle", ("cron-oracle",), "5 s"),
@@ -86,23 +87,21 @@ def _module_of(program: str) -> Module:
 
 
 def _key(module: Module) -> str:
-    sources = [path for path in module.directory.iterdir() if path.name in {"go.mod", "go.sum"} or path.suffix == ".go"]
+    sources = [
+        path for path in module.directory.rglob("*") if path.name in {"go.mod", "go.sum"} or path.suffix == ".go"
+    ]
     return f"{module.name}-{digest([digest_files(module.directory, sources), _go()[1]])}"
 
 
 def _built(module: Module, console: Console) -> Path:
-    def make(scratch: Path) -> None:
-        title = f"Building {module.name} (a first build takes {module.first_build})"
-        with console.step(title):
-            _build(module, scratch)
-
-    return cached_directory(_key(module), make, console)
+    return cached_directory(_key(module), lambda scratch: _build(module, scratch, console), console)
 
 
-def _build(module: Module, target: Path) -> None:
+def _build(module: Module, target: Path, console: Console) -> None:
     go, _ = _go()
     described = json.loads(_run([go, "mod", "edit", "-json"], module.directory))
-    packages = [tool["Path"] for tool in described.get("Tool") or []] or ["."]
+    packages = [tool["Path"] for tool in described.get("Tool") or []]
+    packages += [f"./{main.parent.relative_to(module.directory)}" for main in module.directory.rglob("main.go")]
     flags = "-s -w"
     for require in described.get("Require") or []:
         if require["Path"] == "k8s.io/kubernetes":  # without these the server calls itself v0.0.0
@@ -110,29 +109,41 @@ def _build(module: Module, target: Path) -> None:
             major, minor, _ = version.lstrip("v").split(".")
             for name, value in (("gitVersion", version), ("gitMajor", major), ("gitMinor", minor)):
                 flags += f" -X {_VERSION_PACKAGE}.{name}={value}"
-    _run([go, "build", "-trimpath", "-ldflags", flags, "-o", f"{target}/", *packages], module.directory)
+    compiled: list[str] = []
+    with console.step(f"Downloading the sources of {module.name}"):
+        needed = len(_run([go, "list", "-deps", *packages], module.directory).splitlines())
+    title = f"Building {module.name} (a first build takes {module.first_build})"
+    with console.step(title, lambda: f"({len(compiled):,} of {needed:,} packages)"):
+        # -v names each package when it begins to be compiled; those in Go's cache are not named.
+        build = [go, "build", "-v", "-trimpath", "-ldflags", flags, "-o", f"{target}/", *packages]
+        _run(build, module.directory, each_line=compiled.append)
     if (target / "server").exists():  # etcd's main package is go.etcd.io/etcd/server
         (target / "server").rename(target / "etcd")
     if lacking := [program for program in module.programs if not (target / program).exists()]:
         raise Failure(f"Building {module.name} left out {', '.join(lacking)}.", todo=f"see {module.directory}/go.mod.")
 
 
-def _run(argv: list[str], directory: Path) -> str:
-    done = subprocess.run(
-        argv,
-        cwd=directory,
-        env={**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise Failure(
-            f"`{' '.join(argv[:3])} ...` failed in {directory}.",
-            log="\n".join((done.stdout + done.stderr).splitlines()[-12:]),
-            todo="check that the Go module proxy can be reached and that the disk has 8 GB free; then run this again.",
-        )
-    return done.stdout
+def _run(argv: list[str], directory: Path, *, each_line: Callable[[str], object] = len) -> str:
+    """Run a command of Go and return its output; `each_line` gets what it says meanwhile."""
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as output,
+        subprocess.Popen(
+            argv, cwd=directory, env=environment, stdout=output, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        said: deque[str] = deque(maxlen=12)
+        for line in process.stderr or ():
+            said.append(line.rstrip())
+            each_line(line)
+        if process.wait() != 0:
+            raise Failure(
+                f"`{' '.join(argv[:3])} ...` failed in {directory}.",
+                log="\n".join(said),
+                todo="check that the Go module proxy can be reached and 8 GB of the disk are free; then try again.",
+            )
+        output.seek(0)
+        return output.read()
 
 
 @cache

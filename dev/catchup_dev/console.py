@@ -70,14 +70,14 @@ class Console:
             print(text, file=self._out, flush=True)
 
     @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """Time a step and print its line when it is over (or failed)."""
+    def step(self, title: str, progress: Callable[[], str] | None = None) -> Iterator[None]:
+        """Time a step and print its line when it is over (or failed); meanwhile, what `progress` returns."""
         if self._quiet:
             yield
             return
         started = time.monotonic()
         over = threading.Event()
-        clock = threading.Thread(target=self._tick, args=(title, started, over), daemon=True)
+        clock = threading.Thread(target=self._tick, args=(title, started, over, progress or str), daemon=True)
         clock.start()
         outcome = "FAILED"
         try:
@@ -88,15 +88,15 @@ class Console:
             clock.join()
             self._line(title, time.monotonic() - started, outcome)
 
-    def _tick(self, title: str, started: float, over: threading.Event) -> None:
+    def _tick(self, title: str, started: float, over: threading.Event, progress: Callable[[], str]) -> None:
         terminal = self._out.isatty()
         while not over.wait(0.2 if terminal else HEARTBEAT_SECONDS):
             seconds = time.monotonic() - started
             if terminal:
-                self._out.write(f"\r  {title:<58} {seconds:6.1f} s ...")
+                self._out.write(f"\r  {title:<58} {seconds:6.1f} s ... {progress()}\033[K")
                 self._out.flush()
             else:
-                self.say(f"  {title} ... {seconds:.0f} s so far")
+                self.say(f"  {title} ... {seconds:.0f} s so far {progress()}".rstrip())
 
     def _line(self, title: str, seconds: float, outcome: str) -> None:
         start = "\r\033[K" if self._out.isatty() else ""

@@ -105,7 +105,10 @@ class StandIns:
             for name, data in secret_data.items()
         ]
         certificate = {"ca.crt": self._certificate.read_text()}
-        return [*made, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "smtp-ca"}, "data": certificate}]
+        return [
+            *made,
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "private-ca"}, "data": certificate},
+        ]
 
     def values(self) -> dict[str, Any]:
         """Return the chart's values that put them in the services' place."""
@@ -122,8 +125,8 @@ class StandIns:
                 "port": int(self._settings()["smtp"]),
                 "from": "CatchUp <digest@example.com>",
                 "existingSecret": "smtp",
-                "caConfigMap": "smtp-ca",
             },
+            "caBundle": {"configMap": "private-ca"},
             "actionBaseUrl": "https://app.example.com/catchup",
             "connectUrl": "https://app.example.com/connect",
         }

@@ -36,6 +36,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
       CATCHUP_NAMESPACES         namespaces to serve, separated by commas; empty: all
       CATCHUP_JOB_TEMPLATE_FILE  YAML file with the image, env and pod settings of the jobs
                                  (default /etc/catchup/job-template.yaml)
+      CATCHUP_LOG_LEVEL          info, or debug as with --verbose (default info)
       CATCHUP_HEALTH_PORT        serve /healthz, /readyz and /metrics on this port
       CATCHUP_ROLL_PER_SECOND    rate of a rollout, in UserSchedules per second (default 10)
       CATCHUP_DIGEST_SPREAD_MINUTES
@@ -60,7 +61,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
         access = loop.run_until_complete(load_access())
         listener = listen(options.health_port) if options.health_port else None
     memo = kopf.Memo(options=options, template=template, access=access, listener=listener)
-    run_kopf(loop, memo, options.namespaces, json_logs=json_logs, verbose=verbose)
+    run_kopf(loop, memo, options.namespaces, json_logs=json_logs, verbose=verbose or options.verbose)
 
 
 @main.command("forecast")

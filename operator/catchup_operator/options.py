@@ -17,6 +17,7 @@ from catchup_contract.digest_rule import SPREAD_MAX
 ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
 ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
 ENV_HEALTH_PORT: Final = "CATCHUP_HEALTH_PORT"
+ENV_LOG_LEVEL: Final = "CATCHUP_LOG_LEVEL"
 ENV_ROLL_PER_SECOND: Final = "CATCHUP_ROLL_PER_SECOND"
 ENV_DIGEST_SPREAD: Final = "CATCHUP_DIGEST_SPREAD_MINUTES"
 ENV_RELEASE: Final = "CATCHUP_RELEASE"
@@ -31,6 +32,7 @@ VARIABLES: Final = (
         "the file with the image, env and pod settings of the jobs, as the chart renders it",
     ),
     (ENV_HEALTH_PORT, "none", "the port on which `/healthz`, `/readyz` and `/metrics` are served"),
+    (ENV_LOG_LEVEL, "info", "what is logged: `info`, or `debug` for each step of the reconciliation"),
     (ENV_ROLL_PER_SECOND, "10", "the rate of the rollout of a changed job template, in UserSchedules per second"),
     (
         ENV_DIGEST_SPREAD,
@@ -51,6 +53,7 @@ VARIABLES: Final = (
 
 DIGEST_SPREAD_MAX: Final = SPREAD_MAX // timedelta(minutes=1)
 _PORT_MAX: Final = 65535
+_LOG_LEVELS: Final = ("info", "debug")
 _ROLL_PER_SECOND: Final = "10"
 
 
@@ -65,6 +68,7 @@ class Options:
     Attributes:
         namespaces: the namespaces to serve; empty for all.
         job_template: the file of the job template.
+        verbose: whether each step of the reconciliation is logged.
         health_port: the port of `/healthz`, `/readyz` and `/metrics`, or None.
         roll_per_second: the rate of the rollout of a changed job template, in UserSchedules per second.
         digest_spread: the window in minutes over which digests are spread after their chosen time.
@@ -74,6 +78,7 @@ class Options:
 
     namespaces: tuple[str, ...]
     job_template: Path
+    verbose: bool
     health_port: int | None
     roll_per_second: float
     digest_spread: int
@@ -86,6 +91,9 @@ class Options:
         port = env.get(ENV_HEALTH_PORT, "")
         if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) <= _PORT_MAX):
             raise InvalidOptionError(f"{ENV_HEALTH_PORT} must be a port number, not {port!r}")
+        level = env.get(ENV_LOG_LEVEL) or "info"
+        if level not in _LOG_LEVELS:
+            raise InvalidOptionError(f"{ENV_LOG_LEVEL} must be {' or '.join(_LOG_LEVELS)}, not {level!r}")
         rate = env.get(ENV_ROLL_PER_SECOND) or _ROLL_PER_SECOND
         if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", rate) or not float(rate):
             raise InvalidOptionError(f"{ENV_ROLL_PER_SECOND} must be a number above 0 and below 10000, not {rate!r}")
@@ -103,6 +111,7 @@ class Options:
         return cls(
             namespaces=served_namespaces(env),
             job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
+            verbose=level == "debug",
             health_port=int(port) if port else None,
             roll_per_second=float(rate),
             digest_spread=int(spread),

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import yaml
 
+from catchup_contract.kinds import user_kinds
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.kube.pod_types import type_errors
 
 _POD_FIELDS: Final = frozenset(
     {
         "affinity",
+        "dnsConfig",
+        "dnsPolicy",
+        "hostAliases",
+        "hostUsers",
         "imagePullSecrets",
+        "initContainers",
         "nodeSelector",
         "priorityClassName",
         "runtimeClassName",
+        "schedulerName",
+        "securityContext",
+        "serviceAccountName",
         "tolerations",
         "topologySpreadConstraints",
     }
@@ -27,14 +37,20 @@ TYPES: Final = {
     "imagePullPolicy": "str",
     "env": "List[V1EnvVar]",
     "resources": "V1ResourceRequirements",
+    "securityContext": "V1SecurityContext",
     "pod": "V1PodSpec",
     "priorityClasses": "Dict[str, str]",
     "volumes": "List[V1Volume]",
     "volumeMounts": "List[V1VolumeMount]",
+    "labels": "Dict[str, str]",
+    "annotations": "Dict[str, str]",
     "podLabels": "Dict[str, str]",
     "podAnnotations": "Dict[str, str]",
+    "kinds": "Dict[str, Dict[str, int]]",
 }
 """The type of each field, by the names of the Kubernetes client (`kube/pod_types.json`)."""
+# The fields of a kind and their least values: a pod takes some seconds of its deadline to start and to close its run.
+_LIMITS: Final = {"activeDeadlineSeconds": 60, "successfulJobsHistoryLimit": 0, "failedJobsHistoryLimit": 0}
 _KEYS: Final = {"env": ("name",), "volumes": ("name",), "volumeMounts": ("name", "mountPath")}
 
 
@@ -72,16 +88,37 @@ def load_template(path: Path, *, digest_spread: int = 0) -> JobTemplate:
         raise InvalidTemplateError(
             f"the job template {path}: pod may hold {', '.join(sorted(_POD_FIELDS))}, not {', '.join(unknown)}"
         )
+    _check_limits(path, document.get("kinds", {}))
     return JobTemplate(
         image=document["image"],
         image_pull_policy=document.get("imagePullPolicy"),
         env=tuple(document.get("env", ())),
         resources=document.get("resources", {}),
+        security_context=document.get("securityContext", {}),
         pod=document.get("pod", {}),
+        limits=document.get("kinds", {}),
         priority_classes=document.get("priorityClasses", {}),
         volumes=tuple(document.get("volumes", ())),
         volume_mounts=tuple(document.get("volumeMounts", ())),
+        labels=document.get("labels", {}),
+        annotations=document.get("annotations", {}),
         pod_labels=document.get("podLabels", {}),
         pod_annotations=document.get("podAnnotations", {}),
         digest_spread=digest_spread,
     )
+
+
+def _check_limits(path: Path, kinds: Mapping[str, Mapping[str, int]]) -> None:
+    known = [kind.name for kind in user_kinds()]
+    for name, fields in kinds.items():
+        if name not in known:
+            raise InvalidTemplateError(f"the job template {path}: kinds may hold {', '.join(known)}, not {name}")
+        for field, value in fields.items():
+            if field not in _LIMITS:
+                raise InvalidTemplateError(
+                    f"the job template {path}: kinds.{name} may hold {', '.join(_LIMITS)}, not {field}"
+                )
+            if value < _LIMITS[field]:
+                raise InvalidTemplateError(
+                    f"the job template {path}: kinds.{name}.{field} must be at least {_LIMITS[field]}"
+                )

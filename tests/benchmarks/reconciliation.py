@@ -2,8 +2,8 @@
 
 Run by `make bench-operator`, or alone: `python tests/benchmarks/reconciliation.py --help`. `go-raw` sends the writes
 and does nothing else, `go-controller` is a controller as controller-runtime makes them, `go-controller-lean` one that
-keeps only metadata of CronJobs and Jobs. Each measurement has a fresh
-API server and etcd; the clients take turns, so that a busy moment of the machine touches all. Measured are
+keeps only metadata of CronJobs and Jobs. Each measurement has a fresh API server and etcd; the clients take turns, so
+that a busy moment of the machine touches all. Measured are
 
 - the time until every status is written: of N UserSchedules that exist before the start, or (`--streaming`) are created
   while the client runs;

@@ -93,6 +93,15 @@ SELECT c.id, 'call-' || e, 'confirmed', true, timestamptz '{now}' + (180 + e * 1
 FROM calendars c, generate_series(1, {events}) e;
 ANALYZE;
 """
+_HISTORY: Final = """
+INSERT INTO suggestions (user_id, contact_id, trigger, status, mode, start_at, end_at, reasoning, answered_at,
+    expiry_reason, delivered_at, created_at, updated_at)
+SELECT user_id, id, 'time_bound', (ARRAY['accepted', 'dismissed', 'expired'])[1 + n % 3], 'call',
+    at, at + interval '1 hour', '-', at, CASE WHEN n % 3 = 2 THEN 'passed' END, at, at, at
+FROM (SELECT user_id, id, n, timestamptz '{now}' - interval '30 days' - n * interval '1 hour' AS at
+    FROM contacts, generate_series(1, {suggestions} / (SELECT count(*) FROM contacts)) AS n) AS past;
+ANALYZE;
+"""
 
 
 class Timed:
@@ -133,6 +142,11 @@ def fill(url: str, users: int) -> None:
 def fill_too_much(url: str, contacts: int, events: int) -> None:
     """Give the one user of the fleet so many contacts and events more."""
     _execute(url, _TOO_MUCH.format(now=NOW.isoformat(), contacts=contacts, events=events))
+
+
+def fill_history(url: str, suggestions: int) -> None:
+    """Give the one user of the fleet so many suggestions that were accepted, dismissed or never answered."""
+    _execute(url, _HISTORY.format(now=NOW.isoformat(), suggestions=suggestions))
 
 
 def _execute(url: str, script: str) -> None:
@@ -232,6 +246,14 @@ def main() -> int:
         fill_too_much(url, 20_000 - CONTACTS, 2_000 - EVENTS)
         for name in ("too much", "nothing changes"):
             sys.stdout.write(told(name, in_a_process(url, options.batch_size)) + "\n")
+    with postgres_server() as server:
+        url = server.url("postgres")
+        upgrade(url)
+        fill(url, 1)
+        in_a_process(url, options.batch_size)
+        sys.stdout.write(told("no history", in_a_process(url, options.batch_size)) + "\n")
+        fill_history(url, 50_000)
+        sys.stdout.write(told("a history of 50,000", in_a_process(url, options.batch_size)) + "\n")
     return 0
 
 

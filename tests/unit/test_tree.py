@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from catchup_dev.dockerfile import used_files
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "requirements"
@@ -81,3 +87,45 @@ def test_every_field_of_the_spec_tells_its_default_or_an_example() -> None:
     for path, schema in definition():
         if path.startswith(".spec.") and schema["type"] != "object":
             assert re.search(r"Default:|Example:", schema["description"]), path
+
+
+@pytest.mark.parametrize("image", ["operator", "jobs_image"])
+def test_a_builder_is_sent_what_the_image_needs_and_little_else(image: str) -> None:
+    admitted = [ROOT / line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    needed = used_files(ROOT / image / "Dockerfile", ROOT)
+    assert len(needed) > 100
+    assert [file for file in needed if not any(file.is_relative_to(path) for path in admitted)] == []
+    assert [path for path in admitted if not any(file.is_relative_to(path) for file in needed)] == []
+
+
+@pytest.mark.parametrize(
+    ("source_root", "extras"), [("operator", ("operator", "kubeconfig")), ("jobs_image", ("jobs",))]
+)
+def test_what_is_imported_is_a_dependency_by_itself_and_not_by_another(
+    source_root: str, extras: tuple[str, ...]
+) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {
+        re.split(r"[\[<>=; ]", entry)[0].lower().replace("_", "-")
+        for extra in extras
+        for entry in project["optional-dependencies"][extra]
+    }
+    distributions = packages_distributions()
+    missing = {
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in (ROOT / source_root).rglob("*.py")
+        for name in imported(ast.parse(file.read_text()))
+        if name not in sys.stdlib_module_names
+        and not name.startswith("catchup_")
+        and not {each.lower().replace("_", "-") for each in distributions[name]} & declared
+    }
+    assert missing == set()
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Yield the top-level modules that a module imports anywhere."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]

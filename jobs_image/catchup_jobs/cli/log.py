@@ -13,8 +13,11 @@ import structlog
 from catchup_jobs.domain.text import printable
 
 
-def configure(log_format: Literal["json", "console"] | None) -> None:
-    """Send logs to stderr; without a format, lines on a terminal and JSON elsewhere (a pod)."""
+def configure(log_format: Literal["json", "console"] | None, level: str = "info") -> None:
+    """Send logs of a level (`info`, `warning`, `error`) and above to stderr.
+
+    Without a format: lines on a terminal and JSON elsewhere (a pod).
+    """
     chosen = log_format or ("console" if sys.stderr.isatty() else "json")
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
@@ -30,6 +33,7 @@ def configure(log_format: Literal["json", "console"] | None) -> None:
             _printable,
             renderer,
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )

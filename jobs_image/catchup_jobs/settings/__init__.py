@@ -23,11 +23,14 @@ from catchup_contract.env import Env
 from catchup_contract.kinds import Kind
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.run_keys import slot_of
+from catchup_jobs.adapters.files.authorities import trust
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file, split_keys
 from catchup_jobs.domain.planning.rules import Rules, Strategy
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings.messaging import MessagingSettings
 from catchup_jobs.settings.messaging import setting as _setting
+
+LogLevel = Literal["info", "warning", "error"]
 
 _DATABASE_FILE: Final = "catchup.db"
 _KEY_FILE: Final = "encryption.keys"
@@ -117,6 +120,12 @@ class Settings(MessagingSettings):
     log_format: Literal["json", "console"] | None = _setting(
         Env.LOG_FORMAT, "`json` or `console`. Default: `console` on a terminal, else `json`"
     )
+    log_level: LogLevel = _setting(
+        Env.LOG_LEVEL, "the least that is logged: `info`, `warning` or `error`. Default: `info`", default="info"
+    )
+    ca_file: str | None = _setting(
+        Env.CA_FILE, "a PEM file of authorities to trust beside the public ones, by every client"
+    )
     database: SecretStr | None = _setting(
         Env.DATABASE_URL,
         "`postgresql://user@host/name` or `sqlite:////file`. Default: a SQLite file under"
@@ -161,16 +170,19 @@ class Settings(MessagingSettings):
 
     @classmethod
     def load(cls) -> Settings:
-        """Read the environment.
+        """Read the environment; the process trusts `ca_file` from then on.
 
         Raises:
             MisconfiguredError: names each wrong variable and what is allowed, never its value.
         """
         try:
-            return cls()
+            settings = cls()
         except ValidationError as error:
             problems = [f"{item['loc'][0]} {_problem(item)}" for item in error.errors()]
             raise MisconfiguredError("the environment is wrong: " + "; ".join(problems)) from None
+        if settings.ca_file:
+            trust(Path(settings.ca_file))
+        return settings
 
     @property
     def is_embedded(self) -> bool:

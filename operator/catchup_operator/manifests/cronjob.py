@@ -52,17 +52,25 @@ def _cronjob(
 ) -> dict[str, Any]:
     section = schedule.sections[kind]
     name = cronjob_name(schedule, kind)
-    common = labels(schedule, kind)
-    pod_metadata: dict[str, Any] = {"labels": {**template.pod_labels, **common}}
-    if template.pod_annotations:
-        pod_metadata["annotations"] = dict(template.pod_annotations)
+    limits = {
+        "activeDeadlineSeconds": kind.deadlines.active,
+        "successfulJobsHistoryLimit": kind.history.successful,
+        "failedJobsHistoryLimit": kind.history.failed,
+        **template.limits.get(kind.name, {}),
+    }
+    deadline = limits["activeDeadlineSeconds"]
+    own = labels(schedule, kind)
+    common = _metadata({**template.labels, **own}, template.annotations)
+    of_pods = _metadata(
+        {**template.labels, **template.pod_labels, **own}, {**template.annotations, **template.pod_annotations}
+    )
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
         "metadata": {
             "name": name,
             "namespace": schedule.namespace,
-            "labels": common,
+            **common,
             "ownerReferences": [_owner_reference(schedule)],
         },
         "spec": {
@@ -72,22 +80,28 @@ def _cronjob(
             # A Job on a dead node never ends; under Forbid it would block all others. The lock keeps runs apart.
             "concurrencyPolicy": "Allow",
             "startingDeadlineSeconds": section.effective.starting_deadline(kind),
-            "successfulJobsHistoryLimit": kind.history.successful,
-            "failedJobsHistoryLimit": kind.history.failed,
+            "successfulJobsHistoryLimit": limits["successfulJobsHistoryLimit"],
+            "failedJobsHistoryLimit": limits["failedJobsHistoryLimit"],
             "jobTemplate": {
-                "metadata": {"labels": common},
+                "metadata": common,
                 "spec": {
                     "backoffLimit": BACKOFF_LIMIT,
-                    "activeDeadlineSeconds": kind.deadlines.active,
+                    "activeDeadlineSeconds": deadline,
                     "podFailurePolicy": _POD_FAILURE_POLICY,
                     "template": {
-                        "metadata": pod_metadata,
-                        "spec": pod_spec(schedule, template, kind, cronjob=name, active_since=active_since),
+                        "metadata": of_pods,
+                        "spec": pod_spec(
+                            schedule, template, kind, cronjob=name, deadline=deadline, active_since=active_since
+                        ),
                     },
                 },
             },
         },
     }
+
+
+def _metadata(labels: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str, Any]:
+    return {"labels": dict(labels), **({"annotations": dict(annotations)} if annotations else {})}
 
 
 def _owner_reference(schedule: UserSchedule) -> dict[str, Any]:

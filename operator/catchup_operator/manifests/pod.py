@@ -14,6 +14,14 @@ CONTAINER: Final = "job"
 _TERMINATION_LOG: Final = "/dev/termination-log"
 _GRACE_PERIOD_SECONDS: Final = 30
 """`terminationGracePeriodSeconds` of the jobs' pods."""
+# Where the installation chooses nothing else: what https://kubernetes.io/docs/concepts/security/pod-security-standards/
+# calls restricted.
+_POD_SECURITY: Final[Mapping[str, Any]] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+_CONTAINER_SECURITY: Final[Mapping[str, Any]] = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
 # The variables that carry a field of a section of the spec.
 _SPEC_FIELDS: Final = {
     Env.SYNC_EVERY: (SYNC, "every"),
@@ -28,21 +36,20 @@ def pod_spec(
     kind: Kind,
     *,
     cronjob: str,
+    deadline: int,
     active_since: Mapping[Kind, str | None],
 ) -> dict[str, Any]:
-    """Return the spec of the pods of a kind; `active_since` as in `desired_cronjobs`."""
+    """Return the spec of the pods of a kind; `deadline` is the Job's, `active_since` as in `desired_cronjobs`."""
+    own = _own_env(schedule, kind, cronjob, deadline, active_since)
+    taken = {entry["name"] for entry in own}
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": template.image,
         "args": [kind.name, "--user", schedule.user_id],
-        "env": _env(schedule, template, kind, cronjob, active_since),
+        "env": [*own, *_last_of_each("name", *(entry for entry in template.env if entry["name"] not in taken))],
         "terminationMessagePath": _TERMINATION_LOG,
         "terminationMessagePolicy": "File",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": dict(template.security_context or _CONTAINER_SECURITY),
         "volumeMounts": _last_of_each(
             "mountPath",
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
@@ -56,6 +63,7 @@ def pod_spec(
     priority_class = template.priority_classes.get(schedule.priority)
     secrets = template.pod.get("imagePullSecrets")
     return {
+        "securityContext": dict(_POD_SECURITY),
         **template.pod,
         **({"imagePullSecrets": _last_of_each("name", *secrets)} if secrets else {}),
         **({"priorityClassName": priority_class} if priority_class else {}),
@@ -63,27 +71,25 @@ def pod_spec(
         "terminationGracePeriodSeconds": _GRACE_PERIOD_SECONDS,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "volumes": _last_of_each("name", {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}, *template.volumes),
         "containers": [container],
     }
 
 
-def _env(
-    schedule: UserSchedule, template: JobTemplate, kind: Kind, cronjob: str, active_since: Mapping[Kind, str | None]
+def _own_env(
+    schedule: UserSchedule, kind: Kind, cronjob: str, deadline: int, active_since: Mapping[Kind, str | None]
 ) -> list[dict[str, Any]]:
+    """Return the variables that no installation can replace: the run's identity and the user's schedule."""
     values = _schedule_values(schedule, kind, active_since)
-    own: list[dict[str, Any]] = [
+    return [
         *({"name": name.value, "value": values[name]} for name in user_kinds()[kind].env if values[name] is not None),
         {"name": Env.CRONJOB_NAME.value, "value": cronjob},
         {"name": Env.JOB_NAME.value, "valueFrom": _field("metadata.labels['batch.kubernetes.io/job-name']")},
         {"name": Env.JOB_UID.value, "valueFrom": _field("metadata.labels['batch.kubernetes.io/controller-uid']")},
         {"name": Env.POD_UID.value, "valueFrom": _field("metadata.uid")},
-        {"name": Env.DEADLINE_SECONDS.value, "value": str(kind.deadlines.active)},
+        {"name": Env.DEADLINE_SECONDS.value, "value": str(deadline)},
         {"name": Env.TERMINATION_LOG.value, "value": _TERMINATION_LOG},
     ]
-    taken = {entry["name"] for entry in own}
-    return own + _last_of_each("name", *(entry for entry in template.env if entry["name"] not in taken))
 
 
 def _last_of_each(key: str, *entries: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -33,6 +34,46 @@ def statements(database: Database) -> Iterator[list[str]]:
 
     with _listening(database, "before_cursor_execute", note):
         yield seen
+
+
+@dataclass
+class Work:
+    """What a database did.
+
+    Attributes:
+        statements: how many it was asked.
+        rows: that it gave; PostgreSQL alone counts them.
+        steps: instructions of SQLite's virtual machine, to the thousand; 0 on PostgreSQL.
+    """
+
+    statements: int = 0
+    rows: int = 0
+    steps: int = 0
+
+
+@contextmanager
+def work(database: Database) -> Iterator[Work]:
+    """Count what the database does in the block."""
+    done = Work()
+    watched: list[Any] = []
+
+    def step() -> None:
+        done.steps += 1000
+
+    def begin(_connection: Any, cursor: Any, *_: Any) -> None:
+        done.statements += 1
+        if database.backend == "sqlite":
+            cursor.connection.set_progress_handler(step, 1000)
+
+    def end(_connection: Any, cursor: Any, *_: Any) -> None:
+        done.rows += max(cursor.rowcount, 0)
+        if database.backend == "sqlite":
+            watched.append(cursor.connection)
+
+    with _listening(database, "before_cursor_execute", begin), _listening(database, "after_cursor_execute", end):
+        yield done
+    for connection in watched:
+        connection.set_progress_handler(None, 0)
 
 
 @contextmanager

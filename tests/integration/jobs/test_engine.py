@@ -172,3 +172,20 @@ def test_a_commit_whose_reply_was_lost_is_found_done_by_the_next_process(
     record = direct.open(RUN, now=NOW, lease_until=NOW + timedelta(minutes=11))
     assert record.attempts == 4
     assert (record.state is RunState.DONE) == (state is RunState.DONE)
+
+
+def test_a_transaction_of_one_statement_takes_four_round_trips(postgresql_url: str, tmp_path: Path) -> None:
+    """A look whether the server is there, the begin with its settings, the statement, the end: by libpq's trace."""
+    with closing(Database.open(postgresql_url)) as database:
+        for opened in (database.read, database.write):
+            with opened() as connection:
+                driver = connection.connection.driver_connection
+            assert driver is not None
+            with (tmp_path / "trace").open("w+") as trace:
+                driver.pgconn.trace(trace.fileno())
+                with opened() as connection:
+                    connection.execute(text("SELECT 1"))
+                driver.pgconn.untrace()
+                trace.seek(0)
+                sent = [line.split("\t")[3] for line in trace if line.split("\t")[1] == "F"]
+            assert sent.count("Query") + sent.count("Sync") == 4

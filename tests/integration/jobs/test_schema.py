@@ -12,7 +12,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Executable, func, inspect, select, text
+from sqlalchemy.exc import StatementError
 
+from catchup_contract.kinds import SYNC
+from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database import migrate
 from catchup_jobs.adapters.database.engine import Database, migration_engine
 from catchup_jobs.adapters.database.schema import (
@@ -245,9 +248,19 @@ def test_what_the_older_code_stored_is_still_there_after_the_upgrade_and_it_may_
         # The statement of the older code, which knows none of the new columns.
         connection.execute(text(stored[0].replace("'ada'", "'bob'")), values)
         connection.execute(text(stored[1]), values | {"key": "sync:ada:2"})
-    with pytest.raises(PermanentError), database.write() as connection:
-        connection.execute(text("UPDATE runs SET reason = 'because'"))
     database.close()
+
+
+def test_a_reason_that_the_contract_does_not_have_is_refused_before_it_is_stored(database: Database) -> None:
+    run = {"run_key": "sync:ada:1", "kind": SYNC, "subject": "ada", "state": "done", "attempts": 1, "started_at": NOW}
+    with database.write() as connection:
+        connection.execute(runs.insert().values(run))
+    with pytest.raises(StatementError, match="is not among the defined enum values"), database.write() as connection:
+        connection.execute(runs.update().values(reason="because"))
+    with database.write() as connection:
+        for reason in Reason:
+            connection.execute(runs.update().values(reason=reason))
+            assert connection.execute(select(runs.c.reason)).scalar_one() is reason
 
 
 def test_a_calendar_error_that_no_version_writes_any_more_becomes_unavailable(empty_database_url: str) -> None:
@@ -284,11 +297,13 @@ def test_a_calendar_error_that_no_version_writes_any_more_becomes_unavailable(em
     [
         ("runs", "kind"),
         ("dead_letters", "kind"),
+        ("runs", "reason"),
+        ("dead_letters", "reason"),
         ("addresses", "channel"),
         ("consents", "channel"),
         ("deliveries", "channel"),
     ],
 )
-def test_a_new_kind_or_channel_needs_no_migration(database: Database, table: str, column: str) -> None:
+def test_a_new_kind_channel_or_reason_needs_no_migration(database: Database, table: str, column: str) -> None:
     checks = inspect(database.engine).get_check_constraints(table)
     assert f"ck_{table}_{column}" not in {check["name"] for check in checks}

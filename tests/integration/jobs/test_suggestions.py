@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration.jobs.database_faults import after, outage, statements
+from integration.jobs.database_faults import after, outage, statements, work
 from integration.jobs.fleet_world import BERLIN, NOW, FleetWorld, at, counts, person
 from sqlalchemy import insert, select, update
 
@@ -704,6 +704,39 @@ def test_a_user_with_5000_calendars_and_a_long_history_is_planned(fleet: FleetWo
             insert(suggestions), [old | {"start_at": start, "end_at": start + DAY / 24} for start in begins]
         )
     assert counts(fleet.run()) == {"users": 1, "suggestionsCreated": 1}
+
+
+def test_a_history_of_50000_suggestions_costs_no_statement_more_and_one_row_a_contact(fleet: FleetWorld) -> None:
+    people, each = 100, 500
+    fleet.add_user("ada", [person(f"c{number}") for number in range(people)])
+    fleet.run()
+    with work(fleet.database) as without:
+        assert counts(fleet.run()) == {"users": 1}
+    with fleet.database.write() as connection:
+        ids = connection.execute(select(contacts.c.id)).scalars().all()
+        base: dict[str, Any] = {"user_id": "ada", "trigger": Trigger.TIME_BOUND, "mode": Mode.CALL, "reasoning": "-"}
+        base |= {"created_at": NOW - 400 * DAY, "updated_at": NOW - 400 * DAY, "delivered_at": NOW - 400 * DAY}
+        answered: list[dict[str, Any]] = [
+            {"status": SuggestionStatus.ACCEPTED, "answered_at": NOW - 400 * DAY, "expiry_reason": None},
+            {"status": SuggestionStatus.DISMISSED, "answered_at": NOW - 400 * DAY, "expiry_reason": None},
+            {"status": SuggestionStatus.EXPIRED, "answered_at": None, "expiry_reason": ExpiryReason.PASSED},
+        ]
+        rows = [
+            base | answered[number % 3] | {"contact_id": contact, "start_at": start, "end_at": start + DAY / 24}
+            for contact in ids
+            for number in range(each)
+            for start in [NOW - 300 * DAY - number * timedelta(hours=2)]
+        ]
+        connection.execute(insert(suggestions), rows)
+    assert len(rows) == 50_000
+    with work(fleet.database) as done:
+        assert counts(fleet.run()) == {"users": 1}
+    assert done.statements == without.statements
+    if fleet.database.backend == "postgresql":
+        assert without.rows < done.rows <= without.rows + people
+    else:
+        # SQLite looks at each row once.
+        assert len(rows) < done.steps - without.steps < 60 * len(rows)
 
 
 def test_users_who_are_too_much_together_are_planned_in_smaller_batches(

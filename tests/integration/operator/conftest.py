@@ -23,7 +23,9 @@ from waiting import ESTABLISHED, eventually
 
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.local_time import is_time_zone
+from catchup_dev.binaries import ensure
 from catchup_dev.cluster import Cluster
+from catchup_dev.console import Console
 from catchup_operator.schedule import clock_changes, cron
 
 ROOT = Path(__file__).parents[3]
@@ -73,6 +75,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield found
     finally:
         found.down()
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    return ensure(["helm"], Console())["helm"]
 
 
 @dataclass(frozen=True)

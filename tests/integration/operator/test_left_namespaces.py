@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
+from integration.operator.chart_rendering import pod_templates
 from integration.operator.conftest import CHART, Namespace, act_as
-from integration.operator.test_chart import helm, pod_templates
 from integration.operator.test_conflict import suspended
 from integration.operator.test_namespaces import another
 from integration.operator.test_reconciliation import finish_job
@@ -26,7 +26,7 @@ from catchup_operator.kube.resources import LEASE_NAME
 # The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
 
-__all__ = ["another", "helm"]  # fixtures
+__all__ = ["another"]  # fixtures
 
 PATIENCE = 90.0
 
@@ -52,7 +52,7 @@ class Installed:
 
     def serve(self, verb: str, served: list[Namespace], *options: str) -> str:
         names = ",".join(each.name for each in served)
-        values = [f"operator.namespaces={{{names}}}", "crds.enabled=false"]
+        values = [f"operator.namespaces={{{names}}}", "crds.enabled=false", "generateSecrets=true"]
         return self.run(verb, self.name, str(CHART), *(f"--set={value}" for value in values), *options)
 
     def rendered(self, served: list[Namespace]) -> list[dict[str, Any]]:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+from integration.operator.chart_rendering import pod_templates, render
 from integration.operator.conftest import Namespace, act_as
-from integration.operator.test_chart import helm, pod_templates, render
 from integration.operator.test_conflict import conflict, suspended
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
 from integration.services import free_port
@@ -27,8 +27,6 @@ from catchup_contract.outcomes import Outcome
 
 # The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
-
-__all__ = ["helm"]  # a fixture
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 import yaml
-from integration.operator.conftest import CHART, Namespace, act_as
+from integration.operator.chart_rendering import render
+from integration.operator.conftest import Namespace, act_as
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
 from kopf.testing import KopfRunner
 from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
-from catchup_dev.binaries import ensure
 from catchup_operator.status.conditions import find_condition
 
 # The tests with faults share one API server, those without faults another.
@@ -27,15 +27,9 @@ pytestmark = pytest.mark.xdist_group("operator-faults")
 
 
 @pytest.fixture
-def role(namespace: Namespace, operator_env: dict[str, str], tmp_path: Path) -> dict[str, Any]:
+def role(helm: Path, namespace: Namespace, operator_env: dict[str, str], tmp_path: Path) -> dict[str, Any]:
     """Apply the chart's own Role; the operator's kubeconfig is that of its service account."""
-    rendered = subprocess.run(
-        [str(ensure(["helm"])["helm"]), "template", "catchup-jobs", str(CHART), "--namespace", namespace.name],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    wanted = [d for d in yaml.safe_load_all(rendered) if d and d["metadata"]["name"] == "catchup-jobs-operator"]
+    wanted = [d for d in render(helm, namespace, {}) if d["metadata"]["name"] == "catchup-jobs-operator"]
     rbac = [d for d in wanted if d["kind"] in {"ServiceAccount", "Role", "RoleBinding"}]
     for document in rbac:
         document["metadata"]["namespace"] = namespace.name

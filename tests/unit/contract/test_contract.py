@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -120,3 +122,21 @@ def test_no_two_kinds_share_a_section_or_a_condition() -> None:
     for field in ("spec_section", "status_section", "condition"):
         values = [getattr(work, field) for work in user_kinds().values()]
         assert len(set(values)) == len(values)
+
+
+def test_the_descriptions_name_what_an_enum_allows() -> None:
+    """`kubectl explain` of 1.29 does not show enums."""
+
+    def fields(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield schema
+        for child in schema.get("properties", {}).values():
+            yield from fields(child)
+
+    document = yaml.safe_load((ROOT / "crds/userschedules.yaml").read_text())
+    spec = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    enums = [field for field in fields(spec) if "enum" in field]
+    assert len(enums) == 3
+    for field in enums:
+        days = field["enum"][0] == "Monday"  # a range is clearer
+        for value in ("Monday to Sunday", "Daily") if days else field["enum"]:
+            assert value in field["description"]

@@ -10,19 +10,20 @@ from catchup_operator.options import InvalidOptionError, Options
 
 def test_defaults() -> None:
     found = Options.from_env({})
-    assert found == Options((), Path("/etc/catchup/job-template.yaml"), None, 10.0, 0, socket.gethostname())
+    assert found == Options((), Path("/etc/catchup/job-template.yaml"), False, None, 10.0, 0, socket.gethostname())
 
 
 def test_values_are_read() -> None:
     env = {
         "CATCHUP_NAMESPACES": "people, friends,",
         "CATCHUP_JOB_TEMPLATE_FILE": "/t.yaml",
+        "CATCHUP_LOG_LEVEL": "debug",
         "CATCHUP_HEALTH_PORT": "8080",
         "CATCHUP_ROLL_PER_SECOND": "0.5",
         "CATCHUP_DIGEST_SPREAD_MINUTES": "30",
         "CATCHUP_RELEASE": "people/catchup-jobs",
     }
-    wanted = Options(("people", "friends"), Path("/t.yaml"), 8080, 0.5, 30, "people/catchup-jobs")
+    wanted = Options(("people", "friends"), Path("/t.yaml"), True, 8080, 0.5, 30, "people/catchup-jobs")
     assert Options.from_env(env) == wanted
 
 
@@ -30,6 +31,8 @@ def test_values_are_read() -> None:
     ("name", "value"),
     [
         *(("CATCHUP_HEALTH_PORT", value) for value in ("0", "65536", "x", "-1", "٣")),
+        ("CATCHUP_LOG_LEVEL", "DEBUG"),
+        ("CATCHUP_LOG_LEVEL", "trace"),
         *(("CATCHUP_ROLL_PER_SECOND", value) for value in ("0", "0.000", "-1", "nan", "inf", "1e9", "fast", "٣")),
         *(("CATCHUP_DIGEST_SPREAD_MINUTES", value) for value in ("-1", "241", "0.5", "1h", "٣")),
         *(("CATCHUP_RELEASE", value) for value in ("a b", "a\n", "ü", "a" * 254)),

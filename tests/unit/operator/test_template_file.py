@@ -26,6 +26,10 @@ def written(path: Path, text: str) -> Path:
         ("image: x\nenv: [CATCHUP]", r"env\[0\] must be an object"),
         ("image: x\nenv: [{value: a}]", r"env\[0\] must have a name"),
         ("image: 5", "image must be a string"),
+        ("image: x\nkinds: {suggestions: {}}", "kinds may hold sync, digest, not suggestions"),
+        ("image: x\nkinds: {sync: {backoffLimit: 3}}", "kinds.sync may hold .*, not backoffLimit"),
+        ("image: x\nkinds: {sync: {activeDeadlineSeconds: 59}}", "activeDeadlineSeconds must be at least 60"),
+        ("image: x\nkinds: {sync: {failedJobsHistoryLimit: '3'}}", "failedJobsHistoryLimit must be an integer"),
         ("image: x\nvolumeMounts: [{name: a}]", r"volumeMounts\[0\] must have a mountPath"),
     ],
 )
@@ -53,8 +57,15 @@ def test_what_a_namespace_must_hold_is_what_env_and_volumes_name() -> None:
             {"name": "keys", "secret": {"secretName": "our-keys"}},
             {"name": "tmp", "emptyDir": {}},
         ),
+        pod={"serviceAccountName": "ours"},
     )
-    assert template.required_objects == ["ConfigMap our-ca", "ConfigMap settings", "Secret database", "Secret our-keys"]
+    assert template.required_objects == [
+        "ConfigMap our-ca",
+        "ConfigMap settings",
+        "Secret database",
+        "Secret our-keys",
+        "ServiceAccount ours",
+    ]
 
 
 # What no API server takes: the field and the value in YAML.

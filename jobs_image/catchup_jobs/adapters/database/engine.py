@@ -131,13 +131,15 @@ def migration_engine(url: URL) -> Engine:
     return _engine(url, migrating=True)
 
 
-def _postgresql(url: URL, first_statements: str) -> Engine:
+def _postgresql(url: URL, settings: str) -> Engine:
     parameters = {
         "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
         "application_name": "catchup-jobs",
         "tcp_user_timeout": 30_000,
         # Behind a pooler, the next transaction may be on another connection, which knows nothing of it.
         "prepare_threshold": None,
+        # This module begins transactions, in one message with their settings: a round trip less for each.
+        "autocommit": True,
         # Of several servers all but one are standbys as a rule, and libpq would take the first that answers.
         **({"target_session_attrs": "primary"} if "," in url.query.get("host", "") else {}),
         **url.query,
@@ -157,10 +159,8 @@ def _postgresql(url: URL, first_statements: str) -> Engine:
     )
 
     def begin(connection: Connection) -> None:
-        # The driver's own way says READ WRITE of all other transactions, which a standby refuses as a feature that it
-        # does not have, not as a write.
-        mode = "SET TRANSACTION READ ONLY; " if _is_read_only(connection) else ""
-        connection.exec_driver_sql(mode + first_statements)
+        # Without READ WRITE: a standby refuses that as a feature that it does not have, not as a write.
+        connection.exec_driver_sql(f"BEGIN{' READ ONLY' if _is_read_only(connection) else ''}; {settings}")
 
     event.listen(engine, "begin", begin)
     return engine

@@ -83,8 +83,13 @@ _WORDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
             "invalid command-line argument",
             "requires a value",
             "unrecognized configuration parameter",
+            "cannot be mixed with",
         ),
         _VALUE,
+    ),
+    (
+        ("authentication method requirement", "GSSAPI encryption required"),
+        "the server asks for another way to log in than `require_auth` or `gssencmode` allows",
     ),
     (
         (
@@ -126,11 +131,13 @@ _CLOSED: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         _NONE_FREE,
     ),
     (
-        re.compile("hot standby mode|session is read-only|not yet accepting connections"),
+        re.compile("hot standby mode|session is read-only"),
         _STANDBY.format(state=""),
     ),
     (
-        re.compile("not currently accepting|starting up|shutting down|in recovery mode|(database|pooler).*disabled"),
+        re.compile(
+            "not (currently |yet )?accepting|starting up|shutting down|in recovery mode|(database|pooler).*disabled"
+        ),
         "PostgreSQL, or PgBouncer, takes no connections to this database now: see its log if that lasts",
     ),
 )

@@ -59,6 +59,23 @@ def text_enum(enum: type[E], name: str) -> Enum:
     )
 
 
+def contract_enum(enum: type[E], name: str) -> Enum:
+    """Return a text column's type for an enum that the contract may extend.
+
+    The enum, not a CHECK, says which values there are: a new value needs no migration. SQLAlchemy refuses to bind
+    another one (StatementError) and to load it (LookupError).
+    """
+    return Enum(
+        enum,
+        name=name,
+        native_enum=False,
+        create_constraint=False,
+        validate_strings=True,
+        length=32,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
 class RecordName(TypeDecorator[Any]):
     """A record of a table such as `kinds.KINDS`, stored by its name.
 

@@ -29,7 +29,11 @@ def _e164(text: str) -> str:
 
 def _email(text: str) -> str:
     if not is_email(text):
-        raise ValueError("must be an email address of plain letters, such as ada@example.com")
+        wrong = "must be an email address of plain letters, such as ada@example.com"
+        local, _, domain = text.rpartition("@")
+        if local.isascii() and not domain.isascii():
+            wrong += "; write a domain of other letters in its ASCII form, such as xn--bcher-kva.example"
+        raise ValueError(wrong)
     local, _, domain = text.rpartition("@")
     return f"{local}@{domain.lower()}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -17,6 +16,7 @@ _MAX_CONTACTS: Final = 20_000
 """Contacts that an import takes for one user."""
 _MAX_INTERACTIONS: Final = 20_000
 """Interactions that an import takes for one contact."""
+_MAX_SHOWN: Final = 5
 
 
 def _few_words(tag: str) -> str:
@@ -65,9 +65,16 @@ def _instants(values: list[datetime]) -> tuple[datetime, ...]:
 
 
 def _without_repeats(entries: list[ContactEntry]) -> list[ContactEntry]:
-    if repeated := sum(times > 1 for times in Counter(entry.id for entry in entries).values()):
-        # Ids of contacts may be an address: they are counted, not shown.
-        raise ValueError(f"holds {repeated} ids more than once")
+    first: dict[str, int] = {}
+    for number, entry in enumerate(entries):
+        first.setdefault(entry.id, number)
+    repeated = [
+        f"[{first[entry.id]}] and [{number}]" for number, entry in enumerate(entries) if first[entry.id] < number
+    ]
+    if repeated:
+        # Ids of contacts may be an address: their places are shown.
+        more = f", and {len(repeated) - _MAX_SHOWN} more" if len(repeated) > _MAX_SHOWN else ""
+        raise ValueError(f"have one id: {', '.join(repeated[:_MAX_SHOWN])}{more}")
     return entries
 
 

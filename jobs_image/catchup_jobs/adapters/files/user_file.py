@@ -11,7 +11,6 @@ from datetime import datetime, time
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, StrictBool, ValidationError
-from pydantic_core import ErrorDetails
 
 from catchup_contract.api import (
     DEFAULT_DIGEST_DAY,
@@ -25,18 +24,17 @@ from catchup_contract.api import (
 from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.files.channel_file import ChannelsEntry
 from catchup_jobs.adapters.files.contact_file import ContactList
-from catchup_jobs.adapters.files.fields import Entry, Name, TimeZone
+from catchup_jobs.adapters.files.fields import Entry, Name, Repeating, TimeZone, json_object
+from catchup_jobs.adapters.files.problems import problem
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.people.users import Schedule, User
 from catchup_jobs.domain.stored_enums import Weekday
-from catchup_jobs.domain.text import clean
 from catchup_jobs.jobs.run.errors import PermanentError
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN)
 _MAX_DIGITS: Final = 20
-_MAX_NAME: Final = 40
 
 
 def _interval(value: str) -> str:
@@ -166,7 +164,7 @@ def read_users(text: str, *, now: datetime) -> UserFile:
         PermanentError: it is no such document.
     """
     try:
-        document = json.loads(text, parse_int=_number)
+        document = json.loads(text, parse_int=_number, object_pairs_hook=json_object)
     except json.JSONDecodeError as error:
         raise PermanentError(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
@@ -182,7 +180,7 @@ def read_users(text: str, *, now: datetime) -> UserFile:
         try:
             users.append(_User.model_validate(entry, context={"now": now}).imported())
         except ValidationError as error:
-            problems[label] = [f"{_place(item)}: {_problem(item)}" for item in error.errors()]
+            problems[label] = [problem(item) for item in error.errors()]
     return UserFile(users, problems)
 
 
@@ -198,6 +196,8 @@ def _label(entry: Any, number: int) -> str:
 
 def _listed(document: Any) -> list[Any]:
     if isinstance(document, dict) and "users" in document:
+        if isinstance(document, Repeating):
+            raise PermanentError("has `users` more than once")
         if set(document) != {"users"}:
             raise PermanentError("beside `users` the document must hold nothing")
         document = document["users"]
@@ -208,31 +208,3 @@ def _listed(document: Any) -> list[Any]:
     if not document:
         raise PermanentError("holds no user")
     return document
-
-
-def _place(item: ErrorDetails) -> str:
-    path = ""
-    for part in item["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{clean(part, _MAX_NAME)}"
-    return path.removeprefix(".") or "it"
-
-
-_PROBLEMS: Final = {
-    "missing": "is missing",
-    "extra_forbidden": "is not a field that is known here",
-    "timezone_aware": "must be a date and time with its offset, such as 2026-11-23T18:30:00+01:00",
-}
-
-
-def _problem(item: ErrorDetails) -> str:
-    match item["type"]:
-        case kind if kind in _PROBLEMS:
-            return _PROBLEMS[kind]
-        case "value_error":
-            return str(item["ctx"]["error"])
-        case "string_pattern_mismatch" if item["loc"][-1] == "id":
-            return "must be lower-case letters, digits and dashes, at most 63 characters"
-        case "string_pattern_mismatch":
-            return 'must be a time of day from "00:00" to "23:59", as HH:MM'
-        case _:
-            return item["msg"][0].lower() + item["msg"][1:]

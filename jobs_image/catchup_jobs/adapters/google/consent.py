@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from catchup_jobs.adapters.google.oauth import DEFAULT_AUTH_URI, DEFAULT_TOKEN_URI, SCOPES
+from catchup_jobs.adapters.google.oauth import DEFAULT_AUTH_URI, DEFAULT_TOKEN_URI, NEEDED_SCOPES, SCOPES
 from catchup_jobs.domain.calendar.access_token import OAuthToken, is_token
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def read_token_file(text: str, *, client_id: str | None) -> OAuthToken:
         client_id: of the OAuth client that the jobs refresh tokens with, None while there is none.
 
     Raises:
-        ConnectError: the text is something else, or the token is another client's.
+        ConnectError: the text is something else, the token is another client's, or it cannot read calendars.
     """
     try:
         document = json.loads(text)
@@ -55,6 +55,9 @@ def read_token_file(text: str, *, client_id: str | None) -> OAuthToken:
         raise ConnectError(
             "the token file belongs to another OAuth client than CATCHUP_GOOGLE_CLIENT_ID, and only that one can use it"
         )
+    granted = _scopes(document)
+    if granted and not all(granted & needed for needed in NEEDED_SCOPES):
+        raise ConnectError(f"the token's consent does not cover calendars: consent again, to {SCOPES[0]}")
     access_token = document.get("token") or document.get("access_token")
     expires_at = _expiry(document.get("expiry"))
     if not is_token(access_token) or expires_at is None:
@@ -133,6 +136,14 @@ def _plain_http_allowed(*addresses: str) -> Iterator[None]:
             os.environ.pop(name, None)
         else:
             os.environ[name] = before
+
+
+def _scopes(document: dict[str, Any]) -> frozenset[str]:
+    """Return what was consented to, nothing where the file does not say it."""
+    # google-auth writes a list, other programs the text of Google's answer (RFC 6749, 3.3).
+    scopes = document.get("scopes") or document.get("scope")
+    listed = scopes.split() if isinstance(scopes, str) else scopes
+    return frozenset(filter(lambda scope: isinstance(scope, str), listed)) if isinstance(listed, list) else frozenset()
 
 
 def _expiry(text: object) -> datetime | None:

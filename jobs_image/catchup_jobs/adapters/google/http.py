@@ -72,7 +72,8 @@ class Http(httplib2.Http):  # type: ignore[misc]
     """One thread's connections (httplib2 is not thread-safe). Redirects are not followed: they could leak the token."""
 
     def __init__(self, *, timeout: float = SOCKET_TIMEOUT_SECONDS) -> None:
-        super().__init__(timeout=timeout, decode_limit_hard=MAX_BODY_BYTES)
+        # httplib2 looks for HTTPLIB2_CA_CERTS when it is imported, which may be before it is set.
+        super().__init__(timeout=timeout, decode_limit_hard=MAX_BODY_BYTES, ca_certs=httplib2.certs.where())
         self.follow_redirects = False
 
     def request(self, uri: str, method: str = "GET", **named: Any) -> tuple[httplib2.Response, bytes]:

@@ -22,7 +22,25 @@ if TYPE_CHECKING:
 
 DEFAULT_TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 DEFAULT_AUTH_URI: Final = "https://accounts.google.com/o/oauth2/v2/auth"
-SCOPES: Final = ("https://www.googleapis.com/auth/calendar.readonly",)
+_SCOPE: Final = "https://www.googleapis.com/auth/"
+SCOPES: Final = (f"{_SCOPE}calendar.readonly",)
+_EVERYTHING: Final = ("calendar", "calendar.readonly")
+# Of which a consent needs one each: what Google's description of the API lists for `calendarList.list`, `events.list`.
+NEEDED_SCOPES: Final = tuple(
+    frozenset(_SCOPE + name for name in (*_EVERYTHING, *names))
+    for names in (
+        ("calendar.calendarlist", "calendar.calendarlist.readonly"),
+        (
+            "calendar.app.created",
+            "calendar.events",
+            "calendar.events.freebusy",
+            "calendar.events.owned",
+            "calendar.events.owned.readonly",
+            "calendar.events.public.readonly",
+            "calendar.events.readonly",
+        ),
+    )
+)
 
 _OK: Final = 200
 _DEFAULT_LIFETIME_SECONDS: Final = 3600

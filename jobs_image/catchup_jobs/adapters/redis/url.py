@@ -102,7 +102,7 @@ def _tls(url: ServerUrl, others: tuple[str, ...]) -> dict[str, Any]:
     named = {name: value for name, value in url.query.items() if name.startswith("ssl_")}
     if not url.scheme.startswith("rediss"):
         if named:
-            raise ValueError(f"{', '.join(sorted(named))} want rediss://")
+            raise ValueError(f"{', '.join(sorted(named))}: only with rediss://")
         return {}
     options: dict[str, Any] = {"ssl": True}
     for name, value in named.items():

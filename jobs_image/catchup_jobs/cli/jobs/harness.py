@@ -56,7 +56,7 @@ def execute(kind: Kind, subject: str, body: Body) -> int:
     configure(None)
     try:
         settings = Settings.load()
-        configure(settings.log_format)
+        configure(settings.log_format, settings.log_level)
         run = Run(kind, subject, settings.slot, settings.job_uid or run.manual_id)
         report = perform(run, settings, body)
     except JobError as error:

@@ -186,7 +186,7 @@ def retry(*, which: Failures, everything: bool, pause_seconds: int, output: str)
         chosen = _pages(DatabaseHistory(database), which)
     if missing := set(which.keys) - {failure.run_key for failure in chosen}:
         raise PermanentError(f"nothing was retried: no run {', '.join(sorted(missing))} was given up")
-    configure(settings.log_format)
+    configure(settings.log_format, settings.log_level)
     rows: list[dict[str, Any]] = []
     code = 0
     for number, failure in enumerate(chosen, start=1):

@@ -98,3 +98,14 @@ def test_an_address_does_not_show_in_a_repr() -> None:
     given = read({"sms": {"phone": PHONE}, "email": {"address": MAILBOX}})
     assert PHONE not in repr(given)
     assert MAILBOX not in repr(given)
+
+
+def test_a_domain_of_other_letters_is_refused_with_the_form_that_is_taken() -> None:
+    # RFC 5890: the form of such a domain that every mail server takes is its A-label.
+    with pytest.raises(PermanentError, match="xn--"):
+        read({"email": {"address": "ada@bücher.example"}})
+    (given,) = read({"email": {"address": "ada@xn--bcher-kva.example"}}) or ()
+    assert given.address == "ada@xn--bcher-kva.example"
+    with pytest.raises(PermanentError) as caught:
+        read({"email": {"address": "jörg@example.com"}})
+    assert "xn--" not in str(caught.value)

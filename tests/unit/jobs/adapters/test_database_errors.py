@@ -105,6 +105,32 @@ def test_refused_connections_are_told_apart_by_the_servers_words(words: str, exp
     assert CANARY not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        # Of PostgreSQL 15's postmaster and of libpq 17, by cause.
+        ("FATAL:  sorry, too many clients already", "no connection free"),
+        ("FATAL:  remaining connection slots are reserved for non-replication superuser connections", "no connection"),
+        ('FATAL:  too many connections for role "catchup"', "no connection free"),
+        ('FATAL:  too many connections for database "catchup"', "no connection free"),
+        ("FATAL:  no more connections allowed (max_client_conn)", "no connection free"),
+        ("FATAL:  query_wait_timeout", "no connection free"),
+        ("FATAL:  the database system is starting up", "takes no connections"),
+        ("FATAL:  the database system is not yet accepting connections", "takes no connections"),
+        ("FATAL:  the database system is not accepting connections", "takes no connections"),
+        ("FATAL:  the database system is shutting down", "takes no connections"),
+        ("FATAL:  the database system is in recovery mode", "takes no connections"),
+        ('FATAL:  database "catchup" is not currently accepting connections', "takes no connections"),
+        ('FATAL:  database "catchup" is disabled', "takes no connections"),
+        ("server is in hot standby mode", "standby"),
+        ("session is read-only", "standby"),
+    ],
+)
+def test_a_connection_that_is_refused_for_a_time_says_why(words: str, told: str) -> None:
+    found = classify(DBAPIError("SELECT", {}, psycopg.OperationalError(words)))
+    assert (type(found), told in str(found)) == (TemporaryError, True), found
+
+
 def test_a_pool_that_is_used_up_is_temporary() -> None:
     assert isinstance(classify(PoolTimeoutError()), TemporaryError)
 

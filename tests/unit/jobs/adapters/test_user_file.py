@@ -105,26 +105,26 @@ def contact(**changes: Any) -> dict[str, Any]:
         ({"id": "Ada"}, "users[0]: id: must be lower-case"),
         ({"id": "ada\n"}, "users[0]: id: must be lower-case"),
         ({"id": "a" * 64}, "users[0]: id: must be lower-case"),
-        ({"id": 7}, "users[0]: id: input should be a valid string"),
+        ({"id": 7}, "users[0]: id: must be a string"),
         ({"name": " "}, "ada: name: must not be blank"),
         ({"name": "A\0"}, "ada: name: must not be blank, nor hold control"),
-        ({"name": None}, "ada: name: input should be a valid string"),
+        ({"name": None}, "ada: name: must be a string"),
         ({"timeZone": "Local"}, "ada: timeZone: must be an IANA time zone"),
         ({"timeZone": "TZ=Europe/Berlin"}, "ada: timeZone: must be an IANA time zone"),
         ({"digest": {"time": "24:00"}}, "ada: digest.time: must be a time of day"),
-        ({"digest": {"day": "Mo"}}, "ada: digest.day: input should be 'Monday'"),
+        ({"digest": {"day": "Mo"}}, "ada: digest.day: must be 'Monday'"),
         ({"calendarSync": {"every": "7m"}}, "ada: calendarSync.every: must be one of 5m, 6m"),
-        ({"paused": "no"}, "ada: paused: input should be a valid boolean"),
+        ({"paused": "no"}, "ada: paused: must be true or false"),
         ({"nme": "x"}, "ada: nme: is not a field"),
-        (weekly(days=["Mo"]), "ada: availability.manualBlocks[0].days[0]: input should be 'MO'"),
-        (weekly(days=[]), "ada: availability.manualBlocks[0].days: list should have at least 1 item"),
+        (weekly(days=["Mo"]), "ada: availability.manualBlocks[0].days[0]: must be 'MO'"),
+        (weekly(days=[]), "ada: availability.manualBlocks[0].days: must have 1 or more entries"),
         (weekly(days=["MO", "MO"]), "ada: availability.manualBlocks: holds two entries that start on MO 10:00"),
         ({"availability": {"night": {"start": "07:00", "end": "07:00"}}}, "ada: availability.night: must end"),
         ({"city": " "}, "ada: city: must not be blank"),
-        (contact(id=None), "ada: contacts[0].id: input should be a valid string"),
-        (contact(name="B\ud800"), "ada: contacts[0].name: input should be a valid string"),
+        (contact(id=None), "ada: contacts[0].id: must be a string"),
+        (contact(name="B\ud800"), "ada: contacts[0].name: must hold whole characters"),
         (contact(name="B\r\nBcc: x"), "ada: contacts[0].name: must not be blank, nor hold control"),
-        (contact(frequency="hourly"), "ada: contacts[0].frequency: input should be 'daily'"),
+        (contact(frequency="hourly"), "ada: contacts[0].frequency: must be 'daily'"),
         (contact(tags=["a b c d"]), "ada: contacts[0].tags[0]: must be 1 to 3 words"),
         (contact(tags=["!"]), "ada: contacts[0].tags[0]: must be 1 to 3 words"),
         (contact(timeZone="CET+1"), "ada: contacts[0].timeZone: must be an IANA"),
@@ -133,8 +133,9 @@ def contact(**changes: Any) -> dict[str, Any]:
             "ada: contacts[0].interactions[0]: must be a date and time",
         ),
         (contact(createdAt="yesterday"), "ada: contacts[0].createdAt: must be a date and time"),
-        (contact(excluded="no"), "ada: contacts[0].excluded: input should be a valid boolean"),
-        ({"contacts": [BEN, BEN]}, "ada: contacts: holds 1 ids more than once"),
+        (contact(excluded="no"), "ada: contacts[0].excluded: must be true or false"),
+        ({"contacts": [BEN, BEN]}, "ada: contacts: have one id: [0] and [1]"),
+        ({"contacts": [BEN] * 1000}, "[0] and [4], [0] and [5], and 994 more"),
     ],
 )
 def test_a_wrong_field_is_named(change: dict[str, Any], told: str) -> None:
@@ -206,6 +207,22 @@ def test_a_file_that_is_not_of_users_is_refused(text: str, told: str) -> None:
         read(text)
 
 
+def test_a_list_of_users_that_is_there_twice_is_no_list_of_users() -> None:
+    # RFC 8259, 4: of names that are not unique, programs take the first, the last, or none.
+    with pytest.raises(PermanentError, match="more than once"):
+        read('{"users": [{"id": "ada", "name": "Ada"}], "users": []}')
+
+
+def test_no_message_speaks_of_a_class_or_a_type_of_python() -> None:
+    told = "\n".join(
+        problems({"id": "ada", "name": "Ada"} | {field: value})
+        for field in ("city", "paused", "digest", "calendarSync", "availability", "contacts", "channels", "timeZone")
+        for value in (5, "x", [], [5], {"x": 1}, {"sms": 5}, {"night": 5}, {"manualBlocks": [5]}, {"manualBlocks": 5})
+        if (field, value) not in (("city", "x"), ("contacts", []))
+    )
+    assert not re.search(r"\b(_\w+|instance|dict\w*|tuple|str|bool\w*|validation|input|class)\b", told), told
+
+
 BAD: Final = '{"id": "bad", "name": "Bad", %s}'
 
 
@@ -224,13 +241,19 @@ BAD: Final = '{"id": "bad", "name": "Bad", %s}'
         (BAD % '"contacts": [{"id": "c", "name": "\\u200b\\u2060"}]', "must not be blank"),
         (BAD % '"contacts": [{"id": "c", "name": "a\\u0085b"}]', "control characters"),
         (BAD % '"x\\u001b[31m\\u202e": 1', "x [31m: is not a field"),
-        (BAD % '"x\\ud800": 1', "it: input should be a valid string"),
+        (BAD % '"x\\ud800": 1', "must hold whole characters"),
         (BAD % f'"{"x" * 5_000}": 1', "xxx...: is not a field"),
-        (BAD % '"contacts": {}', "contacts: input should be a valid list"),
+        (BAD % '"contacts": {}', "contacts: must be a list"),
         ('{"id": "bad"}', "name: is missing"),
         ('{"id": "bad", "name": "A"}, {"id": "bad", "name": "B"}', "is there twice"),
-        ("5", "users[1]: it: input should be"),
-        ("null", "users[1]: it: input should be"),
+        ('{"id": "bad", "name": "A", "contacts": [], "contacts": []}', "bad: has contacts more than once"),
+        (BAD % '"contacts": [{"id": "c", "name": "A", "name": "B"}]', "contacts[0]: has name more than once"),
+        (BAD % '"channels": {"sms": {"phone": "+447700900123", "mode": "off", "mode": "on"}}', "sms: has mode more"),
+        (BAD % '"contacts": [{"id": "c", "name": "C", "createdAt": "2026-02-29T10:00:00Z"}]', "day value is outside"),
+        (BAD % '"contacts": [{"id": "c", "name": "C", "tags": "climbing"}]', "tags: must be a list"),
+        (BAD % ", ".join(2 * [f'"{"x" * 999}{number}\u202e": 1' for number in range(9)]), "xxx... more than once"),
+        ("5", "users[1]: must be an object"),
+        ("null", "users[1]: must be an object"),
         ('{"id": "\\u202eBAD", "name": "x"}', "users[1]: id: must be lower-case"),
     ],
 )

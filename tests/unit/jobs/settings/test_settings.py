@@ -164,6 +164,7 @@ def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
         read_or_make_key_file(path)
 
 
+@pytest.mark.slow
 def test_processes_that_make_the_key_file_at_once_get_one_key(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         keys = pool.map(read_or_make_key_file, [tmp_path / "keys"] * 8)

@@ -1,0 +1,172 @@
+"""What each value of the chart may be: JSON Schema fragments that refuse what the API server or a pod would refuse.
+
+Patterns stay within what Go's regexp and ECMA 262 have in common: Helm reads them with the first, editors with the
+second.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+Schema = dict[str, Any]
+
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN: Final = rf"{_LABEL}(\.{_LABEL})*"
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+_QUALIFIED: Final = rf"({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?"
+_LABEL_VALUE: Final = "([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+_QUANTITY: Final = r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?"
+_URL: Final = r"https?://[^\s?#]+"
+
+
+def _text(pattern: str, *, empty: bool = True, **more: Any) -> Schema:
+    return {"pattern": f"^({pattern})?$" if empty else f"^({pattern})$", **more}
+
+
+# In outline: the API server checks the numbers, and says which one is wrong.
+_CRON_FIELD: Final = "[0-9A-Za-z*?,/-]+"
+_CRON: Final = (
+    f"{_CRON_FIELD}( +{_CRON_FIELD}){{4}}|@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every [0-9hms]+"
+)
+_STRINGS: Final[Schema] = {
+    "propertyNames": {"pattern": f"^{_QUALIFIED}$"},
+    "additionalProperties": {"type": "string"},
+}
+_LABELS: Final[Schema] = {**_STRINGS, "additionalProperties": {"type": "string", "pattern": f"^{_LABEL_VALUE}$"}}
+_NAME: Final = _text(_SUBDOMAIN, maxLength=253)
+_KEY: Final[Schema] = _text("[-._A-Za-z0-9]+", empty=False, maxLength=253)
+_PREFIX: Final = _text(_LABEL)
+_POSITIVE: Final[Schema] = {"type": "integer", "minimum": 1}
+_PROBE: Final[Schema] = {
+    "additionalProperties": False,
+    "properties": {
+        "initialDelaySeconds": {"type": "integer", "minimum": 0},
+        "periodSeconds": _POSITIVE,
+        "timeoutSeconds": _POSITIVE,
+        "failureThreshold": _POSITIVE,
+        "successThreshold": _POSITIVE,
+    },
+}
+_AMOUNTS: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": {"type": ["string", "number"], "pattern": f"^{_QUANTITY}$", "minimum": 0},
+}
+
+
+def _items(*required: str, **properties: Schema) -> Schema:
+    return {"items": {"type": "object", "required": list(required), "properties": properties}}
+
+
+_WORD: Final[Schema] = {"type": "string", "minLength": 1}
+_ENV_ENTRY: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string", "pattern": "^[-._A-Za-z][-._A-Za-z0-9]*$"},
+        "value": {"type": "string"},
+        "valueFrom": {"type": "object"},
+    },
+}
+_DEADLINE: Final[Schema] = {"minimum": 60, "maximum": 2592000}
+_HISTORY: Final[Schema] = {"minimum": 0, "maximum": 100}
+
+# By a value's path, or else by its last part. A fragment may replace the type, which else is that of the default.
+RULES: Final[dict[str, Schema]] = {
+    "nameOverride": _PREFIX,
+    "fullnameOverride": _PREFIX,
+    "namespaceOverride": _text(_LABEL, maxLength=63),
+    **dict.fromkeys(("commonLabels", "labels", "podLabels", "nodeSelector"), _LABELS),
+    **dict.fromkeys(("annotations", "commonAnnotations", "podAnnotations", "deploymentAnnotations"), _STRINGS),
+    "imagePullSecrets": _items("name", name=_WORD),
+    "global.imagePullSecrets": {"items": {"type": ["object", "string"], "required": ["name"], "minLength": 1}},
+    "global.imageRegistry": _text("[A-Za-z0-9][-A-Za-z0-9._:/]*"),
+    "repository": _text("[A-Za-z0-9][-A-Za-z0-9._:/]*", empty=False),
+    "tag": _text("[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"),
+    "digest": _text("sha256:[0-9a-f]{64}"),
+    "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
+    "revisionHistoryLimit": {"minimum": 0},
+    "resources": {
+        "additionalProperties": False,
+        "properties": {"requests": _AMOUNTS, "limits": _AMOUNTS, "claims": _items("name", name=_WORD)},
+    },
+    # Fields of a pod.
+    "tolerations": _items(
+        operator={"enum": ["Exists", "Equal"]},
+        effect={"enum": ["", "NoSchedule", "PreferNoSchedule", "NoExecute"]},
+        key={"type": "string"},
+        value={"type": "string"},
+        tolerationSeconds={"type": "integer"},
+    ),
+    "topologySpreadConstraints": _items("maxSkew", "topologyKey", "whenUnsatisfiable"),
+    "hostAliases": _items("ip", ip=_WORD, hostnames={"type": "array", "items": _WORD}),
+    "hostUsers": {"type": ["boolean", "null"]},
+    "dnsPolicy": {"enum": ["", "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]},
+    **dict.fromkeys(
+        ("priorityClassName", "runtimeClassName", "schedulerName", "serviceAccountName", "storageClassName"), _NAME
+    ),
+    "extraEnv": {"items": _ENV_ENTRY},
+    "extraVolumes": _items("name", name=_WORD),
+    "extraVolumeMounts": _items("name", "mountPath", name=_WORD, mountPath=_WORD),
+    "extraInitContainers": _items("name", "image", name=_WORD, image=_WORD),
+    **dict.fromkeys(("ingress", "egress"), _items()),
+    **dict.fromkeys(("startupProbe", "readinessProbe", "livenessProbe"), _PROBE),
+    # Names of objects, and the keys in them.
+    **dict.fromkeys(
+        ("existingSecret", "configMap", "secret", "operator.serviceAccount.name", "metrics.tokenSecret"), _NAME
+    ),
+    **dict.fromkeys(("low", "normal", "high"), _NAME),
+    **dict.fromkeys(
+        (
+            "existingSecretKey",
+            "caBundle.key",
+            "clientIdKey",
+            "clientSecretKey",
+            "accountSidKey",
+            "authTokenKey",
+            "usernameKey",
+            "passwordKey",
+        ),
+        _KEY,
+    ),
+    # What the operator and the jobs read.
+    "operator.namespaces": {"items": {"type": "string", **_text(_LABEL, empty=False, maxLength=63)}},
+    "operator.logLevel": {"enum": ["info", "debug"]},
+    "operator.digestSpreadMinutes": {"minimum": 0, "maximum": 240},
+    "operator.rollPerSecond": {
+        # `--set` makes a string of 0.5.
+        "type": ["number", "string"],
+        "minimum": 0.001,
+        "maximum": 9999,
+        "multipleOf": 0.001,
+        "pattern": r"^[0-9]{1,4}(\.[0-9]{1,3})?$",
+    },
+    "jobs.logLevel": {"enum": ["info", "warning", "error"]},
+    "activeDeadlineSeconds": _DEADLINE,
+    **dict.fromkeys(("successfulJobsHistoryLimit", "failedJobsHistoryLimit"), _HISTORY),
+    "migration.backoffLimit": {"minimum": 0, "maximum": 100},
+    "suggestions.schedule": _text(_CRON, empty=False),
+    "suggestions.shards": {"minimum": 1, "maximum": 1000},
+    "metrics.access": {"enum": ["open", "reviewed"]},
+    "metrics.replicas": {"minimum": 1, "maximum": 10},
+    "metrics.everySeconds": {"minimum": 5, "maximum": 3600},
+    "interval": {"pattern": "^[0-9]+(ms|s|m|h)$"},
+    "planning.strategy": {"enum": ["humane", "earliest"]},
+    "planning.contactHours": {"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"},
+    "postgresql.storage": {"type": ["string", "number"], "pattern": f"^{_QUANTITY}$"},
+    "redis.maxmemory": _text("[0-9]+([kKmMgG][bB]?)?", empty=False),
+    **dict.fromkeys(
+        ("proxy.http", "proxy.https", "google.apiEndpoint", "google.tokenUri", "twilio.apiBaseUrl"), _text(_URL)
+    ),
+    "twilio.from": _text(r"([a-z]+:)?\+?[0-9]{3,15}|[0-9 +_&-]{0,10}[A-Za-z][A-Za-z0-9 +_&-]{0,10}"),
+    "twilio.messagingServiceSid": _text("[!-~]+"),
+    "smtp.host": _text("[!-~]+"),
+    "smtp.port": {"minimum": 1, "maximum": 65535},
+    "smtp.from": _text("[^@]+@[^@]+"),
+    "smtp.security": {"enum": ["starttls", "tls", "none"]},
+    "actionBaseUrl": _text(r"https?://[^\s?#<>\"']+", maxLength=100),
+    "connectUrl": _text(r"https?://[^\s<>\"']+", maxLength=100),
+    "extraObjects": {"items": {"type": ["object", "string"]}},
+}

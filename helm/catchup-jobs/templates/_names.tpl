@@ -1,0 +1,84 @@
+{{- define "catchup.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "catchup.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains (include "catchup.name" .) .Release.Name }}
+{{- .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "catchup.name" .) | trunc 40 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "catchup.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace }}
+{{- end }}
+
+{{/* Objects of the cluster itself are named per release. */}}
+{{- define "catchup.clusterName" -}}
+{{- printf "%s-%s" (include "catchup.namespace" .) (include "catchup.fullname" .) }}
+{{- end }}
+
+{{/* Who holds the Lease of a served namespace. */}}
+{{- define "catchup.releaseName" -}}
+{{- printf "%s/%s" (include "catchup.namespace" .) (include "catchup.fullname" .) }}
+{{- end }}
+
+{{- define "catchup.serviceAccountName" -}}
+{{- .Values.operator.serviceAccount.name | default (printf "%s-operator" (include "catchup.fullname" .)) }}
+{{- end }}
+
+{{/* Takes a dict: context, component. */}}
+{{- define "catchup.selector" -}}
+app.kubernetes.io/name: {{ include "catchup.name" .context | quote }}
+app.kubernetes.io/instance: {{ .context.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component | quote }}
+{{- end }}
+
+{{/* The labels of pods: without a version, so that an upgrade restarts only what it changes. Takes what
+catchup.selector takes. */}}
+{{- define "catchup.stableLabels" -}}
+{{ include "catchup.selector" . }}
+app.kubernetes.io/managed-by: {{ .context.Release.Service | quote }}
+app.kubernetes.io/part-of: catchup-jobs
+{{- end }}
+
+{{/* The metadata of an object. Takes a dict: context, component, name; namespace, where it is not the release's, and
+empty for objects of the cluster; labels and annotations of its own. */}}
+{{- define "catchup.metadata" -}}
+{{- $version := printf "%s-%s" .context.Chart.Name .context.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- $labels := include "catchup.stableLabels" . | fromYaml }}
+{{- $labels = merge $labels (dict "helm.sh/chart" $version "app.kubernetes.io/version" .context.Chart.AppVersion) }}
+{{- $labels = merge $labels (.labels | default dict) .context.Values.commonLabels }}
+{{- $metadata := dict "name" .name "labels" $labels }}
+{{- with hasKey . "namespace" | ternary .namespace (include "catchup.namespace" .context) }}
+{{- $_ := set $metadata "namespace" . }}
+{{- end }}
+{{- with merge (dict) (.annotations | default dict) .context.Values.commonAnnotations }}
+{{- $_ := set $metadata "annotations" . }}
+{{- end }}
+{{- $metadata | toYaml }}
+{{- end }}
+
+{{/* Secrets of the user's or of the chart. */}}
+{{- define "catchup.databaseSecret" -}}
+{{- .Values.database.existingSecret | default (printf "%s-database" (include "catchup.fullname" .)) }}
+{{- end }}
+{{- define "catchup.redisSecret" -}}
+{{- .Values.redis.existingSecret | default (printf "%s-redis" (include "catchup.fullname" .)) }}
+{{- end }}
+{{- define "catchup.encryptionSecret" -}}
+{{- .Values.encryption.existingSecret | default (printf "%s-encryption" (include "catchup.fullname" .)) }}
+{{- end }}
+
+{{/* Takes a dict: context, priority. Empty where there is none for it. */}}
+{{- define "catchup.priorityClass" -}}
+{{- $given := index .context.Values.jobs.priorityClasses .priority }}
+{{- if $given }}
+{{- $given }}
+{{- else if .context.Values.jobs.priorityClasses.create }}
+{{- printf "%s-%s" (include "catchup.clusterName" .context) (ternary "deferred" .priority (eq .priority "low")) }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,99 @@
+{{/* The served namespaces; none stands for all. */}}
+{{- define "catchup.namespaces" -}}
+{{- if not .Values.operator.allNamespaces }}
+{{- .Values.operator.namespaces | default (list (include "catchup.namespace" .)) | uniq | toJson }}
+{{- else if .Values.operator.namespaces }}
+{{- fail "operator.namespaces and operator.allNamespaces exclude each other: name the namespaces, or serve all" }}
+{{- else }}
+{{- list | toJson }}
+{{- end }}
+{{- end }}
+
+{{/* Those of them that are there: an upgrade must not fail since one was deleted. Without a cluster, as in `helm template`, all. */}}
+{{- define "catchup.presentNamespaces" -}}
+{{- $present := list }}
+{{- $own := include "catchup.namespace" . }}
+{{- $connected := and .Release.IsUpgrade (lookup "v1" "Namespace" "" $own) }}
+{{- range $namespace := include "catchup.namespaces" . | fromJsonArray }}
+{{- $found := true }}
+{{- if and $connected (ne $namespace $own) }}
+{{- $found = eq "Active" (dig "status" "phase" "" (lookup "v1" "Namespace" "" $namespace)) }}
+{{- end }}
+{{- if $found }}{{ $present = append $present $namespace }}{{ end }}
+{{- end }}
+{{- $present | toJson }}
+{{- end }}
+
+{{/* What the operator of this release serves at present and will not serve any more: a list of namespaces, or "*" for all but the new ones. */}}
+{{- define "catchup.leftNamespaces" -}}
+{{- $left := list }}
+{{- $new := include "catchup.namespaces" . | fromJsonArray }}
+{{- $deployment := lookup "apps/v1" "Deployment" (include "catchup.namespace" .) (printf "%s-operator" (include "catchup.fullname" .)) }}
+{{- if and .Release.IsUpgrade $deployment $new }}
+{{- range (index $deployment.spec.template.spec.containers 0).env }}
+{{- if eq .name "CATCHUP_NAMESPACES" }}
+{{- range splitList "," (.value | default "*") }}
+{{- if not (has . $new) }}{{ $left = append $left . }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $left | toJson }}
+{{- end }}
+
+{{/* Takes a dict: context, name, component, account, rules. A Role and its binding in each served namespace, or for all. */}}
+{{- define "catchup.permissions" -}}
+{{- $all := .context.Values.operator.allNamespaces }}
+{{- $scopes := ternary (list "") (include "catchup.presentNamespaces" .context | fromJsonArray) $all }}
+{{- range $namespace := $scopes }}
+{{- $kind := ternary "Role" "ClusterRole" (ne $namespace "") }}
+{{- $name := $namespace | empty | ternary (printf "%s-%s" (include "catchup.namespace" $.context) $.name) $.name }}
+{{- $metadata := include "catchup.metadata" (dict "context" $.context "component" $.component "name" $name "namespace" $namespace) }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}
+metadata: {{- $metadata | nindent 2 }}
+rules: {{- $.rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}Binding
+metadata: {{- $metadata | nindent 2 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ $kind }}, name: {{ $name | quote }}}
+subjects:
+  - kind: ServiceAccount
+    name: {{ $.account | quote }}
+    namespace: {{ include "catchup.namespace" $.context | quote }}
+{{ end }}
+{{- end }}
+
+{{/* What job pods name, and so what each served namespace must hold, as words: "Secret x". */}}
+{{- define "catchup.jobsNeeds" -}}
+{{- $template := include "catchup.jobTemplate" . | fromYaml }}
+{{- $needs := list }}
+{{- range $template.env }}
+{{- with .valueFrom }}
+{{- with .secretKeyRef }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
+{{- with .configMapKeyRef }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- range $template.volumes }}
+{{- with .configMap }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
+{{- with .secret }}{{ $needs = append $needs (printf "Secret %s" .secretName) }}{{ end }}
+{{- end }}
+{{- range $template.pod.imagePullSecrets }}
+{{- $needs = append $needs (printf "Secret %s" .name) }}
+{{- end }}
+{{- with $template.pod.serviceAccountName }}
+{{- $needs = append $needs (printf "ServiceAccount %s" .) }}
+{{- end }}
+{{- $needs | uniq | sortAlpha | toJson }}
+{{- end }}
+
+{{/* Those of them that the chart makes. */}}
+{{- define "catchup.jobsSecrets" -}}
+{{- $made := list }}
+{{- if not .Values.database.existingSecret }}{{ $made = append $made (printf "Secret %s" (include "catchup.databaseSecret" .)) }}{{ end }}
+{{- if not .Values.redis.existingSecret }}{{ $made = append $made (printf "Secret %s" (include "catchup.redisSecret" .)) }}{{ end }}
+{{- if not .Values.encryption.existingSecret }}{{ $made = append $made (printf "Secret %s" (include "catchup.encryptionSecret" .)) }}{{ end }}
+{{- $made | toJson }}
+{{- end }}

@@ -1,0 +1,145 @@
+"""The chart by tools that render and apply it without Helm: Argo CD, Flux's Kustomizations, kubectl."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import lupa  # type: ignore[import-untyped]
+import pytest
+import yaml
+from integration.operator.chart_rendering import render_text
+from integration.operator.conftest import CHART, ROOT, Namespace
+
+# The tests without faults share one API server, those with faults another.
+pytestmark = pytest.mark.xdist_group("operator")
+
+EXAMPLES = ROOT / "examples" / "gitops"
+
+
+def template(helm: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(helm), "template", "catchup-jobs", str(CHART), *arguments]
+    return subprocess.run(command, env={"KUBECONFIG": "/dev/null"}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("install", [[], ["--is-upgrade"]], ids=["install", "upgrade"])
+def test_a_rendering_that_cannot_look_up_makes_no_secret_and_names_the_values_to_set(
+    helm: Path, install: list[str]
+) -> None:
+    done = template(helm, "--set=generateSecrets=true,redis.existingSecret=ours", *install)
+    assert done.returncode != 0
+    assert "needs a cluster to look up what was generated before" in done.stderr
+    assert "set database.existingSecret, encryption.existingSecret instead" in done.stderr
+
+
+def test_without_a_choice_nothing_is_generated(helm: Path) -> None:
+    done = template(helm)
+    assert done.returncode != 0
+    assert (
+        "set database.existingSecret, redis.existingSecret, encryption.existingSecret, or generateSecrets=true"
+        in done.stderr
+    )
+
+
+def test_what_was_generated_is_found_by_every_later_rendering(helm: Path, namespace: Namespace) -> None:
+    values = {"generateSecrets": True, "toolbox": {"enabled": True}}
+    secrets = [d for d in _documents(render_text(helm, namespace, values)) if d["kind"] == "Secret"]
+    assert len(secrets) == 3
+    release = {"meta.helm.sh/release-name": "catchup-jobs", "meta.helm.sh/release-namespace": namespace.name}
+    for secret in secrets:
+        secret["metadata"]["annotations"] |= release  # as Helm marks what it installs
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(secrets))
+    for arguments in ([], ["--is-upgrade"]):
+        again = _documents(render_text(helm, namespace, values, *arguments))
+        assert [d["data"] for d in again if d["kind"] == "Secret"] == [d["data"] for d in secrets]
+
+
+def test_two_renderings_of_the_values_for_gitops_are_the_same_and_hold_no_secret(helm: Path) -> None:
+    first, second = (template(helm, f"--values={EXAMPLES / 'values.yaml'}") for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+    assert "Secret" not in {d["kind"] for d in _documents(first.stdout)}
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_what_is_rendered_can_be_applied_in_any_order_and_again_without_a_change(
+    helm: Path, namespace: Namespace, backwards: bool
+) -> None:
+    # A hook of Helm's is no part of it: Argo CD takes it for one of its own, kubectl would run it at once.
+    values = yaml.safe_load((EXAMPLES / "values.yaml").read_text()) | {"crds": {"enabled": False}}
+    documents = [
+        d
+        for d in _documents(render_text(helm, namespace, values))
+        if "helm.sh/hook" not in d["metadata"].get("annotations", {})
+    ]
+    if backwards:
+        documents.reverse()
+    for document in documents:
+        namespace.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(document))
+    stream = yaml.safe_dump_all(documents)
+    before = {each["metadata"]["uid"]: each for each in _objects(namespace, stream)}
+    namespace.kubectl("apply", "--server-side", "-f", "-", stdin=stream)
+    after = {each["metadata"]["uid"]: each for each in _objects(namespace, stream)}
+    assert len(before) == len(documents)
+    # The generation: controllers write the status meanwhile.
+    assert {uid: each["metadata"].get("generation") for uid, each in before.items()} == {
+        uid: each["metadata"].get("generation") for uid, each in after.items()
+    }
+
+
+def test_the_migration_is_a_job_like_others_whose_name_changes_with_what_it_runs(helm: Path) -> None:
+    names = []
+    for more in ([], [], ["--set=jobs.image.tag=next"]):
+        done = template(helm, f"--values={EXAMPLES / 'values.yaml'}", "--show-only=templates/migration.yaml", *more)
+        (job,) = _documents(done.stdout)
+        assert not [key for key in job["metadata"].get("annotations", {}) if "hook" in key]
+        names.append(job["metadata"]["name"])
+    assert names[0] == names[1] != names[2]
+
+
+HEALTH = {
+    "new": (None, "Progressing"),
+    "ready": ({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "True"}]}, "Healthy"),
+    "an edit that was not seen": (
+        {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]},
+        "Progressing",
+    ),
+    "refused": (
+        {
+            "observedGeneration": 2,
+            "conditions": [
+                {"type": "SyncHealthy", "status": "True"},
+                {"type": "Ready", "status": "False", "message": "quota"},
+            ],
+        },
+        "Degraded",
+    ),
+    "unknown": ({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "Unknown"}]}, "Progressing"),
+}
+
+
+@pytest.mark.parametrize(("status", "health"), HEALTH.values(), ids=HEALTH)
+def test_argo_cd_takes_the_health_of_a_userschedule_from_its_condition(
+    status: dict[str, Any] | None, health: str
+) -> None:
+    config = yaml.safe_load((EXAMPLES / "argocd-cm.yaml").read_text())
+    script = config["data"]["resource.customizations.health.catchup.dev_UserSchedule"]
+    lua = lupa.LuaRuntime()
+    body = {"metadata": {"name": "ada", "generation": 2}, **({"status": status} if status else {})}
+    lua.globals()["obj"] = lua.table_from(body, recursive=True)
+    found = lua.execute(script)
+    assert found["status"] == health
+    if health == "Degraded":
+        assert found["message"] == "quota"
+
+
+def _documents(text: str) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def _objects(namespace: Namespace, stream: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(namespace.kubectl("get", "-o", "yaml", "-f", "-", stdin=stream))[
+        "items"
+    ]
+    return found

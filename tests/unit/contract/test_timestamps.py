@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catchup_contract.timestamps import format_utc, parse_utc
+
+
+@given(st.datetimes(min_value=datetime(1000, 1, 1), timezones=st.timezones()))  # noqa: DTZ001 - hypothesis adds the zone
+def test_what_is_written_is_read_as_the_same_second(instant: datetime) -> None:
+    assert parse_utc(format_utc(instant)) == instant.astimezone(UTC).replace(microsecond=0)
+
+
+def test_a_time_is_aware_and_in_utc() -> None:
+    assert parse_utc("2026-11-23T08:30:00Z") == datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+    assert parse_utc("2026-11-23T08:30:00Z").tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-11-23",
+        "2026-11-23T08:30Z",
+        "2026-11-23 08:30:00Z",
+        "2026-11-23T08:30:00",
+        "2026-11-23T08:30:00+00:00",
+        "2026-11-23T08:30:00.5Z",
+        "2026-11-23T08:30:00z",
+        "2026-11-23T08:30:00Z\n",
+        "2026-1-23T08:30:00Z",
+        "2026-13-23T08:30:00Z",
+        "2026-02-30T08:30:00Z",
+        "2026-W48-1T08:30:00Z",
+        "\uff12026-11-23T08:30:00Z",
+        None,
+        5,
+    ],
+)
+def test_any_other_form_is_an_error(text: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        parse_utc(text)
