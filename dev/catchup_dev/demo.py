@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ from catchup_contract.api import LABEL_USER_SCHEDULE
 from catchup_dev.cluster import Cluster, Failure
 from catchup_dev.cluster.layout import CHECKOUT
 from catchup_dev.console import Console, exit_code_of
-from catchup_dev.stack import CHART, RELEASE, Stack
+from catchup_dev.stack import CHART, RELEASE, Stack, build_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,9 +74,13 @@ class Demo:
         started = time.monotonic()
         if os.geteuid() != 0:
             raise Failure("The demo runs pods, and a node needs root.", todo="run `make demo` as root.")
-        self._say("1. A real Kubernetes on this machine")
-        self._cluster.up()
-        self._say("2. Images, and stand-ins for Google, Twilio and a mail server")
+        self._say("1. A real Kubernetes on this machine; the images are built beside it")
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            images = beside.submit(build_images, Console(quiet=True))
+            self._cluster.up()
+            with self._console.step("Images"):
+                images.result()
+        self._say("2. Images on the node, and stand-ins for Google, Twilio and a mail server")
         built = self._stack.load_images()
         self._stack.stand_ins.start()
         self._fill_calendars()
@@ -226,6 +231,7 @@ class Demo:
   kubectl delete cronjob -l {LABEL_USER_SCHEDULE}        # and see them come back
   kubectl exec deploy/{RELEASE}-toolbox -- catchup-jobs user show ada
   kubectl exec deploy/{RELEASE}-toolbox -- catchup-jobs runs list
+  kubectl port-forward service/{RELEASE}-metrics 9464 & curl -s localhost:9464/metrics | grep catchup_
   PYTHONPATH=dev .venv/bin/python -m catchup_dev.doubles.google --url {google.url} --help
   make demo-down"""
         )

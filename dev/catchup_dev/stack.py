@@ -30,6 +30,11 @@ RELEASE = "catchup-jobs"
 _IMAGES = ("operator", "jobs", "redis", "postgres")
 
 
+def build_images(console: Console) -> dict[str, images.Image]:
+    """Build those of the product's images that changed; this needs no cluster."""
+    return {name: images.known_image(name, console) for name in _IMAGES}
+
+
 class Stack:
     """One installation of the product, in a namespace with restricted Pod Security."""
 
@@ -61,7 +66,7 @@ class Stack:
 
     def load_images(self) -> dict[str, images.Image]:
         """Build what changed and give it to the node."""
-        built = {name: images.known_image(name, self._console) for name in _IMAGES}
+        built = build_images(self._console)
         with self._console.step("Images on the node"):
             for image in built.values():
                 images.import_image(self.cluster, image)
@@ -87,11 +92,13 @@ class Stack:
             return {"repository": repository, "tag": tag, "pullPolicy": "Never"}
 
         return {
+            "generateSecrets": True,
             "operator": {"image": image("operator")},
             "jobs": {"image": image("jobs")},
             "postgresql": {"image": image("postgres")},
             "redis": {"image": image("redis")},
             "toolbox": {"enabled": True},
+            "metrics": {"enabled": True, "everySeconds": 5},
             **self.stand_ins.values(),
         }
 
@@ -135,8 +142,10 @@ class Stack:
         )
 
     def wait_for_operator(self) -> None:
-        """Wait until the operator and the toolbox are rolled out."""
-        for name in ("operator", "toolbox"):
+        """Wait until the database is migrated, and operator, toolbox and exporter of metrics are rolled out."""
+        migration = "app.kubernetes.io/component=migration"
+        self.kubectl("wait", "--for=condition=Complete", "job", "-l", migration, "--timeout=240s")
+        for name in ("operator", "toolbox", "metrics"):
             self.kubectl("rollout", "status", f"deployment/{RELEASE}-{name}", "--timeout=120s")
 
     def cronjob_of(self, schedule: str, job: str = "sync") -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -304,7 +305,20 @@ def test_an_upgrade_rolls_the_cronjobs_and_keeps_the_secrets(stack: Stack) -> No
     }
 
 
-def test_uninstall_leaves_the_resources_and_no_cronjob_and_an_install_goes_on_from_there(stack: Stack) -> None:
+@pytest.fixture
+def tainted(stack: Stack) -> Iterator[list[str]]:
+    """Taint all nodes for whatever is scheduled from now on; the values by which the release tolerates it."""
+    tolerated = ['--set-json=global.tolerations=[{"key":"reserved","operator":"Exists"}]']
+    stack.helm("upgrade", RELEASE, str(CHART), "--reuse-values", *tolerated, "--timeout=4m")
+    stack.wait_for_operator()
+    stack.cluster.kubectl("taint", "nodes", "--all", "reserved=catchup:NoSchedule")
+    yield tolerated
+    stack.cluster.kubectl("taint", "nodes", "--all", "reserved-")
+
+
+def test_uninstall_leaves_the_resources_and_no_cronjob_and_an_install_goes_on_from_there_where_all_nodes_are_tainted(
+    stack: Stack, tainted: list[str]
+) -> None:
     person(stack, "back")
     schedule(stack, "back")
     assert stack.follow("back", stack.trigger("back"))["lastResult"] == "Succeeded"
@@ -315,7 +329,7 @@ def test_uninstall_leaves_the_resources_and_no_cronjob_and_an_install_goes_on_fr
     stack.kubectl("delete", "userschedule", "nobody", "--ignore-not-found", "--timeout=120s")  # nothing hangs
 
     values = stack.cluster.layout.directory / "doubles" / "values.json"
-    stack.helm("install", RELEASE, str(CHART), "--values", str(values), "--timeout=4m")
+    stack.helm("install", RELEASE, str(CHART), "--values", str(values), *tainted, "--timeout=4m")
     stack.wait_for_operator()
     status = stack.follow("back", stack.trigger("back"), seconds=120)
     # The database, its password and the encryption key were kept: the calendar is still connected.
