@@ -231,6 +231,7 @@ class Demo:
   kubectl delete cronjob -l {LABEL_USER_SCHEDULE}        # and see them come back
   kubectl exec deploy/{RELEASE}-toolbox -- catchup-jobs user show ada
   kubectl exec deploy/{RELEASE}-toolbox -- catchup-jobs runs list
+  kubectl port-forward service/{RELEASE}-metrics 9464 & curl -s localhost:9464/metrics | grep catchup_
   PYTHONPATH=dev .venv/bin/python -m catchup_dev.doubles.google --url {google.url} --help
   make demo-down"""
         )

@@ -98,6 +98,7 @@ class Stack:
             "postgresql": {"image": image("postgres")},
             "redis": {"image": image("redis")},
             "toolbox": {"enabled": True},
+            "metrics": {"enabled": True, "everySeconds": 5},
             **self.stand_ins.values(),
         }
 
@@ -141,10 +142,10 @@ class Stack:
         )
 
     def wait_for_operator(self) -> None:
-        """Wait until the database is migrated, and the operator and the toolbox are rolled out."""
+        """Wait until the database is migrated, and operator, toolbox and exporter of metrics are rolled out."""
         migration = "app.kubernetes.io/component=migration"
         self.kubectl("wait", "--for=condition=Complete", "job", "-l", migration, "--timeout=240s")
-        for name in ("operator", "toolbox"):
+        for name in ("operator", "toolbox", "metrics"):
             self.kubectl("rollout", "status", f"deployment/{RELEASE}-{name}", "--timeout=120s")
 
     def cronjob_of(self, schedule: str, job: str = "sync") -> str:

@@ -114,7 +114,9 @@ RULES: Final[dict[str, Schema]] = {
     **dict.fromkeys(("ingress", "egress"), _items()),
     **dict.fromkeys(("startupProbe", "readinessProbe", "livenessProbe"), _PROBE),
     # Names of objects, and the keys in them.
-    **dict.fromkeys(("existingSecret", "configMap", "secret", "operator.serviceAccount.name"), _NAME),
+    **dict.fromkeys(
+        ("existingSecret", "configMap", "secret", "operator.serviceAccount.name", "metrics.tokenSecret"), _NAME
+    ),
     **dict.fromkeys(("low", "normal", "high"), _NAME),
     **dict.fromkeys(
         (
@@ -148,7 +150,6 @@ RULES: Final[dict[str, Schema]] = {
     "suggestions.schedule": _text(_CRON, empty=False),
     "suggestions.shards": {"minimum": 1, "maximum": 1000},
     "metrics.access": {"enum": ["open", "reviewed"]},
-    "metrics.tokenSecret": _NAME,
     "metrics.replicas": {"minimum": 1, "maximum": 10},
     "metrics.everySeconds": {"minimum": 5, "maximum": 3600},
     "interval": _text("[0-9]+(ms|s|m|h)", empty=False),

@@ -15,16 +15,21 @@ from catchup_dev.binaries import ensure
 
 pytestmark = pytest.mark.xdist_group("operator")
 
+SECRETS: Final = "--set=database.existingSecret=d,redis.existingSecret=r,encryption.existingSecret=k"
 SWITCHES: Final = ("enabled", "serviceMonitor.enabled", "podMonitor.enabled", "alerts.enabled", "dashboard.enabled")
-
-
-_SECRETS: Final = tuple(f"--set={part}.existingSecret=ours" for part in ("database", "redis", "encryption"))
 
 
 def rendered(*options: str) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the objects of the chart, by kind and name."""
-    helm = str(ensure(["helm"])["helm"])
-    command = [helm, "template", "catchup-jobs", str(CHART), "--namespace=catchup", *_SECRETS, *options]
+    command = [
+        str(ensure(["helm"])["helm"]),
+        "template",
+        "catchup-jobs",
+        str(CHART),
+        "--namespace=catchup",
+        SECRETS,
+        *options,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = (document for document in yaml.safe_load_all(done.stdout) if document)
@@ -108,8 +113,14 @@ def test_reviewed_access_gives_both_pods_what_they_ask_with_and_prometheus_a_rol
 
 
 def test_a_monitor_without_the_service_that_it_selects_is_refused() -> None:
-    switch = "--set=metrics.serviceMonitor.enabled=true"
-    command = [str(ensure(["helm"])["helm"]), "template", "x", str(CHART), *_SECRETS, switch]
+    command = [
+        str(ensure(["helm"])["helm"]),
+        "template",
+        "x",
+        str(CHART),
+        SECRETS,
+        "--set=metrics.serviceMonitor.enabled=true",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "metrics.enabled" in done.stderr
