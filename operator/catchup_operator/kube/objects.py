@@ -27,6 +27,7 @@ class ObjectMeta(TypedDict, total=False):
     generation: int
     creationTimestamp: str
     deletionTimestamp: str
+    finalizers: list[str]
     labels: dict[str, str]
     ownerReferences: list[OwnerReference]
 

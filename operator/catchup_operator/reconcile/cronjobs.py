@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from catchup_contract.api import LABEL_USER_SCHEDULE
@@ -42,10 +43,12 @@ class CronJobApplier:
         before = section_of(body, kind)
         if before.get("fingerprint") == wanted and self._drift.is_unchanged(key_of(manifest), _expected(body, before)):
             fields = {name: before[name] for name in CRONJOB_FIELDS}
+            held_by: tuple[str, ...] = ()
         else:
             applied = await self._apply(body["metadata"], manifest, uid=before.get("cronJobUID"))
             fields = cronjob_fields(manifest, wanted, applied["metadata"])
-        self._drift.expect(key_of(manifest), _expected(body, fields), just_applied=True)
+            held_by = _held_by(applied["metadata"])
+        self._drift.expect(key_of(manifest), replace(_expected(body, fields), held_by=held_by), just_applied=True)
         return fields
 
     def expect_status(self, body: Mapping[str, Any]) -> None:
@@ -66,7 +69,8 @@ class CronJobApplier:
     ) -> Mapping[str, Any]:
         """Apply without force. Where somebody else set fields of the spec, take it over and apply with force.
 
-        A CronJob is taken over only if it belongs to the owner, or has the uid that the owner's status names.
+        A CronJob is taken over only if it belongs to the owner, or has the uid that the owner's status names. One that
+        is being deleted is left alone: its controller starts nothing for it, and it is made again when it is gone.
         """
         key = key_of(manifest)
         if self._drift.is_deleted(key):
@@ -85,6 +89,8 @@ class CronJobApplier:
         name = manifest["metadata"]["name"]
         if found is not None:
             metadata = found["metadata"]
+            if _held_by(metadata):
+                return found
             self._contests.changed(key, change(metadata))
             if metadata["uid"] != uid and not _belongs_to(metadata, owner):
                 raise ApiError(422, f"a CronJob {name} exists and is not ours; delete or rename it")
@@ -122,6 +128,10 @@ def _expected(body: Mapping[str, Any], section: Mapping[str, Any]) -> ExpectedCr
         uid=section.get("cronJobUID", ""),
         generation=section.get("cronJobGeneration", 0),
     )
+
+
+def _held_by(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(metadata.get("finalizers") or ()) if "deletionTimestamp" in metadata else ()
 
 
 def _belongs_to(metadata: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:

@@ -211,7 +211,9 @@ class Reconciler:
                 if not error.refused:
                     raise
                 raise self._refusal(body, error) from None
-        changes = ((key, self._state.contests.contested_by(key)) for key in map(key_of, manifests.values()))
+        keys = [key_of(manifest) for manifest in manifests.values()]
+        changes = ((key, self._state.contests.contested_by(key)) for key in keys)
+        held = ((key, self._state.drift.held_by(key)) for key in keys)
         patch = patches.reconciled(
             body,
             schedule,
@@ -221,6 +223,7 @@ class Reconciler:
             now=now,
             older=older,
             contested=next(((key[1], change) for key, change in changes if change), None),
+            terminating=next(((key[1], finalizers) for key, finalizers in held if finalizers), None),
         )
         self._state.statuses.note_next_runs(key_of(body), patch or body.get("status") or {})
         return patch

@@ -21,6 +21,8 @@ class ExpectedCronJob:
     owner_uid: str
     uid: str
     generation: int
+    held_by: tuple[str, ...] = ()
+    """The finalizers that hold a CronJob that is being deleted; empty for any other."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -31,6 +33,7 @@ class _ObservedCronJob:
     generation: int
     owner_uid: str | None
     has_labels: bool
+    is_deleting: bool
 
     @classmethod
     def from_object(cls, item: Mapping[str, Any]) -> _ObservedCronJob:
@@ -41,6 +44,7 @@ class _ObservedCronJob:
             generation=metadata.get("generation", 0),
             owner_uid=next((owner["uid"] for owner in owners if owner.get("controller")), None),
             has_labels=has_operator_labels(metadata.get("labels") or {}),
+            is_deleting="deletionTimestamp" in metadata,
         )
 
 
@@ -50,6 +54,7 @@ class DriftDetector:
     def __init__(self) -> None:
         self._expected: dict[Key, ExpectedCronJob] = {}
         self._observed: dict[Key, _ObservedCronJob] = {}
+        self._unrecorded: dict[Key, ExpectedCronJob] = {}
         self._listed: set[str | None] = set()
         self._on_drift: Callable[[Key, str], None] | None = None
 
@@ -63,16 +68,23 @@ class DriftDetector:
         One that was just applied is not drift before the watch has reported it.
         """
         self._expected[key] = expected
+        self._unrecorded.pop(key, None)
         if key in self._observed or not just_applied:
             self._check(key)
 
     def restore(self, key: Key, expected: ExpectedCronJob) -> None:
-        """Record an earlier expected state without a report, for a caller that retries."""
+        """Record an earlier expected state without a report, for a caller that retries.
+
+        What was expected until now is the operator's own apply, which no status names yet.
+        """
+        if key in self._expected:
+            self._unrecorded.setdefault(key, self._expected[key])
         self._expected[key] = expected
 
     def forget(self, key: Key) -> None:
         """Stop expecting a CronJob, since its UserSchedule is gone."""
         self._expected.pop(key, None)
+        self._unrecorded.pop(key, None)
 
     def is_unchanged(self, key: Key, applied: ExpectedCronJob) -> bool:
         """Whether a CronJob is observed exactly as it was `applied`, and no later apply is recorded."""
@@ -83,12 +95,18 @@ class DriftDetector:
             and (observed.uid, observed.generation) == (applied.uid, applied.generation)
             and observed.owner_uid == applied.owner_uid
             and observed.has_labels
+            and not observed.is_deleting
         )
 
     def owner_uid(self, key: Key) -> str | None:
         """Return the uid of the UserSchedule for which a CronJob is expected."""
         expected = self._expected.get(key)
         return expected.owner_uid if expected else None
+
+    def held_by(self, key: Key) -> tuple[str, ...]:
+        """Return the finalizers that hold an expected CronJob that is being deleted; empty for any other."""
+        expected = self._expected.get(key)
+        return expected.held_by if expected else ()
 
     def observe(self, item: Mapping[str, Any]) -> Key:
         """Record a CronJob that exists; return its key."""
@@ -122,6 +140,7 @@ class DriftDetector:
             or observed.generation > expected.generation
             or observed.owner_uid != expected.owner_uid
             or not observed.has_labels
+            or (observed.is_deleting and not expected.held_by)
         )
 
     def is_deleted(self, key: Key) -> bool:
@@ -129,8 +148,11 @@ class DriftDetector:
         return key not in self._observed and self.has_drifted(key)
 
     def is_edited(self, key: Key) -> bool:
-        """Whether the CronJob is there and differs from the expected one."""
-        return key in self._observed and self.has_drifted(key)
+        """Whether the CronJob is there and somebody else made it differ from the expected one."""
+        observed, own = self._observed.get(key), self._unrecorded.get(key)
+        if observed is None or (own and (observed.uid, observed.generation) == (own.uid, own.generation)):
+            return False
+        return self.has_drifted(key)
 
     def _check(self, key: Key) -> None:
         if self._on_drift is not None and self.has_drifted(key):

@@ -50,6 +50,7 @@ def reconciled(
     now: datetime,
     older: object = None,
     contested: tuple[str, str] | None = None,
+    terminating: tuple[str, tuple[str, ...]] | None = None,
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs were applied.
 
@@ -62,11 +63,14 @@ def reconciled(
         now: the time, aware.
         older: the UserSchedule that serves the user instead (`namespace/name`).
         contested: a CronJob that another writer changes back each time, and how.
+        terminating: a CronJob that is being deleted, and the finalizers that hold it.
     """
     if older is not None:
         readiness = ready.conflict(older)
     elif contested is not None:
         readiness = ready.contested(*contested)
+    elif terminating is not None:
+        readiness = ready.cronjob_terminating(*terminating)
     elif schedule.suspend:
         readiness = ready.suspended()
     else:

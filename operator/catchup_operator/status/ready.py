@@ -6,12 +6,13 @@ from typing import Final
 
 from catchup_operator.status.conditions import READY, RECONCILING, STALLED, Condition
 
+CRONJOB_TERMINATING: Final = "CronJobTerminating"
 CONTESTED: Final = "Contested"
 CONFLICT: Final = "Conflict"
 PERMISSION_MISSING: Final = "PermissionMissing"
 SUSPENDED: Final = "Suspended"
 
-_REPEATED: Final = {CONTESTED, PERMISSION_MISSING}
+_IN_PROGRESS: Final = {CONTESTED, CRONJOB_TERMINATING, PERMISSION_MISSING}
 
 
 def reconciled() -> Condition:
@@ -37,6 +38,15 @@ def contested(cronjob: str, change: str) -> Condition:
         "so stop that writer, or say what it wants in the UserSchedule"
     )
     return Condition(READY, "False", CONTESTED, message)
+
+
+def cronjob_terminating(cronjob: str, finalizers: tuple[str, ...]) -> Condition:
+    """A CronJob is being deleted, and its `finalizers` hold it; Kubernetes starts no Jobs for it any more."""
+    message = (
+        f"CronJob {cronjob} is being deleted and waits for {', '.join(finalizers)}; it starts no runs, and is "
+        "made again when it is gone"
+    )
+    return Condition(READY, "False", CRONJOB_TERMINATING, message)
 
 
 def invalid_spec(error: Exception) -> Condition:
@@ -65,10 +75,10 @@ def permission_missing(permission: str, error: object) -> Condition:
 def progress(ready: Condition) -> list[Condition]:
     """Return what kstatus (Flux, Argo CD) reads beside a `Ready` that is False, and nothing beside another one.
 
-    `Reconciling` while the operator repeats its work every minute or sooner by itself, else `Stalled`: somebody must
-    change something. kstatus takes `Ready=False` alone for work in progress.
+    `Reconciling` while the operator repeats its work every minute or sooner, or continues it by itself, else `Stalled`:
+    somebody must change something. kstatus takes `Ready=False` alone for work in progress.
     """
     if ready.status != "False":
         return []
-    kind = RECONCILING if ready.reason in _REPEATED else STALLED
+    kind = RECONCILING if ready.reason in _IN_PROGRESS else STALLED
     return [Condition(kind, "True", ready.reason, ready.message)]

@@ -195,6 +195,20 @@ def test_a_repair_whose_status_was_refused_is_told_in_the_status_all_the_same(
         eventually(lambda: len(namespace.items("cronjobs")) == 2 and converged(namespace))
 
 
+def test_a_cronjob_that_the_operator_wrote_before_its_status_was_refused_is_nobody_elses_edit(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    namespace.apply("ada")
+    with start(), caplog.at_level("INFO"):
+        eventually(lambda: converged(namespace))
+        proxy.add(Fault("status", "PATCH", STATUS, times=3, code=500))
+        namespace.apply("ada", calendarSync={"every": "1h"})
+        eventually(proxy.all_fired)
+        eventually(lambda: converged(namespace))
+    assert namespace.cronjob()["metadata"]["generation"] == 2
+    assert not [record.getMessage() for record in caplog.records if "taking over" in record.getMessage()]
+
+
 def test_an_event_that_a_watch_swallowed_is_made_good_by_the_next_list(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

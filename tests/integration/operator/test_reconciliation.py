@@ -189,6 +189,40 @@ def test_a_cronjob_deleted_or_edited_by_hand_comes_back(operator: KopfRunner, na
     eventually(lambda: namespace.schedule()["status"]["sync"]["cronJobUID"] == namespace.cronjob()["metadata"]["uid"])
 
 
+@pytest.mark.parametrize("seen", ["at once", "after a restart"])
+def test_a_cronjob_that_is_deleted_and_held_by_a_finalizer_is_told_and_made_again_when_it_is_gone(
+    operator_process: StartOperator, namespace: Namespace, seen: str
+) -> None:
+    def condition() -> dict[str, Any]:
+        return dict(find_condition(namespace.schedule()["status"], "Ready"))
+
+    def hold_and_delete() -> None:
+        namespace.kubectl("patch", "cronjob", name, "--type=merge", "-p", '{"metadata":{"finalizers":["a.example/b"]}}')
+        namespace.kubectl("delete", "cronjob", name, "--wait=false")
+
+    namespace.apply()
+    with operator_process():
+        namespace.ready()
+        name, uid = (namespace.cronjob()["metadata"][field] for field in ("name", "uid"))
+        if seen == "at once":
+            hold_and_delete()
+            eventually(lambda: condition()["reason"] == "CronJobTerminating")
+    if seen != "at once":
+        hold_and_delete()
+    with operator_process():
+        told = eventually(lambda: (found := condition())["reason"] == "CronJobTerminating" and found)
+        assert told["status"] == "False"
+        assert f"CronJob {name} is being deleted and waits for a.example/b;" in told["message"]
+        assert find_condition(namespace.schedule()["status"], "Reconciling")["status"] == "True"
+        namespace.apply(calendarSync={"every": "1h"})
+        eventually(lambda: namespace.schedule()["status"]["observedGeneration"] == 2)
+        assert condition()["status"] == "False"
+        assert namespace.get("cronjobs", name)["metadata"]["uid"] == uid
+        namespace.kubectl("patch", "cronjob", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+        assert namespace.ready()["status"]["sync"]["display"] == "every 1h"
+        assert namespace.cronjob()["metadata"]["uid"] != uid
+
+
 def test_harm_done_while_the_operator_was_down_is_healed_at_its_start(
     operator_process: StartOperator, namespace: Namespace
 ) -> None:
