@@ -1,6 +1,6 @@
 """Counters of runs by the hour, and indexes for the questions that `catchup-jobs metrics` asks.
 
-Revision ID: 0010
+Revision ID: 0011
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from alembic import op
 
 from catchup_jobs.adapters.database.types import UtcDateTime
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -38,4 +38,4 @@ def upgrade() -> None:
         postgresql_where=unsettled,
         sqlite_where=unsettled,
     )
-    op.execute("UPDATE schema_info SET version = 10")
+    op.execute("UPDATE schema_info SET version = 11")
