@@ -16,7 +16,7 @@ from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.fleet.snapshot import Snapshot, take
-from catchup_jobs.adapters.database.schema import calendars, deliveries, digests, oauth_tokens, users
+from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, calendars, deliveries, digests, oauth_tokens, users
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
 from catchup_jobs.domain.stored_enums import DeliveryStatus, Provider, RunState, TokenState
 from catchup_jobs.jobs.run.ports import Run
@@ -167,7 +167,7 @@ def test_users_are_counted_by_their_token_and_tables_by_their_rows(database: Dat
     if database.backend == "sqlite":
         assert found.table_rows["users"] == 3
     assert {"users", "runs", "run_counts"} <= found.table_rows.keys()
-    assert found.schema_version == 10
+    assert found.schema_version == SCHEMA_VERSION
     assert set(found.seconds) >= {"overdue", "failing", "ends"}
 
 
