@@ -61,7 +61,7 @@ def ending_of(error: JobError) -> Ending:
     if isinstance(error, MisconfiguredError):
         return Ending(Outcome.FAILED, ExitCode.MISCONFIGURED, error.reason)
     if isinstance(error, PermanentError):
-        return Ending(Outcome.FAILED, ExitCode.PERMANENT, error.reason, dead_letter=_dead_dead_dead_letter_of(error))
+        return Ending(Outcome.FAILED, ExitCode.PERMANENT, error.reason, dead_letter=_dead_letter_of(error))
     return Ending(Outcome.RETRY, ExitCode.TEMPORARY, error.reason)
 
 
@@ -80,7 +80,7 @@ def budget_spent(dead_letter: DeadLetter) -> Ending:
     return Ending(Outcome.FAILED, ExitCode.PERMANENT, Reason.BUDGET_SPENT, dead_letter=dead_letter)
 
 
-def _dead_dead_dead_letter_of(error: JobError) -> DeadLetter | None:
+def _dead_letter_of(error: JobError) -> DeadLetter | None:
     # A replay could not help an unknown user. The next slot finds the user, or the UserSchedule goes.
     if error.reason is Reason.UNKNOWN_USER:
         return None
