@@ -24,15 +24,15 @@ from catchup_jobs.jobs.run.ports import Process
 
 def keep_time_by(clock: Clock) -> None:
     """Let the jobs of this process live by the clock, and all that they wait for in real time be as much shorter."""
-    process: Any = harness
-    real = process.process
+    commands: Any = harness
+    real = commands.current_process
 
     @contextmanager
     def hurried(process_id: str) -> Iterator[Process]:
         with real(process_id) as around:
             yield replace(around, now=clock.now, sleep=lambda seconds: around.sleep(seconds / clock.speed))
 
-    process.process = hurried
+    commands.current_process = hurried
     for module, name in ((google_http, "BODY_TIMEOUT_SECONDS"), (engine, "_BUSY_TIMEOUT_SECONDS")):
         setattr(module, name, getattr(module, name) / clock.speed)
     timed: list[Any] = [Http.__init__, BoundedHttp.__init__, SmtpEmail.__init__, RedisLocks.open.__func__]  # type: ignore[attr-defined]
