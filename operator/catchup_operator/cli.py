@@ -113,11 +113,13 @@ def forecast_command(
     async def read() -> list[dict[str, Any]]:
         client = KubeClient(await load_access())
         try:
-            return [
-                body
-                for namespace in namespaces or served_namespaces(os.environ) or (None,)
-                async for body in client.list_items(SCHEDULES, namespace)
-            ]
+            found: list[dict[str, Any]] = []
+            for namespace in namespaces or served_namespaces(os.environ) or (None,):
+                bodies = [body async for body in client.list_items(SCHEDULES, namespace)]
+                if not bodies:
+                    click.echo(f"note: there are no UserSchedules in {namespace or 'any namespace'}", err=True)
+                found += bodies
+            return found
         finally:
             await client.close()
 

@@ -72,7 +72,7 @@ class Controller:
         self._waiting: list[WaitingJobs] = []
         self._tasks: list[asyncio.Task[None]] = []
         state.drift.subscribe(self._on_drift)
-        state.conflicts.subscribe(self._enqueue)
+        state.conflicts.subscribe(self.enqueue)
 
     @property
     def silent_seconds(self) -> float:
@@ -111,7 +111,7 @@ class Controller:
                 Watch(self._client, JOBS, namespace, jobs, selector=selector),
             ]
         loops = [watch.run() for watch in self._watches] + [self._queue.work() for _ in range(_WORKERS)]
-        loops += [self._scopes.run(), self._resync(), self._rollout.run(self._enqueue)]
+        loops += [self._scopes.run(), self._resync(), self._rollout.run(self.enqueue)]
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:
@@ -129,9 +129,10 @@ class Controller:
         if isinstance(error, RetryAfterError):
             delay, level = error.seconds, error.log_level
         logger.log(level, "%s/%s: %s; retrying in %.0f s", *schedule, error, delay)
-        self._enqueue(schedule, delay=delay)
+        self.enqueue(schedule, delay=delay)
 
-    def _enqueue(self, schedule: Key, *, delay: float = 0.0) -> None:
+    def enqueue(self, schedule: Key, *, delay: float = 0.0) -> None:
+        """Read and reconcile a UserSchedule after a delay in seconds."""
         name = _task_name("reconcile", schedule)
         self._queue.add(name, partial(self._reconciler.reconcile_key, schedule), delay=delay)
 
@@ -146,9 +147,9 @@ class Controller:
             await asyncio.sleep(_RESYNC_SECONDS)
             if round_number % _FULL_RESYNC_ROUNDS == 0:
                 for schedule in self._state.conflicts.not_served():
-                    self._enqueue(schedule)
+                    self.enqueue(schedule)
             for schedule in self._state.contests.settle(time.monotonic()):
-                self._enqueue(schedule)
+                self.enqueue(schedule)
             for schedule in self._job_status.overdue():
                 self._queue.add(_task_name("refresh", schedule), partial(self._job_status.refresh, schedule))
             for waiting in self._waiting:

@@ -14,11 +14,14 @@ from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS
 from catchup_operator.manifests.names import Key, fingerprint, has_operator_labels, key_of
 from catchup_operator.state.contests import Contests
+from catchup_operator.state.deletion import held_by
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
 from catchup_operator.state.ownership import change, other_managers, taken_over
 from catchup_operator.status.job_section import CRONJOB_FIELDS, cronjob_fields, section_of
 
 _CONFLICT: Final = 409
+# It is gone, another one has its name, or it cannot be changed any more.
+_NOT_THERE: Final = {404, _CONFLICT, 422}
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +46,12 @@ class CronJobApplier:
         before = section_of(body, kind)
         if before.get("fingerprint") == wanted and self._drift.is_unchanged(key_of(manifest), _expected(body, before)):
             fields = {name: before[name] for name in CRONJOB_FIELDS}
-            held_by: tuple[str, ...] = ()
+            finalizers: tuple[str, ...] = ()
         else:
             applied = await self._apply(body["metadata"], manifest, uid=before.get("cronJobUID"))
             fields = cronjob_fields(manifest, wanted, applied["metadata"])
-            held_by = _held_by(applied["metadata"])
-        self._drift.expect(key_of(manifest), replace(_expected(body, fields), held_by=held_by), just_applied=True)
+            finalizers = held_by(applied)
+        self._drift.expect(key_of(manifest), replace(_expected(body, fields), held_by=finalizers), just_applied=True)
         return fields
 
     def expect_status(self, body: Mapping[str, Any]) -> None:
@@ -63,6 +66,16 @@ class CronJobApplier:
         """
         for key, expected in _in_status(body):
             self._drift.restore(key, expected)
+
+    async def suspend(self, body: Mapping[str, Any]) -> None:
+        """Suspend the CronJobs that the status of a UserSchedule names, where they are still there. Raises ApiError."""
+        for key, expected in _in_status(body):
+            self._drift.forget(key)
+            try:
+                await self._client.merge(CRONJOBS, *key, {"metadata": {"uid": expected.uid}, "spec": {"suspend": True}})
+            except ApiError as error:
+                if error.status not in _NOT_THERE:
+                    raise
 
     async def _apply(
         self, owner: Mapping[str, Any], manifest: Mapping[str, Any], *, uid: str | None
@@ -89,7 +102,7 @@ class CronJobApplier:
         name = manifest["metadata"]["name"]
         if found is not None:
             metadata = found["metadata"]
-            if _held_by(metadata):
+            if held_by(found):
                 return found
             self._contests.changed(key, change(metadata))
             if metadata["uid"] != uid and not _belongs_to(metadata, owner):
@@ -128,10 +141,6 @@ def _expected(body: Mapping[str, Any], section: Mapping[str, Any]) -> ExpectedCr
         uid=section.get("cronJobUID", ""),
         generation=section.get("cronJobGeneration", 0),
     )
-
-
-def _held_by(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(metadata.get("finalizers") or ()) if "deletionTimestamp" in metadata else ()
 
 
 def _belongs_to(metadata: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:

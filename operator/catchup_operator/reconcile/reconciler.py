@@ -24,6 +24,7 @@ from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state import State
 from catchup_operator.state.conflicts import ScheduleRef
+from catchup_operator.state.deletion import held_by, is_deleted, leaves_work
 from catchup_operator.status import patches, ready
 from catchup_operator.status.conditions import READY, find_condition
 from catchup_operator.status.job_section import active_since
@@ -114,13 +115,15 @@ class Reconciler:
         """
         async with self._writer.lock(key):
             body = await self._client.get(SCHEDULES, *key)
-            if body is not None and body["metadata"].get("deletionTimestamp"):
-                body = None
-            if drifted and (body is None or body["metadata"]["uid"] != self._state.drift.owner_uid(drifted)):
+            owner_uid = None if body is None or is_deleted(body) else body["metadata"]["uid"]
+            if drifted and owner_uid != self._state.drift.owner_uid(drifted):
                 self._state.drift.forget(drifted)  # the garbage collector deletes it with its owner
                 return
             if body is None:
                 self._state.reported.forget(key)
+                return
+            if owner_uid is None:
+                await self._end(body)
                 return
             if drifted:
                 logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", *key, drifted[1])
@@ -136,13 +139,29 @@ class Reconciler:
 
     def needs_event(self, event_type: str | None, body: Mapping[str, Any]) -> bool:
         """Whether `forget` or `observe` must be called for an event of the watch, which costs a handler of kopf."""
-        if event_type != "DELETED":
-            self._state.reported.observe(with_valid_status(body))
-        return event_type == "DELETED" or self._state.statuses.is_unobserved(key_of(body))
+        if event_type == "DELETED":
+            return True
+        self._state.reported.observe(with_valid_status(body))
+        return self.must_end(body) or self._state.statuses.is_unobserved(key_of(body))
 
     def observe(self, body: Mapping[str, Any]) -> None:
         """Record a UserSchedule as the watch reports it."""
         self._state.statuses.observe(with_valid_status(body))
+
+    def must_end(self, body: Mapping[str, Any]) -> bool:
+        """Whether a UserSchedule is deleted and held by a finalizer, and its status does not say so yet."""
+        if not leaves_work(body):
+            return False
+        return find_condition(with_valid_status(body).get("status") or {}, READY).get("reason") != ready.TERMINATING
+
+    async def _end(self, stored: Mapping[str, Any]) -> None:
+        # Kubernetes deletes the CronJobs once their owner is gone. Until then they would go on starting Jobs.
+        if not leaves_work(stored):
+            return
+        body = with_valid_status(stored)
+        await self._cronjobs.suspend(body)
+        self._state.conflicts.remove(key_of(body), body["metadata"]["uid"])
+        await self._writer.write(stored, patches.not_ready(body, ready.terminating(held_by(stored)), now=self._now()))
 
     async def _is_reconciled(self, body: Mapping[str, Any], applied_hash: str) -> bool:
         older = await self._older(body)
@@ -158,7 +177,7 @@ class Reconciler:
         if named and conflicts.older_than(ref) is None:
             # At the operator's start kopf may not have reported the older one yet.
             older = await self._served(tuple(named.split("/", 1)))
-            if older is not None:
+            if older is not None and not is_deleted(older):
                 conflicts.add(older)
         while (oldest := conflicts.older_than(ref)) is not None:
             current = await self._served(oldest.key)

@@ -7,6 +7,7 @@ from typing import Final
 from catchup_operator.status.conditions import READY, RECONCILING, STALLED, Condition
 
 CRONJOB_TERMINATING: Final = "CronJobTerminating"
+TERMINATING: Final = "Terminating"
 CONTESTED: Final = "Contested"
 CONFLICT: Final = "Conflict"
 PERMISSION_MISSING: Final = "PermissionMissing"
@@ -47,6 +48,15 @@ def cronjob_terminating(cronjob: str, finalizers: tuple[str, ...]) -> Condition:
         "made again when it is gone"
     )
     return Condition(READY, "False", CRONJOB_TERMINATING, message)
+
+
+def terminating(finalizers: tuple[str, ...]) -> Condition:
+    """The UserSchedule is being deleted, and its `finalizers` hold it; its CronJobs are suspended."""
+    message = (
+        f"the UserSchedule is being deleted and waits for {', '.join(finalizers)}; its CronJobs are suspended, edits "
+        "change nothing any more, and another UserSchedule may serve the user"
+    )
+    return Condition(READY, "False", TERMINATING, message)
 
 
 def invalid_spec(error: Exception) -> Condition:

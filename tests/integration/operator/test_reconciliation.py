@@ -223,6 +223,36 @@ def test_a_cronjob_that_is_deleted_and_held_by_a_finalizer_is_told_and_made_agai
         assert namespace.cronjob()["metadata"]["uid"] != uid
 
 
+@pytest.mark.parametrize("seen", ["at once", "after a restart"])
+def test_the_cronjobs_of_a_user_schedule_that_is_deleted_and_held_by_a_finalizer_are_suspended_and_that_is_told(
+    operator_process: StartOperator, namespace: Namespace, seen: str
+) -> None:
+    def hold_and_delete() -> None:
+        namespace.kubectl("patch", "us", "ada", "--type=merge", "-p", '{"metadata":{"finalizers":["a.example/b"]}}')
+        namespace.kubectl("delete", "us", "ada", "--wait=false")
+
+    def condition() -> dict[str, Any]:
+        return dict(find_condition(namespace.schedule()["status"], "Ready"))
+
+    namespace.apply("ada")
+    with operator_process():
+        namespace.ready("ada")
+        if seen == "at once":
+            hold_and_delete()
+            eventually(lambda: condition()["reason"] == "Terminating")
+    if seen != "at once":
+        hold_and_delete()
+    with operator_process():
+        told = eventually(lambda: (found := condition())["reason"] == "Terminating" and found)
+        assert (told["status"], "waits for a.example/b;" in told["message"]) == ("False", True)
+        assert [item["spec"]["suspend"] for item in namespace.items("cronjobs")] == [True, True]
+        namespace.apply("other", userId="ada")
+        namespace.ready("other")
+        assert sorted(item["spec"]["suspend"] for item in namespace.items("cronjobs")) == [False, False, True, True]
+        namespace.kubectl("patch", "us", "ada", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+        eventually(lambda: len(namespace.items("cronjobs")) == 2)
+
+
 def test_harm_done_while_the_operator_was_down_is_healed_at_its_start(
     operator_process: StartOperator, namespace: Namespace
 ) -> None:
@@ -803,6 +833,8 @@ def test_the_forecast_reads_the_resources_and_tells_by_its_exit_whether_a_limit_
     assert fine.returncode == 0, fine.stderr
     found = json.loads(fine.stdout)
     assert (sum(found["syncPods"]), found["peaks"]) == (96, [])
+    assert fine.stderr == ""
+    assert "no UserSchedules in nobody" in forecast("--namespace", "nobody").stderr
     herd = forecast("--max-pods", "0")
     assert herd.returncode == 1
     assert "of the pods are syncs every 30m" in herd.stdout
