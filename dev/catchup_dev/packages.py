@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catchup_dev.cache import cache_root, locked
 from catchup_dev.console import Console, Failure
 from catchup_dev.processes import SYSTEM_PATH
 
@@ -73,9 +74,16 @@ def ensure(programs: Mapping[str, str], console: Console) -> None:
             f"These programs are missing: {', '.join(p for p, owner in programs.items() if owner in packages)}.",
             todo=f"install them (Debian's packages: {names}), or run this as root on Debian to have it done.",
         )
-    with console.step(f"Installing Debian packages: {names}"), _services_stay_off(*_SERVICES):
-        _apt("update", "-qq")
-        _apt("install", "-y", "-qq", "--no-install-recommends", *packages)
+    # apt waits for dpkg's lock but not for that of its lists; the demo installs for its images and its node at once.
+    with locked(cache_root() / ".apt.lock", console):
+        packages = missing(programs)
+        if packages:
+            with (
+                console.step(f"Installing Debian packages: {' '.join(packages)}"),
+                _services_stay_off(*_SERVICES),
+            ):
+                _apt("update", "-qq")
+                _apt("install", "-y", "-qq", "--no-install-recommends", *packages)
     if still := missing(programs):
         raise Failure(f"Still missing after the installation: {' '.join(still)}.", todo="install them by hand.")
 
