@@ -40,6 +40,10 @@ class Cadence:
         """
         return usual if self.interval < _RARE else (self.interval - _HOUR) * 60
 
+    def latest(self, now: datetime) -> datetime:
+        """Return the latest run that is not later than `now` (aware), in UTC."""
+        return next(self.due_after(now)) - timedelta(minutes=self.interval)
+
     def due_after(self, now: datetime) -> Iterator[datetime]:
         """Yield the runs later than `now` (aware), in UTC, without end."""
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -120,6 +120,39 @@ class DigestTime:
             if due is not None and due > now:
                 yield due
 
+    def firings_on(self, day: date) -> list[datetime]:
+        """Return the instants (UTC) at which a local date's digest is tried: its due time and the follow-ups.
+
+        A follow-up after the end of the date is left out. None for a date that has no digest, or one from before
+        `since`.
+        """
+        due = self.due_on(day)
+        return [] if due is None or (self.since is not None and due < self.since) else self.firings_of(due)
+
+    def firings_of(self, due: datetime) -> list[datetime]:
+        """Return a due instant (UTC) and its follow-ups."""
+        today = local_date(due, self.zone)
+        later = (due + follow_up for follow_up in FOLLOW_UPS)
+        return [due, *(at for at in later if local_date(at, self.zone) == today)]
+
+    def firings_after(self, now: datetime) -> Iterator[datetime]:
+        """Yield the instants (UTC) later than `now` (aware) at which a digest is tried, in order, without end."""
+        first = local_date(now, self.zone) - timedelta(days=1)
+        for days in count():
+            for firing in self.firings_on(first + timedelta(days=days)):
+                if firing > now:
+                    yield firing
+
+    def latest_firing(self, now: datetime) -> datetime | None:
+        """Return the latest instant (UTC), not later than `now` (aware), at which a digest is tried.
+
+        None where the last one is more than a week ago.
+        """
+        today = local_date(now, self.zone)
+        # A weekday may be missing in a zone that skipped a date, and a due time may be on the next date's clock.
+        firings = (at for days in range(-8, 2) for at in self.firings_on(today + timedelta(days=days)) if at <= now)
+        return max(firings, default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
@@ -168,11 +201,7 @@ def is_last_firing(now: datetime, when: DigestTime, occurrence: Occurrence) -> b
     One that is asked for by hand can be repeated.
     """
     due_at = occurrence.due_at
-    if due_at is None:
-        return False
-    today = local_date(due_at, when.zone)
-    later = [due_at + follow_up for follow_up in FOLLOW_UPS if local_date(due_at + follow_up, when.zone) == today]
-    return now >= max([due_at, *later])
+    return due_at is not None and now >= max(when.firings_of(due_at))
 
 
 def is_quiet(now: datetime, when: DigestTime, occurrence: Occurrence) -> bool:

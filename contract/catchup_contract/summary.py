@@ -36,6 +36,13 @@ class Count(StrEnum):
     USERS_NOT_CONNECTED = "usersNotConnected"
     USERS_CALENDAR_STALE = "usersCalendarStale"
     USERS_FAILED = "usersFailed"
+    USERS_SERVED = "usersServed"  # by a pool's pod, however their runs ended
+    USERS_DEFERRED = "usersDeferred"  # runs of a pool's pod that are tried again
+    MEMBERS = "members"  # of the whole pool, as the next four
+    MEMBERS_SYNCED = "membersSynced"
+    MEMBERS_FAILING = "membersFailing"
+    MEMBERS_LATE = "membersLate"
+    OLDEST_SYNC_SECONDS = "oldestSyncSeconds"
     SUGGESTIONS_CREATED = "suggestionsCreated"
     SUGGESTIONS_MOVED = "suggestionsMoved"
     SUGGESTIONS_EXPIRED = "suggestionsExpired"

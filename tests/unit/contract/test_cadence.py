@@ -40,3 +40,10 @@ def test_users_are_spread_evenly_over_the_interval_and_keep_their_minute() -> No
     assert min(per_minute) > 60
     assert max(per_minute) < 140
     assert Cadence.of_user("sync", 30, "ada") == Cadence.of_user("sync", 30, "ada")
+
+
+@given(cadences, instants)
+def test_the_latest_run_is_the_one_before_the_next(cadence: Cadence, now: datetime) -> None:
+    latest = cadence.latest(now)
+    assert latest <= now < latest + timedelta(minutes=cadence.interval)
+    assert next(cadence.due_after(latest - timedelta(seconds=1))) == latest

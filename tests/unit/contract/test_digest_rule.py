@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo, available_timezones
@@ -285,3 +286,35 @@ def test_a_date_is_due_at_its_local_day_and_time_unless_the_clock_skips_it(when:
     before = (due - timedelta(seconds=1)).astimezone(when.zone)
     skipped = local.replace(tzinfo=None) - before.replace(tzinfo=None) > timedelta(seconds=1)
     assert skipped or (local.time() == when.at and when.day.is_on(local.date()))
+
+
+@given(digest_times, instants)
+def test_firings_come_in_order_and_each_serves_its_due_date(when: DigestTime, now: datetime) -> None:
+    firings = list(islice(when.firings_after(now), 12))
+
+    assert all(now < firing for firing in firings)
+    assert all(earlier < later for earlier, later in pairwise(firings))
+    for firing in firings:
+        occurrence = occurrence_of_slot(firing, when)
+        assert occurrence is not None
+        assert occurrence.due_at is not None
+        assert firing in when.firings_of(occurrence.due_at)
+    dues = [due for due in islice(when.due_after(now), 3) if due <= firings[-1]]
+    assert set(dues) <= set(firings)
+
+
+@given(digest_times, instants)
+def test_the_latest_firing_is_the_one_before_the_next(when: DigestTime, now: datetime) -> None:
+    latest = when.latest_firing(now)
+
+    assert latest is not None
+    assert latest <= now
+    assert next(when.firings_after(latest)) > now
+    assert next(when.firings_after(latest - timedelta(seconds=1))) == latest
+
+
+def test_a_date_that_was_due_before_the_schedule_was_made_has_no_firing() -> None:
+    since = replace(BERLIN_SUNDAY_NINE, since=at("2026-11-29 08:30"))
+
+    assert since.latest_firing(at("2026-11-29 09:31")) is None
+    assert next(since.firings_after(at("2026-11-29 08:31"))) == at("2026-12-06 08:00")

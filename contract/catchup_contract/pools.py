@@ -1,0 +1,24 @@
+"""SchedulePools: CronJobs that serve any number of users; each of their runs is called a tick."""
+
+from __future__ import annotations
+
+from typing import Final
+
+POOL_KIND: Final = "SchedulePool"
+POOL_PLURAL: Final = "schedulepools"
+LABEL_POOL: Final = "catchup.dev/schedule-pool"
+
+# The names of the CronJobs are `<pool>-pool-<kind>`, of at most 52 characters.
+POOL_NAME_PATTERN: Final = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
+
+TICKS_MINUTES: Final = {f"{minutes}m": minutes for minutes in (1, 2, 5, 10)}
+"""The intervals at which the pods of a pool look who is due (minutes); `crds/schedulepools.yaml` lists the same."""
+DEFAULT_TICK: Final = "1m"
+SHARDS_MAX: Final = 64
+"""The largest number of shards of a pool: pods that share a tick's work."""
+TICK_DEADLINE_SECONDS: Final = 300
+"""`activeDeadlineSeconds` of a tick's Job: it bounds how many ticks live at once, with `concurrencyPolicy: Allow`."""
+TICK_STARTING_SECONDS: Final = 60
+"""`startingDeadlineSeconds` of a tick: a later one would do what the next one does."""
+SNAPSHOT_MINUTES: Final = 5
+"""A pool's pods count the whole pool at most this often (minutes), for its status."""

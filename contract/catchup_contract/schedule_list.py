@@ -1,0 +1,172 @@
+"""All served UserSchedules of a namespace, as the operator hands them to the pods of pools.
+
+The operator writes the list into ConfigMaps, in parts by a hash of the user's id, beside an index with the hash of each
+part. A pod mounts them as files. Kubernetes updates mounted files one ConfigMap at a time, so a pod may see parts of
+different age: such a list still says who is on it, but not who is off it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from catchup_contract.cadence import stable_hash
+
+INDEX_FILE: Final = "index.json"
+"""The file with the hashes of the parts: `{"parts": ["<sha256>", ...]}`."""
+SCHEDULES_PER_PART: Final = 2000
+"""How many UserSchedules a part has on average before the number of parts is doubled; some 100 bytes each."""
+PARTS_MAX: Final = 64
+"""The largest number of parts of a list of UserSchedules."""
+
+
+class InvalidListError(ValueError):
+    """A file is not part of a list of UserSchedules; the text has nothing of its content."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ListedSchedule:
+    """What a pool's pod must know of one UserSchedule.
+
+    Attributes:
+        user_id: the user.
+        uid: of the UserSchedule.
+        generation: of the UserSchedule; a larger one of the same uid is newer.
+        pool: the SchedulePool that serves it, empty where CronJobs of its own do.
+        sync_every: a key of `api.SYNC_INTERVALS_MINUTES`, empty where the sync is disabled.
+        digest_day: a day or `Daily`, empty where the digest is disabled.
+        digest_time: `HH:MM`, the time by which the digest is sent: the chosen one, moved within the operator's spread.
+        priority: `low`, `normal` or `high`.
+        is_served: False where it is suspended, or an older UserSchedule serves the user. Nobody else serves them then.
+        digest_since: since when digests are due (RFC 3339, UTC), empty where unknown.
+    """
+
+    user_id: str
+    uid: str
+    generation: int
+    pool: str = ""
+    time_zone: str = ""
+    sync_every: str = ""
+    digest_day: str = ""
+    digest_time: str = ""
+    priority: str = "normal"
+    is_served: bool = True
+    digest_since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleList:
+    """The UserSchedules that could be read.
+
+    Attributes:
+        is_complete: whether all parts are there and of one age: only then a UserSchedule that is not listed does not
+            exist.
+        digest: the hash of the index: equal lists have equal hashes.
+    """
+
+    schedules: tuple[ListedSchedule, ...]
+    is_complete: bool
+    digest: str
+
+
+def part_name(number: int) -> str:
+    """Return the file of a part, e.g. `part-03.json.gz`."""
+    return f"part-{number:02}.json.gz"
+
+
+def encode(schedules: Iterable[ListedSchedule], parts: int | None = None) -> dict[str, bytes]:
+    """Return the files of a list by name: the index and each part. The same list always gives the same files.
+
+    Args:
+        parts: how many parts; by default the smallest power of two that suffices.
+    """
+    ordered = sorted(schedules)
+    number = parts or parts_for(len(ordered))
+    split: list[list[dict[str, Any]]] = [[] for _ in range(number)]
+    for schedule in ordered:
+        split[part_of(schedule.user_id, number)].append(_document(schedule))
+    contents = [json.dumps(part, separators=(",", ":")).encode() for part in split]
+    index = {"parts": [hashlib.sha256(content).hexdigest() for content in contents]}
+    # Without a time in its header, so that the same content gives the same bytes.
+    files = {part_name(place): gzip.compress(content, mtime=0) for place, content in enumerate(contents)}
+    return {INDEX_FILE: json.dumps(index, separators=(",", ":")).encode(), **files}
+
+
+def parts_for(schedules: int) -> int:
+    """Return into how many parts a list of so many UserSchedules is split: a power of two."""
+    parts = 1
+    while parts < PARTS_MAX and schedules > parts * SCHEDULES_PER_PART:
+        parts *= 2
+    return parts
+
+
+def part_of(user_id: str, parts: int) -> int:
+    """Return the number of the part that has a user's UserSchedules."""
+    return stable_hash("schedule-list", user_id) % parts
+
+
+def decode(files: Mapping[str, bytes]) -> ScheduleList:
+    """Read what `encode` wrote, of which files may be missing or of different age.
+
+    Raises:
+        InvalidListError: the index is missing, or a file cannot be read.
+    """
+    if INDEX_FILE not in files:
+        raise InvalidListError(f"the list of UserSchedules has no {INDEX_FILE}")
+    hashes = _read_index(files[INDEX_FILE])
+    schedules: list[ListedSchedule] = []
+    is_complete = True
+    for place, expected in enumerate(hashes):
+        compressed = files.get(part_name(place))
+        if compressed is None:
+            is_complete = False
+            continue
+        content, read = _read_part(part_name(place), compressed)
+        schedules += read
+        is_complete = is_complete and hashlib.sha256(content).hexdigest() == expected
+    return ScheduleList(tuple(schedules), is_complete, hashlib.sha256(files[INDEX_FILE]).hexdigest())
+
+
+def _document(schedule: ListedSchedule) -> dict[str, Any]:
+    # Most fields of most UserSchedules have their default.
+    return {name: value for name, value in asdict(schedule).items() if value != _DEFAULTS.get(name)}
+
+
+_DEFAULTS: Final = asdict(ListedSchedule("", "", 0))
+for _name in ("user_id", "uid", "generation"):
+    del _DEFAULTS[_name]
+
+
+def _read_index(content: bytes) -> list[Any]:
+    try:
+        hashes = json.loads(content)["parts"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        hashes = None
+    if not isinstance(hashes, list) or not 1 <= len(hashes) <= PARTS_MAX:
+        raise InvalidListError(f"{INDEX_FILE} is not the index of a list of UserSchedules")
+    return hashes
+
+
+def _read_part(name: str, compressed: bytes) -> tuple[bytes, list[ListedSchedule]]:
+    try:
+        content = gzip.decompress(compressed)
+        return content, [_schedule(document) for document in json.loads(content)]
+    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise InvalidListError(f"{name} is not part of a list of UserSchedules") from None
+
+
+def _schedule(document: Mapping[str, Any]) -> ListedSchedule:
+    # A newer operator may write fields that this version does not have.
+    known = {name: value for name, value in document.items() if name in ListedSchedule.__dataclass_fields__}
+    schedule = ListedSchedule(**known)
+    for name, value in asdict(schedule).items():
+        if type(value) is not type(_EXAMPLE[name]):
+            raise TypeError(name)
+    return schedule
+
+
+_EXAMPLE: Final = asdict(ListedSchedule("", "", 0))
