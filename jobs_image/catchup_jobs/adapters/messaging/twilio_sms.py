@@ -1,7 +1,8 @@
 """SMS by Twilio. Import this module only to send or look up a message: the client costs 0.6 s of CPU.
 
-The HTTP status decides what an answer means. The error code is used only to distinguish an error of our sender from one
-of the recipient, both of which are HTTP 400, to recognize an opt-out, and to tell Twilio's word from a proxy's.
+The HTTP status decides what an answer means. The error code is used only to distinguish an error of our account from one
+of the recipient and from a limit, all of which are HTTP 400, to recognize an opt-out, and to tell Twilio's word from a
+proxy's.
 """
 
 from __future__ import annotations
@@ -34,14 +35,24 @@ T = TypeVar("T")
 OPTED_OUT: Final = 21610
 _SENDER_ERRORS: Final = frozenset(
     {
-        *(21212, 21401, 21601, 21603, 21606, 21657, 21659, 21660, 21661),
+        *(21212, 21401, 21601, 21603, 21606, 21616, 21657, 21659, 21660, 21661),
+        # The account is suspended.
+        *(10001, 20005),
         # A trial account may not send as this.
         *(21267, 21607, 572002),
         *(21701, 21702, 21703, 21704, 21705, 21707, 21712),
     }
 )
-"""Twilio's error codes that blame our sender (number, short code, name or Messaging Service), not the recipient. All
-are HTTP 400.
+"""Twilio's error codes that blame our account or its sender (number, short code, name or Messaging Service), not the
+recipient. All are HTTP 400.
+"""
+_REACH_ERRORS: Final = frozenset({21408, 21608, 21612, 572005})
+"""Twilio's error codes for a number that our account or sender may not write to: its country is not enabled, it is not
+verified with a trial account, or its country takes no sender of this kind. Whoever owns the account can change that;
+it may concern one recipient or everybody.
+"""
+_LIMITS: Final = frozenset({14107, 20429, 21611, 60728, 63017, 63038})
+"""Twilio's error codes for too many messages: by the second, hour or day, or because the sender's queue is full (21611).
 """
 _TOO_MANY: Final = frozenset({429})
 # 404: there is no such account. 407: a proxy wants a login.
@@ -158,12 +169,18 @@ class TwilioSms:
         """Return what an answer other than 2xx means; `code` is Twilio's, None where the answer is not Twilio's."""
         status = self._http.last_status
         detail, shown = f"HTTP {status}, code {code}", str(code or status)
-        if status in _TOO_MANY:
-            return NotSent(f"Twilio has too many requests ({detail})", self._wait())
+        if status in _TOO_MANY or code in _LIMITS:
+            return NotSent(f"Twilio takes no more messages for a while ({detail})", self._wait())
         if status in _OURS or code in _SENDER_ERRORS:
             return Unusable(
                 f"Twilio refused this installation ({detail}): check account, token and sender in CATCHUP_TWILIO_*",
                 shown,
+            )
+        if code in _REACH_ERRORS:
+            return Unusable(
+                f"Twilio's account does not reach this number ({detail}): check its countries, senders and trial",
+                shown,
+                perhaps_recipient=True,
             )
         if 400 <= status < 500:  # noqa: PLR2004 - HTTP's classes
             if code is None:
