@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from datetime import datetime, time
 from functools import cached_property
 from pathlib import Path
@@ -213,8 +214,11 @@ class Settings(MessagingSettings):
             raise MisconfiguredError(f"{Env.REDIS_URL} is not set: with PostgreSQL, locks and attempts are in Redis")
         return None
 
-    def encryption_keys(self) -> list[str]:
+    def encryption_keys(self, needed_for: Callable[[], object | None] = lambda: None) -> list[str]:
         """Return the keys, newest first; for the default database they are created when first needed.
+
+        Args:
+            needed_for: see `read_or_make_key_file`.
 
         Raises:
             MisconfiguredError: another database without keys, or a key file that cannot be used.
@@ -226,7 +230,7 @@ class Settings(MessagingSettings):
                 f"{Env.ENCRYPTION_KEYS} is not set: tokens are stored encrypted only. Make a key with"
                 ' `python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"`'
             )
-        return read_or_make_key_file(_data_directory() / _KEY_FILE)
+        return read_or_make_key_file(_data_directory() / _KEY_FILE, needed_for)
 
     @property
     def google_client(self) -> tuple[str, str] | None:

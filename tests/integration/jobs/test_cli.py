@@ -144,6 +144,29 @@ def test_on_a_laptop_users_are_imported_shown_and_rendered_with_no_server_at_all
     }
 
 
+def test_a_key_file_that_is_gone_is_not_made_anew_while_values_need_it(shell: Shell) -> None:
+    sms = {"phone": "+49 30 23125 001", "consentAt": "2026-09-01T08:00:00Z"}
+    reachable = ADA | {"channels": {"sms": sms}}
+    assert shell.run("user", "import", "-", stdin=json.dumps(reachable))[0] == 0
+    (path,) = Path(shell.environment["XDG_DATA_HOME"]).rglob("encryption.keys")
+    kept = path.read_text()
+    (row,) = json.loads(shell.run("tokens", "status", "--output", "json")[1])
+    path.unlink()
+    for command in (["tokens", "status"], ["tokens", "rotate"], ["sync", "--user", "ada"]):
+        code, _, errors = shell.run(*command)
+        assert code == 78
+        assert all(word in errors for word in (str(path), "put the file back", row["keyId"]))
+        assert not path.exists()
+    assert shell.run("user", "import", "-", stdin=json.dumps(reachable))[0] == 78
+    path.write_text(kept)
+    path.chmod(0o600)
+    assert shell.run("user", "import", "-", stdin=json.dumps(reachable))[0] == 0
+    path.unlink()
+    shell.run("user", "delete", "ada", "--yes")
+    # The consent belongs to the number, and is found by the key only.
+    assert shell.run("tokens", "status")[0] == 78
+
+
 def test_rendered_fields_are_those_of_the_crd(shell: Shell) -> None:
     shell.run("user", "import", "-", stdin=json.dumps(ADA))
     (document,) = yaml.safe_load_all(shell.run("schedule", "render", "ada")[1])

@@ -1,8 +1,8 @@
 """SMS by Twilio. Import this module only to send or look up a message: the client costs 0.6 s of CPU.
 
-The HTTP status decides what an answer means. The error code is used only to distinguish an error of our account from one
-of the recipient and from a limit, all of which are HTTP 400, to recognize an opt-out, and to tell Twilio's word from a
-proxy's.
+The HTTP status decides what an answer means. The error code is used only to distinguish an error of our account from
+one of the recipient and from a limit, all of which are HTTP 400, to recognize an opt-out, and to tell Twilio's word
+from a proxy's.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ verified with a trial account, or its country takes no sender of this kind. Whoe
 it may concern one recipient or everybody.
 """
 _LIMITS: Final = frozenset({14107, 20429, 21611, 60728, 63017, 63038})
-"""Twilio's error codes for too many messages: by the second, hour or day, or because the sender's queue is full (21611).
-"""
+"""Twilio's error codes for too many messages: by the second, hour or day, or a sender's queue is full (21611)."""
 _TOO_MANY: Final = frozenset({429})
 # 404: there is no such account. 407: a proxy wants a login.
 _OURS: Final = frozenset({401, 403, 404, 407})
@@ -171,17 +170,12 @@ class TwilioSms:
         detail, shown = f"HTTP {status}, code {code}", str(code or status)
         if status in _TOO_MANY or code in _LIMITS:
             return NotSent(f"Twilio takes no more messages for a while ({detail})", self._wait())
-        if status in _OURS or code in _SENDER_ERRORS:
-            return Unusable(
-                f"Twilio refused this installation ({detail}): check account, token and sender in CATCHUP_TWILIO_*",
-                shown,
-            )
-        if code in _REACH_ERRORS:
-            return Unusable(
-                f"Twilio's account does not reach this number ({detail}): check its countries, senders and trial",
-                shown,
-                perhaps_recipient=True,
-            )
+        does_not_reach = code in _REACH_ERRORS
+        if does_not_reach or status in _OURS or code in _SENDER_ERRORS:
+            what = "does not reach this number for" if does_not_reach else "refused"
+            check = "countries, trial and sender" if does_not_reach else "token and sender in CATCHUP_TWILIO_*"
+            why = f"Twilio {what} this installation ({detail}): check account, {check}"
+            return Unusable(why, shown, perhaps_recipient=does_not_reach)
         if 400 <= status < 500:  # noqa: PLR2004 - HTTP's classes
             if code is None:
                 return NotSent(f"a server on the way to Twilio refuses ({detail})", self._wait())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.adapters.messaging.smtp_email import SmtpEmail
     from catchup_jobs.adapters.messaging.twilio_sms import TwilioSms
     from catchup_jobs.domain.digest.channels import Channel
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from catchup_jobs.settings import Settings
 
 
-def messenger_of(settings: Settings, now: Callable[[], datetime]) -> Messenger:
+def messenger_of(settings: Settings, database: Database, now: Callable[[], datetime]) -> Messenger:
     """Return what composes and sends messages. A provider's client is imported and made for the first message.
 
     Raises:
@@ -30,7 +31,7 @@ def messenger_of(settings: Settings, now: Callable[[], datetime]) -> Messenger:
     """
     return Messenger(
         senders_of(settings, now),
-        links=(lambda: links_of(settings)) if settings.action_base_url else None,
+        links=(lambda: links_of(settings, database)) if settings.action_base_url else None,
         connect_url=settings.connect_url,
     )
 
@@ -55,11 +56,11 @@ def senders_of(settings: Settings, now: Callable[[], datetime]) -> Mapping[Chann
     }
 
 
-def links_of(settings: Settings) -> Links:
+def links_of(settings: Settings, database: Database) -> Links:
     """Return what makes signed links. The settings must have an action base URL."""
     from catchup_jobs.adapters.messaging.action_links import ActionLinks  # noqa: PLC0415
 
-    return ActionLinks(settings.action_base_url or "", encryption_of(settings))
+    return ActionLinks(settings.action_base_url or "", encryption_of(settings, database))
 
 
 def _twilio(settings: Settings, now: Callable[[], datetime]) -> TwilioSms:

@@ -14,9 +14,9 @@ from catchup_jobs.adapters.database.availability.store import DatabaseAvailabili
 from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
-from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.cli.jobs.harness import Body, execute
 from catchup_jobs.cli.parameters import USER_ID
+from catchup_jobs.cli.resources import encryption_of
 from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.jobs.sync.job import CalendarSync, Google
 
@@ -55,7 +55,7 @@ def body_of(user_id: str, *, full: bool = False) -> Body:
         with ExitStack() as opened:
             job = CalendarSync(
                 google=lambda: _google(settings, context, opened),
-                tokens=DatabaseTokens(database, Encryption(settings.encryption_keys())),
+                tokens=DatabaseTokens(database, encryption_of(settings, database)),
                 calendars=DatabaseCalendarStore(database, settings.planning_rules),
                 availability=DatabaseAvailabilityStore(database),
                 full=full,

@@ -167,7 +167,7 @@ def delete(user_id: str, output: str) -> None:
 
 
 def _addresses(settings: Settings, database: Database) -> DatabaseAddresses:
-    return DatabaseAddresses(database, lambda: encryption_of(settings))
+    return DatabaseAddresses(database, lambda: encryption_of(settings, database))
 
 
 _COLUMNS: Final = {

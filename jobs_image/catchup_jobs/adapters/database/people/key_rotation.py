@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Row, func, select, tuple_, update
 
+from catchup_jobs.adapters.database.people.sealed import sealed_by
 from catchup_jobs.adapters.database.schema import addresses, consents, deliveries, oauth_tokens
 from catchup_jobs.domain.digest.action_tokens import UNSUBSCRIBE_LIFE
 from catchup_jobs.jobs.run.errors import MisconfiguredError
@@ -53,12 +54,7 @@ class KeyRotation:
 
     def sealed_by(self) -> dict[str, int]:
         """Return how many values each key encrypted, by the key's id."""
-        counts: dict[str, int] = {}
-        with self._database.read() as connection:
-            for table in (oauth_tokens, addresses):
-                for key_id, number in connection.execute(select(table.c.key_id, func.count()).group_by(table.c.key_id)):
-                    counts[key_id] = counts.get(key_id, 0) + number
-        return counts
+        return sealed_by(self._database)
 
     def links_until(self, *, now: datetime) -> dict[str, datetime]:
         """Return until when links that a key signed may be used, by the key's id; keys without such are left out.
