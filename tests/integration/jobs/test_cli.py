@@ -6,10 +6,12 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,45 @@ def test_a_key_file_that_is_gone_is_not_made_anew_while_values_need_it(shell: Sh
     shell.run("user", "delete", "ada", "--yes")
     # The consent belongs to the number, and is found by the key only.
     assert shell.run("tokens", "status")[0] == 78
+
+
+def test_names_that_only_a_newer_version_knows_are_shown_and_nothing_of_it_is_lost(shell: Shell) -> None:
+    sms = {"phone": "+49 30 23125 001", "consentAt": "2026-09-01T08:00:00Z"}
+    person = json.dumps(ADA | {"channels": {"sms": sms, "email": {"address": "ada@example.com"}}})
+    shell.run("user", "import", "-", stdin=person)
+    shell.run("sync", "--user", "ada")
+    (path,) = Path(shell.environment["XDG_DATA_HOME"]).rglob("catchup.db")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE runs SET kind = 'birthday', reason = 'too_shy', state = 'failed'")
+        connection.execute(
+            "INSERT INTO dead_letters SELECT run_key, kind, subject, slot, reason, 'E', 4, started_at FROM runs"
+        )
+        connection.execute("UPDATE addresses SET channel = 'pigeon' WHERE channel = 'email'")
+        ((key,),) = connection.execute("SELECT run_key FROM runs").fetchall()
+    for command, code in (
+        (("runs", "list"), 1),
+        (("runs", "list", "--output", "json"), 1),
+        (("runs", "show", key), 1),
+        (("failures", "list"), 1),
+        (("failures", "show", key), 0),
+        (("user", "show", "ada"), 0),
+    ):
+        found, output, errors = shell.run(*command)
+        assert (found, errors) == (code, "")
+        assert "too_shy" in output
+        assert "birthday" in output or command == ("failures", "list")  # which has the run's key in place of its kind
+    assert "newer version" in shell.run("failures", "show", key)[1]
+    code, _, errors = shell.run("failures", "retry", "--all")
+    assert code == 78
+    assert "birthday" in errors
+    assert shell.run("digest", "--user", "ada")[0] == 0
+    assert shell.run("user", "import", "-", stdin=person)[0] == 0
+    code, _, errors = shell.run("tokens", "rotate")
+    assert code == 78
+    assert "pigeon" in errors
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute("SELECT channel FROM addresses ORDER BY channel").fetchall()
+    assert kept == [("email",), ("pigeon",), ("sms",)]
 
 
 def test_rendered_fields_are_those_of_the_crd(shell: Shell) -> None:
