@@ -58,6 +58,13 @@ _TOO_MANY: Final = frozenset({429})
 _OURS: Final = frozenset({401, 403, 404, 407})
 # Twilio's error codes have five digits or more: https://www.twilio.com/docs/api/errors
 _LEAST_CODE: Final = 10_000
+# What `requests` raises for an address, or a proxy, that it cannot use.
+_NOT_A_WAY: Final = (
+    requests.exceptions.InvalidProxyURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+)
 _SID: Final = re.compile("[A-Za-z0-9_-]{1,64}")
 _SHOWN: Final = 40
 # The final values of the status: https://www.twilio.com/docs/messaging/api/message-resource
@@ -189,6 +196,8 @@ class TwilioSms:
         if not self._http.was_asked:
             return Unusable(f"Twilio cannot be asked ({type(error).__name__}): check CATCHUP_TWILIO_*")
         cause: Any = error.args[0] if isinstance(error, requests.RequestException) and error.args else None
+        if isinstance(error, _NOT_A_WAY):
+            return Unusable(f"Twilio cannot be asked ({type(error).__name__}): check HTTPS_PROXY, CATCHUP_TWILIO_*")
         if isinstance(cause, MaxRetryError):
             cause = cause.reason
         if isinstance(cause, SSLError) and any(isinstance(reason, SSLCertVerificationError) for reason in cause.args):

@@ -61,7 +61,7 @@ def body_of(user_id: str, *, even_at_night: bool = False) -> Body:  # noqa: ARG0
         )
         job = Digest(
             store=store,
-            messenger=messenger_of(settings, database, context.now),
+            messenger=messenger_of(settings, database, context.now, context.seconds_left),
             when=digest_time_of(settings),
             even_at_night=even_at_night,
         )
@@ -79,7 +79,7 @@ def _preview(user_id: str) -> None:
             raise unknown_user(user_id)
         when = digest_time_of(settings) or recipient.when
         selected = store.selection(user_id, occurrence_by_hand(now, when).due_date, now=now)
-        messenger = messenger_of(settings, database, lambda: now)
+        messenger = messenger_of(settings, database, lambda: now, lambda: 0.0)
         destinations = messenger.with_configuration(store.destinations(user_id))
     if recipient.paused or not selected:
         click.echo(

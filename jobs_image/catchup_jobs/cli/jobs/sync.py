@@ -79,14 +79,15 @@ def _google(settings: Settings, context: RunContext, opened: ExitStack) -> Googl
         return None
     # The client of Google costs 0.2 s and 15 MB: only a user who is connected pays for it.
     from catchup_jobs.adapters.google.calendar_api import GoogleCalendar  # noqa: PLC0415
+    from catchup_jobs.adapters.google.http import Http  # noqa: PLC0415
     from catchup_jobs.adapters.google.oauth import GoogleOAuth  # noqa: PLC0415
 
     client_id, client_secret = client
-    now = context.now
+    now, http = context.now, Http(seconds_left=context.seconds_left)
     return Google(
-        refresher=GoogleOAuth(client_id, client_secret, now=now, token_uri=settings.google_token_uri),
+        refresher=GoogleOAuth(client_id, client_secret, now=now, token_uri=settings.google_token_uri, http=http),
         calendars=lambda tokens, await_turn: GoogleCalendar(
-            tokens, await_turn, now=now, endpoint=settings.google_api_endpoint
+            tokens, await_turn, now=now, endpoint=settings.google_api_endpoint, http=http
         ),
         quota=_quota(settings, context.subject, opened),
     )
