@@ -146,6 +146,15 @@ def test_on_a_laptop_users_are_imported_shown_and_rendered_with_no_server_at_all
     }
 
 
+def test_an_import_names_everybody_whom_it_leaves_out_however_many_they_are(shell: Shell) -> None:
+    wrong = [{"id": f"user-{number}", "name": ""} for number in range(60)]
+    code, _, errors = shell.run("user", "import", "-", stdin=json.dumps([ADA, *wrong]))
+    assert code == 65
+    assert "60 of 61 users left out" in errors
+    assert {f"user-{number}" for number in range(60)} == set(re.findall(r"user-\d+", errors))
+    assert len(errors.splitlines()) < 30
+
+
 def test_a_key_file_that_is_gone_is_not_made_anew_while_values_need_it(shell: Shell) -> None:
     sms = {"phone": "+49 30 23125 001", "consentAt": "2026-09-01T08:00:00Z"}
     reachable = ADA | {"channels": {"sms": sms}}

@@ -99,10 +99,11 @@ def import_(file: TextIO, strict: bool) -> None:
 
 
 def _told(problems: dict[str, list[str]]) -> str:
-    lines = [f"  {user}: {problem}" for user, found in problems.items() for problem in found]
-    if len(lines) > _MAX_SHOWN:
-        lines[_MAX_SHOWN:] = [f"  and {len(lines) - _MAX_SHOWN} more"]
-    return "\n".join(lines)
+    lines = [(user, f"  {user}: {problem}") for user, found in problems.items() for problem in found]
+    told = [line for _, line in lines[:_MAX_SHOWN]]
+    if rest := list(dict.fromkeys(user for user, _ in lines[_MAX_SHOWN:])):
+        told.append(f"  and {len(lines) - _MAX_SHOWN} more problems, of {', '.join(rest)}")
+    return "\n".join(told)
 
 
 @user.command()
