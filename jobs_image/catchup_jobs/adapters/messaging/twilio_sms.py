@@ -36,8 +36,9 @@ OPTED_OUT: Final = 21610
 _SENDER_ERRORS: Final = frozenset(
     {
         *(21212, 21401, 21601, 21603, 21606, 21616, 21657, 21659, 21660, 21661),
-        # The account is suspended.
-        *(10001, 20005),
+        # The account (suspended, a trial) and the API as such (credentials, parameters): never a recipient.
+        *range(10_000, 10_100),
+        *range(20_000, 20_500),
         # A trial account may not send as this.
         *(21267, 21607, 572002),
         *(21701, 21702, 21703, 21704, 21705, 21707, 21712),
@@ -158,9 +159,11 @@ class TwilioSms:
         try:
             return request()
         except TwilioException as error:
-            if self._http.last_status == 404:  # noqa: PLR2004 - its name says no more
+            code = _code_of(error)
+            # Without Twilio's code, whatever is on the way has no such page.
+            if self._http.last_status == 404 and code is not None:  # noqa: PLR2004 - its name says no more
                 raise _NotFoundError from None
-            answer = self._answer(_code_of(error))
+            answer = self._answer(code)
         except Exception as error:  # noqa: BLE001 - the boundary, see `send`
             answer = self._unanswered(error)
         match answer:
