@@ -55,13 +55,16 @@ class Database:
         self.engine = engine
 
     @classmethod
-    def open(cls, url: str) -> Database:
+    def open(cls, url: str, *, connections: int = 2) -> Database:
         """Return the database behind a URL (`sqlite:///file`, `postgresql://…`); connects on first use.
+
+        Args:
+            connections: how many a process may have to PostgreSQL.
 
         Raises:
             MisconfiguredError: the URL is malformed or names another kind of database.
         """
-        return cls(_engine(parse_url(url)))
+        return cls(_engine(parse_url(url), connections=connections))
 
     @property
     def backend(self) -> str:
@@ -119,11 +122,11 @@ class Database:
             raise classified from None
 
 
-def _engine(url: URL, *, migrating: bool = False) -> Engine:
+def _engine(url: URL, *, migrating: bool = False, connections: int = 1) -> Engine:
     if url.get_backend_name() == "sqlite":
         # Rebuilding a table drops it first, which foreign keys would turn into the deletion of what refers to it.
         return _sqlite(url, foreign_keys=not migrating)
-    return _postgresql(url, _POSTGRES_MIGRATION if migrating else _POSTGRES_TRANSACTION)
+    return _postgresql(url, _POSTGRES_MIGRATION if migrating else _POSTGRES_TRANSACTION, connections)
 
 
 def migration_engine(url: URL) -> Engine:
@@ -131,7 +134,7 @@ def migration_engine(url: URL) -> Engine:
     return _engine(url, migrating=True)
 
 
-def _postgresql(url: URL, settings: str) -> Engine:
+def _postgresql(url: URL, settings: str, connections: int) -> Engine:
     parameters = {
         "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
         "application_name": "catchup-jobs",
@@ -150,7 +153,7 @@ def _postgresql(url: URL, settings: str) -> Engine:
         # libpq gets the parameters as they are: SQLAlchemy would read some of them its own way.
         url.set(query={}),
         hide_parameters=True,
-        pool_size=2,
+        pool_size=connections,
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,

@@ -121,7 +121,6 @@ class CalendarSync:
         finally:
             progress.counts.add(Count.API_REQUESTS, source.requests)
             progress.counts.add(Count.PAGES, source.pages)
-            source.close()
         slots = refresh_availability(context, self.availability)
         counts = progress.counts.all() | {Count.CALENDARS_FAILED: len(failed), Count.FREE_SLOTS: slots}
         if any(calendar.primary for calendar in failed):

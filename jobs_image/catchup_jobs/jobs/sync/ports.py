@@ -87,10 +87,6 @@ class CalendarSource(Protocol):
         """Yield the pages of a calendar's events."""
         ...
 
-    def close(self) -> None:
-        """Close the connections."""
-        ...
-
 
 class RequestQuota(Protocol):
     """Google's quota, shared by all processes. Raises JobError."""
