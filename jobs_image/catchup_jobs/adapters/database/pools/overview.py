@@ -93,14 +93,14 @@ class PoolOverview:
 def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
     """Yield all pools that have members, by name, and each kind. Raises JobError."""
     key = (pool_slots.c.pool, pool_slots.c.kind)
-    is_due = and_(pool_slots.c.due_at <= now, pool_slots.c.owner.is_(None))
+    is_due = pool_slots.c.due_at <= now  # also where the process that had claimed the member died
     statement = (
         select(
             *key,
             func.count().label("members"),
             func.count().filter(pool_members.c.held).label("held"),
             func.count().filter(is_due).label("due"),
-            func.count().filter(pool_slots.c.owner.is_not(None)).label("in_flight"),
+            func.count().filter(pool_slots.c.owner.is_not(None), pool_slots.c.due_at > now).label("in_flight"),
             func.min(pool_slots.c.due_at, type_=pool_slots.c.due_at.type).filter(is_due).label("longest"),
         )
         .join_from(pool_slots, pool_members)
