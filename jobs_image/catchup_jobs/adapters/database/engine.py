@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
 from catchup_jobs.adapters.database.errors import classify
 from catchup_jobs.adapters.database.url import parse_url
@@ -37,6 +37,9 @@ _POSTGRES_MIGRATION: Final = (
     "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; "
     "SET LOCAL idle_in_transaction_session_timeout = 0"
 )
+_PAUSE_SECONDS: Final = 1.0
+"""After this time without use, a connection to PostgreSQL is checked before its next use."""
+_USED_AT: Final = "catchup_used_at"
 _READ_ONLY: Final = "catchup_read_only"
 
 # These log errors that they ignore, in lines that are not JSON and may quote a row. Other errors are raised.
@@ -156,10 +159,11 @@ def _postgresql(url: URL, settings: str, connections: int) -> Engine:
         pool_size=connections,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,
         connect_args=parameters,
         use_native_hstore=False,  # no column has that type, and a look for it costs a round trip
     )
+
+    _ping_after_a_pause(engine)
 
     def begin(connection: Connection) -> None:
         # Without READ WRITE: a standby refuses that as a feature that it does not have, not as a write.
@@ -167,6 +171,29 @@ def _postgresql(url: URL, settings: str, connections: int) -> Engine:
 
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _ping_after_a_pause(engine: Engine) -> None:
+    """Check a connection before its use, as `pool_pre_ping` does, but only one that was not used for a moment.
+
+    A ping is a round trip, and a job has a dozen short transactions one after the other.
+    """
+
+    def note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    def check(dbapi_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        used_at = record.info.get(_USED_AT)
+        if used_at is None or time.monotonic() - used_at < _PAUSE_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(dbapi_connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            # The pool makes a new connection and tries again.
+            raise DisconnectionError from error
+
+    event.listen(engine, "checkin", note_use)
+    event.listen(engine, "checkout", check)
 
 
 def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from functools import partial
+import threading
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from googleapiclient.discovery import build
@@ -68,24 +69,40 @@ class _RefusedError(Exception):
         self.refusal = refusal
 
 
+@cache
+def _build_client(endpoint: str) -> Any:
+    return build(
+        "calendar",
+        "v3",
+        http=Http(),
+        static_discovery=True,
+        cache_discovery=False,
+        client_options={"api_endpoint": endpoint},
+    )
+
+
+_building: Final = threading.Lock()
+
+
+def _client(endpoint: str) -> Any:
+    """Return Google's client, which makes requests here and sends none: any number of threads may use it.
+
+    It takes some 40 ms and some MB to read its description of the API.
+    """
+    with _building:
+        return _build_client(endpoint)
+
+
 class CalendarService:
-    """Google's client and its connections, for any number of users. Not thread-safe, as httplib2 is not."""
+    """The connections to Google of one thread, for any number of users. Not thread-safe, as httplib2 is not."""
 
     def __init__(self, endpoint: str | None = None, *, http: Http | None = None) -> None:
         self.http = http or Http()
-        # Its description of the API takes some milliseconds to read.
-        self.resources: Any = build(
-            "calendar",
-            "v3",
-            http=self.http,
-            static_discovery=True,
-            cache_discovery=False,
-            client_options={"api_endpoint": endpoint or DEFAULT_ENDPOINT},
-        )
+        self.client = _client(endpoint or DEFAULT_ENDPOINT)
 
     def close(self) -> None:
         """Close the connections."""
-        self.resources.close()
+        self.http.close()
 
 
 class GoogleCalendar:
@@ -112,7 +129,7 @@ class GoogleCalendar:
         self._await_turn = await_turn
         self._now = now
         self._http = service.http
-        self._service = service.resources
+        self._service = service.client
 
     def calendars(self) -> Iterator[list[ListedCalendar | None]]:
         """Yield the pages of the user's calendar list, with None for an entry that cannot be read.

@@ -28,6 +28,10 @@ WORKERS: Final = 8
 """The members that a pool's pod serves at once."""
 _SCHEDULED_AT_ONCE: Final = 500
 _CANDIDATES: Final = 200
+# A claim and its end cost a transaction each, however many members they are about.
+_CLAIMED_AT_ONCE: Final = 32
+# Free workers look for members who have fallen due, however long the others take.
+_LOOK_SECONDS: Final = 1.0
 # A process that has not settled a claim by then is dead.
 _CLAIM_MARGIN: Final = timedelta(seconds=60)
 """How long after its pod's deadline a claim of a pool's member ends."""
@@ -95,6 +99,8 @@ class Tick:
     deadline: datetime
     workers: int = WORKERS
     _candidates: list[str] = field(default_factory=list)
+    _claimed: list[Member] = field(default_factory=list)
+    _settlements: list[Settlement] = field(default_factory=list)
     _ours_in_a_row: int = 0
     _result: TickResult = field(default_factory=TickResult)
 
@@ -125,38 +131,52 @@ class Tick:
                 return
             for member in self._claim([user_id]):
                 _log.warning("a process died while it served this user, who is served alone", user=user_id)
-                self._settle([self._serve(member)])
+                self._ended(*self._serve(member))
+                self._settle()
 
     def _serve_all(self, executor: ThreadPoolExecutor) -> None:
         in_flight: set[Future[tuple[Settlement, Report | None]]] = set()
         try:
             while True:
-                if not in_flight:
+                if not (in_flight or self._claimed):
                     self._serve_suspects()
                 for member in self._next(self.workers - len(in_flight)):
                     in_flight.add(executor.submit(self._serve, member))
                 if in_flight:
-                    done, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
-                    self._settle([future.result() for future in done])
+                    done, in_flight = wait(in_flight, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        self._ended(*future.result())
+                    if len(self._settlements) >= _CLAIMED_AT_ONCE or not (done and in_flight):
+                        self._settle()
                 elif not self._await_next():
                     return
         finally:
             # After an error of the store: what was begun is ended, and settled if that is possible.
+            for future in in_flight:
+                self._ended(*future.result())
             with suppress(JobError):
-                self._settle([future.result() for future in in_flight])
+                self._settle()
 
     def _next(self, places: int) -> list[Member]:
-        """Claim as many members as there are free workers."""
-        claimed: list[Member] = []
-        while len(claimed) < places and self._may_begin():
+        """Return as many claimed members as there are free workers; what is not begun any more is given back."""
+        if not self._may_begin():
+            self._give_back()
+            return []
+        while len(self._claimed) < places:
             if not self._candidates:
                 self._candidates = self.store.due(now=self.process.now(), limit=_CANDIDATES)
                 if not self._candidates:
                     break
-            wanted = places - len(claimed)
-            user_ids, self._candidates = self._candidates[:wanted], self._candidates[wanted:]
-            claimed += self._claim(user_ids)
-        return claimed
+            user_ids = self._candidates[:_CLAIMED_AT_ONCE]
+            self._candidates = self._candidates[_CLAIMED_AT_ONCE:]
+            self._claimed += self._claim(user_ids)
+        begun, self._claimed = self._claimed[:places], self._claimed[places:]
+        return begun
+
+    def _give_back(self) -> None:
+        now = self.process.now()
+        self._settlements += [Settlement(member.user_id, now, member.unfinished) for member in self._claimed]
+        self._claimed.clear()
 
     def _claim(self, user_ids: list[str]) -> list[Member]:
         return self.store.claim(
@@ -191,13 +211,15 @@ class Tick:
         report = make_report(member, slot)
         return settlement_of(report, member, slot, slots, now=self.process.now()), report
 
-    def _settle(self, ended: list[tuple[Settlement, Report | None]]) -> None:
-        if not ended:
-            return
-        for _, report in ended:
-            if report is not None:
-                self._count(report)
-        self.store.settle(self.process.process_id, [settlement for settlement, _ in ended])
+    def _ended(self, settlement: Settlement, report: Report | None) -> None:
+        self._settlements.append(settlement)
+        if report is not None:
+            self._count(report)
+
+    def _settle(self) -> None:
+        settlements, self._settlements = self._settlements, []
+        if settlements:
+            self.store.settle(self.process.process_id, settlements)
 
     def _count(self, report: Report) -> None:
         self._result.add(report)

@@ -211,6 +211,10 @@ class AvailabilityInputs:
 class AvailabilityStore(Protocol):
     """Free slots of users, and what they are computed from. Methods raise JobError."""
 
+    def zone(self, user_id: str) -> ZoneInfo | None:
+        """Return a user's time zone, None for an unknown user."""
+        ...
+
     def inputs(self, user_id: str) -> AvailabilityInputs | None:
         """Return a user's inputs, None for an unknown user."""
         ...

@@ -115,10 +115,12 @@ class PoolSlots:
                 .join_from(pool_members, users)
                 .where(pool_members.c.user_id.in_(list(got)))
             )
-            return [
-                Member(row.user_id, self._when(row), got[row.user_id].unfinished, got[row.user_id].deaths)
-                for row in whens.all()
-            ]
+            when_of = {row.user_id: self._when(row) for row in whens.all()}
+        return [
+            Member(user_id, when_of[user_id], got[user_id].unfinished, got[user_id].deaths)
+            for user_id in user_ids
+            if user_id in got
+        ]
 
     def settle(self, owner: str, settlements: Sequence[Settlement]) -> None:
         """End claims. A claim that another process has taken over stays as it is."""
