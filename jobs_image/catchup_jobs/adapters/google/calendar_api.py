@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from googleapiclient.discovery import build
 
@@ -69,9 +69,16 @@ class _RefusedError(Exception):
         self.refusal = refusal
 
 
+class _Methods(NamedTuple):
+    """The methods that make requests of keyword arguments."""
+
+    list_calendars: Any
+    list_events: Any
+
+
 @cache
-def _build_client(endpoint: str) -> Any:
-    return build(
+def _build_methods(endpoint: str) -> _Methods:
+    client = build(
         "calendar",
         "v3",
         http=Http(),
@@ -79,18 +86,20 @@ def _build_client(endpoint: str) -> Any:
         cache_discovery=False,
         client_options={"api_endpoint": endpoint},
     )
+    # Each call of `events()` would make the methods of all its requests anew.
+    return _Methods(client.calendarList().list, client.events().list)
 
 
 _building: Final = threading.Lock()
 
 
-def _client(endpoint: str) -> Any:
-    """Return Google's client, which makes requests here and sends none: any number of threads may use it.
+def _methods(endpoint: str) -> _Methods:
+    """Return the methods of Google's client, which sends no request here: any number of threads may use it.
 
     It takes some 40 ms and some MB to read its description of the API.
     """
     with _building:
-        return _build_client(endpoint)
+        return _build_methods(endpoint)
 
 
 class CalendarService:
@@ -98,7 +107,7 @@ class CalendarService:
 
     def __init__(self, endpoint: str | None = None, *, http: Http | None = None) -> None:
         self.http = http or Http()
-        self.client = _client(endpoint or DEFAULT_ENDPOINT)
+        self.methods = _methods(endpoint or DEFAULT_ENDPOINT)
 
     def close(self) -> None:
         """Close the connections."""
@@ -129,7 +138,7 @@ class GoogleCalendar:
         self._await_turn = await_turn
         self._now = now
         self._http = service.http
-        self._service = service.client
+        self._methods = service.methods
 
     def calendars(self) -> Iterator[list[ListedCalendar | None]]:
         """Yield the pages of the user's calendar list, with None for an entry that cannot be read.
@@ -141,7 +150,7 @@ class GoogleCalendar:
             JobError: its class says whether another attempt may succeed.
         """
         has_primary = False
-        for document in self._pages(self._service.calendarList().list, _LIST_PARAMETERS, _LIST_KIND, _list_error):
+        for document in self._pages(self._methods.list_calendars, _LIST_PARAMETERS, _LIST_KIND, _list_error):
             page = [_listed(entry) for entry in _items(document) if not _is_deleted(entry)]
             has_primary = has_primary or any(calendar is not None and calendar.primary for calendar in page)
             yield page
@@ -165,7 +174,7 @@ class GoogleCalendar:
             bounds = {"timeMin": how.window.start.isoformat(), "timeMax": how.window.end.isoformat()}
         parameters = {"calendarId": calendar_id, **_EVENT_PARAMETERS, **bounds}
         for document in self._pages(
-            self._service.events().list, parameters, _EVENTS_KIND, partial(_events_error, incremental=incremental)
+            self._methods.list_events, parameters, _EVENTS_KIND, partial(_events_error, incremental=incremental)
         ):
             is_last = _token(document, "nextPageToken") is None
             sync_token = _token(document, "nextSyncToken") if is_last else None
