@@ -29,7 +29,7 @@ from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
 from catchup_jobs.jobs.run.endings import Ending, Report, report_of
 from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.optional_locks import OptionalLocks
-from catchup_jobs.jobs.run.ports import Process, Run, RunLocks
+from catchup_jobs.jobs.run.ports import Process, Run, RunLocks, RunStore
 
 if TYPE_CHECKING:
     from catchup_contract.kinds import Kind
@@ -66,7 +66,13 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         store = PoolSlots(database, pool, kind, every, version, shard, shards)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
         runs = _Runs(
-            kind, settings, database, OptionalLocks(locks) if kind.redis_optional else locks, process, deadline
+            kind=kind,
+            settings=settings,
+            database=database,
+            locks=OptionalLocks(locks) if kind.redis_optional else locks,
+            process=process,
+            deadline=deadline,
+            store=DatabaseRunStore(database),
         )
         with closing(runs):
             result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
@@ -107,6 +113,7 @@ class _Runs:
     locks: RunLocks
     process: Process
     deadline: datetime
+    store: RunStore
     _of_thread: threading.local = field(default_factory=threading.local)
     _clients: list[Clients] = field(default_factory=list)
 
@@ -118,7 +125,7 @@ class _Runs:
         return run_job(
             lambda context: body(context, resources),
             self._run(member, slot),
-            store=DatabaseRunStore(self.database),
+            store=self.store,
             locks=self.locks,
             process=self.process,
             deadline_seconds=min(remaining, self.kind.deadlines.active),
@@ -128,8 +135,7 @@ class _Runs:
 
     def give_up(self, member: Member, slot: datetime) -> Report:
         """Close the run of a member for a slot with a dead letter."""
-        store = DatabaseRunStore(self.database)
-        return abandon(self._run(member, slot), store=store, process=self.process, lease=_LEASE)
+        return abandon(self._run(member, slot), store=self.store, process=self.process, lease=_LEASE)
 
     def close(self) -> None:
         """Close the clients of all threads."""
