@@ -13,6 +13,7 @@ from catchup_contract.kinds import user_kinds
 from catchup_contract.schedule_list import ScheduleList
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import pool_lists, pool_members, pool_slots
+from catchup_jobs.jobs.run.errors import TemporaryError
 
 # Any number of shards up to `pools.SHARDS_MAX` splits so many buckets evenly enough.
 _BUCKETS: Final = 65536
@@ -69,12 +70,15 @@ def hold(database: Database, pool: str, listed: ScheduleList) -> int:
     A list that is not complete releases nobody. Nothing is read but a hash where the list is the last one.
 
     Raises:
+        TemporaryError: the list is not complete, and the pool has never had one that was.
         JobError: the database cannot be used.
     """
     with database.read() as connection:
         known = connection.execute(select(pool_lists.c.digest).where(pool_lists.c.pool == pool)).scalar()
     if known == listed.digest and listed.is_complete:
         return 0
+    if known is None and not listed.is_complete:
+        raise TemporaryError("the list of UserSchedules is not complete yet: nobody knows whom they serve")
     named = {schedule.user_id for schedule in listed.schedules}
     with database.write() as connection:
         held = set(
