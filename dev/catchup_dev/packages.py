@@ -41,6 +41,7 @@ TESTS = {
     "pgbouncer": "pgbouncer",
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
+    "docker-registry": "docker-registry",
     **CONTROL_PLANE,
 }
 # A cluster and the tests run their own.
@@ -52,6 +53,7 @@ _SERVICES = (
     "pgbouncer.service",
     "prometheus.service",
     "prometheus-alertmanager.service",
+    "docker-registry.service",
 )
 
 
