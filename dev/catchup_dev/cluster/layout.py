@@ -30,6 +30,7 @@ class Layout:
         self.demo_kubeconfig = self.local / "kubeconfig"
         self.bin = self.local / "bin"
         self.run = self.directory / "run"
+        self.audit_log = self.directory / "audit.log"
         self.pki = self.directory / "pki"
         self.etcd = self.directory / "etcd"
         self.node = self.directory / "node"
