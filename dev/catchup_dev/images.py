@@ -52,6 +52,7 @@ class Image:
 
     @property
     def archive(self) -> Path:
+        """The OCI archive."""
         return self.directory / "image.tar"
 
     def digest(self) -> str:
@@ -226,6 +227,7 @@ def _prune(name: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Build the named images; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m catchup_dev.images", description=__doc__)
     parser.add_argument("command", choices=["build"])
     parser.add_argument("names", nargs="+", choices=sorted(KNOWN), metavar="NAME", help=" ".join(sorted(KNOWN)))

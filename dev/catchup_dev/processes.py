@@ -87,6 +87,7 @@ class Daemon:
         return identity.pid if identity and is_running(identity) else None
 
     def alive(self) -> bool:
+        """Return whether the process that was started runs."""
         return self.pid is not None
 
     def runs_with(self, stamp: str) -> bool:
@@ -113,9 +114,11 @@ class Daemon:
             time.sleep(0.002)
 
     def stop(self, grace: float = 5.0) -> None:
+        """End it: by SIGTERM, and by SIGKILL after `grace` seconds."""
         stop_all([self], grace)
 
     def log_tail(self, lines: int = 8) -> str:
+        """Return the last lines of its log."""
         try:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except OSError:

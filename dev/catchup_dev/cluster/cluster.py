@@ -84,6 +84,7 @@ class Cluster:
         return network.host if network else LOOPBACK
 
     def exists(self) -> bool:
+        """Return whether `up` was run, and no `down` since."""
         return bool(self.layout.record("cluster"))
 
     def images(self) -> set[str]:

@@ -61,6 +61,7 @@ class ControlPlane:
         return self.pki.kubeconfig(path, who, self.server, "local")
 
     def etcd(self) -> Component:
+        """Return the store of the API server."""
         url = f"https://{LOOPBACK}:{self._ports['etcd']}"
         certificate, key = self.pki.certificate("etcd"), self.pki.key("etcd")
         context = api.trusting(self.pki.ca, certificate, key)
@@ -129,6 +130,7 @@ class ControlPlane:
         )
 
     def controller_manager(self) -> Component:
+        """Return the controllers."""
         argv = [
             f"--service-account-private-key-file={self.pki.service_accounts}",
             f"--root-ca-file={self.pki.ca}",
@@ -136,6 +138,7 @@ class ControlPlane:
         return self._client("kube-controller-manager", argv)
 
     def scheduler(self) -> Component:
+        """Return the scheduler."""
         return self._client("kube-scheduler", [])
 
     def _client(self, name: str, more: list[str]) -> Component:

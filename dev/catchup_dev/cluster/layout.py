@@ -42,6 +42,7 @@ class Layout:
         self.slug = f"catchup-{digest([str(self.directory)])[:10]}"
 
     def daemon(self, name: str) -> Daemon:
+        """Return the process of that name."""
         return Daemon(name, self.run)
 
     def make(self) -> None:
@@ -59,6 +60,7 @@ class Layout:
         return loaded if isinstance(loaded, dict) else {}
 
     def write_record(self, name: str, content: dict[str, int | str]) -> None:
+        """Write what `record` reads."""
         write(self.directory / f"{name}.json", json.dumps(content, indent=2) + "\n")
 
     def port(self, name: str, host: str, *, in_use: bool) -> int:
