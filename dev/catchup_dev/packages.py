@@ -42,6 +42,7 @@ TESTS = {
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "docker-registry": "docker-registry",
+    "jq": "jq",
     **CONTROL_PLANE,
 }
 # A cluster and the tests run their own.
