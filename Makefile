@@ -104,9 +104,10 @@ sbom: venv ## What is in the images of operator and jobs, as CycloneDX: .local/s
 	$(BIN)/python -m catchup_dev.sbom operator jobs
 
 .PHONY: demo demo-down run-operator
-demo: venv ## The product on a local Kubernetes: syncs, suggestions, digests, a dead letter
-	@$(BIN)/python -m catchup_dev.demo up
-demo-down: venv ## End the demo and its cluster
-	@$(BIN)/python -m catchup_dev.demo down
+DEMO = $(BIN)/python -m catchup_dev.demo $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(VALUES),--values $(VALUES))
+demo: venv ## The product on a local Kubernetes, or CLUSTER=current|kind|minikube|k3d: syncs, suggestions, digests, a dead letter
+	@$(DEMO) up
+demo-down: venv ## End the demo, and take back what it made
+	@$(DEMO) down
 run-operator: venv ## Run the operator from the working tree against the running demo, in place of its pod
 	@$(BIN)/python -m catchup_dev.run_operator

@@ -132,6 +132,26 @@ def known_image(name: str, console: Console | None = None) -> Image:
     return build_image(name, dockerfile, context, console=console)
 
 
+def tag_of(dockerfile: Path, context: Path) -> str:
+    """Return a tag for what a Dockerfile makes of a context, whatever it is built on."""
+    return digest([dockerfile.read_bytes(), digest_files(context, used_files(dockerfile, context))])
+
+
+def copy_as(image: Image, reference: str) -> None:
+    """Have the image in the store of `buildah_command`, by another name."""
+    _prepare_store([image.reference])
+    _buildah("tag", image.reference, reference)
+
+
+def buildah_command() -> list[str]:
+    """Return the command by which buildah is run, on a store of our own.
+
+    In a mount namespace, since it leaves mounts of its store behind.
+    """
+    store, run = _build_directory("store"), _build_directory("run")
+    return ["unshare", "--mount", "buildah", f"--root={store}", f"--runroot={run}"]
+
+
 def _built(
     name: str,
     tag: str,
@@ -196,11 +216,8 @@ def _prepare_store(below: list[str]) -> None:
 
 
 def _buildah(*arguments: str) -> str:
-    """Run buildah on a store of our own; in a mount namespace, since it leaves mounts of its store behind."""
-    command = ["unshare", "--mount", "buildah", f"--root={_build_directory('store')}"]
-    command += [f"--runroot={_build_directory('run')}", *arguments]
     done = subprocess.run(
-        command,
+        [*buildah_command(), *arguments],
         env={**os.environ, "TMPDIR": str(_build_directory("tmp"))},  # type=cache mounts are kept there
         stdin=subprocess.DEVNULL,
         capture_output=True,

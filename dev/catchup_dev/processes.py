@@ -63,6 +63,21 @@ def identify(pid: int) -> Identity | None:
         return None
 
 
+def run_tool(
+    command: Sequence[str],
+    *,
+    shown: str,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    accept: tuple[int, ...] = (0,),
+) -> str:
+    """Run a program to its end; its output, or a Failure that names it as `shown`, with what it said."""
+    done = subprocess.run(command, env=env, input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode not in accept:
+        raise Failure(f"`{shown}` failed.", log=done.stderr or done.stdout)
+    return done.stdout
+
+
 class Daemon:
     """One named background process with its pid file, log and a stamp of what it was started with."""
 

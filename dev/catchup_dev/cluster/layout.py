@@ -35,6 +35,8 @@ class Layout:
         self.etcd = self.directory / "etcd"
         self.node = self.directory / "node"
         self.containerd = self.node / "containerd"
+        # HOST:PORT/hosts.toml says how to reach a registry: https://github.com/containerd/containerd/blob/main/docs/hosts.md
+        self.registries = self.node / "registries"
         self.volumes = self.node / "volumes"
         self.node_log = self.node / "log"
         self.kubelet = self.node / "kubelet"

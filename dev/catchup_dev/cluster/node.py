@@ -68,6 +68,8 @@ sandbox_image = "{self._pause}"
 restrict_oom_score_adj = true
 [{cri}.containerd]
 snapshotter = "{self._snapshotter()}"
+[{cri}.registry]
+config_path = {json.dumps(str(self._layout.registries))}
 [{cri}.cni]
 bin_dir = "{_CNI_PLUGINS}"
 conf_dir = {json.dumps(str(self._config / "cni"))}
