@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Final
 
 from hypothesis import HealthCheck, settings
+from samples import IN_FULL
 
 # A busy machine is no defect: no example is judged by the time that it took.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-# For the development loop (`make test-unit`); `make test` plays the full number.
-settings.register_profile("quick", settings.get_profile("untimed"), max_examples=20)
+settings.register_profile(
+    "untimed",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=100 if IN_FULL else 30,
+)
+# For the development loop: `make test-unit`.
+settings.register_profile("quick", settings.get_profile("untimed"), max_examples=10)
 settings.load_profile("untimed")
 
 _MEMORY: Final = Path("/dev/shm")

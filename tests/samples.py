@@ -1,4 +1,7 @@
-"""What `make test` plays a sample of, and `make test-all` in full: the tests marked `sampled`, with CATCHUP_ALL=1."""
+"""What `make test` plays a sample of, and `make test-all` in full, with CATCHUP_ALL=1.
+
+These are the tests marked `sampled`, and all random examples of Hypothesis (`conftest.py`).
+"""
 
 from __future__ import annotations
 

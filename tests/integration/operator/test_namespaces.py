@@ -37,13 +37,12 @@ def another(namespace: Namespace) -> Iterator[Callable[[], Namespace]]:
     made: list[Namespace] = []
 
     def make() -> Namespace:
-        made.append(Namespace(namespace.cluster, f"t-{secrets.token_hex(4)}"))
-        namespace.cluster.kubectl("create", "namespace", made[-1].name)
+        made.append(Namespace.make(namespace.cluster))
         return made[-1]
 
     yield make
     for each in made:
-        namespace.cluster.kubectl("delete", "namespace", each.name, "--wait=false", "--ignore-not-found")
+        each.delete()
 
 
 @pytest.mark.parametrize("mode", ["several", "all"])

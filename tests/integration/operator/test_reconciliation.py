@@ -563,8 +563,12 @@ def finish_job(
             *others,
         ],
     }
-    name = pod["metadata"]["name"]
-    namespace.kubectl("patch", "pod", name, "--subresource=status", "-p", json.dumps({"status": status}))
+    namespace.cluster.request(
+        "PATCH",
+        f"/api/v1/namespaces/{namespace.name}/pods/{pod['metadata']['name']}/status",
+        {"status": status},
+        content_type="application/strategic-merge-patch+json",
+    )
 
 
 def summary(outcome: Outcome, reason: Reason | None = None, *, kind: Kind = SYNC) -> str:
