@@ -37,10 +37,13 @@ _NAMES: Final = (40, 30, 16)
 """Characters of a contact's name in an SMS; the shorter ones where the longer do not fit."""
 # Where not even one person fits: long clocks beside a name outside of the GSM alphabet.
 _SHORT_NAMES: Final = (16, 8)
-# No more than these fit: each takes a line like `A Sun 1 Nov 14:00 CET, call` of 28 septets at least.
+# Each takes a line like `A Sun 1 Nov 14:00 CET, call` of 28 septets at least.
 _MOST_ENTRIES: Final = MAX_SEGMENTS * PART_SEPTETS // 28
+"""People in one SMS at most."""
 _CLAUSE: Final = 80
+"""Characters of the first clause of a reason in an SMS."""
 _REASON: Final = 160
+"""Characters of a whole reason in an SMS."""
 # What GSM 03.38 has in another form.
 _PUNCTUATION: Final = str.maketrans(
     {

@@ -20,6 +20,7 @@ KEEP_FAILURES: Final = timedelta(days=90)
 """How long dead letters and runs are kept."""
 # The next run's start sweeps the rest.
 _SWEEP_LIMIT: Final = 100
+"""Old runs that the start of a run deletes at most."""
 LEASE_EXPIRED: Final = "LeaseExpired"
 
 
