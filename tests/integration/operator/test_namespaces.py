@@ -25,7 +25,7 @@ from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
 
-# The tests without faults share one API server, those with faults another.
+# The tests of the operator without faults share one API server, those with faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
@@ -37,13 +37,12 @@ def another(namespace: Namespace) -> Iterator[Callable[[], Namespace]]:
     made: list[Namespace] = []
 
     def make() -> Namespace:
-        made.append(Namespace(namespace.cluster, f"t-{secrets.token_hex(4)}"))
-        namespace.cluster.kubectl("create", "namespace", made[-1].name)
+        made.append(Namespace.make(namespace.cluster))
         return made[-1]
 
     yield make
     for each in made:
-        namespace.cluster.kubectl("delete", "namespace", each.name, "--wait=false", "--ignore-not-found")
+        each.delete()
 
 
 @pytest.mark.parametrize("mode", ["several", "all"])

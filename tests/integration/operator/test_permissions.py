@@ -27,7 +27,7 @@ from catchup_operator.manifests.names import cronjob_name
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.conditions import find_condition
 
-# The tests with faults share one API server, those without faults another.
+# The tests of the operator with faults share one API server, those without faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 
