@@ -35,6 +35,7 @@ JOB_TEMPLATE = {
 }
 _GROUPS = {
     "userschedules": "/apis/catchup.dev/v1alpha1",
+    "schedulepools": "/apis/catchup.dev/v1alpha1",
     "cronjobs": "/apis/batch/v1",
     "jobs": "/apis/batch/v1",
     "pods": "/api/v1",
@@ -69,9 +70,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     found = Cluster(f"op-{os.getpid()}", tmp_path_factory.mktemp("cluster"), node=False)
     found.up()
     try:
-        found.kubectl("apply", "-f", str(ROOT / "crds/userschedules.yaml"))
-        found.kubectl("wait", ESTABLISHED, "crd/userschedules.catchup.dev", "--timeout=180s")
-        eventually(lambda: found.kubectl("get", "userschedules", "-A") is not None)
+        found.kubectl("apply", "-f", str(ROOT / "crds"))
+        for plural in ("userschedules", "schedulepools"):
+            found.kubectl("wait", ESTABLISHED, f"crd/{plural}.catchup.dev", "--timeout=180s")
+            eventually(lambda plural=plural: found.kubectl("get", plural, "-A") is not None)  # type: ignore[misc]
         yield found
     finally:
         found.down()
@@ -93,12 +95,13 @@ class Namespace:
         return self.cluster.kubectl("--namespace", self.name, *arguments, stdin=stdin)
 
     def apply(self, name: str = "ada", **spec: Any) -> None:
-        document = {
-            "apiVersion": "catchup.dev/v1alpha1",
-            "kind": "UserSchedule",
-            "metadata": {"name": name},
-            "spec": {"userId": name, **spec},
-        }
+        self._apply("UserSchedule", name, {"userId": name, **spec})
+
+    def apply_pool(self, name: str = "people", **spec: Any) -> None:
+        self._apply("SchedulePool", name, spec)
+
+    def _apply(self, kind: str, name: str, spec: dict[str, Any]) -> None:
+        document = {"apiVersion": "catchup.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
 
     def get(self, kind: str, name: str) -> dict[str, Any]:

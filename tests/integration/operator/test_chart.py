@@ -164,9 +164,8 @@ def test_each_priority_of_a_user_has_a_class_of_the_release_that_preempts_nothin
 def test_resources_can_be_selected_by_user_where_the_server_knows_that(
     helm: Path, namespace: Namespace, version: str, known: bool
 ) -> None:
-    (definition,) = [
-        d for d in render(helm, namespace, {}, "--kube-version", version) if d["kind"] == "CustomResourceDefinition"
-    ]
+    documents = render(helm, namespace, {}, "--kube-version", version)
+    (definition,) = [d for d in documents if d["metadata"]["name"] == "userschedules.catchup.dev"]
     (found,) = definition["spec"]["versions"]
     assert found.get("selectableFields") == ([{"jsonPath": ".spec.userId"}] if known else None)
     if known:
@@ -177,6 +176,15 @@ def test_resources_can_be_selected_by_user_where_the_server_knows_that(
         namespace.apply("bob", userId="someone")
         names = eventually(lambda: namespace.kubectl("get", "us", "--field-selector=spec.userId=someone", "-o", "name"))
         assert names.split() == ["userschedule.catchup.dev/bob"]
+
+
+def test_the_chart_brings_both_definitions_and_the_clusters_roles_know_both(helm: Path, namespace: Namespace) -> None:
+    documents = render(helm, namespace, {})
+    names = {d["metadata"]["name"] for d in documents if d["kind"] == "CustomResourceDefinition"}
+    assert names == {"userschedules.catchup.dev", "schedulepools.catchup.dev"}
+    roles = [d for d in documents if "rbac.authorization.k8s.io/aggregate-to-edit" in d["metadata"].get("labels", {})]
+    assert len(roles) == 2
+    assert all(role["rules"][0]["resources"] == ["userschedules", "schedulepools"] for role in roles)
 
 
 def test_priority_classes_can_be_left_out(helm: Path, namespace: Namespace) -> None:
