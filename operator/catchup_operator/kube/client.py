@@ -103,15 +103,15 @@ class KubeClient(Transport):
         """Ask the API server to answer a review; return it with its `status`. Raises ApiError."""
         return await self._request("POST", resource, None, body=document, content_type="application/json")
 
-    async def patch_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
-        """Apply a merge patch (RFC 7396) to the status of a UserSchedule, if it has not changed since `body` was read.
+    async def patch_status(self, resource: str, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """Apply a merge patch (RFC 7396) to the status of an object, if it has not changed since `body` was read.
 
         Raises:
             ApiError: 409 where the object has changed. Conditions are a list, which a merge patch replaces as a whole.
         """
         read = body["metadata"]
         patch = {"metadata": {"resourceVersion": read["resourceVersion"]}, "status": status}
-        await self.merge(resources.SCHEDULES, read["namespace"], read["name"], patch, subresource="/status")
+        await self.merge(resource, read["namespace"], read["name"], patch, subresource="/status")
 
     async def merge(
         self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""

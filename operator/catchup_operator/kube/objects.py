@@ -193,4 +193,4 @@ class Review(TypedDict, total=False):
     status: ReviewStatus
 
 
-# UserSchedules are decoded whole: schedule/user_schedule.py and status/validation.py check their shape.
+# UserSchedules and SchedulePools are decoded whole: schedule/ and status/validation.py check their shape.

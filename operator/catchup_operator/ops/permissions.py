@@ -8,12 +8,14 @@ from typing import Final
 
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.resources import CRONJOBS, EVENTS, JOBS, LEASE_NAME, LEASES, PODS, SCHEDULES
+from catchup_operator.kube.resources import CRONJOBS, EVENTS, JOBS, LEASE_NAME, LEASES, PODS, POOLS, SCHEDULES
 
 # Exactly what the Role of the chart grants.
 PERMISSIONS: Final = {
     SCHEDULES: ("get", "list", "watch"),
     f"{SCHEDULES}/status": ("patch",),
+    POOLS: ("get", "list", "watch"),
+    f"{POOLS}/status": ("patch",),
     CRONJOBS: ("get", "list", "watch", "create", "patch"),
     JOBS: ("list", "watch"),
     PODS: ("list",),

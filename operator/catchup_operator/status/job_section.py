@@ -13,6 +13,7 @@ from catchup_contract.timestamps import format_utc
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.ready import SUSPENDED
 
+DISABLED: Final = "Disabled"
 CRONJOB_FIELDS: Final = ("cronJobName", "cronJobUID", "cronJobGeneration", "schedule", "timeZone", "fingerprint")
 
 _NEXT_RUNS: Final = 3
@@ -82,7 +83,7 @@ def switched_off(schedule: UserSchedule, kind: Kind) -> str | None:
     """Return `Suspended` or `Disabled` where the spec switches a kind off, else None."""
     if schedule.suspend:
         return SUSPENDED
-    return None if schedule.sections[kind].enabled else "Disabled"
+    return None if schedule.sections[kind].enabled else DISABLED
 
 
 def format_local(instant: datetime, zone: str, *, before: datetime) -> str:

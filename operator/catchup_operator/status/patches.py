@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -65,28 +65,43 @@ def reconciled(
         contested: a CronJob that another writer changes back each time, and how.
         terminating: a CronJob that is being deleted, and the finalizers that hold it.
     """
-    if older is not None:
-        readiness = ready.conflict(older)
-    elif contested is not None:
-        readiness = ready.contested(*contested)
-    elif terminating is not None:
-        readiness = ready.cronjob_terminating(*terminating)
-    elif schedule.suspend:
-        readiness = ready.suspended()
-    else:
-        readiness = ready.reconciled()
+    conflict = None if older is None else ready.conflict(older)
+    readiness = ready.outcome(conflict, contest=contested, held=terminating, suspend=schedule.suspend)
     health = [_health(body, kind, switched_off(schedule, kind)) for kind in cronjobs]
+    sections = {kind: {**fields, **timetable_fields(schedule, kind, now)} for kind, fields in cronjobs.items()}
+    for kind, since in active_since.items():
+        sections.setdefault(kind, {})["activeSince"] = since
+    return applied(body, [readiness, *health], sections, template_hash=template_hash, older=older, now=now)
+
+
+def applied(
+    body: Mapping[str, Any],
+    conditions: Sequence[Condition],
+    sections: Mapping[Kind, Mapping[str, Any]],
+    *,
+    template_hash: str,
+    older: object,
+    now: datetime,
+) -> dict[str, Any] | None:
+    """Return the patch after the CronJobs of any resource were applied.
+
+    Args:
+        body: the resource before.
+        conditions: `Ready`, and that of each kind of job.
+        sections: what the section of each kind says of its CronJob and its timetable.
+        template_hash: the hash of the job template.
+        older: the resource that serves instead (`namespace/name`), or None.
+        now: the time, aware.
+    """
+    readiness, *health = conditions
+    work = user_kinds()
     patch: dict[str, Any] = {
-        "observedGeneration": schedule.generation,
+        "observedGeneration": body["metadata"]["generation"],
         "templateHash": template_hash,
         "conflictsWith": None if older is None else str(older),
         "conditions": merge_conditions(body, [readiness, *ready.progress(readiness), *health], now),
+        **{work[kind].status_section: dict(fields) for kind, fields in sections.items()},
     }
-    work = user_kinds()
-    for kind, fields in cronjobs.items():
-        patch[work[kind].status_section] = {**fields, **timetable_fields(schedule, kind, now)}
-    for kind, since in active_since.items():
-        patch.setdefault(work[kind].status_section, {})["activeSince"] = since
     return _if_changed(body, patch)
 
 

@@ -14,7 +14,7 @@ import yaml
 from integration.operator.conftest import CHART, Namespace
 
 from catchup_contract.kinds import Kind
-from catchup_operator.manifests.cronjob import desired_cronjobs
+from catchup_operator.manifests.dedicated import desired_cronjobs
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.template_file import load_template
 

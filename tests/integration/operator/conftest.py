@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
+from integration.services import free_port
 from kopf.testing import KopfRunner
 from waiting import ESTABLISHED, eventually
 
@@ -120,9 +121,14 @@ class Namespace:
 
     def ready(self, name: str = "ada") -> dict[str, Any]:
         """Wait until the newest generation is Ready; return the resource."""
+        return self._ready("userschedules", name)
 
+    def ready_pool(self, name: str = "people") -> dict[str, Any]:
+        return self._ready("schedulepools", name)
+
+    def _ready(self, plural: str, name: str) -> dict[str, Any]:
         def probe() -> dict[str, Any] | None:
-            found = self.schedule(name)
+            found = self.get(plural, name)
             status = found.get("status") or {}
             current = status.get("observedGeneration") == found["metadata"]["generation"]
             return found if current and status["conditions"][0]["status"] == "True" else None
@@ -138,8 +144,8 @@ class Namespace:
         return self._count(lambda labels: labels["resource"] == resource and labels["verb"] == "GET")
 
     def writes(self) -> int:
-        """The API server's own count of writes to CronJobs and UserSchedules' status, controllers' apart."""
-        ours = {("cronjobs", ""), ("userschedules", "status")}
+        """The API server's own count of writes to CronJobs and the statuses of both resources, controllers' apart."""
+        ours = {("cronjobs", ""), ("userschedules", "status"), ("schedulepools", "status")}
         return self._count(
             lambda labels: (labels["resource"], labels["subresource"]) in ours and labels["verb"] in WRITES
         )
@@ -176,6 +182,21 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
 
 
 @pytest.fixture
+def another(namespace: Namespace) -> Iterator[Callable[[], Namespace]]:
+    """Make a further namespace."""
+    made: list[Namespace] = []
+
+    def make() -> Namespace:
+        made.append(Namespace(namespace.cluster, f"t-{secrets.token_hex(4)}"))
+        namespace.cluster.kubectl("create", "namespace", made[-1].name)
+        return made[-1]
+
+    yield make
+    for each in made:
+        namespace.cluster.kubectl("delete", "namespace", each.name, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture
 def operator_env(cluster: Cluster, namespace: Namespace, tmp_path: Path) -> dict[str, str]:
     template = tmp_path / "job-template.yaml"
     template.write_text(yaml.safe_dump(JOB_TEMPLATE))
@@ -184,6 +205,13 @@ def operator_env(cluster: Cluster, namespace: Namespace, tmp_path: Path) -> dict
         "CATCHUP_NAMESPACES": namespace.name,
         "CATCHUP_JOB_TEMPLATE_FILE": str(template),
     }
+
+
+@pytest.fixture
+def url(operator_env: dict[str, str]) -> str:
+    """Where the operator serves its metrics."""
+    operator_env["CATCHUP_HEALTH_PORT"] = port = str(free_port())
+    return f"http://127.0.0.1:{port}/metrics"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from subprocess import Popen
@@ -29,21 +29,6 @@ from catchup_contract.outcomes import Outcome
 pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
-
-
-@pytest.fixture
-def another(namespace: Namespace) -> Iterator[Callable[[], Namespace]]:
-    """Make a further namespace."""
-    made: list[Namespace] = []
-
-    def make() -> Namespace:
-        made.append(Namespace(namespace.cluster, f"t-{secrets.token_hex(4)}"))
-        namespace.cluster.kubectl("create", "namespace", made[-1].name)
-        return made[-1]
-
-    yield make
-    for each in made:
-        namespace.cluster.kubectl("delete", "namespace", each.name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.mark.parametrize("mode", ["several", "all"])
