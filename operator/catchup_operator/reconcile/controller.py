@@ -184,7 +184,9 @@ class Controller:
     def _on_finished(self, finished: FinishedJob, looks: int = _LOOKS) -> None:
         """Record a result that no status has. At the start Jobs are listed before most of their owners."""
         branch = self._branches[finished.owner]
-        recorded = branch.state.statuses.is_recorded((finished.namespace, finished.owner_name), finished)
+        statuses, key = branch.state.statuses, (finished.namespace, finished.owner_name)
+        statuses.note_finished(key, finished)
+        recorded = statuses.is_recorded(key, finished)
         if recorded is None and looks:
             asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._on_finished, finished, looks - 1)
             return

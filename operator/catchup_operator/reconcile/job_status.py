@@ -55,6 +55,8 @@ class JobStatusUpdater:
         """Write the result of a Job into the status of its owner. Raises ApiError."""
         key = (finished.namespace, finished.owner_name)
         async with self._writer.lock(key):
+            if self._statuses.is_recorded(key, finished):
+                return  # a later one has come meanwhile
             stored = await self._client.get(self._owner.plural, *key)
             if stored is None:
                 return

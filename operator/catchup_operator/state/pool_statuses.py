@@ -67,10 +67,18 @@ class PoolStatuses(Statuses):
             ticks.silence = silence
             ticks.status, ticks.reason = condition.get("status", ""), condition.get("reason", "")
 
+    def note_finished(self, key: Key, finished: FinishedJob) -> None:
+        """Record that a tick has ended."""
+        known = self._pools.get(key)
+        if known is not None:
+            ticks = known.ticks[finished.kind]
+            ticks.ended_at = max(ticks.ended_at or finished.finished_at, finished.finished_at)
+            ticks.heard_at = max(ticks.heard_at, finished.finished_at)
+
     def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
         """Whether nothing is to be read and written for a tick that has ended; None while the pool is not known.
 
-        Needed are ticks that count the pool, that failed, or that end well after one that did not.
+        Needed are the last ticks that count the pool, that failed, or that end well after one that did not.
         """
         known = self._pools.get(key)
         if known is None:
@@ -78,8 +86,6 @@ class PoolStatuses(Statuses):
         ticks = known.ticks[finished.kind]
         if ticks.ended_at is not None and finished.finished_at < ticks.ended_at:
             return True
-        ticks.ended_at = finished.finished_at
-        ticks.heard_at = max(ticks.heard_at, finished.finished_at)
         if finished.failure or _counts_members(finished.slot):
             return bool(super().is_recorded(key, finished))
         return ticks.status == "True" or ticks.reason == MEMBERS_LATE

@@ -81,6 +81,9 @@ class Statuses:
                 ended = int(parse_utc(section["lastRunTime"]).timestamp())
                 self._last_runs[kind][key] = (ended, hash(section.get("lastJobName")))
 
+    def note_finished(self, key: Key, finished: FinishedJob) -> None:
+        """Record that a Job has ended; a result counts by itself here."""
+
     def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
         """Whether the status has the result of a Job or a later one; None while the resource is not known.
 

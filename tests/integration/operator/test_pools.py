@@ -255,14 +255,13 @@ def test_the_counts_of_shards_are_added_and_one_that_fails_says_why(operator: Ko
     namespace.ready_pool()
     job = f"people-pool-sync-{COUNTS}"
     namespace.kubectl("create", "job", job, "--from=cronjob/people-pool-sync")
-    pods = eventually(
-        lambda: len(found := namespace.items("pods", f"batch.kubernetes.io/job-name={job}")) == 2 and found
-    )
+    pods = f"batch.kubernetes.io/job-name={job}"
+    eventually(lambda: len(namespace.items("pods", pods)) == 2)
     told = {
         "0": (0, summary(members={Count.MEMBERS: 10, Count.MEMBERS_LATE: 0})),
         "1": (75, summary(Outcome.RETRY, Reason.UNAVAILABLE)),
     }
-    for pod in pods:
+    for pod in namespace.items("pods", pods):
         code, message = told[pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"]]
         end_pod(namespace, pod["metadata"]["name"], code, message)
     eventually(lambda: condition(namespace)[:2] == ("False", "Unavailable"))
@@ -340,14 +339,26 @@ def test_a_failed_tick_is_told_once_with_what_to_do_until_one_ends_well(
     assert sorted(reasons) == ["Misconfigured", "TicksSucceed", "Unavailable"]
 
 
-def test_a_restart_takes_no_old_failure_for_news(operator_process: StartOperator, namespace: Namespace) -> None:
+@pytest.mark.parametrize("while_it", ["ran", "was down"])
+def test_a_start_takes_no_failure_for_news_after_which_a_tick_ended_well(
+    operator_process: StartOperator, namespace: Namespace, while_it: str
+) -> None:
+    def fail_and_recover() -> None:
+        tick(namespace, COUNTS_NOT + 1, exit_code=75, message=summary(Outcome.RETRY, Reason.UNAVAILABLE))
+        time.sleep(1.1)  # Jobs end with a second's resolution
+        tick(namespace, COUNTS_NOT + 2, message=summary())
+
     namespace.apply_pool("people", **RARE)
     with operator_process():
         namespace.ready_pool()
-        tick(namespace, COUNTS_NOT, exit_code=75, message=summary(Outcome.RETRY, Reason.UNAVAILABLE))
-        time.sleep(1.1)  # Jobs end with a second's resolution
-        tick(namespace, COUNTS_NOT + 1, message=summary())
+        tick(namespace, COUNTS_NOT, message=summary())
         eventually(lambda: condition(namespace)[0] == "True")
+        if while_it == "ran":
+            fail_and_recover()
+            eventually(lambda: condition(namespace)[0] == "True")
+            time.sleep(1)
+    if while_it == "was down":
+        fail_and_recover()
     before = namespace.writes()
     with operator_process():
         namespace.apply_pool("others", **RARE)
