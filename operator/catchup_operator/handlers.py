@@ -50,8 +50,8 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     template: JobTemplate = memo.get("template") or load_template(
         options.job_template, digest_spread=options.digest_spread
     )
-    # In each namespace kopf's watch and three of the controller.
-    watches = 4 * max(1, len(options.namespaces))
+    # In each namespace kopf's watch and four of the controller.
+    watches = 5 * max(1, len(options.namespaces))
     memo.instruments = Instruments()
     memo.client = KubeClient(memo.get("access") or await load_access(), watches=watches, instruments=memo.instruments)
     memo.backpressure = Backpressure()
@@ -67,6 +67,7 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
         drift=drift,
         rollout=rollout,
         scopes=scopes,
+        digest_spread=template.digest_spread,
         instruments=memo.instruments,
         now=utc_now,
     )

@@ -156,6 +156,13 @@ class Pod(TypedDict, total=False):
     status: PodStatus
 
 
+class ConfigMap(TypedDict, total=False):
+    """A ConfigMap; the values of `binaryData` are base64."""
+
+    metadata: ObjectMeta
+    binaryData: dict[str, str]
+
+
 class LeaseSpec(TypedDict, total=False):
     """The spec of a Lease."""
 

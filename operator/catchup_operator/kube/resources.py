@@ -21,6 +21,7 @@ EVENTS: Final = "events"
 CRONJOBS: Final = "cronjobs"
 JOBS: Final = "jobs"
 PODS: Final = "pods"
+CONFIGMAPS: Final = "configmaps"
 DEPLOYMENTS: Final = "deployments"
 LEASES: Final = "leases"
 NAMESPACES: Final = "namespaces"
@@ -37,6 +38,7 @@ _GROUPS: Final = {
     CRONJOBS: ("batch", "v1"),
     JOBS: ("batch", "v1"),
     PODS: ("", "v1"),
+    CONFIGMAPS: ("", "v1"),
     EVENTS: ("", "v1"),
     NAMESPACES: ("", "v1"),
     DEPLOYMENTS: ("apps", "v1"),
@@ -61,6 +63,7 @@ _SHAPES: Final[dict[str, Any]] = {
     CRONJOBS: objects.Object,
     JOBS: objects.Job,
     PODS: objects.Pod,
+    CONFIGMAPS: objects.ConfigMap,
     EVENTS: objects.KubeEvent,
     LEASES: objects.Lease,
     REVIEWS: objects.Review,

@@ -38,6 +38,7 @@ class Work:
         args: the arguments of `catchup-jobs`.
         env: what the pod is told, beside the identity of its run.
         priority: a key of the job template's priority classes.
+        volumes, mounts: of the pod, beside the installation's.
     """
 
     kind: Kind
@@ -50,6 +51,8 @@ class Work:
     args: Sequence[str]
     env: Mapping[Env, str]
     priority: str = "normal"
+    volumes: Sequence[Mapping[str, Any]] = ()
+    mounts: Sequence[Mapping[str, Any]] = ()
 
 
 def limits_of(kind: Kind, template: JobTemplate) -> dict[str, int]:
@@ -118,6 +121,8 @@ def cronjob(owner: Owner, item: UserSchedule | SchedulePool, work: Work, templat
                             cronjob=work.name,
                             deadline=deadline,
                             priority=work.priority,
+                            volumes=work.volumes,
+                            mounts=work.mounts,
                         ),
                     },
                 },

@@ -30,6 +30,8 @@ def pod_spec(
     cronjob: str,
     deadline: int,
     priority: str,
+    volumes: Sequence[Mapping[str, Any]],
+    mounts: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return the spec of the pods of a CronJob.
 
@@ -40,6 +42,7 @@ def pod_spec(
         cronjob: the CronJob's name.
         deadline: the Job's, in seconds.
         priority: a key of the template's priority classes.
+        volumes, mounts: what no installation can replace, beside `/tmp`.
     """
     own = _own_env(env, cronjob, deadline)
     taken = {entry["name"] for entry in own}
@@ -55,6 +58,7 @@ def pod_spec(
             "mountPath",
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
             *template.volume_mounts,
+            *mounts,
         ),
     }
     if template.image_pull_policy:
@@ -72,7 +76,9 @@ def pod_spec(
         "terminationGracePeriodSeconds": _GRACE_PERIOD_SECONDS,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "volumes": _last_of_each("name", {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}, *template.volumes),
+        "volumes": _last_of_each(
+            "name", {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}, *template.volumes, *volumes
+        ),
         "containers": [container],
     }
 

@@ -11,6 +11,7 @@ from catchup_contract.pools import TICK_DEADLINE_SECONDS, TICK_STARTING_SECONDS
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.cronjob import SPEC_FIELDS, Work, cronjob, limits_of, pod_failure_policy
 from catchup_operator.manifests.names import SCHEDULE_POOL, pool_cronjob_name
+from catchup_operator.manifests.schedule_list import FOLDER, VOLUME, list_volume
 from catchup_operator.schedule.schedule_pool import SchedulePool
 
 # A tick is not retried: the next one does what it left. One that the cluster evicted is replaced.
@@ -39,7 +40,10 @@ def _work(pool: SchedulePool, template: JobTemplate, kind: Kind) -> Work:
         env={
             **{name: section.fields[field] for name, field in fields if field in section.fields},
             Env.POOL_SHARDS: str(section.shards),
+            Env.SCHEDULE_LIST: FOLDER,
         },
+        volumes=(list_volume(),),
+        mounts=({"name": VOLUME, "mountPath": FOLDER, "readOnly": True},),
     )
 
 

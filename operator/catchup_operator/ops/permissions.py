@@ -8,7 +8,18 @@ from typing import Final
 
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.resources import CRONJOBS, EVENTS, JOBS, LEASE_NAME, LEASES, PODS, POOLS, SCHEDULES
+from catchup_operator.kube.resources import (
+    CONFIGMAPS,
+    CRONJOBS,
+    EVENTS,
+    JOBS,
+    LEASE_NAME,
+    LEASES,
+    PODS,
+    POOLS,
+    SCHEDULES,
+)
+from catchup_operator.manifests.schedule_list import CONFIGMAPS as LIST
 
 # Exactly what the Role of the chart grants.
 PERMISSIONS: Final = {
@@ -20,6 +31,8 @@ PERMISSIONS: Final = {
     JOBS: ("list", "watch"),
     PODS: ("list",),
     EVENTS: ("create", "list"),
+    CONFIGMAPS: ("create",),
+    **{f"{CONFIGMAPS}:{name}": ("get", "patch") for name in LIST},
     LEASES: ("create",),
     f"{LEASES}:{LEASE_NAME}": ("get", "patch"),
 }

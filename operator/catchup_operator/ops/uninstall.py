@@ -11,8 +11,9 @@ from typing import Final
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.config import load_access
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.resources import CRONJOBS, DEPLOYMENTS, LEASE_NAME, LEASES
+from catchup_operator.kube.resources import CONFIGMAPS, CRONJOBS, DEPLOYMENTS, LEASE_NAME, LEASES
 from catchup_operator.manifests.names import SELECTOR
+from catchup_operator.manifests.schedule_list import CONFIGMAPS as LIST
 
 _STOP_SECONDS: Final = 60
 """How long an uninstall waits for the operator's pod to end."""
@@ -35,7 +36,7 @@ class Left:
 async def prepare_uninstall(
     namespace: str, deployment: str, namespaces: Sequence[str], *, spare: Collection[str] = (), release: str = ""
 ) -> Left:
-    """Delete the operator's Deployment, wait until its pods are gone, delete its CronJobs and Leases.
+    """Delete the operator's Deployment, wait until its pods are gone, delete its CronJobs, its ConfigMaps and Leases.
 
     Args:
         namespace, deployment: the Deployment. An upgrade makes it again.
@@ -55,6 +56,8 @@ async def prepare_uninstall(
         for found, cronjobs in (await _cronjobs(client, namespaces, left)).items():
             if found not in spare:
                 await client.delete_all(CRONJOBS, found, selector=SELECTOR)
+                for name in LIST:
+                    await client.delete(CONFIGMAPS, found, name)
                 await _release(client, found, release)
                 left.deleted += cronjobs
         return left

@@ -18,6 +18,7 @@ from catchup_operator.kube.watch import Watch
 from catchup_operator.manifests.names import SCHEDULE_POOL, SELECTOR, USER_SCHEDULE, Key, Owner
 from catchup_operator.reconcile.branch import Branch, OwnerRollout
 from catchup_operator.reconcile.observers import CronJobObserver, JobObserver, OwnerObserver
+from catchup_operator.reconcile.schedule_lists import ScheduleLists
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, QueueState, RetryAfterError, WorkQueue
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
@@ -51,6 +52,7 @@ class Controller:
         drift: DriftDetector,
         rollout: OwnerRollout,
         scopes: Scopes,
+        digest_spread: int,
         instruments: Instruments,
         now: Callable[[], datetime],
     ) -> None:
@@ -63,6 +65,14 @@ class Controller:
         self._rollout = rollout
         self._scopes = scopes
         self._now = now
+        self._lists = ScheduleLists(
+            client,
+            self._namespaces,
+            digest_spread=digest_spread,
+            scopes=scopes,
+            queue=self._queue,
+            pool_namespaces=lambda: {namespace for namespace, _ in branches[SCHEDULE_POOL].state.statuses.known()},
+        )
         self._watches: list[Watch] = []
         self._waiting: list[WaitingJobs] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -73,12 +83,12 @@ class Controller:
     @property
     def silent_seconds(self) -> float:
         """The longest time for which one of the watches has received nothing, in seconds."""
-        return max((watch.silent_seconds for watch in self._watches), default=0.0)
+        return max((watch.silent_seconds for watch in self._all_watches()), default=0.0)
 
     def silent_by_resource(self) -> dict[str, float]:
         """Return by resource the longest time for which a watch of it has received nothing, in seconds."""
         silent: dict[str, float] = {}
-        for watch in self._watches:
+        for watch in self._all_watches():
             silent[watch.resource] = max(silent.get(watch.resource, 0.0), watch.silent_seconds)
         return silent
 
@@ -88,7 +98,11 @@ class Controller:
 
     def problems(self) -> list[str]:
         """Return why watches do not work at present; empty if all work."""
-        return [watch.problem for watch in self._watches if watch.problem and not self._scopes.is_gone(watch.namespace)]
+        watches = [watch for watch in self._all_watches() if not self._scopes.is_gone(watch.namespace)]
+        return [watch.problem for watch in watches if watch.problem]
+
+    def _all_watches(self) -> list[Watch]:
+        return [*self._watches, *self._lists.watches]
 
     def failure(self) -> BaseException | None:
         """Return the exception that ended a loop, or None; no loop ends but for a bug."""
@@ -102,14 +116,19 @@ class Controller:
             waiting = WaitingJobs()
             self._waiting.append(waiting)
             jobs = JobObserver(self._on_finished, waiting, self._on_started)
-            observed = OwnerObserver(pools.reconciler, partial(self.enqueue, SCHEDULE_POOL))
+            observed = OwnerObserver(pools.reconciler, partial(self.enqueue, SCHEDULE_POOL), self._lists.changed)
             self._watches += [
                 Watch(self._client, CRONJOBS, namespace, cronjobs, selector=SELECTOR),
                 Watch(self._client, JOBS, namespace, jobs, selector=SELECTOR),
                 Watch(self._client, POOLS, namespace, observed),
             ]
         loops = [watch.run() for watch in self._watches] + [self._queue.work() for _ in range(_WORKERS)]
-        loops += [self._scopes.run(), self._resync(), self._rollout.run(lambda item: self.enqueue(*item))]
+        loops += [
+            self._lists.run(),
+            self._scopes.run(),
+            self._resync(),
+            self._rollout.run(lambda item: self.enqueue(*item)),
+        ]
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime
 from typing import Any
 
@@ -67,6 +67,10 @@ class Statuses:
         """Record that the status names no next run that is to be replaced."""
         for next_runs in self._next_runs.values():
             next_runs.pop(key, None)
+
+    def known(self) -> Set[Key]:
+        """Return the resources that the watch has reported."""
+        return self._known
 
     def note(self, body: Mapping[str, Any], now: datetime) -> None:  # noqa: ARG002 - pools need it
         """Record a resource (with a valid status) that the watch reports, at `now` (aware)."""

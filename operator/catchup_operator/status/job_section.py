@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.kinds import DIGEST, Kind, user_kinds
 from catchup_contract.timestamps import format_utc
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.ready import SUSPENDED
@@ -77,6 +77,12 @@ def active_since(body: Mapping[str, Any], schedule: UserSchedule, *, now: dateti
         running_since = before.get("activeSince") or (format_utc(now) if before else created)
         since[kind] = None if switched_off(schedule, kind) else str(running_since)
     return since
+
+
+def since_of_list(body: Mapping[str, Any]) -> str:
+    """Return since when (RFC 3339, UTC) the digests of a UserSchedule are due; empty while that is unknown."""
+    before = section_of(body, DIGEST)
+    return str(before.get("activeSince") or ("" if before else body["metadata"].get("creationTimestamp", "")))
 
 
 def switched_off(schedule: UserSchedule, kind: Kind) -> str | None:

@@ -41,6 +41,7 @@ _GROUPS = {
     "jobs": "/apis/batch/v1",
     "pods": "/api/v1",
     "events": "/api/v1",
+    "configmaps": "/api/v1",
     "leases": "/apis/coordination.k8s.io/v1",
     "resourcequotas": "/api/v1",
 }
@@ -149,6 +150,10 @@ class Namespace:
         return self._count(
             lambda labels: (labels["resource"], labels["subresource"]) in ours and labels["verb"] in WRITES
         )
+
+    def applies(self, resource: str) -> int:
+        """The API server's own count of server-side applies to a resource."""
+        return self._count(lambda labels: labels["resource"] == resource and labels["verb"] == "APPLY")
 
     def _count(self, wanted: Callable[[dict[str, str]], bool]) -> int:
         total = 0

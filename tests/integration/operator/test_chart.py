@@ -20,6 +20,7 @@ from integration.operator.chart_rendering import (
     job_container,
     job_template,
     pod_templates,
+    pools_cronjobs,
     render,
     secret_references,
     suggestions_cronjob,
@@ -66,7 +67,8 @@ def test_every_pod_is_admitted_under_restricted_pod_security(
     template = load_template(file)
     metadata = {"namespace": restricted.name, "name": "ada", "uid": "0", "generation": 1}
     schedule = UserSchedule.from_body({"metadata": metadata, "spec": {"userId": "ada"}})
-    pods = [*pod_templates(documents), *pod_templates(list(desired_cronjobs(schedule, template, {}).values()))]
+    made = [*desired_cronjobs(schedule, template, {}).values(), *pools_cronjobs(documents)]
+    pods = [*pod_templates(documents), *pod_templates(made)]
     assert len(pods) >= 5
     for name, pod in pods:
         spec = {
@@ -269,9 +271,10 @@ def test_the_operator_may_do_only_what_it_does(
     places = [namespace.name if place is True else place for place in where]
     assert [role["metadata"].get("namespace") for role in roles if role["kind"] == kind] == places
     verbs = {
-        ":".join((resource, *rule.get("resourceNames", ()))): tuple(rule["verbs"])
+        f"{resource}:{name}" if name else resource: tuple(rule["verbs"])
         for rule in roles[0]["rules"]
         for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
     }
     assert verbs == PERMISSIONS  # which readiness asks for
 

@@ -19,7 +19,9 @@ import yaml
 from integration.operator.chart_rendering import pod_templates, render
 from integration.operator.conftest import Namespace, act_as
 from integration.operator.test_conflict import conflict, suspended
+from integration.operator.test_pools import RARE
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
+from integration.operator.test_schedule_list import COMPONENT, by_user
 from integration.services import free_port
 from waiting import eventually
 
@@ -178,11 +180,14 @@ def test_with_no_more_than_the_charts_permissions_the_chosen_namespaces_are_serv
     with operator_process():
         for number, each in enumerate((namespace, other)):
             each.apply("ada", userId=f"{user}-{number}")
-        for each in served:
+            each.apply_pool(f"people-{number}", **RARE)
+        for number, each in enumerate(served):
             each.ready("ada")
+            each.ready_pool(f"people-{number}")
             each.kubectl("delete", "cronjob", "-l", "catchup.dev/job=digest")
         for each in served:
-            eventually(lambda each=each: len(each.items("cronjobs")) == 2)  # type: ignore[misc]
+            eventually(lambda each=each: len(each.items("cronjobs")) == 4)  # type: ignore[misc]
+            eventually(lambda each=each: len(by_user(each)) >= len(served))  # type: ignore[misc]
         ready = f"http://127.0.0.1:{operator_env['CATCHUP_HEALTH_PORT']}/readyz"
         eventually(lambda: urllib.request.urlopen(ready, timeout=5).status == 200)
         if mode == "its own":
@@ -200,4 +205,5 @@ def test_with_no_more_than_the_charts_permissions_the_chosen_namespaces_are_serv
     assert done.returncode == 0, done.stderr
     for each in served:
         assert each.items("cronjobs") == []
+        assert each.items("configmaps", COMPONENT) == []
         assert each.schedule()["metadata"]["name"] == "ada"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from unit.operator.factories import TEMPLATE, schedule
@@ -8,9 +9,11 @@ from unit.operator.factories import TEMPLATE, schedule
 from catchup_contract.env import Env
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.pools import TICKS_MINUTES
+from catchup_contract.schedule_list import ListedSchedule, encode
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.dedicated import desired_cronjobs
 from catchup_operator.manifests.pooled import pool_cronjobs
+from catchup_operator.manifests.schedule_list import CONFIGMAPS, LIST_PARTS
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
 
@@ -86,9 +89,16 @@ def test_all_else_of_a_pod_is_as_in_the_pod_of_one_user() -> None:
     pooled = cronjob(SYNC, template)
     assert env(pooled)["CATCHUP_POOL_SHARDS"] == "1"
     of_user, of_pool = ({**container(each), "args": [], "env": []} for each in (users, pooled))
+    mount = of_pool["volumeMounts"].pop()
     assert of_user == of_pool
     of_user, of_pool = ({**job(each)["template"]["spec"], "containers": []} for each in (users, pooled))
+    volume = of_pool["volumes"].pop()
     assert of_user == of_pool
+    assert (mount["name"], mount["mountPath"], mount["readOnly"]) == (
+        volume["name"],
+        env(pooled)[Env.SCHEDULE_LIST],
+        True,
+    )
     assert {"name": "A", "value": "b"} in container(pooled)["env"]
 
 
@@ -132,3 +142,20 @@ def test_a_spec_that_is_older_than_a_rule_of_the_schema_is_refused(spec: dict[st
 def test_a_name_from_which_no_cronjob_can_be_named_is_refused() -> None:
     with pytest.raises(InvalidSpecError):
         pool("a" * 41)
+
+
+def test_a_pod_starts_without_the_list_of_user_schedules_and_with_all_files_of_it_once_they_are_there() -> None:
+    volume = job(cronjob(SYNC))["template"]["spec"]["volumes"][-1]
+    sources = [source["configMap"] for source in volume["projected"]["sources"]]
+    assert all(source["optional"] for source in sources)
+    files = {CONFIGMAPS[source["name"]] for source in sources}
+    assert files == encode([], LIST_PARTS).keys()
+
+
+def test_the_largest_list_that_kubernetes_objectives_admit_fits_into_the_configmaps() -> None:
+    some = [
+        ListedSchedule(str(uuid4()), str(uuid4()), number % 9, "", "Europe/Berlin", "30m", "Sunday", "09:00")
+        for number in range(10_000)
+    ]
+    sizes = [len(content) for content in encode(some, LIST_PARTS).values()]
+    assert max(sizes) < 2**20 / 4
