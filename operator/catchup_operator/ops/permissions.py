@@ -21,6 +21,8 @@ from catchup_operator.kube.resources import (
 )
 from catchup_operator.manifests.schedule_list import CONFIGMAPS as LIST
 
+# Of the ConfigMaps with the list of UserSchedules one is asked for: a rule names all of them.
+*_, _INDEX = LIST
 # Exactly what the Role of the chart grants.
 PERMISSIONS: Final = {
     SCHEDULES: ("get", "list", "watch"),
@@ -32,12 +34,12 @@ PERMISSIONS: Final = {
     PODS: ("list",),
     EVENTS: ("create", "list"),
     CONFIGMAPS: ("create",),
-    **{f"{CONFIGMAPS}:{name}": ("get", "patch") for name in LIST},
+    f"{CONFIGMAPS}:{_INDEX}": ("get", "patch"),
     LEASES: ("create",),
     f"{LEASES}:{LEASE_NAME}": ("get", "patch"),
 }
 
-# A namespace takes a dozen requests. With more namespaces than this, each round checks some of them.
+# A namespace takes some twenty requests. With more namespaces than this, each round checks some of them.
 _NAMESPACES_PER_ROUND: Final = 5
 _FORBIDDEN: Final = 403
 

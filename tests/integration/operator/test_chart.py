@@ -35,6 +35,7 @@ from catchup_contract.kinds import BACKOFF_LIMIT, DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import ExitCode
 from catchup_jobs.cli import cli
 from catchup_operator.manifests.dedicated import desired_cronjobs
+from catchup_operator.manifests.schedule_list import CONFIGMAPS
 from catchup_operator.ops.permissions import PERMISSIONS
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.template_file import load_template
@@ -276,6 +277,10 @@ def test_the_operator_may_do_only_what_it_does(
         for resource in rule["resources"]
         for name in rule.get("resourceNames", [""])
     }
+    lists = {name.partition(":")[2] for name in verbs if name.startswith("configmaps:")}
+    assert lists == CONFIGMAPS.keys()
+    for name in lists - {"catchup-schedule-list-index"}:
+        assert verbs.pop(f"configmaps:{name}") == verbs["configmaps:catchup-schedule-list-index"]
     assert verbs == PERMISSIONS  # which readiness asks for
 
 
