@@ -411,9 +411,9 @@ def test_the_number_of_statements_per_batch_is_a_constant(fleet: FleetWorld, con
     with statements(fleet.database) as seen:
         fleet.run(batch_size=50)
     reads = [text for text in seen if text.startswith("SELECT") and "FROM runs" not in text and "FROM dead" not in text]
-    # The count and the ids; then per batch users, calendars, open suggestions, three tables of hours, history,
-    # contacts and events; then the lock.
-    assert len(reads) == 1 + 3 + 2 * (9 + 1)
+    # The count and the ids; then per batch users, calendars, open suggestions, hours, history, contacts and events;
+    # then the lock.
+    assert len(reads) == 1 + 3 + 2 * (7 + 1)
     writes = [text.split()[:3] for text in seen if not text.startswith(("SELECT", "SAVEPOINT", "RELEASE"))]
     assert writes.count(["UPDATE", "users", "SET"]) == 2
     assert writes.count(["INSERT", "INTO", "suggestions"]) == 2

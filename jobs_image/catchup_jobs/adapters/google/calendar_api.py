@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from functools import partial
+import threading
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from googleapiclient.discovery import build
@@ -68,8 +69,44 @@ class _RefusedError(Exception):
         self.refusal = refusal
 
 
+@cache
+def _build_client(endpoint: str) -> Any:
+    return build(
+        "calendar",
+        "v3",
+        http=Http(),
+        static_discovery=True,
+        cache_discovery=False,
+        client_options={"api_endpoint": endpoint},
+    )
+
+
+_building: Final = threading.Lock()
+
+
+def _client(endpoint: str) -> Any:
+    """Return Google's client, which makes requests here and sends none: any number of threads may use it.
+
+    It takes some 40 ms and some MB to read its description of the API.
+    """
+    with _building:
+        return _build_client(endpoint)
+
+
+class CalendarService:
+    """The connections to Google of one thread, for any number of users. Not thread-safe, as httplib2 is not."""
+
+    def __init__(self, endpoint: str | None = None, *, http: Http | None = None) -> None:
+        self.http = http or Http()
+        self.client = _client(endpoint or DEFAULT_ENDPOINT)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.http.close()
+
+
 class GoogleCalendar:
-    """One user's calendars. Not thread-safe, as httplib2 is not.
+    """One user's calendars.
 
     Attributes:
         requests: how many requests were made.
@@ -80,27 +117,19 @@ class GoogleCalendar:
 
     def __init__(
         self,
+        service: CalendarService,
         tokens: AccessTokens,
         await_turn: Callable[[], None],
         *,
         now: Callable[[], datetime],
-        endpoint: str | None = None,
-        http: Http | None = None,
     ) -> None:
         self.requests = 0
         self.pages = 0
         self._tokens = tokens
         self._await_turn = await_turn
         self._now = now
-        self._http = http or Http()
-        self._service: Any = build(
-            "calendar",
-            "v3",
-            http=self._http,
-            static_discovery=True,
-            cache_discovery=False,
-            client_options={"api_endpoint": endpoint or DEFAULT_ENDPOINT},
-        )
+        self._http = service.http
+        self._service = service.client
 
     def calendars(self) -> Iterator[list[ListedCalendar | None]]:
         """Yield the pages of the user's calendar list, with None for an entry that cannot be read.
@@ -143,10 +172,6 @@ class GoogleCalendar:
             if is_last and sync_token is None:
                 raise TemporaryError("the last page of a calendar's events has no sync token")
             yield SyncedEvents(tuple(read_event(item) for item in _items(document)), sync_token)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._service.close()
 
     def _pages(
         self, method: Any, parameters: dict[str, Any], kind: str, meaning: Callable[[Refusal], Exception]

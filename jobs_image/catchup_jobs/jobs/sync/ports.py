@@ -87,10 +87,6 @@ class CalendarSource(Protocol):
         """Yield the pages of a calendar's events."""
         ...
 
-    def close(self) -> None:
-        """Close the connections."""
-        ...
-
 
 class RequestQuota(Protocol):
     """Google's quota, shared by all processes. Raises JobError."""
@@ -214,6 +210,10 @@ class AvailabilityInputs:
 
 class AvailabilityStore(Protocol):
     """Free slots of users, and what they are computed from. Methods raise JobError."""
+
+    def zone(self, user_id: str) -> ZoneInfo | None:
+        """Return a user's time zone, None for an unknown user."""
+        ...
 
     def inputs(self, user_id: str) -> AvailabilityInputs | None:
         """Return a user's inputs, None for an unknown user."""

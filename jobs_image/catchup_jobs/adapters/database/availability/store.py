@@ -31,6 +31,16 @@ class DatabaseAvailabilityStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def zone(self, user_id: str) -> ZoneInfo | None:
+        """Return a user's time zone, None for an unknown user.
+
+        Raises:
+            PermanentError: it is not one that is known.
+        """
+        with self._database.read() as connection:
+            name = connection.execute(select(users.c.time_zone).where(users.c.id == user_id)).scalar_one_or_none()
+        return None if name is None else require_zone(name)
+
     def inputs(self, user_id: str) -> AvailabilityInputs | None:
         """Return a user's inputs, None for an unknown user.
 

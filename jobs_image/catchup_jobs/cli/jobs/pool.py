@@ -1,0 +1,147 @@
+"""A tick of a pool in this process: the settings, the threads' clients, and the summary of what it did."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from catchup_contract.api import DEFAULT_SYNC_EVERY
+from catchup_contract.pools import SNAPSHOT_MINUTES, TICK_DEADLINE_SECONDS
+from catchup_contract.summary import Count
+from catchup_jobs.adapters.database.pools.members import hold
+from catchup_jobs.adapters.database.pools.slots import PoolSlots
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
+from catchup_jobs.adapters.files.schedule_list import read_schedule_list
+from catchup_jobs.adapters.process import current_process
+from catchup_jobs.cli.jobs.harness import locks_of, reported
+from catchup_jobs.cli.jobs.registry import body_of
+from catchup_jobs.cli.resources import Clients, Resources, open_database
+from catchup_jobs.jobs.pool.abandonment import abandon
+from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
+from catchup_jobs.jobs.run.endings import Ending, Report, report_of
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.optional_locks import OptionalLocks
+from catchup_jobs.jobs.run.ports import Process, Run, RunLocks
+
+if TYPE_CHECKING:
+    from catchup_contract.kinds import Kind
+    from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.jobs.pool.ports import Member
+    from catchup_jobs.settings import Settings
+
+# Workers compute one after the other, and most of their time is waiting for a provider.
+_CONNECTIONS: Final = 4
+"""The connections to PostgreSQL of a pool's pod."""
+_LEASE: Final = timedelta(minutes=15)
+"""How long after its pod's deadline a run of a pool's member counts as crashed if nobody has tried it again."""
+
+_log = structlog.get_logger()
+
+
+def execute_tick(kind: Kind, pool: str) -> int:
+    """Serve the members of a pool who are due for a kind; return the process's exit code."""
+    return reported(kind, lambda settings: _perform(kind, pool, settings))
+
+
+def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
+    started_at = datetime.now(UTC)
+    shard, shards = settings.pool_shard
+    every = settings.sync_every or DEFAULT_SYNC_EVERY
+    with (
+        current_process(settings.pod_uid or str(uuid.uuid4())) as process,
+        open_database(settings, process, connections=_CONNECTIONS) as database,
+        locks_of(settings, database) as locks,
+    ):
+        if settings.schedule_list is not None:
+            _hold(database, pool, Path(settings.schedule_list))
+        version = f"{metadata.version('tzdata')} {every}"
+        store = PoolSlots(database, pool, kind, every, version, shard, shards)
+        deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
+        runs = _Runs(
+            kind, settings, database, OptionalLocks(locks) if kind.redis_optional else locks, process, deadline
+        )
+        with closing(runs):
+            result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
+        counts = _counts(result)
+        if shard == 0 and _is_counted(settings.slot):
+            counts |= store.counts(now=process.now())
+    outcome, exit_code, reason = exit_of(result)
+    _log.info("tick ended", pool=pool, kind=kind.name, **{count.value: number for count, number in counts.items()})
+    return report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, datetime.now(UTC))
+
+
+def _hold(database: Database, pool: str, folder: Path) -> None:
+    changed = hold(database, pool, read_schedule_list(folder))
+    if changed:
+        _log.info("members whom UserSchedules name are held, others released", members=changed)
+
+
+def _counts(result: TickResult) -> dict[Count, int]:
+    return {
+        Count.USERS_SERVED: result.served,
+        Count.USERS_FAILED: result.failed,
+        Count.USERS_DEFERRED: result.deferred,
+    }
+
+
+def _is_counted(slot: datetime | None) -> bool:
+    """Return whether this tick counts the whole pool: each that is started by hand, and one every few minutes."""
+    return slot is None or slot.minute % SNAPSHOT_MINUTES == 0
+
+
+@dataclass
+class _Runs:
+    """Makes the runs of members; its methods are called from several threads and raise nothing."""
+
+    kind: Kind
+    settings: Settings
+    database: Database
+    locks: RunLocks
+    process: Process
+    deadline: datetime
+    _of_thread: threading.local = field(default_factory=threading.local)
+    _clients: list[Clients] = field(default_factory=list)
+
+    def serve(self, member: Member, slot: datetime) -> Report:
+        """Make the run of a member for a slot."""
+        body = body_of(self.kind, member.user_id)
+        resources = Resources(self.settings, self.database, self._thread_clients(), member.when.digest)
+        remaining = (self.deadline - self.process.now()).total_seconds()
+        return run_job(
+            lambda context: body(context, resources),
+            self._run(member, slot),
+            store=DatabaseRunStore(self.database),
+            locks=self.locks,
+            process=self.process,
+            deadline_seconds=min(remaining, self.kind.deadlines.active),
+            waits=False,
+            lease_margin=_LEASE,
+        )
+
+    def give_up(self, member: Member, slot: datetime) -> Report:
+        """Close the run of a member for a slot with a dead letter."""
+        store = DatabaseRunStore(self.database)
+        return abandon(self._run(member, slot), store=store, process=self.process, lease=_LEASE)
+
+    def close(self) -> None:
+        """Close the clients of all threads."""
+        for clients in self._clients:
+            clients.close()
+
+    def _run(self, member: Member, slot: datetime) -> Run:
+        return Run(self.kind, member.user_id, slot, manual_id="")
+
+    def _thread_clients(self) -> Clients:
+        clients: Clients | None = getattr(self._of_thread, "clients", None)
+        if clients is None:
+            clients = self._of_thread.clients = Clients()
+            self._clients.append(clients)
+        return clients
