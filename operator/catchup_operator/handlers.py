@@ -32,6 +32,7 @@ from catchup_operator.reconcile.controller import Controller
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.state.drift import DriftDetector
+from catchup_operator.state.pools import Pools
 from catchup_operator.template_file import load_template
 
 logger = logging.getLogger(__name__)
@@ -55,16 +56,17 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     memo.instruments = Instruments()
     memo.client = KubeClient(memo.get("access") or await load_access(), watches=watches, instruments=memo.instruments)
     memo.backpressure = Backpressure()
-    drift, rollout = DriftDetector(), OwnerRollout(options.roll_per_second)
+    drift, pools, rollout = DriftDetector(), Pools(), OwnerRollout(options.roll_per_second)
     scopes = Scopes(memo.client, options.namespaces, identity=options.release, now=utc_now)
     memo.retries = ReadRetries(options.namespaces, scopes.is_gone)
-    served = branches(memo.client, template, drift=drift, rollout=rollout, scopes=scopes, now=utc_now)
+    served = branches(memo.client, template, drift=drift, pools=pools, rollout=rollout, scopes=scopes, now=utc_now)
     memo.reconciler = served[USER_SCHEDULE].reconciler
     memo.controller = Controller(
         memo.client,
         options.namespaces,
         branches=served,
         drift=drift,
+        pools=pools,
         rollout=rollout,
         scopes=scopes,
         digest_spread=template.digest_spread,

@@ -125,11 +125,18 @@ class KubeClient(Transport):
             content_type="application/merge-patch+json",
         )
 
-    async def delete(self, resource: str, namespace: str, name: str) -> None:
-        """Delete an object, if it is there, after its dependents. Raises ApiError."""
+    async def delete(self, resource: str, namespace: str, name: str, *, uid: str | None = None) -> None:
+        """Delete an object, if it is there: one of this `uid` at once, and its dependents later; any after them.
+
+        Raises:
+            ApiError: 409 where it has not the `uid`.
+        """
+        options: dict[str, Any] = {"propagationPolicy": "Foreground"}
+        if uid is not None:
+            options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        path = resources.path(resource, namespace, name)
         try:
-            query = {"propagationPolicy": "Foreground"}
-            await self._send("DELETE", resources.path(resource, namespace, name), query=query)
+            await self._send("DELETE", path, body=options, content_type="application/json")
         except ApiError as error:
             if error.status != 404:  # noqa: PLR2004
                 raise

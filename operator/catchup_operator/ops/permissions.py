@@ -29,7 +29,7 @@ PERMISSIONS: Final = {
     f"{SCHEDULES}/status": ("patch",),
     POOLS: ("get", "list", "watch"),
     f"{POOLS}/status": ("patch",),
-    CRONJOBS: ("get", "list", "watch", "create", "patch"),
+    CRONJOBS: ("get", "list", "watch", "create", "patch", "delete"),
     JOBS: ("list", "watch"),
     PODS: ("list",),
     EVENTS: ("create", "list"),

@@ -18,6 +18,7 @@ from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.state import State
 from catchup_operator.state.conflicts import Conflicts
 from catchup_operator.state.drift import DriftDetector
+from catchup_operator.state.pools import Pools
 
 OwnerRollout = Rollout[tuple[Owner, Key]]
 
@@ -37,14 +38,15 @@ def branches(
     template: JobTemplate,
     *,
     drift: DriftDetector,
+    pools: Pools,
     rollout: OwnerRollout,
     scopes: Scopes,
     now: Callable[[], datetime],
 ) -> dict[Owner, Branch]:
-    """Return the branch of each placement, by the kind of its owners. All share the drift detector and the rollout."""
+    """Return the branch of each placement, by the kind of its owners. All share `drift`, `pools` and the rollout."""
     made = {}
     for make in PLACEMENTS:
-        placement = make(template)
+        placement = make(template, pools)
         state = State(Conflicts(placement.subject_of), drift, statuses=placement.statuses())
         writer = StatusWriter(client, placement.owner, scopes, now)
         made[placement.owner] = Branch(

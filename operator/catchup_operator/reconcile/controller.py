@@ -22,6 +22,7 @@ from catchup_operator.reconcile.schedule_lists import ScheduleLists
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, QueueState, RetryAfterError, WorkQueue
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
+from catchup_operator.state.pools import Pools
 from catchup_operator.state.waiting_jobs import WaitingJobs
 from catchup_operator.status.results import FinishedJob
 from catchup_operator.status.waiting import WaitingJob
@@ -50,6 +51,7 @@ class Controller:
         *,
         branches: Mapping[Owner, Branch],
         drift: DriftDetector,
+        pools: Pools,
         rollout: OwnerRollout,
         scopes: Scopes,
         digest_spread: int,
@@ -71,12 +73,14 @@ class Controller:
             digest_spread=digest_spread,
             scopes=scopes,
             queue=self._queue,
-            pool_namespaces=lambda: {namespace for namespace, _ in branches[SCHEDULE_POOL].state.statuses.known()},
+            pools=pools,
         )
         self._watches: list[Watch] = []
         self._waiting: list[WaitingJobs] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._pools = pools
         drift.subscribe(self._on_drift)
+        pools.subscribe(self._on_pool)
         for owner, branch in branches.items():
             branch.state.conflicts.subscribe(partial(self.enqueue, owner))
 
@@ -116,7 +120,9 @@ class Controller:
             waiting = WaitingJobs()
             self._waiting.append(waiting)
             jobs = JobObserver(self._on_finished, waiting, self._on_started)
-            observed = OwnerObserver(pools.reconciler, partial(self.enqueue, SCHEDULE_POOL), self._lists.changed)
+            observed = OwnerObserver(
+                pools.reconciler, partial(self.enqueue, SCHEDULE_POOL), partial(self._pools.note_listed, namespace)
+            )
             self._watches += [
                 Watch(self._client, CRONJOBS, namespace, cronjobs, selector=SELECTOR),
                 Watch(self._client, JOBS, namespace, jobs, selector=SELECTOR),
@@ -195,6 +201,12 @@ class Controller:
                 self._instruments.drift_repaired()
 
         self._queue.add(_task_name("repair", cronjob), repair, delay=branch.state.contests.delay(cronjob))
+
+    def _on_pool(self, pool: Key) -> None:
+        """Reconcile the UserSchedules that name a pool which appeared, went or admits other members."""
+        self._lists.changed()
+        for key in self._branches[USER_SCHEDULE].state.statuses.members_of(pool):
+            self.enqueue(USER_SCHEDULE, key)
 
     def _on_started(self, job: WaitingJob) -> None:
         name = _task_name("started", (job.namespace, job.name))

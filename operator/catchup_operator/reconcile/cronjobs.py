@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -79,6 +79,23 @@ class CronJobApplier:
                 await self._client.merge(CRONJOBS, *key, {"metadata": {"uid": expected.uid}, "spec": {"suspend": True}})
             except ApiError as error:
                 if error.status not in _NOT_THERE:
+                    raise
+
+    async def delete(self, body: Mapping[str, Any], *, keep: Collection[Kind]) -> None:
+        """Delete the CronJobs that the status of a resource names, but those of the kinds to keep. Raises ApiError.
+
+        Their Jobs go with them: a pod that runs is told to end, and whoever serves the user next goes on.
+        """
+        for kind in user_kinds():
+            section = section_of(body, kind)
+            if kind in keep or "cronJobName" not in section:
+                continue
+            key = (body["metadata"]["namespace"], section["cronJobName"])
+            self._drift.forget(key)
+            try:
+                await self._client.delete(CRONJOBS, *key, uid=section.get("cronJobUID"))
+            except ApiError as error:
+                if error.status != _CONFLICT:  # another one has its name
                     raise
 
     async def _apply(

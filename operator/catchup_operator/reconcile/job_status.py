@@ -133,6 +133,7 @@ class JobStatusUpdater:
             patch = self._placement.refreshed(body, absent, now=self._now())
             if patch:
                 await self._writer.write(stored, patch)
+            if patch and absent:
                 logger.warning("%s/%s: %s", *key, "; ".join(found.message for found in absent.values()))
             self._statuses.note_next_runs(key, patch or body.get("status") or {})
 
@@ -142,6 +143,8 @@ class JobStatusUpdater:
         namespace, name = key_of(body)
         for kind in self._statuses.overdue_kinds(body, self._now()):
             section = section_of(body, kind)
+            if "cronJobName" not in section:
+                continue  # a pool serves it
             selector = f"{self._owner.label}={name},{LABEL_JOB}={kind}"
             jobs = [job async for job in self._client.list_items(JOBS, namespace, selector=selector)]
             if self._is_unrecorded(section, jobs):

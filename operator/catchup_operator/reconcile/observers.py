@@ -77,13 +77,13 @@ class JobObserver:
 class OwnerObserver:
     """Feeds resources of a namespace (None: of all) to their reconciliation: those that are few, without kopf.
 
-    `enqueue` reads and reconciles one; `on_new` is called for each that was not there before.
+    `enqueue` reads and reconciles one; `on_listed` is called when all are known.
     """
 
-    def __init__(self, reconciler: Reconciler, enqueue: Callable[[Key], None], on_new: Callable[[], None]) -> None:
+    def __init__(self, reconciler: Reconciler, enqueue: Callable[[Key], None], on_listed: Callable[[], None]) -> None:
         self._reconciler = reconciler
         self._enqueue = enqueue
-        self._on_new = on_new
+        self._on_listed = on_listed
         self._known: dict[Key, Mapping[str, Any]] = {}
         self._listed: set[Key] = set()
 
@@ -92,15 +92,12 @@ class OwnerObserver:
 
     def observe(self, item: Mapping[str, Any]) -> None:
         key = key_of(item)
-        is_new = key not in self._known
         self._known[key] = {"metadata": {"namespace": key[0], "name": key[1], "uid": item["metadata"]["uid"]}}
         self._listed.add(key)
         if self._reconciler.needs_event("MODIFIED", item):
             self._reconciler.observe(item)
         if self._reconciler.must_end(item) or not (is_deleted(item) or self._reconciler.is_up_to_date(item)):
             self._enqueue(key)
-        if is_new:
-            self._on_new()
 
     def forget(self, item: Mapping[str, Any]) -> None:
         self._known.pop(key_of(item), None)
@@ -110,3 +107,4 @@ class OwnerObserver:
         for key in self._known.keys() - self._listed:
             self.forget(self._known[key])
         self._listed = set()
+        self._on_listed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,17 +15,29 @@ from catchup_operator.manifests.dedicated import desired_cronjobs
 from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
 from catchup_operator.manifests.pooled import pool_cronjobs
 from catchup_operator.manifests.template_hash import pool_template_hash, template_hash
+from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
-from catchup_operator.schedule.user_schedule import UserSchedule
+from catchup_operator.schedule.user_schedule import UserSchedule, pool_of
 from catchup_operator.state.conflicts import name_of, user_of
 from catchup_operator.state.pool_statuses import PoolStatuses
+from catchup_operator.state.pools import Pools
 from catchup_operator.state.statuses import Statuses
 from catchup_operator.status import patches, pool_status
 from catchup_operator.status.conditions import Condition
-from catchup_operator.status.job_section import active_since
+from catchup_operator.status.job_section import active_since, section_of
 from catchup_operator.status.results import Cause, JobResult
 from catchup_operator.status.waiting import WaitingJob, not_started
+
+_POOL_SECONDS: Final = 1.0
+"""The delay of a UserSchedule that waits for what is to be known of its pool."""
+
+
+class WaitsForPoolError(RetryAfterError):
+    """A UserSchedule waits until its pool is known, or knows it. Until then all stays as it is."""
+
+    log_level = logging.DEBUG
+    result = "waits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,7 @@ class Desired:
     """What a resource is to become.
 
     Attributes:
-        manifests: the CronJob of each kind.
+        manifests: the CronJob of each kind. Others that the status names are deleted.
         patch: returns the status patch after they were applied. It takes the fields of each CronJob, and by name
             `contested` and `terminating` as `patches.reconciled` does.
     """
@@ -58,11 +71,15 @@ class Placement(Protocol):
     def statuses(self) -> Statuses:
         """Return what remembers the statuses, empty."""
 
+    def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
+        """Whether this generation was reconciled with a template, so that there is nothing to write."""
+
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         """Return what a resource is to become; with an `older` one that serves instead, it is suspended.
 
         Raises:
             InvalidSpecError: the spec breaks a rule of the schema.
+            RetryAfterError: it is not known yet, or must wait.
         """
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
@@ -83,22 +100,35 @@ class Placement(Protocol):
 
 
 class Dedicated:
-    """A UserSchedule has CronJobs of its own."""
+    """A UserSchedule has CronJobs of its own, or names the pool whose CronJobs serve it."""
 
     owner: ClassVar[Owner] = USER_SCHEDULE
     subject_of = staticmethod(user_of)
 
-    def __init__(self, template: JobTemplate) -> None:
+    def __init__(self, template: JobTemplate, pools: Pools) -> None:
         self._template = template
+        self._pools = pools
         self.template_hash = template_hash(template)
 
     def statuses(self) -> Statuses:
         return Statuses()
 
+    def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
+        pool = pool_of(body)
+        if not pool:
+            return patches.is_current(body, applied_hash)
+        # While the pools are not known, the status is believed.
+        is_missing = self._pools.admits((body["metadata"]["namespace"], pool)) is False
+        return patches.is_current(body, patches.POOLED_HASH) and not is_missing
+
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         schedule = self._read(body)
         schedule = schedule if older is None else replace(schedule, suspend=True)
         since = active_since(body, schedule, now=now)
+        if schedule.pool:
+            is_found = self._is_found(body, schedule)
+            patch = partial(patches.pooled, body, schedule, active_since=since, now=now, is_found=is_found, older=older)
+            return Desired({}, lambda _, **__: patch())
         manifests = desired_cronjobs(schedule, self._template, since)
         patch = partial(
             patches.reconciled,
@@ -128,6 +158,16 @@ class Dedicated:
     def started(self, body: Mapping[str, Any], job: WaitingJob, *, now: datetime) -> dict[str, Any] | None:
         return patches.started(body, self._valid(body), job, now=now)
 
+    def _is_found(self, body: Mapping[str, Any], schedule: UserSchedule) -> bool:
+        """Whether the pool is there, and knows of the UserSchedule where CronJobs serve it so far."""
+        is_found = self._pools.admits((schedule.namespace, schedule.pool))
+        if is_found is None:
+            raise WaitsForPoolError("the SchedulePools are not listed yet", seconds=_POOL_SECONDS)
+        has_cronjobs = any("cronJobName" in section_of(body, kind) for kind in schedule.sections)
+        if is_found and has_cronjobs and not self._pools.is_told(schedule.namespace, schedule.uid, schedule.generation):
+            raise WaitsForPoolError("the pods of the pool do not know it yet", seconds=_POOL_SECONDS)
+        return is_found
+
     def _read(self, body: Mapping[str, Any]) -> UserSchedule:
         return UserSchedule.from_body(body, digest_spread=self._template.digest_spread)
 
@@ -145,12 +185,16 @@ class Pooled:
     owner: ClassVar[Owner] = SCHEDULE_POOL
     subject_of = staticmethod(name_of)
 
-    def __init__(self, template: JobTemplate) -> None:
+    def __init__(self, template: JobTemplate, pools: Pools) -> None:
         self._template = template
+        self._pools = pools
         self.template_hash = pool_template_hash(template)
 
     def statuses(self) -> Statuses:
-        return PoolStatuses()
+        return PoolStatuses(self._pools)
+
+    def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
+        return patches.is_current(body, applied_hash)
 
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         pool = SchedulePool.from_body(body)
@@ -181,4 +225,4 @@ class Pooled:
             return None
 
 
-PLACEMENTS: Final[tuple[Callable[[JobTemplate], Placement], ...]] = (Dedicated, Pooled)
+PLACEMENTS: Final[tuple[Callable[[JobTemplate, Pools], Placement], ...]] = (Dedicated, Pooled)

@@ -80,9 +80,9 @@ class Reconciler:
         ref = self._state.conflicts.add(body)
         if self._state.conflicts.older_than(ref) is not None:
             return False
-        if not patches.is_current(body, self._hash):
+        if not self._placement.is_current(body, self._hash):
             applied_hash = (body.get("status") or {}).get("templateHash")
-            if not applied_hash or not patches.is_current(body, applied_hash):
+            if not applied_hash or not self._placement.is_current(body, applied_hash):
                 return False
             self._rollout.add((self._owner, key_of(body)))
         self._remember(body)
@@ -168,7 +168,7 @@ class Reconciler:
         older = await self._older(body)
         if older is not None:
             return patches.is_known_conflict(body, applied_hash, older)
-        return patches.is_current(body, applied_hash)
+        return self._placement.is_current(body, applied_hash)
 
     async def _older(self, body: Mapping[str, Any]) -> OwnerRef | None:
         """Return the older resource that serves instead, after a check that it exists, or None."""
@@ -220,6 +220,7 @@ class Reconciler:
             return patches.not_ready(body, ready.invalid_spec(error), now=now)
         if older is not None:
             logger.info("%s/%s: not served, since %s is older", *key_of(body), older)
+        await self._cronjobs.delete(body, keep=desired.manifests)
         fields = {}
         for kind, manifest in desired.manifests.items():
             try:

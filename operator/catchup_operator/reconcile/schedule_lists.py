@@ -23,6 +23,7 @@ from catchup_operator.manifests import schedule_list as manifests
 from catchup_operator.manifests.names import Key, fingerprint, key_of
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.work_queue import WorkQueue
+from catchup_operator.state.pools import Pools
 from catchup_operator.state.schedule_list import KnownSchedules
 
 _QUIET_SECONDS: Final = 1.5
@@ -44,7 +45,7 @@ class ScheduleLists:
         digest_spread: the window in minutes over which local times are spread.
         scopes: where this operator may write.
         queue: repeats writes that fail.
-        pool_namespaces: returns the namespaces that have a pool.
+        pools: which namespaces have a pool, and what their pods have been told.
     """
 
     def __init__(
@@ -55,17 +56,17 @@ class ScheduleLists:
         digest_spread: int,
         scopes: Scopes,
         queue: WorkQueue,
-        pool_namespaces: Callable[[], set[str]],
+        pools: Pools,
     ) -> None:
         self._client = client
         self._scopes = scopes
         self._queue = queue
-        self._pool_namespaces = pool_namespaces
+        self._pools = pools
         self._known = KnownSchedules(digest_spread)
         self._observers = [_Observer(self._known, namespace, self.changed) for namespace in namespaces]
         self._watches: list[Watch] = []
         self._event = asyncio.Event()
-        self._files: Mapping[str, bytes] | None = None
+        self._lists: dict[str, tuple[Mapping[str, bytes], Mapping[str, int]]] = {}
         self._written: dict[Key, str] = {}
         self._checked_at = time.monotonic()
 
@@ -76,12 +77,12 @@ class ScheduleLists:
 
     def changed(self) -> None:
         """Record that the list, or the set of namespaces that need it, has changed."""
-        self._files = None
+        self._lists.clear()
         self._event.set()
 
     async def run(self) -> None:
         """Watch from the first pool on, and write after each change, until cancelled."""
-        while not self._pool_namespaces():
+        while not self._pools.namespaces():
             await self._event.wait()
             self._event.clear()
         self._watches = [Watch(self._client, SCHEDULES, each.namespace, each) for each in self._observers]
@@ -97,7 +98,7 @@ class ScheduleLists:
                 self._checked_at = time.monotonic()
                 self._written.clear()
             if self._is_complete():
-                for namespace in self._pool_namespaces():
+                for namespace in self._pools.namespaces():
                     self._queue.add(f"list {namespace}", partial(self.write, namespace))
 
     async def _settle(self) -> None:
@@ -117,14 +118,17 @@ class ScheduleLists:
 
     async def write(self, namespace: str) -> None:
         """Write the ConfigMaps of a namespace whose content is another. Raises ApiError, NotHeldError."""
-        if namespace not in self._pool_namespaces():
+        if namespace not in self._pools.namespaces():
             return
         await self._scopes.require(namespace)
-        if self._files is None:
-            self._files = encode(self._known.listed(), manifests.LIST_PARTS)
-        files = self._files
+        if namespace not in self._lists:
+            listed = self._known.listed(namespace, self._pools.admits)
+            told = {schedule.uid: schedule.generation for schedule in listed if schedule.pool}
+            self._lists[namespace] = encode(listed, manifests.LIST_PARTS), told
+        files, members = self._lists[namespace]
         for name, file in manifests.CONFIGMAPS.items():
             await self._apply(namespace, name, file, files[file])
+        self._pools.note_told(namespace, members)
 
     async def _apply(self, namespace: str, name: str, file: str, content: bytes) -> None:
         key, wanted = (namespace, name), fingerprint(base64.b64encode(content).decode())

@@ -56,6 +56,7 @@ def known_schedule(body: Mapping[str, Any], *, digest_since: str, digest_spread:
         sync_every=sync.effective.spec_fields["every"] if sync.enabled else "",
         digest_day=due["day"] if digest.enabled else "",
         digest_time=due["time"] if digest.enabled else "",
+        pool=schedule.pool,
         priority=schedule.priority,
         is_served=not (schedule.suspend or is_ending),
         digest_since=digest_since,

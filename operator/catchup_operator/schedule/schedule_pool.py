@@ -12,7 +12,8 @@ from catchup_contract.kinds import Kind, Rule, user_kinds
 from catchup_contract.pools import DEFAULT_TICK, POOL_NAME_PATTERN, SHARDS_MAX, TICKS_MINUTES
 from catchup_operator.schedule.fields import InvalidSpecError, boolean, mapping, one_of, whole_number
 
-_MEMBERS: Final = ("Database",)
+_USER_SCHEDULES: Final = "UserSchedules"
+_MEMBERS: Final = ("Database", _USER_SCHEDULES)
 # The fields that a pool says for its members, with their values and default; days and times are each member's own.
 _RULE_FIELDS: Final[Mapping[Rule, Mapping[str, tuple[tuple[str, ...], str]]]] = {
     Rule.INTERVAL: {"every": (tuple(SYNC_INTERVALS_MINUTES), DEFAULT_SYNC_EVERY)},
@@ -51,6 +52,8 @@ class SchedulePool:
     generation: int
     sections: Mapping[Kind, PoolSection]
     suspend: bool
+    admits_schedules: bool
+    """Whether UserSchedules may name the pool."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> SchedulePool:
@@ -61,7 +64,7 @@ class SchedulePool:
         """
         metadata = body["metadata"]
         spec = mapping(body, "spec")
-        one_of(spec, "members", _MEMBERS, _MEMBERS[0])
+        members = one_of(spec, "members", _MEMBERS, _MEMBERS[0])
         sections = {}
         for kind, work in user_kinds().items():
             section = mapping(spec, work.spec_section)
@@ -79,6 +82,7 @@ class SchedulePool:
             generation=metadata["generation"],
             sections=sections,
             suspend=boolean(spec, "suspend", default=False),
+            admits_schedules=members == _USER_SCHEDULES,
         )
 
 

@@ -12,6 +12,7 @@ from catchup_contract.pools import SNAPSHOT_MINUTES, TICK_DEADLINE_SECONDS
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
+from catchup_operator.state.pools import Pools
 from catchup_operator.state.statuses import Statuses
 from catchup_operator.status.conditions import find_condition
 from catchup_operator.status.pool_status import MEMBERS_LATE, switched_off
@@ -48,17 +49,19 @@ class _Pool:
 class PoolStatuses(Statuses):
     """Tracks the statuses of pools. What is kept is lost at the operator's end; silence then begins anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, pools: Pools) -> None:
         super().__init__()
-        self._pools: dict[Key, _Pool] = {}
+        self._all = pools
+        self._ticking: dict[Key, _Pool] = {}
 
     def note(self, body: Mapping[str, Any], now: datetime) -> None:
         """Record a pool (with a valid status) that the watch reports, at `now` (aware)."""
         super().note(body, now)
+        self._all.note(key_of(body), admits=_admits_schedules(body))
         uid, status = body["metadata"]["uid"], body.get("status") or {}
-        known = self._pools.get(key_of(body))
+        known = self._ticking.get(key_of(body))
         if known is None or known.uid != uid:
-            known = self._pools[key_of(body)] = _Pool(uid)
+            known = self._ticking[key_of(body)] = _Pool(uid)
         for kind, silence in _silences(body).items():
             ticks = known.ticks.setdefault(kind, _Ticks(silence, now))
             if ticks.silence is None:  # from now on
@@ -69,7 +72,7 @@ class PoolStatuses(Statuses):
 
     def note_finished(self, key: Key, finished: FinishedJob) -> None:
         """Record that a tick has ended."""
-        known = self._pools.get(key)
+        known = self._ticking.get(key)
         if known is not None:
             ticks = known.ticks[finished.kind]
             ticks.ended_at = max(ticks.ended_at or finished.finished_at, finished.finished_at)
@@ -80,7 +83,7 @@ class PoolStatuses(Statuses):
 
         Needed are the last ticks that count the pool, that failed, or that end well after one that did not.
         """
-        known = self._pools.get(key)
+        known = self._ticking.get(key)
         if known is None:
             return None
         ticks = known.ticks[finished.kind]
@@ -92,27 +95,36 @@ class PoolStatuses(Statuses):
 
     def overdue_kinds(self, body: Mapping[str, Any], now: datetime) -> list[Kind]:
         """Return the kinds of which no tick has ended for too long; they are told once in that time."""
-        known = self._pools.get(key_of(body))
+        known = self._ticking.get(key_of(body))
         found = [] if known is None else [kind for kind, ticks in known.ticks.items() if _is_silent(ticks, now)]
         for kind in found:
-            self._pools[key_of(body)].ticks[kind].heard_at = now
+            self._ticking[key_of(body)].ticks[kind].heard_at = now
         return found
 
     def overdue(self, now: datetime) -> set[Key]:
         """Return the pools of which ticks do not come, at `now` (aware)."""
         return {
-            key for key, pool in self._pools.items() if any(_is_silent(ticks, now) for ticks in pool.ticks.values())
+            key for key, pool in self._ticking.items() if any(_is_silent(ticks, now) for ticks in pool.ticks.values())
         }
 
     def forget(self, key: Key) -> None:
         """Record that a pool is gone."""
         super().forget(key)
-        self._pools.pop(key, None)
+        self._all.forget(key)
+        self._ticking.pop(key, None)
 
 
 def _counts_members(slot: datetime | None) -> bool:
     """Whether the tick of a slot counts the whole pool, as `catchup-jobs` decides it."""
     return slot is None or slot.minute % SNAPSHOT_MINUTES == 0
+
+
+def _admits_schedules(body: Mapping[str, Any]) -> bool:
+    """Whether UserSchedules may name a pool: not where an older one of its name serves in its place."""
+    try:
+        return SchedulePool.from_body(body).admits_schedules and "conflictsWith" not in (body.get("status") or {})
+    except InvalidSpecError:
+        return False
 
 
 def _silences(body: Mapping[str, Any]) -> dict[Kind, timedelta | None]:

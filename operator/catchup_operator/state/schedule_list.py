@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,17 +38,24 @@ class KnownSchedules:
         """Return the keys of those in a namespace (None: in all)."""
         return {key for key in self._known if namespace in {None, key[0]}}
 
-    def listed(self) -> list[ListedSchedule]:
-        """Return the list. Of several UserSchedules of one user the oldest is served, if it is to be, and no other."""
+    def listed(self, namespace: str, admits: Callable[[Key], bool | None]) -> list[ListedSchedule]:
+        """Return the list for the pods of a namespace.
+
+        Of several UserSchedules of one user the oldest is served, if it is to be, and no other. One that names a pool
+        which is not there, or does not `admit` UserSchedules, is not served. Pools of other namespaces are not named:
+        those of this one may have the same names.
+        """
         oldest: dict[str, KnownSchedule] = {}
         for known in self._known.values():
             if not known.is_ending:
                 user = known.listed.user_id
                 oldest[user] = min(oldest.get(user, known), known, key=_age)
-        return [
-            known.listed if oldest.get(known.listed.user_id) is known else replace(known.listed, is_served=False)
-            for known in self._known.values()
-        ]
+        found = []
+        for (home, _), known in self._known.items():
+            listed, pool = known.listed, (home, known.listed.pool)
+            is_served = listed.is_served and oldest.get(listed.user_id) is known and (not pool[1] or bool(admits(pool)))
+            found.append(replace(listed, is_served=is_served, pool=listed.pool if home == namespace else ""))
+        return found
 
 
 def _age(known: KnownSchedule) -> tuple[str, str]:

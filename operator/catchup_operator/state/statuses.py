@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.timestamps import parse_utc
 from catchup_operator.manifests.names import Key, key_of
+from catchup_operator.schedule.user_schedule import pool_of
 from catchup_operator.status.absence import overdue_at
 from catchup_operator.status.job_section import section_of
 from catchup_operator.status.results import FinishedJob
@@ -27,6 +28,7 @@ class Statuses:
         # The time and a hash of the name of the last Job, as integers: there are two for each resource.
         self._last_runs: dict[Kind, dict[Key, tuple[int, int]]] = {kind: {} for kind in user_kinds()}
         self._known: set[Key] = set()
+        self._pools: dict[Key, str] = {}
 
     def write_started(self, body: Mapping[str, Any]) -> None:
         """Record that a status of this generation is about to be written."""
@@ -68,13 +70,17 @@ class Statuses:
         for next_runs in self._next_runs.values():
             next_runs.pop(key, None)
 
-    def known(self) -> Set[Key]:
-        """Return the resources that the watch has reported."""
-        return self._known
-
     def note(self, body: Mapping[str, Any], now: datetime) -> None:  # noqa: ARG002 - pools need it
         """Record a resource (with a valid status) that the watch reports, at `now` (aware)."""
         self.note_last_runs(key_of(body), body.get("status") or {})
+        if pool := pool_of(body):
+            self._pools[key_of(body)] = pool
+        else:
+            self._pools.pop(key_of(body), None)
+
+    def members_of(self, pool: Key) -> list[Key]:
+        """Return the resources whose spec names a SchedulePool."""
+        return [key for key, name in self._pools.items() if (key[0], name) == pool]
 
     def note_last_runs(self, key: Key, status: Mapping[str, Any]) -> None:
         """Record the last runs in a status, or in a patch of it; the resource is known from now on."""
@@ -113,5 +119,6 @@ class Statuses:
         self._unobserved.pop(key, None)
         self.forget_next_runs(key)
         self._known.discard(key)
+        self._pools.pop(key, None)
         for last_runs in self._last_runs.values():
             last_runs.pop(key, None)

@@ -13,6 +13,7 @@ CONTESTED: Final = "Contested"
 CONFLICT: Final = "Conflict"
 PERMISSION_MISSING: Final = "PermissionMissing"
 SUSPENDED: Final = "Suspended"
+POOLED: Final = "Pooled"
 
 _SERVED: Final = {USER_SCHEDULE: "the user is", SCHEDULE_POOL: "the users of a pool of this name are"}
 _IN_PROGRESS: Final = {CONTESTED, CRONJOB_TERMINATING, PERMISSION_MISSING}
@@ -26,6 +27,20 @@ def reconciled() -> Condition:
 def suspended() -> Condition:
     """The CronJobs are applied, suspended as the spec says."""
     return Condition(READY, "True", SUSPENDED, "the jobs are suspended; set spec.suspend to false to resume them")
+
+
+def pooled(pool: str) -> Condition:
+    """A SchedulePool serves the user."""
+    return Condition(READY, "True", POOLED, f"the SchedulePool {pool} serves the user")
+
+
+def pool_not_found(pool: str) -> Condition:
+    """There is no such SchedulePool in the namespace."""
+    message = (
+        f"this namespace has no SchedulePool {pool} with members: UserSchedules, so nobody serves the user; "
+        "make it, or name another one in spec.pool"
+    )
+    return Condition(READY, "False", "PoolNotFound", message)
 
 
 def conflict(older: object, owner: Owner = USER_SCHEDULE) -> Condition:

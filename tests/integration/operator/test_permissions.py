@@ -109,7 +109,7 @@ def start_operator(
     for name, value in operator_env.items():
         monkeypatch.setenv(name, value)
     assert all(may(namespace, verb, "cronjobs") for verb in ("list", "watch", "create", "patch"))
-    assert not may(namespace, "delete", "cronjobs")
+    assert not may(namespace, "delete", "jobs")
     arguments = ["run", "--standalone", "--namespace", namespace.name, "-m", "catchup_operator.handlers"]
     return lambda: KopfRunner(arguments, timeout=120)
 

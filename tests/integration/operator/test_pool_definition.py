@@ -19,7 +19,7 @@ NAME = "at most 40 lower-case letters, digits and dashes"
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ({"members": "Everybody"}, '"Database"'),
+        ({"members": "Everybody"}, '"Database", "UserSchedules"'),
         ({"calendarSync": {"every": "7m"}}, '"30m"'),
         ({"calendarSync": {"tick": "3m"}}, '"1m", "2m", "5m", "10m"'),
         ({"digest": {"tick": "1h"}}, '"1m", "2m", "5m", "10m"'),

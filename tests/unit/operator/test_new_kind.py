@@ -20,6 +20,7 @@ from catchup_operator.ops.forecast import forecast
 from catchup_operator.reconcile.branch import Branch, OwnerRollout, branches
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.state.drift import DriftDetector
+from catchup_operator.state.pools import Pools
 from catchup_operator.status.conditions import find_condition
 from catchup_operator.status.results import FinishedJob
 from catchup_operator.status.validation import with_valid_status
@@ -93,7 +94,13 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
     client, scopes = cast(KubeClient, api), cast(Scopes, Everywhere())
     time = [NOW]
     served = branches(
-        client, TEMPLATE, drift=DriftDetector(), rollout=OwnerRollout(1), scopes=scopes, now=lambda: time[0]
+        client,
+        TEMPLATE,
+        drift=DriftDetector(),
+        pools=Pools(),
+        rollout=OwnerRollout(1),
+        scopes=scopes,
+        now=lambda: time[0],
     )
     branch = served[USER_SCHEDULE]
     reconciler, state = branch.reconciler, branch.state

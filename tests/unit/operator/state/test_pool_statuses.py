@@ -8,6 +8,7 @@ import pytest
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_operator.manifests.names import SCHEDULE_POOL
 from catchup_operator.state.pool_statuses import PoolStatuses
+from catchup_operator.state.pools import Pools
 from catchup_operator.status.results import FinishedJob
 
 NOW = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
@@ -39,13 +40,13 @@ def finished(
 
 
 def known(**changes: Any) -> PoolStatuses:
-    found = PoolStatuses()
+    found = PoolStatuses(Pools())
     found.note(body(**changes), NOW)
     return found
 
 
 def test_the_tick_of_an_unknown_pool_waits() -> None:
-    assert PoolStatuses().is_recorded(KEY, finished(COUNTS)) is None
+    assert PoolStatuses(Pools()).is_recorded(KEY, finished(COUNTS)) is None
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,19 @@ import pytest
 from unit.operator.factories import body
 
 from catchup_contract.schedule_list import ListedSchedule
+from catchup_operator.manifests.names import Key
 from catchup_operator.state.schedule_list import KnownSchedules
 
 OLD, NEW = "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"
 
 
-def listed(*bodies: dict[str, Any], spread: int = 0) -> dict[str, ListedSchedule]:
+def listed(
+    *bodies: dict[str, Any], spread: int = 0, of: str = "people", pools: tuple[Key, ...] = ()
+) -> dict[str, ListedSchedule]:
     known = KnownSchedules(spread)
     for each in bodies:
         known.observe(each)
-    return {entry.uid: entry for entry in known.listed()}
+    return {entry.uid: entry for entry in known.listed(of, lambda pool: pool in pools)}
 
 
 def test_an_entry_says_when_the_jobs_of_the_user_run_and_since_when() -> None:
@@ -62,6 +65,17 @@ def test_the_younger_is_served_while_the_older_is_being_deleted() -> None:
     older = body(creationTimestamp=OLD, deletionTimestamp=NEW, finalizers=["a.example/b"])
     younger = body(name="other", uid="uid-2", creationTimestamp=NEW)
     assert listed(older, younger)["uid-2"].is_served is True
+
+
+def test_a_user_schedule_names_its_pool_to_the_pods_of_its_namespace_and_nobody_serves_it_without_that_pool() -> None:
+    schedule, there = body({"pool": "night"}), ("people", "night")
+    found = listed(schedule, pools=(there,))["uid-1"]
+    assert (found.pool, found.is_served) == ("night", True)
+    found = listed(schedule)["uid-1"]
+    assert (found.pool, found.is_served) == ("night", False)
+    # A pool of another namespace may have this name.
+    found = listed(schedule, of="friends", pools=(there, ("friends", "night")))["uid-1"]
+    assert (found.pool, found.is_served) == ("", True)
 
 
 def test_a_body_without_a_user_is_not_listed() -> None:
