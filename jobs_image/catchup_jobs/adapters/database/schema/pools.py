@@ -9,7 +9,7 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text, Time
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import KINDS
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
-from catchup_jobs.adapters.database.types import RecordName, UtcDateTime, ContractEnum, user_id
+from catchup_jobs.adapters.database.types import ContractEnum, RecordName, UtcDateTime, user_id
 
 # Users of the database who asked for a pool. `since`: digests that fell due before are not caught up on.
 pool_enrolments: Final = Table(
