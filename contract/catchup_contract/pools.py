@@ -12,7 +12,7 @@ LABEL_POOL: Final = "catchup.dev/schedule-pool"
 POOL_NAME_PATTERN: Final = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
 
 TICKS_MINUTES: Final = {f"{minutes}m": minutes for minutes in (1, 2, 5, 10)}
-"""The intervals at which the pods of a pool look who is due (minutes); `crds/schedulepools.yaml` lists the same."""
+"""The intervals at which the pods of a pool look who is due (minutes)."""
 DEFAULT_TICK: Final = "1m"
 SHARDS_MAX: Final = 64
 """The largest number of shards of a pool: pods that share a tick's work."""

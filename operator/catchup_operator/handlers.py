@@ -20,21 +20,19 @@ from catchup_operator.kopf_glue.settings import configure_kopf
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.config import load_access
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.manifests.names import key_of
+from catchup_operator.manifests.names import USER_SCHEDULE, key_of
 from catchup_operator.ops.access import MetricsGate
 from catchup_operator.ops.health import Health
 from catchup_operator.ops.http import serve
 from catchup_operator.ops.metrics import StateCollector, registry_of
 from catchup_operator.ops.permissions import PermissionCheck
 from catchup_operator.options import Options, listen
+from catchup_operator.reconcile.branch import OwnerRollout, branches
 from catchup_operator.reconcile.controller import Controller
-from catchup_operator.reconcile.job_status import JobStatusUpdater
-from catchup_operator.reconcile.reconciler import Reconciler
-from catchup_operator.reconcile.rollout import Rollout
 from catchup_operator.reconcile.scopes import Scopes
-from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.reconcile.work_queue import RetryAfterError
-from catchup_operator.state import State
+from catchup_operator.state.drift import DriftDetector
+from catchup_operator.state.pools import Pools
 from catchup_operator.template_file import load_template
 
 logger = logging.getLogger(__name__)
@@ -43,37 +41,37 @@ RESOURCE: Final = (API_GROUP, API_VERSION, PLURAL)
 
 
 def utc_now() -> datetime:
+    """Return the time, in UTC."""
     return datetime.now(UTC)
 
 
 @kopf.on.startup()
 async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> None:
+    """Make the operator's parts, and start those that do not wait for a handler."""
     configure_kopf(settings)
     options: Options = memo.get("options") or Options.from_env(os.environ)
     template: JobTemplate = memo.get("template") or load_template(
         options.job_template, digest_spread=options.digest_spread
     )
-    # In each namespace kopf's watch and two of the controller.
-    watches = 3 * max(1, len(options.namespaces))
+    # In each namespace kopf's watch and four of the controller.
+    watches = 5 * max(1, len(options.namespaces))
     memo.instruments = Instruments()
     memo.client = KubeClient(memo.get("access") or await load_access(), watches=watches, instruments=memo.instruments)
     memo.backpressure = Backpressure()
-    state, rollout = State(), Rollout(options.roll_per_second)
+    drift, pools, rollout = DriftDetector(), Pools(), OwnerRollout(options.roll_per_second)
     scopes = Scopes(memo.client, options.namespaces, identity=options.release, now=utc_now)
     memo.retries = ReadRetries(options.namespaces, scopes.is_gone)
-    writer = StatusWriter(memo.client, scopes, utc_now)
-    job_status = JobStatusUpdater(memo.client, template, statuses=state.statuses, writer=writer, now=utc_now)
-    memo.reconciler = Reconciler(
-        memo.client, template, state=state, rollout=rollout, scopes=scopes, writer=writer, now=utc_now
-    )
+    served = branches(memo.client, template, drift=drift, pools=pools, rollout=rollout, scopes=scopes, now=utc_now)
+    memo.reconciler = served[USER_SCHEDULE].reconciler
     memo.controller = Controller(
         memo.client,
         options.namespaces,
-        state=state,
+        branches=served,
+        drift=drift,
+        pools=pools,
         rollout=rollout,
-        reconciler=memo.reconciler,
-        job_status=job_status,
         scopes=scopes,
+        digest_spread=template.digest_spread,
         instruments=memo.instruments,
         now=utc_now,
     )
@@ -85,7 +83,8 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
                 memo.controller, PermissionCheck(memo.client, options.namespaces, scopes.is_gone), sources
             )
             memo.health.start()
-            known = StateCollector(state, memo.controller, rollout, scopes, problems=memo.health.readiness_problems)
+            states = {owner: branch.state for owner, branch in served.items()}
+            known = StateCollector(states, memo.controller, rollout, scopes, problems=memo.health.readiness_problems)
             gate = MetricsGate(memo.client) if options.review_metrics else None
             listener = memo.get("listener") or listen(options.health_port)
             memo.http = await serve(listener, memo.health, registry_of(memo.instruments, known), gate)
@@ -98,11 +97,14 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
 
 @kopf.on.login()
 async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
+    """Return the operator's own access to the API server, so that kopf needs no client of its own."""
     session = memo.client.session(memo.retries.middleware, memo.backpressure.middleware)
     return kopf.AiohttpSession(server=memo.client.server, aiohttp_session=session)
 
 
 def outdated(reason: kopf.Reason) -> Callable[..., bool]:
+    """Return the filter of the handler for that reason: whether the resource needs a reconciliation."""
+
     # A resource that is up to date, as most are at a restart and after the operator's own writes, costs no handler.
     # kopf calls the filters of all three handlers; only that of the actual reason looks at the resource.
     def is_outdated(body: kopf.Body, memo: kopf.Memo, **cause: Any) -> bool:
@@ -115,6 +117,7 @@ def outdated(reason: kopf.Reason) -> Callable[..., bool]:
 @kopf.on.update(*RESOURCE, when=outdated(kopf.Reason.UPDATE))
 @kopf.on.resume(*RESOURCE, when=outdated(kopf.Reason.RESUME))
 async def reconcile(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
+    """Bring the CronJobs and the status of one UserSchedule to what its spec says."""
     # The handler never fails and returns nothing, so that kopf writes nothing. kopf would retry a rejected status patch
     # in one of its few workers and then drop it. Its retries of a handler would delay an edit that solves the problem,
     # and would store a counter in each resource.
@@ -123,13 +126,14 @@ async def reconcile(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
         with memo.instruments.task("reconcile"):
             await memo.reconciler.reconcile(dict(body))
     except (RetryAfterError, ApiError) as error:
-        memo.controller.retry(key_of(body), error)
+        memo.controller.retry(USER_SCHEDULE, key_of(body), error)
     except Exception as error:
         logger.exception("%s/%s: an unexpected error", *key_of(body))
-        memo.controller.retry(key_of(body), error)
+        memo.controller.retry(USER_SCHEDULE, key_of(body), error)
 
 
 def is_relevant(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> bool:
+    """Return whether an event of a UserSchedule changes what the operator remembers."""
     # kopf calls this filter for each resource that it takes up.
     memo.backpressure.processed()
     return bool(memo.reconciler.needs_event(event["type"], event["object"]))
@@ -138,21 +142,24 @@ def is_relevant(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> bool:
 # All handlers are coroutines: kopf runs plain functions in threads, and the operator's state is not thread-safe.
 @kopf.on.event(*RESOURCE, when=is_relevant)
 async def observe(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+    """Remember what an event says of a UserSchedule."""
     # Instead of a deletion handler, which would put a finalizer on every resource.
     if event["type"] == "DELETED":
         memo.reconciler.forget(event["object"])
     else:
         memo.reconciler.observe(event["object"])
         if memo.reconciler.must_end(event["object"]):  # kopf calls no other handler for it
-            memo.controller.enqueue(key_of(event["object"]))
+            memo.controller.enqueue(USER_SCHEDULE, key_of(event["object"]))
 
 
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
+    """End what `start` started."""
     await clean_up(memo)
 
 
 async def clean_up(memo: kopf.Memo) -> None:
+    """End what has been started so far."""
     if "retries" in memo:
         memo.retries.stop()
     if "health" in memo:

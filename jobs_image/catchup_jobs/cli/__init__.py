@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "calendar": ("catchup_jobs.cli.users.calendar", "Connect a Google Calendar and choose what blocks."),
     "user": ("catchup_jobs.cli.users.user", "Import, show and delete users."),
     "schedule": ("catchup_jobs.cli.users.schedule", "Print UserSchedule resources for users in the database."),
+    "pool": ("catchup_jobs.cli.operations.pool", "See which pools have members, and how they do."),
     "runs": ("catchup_jobs.cli.operations.runs", "See what ran, and how it ended."),
     "failures": ("catchup_jobs.cli.operations.failures", "List, retry or discard runs that were given up."),
     "deliveries": ("catchup_jobs.cli.operations.deliveries", "See which messages went out, and what became of them."),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import wraps
 from typing import Any, Final
 
 import click
 
 from catchup_contract.api import USER_ID_PATTERN
 from catchup_contract.kinds import KINDS
+from catchup_contract.pools import POOL_NAME_PATTERN
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN, re.ASCII)
+_POOL_NAME: Final = re.compile(POOL_NAME_PATTERN, re.ASCII)
 
 
 class UserId(click.ParamType[str]):
@@ -28,6 +31,37 @@ class UserId(click.ParamType[str]):
 
 
 USER_ID: Final = UserId()
+
+
+class PoolName(click.ParamType[str]):
+    """A pool's name, as its SchedulePool has it."""
+
+    name = "pool"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or fail by naming what is allowed."""
+        if not isinstance(value, str) or not _POOL_NAME.fullmatch(value):
+            self.fail("a pool's name is lower-case letters, digits and dashes, at most 40 characters", param, ctx)
+        return value
+
+
+POOL_NAME: Final = PoolName()
+
+
+def subject_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command of a kind of job the options `--user` and `--pool`, of which it gets exactly one."""
+
+    @click.option("--user", "user_id", type=USER_ID, help="The user's id.")
+    @click.option("--pool", type=POOL_NAME, help="Serve the users of this pool who are due, as its CronJob does.")
+    @wraps(command)
+    def checked(user_id: str | None, pool: str | None, **others: Any) -> None:
+        if (user_id is None) == (pool is None):
+            raise click.UsageError("Give --user ID or --pool NAME.")
+        command(user_id=user_id, pool=pool, **others)
+
+    return checked
+
+
 # The ids that both databases accept.
 ROW_ID: Final = click.IntRange(1, 2**63 - 1)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
@@ -15,7 +15,19 @@ from catchup_jobs.jobs.run.ports import Process
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
+    from catchup_contract.digest_rule import DigestTime
     from catchup_jobs.adapters.encryption import Encryption
+
+
+class Closable(Protocol):
+    """What must be closed."""
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+C = TypeVar("C", bound=Closable)
 
 
 def unknown_user(user_id: str) -> PermanentError:
@@ -25,26 +37,53 @@ def unknown_user(user_id: str) -> PermanentError:
     )
 
 
+class Clients:
+    """Clients of outside servers that are dear to make: kept for the next run of the same thread."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+        self._open = ExitStack()
+
+    def once(self, name: str, make: Callable[[], C]) -> C:
+        """Return the client of this name; `make` is called the first time."""
+        if name not in self._made:
+            self._made[name] = self._open.enter_context(closing(make()))
+        client: C = self._made[name]
+        return client
+
+    def close(self) -> None:
+        """Close all clients."""
+        self._made.clear()
+        self._open.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a job's body builds its adapters from."""
+    """What a job's body builds its adapters from.
+
+    Attributes:
+        digest_time: when the user's digest is due, None where the settings or the database say it.
+    """
 
     settings: Settings
     database: Database
+    clients: Clients
+    digest_time: DigestTime | None = None
 
 
 @contextmanager
-def open_database(settings: Settings, process: Process | None = None) -> Iterator[Database]:
+def open_database(settings: Settings, process: Process | None = None, *, connections: int = 2) -> Iterator[Database]:
     """Open the database with a schema that fits this code; the default database is migrated first.
 
     Args:
         process: of a job, which waits 60 s for a migration that may be running; without it there is no wait.
+        connections: how many the process may have to PostgreSQL.
 
     Raises:
         TemporaryError: the schema does not fit in time; the message names the command that migrates it.
         JobError: the database cannot be used.
     """
-    with closing(Database.open(settings.database_url)) as database:
+    with closing(Database.open(settings.database_url, connections=connections)) as database:
         if settings.is_embedded:
             upgrade(settings.database_url)
         if process is None:

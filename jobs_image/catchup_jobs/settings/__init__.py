@@ -107,7 +107,13 @@ class Settings(MessagingSettings):
         Env.SUGGESTION_SHARDS, "parts of the fleet for `suggestions`; set by the chart. Default: 1", ge=1
     )
     completion_index: int | None = _setting(
-        Env.COMPLETION_INDEX, "which of them this process plans, from 0; set by Kubernetes in an Indexed Job", ge=0
+        Env.COMPLETION_INDEX, "which of these parts this process has, from 0; set by Kubernetes in an Indexed Job", ge=0
+    )
+    pool_shards: int | None = _setting(
+        Env.POOL_SHARDS, "parts of a pool for `sync --pool` and `digest --pool`; set by the operator. Default: 1", ge=1
+    )
+    schedule_list: str | None = _setting(
+        Env.SCHEDULE_LIST, "the folder with the list of UserSchedules; set by the operator in a pool's pods"
     )
     planning_strategy: Strategy = _setting(
         Env.PLANNING_STRATEGY,
@@ -257,11 +263,24 @@ class Settings(MessagingSettings):
         Raises:
             MisconfiguredError: there are several parts and no index, or the index is too large.
         """
-        if self.completion_index is None and self.shards > 1:
-            raise MisconfiguredError(f"{Env.SUGGESTION_SHARDS} is {self.shards}, but {Env.COMPLETION_INDEX} is not set")
+        return self._index(Env.SUGGESTION_SHARDS, self.shards)
+
+    @property
+    def pool_shard(self) -> tuple[int, int]:
+        """Index of the part of the pool that this process serves, and the number of parts.
+
+        Raises:
+            MisconfiguredError: there are several parts and no index, or the index is too large.
+        """
+        shards = self.pool_shards or 1
+        return self._index(Env.POOL_SHARDS, shards), shards
+
+    def _index(self, variable: Env, parts: int) -> int:
+        if self.completion_index is None and parts > 1:
+            raise MisconfiguredError(f"{variable} is {parts}, but {Env.COMPLETION_INDEX} is not set")
         index = self.completion_index or 0
-        if index >= self.shards:
-            raise MisconfiguredError(f"{Env.COMPLETION_INDEX} must be below {Env.SUGGESTION_SHARDS} ({self.shards})")
+        if index >= parts:
+            raise MisconfiguredError(f"{Env.COMPLETION_INDEX} must be below {variable} ({parts})")
         return index
 
     @property

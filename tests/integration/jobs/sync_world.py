@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,7 +23,7 @@ from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import calendars, events, free_slots, oauth_tokens, runs, users
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.adapters.files.locks import FileLocks
-from catchup_jobs.adapters.google.calendar_api import GoogleCalendar
+from catchup_jobs.adapters.google.calendar_api import CalendarService, GoogleCalendar
 from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.google.oauth import GoogleOAuth
 from catchup_jobs.domain.calendar.access_token import OAuthToken
@@ -108,27 +109,28 @@ class SyncWorld:
 
     def sync(self, user_id: str = ADA, *, full: bool = False, manual_id: str | None = None) -> Report:
         """Run the job as the command line does, with this world's clock; waits only turn the clock."""
-        body = CalendarSync(
-            google=self._google,
-            tokens=self.tokens,
-            calendars=self.calendars,
-            availability=self.availability,
-            full=full,
-        )
-        return run_job(
-            body,
-            Run(SYNC, user_id, None, manual_id or f"manual-{next(self._numbers)}"),
-            store=DatabaseRunStore(self.database),
-            locks=FileLocks(self.lock_directory),
-            process=Process(
-                now=lambda: self.now,
-                sleep=self._sleep,
-                random=lambda: 0.5,
-                stopping=lambda: False,
-                process_id=f"pod-{next(self._numbers)}",
-            ),
-            deadline_seconds=600,
-        )
+        with ExitStack() as opened:
+            body = CalendarSync(
+                google=partial(self._google, opened),
+                tokens=self.tokens,
+                calendars=self.calendars,
+                availability=self.availability,
+                full=full,
+            )
+            return run_job(
+                body,
+                Run(SYNC, user_id, None, manual_id or f"manual-{next(self._numbers)}"),
+                store=DatabaseRunStore(self.database),
+                locks=FileLocks(self.lock_directory),
+                process=Process(
+                    now=lambda: self.now,
+                    sleep=self._sleep,
+                    random=lambda: 0.5,
+                    stopping=lambda: False,
+                    process_id=f"pod-{next(self._numbers)}",
+                ),
+                deadline_seconds=600,
+            )
 
     def pass_time(self, **duration: float) -> None:
         self.now += timedelta(**duration)
@@ -137,16 +139,15 @@ class SyncWorld:
         self.slept.append(seconds)
         self.now += timedelta(seconds=seconds)
 
-    def _google(self) -> Google | None:
+    def _google(self, opened: ExitStack) -> Google | None:
         if self.client_id is None:
             return None
         clock = partial(getattr, self, "now")
         http = partial(Http, timeout=self.socket_timeout)
+        service = opened.enter_context(closing(CalendarService(self.google.api_endpoint, http=http())))
         return Google(
             GoogleOAuth(self.client_id, self.client_secret, now=clock, token_uri=self.google.token_uri, http=http()),
-            lambda tokens, turn: GoogleCalendar(
-                tokens, turn, now=clock, endpoint=self.google.api_endpoint, http=http()
-            ),
+            lambda tokens, turn: GoogleCalendar(service, tokens, turn, now=clock),
         )
 
     # What came of it -------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Reason
+from catchup_jobs.adapters.database import engine
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.domain.stored_enums import RunState
@@ -174,8 +175,12 @@ def test_a_commit_whose_reply_was_lost_is_found_done_by_the_next_process(
     assert (record.state is RunState.DONE) == (state is RunState.DONE)
 
 
-def test_a_transaction_of_one_statement_takes_four_round_trips(postgresql_url: str, tmp_path: Path) -> None:
-    """A look whether the server is there, the begin with its settings, the statement, the end: by libpq's trace."""
+@pytest.mark.parametrize(("pause", "trips"), [(1.0, 3), (0.0, 4)], ids=["used just now", "after a pause"])
+def test_a_transaction_of_one_statement_takes_three_round_trips_and_one_more_after_a_pause(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: float, trips: int
+) -> None:
+    """The begin with its settings, the statement, the end; a look whether the server is there: by libpq's trace."""
+    monkeypatch.setattr(engine, "_PAUSE_SECONDS", pause)
     with closing(Database.open(postgresql_url)) as database:
         for opened in (database.read, database.write):
             with opened() as connection:
@@ -188,4 +193,4 @@ def test_a_transaction_of_one_statement_takes_four_round_trips(postgresql_url: s
                 driver.pgconn.untrace()
                 trace.seek(0)
                 sent = [line.split("\t")[3] for line in trace if line.split("\t")[1] == "F"]
-            assert sent.count("Query") + sent.count("Sync") == 4
+            assert sent.count("Query") + sent.count("Sync") == trips

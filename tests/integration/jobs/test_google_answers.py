@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integration.jobs.sync_world import BERLIN, CLIENT_ID, CLIENT_SECRET, EMAIL
 
-from catchup_jobs.adapters.google.calendar_api import MOST_PAGES, GoogleCalendar
+from catchup_jobs.adapters.google.calendar_api import MOST_PAGES, CalendarService, GoogleCalendar
 from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.google.oauth import GoogleOAuth
 from catchup_jobs.domain.calendar.access_token import OAuthToken, ReconnectNeededError
@@ -47,9 +48,8 @@ def source(google: GoogleDouble) -> Iterator[GoogleCalendar]:
     google.add_user(EMAIL, time_zone=BERLIN)
     google.add_event(EMAIL, "e1", title="t", at="2026-11-24 10:00")
     tokens = Tokens(google.grant(EMAIL)["token"])
-    made = GoogleCalendar(tokens, lambda: None, now=lambda: NOW, endpoint=google.api_endpoint, http=Http(timeout=30))
-    yield made
-    made.close()
+    with closing(CalendarService(google.api_endpoint, http=Http(timeout=30))) as service:
+        yield GoogleCalendar(service, tokens, lambda: None, now=lambda: NOW)
 
 
 def became(call: Callable[[], Any]) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
 from catchup_jobs.adapters.database.errors import classify
 from catchup_jobs.adapters.database.url import parse_url
@@ -37,6 +37,9 @@ _POSTGRES_MIGRATION: Final = (
     "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; "
     "SET LOCAL idle_in_transaction_session_timeout = 0"
 )
+_PAUSE_SECONDS: Final = 1.0
+"""After this time without use, a connection to PostgreSQL is checked before its next use."""
+_USED_AT: Final = "catchup_used_at"
 _READ_ONLY: Final = "catchup_read_only"
 
 # These log errors that they ignore, in lines that are not JSON and may quote a row. Other errors are raised.
@@ -55,13 +58,16 @@ class Database:
         self.engine = engine
 
     @classmethod
-    def open(cls, url: str) -> Database:
+    def open(cls, url: str, *, connections: int = 2) -> Database:
         """Return the database behind a URL (`sqlite:///file`, `postgresql://…`); connects on first use.
+
+        Args:
+            connections: how many a process may have to PostgreSQL.
 
         Raises:
             MisconfiguredError: the URL is malformed or names another kind of database.
         """
-        return cls(_engine(parse_url(url)))
+        return cls(_engine(parse_url(url), connections=connections))
 
     @property
     def backend(self) -> str:
@@ -119,11 +125,11 @@ class Database:
             raise classified from None
 
 
-def _engine(url: URL, *, migrating: bool = False) -> Engine:
+def _engine(url: URL, *, migrating: bool = False, connections: int = 1) -> Engine:
     if url.get_backend_name() == "sqlite":
         # Rebuilding a table drops it first, which foreign keys would turn into the deletion of what refers to it.
         return _sqlite(url, foreign_keys=not migrating)
-    return _postgresql(url, _POSTGRES_MIGRATION if migrating else _POSTGRES_TRANSACTION)
+    return _postgresql(url, _POSTGRES_MIGRATION if migrating else _POSTGRES_TRANSACTION, connections)
 
 
 def migration_engine(url: URL) -> Engine:
@@ -131,7 +137,7 @@ def migration_engine(url: URL) -> Engine:
     return _engine(url, migrating=True)
 
 
-def _postgresql(url: URL, settings: str) -> Engine:
+def _postgresql(url: URL, settings: str, connections: int) -> Engine:
     parameters = {
         "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
         "application_name": "catchup-jobs",
@@ -150,13 +156,14 @@ def _postgresql(url: URL, settings: str) -> Engine:
         # libpq gets the parameters as they are: SQLAlchemy would read some of them its own way.
         url.set(query={}),
         hide_parameters=True,
-        pool_size=2,
+        pool_size=connections,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,
         connect_args=parameters,
         use_native_hstore=False,  # no column has that type, and a look for it costs a round trip
     )
+
+    _ping_after_a_pause(engine)
 
     def begin(connection: Connection) -> None:
         # Without READ WRITE: a standby refuses that as a feature that it does not have, not as a write.
@@ -164,6 +171,29 @@ def _postgresql(url: URL, settings: str) -> Engine:
 
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _ping_after_a_pause(engine: Engine) -> None:
+    """Check a connection before its use, as `pool_pre_ping` does, but only one that was not used for a moment.
+
+    A ping is a round trip, and a job has a dozen short transactions one after the other.
+    """
+
+    def note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    def check(dbapi_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        used_at = record.info.get(_USED_AT)
+        if used_at is None or time.monotonic() - used_at < _PAUSE_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(dbapi_connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            # The pool makes a new connection and tries again.
+            raise DisconnectionError from error
+
+    event.listen(engine, "checkin", note_use)
+    event.listen(engine, "checkout", check)
 
 
 def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:

@@ -22,6 +22,7 @@ from catchup_contract.api import (
     USER_ID_PATTERN,
 )
 from catchup_contract.digest_rule import DigestDay
+from catchup_contract.pools import POOL_NAME_PATTERN
 from catchup_jobs.adapters.files.channel_file import ChannelsEntry
 from catchup_jobs.adapters.files.contact_file import ContactList
 from catchup_jobs.adapters.files.fields import Entry, Name, Repeating, TimeZone, json_object
@@ -101,11 +102,16 @@ class _Availability(Entry):
 
 @dataclass(frozen=True, slots=True)
 class ImportedUser:
-    """A user of the file; sections that the file does not have are None and stay as stored."""
+    """A user of the file; sections that the file does not have are None and stay as stored.
+
+    Attributes:
+        pool: the pool that serves the user, empty for none.
+    """
 
     user: User
     contacts: tuple[Contact, ...] | None = None
     channels: tuple[GivenAddress, ...] | None = None
+    pool: str | None = None
 
 
 class _User(Entry):
@@ -119,11 +125,16 @@ class _User(Entry):
     availability: _Availability = _Availability()
     contacts: ContactList | None = None
     channels: ChannelsEntry | None = None
+    pool: Annotated[str, Field(pattern=f"^({POOL_NAME_PATTERN})?$")] | None = None
 
     def imported(self) -> ImportedUser:
         contacts = None if self.contacts is None else tuple(entry.contact() for entry in self.contacts)
         channels = None if self.channels is None else self.channels.given()
-        return ImportedUser(self._user(), contacts, channels)
+        return ImportedUser(self._user(), contacts, channels, self._pool())
+
+    def _pool(self) -> str | None:
+        # `null` ends the membership, as an empty name does.
+        return self.pool or "" if "pool" in self.model_fields_set else None
 
     def _user(self) -> User:
         return User(

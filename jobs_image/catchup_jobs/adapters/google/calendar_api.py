@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+import threading
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from googleapiclient.discovery import build
 
@@ -73,8 +74,53 @@ class _RefusedError(Exception):
         self.refusal = refusal
 
 
+class _Methods(NamedTuple):
+    """The methods that make requests of keyword arguments."""
+
+    list_calendars: Any
+    list_events: Any
+
+
+@cache
+def _build_methods(endpoint: str) -> _Methods:
+    client = build(
+        "calendar",
+        "v3",
+        http=Http(),
+        static_discovery=True,
+        cache_discovery=False,
+        client_options={"api_endpoint": endpoint},
+    )
+    # Each call of `events()` would make the methods of all its requests anew.
+    return _Methods(client.calendarList().list, client.events().list)
+
+
+_building: Final = threading.Lock()
+
+
+def _methods(endpoint: str) -> _Methods:
+    """Return the methods of Google's client, which sends no request here: any number of threads may use it.
+
+    It takes some 40 ms and some MB to read its description of the API.
+    """
+    with _building:
+        return _build_methods(endpoint)
+
+
+class CalendarService:
+    """The connections to Google of one thread, for any number of users. Not thread-safe, as httplib2 is not."""
+
+    def __init__(self, endpoint: str | None = None, *, http: Http | None = None) -> None:
+        self.http = http or Http()
+        self.methods = _methods(endpoint or DEFAULT_ENDPOINT)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.http.close()
+
+
 class GoogleCalendar:
-    """One user's calendars. Not thread-safe, as httplib2 is not.
+    """One user's calendars.
 
     Attributes:
         requests: how many requests were made.
@@ -85,27 +131,19 @@ class GoogleCalendar:
 
     def __init__(
         self,
+        service: CalendarService,
         tokens: AccessTokens,
         await_turn: Callable[[], None],
         *,
         now: Callable[[], datetime],
-        endpoint: str | None = None,
-        http: Http | None = None,
     ) -> None:
         self.requests = 0
         self.pages = 0
         self._tokens = tokens
         self._await_turn = await_turn
         self._now = now
-        self._http = http or Http()
-        self._service: Any = build(
-            "calendar",
-            "v3",
-            http=self._http,
-            static_discovery=True,
-            cache_discovery=False,
-            client_options={"api_endpoint": endpoint or DEFAULT_ENDPOINT},
-        )
+        self._http = service.http
+        self._methods = service.methods
 
     def calendars(self) -> Iterator[list[ListedCalendar | None]]:
         """Yield the pages of the user's calendar list, with None for an entry that cannot be read.
@@ -118,9 +156,7 @@ class GoogleCalendar:
         """
         has_primary = False
         endless = PermanentError(f"Google's calendar list has more than {MOST_PAGES} pages")
-        for document in self._pages(
-            self._service.calendarList().list, _LIST_PARAMETERS, _LIST_KIND, _list_error, endless
-        ):
+        for document in self._pages(self._methods.list_calendars, _LIST_PARAMETERS, _LIST_KIND, _list_error, endless):
             page = [_listed(entry) for entry in _items(document) if not _is_deleted(entry)]
             has_primary = has_primary or any(calendar is not None and calendar.primary for calendar in page)
             yield page
@@ -147,16 +183,12 @@ class GoogleCalendar:
         endless = CalendarFailedError(
             f"a calendar's events have more than {MOST_PAGES} pages", reason=CalendarError.BAD_DATA
         )
-        for document in self._pages(self._service.events().list, parameters, _EVENTS_KIND, meaning, endless):
+        for document in self._pages(self._methods.list_events, parameters, _EVENTS_KIND, meaning, endless):
             is_last = _token(document, "nextPageToken") is None
             sync_token = _token(document, "nextSyncToken") if is_last else None
             if is_last and sync_token is None:
                 raise TemporaryError("the last page of a calendar's events has no sync token")
             yield SyncedEvents(tuple(read_event(item) for item in _items(document)), sync_token)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._service.close()
 
     def _pages(
         self,

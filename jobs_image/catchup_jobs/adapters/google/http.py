@@ -85,7 +85,11 @@ class _HttpsConnection(httplib2.HTTPSConnectionWithTimeout):  # type: ignore[mis
 
 
 class Http(httplib2.Http):  # type: ignore[misc]
-    """Connections for one request at a time. Redirects are not followed: they could leak the token."""
+    """Connections for one request at a time. Redirects are not followed: they could leak the token.
+
+    Attributes:
+        seconds_left: returns how long a request may last now, at most `REQUEST_SECONDS`; another run sets its own.
+    """
 
     connections: dict[str, Any]
 
@@ -96,14 +100,14 @@ class Http(httplib2.Http):  # type: ignore[misc]
 
         Args:
             timeout: of a silence.
-            seconds_left: returns how long a request may last now, at most `REQUEST_SECONDS`.
+            seconds_left: see the class.
         """
         # httplib2 looks for HTTPLIB2_CA_CERTS when it is imported, which may be before it is set.
         super().__init__(
             timeout=timeout, decode_limit_hard=MAX_BODY_BYTES, ca_certs=httplib2.certs.where(), proxy_info=None
         )
         self.follow_redirects = False
-        self._seconds_left = seconds_left
+        self.seconds_left = seconds_left
 
     def request(self, uri: str, method: str = "GET", **named: Any) -> tuple[httplib2.Response, bytes]:
         """Make a request.
@@ -122,7 +126,7 @@ class Http(httplib2.Http):  # type: ignore[misc]
                     _close(connections)
 
         try:
-            response, content = within(min(REQUEST_SECONDS, self._seconds_left()), asked)
+            response, content = within(min(REQUEST_SECONDS, self.seconds_left()), asked)
         except OverTimeError:
             # What goes on in the other thread ends with its connection; the next request makes a new one.
             self.connections = {}

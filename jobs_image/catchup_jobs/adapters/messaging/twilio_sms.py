@@ -73,8 +73,10 @@ _FAILED: Final = frozenset({"failed", "undelivered", "canceled"})
 _FINAL: Final = frozenset({"delivered", "read", "received"}) | _FAILED
 # Twilio's clock may be behind ours.
 _CLOCK_MARGIN: Final = timedelta(minutes=2)
+"""How far Twilio's clock may be behind ours when a message is looked up by its time."""
 _LISTED: Final = 50
 _MOST_PAGES: Final = 3
+"""Pages of Twilio's list of messages that a message is looked for in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from catchup_jobs.adapters.database.digests.store import DatabaseDigests
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.cli.jobs.harness import Body, execute
 from catchup_jobs.cli.jobs.messaging import messenger_of
-from catchup_jobs.cli.parameters import USER_ID
+from catchup_jobs.cli.parameters import subject_options
 from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
 from catchup_jobs.domain.digest.channels import skip_reason
 from catchup_jobs.domain.digest.content import DigestContent
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--user", "user_id", type=USER_ID, required=True, help="The user's id.")
+@subject_options
 @click.option("--preview", is_flag=True, help="Print the messages that would be sent now; send and record nothing.")
 @click.option("--even-at-night", is_flag=True, help="Send an SMS also between 21:00 and 08:00 on the user's clock.")
-def digest(user_id: str, *, preview: bool, even_at_night: bool) -> None:
-    """Send a user's pending suggestions in one message per channel and date.
+def digest(user_id: str | None, pool: str | None, *, preview: bool, even_at_night: bool) -> None:
+    """Send a user's pending suggestions in one message per channel and date, or those of a pool's users who are due.
 
     A run by hand serves today's date: a second one on the same date sends nothing. If there is nothing to send, or no
     channel to send it by, the run is skipped with exit code 0 and the reason. At night no SMS is sent, unless the user
@@ -42,7 +42,15 @@ def digest(user_id: str, *, preview: bool, even_at_night: bool) -> None:
     Examples:
       catchup-jobs digest --user ada --preview
       catchup-jobs digest --user ada
+      catchup-jobs digest --pool people
     """
+    if pool is not None:
+        if preview or even_at_night:
+            raise click.UsageError("--preview and --even-at-night go with --user, not with --pool")
+        from catchup_jobs.cli.jobs.pool import execute_tick  # noqa: PLC0415 - a user's pod does without
+
+        sys.exit(execute_tick(DIGEST, pool))
+    assert user_id is not None  # noqa: S101 - the options hold one of the two
     if preview:
         _preview(user_id)
     else:
@@ -62,7 +70,7 @@ def body_of(user_id: str, *, even_at_night: bool = False) -> Body:  # noqa: ARG0
         job = Digest(
             store=store,
             messenger=messenger_of(settings, database, context.now, context.seconds_left),
-            when=digest_time_of(settings),
+            when=resources.digest_time or digest_time_of(settings),
             even_at_night=even_at_night,
         )
         return job(context)

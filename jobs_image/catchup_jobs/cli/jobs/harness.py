@@ -19,7 +19,7 @@ from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.adapters.process import current_process
 from catchup_jobs.cli.log import configure
-from catchup_jobs.cli.resources import Resources, open_database
+from catchup_jobs.cli.resources import Clients, Resources, open_database
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.endings import Report, crash, ending_of, report_of
 from catchup_jobs.jobs.run.errors import JobError
@@ -51,20 +51,31 @@ def execute(kind: Kind, subject: str, body: Body) -> int:
         body: called once per pass. What it raises is handled as any pass's error, so that a missing setting of the
             job's own ends the run as misconfigured. Whatever it opens it closes before it returns.
     """
+
+    def run(settings: Settings) -> Report:
+        manual_id = settings.job_uid or str(uuid.uuid4())
+        return perform(Run(kind, subject, settings.slot, manual_id), settings, body)
+
+    return reported(kind, run)
+
+
+def reported(kind: Kind, run: Callable[[Settings], Report]) -> int:
+    """Call `run` with the settings of the environment, write the summary of its report, return its exit code.
+
+    What it raises is reported as a process that could not begin its work.
+    """
     started_at = datetime.now(UTC)
-    run = Run(kind, subject, slot=None, manual_id=str(uuid.uuid4()))
     configure(None)
     try:
         settings = Settings.load()
         configure(settings.log_format, settings.log_level)
-        run = Run(kind, subject, settings.slot, settings.job_uid or run.manual_id)
-        report = perform(run, settings, body)
+        report = run(settings)
     except JobError as error:
         # The run has not begun: no attempt is recorded, and the Job's own backoff covers a longer outage.
         _log.error("cannot start", error_class=type(error).__name__, why=str(error))
-        report = report_of(ending_of(error), run, started_at, datetime.now(UTC))
+        report = report_of(ending_of(error), kind, started_at, datetime.now(UTC))
     except Exception as error:  # noqa: BLE001 - the boundary of the process: no message that may quote data
-        report = report_of(crash(error), run, started_at, datetime.now(UTC))
+        report = report_of(crash(error), kind, started_at, datetime.now(UTC))
     # Not from the settings: the summary may have to report that they are wrong.
     if path := os.environ.get(Env.TERMINATION_LOG):
         _write_summary(Path(path), report)
@@ -81,9 +92,10 @@ def perform(run: Run, settings: Settings, body: Body) -> Report:
         # First: a container's first process ignores SIGTERM until it has a handler.
         current_process(settings.pod_uid or str(uuid.uuid4())) as process,
         open_database(settings, process) as database,
-        _locks(settings, database) as locks,
+        locks_of(settings, database) as locks,
+        closing(Clients()) as clients,
     ):
-        resources = Resources(settings, database)
+        resources = Resources(settings, database, clients)
         return run_job(
             lambda context: body(context, resources),
             run,
@@ -95,7 +107,8 @@ def perform(run: Run, settings: Settings, body: Body) -> Report:
 
 
 @contextmanager
-def _locks(settings: Settings, database: Database) -> Iterator[RunLocks]:
+def locks_of(settings: Settings, database: Database) -> Iterator[RunLocks]:
+    """Open the locks of the settings. Raises MisconfiguredError."""
     url = settings.redis_url
     if url is None:
         file = Path(database.engine.url.database or "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, closing
 from datetime import time
 from typing import TYPE_CHECKING
 
@@ -15,23 +14,23 @@ from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.cli.jobs.harness import Body, execute
-from catchup_jobs.cli.parameters import USER_ID
+from catchup_jobs.cli.parameters import subject_options
 from catchup_jobs.cli.resources import encryption_of
 from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.jobs.sync.job import CalendarSync, Google
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.redis.quota import RedisQuota
-    from catchup_jobs.cli.resources import Resources
+    from catchup_jobs.cli.resources import Clients, Resources
     from catchup_jobs.jobs.run.context import Result, RunContext
     from catchup_jobs.settings import Settings
 
 
 @click.command()
-@click.option("--user", "user_id", type=USER_ID, required=True, help="The user's id.")
+@subject_options
 @click.option("--full", is_flag=True, help="Read every selected calendar whole, not only what changed.")
-def sync(user_id: str, full: bool) -> None:
-    """Bring a user's calendars up to date and compute when the user is free.
+def sync(user_id: str | None, pool: str | None, full: bool) -> None:
+    """Bring a user's calendars up to date and compute when the user is free, or those of a pool's users who are due.
 
     A user who never connected a calendar, or must connect again, is skipped with exit code 0. A calendar that cannot
     be read keeps its last known events; the others are synced.
@@ -40,7 +39,15 @@ def sync(user_id: str, full: bool) -> None:
     Examples:
       catchup-jobs sync --user ada
       catchup-jobs sync --user ada --full
+      catchup-jobs sync --pool people
     """
+    if pool is not None:
+        if full:
+            raise click.UsageError("--full goes with --user, not with --pool")
+        from catchup_jobs.cli.jobs.pool import execute_tick  # noqa: PLC0415 - a user's pod does without
+
+        sys.exit(execute_tick(SYNC, pool))
+    assert user_id is not None  # noqa: S101 - the options hold one of the two
     sys.exit(execute(SYNC, user_id, body_of(user_id, full=full)))
 
 
@@ -52,15 +59,14 @@ def body_of(user_id: str, *, full: bool = False) -> Body:
         schedule = schedule_of(settings)
         if schedule is not None:
             DatabaseUsers(database).record_schedule(user_id, schedule, now=context.now())
-        with ExitStack() as opened:
-            job = CalendarSync(
-                google=lambda: _google(settings, context, opened),
-                tokens=DatabaseTokens(database, encryption_of(settings, database)),
-                calendars=DatabaseCalendarStore(database, settings.planning_rules),
-                availability=DatabaseAvailabilityStore(database),
-                full=full,
-            )
-            return job(context)
+        job = CalendarSync(
+            google=lambda: _google(settings, context, resources.clients),
+            tokens=DatabaseTokens(database, encryption_of(settings, database)),
+            calendars=DatabaseCalendarStore(database, settings.planning_rules),
+            availability=DatabaseAvailabilityStore(database),
+            full=full,
+        )
+        return job(context)
 
     return body
 
@@ -73,31 +79,34 @@ def schedule_of(settings: Settings) -> Schedule | None:
     return Schedule(zone, day, time.fromisoformat(at), every)
 
 
-def _google(settings: Settings, context: RunContext, opened: ExitStack) -> Google | None:
+def _google(settings: Settings, context: RunContext, clients: Clients) -> Google | None:
     client = settings.google_client
     if client is None:
         return None
     # The client of Google costs 0.2 s and 15 MB: only a user who is connected pays for it.
-    from catchup_jobs.adapters.google.calendar_api import GoogleCalendar  # noqa: PLC0415
-    from catchup_jobs.adapters.google.http import Http  # noqa: PLC0415
+    from catchup_jobs.adapters.google.calendar_api import CalendarService, GoogleCalendar  # noqa: PLC0415
     from catchup_jobs.adapters.google.oauth import GoogleOAuth  # noqa: PLC0415
 
     client_id, client_secret = client
-    now, http = context.now, Http(seconds_left=context.seconds_left)
+    now = context.now
+    service = clients.once("google", lambda: CalendarService(settings.google_api_endpoint))
+    # The connections are this run's as long as it lasts.
+    service.http.seconds_left = context.seconds_left
     return Google(
-        refresher=GoogleOAuth(client_id, client_secret, now=now, token_uri=settings.google_token_uri, http=http),
-        calendars=lambda tokens, await_turn: GoogleCalendar(
-            tokens, await_turn, now=now, endpoint=settings.google_api_endpoint, http=http
+        refresher=GoogleOAuth(
+            client_id, client_secret, now=now, token_uri=settings.google_token_uri, http=service.http
         ),
-        quota=_quota(settings, context.subject, opened),
+        calendars=lambda tokens, await_turn: GoogleCalendar(service, tokens, await_turn, now=now),
+        quota=_quota(settings, context.subject, clients),
     )
 
 
-def _quota(settings: Settings, user_id: str, opened: ExitStack) -> RedisQuota | None:
+def _quota(settings: Settings, user_id: str, clients: Clients) -> RedisQuota | None:
     url = settings.redis_url
     if url is None:
         return None
-    from catchup_jobs.adapters.redis.quota import RedisQuota  # noqa: PLC0415 - a laptop does without
+    from catchup_jobs.adapters.redis.client import connect  # noqa: PLC0415 - a laptop does without
+    from catchup_jobs.adapters.redis.quota import RedisQuota  # noqa: PLC0415
 
-    quota = RedisQuota.open(url, user_id, project=settings.google_project_quota, user=settings.google_user_quota)
-    return opened.enter_context(closing(quota))
+    redis = clients.once("redis", lambda: connect(url))
+    return RedisQuota(redis, user_id, project=settings.google_project_quota, user=settings.google_user_quota)

@@ -54,13 +54,15 @@ def import_(file: TextIO, strict: bool) -> None:
     (`mode` on, off, or fallback: where the SMS cannot do it). SMS need consent, `consentAt` (when) or `consent`; it
     belongs to the number, and so does a STOP, which only a later `consentAt` ends.
 
+    With `pool`, a SchedulePool of this name serves the user, unless a UserSchedule names the user; null ends that.
+
     \b
     Example, and what is in its file:
       catchup-jobs user import users.json
       {"users": [{
         "id": "ada", "name": "Ada", "timeZone": "Europe/Berlin",
         "digest": {"day": "Sunday", "time": "09:00"}, "calendarSync": {"every": "30m"},
-        "city": "Berlin", "paused": false,
+        "city": "Berlin", "paused": false, "pool": "people",
         "availability": {
           "manualBlocks": [{"days": ["SA", "SU"], "start": "10:00", "end": "20:00"}],
           "commuteWindows": [{"days": ["MO", "TU", "WE"], "start": "08:00", "end": "09:00"}],
@@ -81,6 +83,7 @@ def import_(file: TextIO, strict: bool) -> None:
     entries = read.users
     contacts = {entry.user.id: entry.contacts for entry in entries if entry.contacts is not None}
     channels = {entry.user.id: entry.channels for entry in entries if entry.channels is not None}
+    pools = {entry.user.id: entry.pool or None for entry in entries if entry.pool is not None}
     settings = Settings.load()
     with open_database(settings) as database:
         imported = DatabaseUsers(database).import_all(
@@ -89,6 +92,7 @@ def import_(file: TextIO, strict: bool) -> None:
             contacts=contacts,
             channels=channels,
             addresses=_addresses(settings, database),
+            pools=pools,
         )
     click.echo(f"{len(imported.created)} created, {len(imported.updated)} updated")
     if imported.kept_schedule:

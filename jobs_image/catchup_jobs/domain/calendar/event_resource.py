@@ -155,7 +155,9 @@ def _rfc3339(text: str) -> datetime:
     """Return a time by RFC 3339, naive where it has no offset: letters in any case, and leap seconds."""
     counted = _LEAP_SECOND.sub(":59", text)
     parsed = datetime.fromisoformat(counted.upper())
-    return parsed if counted == text else parsed + timedelta(seconds=1)
+    # A leap second, unless it is the calendar's last one.
+    is_leap = counted != text and parsed.year <= _LAST.year
+    return parsed + timedelta(seconds=1) if is_leap else parsed
 
 
 def _zone(name: object) -> tzinfo | None:

@@ -9,10 +9,11 @@ from typing import Final
 
 import structlog
 
+from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count, Summary
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, PermanentError
-from catchup_jobs.jobs.run.ports import DeadLetter, Run
+from catchup_jobs.jobs.run.ports import DeadLetter
 
 EXIT_CRASHED: Final = 1
 
@@ -25,6 +26,7 @@ class Ending:
 
     Attributes:
         dead_letter: the dead letter to write, None where the run is tried again or did not fail.
+        retry_in: the seconds after which the run may be tried again, None where the caller decides.
     """
 
     outcome: Outcome
@@ -32,20 +34,26 @@ class Ending:
     reason: Reason | None = None
     counts: dict[Count, int] = field(default_factory=dict)
     dead_letter: DeadLetter | None = None
+    retry_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `execution.run_job` returns: the process's exit code and the summary for the termination message."""
+    """What `execution.run_job` returns: the process's exit code and the summary for the termination message.
+
+    Attributes:
+        retry_in: see `Ending`.
+    """
 
     exit_code: int
     summary: Summary
+    retry_in: float | None = None
 
 
-def report_of(ending: Ending, run: Run, started_at: datetime, finished_at: datetime, *, attempts: int = 0) -> Report:
+def report_of(ending: Ending, kind: Kind, started_at: datetime, finished_at: datetime, *, attempts: int = 0) -> Report:
     """Return the report of an ending; both instants are aware."""
     summary = Summary(
-        kind=run.kind,
+        kind=kind,
         outcome=ending.outcome,
         started_at=started_at,
         finished_at=finished_at,
@@ -53,7 +61,7 @@ def report_of(ending: Ending, run: Run, started_at: datetime, finished_at: datet
         reason=ending.reason,
         counts=ending.counts,
     )
-    return Report(int(ending.exit_code), summary)
+    return Report(int(ending.exit_code), summary, ending.retry_in)
 
 
 def ending_of(error: JobError) -> Ending:

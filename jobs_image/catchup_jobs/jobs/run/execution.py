@@ -38,7 +38,8 @@ from catchup_jobs.jobs.run.ports import (
 from catchup_jobs.jobs.run.retries import named_wait, retry_delay
 
 _LOCK_POLL_SECONDS: Final = 1.0
-_LEASE_MARGIN: Final = timedelta(seconds=60)
+"""How often a run that waits for its lock asks for it."""
+LEASE_MARGIN: Final = timedelta(seconds=60)
 """How long after its deadline a run that was not closed counts as crashed."""
 
 _log = structlog.get_logger()
@@ -52,6 +53,8 @@ def run_job(
     locks: RunLocks,
     process: Process,
     deadline_seconds: float,
+    waits: bool = True,
+    lease_margin: timedelta = LEASE_MARGIN,
 ) -> Report:
     """Run a job by the contract above.
 
@@ -59,6 +62,9 @@ def run_job(
         body: called once per pass: over all pods, once and as often again as the kind has retries, and once more after
             each wait that a server named.
         deadline_seconds: how long this process may take.
+        waits: whether it waits before the next pass. Otherwise the run ends for this process, and the report says after
+            how many seconds it may be tried again.
+        lease_margin: how long after its deadline the run counts as crashed if nobody has closed it or tried it again.
 
     Every failure of the job is in the report; none is raised.
     """
@@ -71,12 +77,14 @@ def run_job(
         process=process,
         deadline=started_at + timedelta(seconds=deadline_seconds),
         owner=process.process_id,
+        waits=waits,
+        lease_margin=lease_margin,
     )
     with structlog.contextvars.bound_contextvars(
         run_key=run.key, user=run.subject, kind=run.kind.name, slot=run.slot.isoformat() if run.slot else None
     ):
         ending = execution.perform(started_at)
-        report = report_of(ending, run, started_at, process.now(), attempts=execution.attempts)
+        report = report_of(ending, run.kind, started_at, process.now(), attempts=execution.attempts)
         _log.info(
             "run ended",
             outcome=ending.outcome.value,
@@ -97,13 +105,15 @@ class _Execution:
     process: Process
     deadline: datetime
     owner: str
+    waits: bool
+    lease_margin: timedelta
     attempts: int = 0
     passes: int = 0
     is_closed: bool = False
     checkpoint: dict[str, Any] = field(default_factory=dict)
 
     def perform(self, started_at: datetime) -> Ending:
-        lease_until = self.deadline + _LEASE_MARGIN
+        lease_until = self.deadline + self.lease_margin
 
         def opened() -> Ending:
             record = self.store.open(self.run, now=started_at, lease_until=lease_until)
@@ -159,6 +169,8 @@ class _Execution:
                 return answer
             if answer.run_key != self.run.key:
                 return None
+            if not self.waits:
+                raise RunInterruptedError("another process has the lock for this run", reason=Reason.LOCKED)
             if not waiting:
                 _log.info("waiting: another process has the lock for this run")
                 waiting = True
@@ -186,6 +198,8 @@ class _Execution:
                     wait = self._after_failure(error)
                     if isinstance(wait, Ending):
                         return wait
+                    if not self.waits:
+                        return Ending(Outcome.RETRY, ExitCode.TEMPORARY, error.reason, retry_in=wait)
                     pause(self.process, self.deadline, wait)
                 else:
                     return Ending(result.outcome, ExitCode.DONE, result.reason, dict(result.counts))

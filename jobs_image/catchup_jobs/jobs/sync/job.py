@@ -89,8 +89,8 @@ class CalendarSync:
         Raises:
             JobError: see `jobs.run.errors`.
         """
-        inputs = self.availability.inputs(context.subject)
-        if inputs is None:
+        zone = self.availability.zone(context.subject)
+        if zone is None:
             raise PermanentError(
                 "there is no such user in the database: import it with `catchup-jobs user import`",
                 reason=Reason.UNKNOWN_USER,
@@ -103,7 +103,7 @@ class CalendarSync:
         google = self.google()
         if google is None:
             return Result(Outcome.SKIPPED, Reason.NOT_CONFIGURED)
-        return self._sync(context, kept, google, inputs.zone)
+        return self._sync(context, kept, google, zone)
 
     def _sync(self, context: RunContext, kept: StoredToken, google: Google, zone: ZoneInfo) -> Result:
         progress = _Progress(context.checkpoint)
@@ -121,7 +121,6 @@ class CalendarSync:
         finally:
             progress.counts.add(Count.API_REQUESTS, source.requests)
             progress.counts.add(Count.PAGES, source.pages)
-            source.close()
         slots = refresh_availability(context, self.availability)
         counts = progress.counts.all() | {Count.CALENDARS_FAILED: len(failed), Count.FREE_SLOTS: slots}
         if any(calendar.primary for calendar in failed):

@@ -87,10 +87,6 @@ class CalendarSource(Protocol):
         """Yield the pages of a calendar's events."""
         ...
 
-    def close(self) -> None:
-        """Close the connections."""
-        ...
-
 
 class RequestQuota(Protocol):
     """Google's quota, shared by all processes. Raises JobError."""
@@ -203,6 +199,7 @@ class AvailabilityInputs:
         calendars: the selected ones, by id.
         computed_at: None when there is nothing computed, or events changed since.
         fingerprint: of the inputs of the last computation.
+        slots: how many free slots the last computation found.
     """
 
     zone: ZoneInfo
@@ -210,10 +207,15 @@ class AvailabilityInputs:
     calendars: tuple[SyncedCalendar, ...]
     computed_at: datetime | None
     fingerprint: str | None
+    slots: int
 
 
 class AvailabilityStore(Protocol):
     """Free slots of users, and what they are computed from. Methods raise JobError."""
+
+    def zone(self, user_id: str) -> ZoneInfo | None:
+        """Return a user's time zone, None for an unknown user."""
+        ...
 
     def inputs(self, user_id: str) -> AvailabilityInputs | None:
         """Return a user's inputs, None for an unknown user."""
@@ -234,8 +236,4 @@ class AvailabilityStore(Protocol):
         fence: Fence,
     ) -> None:
         """Replace the stored slots; rows that stay the same are not written."""
-        ...
-
-    def slot_count(self, user_id: str) -> int:
-        """Return how many free slots are stored."""
         ...

@@ -190,6 +190,7 @@ def test_a_timed_event_without_an_end_has_no_length(end: object) -> None:
         {"start": {"date": "2026-11-24"}, "end": {"date": "9999-12-31"}},
         {"start": {"dateTime": "0001-01-01T00:00:00+14:00"}, "end": {"dateTime": "9999-12-31T23:59:59-12:00"}},
         {"start": {"dateTime": "0001-01-01T00:00:00Z"}, "end": {"dateTime": "9999-12-31T23:59:59Z"}},
+        {"start": {"dateTime": "0001-01-01T00:00:00Z"}, "end": {"dateTime": "9999-12-31T23:59:60-12:00"}},
     ],
     ids=str,
 )

@@ -31,14 +31,25 @@ class DatabaseAvailabilityStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def zone(self, user_id: str) -> ZoneInfo | None:
+        """Return a user's time zone, None for an unknown user.
+
+        Raises:
+            PermanentError: it is not one that is known.
+        """
+        with self._database.read() as connection:
+            name = connection.execute(select(users.c.time_zone).where(users.c.id == user_id)).scalar_one_or_none()
+        return None if name is None else require_zone(name)
+
     def inputs(self, user_id: str) -> AvailabilityInputs | None:
         """Return a user's inputs, None for an unknown user.
 
         Raises:
             PermanentError: the user's time zone is not one that is known.
         """
+        stored = select(func.count()).where(free_slots.c.user_id == users.c.id).scalar_subquery().label("slots")
         with self._database.read() as connection:
-            user = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
+            user = connection.execute(select(users, stored).where(users.c.id == user_id)).one_or_none()
             if user is None:
                 return None
             states = connection.execute(
@@ -60,6 +71,7 @@ class DatabaseAvailabilityStore:
             calendars=tuple(SyncedCalendar(*state) for state in states),
             computed_at=user.availability_computed_at,
             fingerprint=user.availability_fingerprint,
+            slots=user.slots,
         )
 
     def busy(self, user_id: str, zone: ZoneInfo, *, start: datetime, end: datetime) -> list[Interval]:
@@ -119,12 +131,6 @@ class DatabaseAvailabilityStore:
         )
         with self._database.read() as connection:
             return [Interval(row.start_at, row.end_at) for row in connection.execute(statement)]
-
-    def slot_count(self, user_id: str) -> int:
-        """Return how many free slots are stored."""
-        statement = select(func.count()).select_from(free_slots).where(free_slots.c.user_id == user_id)
-        with self._database.read() as connection:
-            return connection.execute(statement).scalar_one()
 
 
 def _selected(user_id: str) -> ColumnElement[bool]:

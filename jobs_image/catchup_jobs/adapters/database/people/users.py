@@ -14,6 +14,7 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
 from catchup_jobs.adapters.database.people.hours import WINDOWS, hours_of
+from catchup_jobs.adapters.database.pools.members import enrol, read_lists_again, reschedule
 from catchup_jobs.adapters.database.schema import oauth_tokens, runs, users
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
@@ -67,12 +68,14 @@ class DatabaseUsers:
         contacts: Mapping[str, Sequence[Contact]] | None = None,
         channels: Mapping[str, Sequence[GivenAddress]] | None = None,
         addresses: DatabaseAddresses | None = None,
+        pools: Mapping[str, str | None] | None = None,
     ) -> Imported:
         """Create or replace users, all in one transaction.
 
         Args:
             contacts, channels: by user id; those of other users stay as they are.
             addresses: writes the channels.
+            pools: by user id the pool that serves them, None for no pool; other users stay where they are.
 
         The schedule of a user with a UserSchedule is not changed: that resource owns it, and the next sync would
         copy it again.
@@ -87,6 +90,10 @@ class DatabaseUsers:
             for user_id, given in (channels or {}).items():
                 assert addresses is not None  # noqa: S101 - callers with channels pass it
                 addresses.import_into(connection, user_id, given, now=now)
+            reschedule(connection, imported.updated)
+            enrol(self._database, connection, pools or {}, now=now)
+            if imported.created:
+                read_lists_again(connection)
         return imported
 
     def _import_page(self, connection: Connection, people: Sequence[User], now: datetime, imported: Imported) -> None:
@@ -176,6 +183,7 @@ class DatabaseUsers:
                     planning_version=users.c.planning_version + 1,
                 )
             )
+            reschedule(connection, [user_id])
         return True
 
 

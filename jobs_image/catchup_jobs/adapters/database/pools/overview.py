@@ -1,0 +1,150 @@
+"""How a pool does: the counts of its status and of `catchup-jobs pool show`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection, and_, func, select
+
+from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_contract.kinds import SYNC, Kind, Rule
+from catchup_contract.summary import Count
+from catchup_jobs.adapters.database.schema import dead_letters, pool_enrolments, pool_members, pool_slots, runs
+from catchup_jobs.domain.stored_enums import RunState
+
+if TYPE_CHECKING:
+    from catchup_jobs.adapters.database.engine import Database
+
+_LATE: Final = timedelta(hours=1)
+"""A digest of a pool's member that is due for longer than this counts as late."""
+_FRESH_INTERVALS: Final = 3
+"""A member of a pool counts as synced where the last success is younger than so many intervals."""
+
+
+def pool_counts(connection: Connection, pool: str, kind: Kind, *, every: str, now: datetime) -> dict[Count, int]:
+    """Return the counts of a pool for a kind; those of syncs for the sync only."""
+    mine = and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind)
+    interval = timedelta(minutes=SYNC_INTERVALS_MINUTES[every])
+    late_after = interval if _is_interval(kind) else _LATE
+    counts = {
+        Count.MEMBERS: _number(connection, select(func.count()).select_from(pool_slots).where(mine)),
+        Count.MEMBERS_LATE: _number(
+            connection,
+            select(func.count()).select_from(pool_slots).where(mine, pool_slots.c.due_at < now - late_after),
+        ),
+        Count.MEMBERS_FAILING: _number(
+            connection,
+            select(func.count(func.distinct(dead_letters.c.subject)))
+            .select_from(dead_letters.join(pool_slots, pool_slots.c.user_id == dead_letters.c.subject))
+            .where(mine, dead_letters.c.kind == kind),
+        ),
+    }
+    if kind is SYNC:
+        counts |= _freshness(connection, pool, since=now - _FRESH_INTERVALS * interval, now=now)
+    return counts
+
+
+def _freshness(connection: Connection, pool: str, *, since: datetime, now: datetime) -> dict[Count, int]:
+    synced = (
+        select(runs.c.started_at)
+        .join(pool_members, pool_members.c.user_id == runs.c.subject)
+        .where(pool_members.c.pool == pool, runs.c.kind == SYNC, runs.c.state == RunState.DONE)
+    )
+    fresh = synced.where(runs.c.started_at >= since).subquery()
+    oldest = connection.execute(synced.order_by(runs.c.started_at).limit(1)).scalar()
+    counts = {Count.MEMBERS_SYNCED: _number(connection, select(func.count()).select_from(fresh))}
+    if oldest is not None:
+        counts[Count.OLDEST_SYNC_SECONDS] = max(0, int((now - oldest).total_seconds()))
+    return counts
+
+
+def _is_interval(kind: Kind) -> bool:
+    return kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL
+
+
+def _number(connection: Connection, statement: object) -> int:
+    return int(connection.execute(statement).scalar_one())  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOverview:
+    """A pool and kind as `catchup-jobs pool show` prints it.
+
+    Attributes:
+        by_schedules: those of UserSchedules; the others are enrolled.
+        held: enrolled users whom a UserSchedule names, and whom the pool does not serve therefore.
+        due: members who wait to be served.
+        in_flight: members who are being served.
+        longest_due_at: since when the one who waits longest is due (UTC), None where nobody is due.
+    """
+
+    pool: str
+    kind: Kind
+    members: int
+    by_schedules: int
+    held: int
+    due: int
+    in_flight: int
+    failing: int
+    longest_due_at: datetime | None
+
+
+def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
+    """Yield all pools that have members, by name, and each kind. Raises JobError."""
+    key = (pool_slots.c.pool, pool_slots.c.kind)
+    is_due = pool_slots.c.due_at <= now  # also where the process that had claimed the member died
+    statement = (
+        select(
+            *key,
+            func.count().label("members"),
+            func.count().filter(pool_members.c.uid.is_not(None)).label("by_schedules"),
+            func.count().filter(is_due).label("due"),
+            func.count().filter(pool_slots.c.owner.is_not(None), pool_slots.c.due_at > now).label("in_flight"),
+            func.min(pool_slots.c.due_at, type_=pool_slots.c.due_at.type).filter(is_due).label("longest"),
+        )
+        .join_from(pool_slots, pool_members)
+        .group_by(*key)
+        .order_by(*key)
+    )
+    held = (
+        select(pool_enrolments.c.pool, func.count().label("number"))
+        .outerjoin(
+            pool_members,
+            and_(
+                pool_members.c.user_id == pool_enrolments.c.user_id,
+                pool_members.c.pool == pool_enrolments.c.pool,
+                pool_members.c.uid.is_(None),
+            ),
+        )
+        .where(pool_members.c.user_id.is_(None))
+        .group_by(pool_enrolments.c.pool)
+    )
+    failing = (
+        select(*key, func.count(func.distinct(dead_letters.c.subject)))
+        .select_from(
+            pool_slots.join(
+                dead_letters,
+                and_(dead_letters.c.subject == pool_slots.c.user_id, dead_letters.c.kind == pool_slots.c.kind),
+            )
+        )
+        .group_by(*key)
+    )
+    with database.read() as connection:
+        rows = connection.execute(statement).all()
+        held_of: dict[str, int] = {row.pool: row.number for row in connection.execute(held)}
+        failures = {(pool, kind): number for pool, kind, number in connection.execute(failing)}
+    for row in rows:
+        yield PoolOverview(
+            row.pool,
+            row.kind,
+            row.members,
+            row.by_schedules,
+            held_of.get(row.pool, 0),
+            row.due,
+            row.in_flight,
+            failures.get((row.pool, row.kind), 0),
+            row.longest,
+        )

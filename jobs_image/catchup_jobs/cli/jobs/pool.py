@@ -1,0 +1,166 @@
+"""A tick of a pool in this process: the settings, the threads' clients, and the summary of what it did."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME, DEFAULT_SYNC_EVERY
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.pools import SNAPSHOT_MINUTES, TICK_DEADLINE_SECONDS
+from catchup_contract.summary import Count
+from catchup_jobs.adapters.database.people.users import DatabaseUsers
+from catchup_jobs.adapters.database.pools.members import apply_list
+from catchup_jobs.adapters.database.pools.slots import PoolSlots
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
+from catchup_jobs.adapters.files.schedule_list import read_schedule_list
+from catchup_jobs.adapters.process import current_process
+from catchup_jobs.cli.jobs.harness import locks_of, reported
+from catchup_jobs.cli.jobs.registry import body_of
+from catchup_jobs.cli.resources import Clients, Resources, open_database
+from catchup_jobs.domain.people.users import Schedule
+from catchup_jobs.jobs.pool.abandonment import abandon
+from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
+from catchup_jobs.jobs.run.endings import Ending, Report, report_of
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.optional_locks import OptionalLocks
+from catchup_jobs.jobs.run.ports import Process, Run, RunLocks, RunStore
+
+if TYPE_CHECKING:
+    from catchup_contract.kinds import Kind
+    from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.jobs.pool.ports import Member
+    from catchup_jobs.settings import Settings
+
+# Workers compute one after the other, and most of their time is waiting for a provider.
+_CONNECTIONS: Final = 4
+"""The connections to PostgreSQL of a pool's pod."""
+_LEASE: Final = timedelta(minutes=15)
+"""How long after its pod's deadline a run of a pool's member counts as crashed if nobody has tried it again."""
+
+_log = structlog.get_logger()
+
+
+def execute_tick(kind: Kind, pool: str) -> int:
+    """Serve the members of a pool who are due for a kind; return the process's exit code."""
+    return reported(kind, lambda settings: _perform(kind, pool, settings))
+
+
+def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
+    started_at = datetime.now(UTC)
+    shard, shards = settings.pool_shard
+    every = settings.sync_every or DEFAULT_SYNC_EVERY
+    with (
+        current_process(settings.pod_uid or str(uuid.uuid4())) as process,
+        open_database(settings, process, connections=_CONNECTIONS) as database,
+        locks_of(settings, database) as locks,
+    ):
+        if settings.schedule_list is not None:
+            _apply_list(database, pool, Path(settings.schedule_list), started_at)
+        version = f"{metadata.version('tzdata')} {every}"
+        store = PoolSlots(database, pool, kind, every, version, shard, shards)
+        deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
+        runs = _Runs(
+            kind=kind,
+            settings=settings,
+            database=database,
+            locks=OptionalLocks(locks) if kind.redis_optional else locks,
+            process=process,
+            deadline=deadline,
+            store=DatabaseRunStore(database),
+        )
+        with closing(runs):
+            result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
+        counts = _counts(result)
+        if shard == 0 and _is_counted(settings.slot):
+            counts |= store.counts(now=process.now())
+    outcome, exit_code, reason = exit_of(result)
+    _log.info("tick ended", pool=pool, kind=kind.name, **{count.value: number for count, number in counts.items()})
+    return report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, datetime.now(UTC))
+
+
+def _apply_list(database: Database, pool: str, folder: Path, now: datetime) -> None:
+    changed = apply_list(database, pool, read_schedule_list(folder))
+    users = DatabaseUsers(database)
+    for schedule in changed:
+        # As a sync's pod of the user's own does: suggestions and digests by hand need it, too.
+        copied = Schedule(
+            schedule.time_zone,
+            DigestDay(schedule.digest_day or DEFAULT_DIGEST_DAY),
+            time.fromisoformat(schedule.digest_time or DEFAULT_DIGEST_TIME),
+            schedule.sync_every or DEFAULT_SYNC_EVERY,
+        )
+        users.record_schedule(schedule.user_id, copied, now=now)
+    if changed:
+        _log.info("members by UserSchedules are new or changed", members=len(changed))
+
+
+def _counts(result: TickResult) -> dict[Count, int]:
+    return {
+        Count.USERS_SERVED: result.served,
+        Count.USERS_FAILED: result.failed,
+        Count.USERS_DEFERRED: result.deferred,
+    }
+
+
+def _is_counted(slot: datetime | None) -> bool:
+    """Return whether this tick counts the whole pool: each that is started by hand, and one every few minutes."""
+    return slot is None or slot.minute % SNAPSHOT_MINUTES == 0
+
+
+@dataclass
+class _Runs:
+    """Makes the runs of members; its methods are called from several threads and raise nothing."""
+
+    kind: Kind
+    settings: Settings
+    database: Database
+    locks: RunLocks
+    process: Process
+    deadline: datetime
+    store: RunStore
+    _of_thread: threading.local = field(default_factory=threading.local)
+    _clients: list[Clients] = field(default_factory=list)
+
+    def serve(self, member: Member, slot: datetime) -> Report:
+        """Make the run of a member for a slot."""
+        body = body_of(self.kind, member.user_id)
+        resources = Resources(self.settings, self.database, self._thread_clients(), member.when.digest)
+        remaining = (self.deadline - self.process.now()).total_seconds()
+        return run_job(
+            lambda context: body(context, resources),
+            self._run(member, slot),
+            store=self.store,
+            locks=self.locks,
+            process=self.process,
+            deadline_seconds=min(remaining, self.kind.deadlines.active),
+            waits=False,
+            lease_margin=_LEASE,
+        )
+
+    def give_up(self, member: Member, slot: datetime) -> Report:
+        """Close the run of a member for a slot with a dead letter."""
+        return abandon(self._run(member, slot), store=self.store, process=self.process, lease=_LEASE)
+
+    def close(self) -> None:
+        """Close the clients of all threads."""
+        for clients in self._clients:
+            clients.close()
+
+    def _run(self, member: Member, slot: datetime) -> Run:
+        return Run(self.kind, member.user_id, slot, manual_id="")
+
+    def _thread_clients(self) -> Clients:
+        clients: Clients | None = getattr(self._of_thread, "clients", None)
+        if clients is None:
+            clients = self._of_thread.clients = Clients()
+            self._clients.append(clients)
+        return clients

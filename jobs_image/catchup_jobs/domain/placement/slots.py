@@ -1,0 +1,101 @@
+"""The slots of a user for a kind of job, as the user's own CronJob would have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Final, Protocol
+from zoneinfo import ZoneInfo
+
+from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_contract.cadence import Cadence
+from catchup_contract.digest_rule import FOLLOW_UPS, DigestDay, DigestTime
+from catchup_contract.kinds import Kind, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """When a user's jobs run, all kinds together.
+
+    Attributes:
+        digest_since: digests that fell due before are not caught up on (UTC).
+        sync_every: a key of `catchup_contract.api.SYNC_INTERVALS_MINUTES`.
+    """
+
+    time_zone: str
+    digest_day: DigestDay
+    digest_time: time
+    digest_since: datetime | None
+    sync_every: str
+
+    @property
+    def digest(self) -> DigestTime:
+        """The digest's part of it."""
+        return DigestTime(ZoneInfo(self.time_zone), self.digest_day, self.digest_time, self.digest_since)
+
+
+class Slots(Protocol):
+    """A user's slots of one kind, all in UTC."""
+
+    def latest(self, now: datetime) -> datetime | None:
+        """Return the latest slot that is not later than `now` (aware), None where there is none to serve."""
+        ...
+
+    def missed(self, now: datetime) -> datetime | None:
+        """Return the latest slot, None where it is so long ago that nothing is done for it any more."""
+        ...
+
+    def after(self, at: datetime) -> datetime:
+        """Return the first slot later than `at` (aware)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _IntervalSlots:
+    cadence: Cadence
+
+    def latest(self, now: datetime) -> datetime | None:
+        return self.cadence.latest(now)
+
+    def missed(self, now: datetime) -> datetime | None:
+        return self.cadence.latest(now)
+
+    def after(self, at: datetime) -> datetime:
+        return next(self.cadence.due_after(at))
+
+
+@dataclass(frozen=True, slots=True)
+class _LocalTimeSlots:
+    digest: DigestTime
+
+    def latest(self, now: datetime) -> datetime | None:
+        return self.digest.latest_firing(now)
+
+    def missed(self, now: datetime) -> datetime | None:
+        latest = self.digest.latest_firing(now)
+        return latest if latest is not None and now - latest < FOLLOW_UPS[0] else None
+
+    def after(self, at: datetime) -> datetime:
+        return next(self.digest.firings_after(at))
+
+
+def _interval_slots(kind: Kind, user_id: str, when: When) -> Slots:
+    return _IntervalSlots(Cadence.of_user(kind.name, SYNC_INTERVALS_MINUTES[when.sync_every], user_id))
+
+
+def _local_time_slots(_kind: Kind, _user_id: str, when: When) -> Slots:
+    return _LocalTimeSlots(when.digest)
+
+
+_RULES: Final[Mapping[Rule, Callable[[Kind, str, When], Slots]]] = {
+    Rule.INTERVAL: _interval_slots,
+    Rule.LOCAL_TIME: _local_time_slots,
+}
+
+
+def slots_of(kind: Kind, user_id: str, when: When) -> Slots:
+    """Return a user's slots of a kind. Raises ValueError for a kind that no user's schedule configures."""
+    if kind.user_work is None:
+        raise ValueError(f"{kind} is no kind of a user")
+    return _RULES[kind.user_work.rule](kind, user_id, when)

@@ -1,0 +1,44 @@
+"""What becomes of a member's claim when a run ends. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_jobs.jobs.pool.ports import Settlement
+from catchup_jobs.jobs.run.endings import EXIT_CRASHED
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from catchup_jobs.domain.placement.slots import Slots
+    from catchup_jobs.jobs.pool.ports import Member
+    from catchup_jobs.jobs.run.endings import Report
+
+DEATHS_MAX: Final = 2
+"""A member of a pool during whose run so many processes died or crashed gets a dead letter."""
+_UNRECORDED: Final = timedelta(seconds=30)
+"""After this time a pool tries a run again whose end could not be recorded."""
+_AFTER_CRASH: Final = timedelta(seconds=10)
+"""After this time a pool tries a run again that met an unexpected error."""
+
+
+def settlement_of(report: Report, member: Member, slot: datetime, slots: Slots, *, now: datetime) -> Settlement:
+    """Return what becomes of the claim of a member whose run for `slot` has ended with this report."""
+    if report.exit_code == EXIT_CRASHED:
+        return Settlement(member.user_id, now + _AFTER_CRASH, slot, member.deaths + 1)
+    if report.summary.outcome is Outcome.RETRY:
+        if report.summary.reason is Reason.TERMINATED:
+            return Settlement(member.user_id, now, slot, member.deaths)
+        wait = _UNRECORDED if report.retry_in is None else timedelta(seconds=report.retry_in)
+        return Settlement(member.user_id, now + wait, slot, member.deaths)
+    return Settlement(member.user_id, slots.after(slot))
+
+
+def is_ours(report: Report) -> bool:
+    """Return whether a run failed for a cause that the next user meets too: a setting, or a server of ours."""
+    if report.exit_code == ExitCode.MISCONFIGURED:
+        return True
+    summary = report.summary
+    return summary.outcome is Outcome.RETRY and summary.reason is Reason.UNAVAILABLE and report.retry_in is None

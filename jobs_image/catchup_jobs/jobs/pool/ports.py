@@ -1,0 +1,75 @@
+"""The port of a tick: the members of a pool, as the database keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from catchup_contract.summary import Count
+    from catchup_jobs.domain.placement.slots import When
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user whom this process has claimed for one kind of job.
+
+    Attributes:
+        unfinished: the slot (UTC) whose run was begun and is tried again, None where none was.
+        deaths: how many processes died, or crashed, while they served this slot.
+    """
+
+    user_id: str
+    when: When
+    unfinished: datetime | None
+    deaths: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What becomes of a claim.
+
+    Attributes:
+        due_at: from when the member is due again (UTC).
+        unfinished: the slot to try again then, None where the slot has ended.
+    """
+
+    user_id: str
+    due_at: datetime
+    unfinished: datetime | None = None
+    deaths: int = 0
+
+
+class PoolStore(Protocol):
+    """The members of one pool for one kind, in one shard. Each method is one transaction and raises JobError."""
+
+    def schedule(self, *, now: datetime, limit: int) -> int:
+        """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
+        ...
+
+    def due(self, *, now: datetime, limit: int) -> list[str]:
+        """Return the users who are due, without those of `suspects`: by priority, the longest first."""
+        ...
+
+    def suspects(self, *, now: datetime) -> list[str]:
+        """Return the users who are due and were in flight when a process died."""
+        ...
+
+    def claim(self, user_ids: Sequence[str], owner: str, *, now: datetime, until: datetime) -> list[Member]:
+        """Claim users who are still due, for the process `owner` until `until`; return those it got."""
+        ...
+
+    def settle(self, owner: str, settlements: Sequence[Settlement]) -> None:
+        """End claims. A claim that another process has taken over stays as it is."""
+        ...
+
+    def next_due_at(self) -> datetime | None:
+        """Return when the next member falls due (UTC), None where there is no member."""
+        ...
+
+    def counts(self, *, now: datetime) -> dict[Count, int]:
+        """Return the counts of the whole pool for its status, over all shards."""
+        ...

@@ -1,0 +1,243 @@
+"""A tick: serve the members of a pool who are due, several at once, until nobody is due or time is up.
+
+Nobody shares a fate: each member has a run, a lock, a retry budget and dead letters of their own. A run that must wait
+is put back, and the tick goes on with others. A member in whose run a process died is served while nobody else is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from catchup_contract.kinds import Kind
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_jobs.domain.placement.slots import slots_of
+from catchup_jobs.jobs.pool.endings import DEATHS_MAX, is_ours, settlement_of
+from catchup_jobs.jobs.pool.ports import Member, PoolStore, Settlement
+from catchup_jobs.jobs.run.endings import Report
+from catchup_jobs.jobs.run.errors import JobError
+from catchup_jobs.jobs.run.ports import Process
+
+WORKERS: Final = 8
+"""The members that a pool's pod serves at once."""
+_SCHEDULED_AT_ONCE: Final = 500
+_CANDIDATES: Final = 200
+# A claim and its end cost a transaction each, however many members they are about.
+_CLAIMED_AT_ONCE: Final = 32
+# Free workers look for members who have fallen due, however long the others take.
+_LOOK_SECONDS: Final = 1.0
+# A process that has not settled a claim by then is dead.
+_CLAIM_MARGIN: Final = timedelta(seconds=60)
+"""How long after its pod's deadline a claim of a pool's member ends."""
+_LAST_CLAIM: Final = timedelta(seconds=60)
+"""A pool's pod begins no run when its deadline is nearer than this."""
+LINGER: Final = timedelta(seconds=15)
+"""A pool's pod waits for a member who falls due within this time, such as after a retry's delay."""
+GIVE_UP_AFTER: Final = 16
+"""After so many runs in a row that failed for a cause of the installation, a pool's pod leaves the rest due."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker does for a member; both are called from several threads and raise nothing.
+
+    Attributes:
+        serve: makes the run of a member for a slot.
+        give_up: closes that run with a dead letter, since processes died in it.
+    """
+
+    serve: Callable[[Member, datetime], Report]
+    give_up: Callable[[Member, datetime], Report]
+
+
+@dataclass(slots=True)
+class TickResult:
+    """What a tick did: counts of members by how their runs ended.
+
+    Attributes:
+        ours: runs that failed for a cause of the installation (`endings.is_ours`).
+        is_stopped: whether the tick left members due for such a cause.
+    """
+
+    served: int = 0
+    failed: int = 0
+    deferred: int = 0
+    ours: int = 0
+    last_of_ours: Report | None = None
+    is_stopped: bool = False
+
+    def add(self, report: Report) -> None:
+        """Count a run."""
+        if is_ours(report):
+            self.ours += 1
+            self.last_of_ours = report
+        self.served += 1
+        self.failed += report.summary.outcome is Outcome.FAILED
+        self.deferred += report.summary.outcome is Outcome.RETRY
+
+
+@dataclass
+class Tick:
+    """One tick of a pool for a kind of job.
+
+    Attributes:
+        deadline: when the process must have ended (UTC).
+    """
+
+    kind: Kind
+    store: PoolStore
+    work: Work
+    process: Process
+    deadline: datetime
+    workers: int = WORKERS
+    _candidates: list[str] = field(default_factory=list)
+    _claimed: list[Member] = field(default_factory=list)
+    _settlements: list[Settlement] = field(default_factory=list)
+    _ours_in_a_row: int = 0
+    _result: TickResult = field(default_factory=TickResult)
+
+    def __call__(self) -> TickResult:
+        """Serve whoever is due.
+
+        Raises:
+            JobError: the members cannot be read or claimed. Claims that could not be settled end by themselves.
+        """
+        self._schedule()
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="member") as executor:
+            self._serve_all(executor)
+        return self._result
+
+    def _schedule(self) -> None:
+        total = 0
+        while not self.process.stopping():
+            number = self.store.schedule(now=self.process.now(), limit=_SCHEDULED_AT_ONCE)
+            total += number
+            if number < _SCHEDULED_AT_ONCE:
+                break
+        if total:
+            _log.info("computed when members are due", members=total)
+
+    def _serve_suspects(self) -> None:
+        for user_id in self.store.suspects(now=self.process.now()):
+            if not self._may_begin():
+                return
+            for member in self._claim([user_id]):
+                _log.warning("a process died while it served this user, who is served alone", user=user_id)
+                self._ended(*self._serve(member))
+                self._settle()
+
+    def _serve_all(self, executor: ThreadPoolExecutor) -> None:
+        in_flight: set[Future[tuple[Settlement, Report | None]]] = set()
+        try:
+            while True:
+                if not (in_flight or self._claimed):
+                    self._serve_suspects()
+                for member in self._next(self.workers - len(in_flight)):
+                    in_flight.add(executor.submit(self._serve, member))
+                if in_flight:
+                    done, in_flight = wait(in_flight, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        self._ended(*future.result())
+                    if len(self._settlements) >= _CLAIMED_AT_ONCE or not (done and in_flight):
+                        self._settle()
+                elif not self._await_next():
+                    return
+        finally:
+            # After an error of the store: what was begun is ended, and settled if that is possible.
+            for future in in_flight:
+                self._ended(*future.result())
+            with suppress(JobError):
+                self._settle()
+
+    def _next(self, places: int) -> list[Member]:
+        """Return as many claimed members as there are free workers; what is not begun any more is given back."""
+        if not self._may_begin():
+            self._give_back()
+            return []
+        while len(self._claimed) < places:
+            if not self._candidates:
+                self._candidates = self.store.due(now=self.process.now(), limit=_CANDIDATES)
+                if not self._candidates:
+                    break
+            user_ids = self._candidates[:_CLAIMED_AT_ONCE]
+            self._candidates = self._candidates[_CLAIMED_AT_ONCE:]
+            self._claimed += self._claim(user_ids)
+        begun, self._claimed = self._claimed[:places], self._claimed[places:]
+        return begun
+
+    def _give_back(self) -> None:
+        now = self.process.now()
+        self._settlements += [Settlement(member.user_id, now, member.unfinished) for member in self._claimed]
+        self._claimed.clear()
+
+    def _claim(self, user_ids: list[str]) -> list[Member]:
+        return self.store.claim(
+            user_ids, self.process.process_id, now=self.process.now(), until=self.deadline + _CLAIM_MARGIN
+        )
+
+    def _may_begin(self) -> bool:
+        return (
+            not self.process.stopping()
+            and not self._result.is_stopped
+            and self.process.now() < self.deadline - _LAST_CLAIM
+        )
+
+    def _await_next(self) -> bool:
+        """Wait for a member who falls due soon; return False if the tick is over."""
+        if not self._may_begin():
+            return False
+        due_at = self.store.next_due_at()
+        if due_at is None or due_at > self.process.now() + LINGER:
+            return False
+        self.process.sleep(max(0.05, (due_at - self.process.now()).total_seconds()))
+        return not self.process.stopping()
+
+    def _serve(self, member: Member) -> tuple[Settlement, Report | None]:
+        slots = slots_of(self.kind, member.user_id, member.when)
+        now = self.process.now()
+        slot = member.unfinished or slots.latest(now)
+        if slot is None:
+            # The schedule was edited after it was computed when the member is due.
+            return Settlement(member.user_id, slots.after(now)), None
+        make_report = self.work.give_up if member.deaths >= DEATHS_MAX else self.work.serve
+        report = make_report(member, slot)
+        return settlement_of(report, member, slot, slots, now=self.process.now()), report
+
+    def _ended(self, settlement: Settlement, report: Report | None) -> None:
+        self._settlements.append(settlement)
+        if report is not None:
+            self._count(report)
+
+    def _settle(self) -> None:
+        settlements, self._settlements = self._settlements, []
+        if settlements:
+            self.store.settle(self.process.process_id, settlements)
+
+    def _count(self, report: Report) -> None:
+        self._result.add(report)
+        self._ours_in_a_row = self._ours_in_a_row + 1 if is_ours(report) else 0
+        if self._ours_in_a_row >= GIVE_UP_AFTER and not self._result.is_stopped:
+            self._result.is_stopped = True
+            _log.error("runs fail for a cause of the installation, the rest stays due", runs=self._ours_in_a_row)
+
+
+def exit_of(result: TickResult) -> tuple[Outcome, ExitCode, Reason | None]:
+    """Return how a tick ends.
+
+    0 where each failure is recorded with its user. Where nobody could be served for a cause of the installation, 78 for
+    a setting and 75 for a server.
+    """
+    cause = result.last_of_ours
+    if cause is None or not (result.is_stopped or result.ours == result.served):
+        return (Outcome.DONE, ExitCode.DONE, None)
+    if cause.exit_code == ExitCode.MISCONFIGURED:
+        return (Outcome.FAILED, ExitCode.MISCONFIGURED, Reason.MISCONFIGURED)
+    return (Outcome.RETRY, ExitCode.TEMPORARY, cause.summary.reason)

@@ -1,0 +1,171 @@
+"""A pool with members in a database, a clock of its own, and bodies of runs that a test scripts."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.kinds import SYNC, Kind
+from catchup_jobs.adapters.database.people.users import DatabaseUsers
+from catchup_jobs.adapters.database.pools.slots import PoolSlots
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
+from catchup_jobs.adapters.database.schema import dead_letters, pool_slots, runs
+from catchup_jobs.adapters.files.locks import FileLocks
+from catchup_jobs.domain.calendar.availability import AvailabilityParameters
+from catchup_jobs.domain.people.users import Schedule, User
+from catchup_jobs.jobs.pool.abandonment import abandon
+from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work
+from catchup_jobs.jobs.run.context import Result, RunContext
+from catchup_jobs.jobs.run.execution import run_job
+from catchup_jobs.jobs.run.ports import Process, Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.jobs.pool.ports import Member
+    from catchup_jobs.jobs.run.endings import Report
+    from catchup_jobs.jobs.run.ports import RunLocks
+
+POOL = "people"
+# A Monday noon in Berlin.
+NOW = datetime(2026, 11, 23, 11, tzinfo=UTC)
+
+
+@dataclass
+class PoolWorld:
+    """The pool `people`, whose members sync every 30 minutes.
+
+    Attributes:
+        body: what each run does; a test replaces it.
+        served: the users and slots that ticks served, in order.
+        begun: the users whose body was called, in order.
+    """
+
+    database: Database
+    lock_directory: Path
+    now: datetime = NOW
+    every: str = "30m"
+    version: str = "2026z 30m"
+    kind: Kind = SYNC
+    stopping: bool = False
+    locks: RunLocks | None = None
+    body: Callable[[RunContext], Result] = lambda _: Result()
+    served: list[tuple[str, datetime]] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+    _pods: Any = field(default_factory=lambda: itertools.count(1))
+    _lock: Any = field(default_factory=threading.Lock)
+
+    def enrol(self, *user_ids: str, pool: str | None = POOL, **schedule: Any) -> None:
+        """Import users as members."""
+        when = Schedule(
+            **{
+                "time_zone": "Europe/Berlin",
+                "digest_day": DigestDay.SUNDAY,
+                "digest_time": time(9),
+                "sync_every": "6h",  # the pool's own interval holds
+                **schedule,
+            }
+        )
+        people = [
+            User(id=user_id, name="Canary", schedule=when, paused=False, availability=AvailabilityParameters())
+            for user_id in user_ids
+        ]
+        DatabaseUsers(self.database).import_all(people, now=self.now, pools=dict.fromkeys(user_ids, pool))
+
+    def store(self, *, pool: str = POOL, shard: int = 0, shards: int = 1) -> PoolSlots:
+        return PoolSlots(self.database, pool, self.kind, self.every, self.version, shard, shards)
+
+    def make_due(self, user_ids: Iterable[str] | None = None, *, at: datetime | None = None) -> None:
+        """Compute when members are due, and put that into the past."""
+        self.store().schedule(now=self.now, limit=10_000)
+        wanted = {} if user_ids is None else set(user_ids)
+        with self.database.write() as connection:
+            statement = pool_slots.update().where(pool_slots.c.kind == self.kind)
+            if user_ids is not None:
+                statement = statement.where(pool_slots.c.user_id.in_(wanted))
+            connection.execute(statement.values(due_at=at or self.now - timedelta(minutes=1)))
+
+    def tick(
+        self,
+        *,
+        store: PoolSlots | None = None,
+        pod: str | None = None,
+        seconds: float = 300,
+        workers: int = 4,
+        on_served: Callable[[], None] = lambda: None,
+    ) -> TickResult:
+        """Make one tick, as a pod does; waits only turn the clock."""
+        process = Process(
+            now=lambda: self.now,
+            sleep=self._sleep,
+            random=lambda: 0.5,
+            stopping=lambda: self.stopping,
+            process_id=pod or f"pod-{next(self._pods)}",
+        )
+        deadline = self.now + timedelta(seconds=seconds)
+        locks = self.locks or FileLocks(self.lock_directory)
+        runs_of = DatabaseRunStore(self.database)
+
+        def run_of(member: Member, slot: datetime) -> Run:
+            return Run(self.kind, member.user_id, slot, "")
+
+        def serve(member: Member, slot: datetime) -> Report:
+            with self._lock:
+                self.served.append((member.user_id, slot))
+                on_served()
+            return run_job(
+                self._begin,
+                run_of(member, slot),
+                store=runs_of,
+                locks=locks,
+                process=process,
+                deadline_seconds=(deadline - self.now).total_seconds(),
+                waits=False,
+                lease_margin=timedelta(minutes=15),
+            )
+
+        def give_up(member: Member, slot: datetime) -> Report:
+            return abandon(run_of(member, slot), store=runs_of, process=process, lease=timedelta(minutes=15))
+
+        return Tick(self.kind, store or self.store(), Work(serve, give_up), process, deadline, workers)()
+
+    def pass_time(self, **duration: float) -> None:
+        self.now += timedelta(**duration)
+
+    def row(self, user_id: str) -> Any:
+        """Return a member's row for the kind."""
+        with self.database.read() as connection:
+            return connection.execute(
+                select(pool_slots).where(pool_slots.c.user_id == user_id, pool_slots.c.kind == self.kind)
+            ).one()
+
+    def users_served(self) -> list[str]:
+        return [user_id for user_id, _ in self.served]
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each run by its key."""
+        with self.database.read() as connection:
+            return {row.run_key: row.state.value for row in connection.execute(select(runs.c.run_key, runs.c.state))}
+
+    def dead_letters(self) -> dict[str, str]:
+        """Return the error's class of each dead letter by its key."""
+        with self.database.read() as connection:
+            rows = connection.execute(select(dead_letters.c.run_key, dead_letters.c.error_class))
+            return {row.run_key: row.error_class for row in rows}
+
+    def _begin(self, context: RunContext) -> Result:
+        self.begun.append(context.subject)
+        return self.body(context)
+
+    def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += timedelta(seconds=seconds)
