@@ -32,8 +32,6 @@ def enrol(shell: Shell, *names: str) -> None:
         shell.google.add_user(email, time_zone=BERLIN)
         shell.google.add_event(email, f"{name}-1", title="Dentist", at="+1d 15:00")
         shell.run("calendar", "connect", name, "--token-file", "-", stdin=json.dumps(shell.google.grant(email)))
-    shell.run("sync", "--pool", "people")  # computes when they are due
-    make_due(shell)
 
 
 def make_due(shell: Shell) -> None:
