@@ -11,13 +11,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 import yaml
 from integration.operator.chart_rendering import pod_templates, render
 from integration.operator.conftest import Namespace, act_as
+from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_conflict import conflict, suspended
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
 from integration.services import free_port
@@ -28,7 +28,7 @@ from catchup_contract.outcomes import Outcome
 # The tests of the operator without faults share one API server, those with faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator")
 
-StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
 
 
 @pytest.fixture
@@ -43,6 +43,11 @@ def another(namespace: Namespace) -> Iterator[Callable[[], Namespace]]:
     yield make
     for each in made:
         each.delete()
+
+
+def answers(url: str) -> bool:
+    with urllib.request.urlopen(url, timeout=5) as reply:
+        return bool(reply.status == 200)
 
 
 @pytest.mark.parametrize("mode", ["several", "all"])
@@ -198,7 +203,7 @@ def test_with_no_more_than_the_charts_permissions_the_chosen_namespaces_are_serv
         for each in served:
             eventually(lambda each=each: len(each.items("cronjobs")) == 2)  # type: ignore[misc]
         ready = f"http://127.0.0.1:{operator_env['CATCHUP_HEALTH_PORT']}/readyz"
-        eventually(lambda: urllib.request.urlopen(ready, timeout=5).status == 200)
+        eventually(lambda: answers(ready))
         if mode == "its own":
             assert other.items("cronjobs") == []
     everywhere = mode == "all"
