@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from e2e.test_product import at_noon, person, schedule
+from daytime import daytime_zone
+from e2e.test_product import person, schedule
 from integration.services import free_port
 from waiting import eventually
 
@@ -172,7 +173,7 @@ def test_a_wrong_token_of_twilio_fires_an_alert_that_ends_once_it_is_mended(
     stack: Stack, monitoring: Monitoring
 ) -> None:
     assert eventually(lambda: monitoring.value('up{job="exporter"} + on () up{job="operator"}') == 2)
-    zone = at_noon()
+    zone = daytime_zone()
     person(stack, "iris", zone=zone)
     entry = {
         "id": "iris",

@@ -7,11 +7,11 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import yaml
+from daytime import daytime_zone
 from waiting import eventually
 
 from catchup_dev.binaries import ensure
@@ -35,12 +35,6 @@ def person(stack: Stack, user: str, *, connected: bool = True, zone: str = "Euro
     if connected:
         token = json.dumps(google.grant(email, client_id="catchup-demo"))
         stack.catchup_jobs("calendar", "connect", user, "--token-file", "-", stdin=token)
-
-
-def at_noon() -> str:
-    """Return the zone in which it is between 12:00 and 13:00 now, so that the firings of its day are on one date."""
-    ahead = 12 - datetime.now(UTC).hour
-    return f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
 
 
 def schedule(stack: Stack, user: str, **spec: Any) -> None:
@@ -89,8 +83,7 @@ def test_apply_get_and_a_sync_by_hand(stack: Stack) -> None:
 
 
 def test_suggestions_for_the_fleet_and_a_digest_by_hand_are_one_sms(stack: Stack) -> None:
-    # Messages come by day, at whatever hour the test runs.
-    zone = at_noon()
+    zone = daytime_zone()
     person(stack, "edith", zone=zone)
     phone = "+447700900456"
     entry = {
@@ -211,7 +204,7 @@ def test_personal_data_is_in_no_log_resource_event_or_redis_key(stack: Stack) ->
     """Row 49: canaries planted in every field that holds personal data, and all that anybody can read searched."""
     canaries = {"title": "Xylophone lesson", "phone": "7700900789", "mailbox": "quetzal", "contact": "Wilhelmina"}
     account = f"{canaries['mailbox']}@example.com"
-    zone = at_noon()
+    zone = daytime_zone()
     stack.google.add_user(account, zone)
     stack.google.add_event(account, "lesson", canaries["title"], at="+1d 15:00", minutes=90)
     entry = {

@@ -48,6 +48,7 @@ def answer(
 
 
 def healthy(url: str, context: ssl.SSLContext | None = None) -> bool:
+    """Return whether it answers with a status of success."""
     return answer(url, context=context)[0] in _OK
 
 
@@ -76,6 +77,7 @@ class Api:
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
 
     def ready(self) -> bool:
+        """Return whether the API server says that it is ready."""
         return answer(f"{self.server}/readyz", context=self._context, headers=self._headers)[0] in _OK
 
     def get(self, path: str) -> dict[str, Any] | None:

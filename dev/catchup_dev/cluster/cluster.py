@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from catchup_dev.cluster.node import Node
 from catchup_dev.cluster.pki import NODE_NAME
 from catchup_dev.cluster.sandbox import Sandbox
 from catchup_dev.console import Console, Failure
-from catchup_dev.processes import stop_all
+from catchup_dev.processes import run_tool, stop_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +86,7 @@ class Cluster:
         return network.host if network else LOOPBACK
 
     def exists(self) -> bool:
+        """Return whether `up` was run, and no `down` since."""
         return bool(self.layout.record("cluster"))
 
     def images(self) -> set[str]:
@@ -100,16 +100,14 @@ class Cluster:
     def kubectl(self, *arguments: str, stdin: str | None = None, accept: tuple[int, ...] = (0,)) -> str:
         """Run kubectl on this cluster; its output, or a Failure with what it said where it did not exit as accepted."""
         program = binaries.ensure(["kubectl"])["kubectl"]
-        done = subprocess.run(
-            [str(program), f"--kubeconfig={self.kubeconfig}", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode not in accept:
-            raise Failure(f"`kubectl {' '.join(arguments)}` failed.", log=done.stderr)
-        return done.stdout
+        command = [str(program), f"--kubeconfig={self.kubeconfig}", *arguments]
+        return run_tool(command, shown=f"kubectl {' '.join(arguments)}", stdin=stdin, accept=accept)
+
+    def helm(self, *arguments: str) -> str:
+        """Run helm on this cluster; its output, or a Failure with what it said."""
+        program = binaries.ensure(["helm"])["helm"]
+        env = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+        return run_tool([str(program), *arguments], shown=f"helm {' '.join(arguments)}", env=env)
 
     def read(self, path: str) -> dict[str, Any]:
         """Return what the API server has at a path; raises as `request`."""

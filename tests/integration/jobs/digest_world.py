@@ -306,7 +306,7 @@ class DigestWorld:
             self.account.base_url,
             connect_timeout=self.http_timeout,
             read_timeout=self.http_timeout,
-            answer_timeout=self.http_timeout,
+            request_seconds=self.http_timeout,
         )
         return TwilioSms(self.account, now=lambda: self.now, http=http)
 
