@@ -56,6 +56,10 @@ PYTEST_PARALLEL = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations=20
 test: lint ## Everything: lint, then all tiers side by side
 	$(PREPARE)
 	$(PYTEST_PARALLEL) tests
+.PHONY: test-all
+test-all: venv ## In full what make test plays a sample of: random examples, a kill at each line, ten thousand users
+	$(PREPARE)
+	CATCHUP_ALL=1 $(PYTEST_PARALLEL) -m "sampled or hypothesis" tests
 .PHONY: test-unit
 test-unit: venv ## Unit tests: seconds, no services, fewer random examples than make test, no test marked slow
 	$(BIN)/pytest -n 2 --hypothesis-profile=quick -m "not slow" tests/unit
@@ -91,7 +95,7 @@ generate: venv ## Make the generated files: the chart's CRD, schema and README, 
 	$(BIN)/python -m catchup_dev.generate
 
 ##@ Local Kubernetes
-.PHONY: cluster-up cluster-down cluster-status images
+.PHONY: cluster-up cluster-down cluster-status images sbom
 cluster-up: venv ## A real Kubernetes on this machine (builds it from source on the first run)
 	$(BIN)/python -m catchup_dev.cluster up
 cluster-down: venv ## End it; nothing stays but the caches
@@ -100,11 +104,14 @@ cluster-status: venv ## Its components, addresses and versions
 	$(BIN)/python -m catchup_dev.cluster status
 images: venv ## Build the images and give them to the local cluster, if it runs
 	$(BIN)/python -m catchup_dev.images build operator jobs redis postgres
+sbom: venv ## What is in the images of operator and jobs, as CycloneDX: .local/sbom/
+	$(BIN)/python -m catchup_dev.sbom operator jobs
 
 .PHONY: demo demo-down run-operator
-demo: venv ## The product on a local Kubernetes: syncs, suggestions, digests, a dead letter
-	@$(BIN)/python -m catchup_dev.demo up
-demo-down: venv ## End the demo and its cluster
-	@$(BIN)/python -m catchup_dev.demo down
+DEMO = $(BIN)/python -m catchup_dev.demo $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(VALUES),--values $(VALUES))
+demo: venv ## The product on a local Kubernetes, or CLUSTER=current|kind|minikube|k3d: syncs, suggestions, digests, a dead letter
+	@$(DEMO) up
+demo-down: venv ## End the demo, and take back what it made
+	@$(DEMO) down
 run-operator: venv ## Run the operator from the working tree against the running demo, in place of its pod
 	@$(BIN)/python -m catchup_dev.run_operator

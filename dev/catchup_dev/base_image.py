@@ -10,7 +10,7 @@ from catchup_dev.cache import cached_directory, digest
 from catchup_dev.console import Console, Failure
 
 SUITE = "bookworm"
-PACKAGES = ("ca-certificates", "python3", "python3-venv")
+PACKAGES = ("ca-certificates", "python3")
 # what no container needs; licences stay
 _DROPPED = (
     "var/cache/apt/*.bin",

@@ -42,6 +42,7 @@ class Module:
 
     @property
     def directory(self) -> Path:
+        """The Go module's directory."""
         return PINS / self.name
 
 

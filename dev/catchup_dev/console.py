@@ -66,6 +66,7 @@ class Console:
         return self._stream or sys.stderr
 
     def say(self, text: str) -> None:
+        """Print a line, unless quiet."""
         if not self._quiet:
             print(text, file=self._out, flush=True)
 

@@ -8,22 +8,23 @@ import os
 import secrets
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes, policy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from catchup_contract.api import LABEL_USER_SCHEDULE
-from catchup_dev.cluster import Cluster, Failure
 from catchup_dev.cluster.layout import CHECKOUT
-from catchup_dev.console import Console, exit_code_of
-from catchup_dev.stack import CHART, RELEASE, Stack, build_images
+from catchup_dev.console import Console, Failure, exit_code_of
+from catchup_dev.places import CLUSTERS, OUTBOX, pick
+from catchup_dev.stack import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from catchup_dev.places import Place
+
 EXAMPLES: Final = CHECKOUT / "examples"
 USERS: Final = EXAMPLES / "users" / "users.json"
-_BIN: Final = ".local/bin"
 
 # user -> Google account, zone, events (id, title, when, minutes, repetition); the times are the calendar's.
 CALENDARS: Final[dict[str, tuple[str, str, list[tuple[str, str, str, int, str | None]]]]] = {
@@ -53,7 +54,6 @@ CALENDARS: Final[dict[str, tuple[str, str, list[tuple[str, str, str, int, str | 
         ],
     ),
 }
-OUTBOX: Final = CHECKOUT / ".local" / "demo" / "outbox"
 # Whom Ada says yes to.
 ACCEPTED: Final = ("ada", "Mei Tanaka")
 # Whose sync becomes a dead letter.
@@ -64,32 +64,19 @@ MOVED: Final = ("ada", "dentist", "+3d 11:00", 90)
 class Demo:
     """The steps of the demo, each idempotent, so that a second run ends in the same state."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, place: Place, console: Console) -> None:
         self._console = console
-        self._cluster = Cluster(console=console, helm=True)
-        self._stack = Stack(self._cluster, outbox=OUTBOX, console=console)
+        self._place = place
+        self._stack = place.stack
 
     def run(self) -> None:
         """Run all steps."""
         started = time.monotonic()
-        if os.geteuid() != 0:
-            raise Failure("The demo runs pods, and a node needs root.", todo="run `make demo` as root.")
-        self._say("1. A real Kubernetes on this machine; the images are built beside it")
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            images = beside.submit(build_images, Console(quiet=True))
-            self._cluster.up()
-            with self._console.step("Images"):
-                images.result()
-        self._say("2. Images on the node, and stand-ins for Google, Twilio and a mail server")
-        built = self._stack.load_images()
-        self._stack.stand_ins.start()
+        self._place.prepare(self._say)
         self._fill_calendars()
         self._say("3. The product")
-        self._stack.make_namespace()
-        values = self._stack.write_values(self._stack.values(built))
         with self._console.step("helm upgrade --install"):
-            self._stack.helm("upgrade", "--install", RELEASE, str(CHART), "--values", str(values), "--timeout=4m")
-            self._stack.wait_for_operator()
+            self._place.install()
         self._say("4. Three users, their contacts, calendars and addresses, one UserSchedule each")
         self._connect_users()
         self._type("apply", "-f", str(EXAMPLES.relative_to(CHECKOUT)))
@@ -121,9 +108,7 @@ class Demo:
 
     def down(self) -> None:
         """End everything that `run` started."""
-        self._stack.stand_ins.stop()
-        self._stack.stand_ins.forget_messages()
-        self._cluster.down()
+        self._place.down()
 
     def _fill_calendars(self) -> None:
         google = self._stack.google
@@ -189,6 +174,7 @@ class Demo:
             self._stack.kubectl("wait", "--for=condition=Complete", f"job/{name}", "--timeout=90s")
 
     def _show_messages(self) -> None:
+        self._stack.stand_ins.collect_messages()
         for file in sorted(OUTBOX.glob("*.sms.json")):
             sms = json.loads(file.read_text())
             self._echo(f"\n{file.relative_to(CHECKOUT)}   to {sms['to']}\n{_indented(sms['body'])}")
@@ -220,9 +206,9 @@ class Demo:
 
     def _next(self, seconds: float) -> None:
         google = self._stack.google
-        self._say(f"The cluster stays up ({seconds:.0f} s). Try:")
+        self._say(f"The product stays up ({seconds:.0f} s). Try:")
         self._echo(
-            f"""  export KUBECONFIG=$PWD/.local/kubeconfig PATH=$PWD/{_BIN}:$PATH
+            f"""{self._place.shell}
   kubectl config set-context --current --namespace={self._stack.namespace}
   kubectl get userschedules -o wide
   kubectl explain userschedule.spec
@@ -255,13 +241,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the demo or end it; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m catchup_dev.demo", description=__doc__)
     parser.add_argument("command", choices=["up", "down"])
+    parser.add_argument("--cluster", choices=CLUSTERS, help="where (default: what is there; it says what it picked)")
+    parser.add_argument("--registry", help="for `current`: where to push the images, and your cluster pulls them from")
+    parser.add_argument("--values", type=Path, help="values of yours for the chart, on a cluster of yours")
     given = parser.parse_args(arguments)
     os.chdir(CHECKOUT)
-    demo = Demo(Console())
-    steps: dict[str, Callable[[], None]] = {"up": demo.run, "down": demo.down}
+    console = Console()
+    steps: dict[str, Callable[[Demo], None]] = {"up": Demo.run, "down": Demo.down}
 
     def run() -> int:
-        steps[given.command]()
+        place = pick(given.cluster, registry=given.registry, values=given.values, console=console)
+        steps[given.command](Demo(place, console))
         return 0
 
     return exit_code_of(run, interrupted="`make demo` goes on from here, `make demo-down` ends it.")

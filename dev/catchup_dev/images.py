@@ -11,13 +11,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from catchup_dev import base_image, packages
+from catchup_dev import base_image, oci_archive, packages
 from catchup_dev.cache import cache_root, cached_directory, digest, digest_files, locked
 from catchup_dev.cluster import DEMO, Cluster
 from catchup_dev.cluster.layout import CHECKOUT
@@ -32,10 +31,11 @@ DEV_IMAGES = CHECKOUT / "dev" / "images"
 KNOWN = {
     "operator": (CHECKOUT / "operator" / "Dockerfile", CHECKOUT),
     "jobs": (CHECKOUT / "jobs_image" / "Dockerfile", CHECKOUT),
+    "build": (DEV_IMAGES / "build" / "Dockerfile", DEV_IMAGES / "build"),
     "redis": (DEV_IMAGES / "redis" / "Dockerfile", DEV_IMAGES / "redis"),
     "postgres": (DEV_IMAGES / "postgres" / "Dockerfile", DEV_IMAGES / "postgres"),
 }
-_BASE_PREFIX = "localhost/catchup/base:"
+_OURS = "localhost/catchup/"
 _KEPT_PER_NAME = 6
 _STORED_AT_MOST = 200  # images with their intermediate steps: 4 to 5 GB
 _CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -52,19 +52,20 @@ class Image:
 
     @property
     def archive(self) -> Path:
+        """The OCI archive."""
         return self.directory / "image.tar"
+
+    def digest(self) -> str:
+        """The digest of its manifest."""
+        return oci_archive.digest(self.archive)
 
     def layers(self) -> dict[str, int]:
         """Digest and size of its layers."""
-        with tarfile.open(self.archive) as tar:
+        return {layer["digest"]: layer["size"] for layer in oci_archive.manifest(self.archive)["layers"]}
 
-            def read(name: str) -> dict[str, Any]:
-                member = tar.extractfile(name)
-                loaded: dict[str, Any] = json.load(member) if member else {}
-                return loaded
-
-            manifest = read(_blob(read("index.json")["manifests"][0]["digest"]))
-            return {layer["digest"]: layer["size"] for layer in manifest["layers"]}
+    def labels(self) -> dict[str, str]:
+        """Its labels (`org.opencontainers.image.*`)."""
+        return oci_archive.config(self.archive)["config"].get("Labels") or {}
 
 
 def base(console: Console | None = None) -> Image:
@@ -88,22 +89,32 @@ def build_image(
     build_args: dict[str, str] | None = None,
     *,
     console: Console | None = None,
+    again_into: Path | None = None,
 ) -> Image:
     """Build what is named by the content of Dockerfile, used files and arguments; what is built is only named.
 
-    `BASE_IMAGE` is given where the arguments have none. RUN steps find the machine's certificates as the secret
-    `ca`, and `--mount=type=cache` lasts from build to build.
+    `BASE_IMAGE`, its digest and, where the Dockerfile asks for it, `BUILD_IMAGE` are given where the arguments have
+    none. RUN steps find the machine's certificates as the secret `ca`, and `--mount=type=cache` lasts from build to
+    build. With `again_into`, build it whether or not it was, without kept layers, into that directory.
     """
     console = console or Console(quiet=True)
     if not dockerfile.exists():
         raise Failure(f"There is no {dockerfile}.", todo="build other images, or add it.")
-    arguments = {"BASE_IMAGE": base(console).reference, **(build_args or {})}
+    below = base(console)
+    arguments = {"BASE_IMAGE": below.reference, "BASE_DIGEST": below.digest()}
+    if "ARG BUILD_IMAGE" in dockerfile.read_text():
+        arguments["BUILD_IMAGE"] = known_image("build", console).reference
+    arguments |= build_args or {}
     files = used_files(dockerfile, context)
     tag = digest([dockerfile.read_bytes(), digest_files(context, files), json.dumps(arguments, sort_keys=True)])
 
     def fill(target: Path) -> None:
         stage(files, context, target)
 
+    if again_into is not None:
+        image = Image(f"{_OURS}{name}:{tag}", again_into)
+        _build(image, dockerfile, fill=fill, options=["--layers", "--no-cache"], arguments=arguments, console=console)
+        return image
     return _built(name, tag, dockerfile, fill=fill, arguments=arguments, console=console)
 
 
@@ -121,6 +132,26 @@ def known_image(name: str, console: Console | None = None) -> Image:
     return build_image(name, dockerfile, context, console=console)
 
 
+def tag_of(dockerfile: Path, context: Path) -> str:
+    """Return a tag for what a Dockerfile makes of a context, whatever it is built on."""
+    return digest([dockerfile.read_bytes(), digest_files(context, used_files(dockerfile, context))])
+
+
+def copy_as(image: Image, reference: str) -> None:
+    """Have the image in the store of `buildah_command`, by another name."""
+    _prepare_store([image.reference])
+    _buildah("tag", image.reference, reference)
+
+
+def buildah_command() -> list[str]:
+    """Return the command by which buildah is run, on a store of our own.
+
+    In a mount namespace, since it leaves mounts of its store behind.
+    """
+    store, run = _build_directory("store"), _build_directory("run")
+    return ["unshare", "--mount", "buildah", f"--root={store}", f"--runroot={run}"]
+
+
 def _built(
     name: str,
     tag: str,
@@ -130,52 +161,63 @@ def _built(
     arguments: dict[str, str],
     console: Console,
 ) -> Image:
-    reference = f"localhost/catchup/{name}:{tag}"
+    reference = f"{_OURS}{name}:{tag}"
 
     def make(scratch: Path) -> None:
-        with (
-            console.step(f"Building image {name}"),
-            locked(cache_root() / ".buildah.lock", console),
-            tempfile.TemporaryDirectory(prefix="context-", dir=_build_directory("tmp")) as context,
-        ):
-            fill(Path(context))
-            _bud(reference, dockerfile, Path(context), arguments)
-            archive = f"oci-archive:{scratch / 'image.tar'}:{reference}"
-            _buildah("push", "--quiet", "--compression-level=1", reference, archive)
-            _prune(name)
+        image = Image(reference, scratch)
+        _build(image, dockerfile, fill=fill, options=["--layers"], arguments=arguments, console=console)
+        _prune(name)
 
     return Image(reference, cached_directory(f"image-{name}-{tag}", make, console))
 
 
-def _bud(reference: str, dockerfile: Path, context: Path, arguments: dict[str, str]) -> None:
-    options = ["--isolation=chroot", "--layers", "--pull-never", "--format=oci", f"--tag={reference}"]
+def _build(
+    image: Image,
+    dockerfile: Path,
+    *,
+    fill: Callable[[Path], None],
+    options: list[str],
+    arguments: dict[str, str],
+    console: Console,
+) -> None:
+    with (
+        console.step(f"Building image {image.reference.rpartition('/')[2].partition(':')[0]}"),
+        locked(cache_root() / ".buildah.lock", console),
+        tempfile.TemporaryDirectory(prefix="context-", dir=_build_directory("tmp")) as context,
+    ):
+        fill(Path(context))
+        _bud(image.reference, dockerfile, Path(context), options, arguments)
+        archive = f"oci-archive:{image.archive}:{image.reference}"
+        _buildah("push", "--quiet", "--compression-level=1", image.reference, archive)
+
+
+def _bud(reference: str, dockerfile: Path, context: Path, options: list[str], arguments: dict[str, str]) -> None:
+    options = [*options, "--isolation=chroot", "--pull-never", "--format=oci", f"--tag={reference}"]
+    options += ["--timestamp=0", "--identity-label=false"]  # so that a build that is repeated gives the same bytes
     ca = next((os.environ[v] for v in _CA_VARIABLES if os.environ.get(v)), _CA_OF_DEBIAN)
     if Path(ca).exists():
         options.append(f"--secret=id=ca,src={ca}")
     options += [f"--build-arg={key}={value}" for key, value in arguments.items()]
-    _prepare_store(arguments.get("BASE_IMAGE"))
+    _prepare_store([arguments[name] for name in ("BASE_IMAGE", "BUILD_IMAGE") if name in arguments])
     _buildah("bud", *options, f"--file={dockerfile}", str(context))
 
 
-def _prepare_store(base_reference: str | None) -> None:
-    """Keep buildah's store from growing without end, and have the base in it, which may be gone from it."""
+def _prepare_store(below: list[str]) -> None:
+    """Keep buildah's store from growing without end, and have those of our images in it, which may be gone from it."""
     listed = json.loads(_buildah("images", "--all", "--json") or "[]") or []
     if len(listed) > _STORED_AT_MOST:
         _buildah("rmi", "--all", "--force")
         listed = []
-    if base_reference is None or not base_reference.startswith(_BASE_PREFIX):
-        return
-    if base_reference not in {name for image in listed for name in image.get("names") or []}:
-        archive = cache_root() / f"image-base-{base_reference.removeprefix(_BASE_PREFIX)}" / "image.tar"
-        _buildah("pull", "--quiet", f"oci-archive:{archive}:{base_reference}")
+    stored = {name for image in listed for name in image.get("names") or []}
+    for reference in below:
+        if reference.startswith(_OURS) and reference not in stored:
+            archive = cache_root() / f"image-{reference.removeprefix(_OURS).replace(':', '-')}" / "image.tar"
+            _buildah("pull", "--quiet", f"oci-archive:{archive}:{reference}")
 
 
 def _buildah(*arguments: str) -> str:
-    """Run buildah on a store of our own; in a mount namespace, since it leaves mounts of its store behind."""
-    command = ["unshare", "--mount", "buildah", f"--root={_build_directory('store')}"]
-    command += [f"--runroot={_build_directory('run')}", *arguments]
     done = subprocess.run(
-        command,
+        [*buildah_command(), *arguments],
         env={**os.environ, "TMPDIR": str(_build_directory("tmp"))},  # type=cache mounts are kept there
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -194,10 +236,6 @@ def _build_directory(name: str) -> Path:
     return directory
 
 
-def _blob(name: str) -> str:
-    return f"blobs/{name.replace(':', '/')}"
-
-
 def _prune(name: str) -> None:
     """Drop the oldest archives of an image: each change makes a new one."""
     archives = sorted(cache_root().glob(f"image-{name}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
@@ -206,6 +244,7 @@ def _prune(name: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Build the named images; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m catchup_dev.images", description=__doc__)
     parser.add_argument("command", choices=["build"])
     parser.add_argument("names", nargs="+", choices=sorted(KNOWN), metavar="NAME", help=" ".join(sorted(KNOWN)))

@@ -41,6 +41,8 @@ TESTS = {
     "pgbouncer": "pgbouncer",
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
+    "docker-registry": "docker-registry",
+    "jq": "jq",
     **CONTROL_PLANE,
 }
 # A cluster and the tests run their own.
@@ -52,6 +54,7 @@ _SERVICES = (
     "pgbouncer.service",
     "prometheus.service",
     "prometheus-alertmanager.service",
+    "docker-registry.service",
 )
 
 

@@ -63,6 +63,21 @@ def identify(pid: int) -> Identity | None:
         return None
 
 
+def run_tool(
+    command: Sequence[str],
+    *,
+    shown: str,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    accept: tuple[int, ...] = (0,),
+) -> str:
+    """Run a program to its end; its output, or a Failure that names it as `shown`, with what it said."""
+    done = subprocess.run(command, env=env, input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode not in accept:
+        raise Failure(f"`{shown}` failed.", log=done.stderr or done.stdout)
+    return done.stdout
+
+
 class Daemon:
     """One named background process with its pid file, log and a stamp of what it was started with."""
 
@@ -87,6 +102,7 @@ class Daemon:
         return identity.pid if identity and is_running(identity) else None
 
     def alive(self) -> bool:
+        """Return whether the process that was started runs."""
         return self.pid is not None
 
     def runs_with(self, stamp: str) -> bool:
@@ -113,9 +129,11 @@ class Daemon:
             time.sleep(0.002)
 
     def stop(self, grace: float = 5.0) -> None:
+        """End it: by SIGTERM, and by SIGKILL after `grace` seconds."""
         stop_all([self], grace)
 
     def log_tail(self, lines: int = 8) -> str:
+        """Return the last lines of its log."""
         try:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except OSError:

@@ -6,16 +6,13 @@ The demo and the end-to-end tests stand on this, each on a cluster of its own.
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import subprocess
 import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catchup_dev import images
-from catchup_dev.binaries import ensure
 from catchup_dev.cluster import Failure
 from catchup_dev.cluster.layout import CHECKOUT
 from catchup_dev.console import Console
@@ -43,13 +40,14 @@ class Stack:
         cluster: Cluster,
         namespace: str = "catchup",
         *,
+        directory: Path | None = None,
         outbox: Path | None = None,
         console: Console | None = None,
     ) -> None:
         self.cluster = cluster
         self.namespace = namespace
         self._console = console or Console(quiet=True)
-        self._directory = cluster.layout.directory / "doubles"
+        self._directory = directory or cluster.layout.directory / "doubles"
         self._outbox = outbox or self._directory / "outbox"
 
     # -- what the product stands on
@@ -87,16 +85,20 @@ class Stack:
     def values(self, built: dict[str, images.Image]) -> dict[str, Any]:
         """The chart's values for a local cluster: local images, and doubles in the outside services' place."""
 
-        def image(name: str) -> dict[str, str]:
-            repository, _, tag = built[name].reference.rpartition(":")
-            return {"repository": repository, "tag": tag, "pullPolicy": "Never"}
+        references = {name: image.reference for name, image in built.items()}
+        return self.values_of(references, pull_policy="Never")
 
+    def values_of(self, references: dict[str, str], *, pull_policy: str) -> dict[str, Any]:
+        """The same for images by their names; a component whose image is not among them has the chart's own."""
+        components = {"operator": "operator", "jobs": "jobs", "postgresql": "postgres", "redis": "redis"}
+        chosen = {}
+        for component, name in components.items():
+            if name in references:
+                repository, _, tag = references[name].rpartition(":")
+                chosen[component] = {"image": {"repository": repository, "tag": tag, "pullPolicy": pull_policy}}
         return {
             "generateSecrets": True,
-            "operator": {"image": image("operator")},
-            "jobs": {"image": image("jobs")},
-            "postgresql": {"image": image("postgres")},
-            "redis": {"image": image("redis")},
+            **chosen,
             "toolbox": {"enabled": True},
             "metrics": {"enabled": True, "everySeconds": 5},
             **self.stand_ins.values(),
@@ -104,6 +106,7 @@ class Stack:
 
     def write_values(self, values: dict[str, Any]) -> Path:
         """Write a values file (JSON is YAML)."""
+        self._directory.mkdir(parents=True, exist_ok=True)
         path = self._directory / "values.json"
         path.write_text(json.dumps(values, indent=2))
         return path
@@ -112,12 +115,7 @@ class Stack:
 
     def helm(self, *arguments: str) -> str:
         """Run helm in the namespace; its output, or a Failure with what it said."""
-        command = [str(ensure(["helm"])["helm"]), f"--namespace={self.namespace}", *arguments]
-        env = {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig)}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Failure(f"`helm {' '.join(arguments)}` failed.", log=done.stderr or done.stdout)
-        return done.stdout
+        return self.cluster.helm(f"--namespace={self.namespace}", *arguments)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, accept: tuple[int, ...] = (0,)) -> str:
         """Run kubectl in the namespace."""

@@ -88,6 +88,9 @@ class StandIns:
         """End them."""
         stop_all(self._daemons.values())
 
+    def collect_messages(self) -> None:
+        """Bring what was accepted into the outbox; here the doubles write there themselves."""
+
     def forget_messages(self) -> None:
         """Empty the outbox."""
         shutil.rmtree(self.outbox, ignore_errors=True)
@@ -112,17 +115,17 @@ class StandIns:
 
     def values(self) -> dict[str, Any]:
         """Return the chart's values that put them in the services' place."""
-        google = self.google
+        google = GoogleDouble(self._url_for_pods("google"))
         return {
             "google": {
                 "existingSecret": "google-client",
                 "apiEndpoint": google.api_endpoint,
                 "tokenUri": google.token_uri,
             },
-            "twilio": {"existingSecret": "twilio", "from": SENDER, "apiBaseUrl": self._url("twilio")},
+            "twilio": {"existingSecret": "twilio", "from": SENDER, "apiBaseUrl": self._url_for_pods("twilio")},
             "smtp": {
-                "host": self._host,
-                "port": int(self._settings()["smtp"]),
+                "host": self._host_for_pods("smtp"),
+                "port": self._port_for_pods("smtp"),
                 "from": "CatchUp <digest@example.com>",
                 "existingSecret": "smtp",
             },
@@ -133,6 +136,15 @@ class StandIns:
 
     def _url(self, name: str) -> str:
         return f"http://{self._host}:{self._settings()[name]}"
+
+    def _url_for_pods(self, name: str) -> str:
+        return f"http://{self._host_for_pods(name)}:{self._port_for_pods(name)}"
+
+    def _host_for_pods(self, _name: str) -> str:
+        return self._host
+
+    def _port_for_pods(self, name: str) -> int:
+        return int(self._settings()[name])
 
     def _settings(self) -> dict[str, str]:
         if not self._settings_file.exists():

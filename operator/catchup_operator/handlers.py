@@ -41,11 +41,13 @@ RESOURCE: Final = (API_GROUP, API_VERSION, PLURAL)
 
 
 def utc_now() -> datetime:
+    """Return the time, in UTC."""
     return datetime.now(UTC)
 
 
 @kopf.on.startup()
 async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> None:
+    """Make the operator's parts, and start those that do not wait for a handler."""
     configure_kopf(settings)
     options: Options = memo.get("options") or Options.from_env(os.environ)
     template: JobTemplate = memo.get("template") or load_template(
@@ -95,11 +97,14 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
 
 @kopf.on.login()
 async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
+    """Return the operator's own access to the API server, so that kopf needs no client of its own."""
     session = memo.client.session(memo.retries.middleware, memo.backpressure.middleware)
     return kopf.AiohttpSession(server=memo.client.server, aiohttp_session=session)
 
 
 def outdated(reason: kopf.Reason) -> Callable[..., bool]:
+    """Return the filter of the handler for that reason: whether the resource needs a reconciliation."""
+
     # A resource that is up to date, as most are at a restart and after the operator's own writes, costs no handler.
     # kopf calls the filters of all three handlers; only that of the actual reason looks at the resource.
     def is_outdated(body: kopf.Body, memo: kopf.Memo, **cause: Any) -> bool:
@@ -112,6 +117,7 @@ def outdated(reason: kopf.Reason) -> Callable[..., bool]:
 @kopf.on.update(*RESOURCE, when=outdated(kopf.Reason.UPDATE))
 @kopf.on.resume(*RESOURCE, when=outdated(kopf.Reason.RESUME))
 async def reconcile(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
+    """Bring the CronJobs and the status of one UserSchedule to what its spec says."""
     # The handler never fails and returns nothing, so that kopf writes nothing. kopf would retry a rejected status patch
     # in one of its few workers and then drop it. Its retries of a handler would delay an edit that solves the problem,
     # and would store a counter in each resource.
@@ -127,6 +133,7 @@ async def reconcile(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
 
 
 def is_relevant(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> bool:
+    """Return whether an event of a UserSchedule changes what the operator remembers."""
     # kopf calls this filter for each resource that it takes up.
     memo.backpressure.processed()
     return bool(memo.reconciler.needs_event(event["type"], event["object"]))
@@ -135,6 +142,7 @@ def is_relevant(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> bool:
 # All handlers are coroutines: kopf runs plain functions in threads, and the operator's state is not thread-safe.
 @kopf.on.event(*RESOURCE, when=is_relevant)
 async def observe(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+    """Remember what an event says of a UserSchedule."""
     # Instead of a deletion handler, which would put a finalizer on every resource.
     if event["type"] == "DELETED":
         memo.reconciler.forget(event["object"])
@@ -146,10 +154,12 @@ async def observe(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
 
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
+    """End what `start` started."""
     await clean_up(memo)
 
 
 async def clean_up(memo: kopf.Memo) -> None:
+    """End what has been started so far."""
     if "retries" in memo:
         memo.retries.stop()
     if "health" in memo:

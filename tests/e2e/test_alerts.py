@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from daytime import daytime_zone
 from e2e.test_product import person, schedule
 from integration.services import free_port
 from waiting import eventually
@@ -172,17 +173,18 @@ def test_a_wrong_token_of_twilio_fires_an_alert_that_ends_once_it_is_mended(
     stack: Stack, monitoring: Monitoring
 ) -> None:
     assert eventually(lambda: monitoring.value('up{job="exporter"} + on () up{job="operator"}') == 2)
-    person(stack, "iris")
+    zone = daytime_zone()
+    person(stack, "iris", zone=zone)
     entry = {
         "id": "iris",
         "name": "Iris",
-        "timeZone": "Europe/Berlin",
+        "timeZone": zone,
         "digest": {"day": "Daily", "time": "07:30"},
         "channels": {"sms": {"phone": "+447700900789", "consentAt": "2026-09-01T08:00:00Z"}},
         "contacts": [{"id": "noor", "name": "Noor", "frequency": "weekly", "createdAt": "2025-01-10T10:00:00Z"}],
     }
     stack.catchup_jobs("user", "import", "-", stdin=json.dumps(entry))
-    schedule(stack, "iris", timeZone="Europe/Berlin", digest={"day": "Daily", "time": "07:30"})
+    schedule(stack, "iris", timeZone=zone, digest={"day": "Daily", "time": "07:30"})
     assert stack.follow("iris", stack.trigger("iris"))["lastResult"] == "Succeeded"
     stack.catchup_jobs("suggestions", "--user", "iris")
     assert ALERT not in monitoring.alerts()

@@ -40,6 +40,7 @@ def _status(cluster: Cluster, console: Console) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m catchup_dev.cluster", description=__doc__)
     parser.add_argument("command", choices=["up", "down", "status"])
     parser.add_argument("--name", default=DEMO, help="which cluster; several run side by side (default: %(default)s)")

@@ -34,13 +34,16 @@ class Component:
 
     @property
     def name(self) -> str:
+        """Its name, as of its log."""
         return self.daemon.name
 
     @property
     def stamp(self) -> str:
+        """What it runs with; another one means that it must be started again."""
         return digest([*self.argv, *(path.read_bytes() for path in self.configs)])
 
     def healthy(self) -> bool:
+        """Return whether it runs and answers its probe."""
         return self.daemon.alive() and self.probe()
 
     def version(self) -> str:

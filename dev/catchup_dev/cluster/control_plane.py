@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from catchup_dev.cluster import api
 from catchup_dev.cluster.component import Component
+from catchup_dev.cluster.layout import write
 from catchup_dev.cluster.pki import ADMIN, Pki
 
 if TYPE_CHECKING:
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 _SERVICES_WITHOUT_NODE = ("10.96.0.0/24", "10.96.0.1")
+# Who asked for what, of what runs in pods: https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
+_AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, userGroups: ["system:serviceaccounts"]}
+- {level: None}
+"""
 
 
 class ControlPlane:
@@ -51,6 +61,7 @@ class ControlPlane:
         return self.pki.kubeconfig(path, who, self.server, "local")
 
     def etcd(self) -> Component:
+        """Return the store of the API server."""
         url = f"https://{LOOPBACK}:{self._ports['etcd']}"
         certificate, key = self.pki.certificate("etcd"), self.pki.key("etcd")
         context = api.trusting(self.pki.ca, certificate, key)
@@ -71,7 +82,9 @@ class ControlPlane:
         return self._component("etcd", argv, lambda: api.healthy(f"{url}/health", context), [certificate])
 
     def apiserver(self) -> Component:
+        """Return the API server, with an audit log of what service accounts ask for."""
         pki, port = self.pki, self._ports["kube-apiserver"]
+        policy = write(self._layout.directory / "audit-policy.yaml", _AUDIT_POLICY)
         argv = [
             str(self._programs["kube-apiserver"]),
             f"--bind-address={self.host}",
@@ -98,6 +111,10 @@ class ControlPlane:
             "--enable-admission-plugins=NodeRestriction",  # beside the default ones
             f"--service-cluster-ip-range={self._services}",
             "--allow-privileged=true",
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={self._layout.audit_log}",
+            "--audit-log-maxsize=50",  # megabytes
+            "--audit-log-maxbackup=1",
         ]
         if self._network:
             argv += [
@@ -109,10 +126,11 @@ class ControlPlane:
         else:
             argv.append("--endpoint-reconciler-type=none")  # a loopback address can't be an endpoint
         return self._component(
-            "kube-apiserver", argv, self.api.ready, [pki.certificate("apiserver"), pki.tokens], self.host
+            "kube-apiserver", argv, self.api.ready, [pki.certificate("apiserver"), pki.tokens, policy], self.host
         )
 
     def controller_manager(self) -> Component:
+        """Return the controllers."""
         argv = [
             f"--service-account-private-key-file={self.pki.service_accounts}",
             f"--root-ca-file={self.pki.ca}",
@@ -120,6 +138,7 @@ class ControlPlane:
         return self._client("kube-controller-manager", argv)
 
     def scheduler(self) -> Component:
+        """Return the scheduler."""
         return self._client("kube-scheduler", [])
 
     def _client(self, name: str, more: list[str]) -> Component:

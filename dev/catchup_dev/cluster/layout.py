@@ -30,10 +30,13 @@ class Layout:
         self.demo_kubeconfig = self.local / "kubeconfig"
         self.bin = self.local / "bin"
         self.run = self.directory / "run"
+        self.audit_log = self.directory / "audit.log"
         self.pki = self.directory / "pki"
         self.etcd = self.directory / "etcd"
         self.node = self.directory / "node"
         self.containerd = self.node / "containerd"
+        # HOST:PORT/hosts.toml says how to reach a registry: https://github.com/containerd/containerd/blob/main/docs/hosts.md
+        self.registries = self.node / "registries"
         self.volumes = self.node / "volumes"
         self.node_log = self.node / "log"
         self.kubelet = self.node / "kubelet"
@@ -41,6 +44,7 @@ class Layout:
         self.slug = f"catchup-{digest([str(self.directory)])[:10]}"
 
     def daemon(self, name: str) -> Daemon:
+        """Return the process of that name."""
         return Daemon(name, self.run)
 
     def make(self) -> None:
@@ -58,6 +62,7 @@ class Layout:
         return loaded if isinstance(loaded, dict) else {}
 
     def write_record(self, name: str, content: dict[str, int | str]) -> None:
+        """Write what `record` reads."""
         write(self.directory / f"{name}.json", json.dumps(content, indent=2) + "\n")
 
     def port(self, name: str, host: str, *, in_use: bool) -> int:

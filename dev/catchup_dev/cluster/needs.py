@@ -50,4 +50,5 @@ class Needs:
         return self.programs(console)
 
     def programs(self, console: Console | None = None) -> dict[str, Path]:
+        """Build what is missing; return the programs' paths."""
         return binaries.ensure(self._programs(), console)

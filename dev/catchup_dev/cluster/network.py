@@ -26,6 +26,7 @@ class Network:
 
     @property
     def device(self) -> str:
+        """The machine's end of the link."""
         return f"catchup{self.number}"
 
     @property
@@ -35,22 +36,27 @@ class Network:
 
     @property
     def node(self) -> str:
+        """The node's address."""
         return f"10.213.{self.number}.2"
 
     @property
     def link(self) -> str:
+        """The addresses of the link."""
         return f"10.213.{self.number}.0/30"
 
     @property
     def pods(self) -> str:
+        """The addresses of pods."""
         return f"10.213.{self.number}.128/25"
 
     @property
     def services(self) -> str:
+        """The addresses of services."""
         return f"10.214.{self.number}.0/24"
 
     @property
     def api_service(self) -> str:
+        """The address of the API server's service."""
         return f"10.214.{self.number}.1"
 
     def connect(self, init_pid: int, owner: str) -> bool:

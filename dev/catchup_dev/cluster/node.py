@@ -52,6 +52,7 @@ class Node:
         self._pause = f"localhost/catchup/pause:{digest([pause.read_bytes()])}"
 
     def containerd(self) -> Component:
+        """Return what runs containers."""
         cri = 'plugins."io.containerd.grpc.v1.cri"'
         config = f"""\
 version = 2
@@ -67,6 +68,8 @@ sandbox_image = "{self._pause}"
 restrict_oom_score_adj = true
 [{cri}.containerd]
 snapshotter = "{self._snapshotter()}"
+[{cri}.registry]
+config_path = {json.dumps(str(self._layout.registries))}
 [{cri}.cni]
 bin_dir = "{_CNI_PLUGINS}"
 conf_dir = {json.dumps(str(self._config / "cni"))}
@@ -85,6 +88,7 @@ conf_dir = {json.dumps(str(self._config / "cni"))}
         return self._component("containerd", ["containerd", f"--config={path}"], SOCKET, self._answers, [path])
 
     def kubelet(self) -> Component:
+        """Return what runs the node's pods."""
         pki, node = self._plane.pki, self._network.node
         config = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -128,6 +132,7 @@ conf_dir = {json.dumps(str(self._config / "cni"))}
         return self._component("kubelet", argv, f"{node}:10250", lambda: api.healthy(health), configs)
 
     def proxy(self) -> Component:
+        """Return what leads services' addresses to pods."""
         node, kubeconfig = self._network.node, self._plane.kubeconfig("kube-proxy")
         config = {
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -152,6 +157,7 @@ conf_dir = {json.dumps(str(self._config / "cni"))}
         return self._component("kube-proxy", argv, address, lambda: api.healthy(health), [path, kubeconfig])
 
     def dns(self) -> Component:
+        """Return the cluster's DNS."""
         node, kubeconfig = self._network.node, self._plane.kubeconfig("coredns")
         # three zones: services, the machine's name, and a quick "no" to all else, since pods reach nothing outside
         corefile = f"""\
@@ -198,6 +204,7 @@ cluster.local in-addr.arpa {{
         return set(self._ctr("images", "ls", "-q").splitlines())
 
     def import_archive(self, archive: Path) -> None:
+        """Give the node the image in an OCI archive."""
         with archive.open("rb") as stream:  # by stream: the archive need not be visible inside
             self._ctr("images", "import", "--snapshotter", self._snapshotter(), "-", stdin=stream.fileno())
 

@@ -57,12 +57,15 @@ class Pki:
             self._leaf("kubelet", f"/CN={NODE_NAME}", f"IP:{node_address}")
 
     def certificate(self, name: str) -> Path:
+        """Return the file of a certificate."""
         return self._directory / f"{name}.crt"
 
     def key(self, name: str) -> Path:
+        """Return the file of a key."""
         return self._directory / f"{name}.key"
 
     def token(self, who: str) -> str:
+        """Return a component's token. Raises Failure where there is none."""
         user, _ = _USERS[who]
         for line in self.tokens.read_text().splitlines():
             token, name, *_ = line.split(",")

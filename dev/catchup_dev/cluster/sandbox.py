@@ -46,6 +46,7 @@ class Sandbox:
         return int(children[0]) if children else None
 
     def is_ready(self) -> bool:
+        """Return whether the namespaces are there and set up."""
         return self.init_pid is not None and self._ready.exists()
 
     def start(self, visible: Sequence[Path]) -> None:

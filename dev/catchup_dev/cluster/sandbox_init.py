@@ -22,6 +22,7 @@ KUBELET_WANTS = {
 
 
 def mount(*arguments: str, fds: tuple[int, ...] = ()) -> None:
+    """Run `mount`."""
     subprocess.run(["mount", *arguments], check=True, pass_fds=fds)
 
 
@@ -50,6 +51,7 @@ def protect_kernel_settings() -> None:
 
 
 def main() -> None:
+    """Set the namespaces up, then reap until the end."""
     ready, log, kubelet, *rest = map(Path, sys.argv[1:])
     visible = [ready.parent.parent, *rest]
     mount("-t", "proc", "proc", "/proc")

@@ -18,33 +18,38 @@ class GenerationStorage(kopf.DiffBaseStorage):
     """The generation stands for the whole spec; the operator's own status patch stores it."""
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:  # noqa: ARG002
+        """Return the generation as kopf's idea of the spec."""
         return _essence(body["metadata"]["generation"])
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Return the generation as kopf's idea of the spec."""
+        """Return the generation that was reconciled last, None before the first time."""
         status = body.get("status")
         observed = status.get("observedGeneration") if isinstance(status, Mapping) else None
         return _essence(observed) if isinstance(observed, int) else None
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
-        pass
+        """Store nothing: the status has it."""
 
 
 class NoProgressStorage(kopf.ProgressStorage):
     """Stores nothing: every reconciliation does all of its work."""
 
     def fetch(self, **_: Any) -> None:
-        return None
+        """Return no progress."""
+        return
 
     def store(self, **_: Any) -> None:
-        pass
+        """Store nothing."""
 
     def purge(self, **_: Any) -> None:
-        pass
+        """Remove nothing."""
 
     def touch(self, **_: Any) -> None:
-        pass
+        """Change nothing."""
 
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """Return what kopf compares as it is."""
         return essence
 
 

@@ -39,8 +39,9 @@ PERMISSIONS: Final = {
     f"{LEASES}:{LEASE_NAME}": ("get", "patch"),
 }
 
-# A namespace takes some twenty requests. With more namespaces than this, each round checks some of them.
+# A namespace takes some twenty requests.
 _NAMESPACES_PER_ROUND: Final = 5
+"""Namespaces whose permissions a check of readiness looks at; with more, each check looks at some of them."""
 _FORBIDDEN: Final = 403
 
 

@@ -31,9 +31,9 @@ _WORKERS: Final = 4
 """Reconciliations at the same time."""
 _RESYNC_SECONDS: Final = 30.0
 """The time between two resyncs: next runs that have passed, contests that are over, Jobs without a pod."""
-# How long the result of a Job waits for its owner to be listed; then the owner is read.
 _LOOK_SECONDS: Final = 1.0
 _LOOKS: Final = 30
+"""How often (once a second) a Job's result waits for its owner to be listed, before that is read."""
 # Every so many resyncs, that is every ten minutes: each resource in conflict costs a read or two.
 _FULL_RESYNC_ROUNDS: Final = 20
 """After so many resyncs the resources in conflict are reconciled, too."""

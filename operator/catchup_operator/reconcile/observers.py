@@ -23,15 +23,19 @@ class CronJobObserver:
         self._listed: set[Key] = set()
 
     def list_started(self) -> None:
+        """Begin a list: what it does not have is gone."""
         self._listed = set()
 
     def observe(self, item: Mapping[str, Any]) -> None:
+        """Take a CronJob of a list or an event."""
         self._listed.add(self._drift.observe(item))
 
     def forget(self, item: Mapping[str, Any]) -> None:
+        """Take a CronJob's deletion."""
         self._drift.observe_deletion(key_of(item))
 
     def list_ended(self) -> None:
+        """End the list."""
         self._drift.observe_list(self._namespace, self._listed)
         self._listed = set()
 
@@ -52,9 +56,11 @@ class JobObserver:
         self._listed: set[str] = set()
 
     def list_started(self) -> None:
+        """Begin a list: what it does not have is gone."""
         self._listed = set()
 
     def observe(self, item: Mapping[str, Any]) -> None:
+        """Take a Job of a list or an event."""
         uid = item["metadata"]["uid"]
         self._listed.add(uid)
         if (started := self._waiting.observe(item)) is not None:
@@ -64,11 +70,13 @@ class JobObserver:
             self._on_finished(finished)
 
     def forget(self, item: Mapping[str, Any]) -> None:
+        """Take a Job's deletion."""
         self._reported.discard(item["metadata"]["uid"])
         if (gone := self._waiting.forget(item)) is not None:
             self._on_started(gone)
 
     def list_ended(self) -> None:
+        """End the list."""
         self._reported &= self._listed
         self._waiting.keep(self._listed)
         self._listed = set()
@@ -88,9 +96,11 @@ class OwnerObserver:
         self._listed: set[Key] = set()
 
     def list_started(self) -> None:
+        """Forget which items the last list had."""
         self._listed = set()
 
     def observe(self, item: Mapping[str, Any]) -> None:
+        """Remember an item of a list or an event, and enqueue it."""
         key = key_of(item)
         self._known[key] = {"metadata": {"namespace": key[0], "name": key[1], "uid": item["metadata"]["uid"]}}
         self._listed.add(key)
@@ -100,10 +110,12 @@ class OwnerObserver:
             self._enqueue(key)
 
     def forget(self, item: Mapping[str, Any]) -> None:
+        """Forget an item that is deleted."""
         self._known.pop(key_of(item), None)
         self._reconciler.forget(item)
 
     def list_ended(self) -> None:
+        """Forget the items that the list did not have."""
         for key in self._known.keys() - self._listed:
             self.forget(self._known[key])
         self._listed = set()

@@ -112,18 +112,21 @@ class Dedicated:
         self._hash = template_hash(template)
 
     def statuses(self) -> Statuses:
+        """Return what remembers the statuses, empty."""
         return Statuses()
 
     def template_hash(self, body: Mapping[str, Any]) -> str:
         return patches.POOLED_HASH if pool_of(body) else self._hash
 
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
+        """Whether this generation was reconciled with a template, so that there is nothing to write."""
         pool = pool_of(body)
         # While the pools are not known, the status is believed.
         is_missing = bool(pool) and self._pools.admits((body["metadata"]["namespace"], pool)) is False
         return patches.is_current(body, applied_hash) and not is_missing
 
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
+        """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
         schedule = self._read(body)
         schedule = schedule if older is None else replace(schedule, suspend=True)
         since = active_since(body, schedule, now=now)
@@ -144,20 +147,24 @@ class Dedicated:
         return Desired(manifests, patch)
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
+        """Return the status patch for a Job's result."""
         return patches.recorded(body, self._valid(body), result, now=now)
 
     def refreshed(
         self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
     ) -> dict[str, Any] | None:
+        """Return the status patch for kinds whose runs are absent."""
         schedule = self._valid(body)
         return None if schedule is None else patches.refreshed(body, schedule, absent, now=now)
 
     def waiting(
         self, body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime
     ) -> dict[str, Any] | None:
+        """Return the status patch for a Job of which no pod starts."""
         return patches.waiting(body, job, cause, now=now)
 
     def started(self, body: Mapping[str, Any], job: WaitingJob, *, now: datetime) -> dict[str, Any] | None:
+        """Return the status patch for a Job of which a pod has started at last."""
         return patches.started(body, self._valid(body), job, now=now)
 
     def _is_found(self, body: Mapping[str, Any], schedule: UserSchedule) -> bool:
@@ -193,34 +200,41 @@ class Pooled:
         self._hash = pool_template_hash(template)
 
     def statuses(self) -> Statuses:
+        """Return what remembers the statuses, empty."""
         return PoolStatuses(self._pools)
 
     def template_hash(self, body: Mapping[str, Any]) -> str:  # noqa: ARG002 - the same for all pools
         return self._hash
 
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
+        """Whether this generation was reconciled with a template, so that there is nothing to write."""
         return patches.is_current(body, applied_hash)
 
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
+        """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
         pool = SchedulePool.from_body(body)
         pool = pool if older is None else replace(pool, suspend=True)
         patch = partial(pool_status.reconciled, body, pool, template_hash=self._hash, now=now, older=older)
         return Desired(pool_cronjobs(pool, self._template), patch)
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
+        """Return the status patch for a Job's result."""
         return pool_status.recorded(body, self._valid(body), result, now=now)
 
     def refreshed(
         self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
     ) -> dict[str, Any] | None:
+        """Return the status patch for kinds whose runs are absent."""
         return pool_status.told(body, absent.values(), now=now)
 
     def waiting(
         self, body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime
     ) -> dict[str, Any] | None:
+        """Return the status patch for a Job of which no pod starts."""
         return pool_status.told(body, [not_started(job, cause)], now=now)
 
     def started(self, body: Mapping[str, Any], job: WaitingJob, *, now: datetime) -> dict[str, Any] | None:  # noqa: ARG002
+        """Return the status patch for a Job of which a pod has started at last."""
         return None  # the next tick that succeeds says so
 
     def _valid(self, body: Mapping[str, Any]) -> SchedulePool | None:

@@ -15,6 +15,7 @@ REPAIRS_AT_ONCE: Final = 4
 PEACE_SECONDS: Final = 300.0
 """The time without a repair after which a contest is over."""
 _DOUBLINGS_MAX: Final = 6
+"""How often the delay before a repair of a contested CronJob is doubled at most."""
 
 
 @dataclass(slots=True)

@@ -96,7 +96,8 @@ def test_a_run_whose_lease_ran_out_is_swept_into_the_dead_letters(
         store.close(lost, "pod", closing(RunState.RETRY, attempts=2), now=NOW)
     store.open(run_at(0, "bob"), now=NOW + LEASE, lease_until=NOW + 2 * LEASE)
     assert rows(database, dead_letters) == {}
-    store.open(run_at(0, "bob"), now=NOW + LEASE + timedelta(seconds=1), lease_until=NOW + 2 * LEASE)
+    another_process = DatabaseRunStore(database)
+    another_process.open(run_at(0, "bob"), now=NOW + LEASE + timedelta(seconds=1), lease_until=NOW + 2 * LEASE)
     letter = rows(database, dead_letters)[lost.key]
     assert (letter.reason, letter.error_class) == (letter_reason, LEASE_EXPIRED)
     assert (letter.kind, letter.subject, letter.slot) == (SYNC, "ada", lost.slot)

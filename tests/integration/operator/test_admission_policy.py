@@ -16,8 +16,8 @@ from waiting import eventually
 from catchup_contract.kinds import DIGEST, SYNC
 from catchup_dev.console import Failure
 
-# The tests without faults share one API server, those with faults another.
-pytestmark = pytest.mark.xdist_group("operator")
+# The tests of the chart share one API server, those of the operator two others.
+pytestmark = pytest.mark.xdist_group("chart")
 
 VALUES: dict[str, Any] = {
     **EVERYTHING,

@@ -11,8 +11,8 @@ from waiting import eventually
 
 from catchup_dev.cluster import Failure
 
-# The tests without faults share one API server, those with faults another.
-pytestmark = pytest.mark.xdist_group("operator")
+# The tests of the chart share one API server, those of the operator two others.
+pytestmark = pytest.mark.xdist_group("chart")
 
 ZONE = "must be an IANA time zone such as 'Europe/Berlin' or 'Etc/UTC'"
 USER = "must be lower-case letters, digits and dashes"

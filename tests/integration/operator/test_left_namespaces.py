@@ -22,8 +22,8 @@ from waiting import eventually
 
 from catchup_operator.kube.resources import LEASE_NAME
 
-# The tests without faults share one API server, those with faults another.
-pytestmark = pytest.mark.xdist_group("operator")
+# The tests of the chart share one API server, those of the operator two others.
+pytestmark = pytest.mark.xdist_group("chart")
 
 PATIENCE = 90.0
 

@@ -19,7 +19,7 @@ from benchmarks.reconciliation import create
 from integration.operator.conftest import Namespace
 from waiting import eventually
 
-# The tests without faults share one API server, those with faults another.
+# The tests of the operator without faults share one API server, those with faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]

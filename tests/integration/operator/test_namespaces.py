@@ -27,7 +27,7 @@ from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
 
-# The tests without faults share one API server, those with faults another.
+# The tests of the operator without faults share one API server, those with faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]

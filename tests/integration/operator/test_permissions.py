@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import audit
 import pytest
 import yaml
 from integration.operator.chart_rendering import render
@@ -21,10 +23,13 @@ from integration.operator.test_schedule_list import by_user
 from kopf.testing import KopfRunner
 from waiting import eventually
 
+from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome
+from catchup_operator.manifests.names import cronjob_name
+from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.conditions import find_condition
 
-# The tests with faults share one API server, those without faults another.
+# The tests of the operator with faults share one API server, those without faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 
@@ -239,3 +244,31 @@ def test_without_the_permission_to_see_resources_the_operator_goes_on_when_it_is
             lambda: find_condition(namespace.schedule().get("status") or {}, "Ready").get("status") == "True",
             seconds=60,
         )
+
+
+def test_the_operator_uses_each_permission_of_its_role_and_asks_for_no_other(
+    role: dict[str, Any], start_operator: StartOperator, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catchup_operator.state.waiting_jobs._FIRST_LOOK", timedelta(0))
+    monkeypatch.setattr("catchup_operator.reconcile.reconciler._REFUSED_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.scopes._CHECK_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.state.namespace_lease.RENEW_SECONDS", 1)
+    namespace.apply("ada")
+    name = cronjob_name(UserSchedule.from_body(namespace.schedule()), SYNC)
+    namespace.kubectl("create", "cronjob", name, "--image=theirs", "--schedule=1 1 1 1 *")
+    with start_operator():
+        eventually(lambda: events(namespace, "CronJobRefused"))  # which it reads to see whose it is
+        namespace.kubectl("delete", "cronjob", name)
+        namespace.ready()
+        run_by_hand(namespace, "now")
+        finish_job(namespace, "now", exit_code=0, message=summary(Outcome.DONE))
+        eventually(lambda: namespace.schedule()["status"]["sync"].get("lastResult") == "Succeeded")
+        namespace.kubectl("create", "quota", "none", "--hard=count/pods=0")
+        eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
+        run_by_hand(namespace, "blocked")
+        eventually(lambda: find_condition(namespace.schedule()["status"], "SyncHealthy")["reason"] == "FailedCreate")
+        taken = namespace.get("leases", "catchup-operator")["spec"]["renewTime"]
+        eventually(lambda: namespace.get("leases", "catchup-operator")["spec"]["renewTime"] != taken)
+    requests = audit.requests_of(namespace.cluster, namespace.name, "catchup-jobs-operator")
+    assert audit.refused(requests) == []
+    assert audit.rights_used(requests) == audit.rights_granted([role])

@@ -94,7 +94,9 @@ class RunStore(Protocol):
     """Runs and dead letters. Every method is one transaction and raises `JobError`."""
 
     def open(self, run: Run, *, now: datetime, lease_until: datetime) -> RunRecord:
-        """Record that the run goes on (unless it is done), remove its dead letter, and fail runs with expired leases.
+        """Record that the run goes on (unless it is done) and remove its dead letter.
+
+        Now and then it also fails runs with expired leases.
 
         The dead letter of the run that it replays is removed too: this run replaces it.
         """

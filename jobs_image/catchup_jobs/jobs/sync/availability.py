@@ -38,7 +38,7 @@ def refresh_availability(context: RunContext, store: AvailabilityStore) -> int:
         and inputs.fingerprint == fingerprint
         and local_date(inputs.computed_at, inputs.zone) == local_date(now, inputs.zone)
     ):
-        return store.slot_count(context.subject)
+        return inputs.slots
     known = read_until(inputs.calendars)
     until = min(now + AVAILABILITY_SPAN, known) if known is not None and known > now else None
     slots = []

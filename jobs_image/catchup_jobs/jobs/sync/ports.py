@@ -199,6 +199,7 @@ class AvailabilityInputs:
         calendars: the selected ones, by id.
         computed_at: None when there is nothing computed, or events changed since.
         fingerprint: of the inputs of the last computation.
+        slots: how many free slots the last computation found.
     """
 
     zone: ZoneInfo
@@ -206,6 +207,7 @@ class AvailabilityInputs:
     calendars: tuple[SyncedCalendar, ...]
     computed_at: datetime | None
     fingerprint: str | None
+    slots: int
 
 
 class AvailabilityStore(Protocol):
@@ -234,8 +236,4 @@ class AvailabilityStore(Protocol):
         fence: Fence,
     ) -> None:
         """Replace the stored slots; rows that stay the same are not written."""
-        ...
-
-    def slot_count(self, user_id: str) -> int:
-        """Return how many free slots are stored."""
         ...

@@ -47,8 +47,9 @@ class DatabaseAvailabilityStore:
         Raises:
             PermanentError: the user's time zone is not one that is known.
         """
+        stored = select(func.count()).where(free_slots.c.user_id == users.c.id).scalar_subquery().label("slots")
         with self._database.read() as connection:
-            user = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
+            user = connection.execute(select(users, stored).where(users.c.id == user_id)).one_or_none()
             if user is None:
                 return None
             states = connection.execute(
@@ -70,6 +71,7 @@ class DatabaseAvailabilityStore:
             calendars=tuple(SyncedCalendar(*state) for state in states),
             computed_at=user.availability_computed_at,
             fingerprint=user.availability_fingerprint,
+            slots=user.slots,
         )
 
     def busy(self, user_id: str, zone: ZoneInfo, *, start: datetime, end: datetime) -> list[Interval]:
@@ -129,12 +131,6 @@ class DatabaseAvailabilityStore:
         )
         with self._database.read() as connection:
             return [Interval(row.start_at, row.end_at) for row in connection.execute(statement)]
-
-    def slot_count(self, user_id: str) -> int:
-        """Return how many free slots are stored."""
-        statement = select(func.count()).select_from(free_slots).where(free_slots.c.user_id == user_id)
-        with self._database.read() as connection:
-            return connection.execute(statement).scalar_one()
 
 
 def _selected(user_id: str) -> ColumnElement[bool]:

@@ -20,6 +20,8 @@ KEEP_FAILURES: Final = timedelta(days=90)
 """How long dead letters and runs are kept."""
 # The next run's start sweeps the rest.
 _SWEEP_LIMIT: Final = 100
+"""Runs with expired leases that the start of a run gives up at most."""
+_SWEEP_EVERY: Final = timedelta(minutes=1)
 LEASE_EXPIRED: Final = "LeaseExpired"
 
 
@@ -57,6 +59,7 @@ class DatabaseRunStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._swept_at: datetime | None = None
 
     def open(self, run: Run, *, now: datetime, lease_until: datetime) -> RunRecord:
         """Record that the run goes on, remove its dead letter, and fail runs with expired leases."""
@@ -65,7 +68,10 @@ class DatabaseRunStore:
             if record.state is not RunState.DONE:
                 answered = [key for key in (run.key, run.replays) if key is not None]
                 connection.execute(delete(dead_letters).where(dead_letters.c.run_key.in_(answered)))
-            self._sweep(connection, now)
+            # Not for each of the users that a pool's pod serves.
+            if self._swept_at is None or now - self._swept_at >= _SWEEP_EVERY:
+                self._sweep(connection, now)
+                self._swept_at = now
         return record
 
     def _reopen(self, connection: Connection, run: Run, now: datetime, lease_until: datetime) -> RunRecord:
@@ -80,19 +86,17 @@ class DatabaseRunStore:
             started_at=now,
         )
         # Another process may execute the run under the same key: its owner and its start stay.
-        connection.execute(
-            opened.on_conflict_do_update(
-                index_elements=["run_key"],
-                set_={
-                    "state": RunState.OPEN,
-                    "reason": None,
-                    "finished_at": None,
-                    "lease_until": opened.excluded.lease_until,
-                },
-                where=runs.c.state != RunState.DONE,
-            )
+        reopened = opened.on_conflict_do_update(
+            index_elements=["run_key"],
+            set_={
+                "state": RunState.OPEN,
+                "reason": None,
+                "finished_at": None,
+                "lease_until": opened.excluded.lease_until,
+            },
+            where=runs.c.state != RunState.DONE,
         )
-        return _record(connection, run.key)
+        return _record(connection.execute(reopened.returning(*_RECORD)).one_or_none())
 
     def _sweep(self, connection: Connection, now: datetime) -> None:
         # Only the columns of a dead letter: a value elsewhere in the row that cannot be loaded must not fail the sweep.
@@ -128,21 +132,17 @@ class DatabaseRunStore:
 
     def take_over(self, run: Run, owner: str) -> RunRecord:
         """Make `owner` the only process whose writes for this kind and subject are accepted."""
+        is_this = runs.c.run_key == run.key
+        is_another = and_(runs.c.kind == run.kind, runs.c.subject == run.subject, runs.c.owner.is_not(None), ~is_this)
+        taken_over = (
+            update(runs)
+            .where(or_(and_(is_this, runs.c.state != RunState.DONE), is_another))
+            .values(owner=case((is_this, owner), else_=None))
+            .returning(runs.c.run_key, *_RECORD)
+        )
         with self._database.write() as connection:
-            connection.execute(
-                update(runs)
-                .where(
-                    runs.c.kind == run.kind,
-                    runs.c.subject == run.subject,
-                    runs.c.run_key != run.key,
-                    runs.c.owner.is_not(None),
-                )
-                .values(owner=None)
-            )
-            connection.execute(
-                update(runs).where(runs.c.run_key == run.key, runs.c.state != RunState.DONE).values(owner=owner)
-            )
-            return _record(connection, run.key)
+            rows = {row.run_key: row for row in connection.execute(taken_over)}
+        return _record(rows.get(run.key))
 
     def record_attempt(self, fence: Fence, *, attempts: int, reason: Reason, checkpoint: dict[str, Any]) -> None:
         """Store the number of attempts; it never decreases."""
@@ -205,10 +205,13 @@ class DatabaseRunStore:
         )
 
 
-def _record(connection: Connection, run_key: str) -> RunRecord:
-    row = connection.execute(
-        select(runs.c.state, runs.c.attempts, runs.c.checkpoint).where(runs.c.run_key == run_key)
-    ).one()
+_RECORD: Final = (runs.c.state, runs.c.attempts, runs.c.checkpoint)
+
+
+def _record(row: Any | None) -> RunRecord:
+    """Return what a statement returned that leaves runs alone that are done."""
+    if row is None:
+        return RunRecord(RunState.DONE)
     return RunRecord(row.state, row.attempts, dict(row.checkpoint or {}))
 
 

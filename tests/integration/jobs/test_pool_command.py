@@ -1,0 +1,187 @@
+"""`catchup-jobs sync --pool`, `digest --pool` and `pool show` as processes, the way a pool's CronJob runs them."""
+
+from __future__ import annotations
+
+import json
+import signal
+from datetime import UTC, datetime
+
+import pytest
+from integration.jobs.sync_world import BERLIN
+from integration.jobs.test_sync_command import Shell, shell
+from integration.services import wait_until
+from sqlalchemy import update
+
+from catchup_contract.outcomes import ExitCode, Outcome
+from catchup_contract.schedule_list import ListedSchedule, encode
+from catchup_contract.summary import Count
+from catchup_jobs.adapters.database.schema import pool_slots
+
+__all__ = ["shell"]  # a fixture
+
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+PEOPLE = ("ada", "bob", "cy")
+
+
+def enrol(shell: Shell, *names: str) -> None:
+    """Import members of the pool `people`, each connected to an account of their own."""
+    people = [{"id": name, "name": name.title(), "timeZone": BERLIN, "pool": "people"} for name in names]
+    shell.run("user", "import", "-", stdin=json.dumps(people))
+    for name in names:
+        email = f"{name}@example.net"
+        shell.google.add_user(email, time_zone=BERLIN)
+        shell.google.add_event(email, f"{name}-1", title="Dentist", at="+1d 15:00")
+        shell.run("calendar", "connect", name, "--token-file", "-", stdin=json.dumps(shell.google.grant(email)))
+    shell.run("sync", "--pool", "people")  # computes when they are due
+    make_due(shell)
+
+
+def make_due(shell: Shell) -> None:
+    """Let everybody be due, and every claim of a dead pod be over."""
+    database = shell.database()
+    with database.write() as connection:
+        connection.execute(update(pool_slots).values(due_at=LONG_AGO))
+    database.close()
+
+
+def states(shell: Shell) -> dict[str, list[str]]:
+    """Return the states of each user's runs."""
+    found: dict[str, list[str]] = {}
+    for run in json.loads(shell.out("runs", "list", "--output", "json")):
+        found.setdefault(run["subject"], []).append(run["state"])
+    return found
+
+
+def test_a_tick_syncs_all_members_who_are_due_and_says_how_many(shell: Shell) -> None:
+    enrol(shell, *PEOPLE)
+
+    shell.run("sync", "--pool", "people")
+
+    summary = shell.summary()
+    assert (summary.outcome, summary.reason) == (Outcome.DONE, None)
+    assert summary.counts[Count.USERS_SERVED] == 3
+    assert summary.counts[Count.MEMBERS] == summary.counts[Count.MEMBERS_SYNCED] == 3
+    assert states(shell) == {name: ["done"] for name in PEOPLE}
+    assert all("Dentist" not in line for line in shell.run("sync", "--pool", "people").splitlines())
+
+
+def test_a_pod_that_is_killed_in_the_middle_costs_nobody_a_sync(shell: Shell) -> None:
+    enrol(shell, *PEOPLE)
+    shell.google.add_fault(kind="events", user="bob@example.net", delay=60)
+    pod = shell.start("sync", "--pool", "people")
+    wait_until(lambda: any(fault["fired"] for fault in shell.google.faults()), "bob's calendar is being read")
+    pod.send_signal(signal.SIGKILL)
+    pod.communicate()
+    shell.google.clear_faults()
+    make_due(shell)
+
+    printed = shell.run("sync", "--pool", "people")
+
+    assert "a process died while it served this user" in printed
+    assert states(shell) == {name: ["done"] for name in PEOPLE}
+    assert shell.out("failures", "list", "--output", "json").strip() == "[]"
+
+
+def test_a_pod_that_is_asked_to_stop_leaves_the_rest_due(shell: Shell) -> None:
+    enrol(shell, *PEOPLE)
+    shell.google.add_fault(kind="events", user="bob@example.net", delay=3)
+    pod = shell.start("sync", "--pool", "people")
+    wait_until(lambda: any(fault["fired"] for fault in shell.google.faults()), "bob's calendar is being read")
+    pod.send_signal(signal.SIGTERM)
+    pod.communicate()
+    assert pod.returncode == ExitCode.DONE
+
+    printed = shell.run("sync", "--pool", "people")
+
+    assert "died" not in printed
+    assert states(shell) == {name: ["done"] for name in PEOPLE}
+
+
+def test_a_user_whom_a_user_schedule_names_is_held(shell: Shell) -> None:
+    enrol(shell, "ada", "bob")
+    folder = shell.directory / "schedules"
+    folder.mkdir()
+    for name, content in encode([ListedSchedule("ada", "uid", 1)]).items():
+        (folder / name).write_bytes(content)
+    shell.environment["CATCHUP_SCHEDULE_LIST"] = str(folder)
+
+    shell.run("sync", "--pool", "people")
+
+    shown = {row["kind"]: row for row in json.loads(shell.out("pool", "show", "--output", "json"))}
+    assert (shown["sync"]["members"], shown["sync"]["held"]) == (1, 1)
+    assert states(shell) == {"bob": ["done"]}
+
+
+@pytest.mark.parametrize("content", [None, b"{}", b'{"parts": ["x"]}'], ids=["missing", "empty", "without its part"])
+def test_without_the_list_of_user_schedules_nobody_is_served(shell: Shell, content: bytes | None) -> None:
+    enrol(shell, "ada")
+    folder = shell.directory / "schedules"
+    folder.mkdir()
+    if content is not None:
+        (folder / "index.json").write_bytes(content)
+    shell.environment["CATCHUP_SCHEDULE_LIST"] = str(folder)
+
+    printed = shell.run("sync", "--pool", "people", code=ExitCode.TEMPORARY)
+
+    assert "list of UserSchedules" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("sync",), "Give --user ID or --pool NAME"),
+        (("digest",), "Give --user ID or --pool NAME"),
+        (("sync", "--user", "ada", "--pool", "people"), "Give --user ID or --pool NAME"),
+        (("sync", "--pool", "people", "--full"), "--full goes with --user"),
+        (("digest", "--pool", "people", "--preview"), "go with --user"),
+        (("sync", "--pool", "Péople"), "a pool's name is"),
+        (("sync", "--pool", "x" * 41), "a pool's name is"),
+    ],
+)
+def test_a_wrong_command_says_what_is_right(shell: Shell, arguments: tuple[str, ...], says: str) -> None:
+    assert says in shell.run(*arguments, code=ExitCode.PERMANENT)
+
+
+def test_a_pool_without_members_is_no_error_and_pool_show_says_how_to_get_some(shell: Shell) -> None:
+    shell.run("digest", "--pool", "nobody")
+
+    assert shell.summary().counts[Count.MEMBERS] == 0
+    assert "user import" in shell.run("pool", "show")
+
+
+def test_a_user_joins_moves_and_leaves_by_import(shell: Shell) -> None:
+    def members() -> dict[str, int]:
+        shown = json.loads(shell.out("pool", "show", "--output", "json"))
+        return {row["pool"]: row["members"] for row in shown if row["kind"] == "sync"}
+
+    def import_with(pool: dict[str, str | None]) -> None:
+        shell.run("user", "import", "-", stdin=json.dumps({"id": "ada", "name": "Ada", **pool}))
+
+    import_with({"pool": "people"})
+    assert members() == {"people": 1}
+    import_with({})
+    assert members() == {"people": 1}
+    import_with({"pool": "others"})
+    assert members() == {"others": 1}
+    import_with({"pool": None})
+    assert members() == {}
+
+
+def test_a_deleted_user_is_no_member(shell: Shell) -> None:
+    enrol(shell, "bob")
+
+    shell.run("user", "delete", "bob", "--yes")
+
+    assert json.loads(shell.out("pool", "show", "--output", "json")) == []
+
+
+def test_a_pool_that_cannot_be_named_so_is_refused_with_the_user(shell: Shell) -> None:
+    printed = shell.run(
+        "user",
+        "import",
+        "-",
+        stdin=json.dumps({"id": "eve", "name": "Eve", "pool": "No Such"}),
+        code=ExitCode.PERMANENT,
+    )
+
+    assert "eve: pool" in printed
