@@ -116,6 +116,7 @@ class Dedicated:
         return Statuses()
 
     def template_hash(self, body: Mapping[str, Any]) -> str:
+        """Return the hash of what a resource takes from the job template: nothing, where it names a pool."""
         return patches.POOLED_HASH if pool_of(body) else self._hash
 
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
@@ -204,6 +205,7 @@ class Pooled:
         return PoolStatuses(self._pools)
 
     def template_hash(self, body: Mapping[str, Any]) -> str:  # noqa: ARG002 - the same for all pools
+        """Return the hash of the job template for pools."""
         return self._hash
 
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
