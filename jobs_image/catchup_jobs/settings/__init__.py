@@ -22,6 +22,7 @@ from catchup_contract.digest_rule import DigestDay
 from catchup_contract.env import Env
 from catchup_contract.kinds import Kind
 from catchup_contract.local_time import is_time_zone
+from catchup_contract.pools import Members
 from catchup_contract.run_keys import slot_of
 from catchup_jobs.adapters.files.authorities import trust
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file, split_keys
@@ -111,6 +112,11 @@ class Settings(MessagingSettings):
     )
     pool_shards: int | None = _setting(
         Env.POOL_SHARDS, "parts of a pool for `sync --pool` and `digest --pool`; set by the operator. Default: 1", ge=1
+    )
+    pool_members: Members = _setting(
+        Env.POOL_MEMBERS,
+        "whom `--pool` serves: `Database` or `UserSchedules`; set by the operator. Default: `Database`",
+        default=Members.DATABASE,
     )
     schedule_list: str | None = _setting(
         Env.SCHEDULE_LIST, "the folder with the list of UserSchedules; set by the operator in a pool's pods"

@@ -78,9 +78,9 @@ class PoolSlots:
             due: datetime = row.due_at
             return due
         slots = slots_of(self.kind, row.user_id, self._when(row))
-        if row.due_at is None and row.uid is not None and slots.missed(now) is not None:
-            # The UserSchedule came from another placement, perhaps at the minute of a slot. A run that has ended there
-            # is not repeated.
+        if row.due_at is None and slots.missed(now) is not None:
+            # A new user need not wait for a first sync, and one who comes from another placement may come at the minute
+            # of a slot. A run that has ended there is not repeated.
             return now
         return slots.after(now)
 
