@@ -267,6 +267,11 @@ def test_the_operator_uses_each_permission_of_its_role_and_asks_for_no_other(
         eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
         run_by_hand(namespace, "blocked")
         eventually(lambda: find_condition(namespace.schedule()["status"], "SyncHealthy")["reason"] == "FailedCreate")
+        namespace.apply_pool("people", members="UserSchedules", **RARE)
+        namespace.ready_pool()
+        eventually(lambda: by_user(namespace).keys() == {"ada"})
+        namespace.apply("ada", pool="people")
+        eventually(lambda: find_condition(namespace.schedule()["status"], "Ready")["reason"] == "Pooled")
         taken = namespace.get("leases", "catchup-operator")["spec"]["renewTime"]
         eventually(lambda: namespace.get("leases", "catchup-operator")["spec"]["renewTime"] != taken)
     requests = audit.requests_of(namespace.cluster, namespace.name, "catchup-jobs-operator")
