@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -36,6 +38,10 @@ def _has_room() -> bool:
 
 
 # On a disk tests mostly wait for it: SQLite's commits, and PostgreSQL's copies of its template. xdist's workers inherit
-# the choice.
+# the choice. pytest keeps the folders of tests that failed; whatever else is left goes with this process.
 if "TMPDIR" not in os.environ and _has_room():
-    os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
+    _folder = tempfile.mkdtemp(prefix="catchup-tests-", dir=_MEMORY)
+    Path(_folder).chmod(0o711)  # PostgreSQL runs as another user
+    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = _folder
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))

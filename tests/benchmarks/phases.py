@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from catchup_dev.cluster import Cluster
 
@@ -82,10 +81,18 @@ def peak_megabytes(pid: int) -> float:
     return int(peak[1]) / 1024 if peak else 0.0
 
 
+class Running(Protocol):
+    """A process, as `subprocess.Popen` and others have it."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+
 class Phase:
     """A stretch of time of a process, and what it costs."""
 
-    def __init__(self, cluster: Cluster, process: subprocess.Popen[bytes], *, from_start: bool = False) -> None:
+    def __init__(self, cluster: Cluster, process: Running, *, from_start: bool = False) -> None:
         self._cluster = cluster
         self._process = process
         self._counts = counts(cluster)
@@ -102,7 +109,7 @@ class Phase:
             if counts(self._cluster).statuses - self._counts.statuses >= statuses:
                 return self._ended(time.monotonic())
             if self._process.poll() not in {None, 0}:
-                raise SystemExit(f"the process ended with {self._process.returncode}")
+                raise SystemExit(f"the process ended with {self._process.poll()}")
             time.sleep(_POLL_SECONDS)
 
     def until_idle(self) -> Cost:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import subprocess
-import sys
+import time
 import zoneinfo
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
+from integration.operator.operator_process import OperatorProcess
+from integration.operator.operator_process import operator_process as operator_in_a_process
 from integration.services import free_port
 from kopf.testing import KopfRunner
 from waiting import ESTABLISHED, eventually
@@ -174,6 +175,15 @@ class Namespace:
         return self._count(lambda labels: labels["resource"] == resource and labels["verb"] == "APPLY")
 
     def _count(self, wanted: Callable[[dict[str, str]], bool]) -> int:
+        # The server counts a request a moment after it has answered it.
+        found = self._counted(wanted)
+        while True:
+            time.sleep(0.05)
+            before, found = found, self._counted(wanted)
+            if found == before:
+                return found
+
+    def _counted(self, wanted: Callable[[dict[str, str]], bool]) -> int:
         total = 0
         pattern = re.compile(r'(\w+)="([^"]*)"')
         for line in self.cluster.request("GET", "/metrics").splitlines():
@@ -249,22 +259,9 @@ def operator(
 
 
 @pytest.fixture
-def operator_process(operator_env: dict[str, str], tmp_path: Path) -> Callable[[], Any]:
+def operator_process(
+    operator_env: dict[str, str], tmp_path: Path
+) -> Callable[[], AbstractContextManager[OperatorProcess]]:
     """Start the operator as a process that can be killed."""
 
-    @contextmanager
-    def start() -> Iterator[subprocess.Popen[bytes]]:
-        with (tmp_path / "operator.log").open("ab") as log:
-            process = subprocess.Popen(
-                [str(Path(sys.executable).parent / "catchup-operator"), "run", "--json-logs"],
-                env={**os.environ, **operator_env},
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-    return start
+    return lambda: operator_in_a_process("--json-logs", {**os.environ, **operator_env}, tmp_path / "operator.log")

@@ -7,12 +7,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from subprocess import Popen
 from typing import Any
 
 import pytest
 import yaml
 from integration.operator.conftest import Namespace
+from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
 from waiting import eventually
 
@@ -23,7 +23,7 @@ from catchup_operator.status.conditions import find_condition
 # The tests of the operator without faults share one API server, those with faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator")
 
-StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
 PASSED = [f"2026-01-04T09:{minute}:00Z" for minute in ("00", "05", "10")]
 
 

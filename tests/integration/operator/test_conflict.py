@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from subprocess import Popen
 from typing import Any
 
 import pytest
 from integration.operator.conftest import Namespace
+from integration.operator.operator_process import OperatorProcess
 from kopf.testing import KopfRunner
 from waiting import eventually
 
@@ -18,7 +18,7 @@ from catchup_operator.status.conditions import find_condition
 # The tests of the operator with faults share one API server, those without faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
-StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
 
 
 def conflict(namespace: Namespace, name: str) -> dict[str, Any] | None:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 from faults.api_proxy import ApiProxy, Fault
 from integration.operator.conftest import Namespace
+from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_reconciliation import finish_job, run_by_hand, same, summary
 from kopf.testing import KopfRunner
 from waiting import eventually
@@ -27,7 +27,7 @@ from catchup_operator.status.conditions import find_condition
 # The tests of the operator with faults share one API server, those without faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
-StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartProcess = Callable[[], AbstractContextManager[OperatorProcess]]
 TORTURE = "CATCHUP_TORTURE" in os.environ
 # Backoff after faults takes time, and so does a busy machine.
 

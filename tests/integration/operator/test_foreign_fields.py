@@ -6,12 +6,12 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from subprocess import Popen
 from typing import Any
 
 import pytest
 import yaml
 from integration.operator.conftest import Namespace
+from integration.operator.operator_process import OperatorProcess
 from kopf.testing import KopfRunner
 from waiting import eventually
 
@@ -19,7 +19,7 @@ from catchup_contract.kinds import DIGEST, SYNC
 
 pytestmark = pytest.mark.xdist_group("operator")
 
-StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
 
 
 def in_job(**fields: Any) -> dict[str, Any]:

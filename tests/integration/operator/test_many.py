@@ -10,19 +10,19 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from subprocess import Popen
 from typing import Final
 
 import pytest
 from benchmarks.phases import Phase, peak_megabytes
 from benchmarks.reconciliation import create
 from integration.operator.conftest import Namespace
+from integration.operator.operator_process import OperatorProcess
 from waiting import eventually
 
 # The tests of the operator without faults share one API server, those with faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator")
 
-StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
 MANY: Final = 5000 if "CATCHUP_TORTURE" in os.environ else 200
 # One pool for kopf and the operator's own requests, and a watch each of four resources.
 _CONNECTIONS: Final = 20 + 4
@@ -30,7 +30,7 @@ _CONNECTIONS: Final = 20 + 4
 _KB_PER_RESOURCE: Final = 12
 
 
-def connections(process: Popen[bytes]) -> int:
+def connections(process: OperatorProcess) -> int:
     """How many TCP connections a process has open."""
     held = set()
     for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
@@ -49,7 +49,7 @@ def test_many_resources_at_start_take_bounded_memory_and_connections_and_no_writ
         table = namespace.kubectl("get", "us", "--no-headers", "-o", "custom-columns=S:.status.conditions[0].status")
         return table.split().count("True")
 
-    def settled(process: Popen[bytes]) -> float:
+    def settled(process: OperatorProcess) -> float:
         return Phase(namespace.cluster, process).until_idle().memory
 
     with operator_process() as process:

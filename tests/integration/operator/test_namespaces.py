@@ -11,13 +11,13 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 import yaml
 from integration.operator.chart_rendering import pod_templates, render
 from integration.operator.conftest import Namespace, act_as
+from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_conflict import conflict, suspended
 from integration.operator.test_pools import RARE
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
@@ -30,7 +30,12 @@ from catchup_contract.outcomes import Outcome
 # The tests of the operator without faults share one API server, those with faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator")
 
-StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
+
+
+def answers(url: str) -> bool:
+    with urllib.request.urlopen(url, timeout=5) as reply:
+        return bool(reply.status == 200)
 
 
 @pytest.mark.parametrize("mode", ["several", "all"])
@@ -189,7 +194,7 @@ def test_with_no_more_than_the_charts_permissions_the_chosen_namespaces_are_serv
             eventually(lambda each=each: len(each.items("cronjobs")) == 4)  # type: ignore[misc]
             eventually(lambda each=each: len(by_user(each)) >= len(served))  # type: ignore[misc]
         ready = f"http://127.0.0.1:{operator_env['CATCHUP_HEALTH_PORT']}/readyz"
-        eventually(lambda: urllib.request.urlopen(ready, timeout=5).status == 200)
+        eventually(lambda: answers(ready))
         if mode == "its own":
             assert other.items("cronjobs") == []
     everywhere = mode == "all"

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 import yaml
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
+from integration.operator.operator_process import OperatorProcess
 from integration.services import free_port
 from kopf.testing import KopfRunner
 from waiting import eventually
@@ -34,7 +34,7 @@ from catchup_operator.status.conditions import find_condition
 # The tests of the operator without faults share one API server, those with faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator")
 
-StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
 
 # The garbage collector discovers new API resources every 30 seconds.
 GARBAGE_SECONDS = 60
@@ -758,7 +758,8 @@ def test_a_restart_reads_no_resource_for_jobs_whose_results_the_status_has(
     operator_env["CATCHUP_HEALTH_PORT"] = port = str(free_port())
 
     def is_ready() -> bool:
-        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).status == 200)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as reply:
+            return bool(reply.status == 200)
 
     jobs = ["one", "two", "three"]
     namespace.apply("ada")

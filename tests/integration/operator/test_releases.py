@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
+from integration.operator.operator_process import operator_process
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
 from integration.services import free_port
 from waiting import eventually
@@ -45,15 +44,9 @@ class Release:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run it until the block ends; returns when it answers probes."""
-        program = str(Path(sys.executable).parent / "catchup-operator")
-        with self._log.open("ab") as log:
-            process = subprocess.Popen([program, "run", "--plain-logs"], env=self._env, stdout=log, stderr=log)
-        try:
+        with operator_process("--plain-logs", self._env, self._log):
             eventually(lambda: self.unready_reasons() or True, seconds=60)
             yield
-        finally:
-            process.kill()
-            process.wait()
 
     @property
     def log(self) -> str:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from subprocess import Popen
 from typing import Any, Final
 
 import pytest
 from faults.api_proxy import ApiProxy, Fault
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
+from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_faults import CRONJOBS, STATUS, name_of, proxy
 from seeds import seeds
 from waiting import eventually
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.xdist_group("operator-faults")
 
 __all__ = ["proxy"]  # a fixture
 
-StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartProcess = Callable[[], AbstractContextManager[OperatorProcess]]
 SEEDS: Final = seeds(few=2)
 FAULTS_A_SEED: Final = 3
 OTHERS_A_SEED: Final = 5
@@ -171,11 +171,11 @@ class Torture:
         self.tell(f"edit: {spec}")
         self.namespace.apply("ada", **spec)
 
-    def begin(self, processes: ExitStack) -> Popen[bytes]:
+    def begin(self, processes: ExitStack) -> OperatorProcess:
         self.tell("start the operator")
         return processes.enter_context(self.start())
 
-    def kill(self, process: Popen[bytes], processes: ExitStack) -> Popen[bytes]:
+    def kill(self, process: OperatorProcess, processes: ExitStack) -> OperatorProcess:
         self.tell("kill the operator")
         process.kill()
         process.wait()

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, 
 
 from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
 from catchup_contract.digest_rule import DigestDay
-from catchup_contract.kinds import Kind
+from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools.overview import pool_counts
@@ -70,6 +70,12 @@ class PoolSlots:
                 .values(due_at=bindparam("due"), version=self.version),
                 [{"user": row.user_id, "due": self._due_at(row, now)} for row in rows],
             )
+            if self.kind is SYNC:
+                # The interval by which a sync is overdue; a UserSchedule says its own.
+                enrolled = [row.user_id for row in rows if row.uid is None]
+                connection.execute(
+                    update(pool_members).where(pool_members.c.user_id.in_(enrolled)).values(sync_every=self.every)
+                )
         return len(rows)
 
     def _due_at(self, row: Any, now: datetime) -> datetime:
