@@ -56,6 +56,10 @@ PYTEST_PARALLEL = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations=20
 test: lint ## Everything: lint, then all tiers side by side
 	$(PREPARE)
 	$(PYTEST_PARALLEL) tests
+.PHONY: test-all
+test-all: venv ## In full what make test plays a sample of: random examples, a kill at each line, ten thousand users
+	$(PREPARE)
+	CATCHUP_ALL=1 $(PYTEST_PARALLEL) -m "sampled or hypothesis" tests
 .PHONY: test-unit
 test-unit: venv ## Unit tests: seconds, no services, fewer random examples than make test, no test marked slow
 	$(BIN)/pytest -n 2 --hypothesis-profile=quick -m "not slow" tests/unit

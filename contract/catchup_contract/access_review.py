@@ -25,9 +25,11 @@ OK: Final = 200
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
 UNAVAILABLE: Final = 503
-# A permission that is revoked is noticed after so long, as with kube-rbac-proxy's and controller-runtime's caches.
+# As long as kube-rbac-proxy's and controller-runtime's caches keep it.
 KEEP_SECONDS: Final = 60.0
+"""How long an answer on who may read metrics is kept, and so a permission that is revoked still counts."""
 _KEEP_MAX: Final = 100
+"""Readers of metrics whose answers are kept at most."""
 
 
 def token_review(token: str) -> dict[str, Any]:

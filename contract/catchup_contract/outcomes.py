@@ -72,7 +72,7 @@ class Advice:
     act: bool = False
 
 
-# Conditions, Job messages, `failures show` and the docs print these.
+# Conditions, Job messages, `failures show` and the docs print these, by `advice_of`.
 ADVICE: Final = {
     Reason.PARTIAL: Advice("the last run left something out; see the pod's log if it stays so"),
     Reason.RECONNECT: Advice(
@@ -127,3 +127,9 @@ ADVICE: Final = {
         "a message may have been sent and the provider does not list it; it is not sent again", act=True
     ),
 }
+
+
+def advice_of(reason: str) -> str:
+    """Return what a reason means and what to do, also for one that only newer code knows."""
+    known = ADVICE.get(Reason(reason)) if reason in list(Reason) else None
+    return known.text if known else "a newer version wrote this reason; its documentation says what it means"

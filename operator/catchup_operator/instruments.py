@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 PREFIX: Final = "catchup_operator_"
 # A reconciliation is a few requests; one that waits for the connection pool takes seconds.
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds (seconds) of the buckets of the operator's histograms."""
 # As client-go writes the code of a request without an answer.
 NO_ANSWER: Final = "<error>"
 

@@ -130,6 +130,11 @@ class PostgresServer:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
 
+    def drop(self, name: str) -> None:
+        """Delete a database and end who is connected to it."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
     def start(self) -> None:
         """Start and wait until it accepts connections."""
         with (self.data.parent / "log").open("ab") as log:
@@ -191,6 +196,8 @@ def _running_on(make: Callable[[Path], list[str]]) -> Iterator[PostgresServer]:
             "fsync": "off",
             "full_page_writes": "off",
             "max_connections": 150,
+            # It may be in memory, where a gigabyte of log would stay.
+            "max_wal_size": "96MB",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         server = PostgresServer(port, data, [postgres, "-D", str(data), *options], as_user)

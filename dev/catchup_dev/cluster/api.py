@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TIMEOUT = 5.0
+_PATIENCE = 120.0
 _OK = range(200, 300)
 
 
@@ -25,14 +26,15 @@ def answer(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
+    seconds: float = _TIMEOUT,
 ) -> tuple[int, bytes]:
     """Status and body; 0 where nobody answers."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
     connection = (
-        http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
+        http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
         if parts.scheme == "https"
-        else http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
+        else http.client.HTTPConnection(host, port, timeout=seconds)
     )
     target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
     try:
@@ -85,6 +87,20 @@ class Api:
             return None
         loaded: dict[str, Any] = json.loads(body)
         return loaded
+
+    def request(self, method: str, path: str, document: Any = None, *, content_type: str = "application/json") -> bytes:
+        """Return what the server answers to a request that it may take its time for; a Failure where it refuses."""
+        status, body = answer(
+            f"{self.server}{path}",
+            context=self._context,
+            method=method,
+            headers={**self._headers, "Content-Type": content_type},
+            body=None if document is None else json.dumps(document).encode(),
+            seconds=_PATIENCE,
+        )
+        if status not in _OK:
+            raise Failure(f"{method} {path} failed (HTTP {status}).", log=body.decode(errors="replace")[:800])
+        return body
 
     def apply(self, path: str, manifest: dict[str, Any]) -> None:
         """Server-side apply, so that doing it again changes nothing."""

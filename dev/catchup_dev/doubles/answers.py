@@ -25,6 +25,7 @@ class ScriptedAnswer(Protocol):
     drip: float
     drip_head: float
     truncate: bool
+    fired: int
 
 
 class AnsweringHandler(BaseHTTPRequestHandler):
@@ -68,7 +69,7 @@ class AnsweringHandler(BaseHTTPRequestHandler):
         """Answer with a document, or with what the fault makes of it."""
         body = json.dumps(document).encode()
         if fault is not None and fault.body is not None:
-            body = fault.body.encode()
+            body = fault.body.replace("{fired}", str(fault.fired)).encode()
         if fault is not None and fault.huge:
             before, after = self.huge_around
             body = before + b"x" * fault.huge + after

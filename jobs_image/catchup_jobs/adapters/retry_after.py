@@ -8,6 +8,7 @@ from typing import Final
 
 # No deadline is a day away.
 _MOST_SECONDS: Final = 86400
+"""The longest wait that a provider may ask for."""
 _DIGITS: Final = 9
 
 

@@ -93,8 +93,14 @@ def open_database(settings: Settings, process: Process | None = None, *, connect
         yield database
 
 
-def encryption_of(settings: Settings) -> Encryption:
-    """Return what decrypts and hashes addresses. The keys are loaded only for a user who has an address."""
+def encryption_of(settings: Settings, database: Database) -> Encryption:
+    """Return what seals and opens stored values. The keys are loaded only for a user who has any.
+
+    Raises:
+        MisconfiguredError: the keys cannot be used, or those of what is stored are gone.
+        JobError: the database cannot be used.
+    """
+    from catchup_jobs.adapters.database.people.sealed import sealed_in  # noqa: PLC0415
     from catchup_jobs.adapters.encryption import Encryption  # noqa: PLC0415
 
-    return Encryption(settings.encryption_keys())
+    return Encryption(settings.encryption_keys(lambda: sealed_in(database)))

@@ -27,7 +27,7 @@ def one_line(text: str) -> str:
     Control characters and line breaks become spaces. Invisible characters and those that change the direction of the
     text are removed, so that a name cannot forge what stands around it.
     """
-    kept = "".join(map(_visible, text))
+    kept = text.translate(_VISIBLE)
     line = unicodedata.normalize("NFC", " ".join(kept.split()))
     return "" if _BLANK.fullmatch(line) else line
 
@@ -53,6 +53,14 @@ def escaped(text: str) -> str:
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+class _Visible(dict[int, str]):
+    """What each character becomes, by its code point; found at its first use."""
+
+    def __missing__(self, code_point: int) -> str:
+        found = self[code_point] = _visible(chr(code_point))
+        return found
+
+
 def _visible(character: str) -> str:
     if character in _JOINERS:
         return character
@@ -63,3 +71,6 @@ def _visible(character: str) -> str:
             return ""
         case _:
             return character
+
+
+_VISIBLE: Final = _Visible()

@@ -6,8 +6,8 @@ PostgreSQL is for several machines, so it wants Redis and encryption keys; an ex
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Callable
 from datetime import datetime, time
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +27,10 @@ from catchup_jobs.adapters.files.authorities import trust
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file, split_keys
 from catchup_jobs.domain.planning.rules import Rules, Strategy
 from catchup_jobs.jobs.run.errors import MisconfiguredError
+from catchup_jobs.settings.data_directory import data_directory
 from catchup_jobs.settings.messaging import MessagingSettings
 from catchup_jobs.settings.messaging import setting as _setting
+from catchup_jobs.settings.web_addresses import Page
 
 LogLevel = Literal["info", "warning", "error"]
 
@@ -150,10 +152,10 @@ class Settings(MessagingSettings):
         Env.GOOGLE_CLIENT_ID, "the OAuth client that users consent to; without one, syncs are skipped"
     )
     google_client_secret: SecretStr | None = _setting(Env.GOOGLE_CLIENT_SECRET, "that client's secret")
-    google_api_endpoint: str | None = _setting(
+    google_api_endpoint: Page | None = _setting(
         Env.GOOGLE_API_ENDPOINT, "another server in place of the Calendar API, with the path `/calendar/v3/`"
     )
-    google_token_uri: str | None = _setting(
+    google_token_uri: Page | None = _setting(
         Env.GOOGLE_TOKEN_URI, "another server in place of Google's OAuth token endpoint"
     )
     google_project_quota: int = _setting(
@@ -165,7 +167,7 @@ class Settings(MessagingSettings):
     google_user_quota: int = _setting(
         Env.GOOGLE_USER_QUOTA, "requests a minute that Google grants each user. Default: 600", default=600, ge=1
     )
-    google_auth_uri: str | None = _setting(
+    google_auth_uri: Page | None = _setting(
         Env.GOOGLE_AUTH_URI, "another server in place of Google's consent page; for `calendar connect` only"
     )
 
@@ -204,7 +206,7 @@ class Settings(MessagingSettings):
         """
         if self.database is not None:
             return self.database.get_secret_value()
-        return f"sqlite:///{_data_directory() / _DATABASE_FILE}"
+        return f"sqlite:///{data_directory() / _DATABASE_FILE}"
 
     @property
     def redis_url(self) -> str | None:
@@ -219,8 +221,11 @@ class Settings(MessagingSettings):
             raise MisconfiguredError(f"{Env.REDIS_URL} is not set: with PostgreSQL, locks and attempts are in Redis")
         return None
 
-    def encryption_keys(self) -> list[str]:
+    def encryption_keys(self, needed_for: Callable[[], object | None] = lambda: None) -> list[str]:
         """Return the keys, newest first; for the default database they are created when first needed.
+
+        Args:
+            needed_for: see `read_or_make_key_file`.
 
         Raises:
             MisconfiguredError: another database without keys, or a key file that cannot be used.
@@ -232,7 +237,7 @@ class Settings(MessagingSettings):
                 f"{Env.ENCRYPTION_KEYS} is not set: tokens are stored encrypted only. Make a key with"
                 ' `python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"`'
             )
-        return read_or_make_key_file(_data_directory() / _KEY_FILE)
+        return read_or_make_key_file(data_directory() / _KEY_FILE, needed_for)
 
     @property
     def google_client(self) -> tuple[str, str] | None:
@@ -303,16 +308,3 @@ def _problem(item: ErrorDetails) -> str:
             return "must be a time of day as HH:MM"
         case _:
             return item["msg"].replace("Input should", "should")
-
-
-def _data_directory() -> Path:
-    try:
-        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-        directory = Path(base) / "catchup-jobs"
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (OSError, RuntimeError) as error:
-        raise MisconfiguredError(
-            f"no place for the default database ({error.__class__.__name__}): set {Env.DATABASE_URL}, or"
-            " XDG_DATA_HOME to a directory that can be written"
-        ) from None
-    return directory

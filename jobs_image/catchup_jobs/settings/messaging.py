@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
@@ -12,6 +11,7 @@ from pydantic_settings import BaseSettings
 from catchup_contract.env import Env
 from catchup_jobs.domain.digest.addresses import Mailbox
 from catchup_jobs.jobs.run.errors import MisconfiguredError
+from catchup_jobs.settings.web_addresses import BaseUrl, Page
 
 _MAX_LINK: Final = 100
 """Characters of the base URL of links, and of the address to connect a calendar by."""
@@ -23,20 +23,6 @@ _SENDER: Final = re.compile(r"([a-z]+:)?\+?[0-9]{3,15}|(?=.*[A-Za-z])[A-Za-z0-9 
 def setting(variable: Env, description: str, *, default: Any = None, **rules: Any) -> Any:
     """Return a field read from a variable; the description is its line in docs/configuration.md."""
     return Field(default=default, validation_alias=variable, description=description, **rules)
-
-
-def _page(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be an address such as https://app.example.com/catchup")
-    return value
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(_page(value))
-    if parts.query or parts.fragment:
-        raise ValueError("must be an address such as https://app.example.com/catchup, without `?` and `#`")
-    return value.rstrip("/")
 
 
 def _short(value: str) -> str:
@@ -99,7 +85,7 @@ class MessagingSettings(BaseSettings):
     twilio_messaging_service_sid: Word | None = setting(
         Env.TWILIO_MESSAGING_SERVICE_SID, "a Messaging Service that chooses the sender, instead of a number"
     )
-    twilio_api_base_url: Annotated[str, AfterValidator(_url)] | None = setting(
+    twilio_api_base_url: BaseUrl | None = setting(
         Env.TWILIO_API_BASE_URL, "another server in place of Twilio's messaging API"
     )
     smtp_host: Word | None = setting(Env.SMTP_HOST, "the mail server; without one, emails are skipped")
@@ -119,11 +105,11 @@ class MessagingSettings(BaseSettings):
         default="starttls",
     )
     smtp_ca_file: str | None = setting(Env.SMTP_CA_FILE, "a PEM file of authorities to trust instead of the system's")
-    action_base_url: Annotated[str, AfterValidator(_short), AfterValidator(_url)] | None = setting(
+    action_base_url: Annotated[BaseUrl, AfterValidator(_short)] | None = setting(
         Env.ACTION_BASE_URL,
         "where the application serves the links in messages, as `<address>/<token>`; without it, messages have none",
     )
-    connect_url: Annotated[str, AfterValidator(_short), AfterValidator(_page)] | None = setting(
+    connect_url: Annotated[Page, AfterValidator(_short)] | None = setting(
         Env.CONNECT_URL,
         "where users connect their calendar; messages that ask for it have this link. Default: they have none",
     )

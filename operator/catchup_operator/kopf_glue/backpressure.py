@@ -17,8 +17,10 @@ import aiohttp
 from catchup_operator.kopf_glue.watch_body import WatchBody
 
 PAGE: Final = 200
+"""UserSchedules in a page of kopf's list."""
 # Enough for all workers until the next page arrives.
 _UNPROCESSED_MAX: Final = 50
+"""UserSchedules that are read and not yet processed, before the next page or event is held back."""
 _POLL_SECONDS: Final = 0.02
 # After this time without progress the workers wait for something else, and holding the list back does not help.
 _IDLE_SECONDS: Final = 5.0
@@ -28,6 +30,7 @@ _WATCH_IDLE_SECONDS: Final = 0.5
 _CHUNK_BYTES: Final = 64 * 2**10
 # Below kopf's own timeout of a request.
 _HOLD_SECONDS: Final = 20.0
+"""How long a page is held back at most."""
 
 
 class Backpressure:

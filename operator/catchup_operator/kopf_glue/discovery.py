@@ -13,6 +13,7 @@ from catchup_operator.kube.resources import SCHEDULES
 
 _FIRST_SECONDS: Final = 1.0
 _LONGEST_SECONDS: Final = 15.0
+"""The longest delay after the definition of UserSchedules was not found."""
 _NO_CRD: Final = (
     "has no UserSchedules; install their definition: kubectl apply -f crds/, or the chart with crds.enabled=true"
 )

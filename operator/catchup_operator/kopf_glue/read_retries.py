@@ -24,9 +24,11 @@ from catchup_operator.kopf_glue.watch_body import WatchBody
 from catchup_operator.kube.errors import backoff_seconds, message_of
 
 _FIRST_SECONDS: Final = 1.0
+"""The first delay after a failed list or watch of UserSchedules; each further one is twice as long."""
 _LONGEST_SECONDS: Final = 30.0
-# The least time between the starts of two lists, or of two watches, of the same resources.
+"""The longest delay after a failed list or watch of UserSchedules."""
 _MIN_INTERVAL_SECONDS: Final = 1.0
+"""The least time between the starts of two lists, or of two watches, of the same resources."""
 # The API server closes a watch after half an hour to an hour. The next watch then relists, in case events were lost.
 _RELIST_SECONDS: Final = 1800.0
 """How often the UserSchedules are listed anew, in case their watch lost an event."""

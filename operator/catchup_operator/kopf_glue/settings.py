@@ -16,8 +16,10 @@ from catchup_operator.kopf_glue.read_retries import Backoffs
 from catchup_operator.kopf_glue.storages import GenerationStorage, NoProgressStorage
 
 _REQUEST_SECONDS: Final = 30
+"""How long a request of kopf to the API server may take."""
 # The API server sends a bookmark about every minute.
 _WATCH_SILENCE_SECONDS: Final = 70
+"""The silence after which a watch of UserSchedules counts as dead."""
 
 
 def configure_kopf(settings: kopf.OperatorSettings) -> None:

@@ -16,6 +16,7 @@ from catchup_operator.kube.access import Access, CredentialsError
 DIRECTORY: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # The kubelet replaces the token when 80 % of its life is over, at least ten minutes before its end.
 _TOKEN_SECONDS: Final = 60.0
+"""How often the token of the service account is read anew."""
 
 
 class NotInPodError(Exception):

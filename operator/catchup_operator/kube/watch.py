@@ -22,6 +22,7 @@ _BACKOFF_FIRST_SECONDS: Final = 1.0
 _BACKOFF_MAX_SECONDS: Final = 30.0
 """The longest delay after a failed list or watch of CronJobs and Jobs."""
 _EMPTY_WATCH_SECONDS: Final = 1.0
+"""The delay after a watch of CronJobs and Jobs that ended without an event."""
 _RELIST_SECONDS: Final = 600.0
 """How often CronJobs and Jobs are listed anew, in case a watch lost an event."""
 
@@ -58,7 +59,7 @@ class Watch:
         namespace: str | None,
         observer: Observer,
         *,
-        selector: str,
+        selector: str = "",
     ) -> None:
         self._client = client
         self._resource = resource

@@ -20,9 +20,9 @@ from catchup_operator.status.job_section import section_of
 from catchup_operator.status.validation import with_valid_status
 
 MINUTES: Final = 24 * 60
-# The least number of requests to Google per run; a count in the status overrides it. A sync lists the calendars and the
-# changes of one of them. Kinds that are not named here send none.
+# A sync lists the calendars and the changes of one of them. Kinds that are not named here send none.
 _MIN_REQUESTS: Final = {SYNC: 2}
+"""The least number of requests to Google per run that `forecast` counts; a count in the status overrides it."""
 _DAY: Final = timedelta(days=1)
 
 
@@ -96,7 +96,7 @@ def forecast(bodies: Iterable[Mapping[str, Any]], now: datetime, *, digest_sprea
             schedule = UserSchedule.from_body(body, digest_spread=digest_spread)
         except InvalidSpecError:
             continue
-        if schedule.suspend or (body.get("status") or {}).get("conflictsWith"):
+        if schedule.suspend or schedule.pool or (body.get("status") or {}).get("conflictsWith"):
             continue
         for kind, section in schedule.sections.items():
             if not section.enabled:

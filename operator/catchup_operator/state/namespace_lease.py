@@ -17,6 +17,7 @@ LEASE_SECONDS: Final = 180
 """`leaseDurationSeconds` of the Lease of a namespace."""
 # A holder stops to write before another one may begin.
 _MARGIN_SECONDS: Final = 30
+"""How long before the end of its Lease a release stops to write in a namespace."""
 
 
 class NamespaceLease:

@@ -15,6 +15,7 @@ STALLED: Final = "Stalled"
 RECONCILING: Final = "Reconciling"
 
 _MESSAGE_MAX: Final = 2000
+"""The longest message of a condition (characters)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,8 +253,8 @@ class DigestWorld:
         with process, self.while_twilio_is_asked(process.kill):
             assert process.wait(60) == -signal.SIGKILL, process.communicate()
 
-    def process(self, user_ids: Sequence[str]) -> subprocess.Popen[str]:
-        """Start `integration.jobs.digest_process` for these users, at the time of this world."""
+    def process(self, user_ids: Sequence[str], *, first: int = 0, every: int = 1) -> subprocess.Popen[str]:
+        """Start `integration.jobs.digest_process` for these users and lines, at the time of this world."""
         assert self.account is not None
         options = {
             "database_url": self.database.engine.url.render_as_string(hide_password=False),
@@ -263,6 +263,8 @@ class DigestWorld:
             "account": asdict(self.account),
             "locks": str(self.lock_directory),
             "users": user_ids,
+            "first": first,
+            "every": every,
         }
         paths = os.pathsep.join(str(ROOT / name) for name in ("contract", "jobs_image", "tests", "dev"))
         return subprocess.Popen(
@@ -304,7 +306,7 @@ class DigestWorld:
             self.account.base_url,
             connect_timeout=self.http_timeout,
             read_timeout=self.http_timeout,
-            answer_timeout=self.http_timeout,
+            request_seconds=self.http_timeout,
         )
         return TwilioSms(self.account, now=lambda: self.now, http=http)
 

@@ -62,14 +62,24 @@ class Nursery:
         out: Path,
         err: Path,
         stdin: Path = Path(os.devnull),
+        module: str = cli.__name__,
     ) -> Forked:
-        """Run `catchup-jobs` with these arguments and nothing but this environment; what it prints is appended."""
+        """Run `main` of `catchup-jobs`, or of another module, with these arguments and nothing but this environment.
+
+        What it prints is appended to the files.
+        """
         forked = Forked()
         with self._lock:
             number = next(self._numbers)
             self._forked[number] = forked
             files = [str(stdin), str(out), str(err)]
-            order = {"number": number, "arguments": [*arguments], "environment": {**environment}, "files": files}
+            order = {
+                "number": number,
+                "module": module,
+                "arguments": [*arguments],
+                "environment": {**environment},
+                "files": files,
+            }
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
@@ -104,7 +114,8 @@ def running(module: str = __name__, *arguments: str) -> Iterator[Nursery]:
 
 
 @cache
-def _shared() -> Nursery:
+def shared() -> Nursery:
+    """Return the nursery of this process's tests."""
     stack = ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(running())
@@ -117,7 +128,7 @@ def run(
     with tempfile.TemporaryDirectory() as directory:
         given, out, err = (Path(directory) / name for name in ("in", "out", "err"))
         given.write_text(stdin, encoding="utf-8")
-        forked = _shared().fork(arguments, environment, stdin=given, out=out, err=err)
+        forked = shared().fork(arguments, environment, stdin=given, out=out, err=err)
         try:
             code = forked.exit_code.result(seconds)
         except TimeoutError:
@@ -188,7 +199,7 @@ def _live(order: dict[str, Any]) -> None:
     sys.argv = ["catchup-jobs", *order["arguments"]]
     code: Any = 1
     try:
-        cli.main()
+        import_module(order["module"]).main()
     except SystemExit as ending:
         code = ending.code or 0
     except BaseException:  # noqa: BLE001 - the end of the process

@@ -45,7 +45,8 @@ class PoolWorld:
 
     Attributes:
         body: what each run does; a test replaces it.
-        served: the users and slots of all runs that were begun, in order.
+        served: the users and slots that ticks served, in order.
+        begun: the users whose body was called, in order.
     """
 
     database: Database
@@ -58,6 +59,7 @@ class PoolWorld:
     locks: RunLocks | None = None
     body: Callable[[RunContext], Result] = lambda _: Result()
     served: list[tuple[str, datetime]] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     _pods: Any = field(default_factory=lambda: itertools.count(1))
     _lock: Any = field(default_factory=threading.Lock)
@@ -121,7 +123,7 @@ class PoolWorld:
                 self.served.append((member.user_id, slot))
                 on_served()
             return run_job(
-                self.body,
+                self._begin,
                 run_of(member, slot),
                 store=runs_of,
                 locks=locks,
@@ -159,6 +161,10 @@ class PoolWorld:
         with self.database.read() as connection:
             rows = connection.execute(select(dead_letters.c.run_key, dead_letters.c.error_class))
             return {row.run_key: row.error_class for row in rows}
+
+    def _begin(self, context: RunContext) -> Result:
+        self.begun.append(context.subject)
+        return self.body(context)
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -1,4 +1,4 @@
-"""A job's process, for tests that kill it: `python -m integration.jobs.run_process '<JSON>'`.
+"""A job's process, for tests that kill it: a nursery runs `main` with JSON as its argument.
 
 The job writes one line per step to a file and ends, from step to step, as the script says. `hold` names a file that it
 waits for in its last step. Its clock may be ahead.
@@ -24,9 +24,9 @@ from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Run
 
 
-def main(text: str) -> int:
-    """Run as the JSON says and return the exit code."""
-    options = json.loads(text)
+def main() -> None:
+    """Run as the JSON says and exit with the run's code."""
+    options = json.loads(sys.argv[1])
     effects = Path(options["effects"])
     database = Database.open(options["database_url"])
 
@@ -61,8 +61,4 @@ def main(text: str) -> int:
             deadline_seconds=options.get("deadline_seconds", 600),
         )
     sys.stdout.write(report.summary.to_json() + "\n")
-    return report.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(report.exit_code)

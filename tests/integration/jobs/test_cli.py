@@ -6,10 +6,12 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,77 @@ def test_on_a_laptop_users_are_imported_shown_and_rendered_with_no_server_at_all
             "digest": {"day": "Friday", "time": "18:30"},
         },
     }
+
+
+def test_an_import_names_everybody_whom_it_leaves_out_however_many_they_are(shell: Shell) -> None:
+    wrong = [{"id": f"user-{number}", "name": ""} for number in range(60)]
+    code, _, errors = shell.run("user", "import", "-", stdin=json.dumps([ADA, *wrong]))
+    assert code == 65
+    assert "60 of 61 users left out" in errors
+    assert {f"user-{number}" for number in range(60)} == set(re.findall(r"user-\d+", errors))
+    assert len(errors.splitlines()) < 30
+
+
+def test_a_key_file_that_is_gone_is_not_made_anew_while_values_need_it(shell: Shell) -> None:
+    sms = {"phone": "+49 30 23125 001", "consentAt": "2026-09-01T08:00:00Z"}
+    reachable = ADA | {"channels": {"sms": sms}}
+    assert shell.run("user", "import", "-", stdin=json.dumps(reachable))[0] == 0
+    (path,) = Path(shell.environment["XDG_DATA_HOME"]).rglob("encryption.keys")
+    kept = path.read_text()
+    (row,) = json.loads(shell.run("tokens", "status", "--output", "json")[1])
+    path.unlink()
+    for command in (["tokens", "status"], ["tokens", "rotate"], ["sync", "--user", "ada"]):
+        code, _, errors = shell.run(*command)
+        assert code == 78
+        assert all(word in errors for word in (str(path), "put the file back", row["keyId"]))
+        assert not path.exists()
+    assert shell.run("user", "import", "-", stdin=json.dumps(reachable))[0] == 78
+    path.write_text(kept)
+    path.chmod(0o600)
+    assert shell.run("user", "import", "-", stdin=json.dumps(reachable))[0] == 0
+    path.unlink()
+    shell.run("user", "delete", "ada", "--yes")
+    # The consent belongs to the number, and is found by the key only.
+    assert shell.run("tokens", "status")[0] == 78
+
+
+def test_names_that_only_a_newer_version_knows_are_shown_and_nothing_of_it_is_lost(shell: Shell) -> None:
+    sms = {"phone": "+49 30 23125 001", "consentAt": "2026-09-01T08:00:00Z"}
+    person = json.dumps(ADA | {"channels": {"sms": sms, "email": {"address": "ada@example.com"}}})
+    shell.run("user", "import", "-", stdin=person)
+    shell.run("sync", "--user", "ada")
+    (path,) = Path(shell.environment["XDG_DATA_HOME"]).rglob("catchup.db")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE runs SET kind = 'birthday', reason = 'too_shy', state = 'failed'")
+        connection.execute(
+            "INSERT INTO dead_letters SELECT run_key, kind, subject, slot, reason, 'E', 4, started_at FROM runs"
+        )
+        connection.execute("UPDATE addresses SET channel = 'pigeon' WHERE channel = 'email'")
+        ((key,),) = connection.execute("SELECT run_key FROM runs").fetchall()
+    for command, code in (
+        (("runs", "list"), 1),
+        (("runs", "list", "--output", "json"), 1),
+        (("runs", "show", key), 1),
+        (("failures", "list"), 1),
+        (("failures", "show", key), 0),
+        (("user", "show", "ada"), 0),
+    ):
+        found, output, errors = shell.run(*command)
+        assert (found, errors) == (code, "")
+        assert "too_shy" in output
+        assert "birthday" in output or command == ("failures", "list")  # which has the run's key in place of its kind
+    assert "newer version" in shell.run("failures", "show", key)[1]
+    code, _, errors = shell.run("failures", "retry", "--all")
+    assert code == 78
+    assert "birthday" in errors
+    assert shell.run("digest", "--user", "ada")[0] == 0
+    assert shell.run("user", "import", "-", stdin=person)[0] == 0
+    code, _, errors = shell.run("tokens", "rotate")
+    assert code == 78
+    assert "pigeon" in errors
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute("SELECT channel FROM addresses ORDER BY channel").fetchall()
+    assert kept == [("email",), ("pigeon",), ("sms",)]
 
 
 def test_rendered_fields_are_those_of_the_crd(shell: Shell) -> None:

@@ -283,7 +283,20 @@ def test_without_an_email_address_an_sms_that_was_down_all_day_stays_pending(by_
 # Twilio: it never will be ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [21211, 21614, 21408])
+@pytest.mark.parametrize("code", [21408, 21608, 21612])
+def test_a_number_that_our_account_does_not_reach_is_seen_and_given_up_at_the_last_firing(
+    digest_world: DigestWorld, code: int
+) -> None:
+    digest_world.suggest()
+    with twilio_fault(digest_world, kind="create", status=400, code=code, times=3):
+        for hours in (0, 1):
+            assert digest_world.firing(hours).exit_code == ExitCode.MISCONFIGURED
+            assert digest_world.statuses()["sms"] == f"pending({code})"
+        digest_world.firing(3)
+    assert digest_world.statuses() == {"sms": f"failed({code})", "email": "sent"}
+
+
+@pytest.mark.parametrize("code", [21211, 21614, 21635])
 def test_a_permanent_refusal_is_failed_without_a_retry_and_email_stands_in(
     digest_world: DigestWorld, code: int
 ) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integration.jobs.digest_world import DUE, DigestWorld
+from samples import IN_FULL
 from sqlalchemy import select, update
 
 from catchup_contract.digest_rule import LATEST
@@ -118,8 +120,11 @@ def perform(world: DigestWorld, user_id: str, step: tuple[str, float]) -> None:
         pass
 
 
+@pytest.mark.sampled
 @given(steps, st.lists(st.sampled_from(FATES), max_size=6), st.lists(st.sampled_from(LOOK_UPS), max_size=12))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100 if IN_FULL else 25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_at_most_one_sms_a_date_and_the_record_is_true(
     digest_world: DigestWorld, story: list[tuple[str, float]], fates: list[str], look_ups: list[str]
 ) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integration.jobs.sync_world import BERLIN, CLIENT_ID, CLIENT_SECRET, EMAIL
 
-from catchup_jobs.adapters.google.calendar_api import CalendarService, GoogleCalendar
+from catchup_jobs.adapters.google.calendar_api import MOST_PAGES, CalendarService, GoogleCalendar
 from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.google.oauth import GoogleOAuth
 from catchup_jobs.domain.calendar.access_token import OAuthToken, ReconnectNeededError
@@ -377,3 +377,16 @@ def test_any_json_at_any_status_has_one_of_few_outcomes(
     for read in ways:
         outcome = answered(google, read, status=status, body=json.dumps(body), times=None)
         assert outcome in FEW or outcome.startswith("wait ")
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "outcome"),
+    [("list", "calendarList", "Permanent"), ("full", "events", "bad_data"), ("incremental", "events", "bad_data")],
+)
+def test_a_list_without_end_is_given_up_after_a_number_of_pages(
+    google: GoogleDouble, source: GoogleCalendar, way: str, kind: str, outcome: str
+) -> None:
+    body = json.dumps({"kind": f"calendar#{kind}", "items": [], "nextPageToken": "page {fired}"})
+    google.add_fault(status=200, body=body, times=None)
+    assert became(readings(source)[way]) == outcome
+    assert google.faults()[0]["fired"] == MOST_PAGES

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,20 +15,22 @@ from integration.jobs.pool_world import NOW, POOL, PoolWorld
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.cadence import Cadence
 from catchup_contract.digest_rule import DigestDay
-from catchup_contract.kinds import DIGEST
+from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.schedule_list import ListedSchedule, ScheduleList, decode, encode
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
-from catchup_jobs.adapters.database.pools.members import hold
+from catchup_jobs.adapters.database.pools.members import apply_list
 from catchup_jobs.adapters.database.pools.overview import overviews
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.domain.people.users import Schedule
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.pool.abandonment import PROCESS_DIED
 from catchup_jobs.jobs.pool.ports import Settlement
 from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER, exit_of
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
-from catchup_jobs.jobs.run.ports import HeldBy, Lock
+from catchup_jobs.jobs.run.ports import Closing, HeldBy, Lock, Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -433,7 +436,7 @@ def test_who_was_in_flight_when_a_pod_died_is_served_first_and_alone(pool: PoolW
     pool.body = body
     pool.tick()
 
-    assert pool.users_served()[:2] == ["ada", "bob"]
+    assert set(pool.users_served()[:2]) == {"ada", "bob"}
     assert in_flight[:2] == [1, 1]
     assert Counter(pool.users_served()) == Counter(["ada", "bob", *others])
     assert pool.dead_letters() == {}
@@ -495,52 +498,192 @@ def test_near_its_deadline_a_pod_begins_no_run(pool: PoolWorld) -> None:
 # Users whom UserSchedules name ---------------------------------------------------------------------------------
 
 
-def listed(*user_ids: str) -> ScheduleList:
-    return decode(encode([ListedSchedule(user_id, f"uid-{user_id}", 1, is_served=False) for user_id in user_ids]))
+def schedule(user_id: str, **fields: Any) -> ListedSchedule:
+    """Return a UserSchedule that names the pool, every 30 minutes and Sundays at 09:00 in Berlin."""
+    return replace(
+        ListedSchedule(user_id, f"uid-{user_id}", 1, POOL, "Europe/Berlin", "30m", "Sunday", "09:00"), **fields
+    )
 
 
-def test_a_member_whom_a_user_schedule_names_is_not_served_until_it_is_gone(pool: PoolWorld) -> None:
+def dedicated(user_id: str) -> ListedSchedule:
+    return schedule(user_id, pool="")
+
+
+def apply(pool: PoolWorld, *schedules: ListedSchedule, name: str = POOL) -> list[str]:
+    return [one.user_id for one in apply_list(pool.database, name, decode(encode(schedules)))]
+
+
+def apply_part(pool: PoolWorld, *schedules: ListedSchedule) -> None:
+    whole = decode(encode(schedules))
+    apply_list(pool.database, POOL, ScheduleList(whole.schedules, is_complete=False, digest=whole.digest))
+
+
+def held(pool: PoolWorld) -> int:
+    return max((overview.held for overview in overviews(pool.database, now=pool.now)), default=0)
+
+
+@pytest.mark.parametrize(
+    "names_ada",
+    [
+        dedicated("ada"),
+        schedule("ada", pool="others"),
+        schedule("ada", is_served=False),
+        schedule("ada", pool="", is_served=False),
+    ],
+    ids=["CronJobs of its own", "another pool", "suspended", "in conflict"],
+)
+def test_whom_a_user_schedule_names_is_not_served_by_enrolment_until_it_is_gone(
+    pool: PoolWorld, names_ada: ListedSchedule
+) -> None:
     pool.enrol("ada", "bob")
     pool.make_due()
 
-    assert hold(pool.database, POOL, listed("ada", "stranger")) == 1
+    apply(pool, names_ada, dedicated("stranger"))
     pool.tick()
-    assert pool.users_served() == ["bob"]
-    assert hold(pool.database, POOL, listed("ada", "stranger")) == 0
-    assert hold(pool.database, POOL, listed("stranger")) == 1
+    assert (pool.users_served(), held(pool)) == (["bob"], 1)
+    apply(pool, dedicated("stranger"))
     pool.tick()
+    assert held(pool) == 0
     pool.now = pool.row("ada").due_at
     pool.tick()
-
     assert "ada" in pool.users_served()
 
 
-def test_a_list_that_is_not_complete_releases_nobody(pool: PoolWorld) -> None:
-    pool.enrol("ada", "bob")
-    hold(pool.database, POOL, listed("ada"))
+def test_an_import_of_a_user_whom_a_user_schedule_names_makes_no_member(pool: PoolWorld) -> None:
+    apply(pool, dedicated("ada"))
 
-    whole = listed("bob")
-    hold(pool.database, POOL, ScheduleList(whole.schedules, is_complete=False, digest=whole.digest))
+    pool.enrol("ada")
+    apply(pool, dedicated("ada"))
+    pool.tick()
+
+    assert held(pool) == 0  # the pool has no member, and so no line
+    assert list(overviews(pool.database, now=pool.now)) == []
+
+
+def test_a_list_that_is_not_complete_ends_no_membership(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+    apply(pool, schedule("ada"))
+
+    apply_part(pool, schedule("bob"))
+
+    assert {overview.by_schedules for overview in overviews(pool.database, now=pool.now)} == {2}
+    apply(pool, schedule("bob"))
+    assert {overview.by_schedules for overview in overviews(pool.database, now=pool.now)} == {1}
+
+
+def test_before_a_complete_list_was_read_nobody_is_served(pool: PoolWorld) -> None:
+    with pytest.raises(TemporaryError, match="not complete yet"):
+        apply_part(pool, schedule("ada"))
+
+
+def test_a_user_schedule_that_names_the_pool_says_when(pool: PoolWorld) -> None:
+    pool.kind = DIGEST
+    pool.enrol("ada", pool=None, digest_time=time(6))
+    apply(pool, schedule("ada", time_zone="Asia/Kathmandu", digest_day="Daily", digest_time="07:15"))
+
+    pool.tick()
+
+    assert pool.row("ada").due_at == datetime(2026, 11, 24, 1, 30, tzinfo=UTC)
+
+
+def test_the_sync_of_a_user_schedule_has_its_own_interval(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada", sync_every="6h"))
+
+    pool.tick()
+
+    assert pool.served == [("ada", Cadence.of_user("sync", 360, "ada").latest(NOW))]
+    assert pool.row("ada").due_at == next(Cadence.of_user("sync", 360, "ada").due_after(NOW))
+
+
+@pytest.mark.parametrize(("field", "kind"), [("sync_every", SYNC), ("digest_day", DIGEST)])
+def test_a_kind_that_a_user_schedule_disables_is_not_served(pool: PoolWorld, field: str, kind: Kind) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada"))
+    apply(pool, schedule("ada", generation=2, **{field: ""}))
+
+    shown = [overview.kind for overview in overviews(pool.database, now=pool.now)]
+
+    assert shown == [other for other in (DIGEST, SYNC) if other is not kind]
+
+
+def test_an_older_generation_never_overwrites_a_newer_one(pool: PoolWorld) -> None:
+    pool.kind = DIGEST
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada", generation=3, digest_time="18:00"))
+    apply(pool, schedule("ada", generation=2, digest_time="07:00"))
+
+    pool.tick()
+
+    assert pool.row("ada").due_at == datetime(2026, 11, 29, 17, tzinfo=UTC)
+
+
+def test_a_pod_with_an_old_list_takes_no_user_from_the_pool_that_serves_them_now(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada"))
+    apply(pool, schedule("ada", generation=2, pool="others"), name="others")
+
+    apply(pool, schedule("ada"), dedicated("bob"))
+    apply(pool, schedule("ada", generation=2, pool="others"))
+
+    assert {overview.pool for overview in overviews(pool.database, now=pool.now)} == {"others"}
+
+
+def test_a_user_who_is_imported_after_the_user_schedule_becomes_a_member(pool: PoolWorld) -> None:
+    assert apply(pool, schedule("ada")) == []
+
+    pool.enrol("ada", pool=None)
+
+    assert apply(pool, schedule("ada")) == ["ada"]
+
+
+def test_what_was_due_at_the_moment_of_a_move_is_served_once(pool: PoolWorld) -> None:
+    """The CronJob of the user's own may have been deleted before it fired."""
+    pool.kind, pool.now = DIGEST, datetime(2026, 11, 29, 8, 0, 30, tzinfo=UTC)  # Sunday 09:00:30 in Berlin
+    pool.enrol("ada", "bob", pool=None)
+    serve_elsewhere(pool, "bob", datetime(2026, 11, 29, 8, tzinfo=UTC))
+    apply(pool, schedule("ada"), schedule("bob"))
+
+    pool.tick()
+
+    assert pool.states() == {f"digest:{name}:2026-11-29T08:00:00Z": "done" for name in ("ada", "bob")}
+    assert pool.begun == ["ada"]
+
+
+def serve_elsewhere(pool: PoolWorld, user_id: str, slot: datetime) -> None:
+    """Let a pod of the user's own end the run of a slot."""
+    store, run = DatabaseRunStore(pool.database), Run(pool.kind, user_id, slot, "")
+    store.open(run, now=pool.now, lease_until=pool.now + timedelta(hours=1))
+    store.take_over(run, "own-pod")
+    assert store.close(run, "own-pod", Closing(RunState.DONE, None, 0, {}, {}), now=pool.now)
+
+
+def test_users_of_high_priority_are_served_first_until_others_have_waited_for_half_an_hour(pool: PoolWorld) -> None:
+    names = ["high", "normal", "low", "low-for-long"]
+    pool.enrol(*names, pool=None)
+    apply(pool, *(schedule(name, priority=name.partition("-")[0]) for name in names))
     pool.make_due()
-    held = [overview.held for overview in overviews(pool.database, now=pool.now)]
-    hold(pool.database, POOL, whole)
+    pool.make_due(["low-for-long"], at=NOW - timedelta(minutes=31))
+    pool.make_due(["high"], at=NOW)
 
-    assert held == [2, 2]
-    assert [overview.held for overview in overviews(pool.database, now=pool.now)] == [1, 1]
+    pool.tick(workers=1)
+
+    assert pool.users_served() == ["low-for-long", "high", "normal", "low"]
 
 
-def test_a_member_who_is_held_while_being_served_stays_held(pool: PoolWorld) -> None:
+def test_a_member_who_leaves_while_being_served_does_not_come_back(pool: PoolWorld) -> None:
     pool.enrol("ada")
     pool.make_due()
 
     def body(_: RunContext) -> Result:
-        hold(pool.database, POOL, listed("ada"))
+        apply(pool, dedicated("ada"))
         return Result()
 
     pool.body = body
     pool.tick()
 
-    assert pool.row("ada").due_at is None
+    assert pool.users_served() == ["ada"]
+    assert list(overviews(pool.database, now=pool.now)) == []
 
 
 # What it says --------------------------------------------------------------------------------------------------

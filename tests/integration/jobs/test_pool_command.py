@@ -108,7 +108,7 @@ def test_a_user_whom_a_user_schedule_names_is_held(shell: Shell) -> None:
     shell.run("sync", "--pool", "people")
 
     shown = {row["kind"]: row for row in json.loads(shell.out("pool", "show", "--output", "json"))}
-    assert (shown["sync"]["members"], shown["sync"]["held"]) == (2, 1)
+    assert (shown["sync"]["members"], shown["sync"]["held"]) == (1, 1)
     assert states(shell) == {"bob": ["done"]}
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +14,8 @@ from typing import Any
 
 import pytest
 import redis
+from integration.jobs import nursery, run_process
+from integration.jobs.nursery import Forked
 from integration.services import RedisServer, free_port, redis_server, wait_until
 from sqlalchemy import select
 
@@ -29,21 +29,24 @@ SLOT = "2026-11-23T08:30:00+00:00"
 NEXT_SLOT = "2026-11-23T09:00:00+00:00"
 LATER_SLOT = "2026-11-23T09:30:00+00:00"
 KEY = "sync:ada:2026-11-23T08:30:00Z"
-ROOT = Path(__file__).parents[3]
 
 
 @dataclass
 class Pod:
-    process: subprocess.Popen[str]
+    process: Forked
+    out: Path
 
     def end(self, seconds: float = 120) -> tuple[int, Summary]:
         """Wait for the end; return the exit code and the summary."""
-        output, _ = self.process.communicate(timeout=seconds)
-        return self.process.returncode, Summary.from_json(output.splitlines()[-1])
+        code = self.process.exit_code.result(seconds)
+        return code, Summary.from_json(self.out.read_text().splitlines()[-1])
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid.result(), number)
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+        self.signal(signal.SIGKILL)
+        self.process.exit_code.result(120)
 
 
 class Pods:
@@ -62,14 +65,10 @@ class Pods:
             "effects": str(self.effects),
             **options,
         }
-        paths = os.pathsep.join(str(ROOT / name) for name in ("contract", "jobs_image", "tests"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "integration.jobs.run_process", json.dumps(document)],
-            env={**os.environ, "PYTHONPATH": paths},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.started.append(Pod(process))
+        out = self.effects.with_name(f"out-{len(self.started)}")
+        arguments = [json.dumps(document)]
+        process = nursery.shared().fork(arguments, os.environ, out=out, err=out, module=run_process.__name__)
+        self.started.append(Pod(process, out))
         return self.started[-1]
 
     def lines(self) -> list[str]:
@@ -93,7 +92,7 @@ def pods(database: Database, database_url: str, redis_url: str, tmp_path: Path) 
     made = Pods(database, database_url, redis_url, tmp_path / "effects")
     yield made
     for pod in made.started:
-        if pod.process.poll() is None:
+        if not pod.process.exit_code.done():
             pod.kill()
 
 
@@ -135,7 +134,7 @@ def test_another_slot_is_skipped_while_a_run_has_the_lock(pods: Pods) -> None:
 def test_sigterm_in_the_middle_releases_the_lock_keeps_what_was_done_and_another_pod_goes_on(pods: Pods) -> None:
     first = pods.start("one", steps=2000, step_seconds=0.05)
     pods.working("one")
-    first.process.send_signal(signal.SIGTERM)
+    first.signal(signal.SIGTERM)
     code, summary = first.end()
     assert (code, summary.outcome, summary.reason, summary.attempts) == (75, Outcome.RETRY, Reason.TERMINATED, 0)
     assert 0 < len(pods.lines()) < 2000
@@ -151,7 +150,7 @@ def test_sigterm_in_the_middle_releases_the_lock_keeps_what_was_done_and_another
 def test_sigterm_during_the_pause_between_two_passes_ends_it_at_once(pods: Pods) -> None:
     pod = pods.start("one", then="temporary")
     wait_until(lambda: pods.lines() != [] and pods.row().attempts == 1, "the first pass failed")
-    pod.process.send_signal(signal.SIGTERM)
+    pod.signal(signal.SIGTERM)
     code, summary = pod.end()
     assert (code, summary.reason, summary.attempts) == (75, Reason.TERMINATED, 1)
 
@@ -184,11 +183,11 @@ def test_after_sigkill_the_next_slot_completes_once_the_lock_ran_out(pods: Pods)
 def test_a_holder_that_was_stopped_past_its_ttl_writes_nothing_more(pods: Pods) -> None:
     first = pods.start("one", steps=1000, step_seconds=0.1, lock_seconds=3)
     pods.working("one")
-    first.process.send_signal(signal.SIGSTOP)
+    first.signal(signal.SIGSTOP)
     wait_until(lambda: not lock_exists(pods.redis_url), "the lock runs out")
     written = len(pods.lines())
     assert pods.start("two", slot=NEXT_SLOT).end()[0] == 0
-    first.process.send_signal(signal.SIGCONT)
+    first.signal(signal.SIGCONT)
     code, summary = first.end()
     assert (code, summary.reason) == (75, Reason.UNAVAILABLE)
     assert len(pods.lines()) == written + 1  # the other one's

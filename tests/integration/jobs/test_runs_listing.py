@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC, Kind
 from catchup_contract.outcomes import Reason
@@ -142,3 +142,25 @@ def test_runs_are_listed_the_latest_first_and_by_kind_user_and_state(
     assert [past.run_key for past in history.runs(limit=1, state=RunState.FAILED)] == [keys["crash"]]
     assert [past.run_key for past in history.runs(limit=10, kind=DIGEST)] == [keys["digest"]]
     assert [past.run_key for past in history.runs(limit=10, subject="ada")] == [done, keys["digest"], keys["sync"]]
+
+
+def test_names_that_only_newer_code_knows_are_listed_and_kept_as_they_are(
+    database: Database, history: DatabaseHistory
+) -> None:
+    end(database, run(), reason=Reason.BAD_DATA)
+    ended = end(database, run(subject="bob"), state=RunState.DONE)
+    died = run(subject="eve")
+    DatabaseRunStore(database).open(died, now=NOW, lease_until=NOW + LEASE)
+    with database.write() as connection:
+        connection.execute(text("UPDATE runs SET kind = 'birthday', reason = 'too_shy'"))
+        connection.execute(text("UPDATE dead_letters SET kind = 'birthday', reason = 'too_shy'"))
+    # Whichever run comes next ends those whose lease has expired.
+    end(database, run(subject="zoe"), state=RunState.DONE, at=NOW + 2 * LEASE)
+    letters = {letter.run_key: letter for letter in history.failures(Failures(), limit=9)}
+    assert {(letter.kind.name, letter.reason.value) for letter in letters.values()} == {
+        ("birthday", "too_shy"),
+        ("birthday", "crashed"),
+    }
+    assert letters[died.key].reason is Reason.CRASHED
+    listed = {past.run_key: past for past in history.runs(limit=9)}
+    assert (listed[ended].kind.name, listed[ended].reason) == ("birthday", "too_shy")

@@ -158,6 +158,15 @@ def test_an_accepted_suggestion_follows_its_event_within_the_window(
     assert [view.item.start_at for view in views] == [at("26 20:00")]
 
 
+def test_an_accepted_suggestion_follows_its_event_to_the_date_on_which_it_is_all_day(
+    world: SyncWorld, fleet: FleetWorld
+) -> None:
+    activity(fleet, world, status=SuggestionStatus.ACCEPTED, answered_at=NOW - DAY)
+    world.google.move_event(EMAIL, "climb", at="2026-11-26", days=1)
+    assert world.sync().summary.counts[Count.SUGGESTIONS_MOVED] == 1
+    assert fleet.shown() == ["ben accepted 26 18:00-19:00"]
+
+
 def test_an_accepted_suggestion_counts_as_contact_when_the_moved_event_has_ended(
     world: SyncWorld, fleet: FleetWorld
 ) -> None:

@@ -145,19 +145,44 @@ def test_a_middleboxs_4xx_is_not_twilios_word(twilio: TwilioServer, status: int,
 
 
 # https://www.twilio.com/docs/api/errors: what each of the codes blames.
-OUR_SENDER = [21212, 21267, 21401, 21601, 21603, 21606, 21607, 21657, 21659, 21660, 21661, 21703, 572002]
-THE_RECIPIENT = [21211, 21265, 21266, 21608, 21610, 21612, 21614, 21635]
+OUR_SENDER = [10001, 20005, 21212, 21267, 21401, 21601, 21603, 21606, 21607, 21616, 21657, 21659, 21660, 21661, 21703]
+OUR_SENDER += [572002, 10002, 20001, 20003, 20006, 20008, 20409]
+# "Enable the region", "upgrade your account", "sender restrictions in the destination country".
+PERHAPS_OURS = [21408, 21608, 21612, 572005]
+THE_RECIPIENT = [21211, 21265, 21266, 21610, 21614, 21635]
+# "Slow down", "wait until the next day": nothing was created.
+TOO_MANY = [14107, 20429, 21611, 60728, 63017, 63038]
 
 
-@pytest.mark.parametrize("code", [*OUR_SENDER, *THE_RECIPIENT])
+@pytest.mark.parametrize("code", [*OUR_SENDER, *PERHAPS_OURS, *THE_RECIPIENT])
 def test_a_400_blames_our_sender_or_the_recipient_as_twilios_list_of_errors_has_it(
     twilio: TwilioServer, code: int
 ) -> None:
     fault = twilio.control.add_fault(kind="create", status=400, body=json.dumps({"code": code, "status": 400}))
     answer = gateway(twilio).send(Message(TO, "", "x"))
     assert fired(twilio, fault)
-    assert isinstance(answer, Unusable if code in OUR_SENDER else Refused)
+    assert isinstance(answer, Refused if code in THE_RECIPIENT else Unusable)
     assert answer.code == str(code)
+    assert getattr(answer, "perhaps_recipient", False) is (code in PERHAPS_OURS)
+
+
+@pytest.mark.parametrize("status", [400, 429])
+@pytest.mark.parametrize("code", TOO_MANY)
+def test_a_limit_is_temporary_whatever_its_status(twilio: TwilioServer, code: int, status: int) -> None:
+    fault = twilio.control.add_fault(kind="create", status=status, body=json.dumps({"code": code, "status": status}))
+    assert isinstance(gateway(twilio).send(Message(TO, "", "x")), NotSent)
+    assert fired(twilio, fault)
+
+
+@pytest.mark.parametrize("body", [HTML, "", "{}", '{"code": 404}'])
+def test_a_404_that_is_not_twilios_does_not_say_that_a_message_is_gone(twilio: TwilioServer, body: str) -> None:
+    sid = sent(twilio)
+    fault = twilio.control.add_fault(kind="fetch", status=404, body=body)
+    with pytest.raises(MisconfiguredError):
+        gateway(twilio).fetch_status(sid)
+    assert fired(twilio, fault)
+    twilio.control.add_fault(kind="fetch", status=404, code=20404)
+    assert gateway(twilio).fetch_status(sid) is None
 
 
 def test_an_error_by_rfc_9457_is_read_by_the_status_of_http(twilio: TwilioServer) -> None:

@@ -20,7 +20,7 @@ from catchup_contract.kinds import DIGEST
 from catchup_contract.outcomes import Outcome
 from catchup_operator.status.conditions import find_condition
 
-# The tests without faults share one API server, those with faults another.
+# The tests of the operator without faults share one API server, those with faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]

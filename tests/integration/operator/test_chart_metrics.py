@@ -13,7 +13,7 @@ from integration.operator.conftest import CHART, Namespace
 
 from catchup_dev.binaries import ensure
 
-pytestmark = pytest.mark.xdist_group("operator")
+pytestmark = pytest.mark.xdist_group("chart")
 
 SECRETS: Final = "--set=database.existingSecret=d,redis.existingSecret=r,encryption.existingSecret=k"
 SWITCHES: Final = ("enabled", "serviceMonitor.enabled", "podMonitor.enabled", "alerts.enabled", "dashboard.enabled")

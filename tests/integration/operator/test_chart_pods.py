@@ -20,8 +20,8 @@ from integration.operator.conftest import CHART, Namespace
 
 from catchup_contract.kinds import DIGEST, SYNC
 
-# The tests without faults share one API server, those with faults another.
-pytestmark = pytest.mark.xdist_group("operator")
+# The tests of the chart share one API server, those of the operator two others.
+pytestmark = pytest.mark.xdist_group("chart")
 
 # A value of each field that is said of pods, and where it is found in a pod's template.
 EVERYWHERE: dict[str, Any] = {

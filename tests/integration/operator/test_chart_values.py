@@ -19,8 +19,8 @@ from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings import Settings
 from catchup_operator.options import InvalidOptionError, Options
 
-# The tests without faults share one API server, those with faults another.
-pytestmark = pytest.mark.xdist_group("operator")
+# The tests of the chart share one API server, those of the operator two others.
+pytestmark = pytest.mark.xdist_group("chart")
 
 SECRETS = {name: EXISTING[name] for name in ("database", "redis", "encryption")}
 

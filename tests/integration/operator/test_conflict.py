@@ -15,7 +15,7 @@ from waiting import eventually
 
 from catchup_operator.status.conditions import find_condition
 
-# The tests with faults share one API server, those without faults another.
+# The tests of the operator with faults share one API server, those without faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]

@@ -24,7 +24,7 @@ from waiting import eventually
 from catchup_contract.outcomes import Outcome
 from catchup_operator.status.conditions import find_condition
 
-# The tests with faults share one API server, those without faults another.
+# The tests of the operator with faults share one API server, those without faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 StartProcess = Callable[[], AbstractContextManager[Popen[bytes]]]
@@ -279,12 +279,15 @@ def test_a_fight_over_a_cronjob_is_no_storm_and_ends_as_wanted_when_the_other_gi
         def as_wanted() -> bool:
             return not namespace.get("cronjobs", name)["spec"]["suspend"]
 
+        repaired_after = []
         for _ in range(10):
             began = time.monotonic()
             namespace.kubectl("patch", "cronjob", name, "--type=merge", "-p", '{"spec":{"suspend":true}}')
             eventually(as_wanted)
-        # Five repairs after 0.1 s each, then after 0.2, 0.4, 0.8, 1.6 and 3.2 s; it may lag by one.
-        assert time.monotonic() - began > 1.5
+            repaired_after.append(time.monotonic() - began)
+        # Five repairs after 0.1 s each, then after 0.2, 0.4, 0.8, 1.6 and 3.2 s. It may lag by one, and a resync may be
+        # earlier.
+        assert max(repaired_after[-3:]) > 1.5
         ready = eventually(
             lambda: (c := find_condition(namespace.schedule()["status"], "Ready"))["reason"] == "Contested" and c
         )

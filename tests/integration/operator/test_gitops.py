@@ -12,8 +12,8 @@ import yaml
 from integration.operator.chart_rendering import render_text
 from integration.operator.conftest import CHART, ROOT, Namespace
 
-# The tests without faults share one API server, those with faults another.
-pytestmark = pytest.mark.xdist_group("operator")
+# The tests of the chart share one API server, those of the operator two others.
+pytestmark = pytest.mark.xdist_group("chart")
 
 EXAMPLES = ROOT / "examples" / "gitops"
 

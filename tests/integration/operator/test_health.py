@@ -20,7 +20,7 @@ from waiting import eventually
 
 from catchup_operator.ops.permissions import PERMISSIONS
 
-# The tests with faults share one API server, those without faults another.
+# The tests of the operator with faults share one API server, those without faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 __all__ = ["proxy", "revoke", "role", "start", "start_operator"]  # fixtures

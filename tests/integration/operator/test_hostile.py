@@ -18,7 +18,7 @@ from catchup_contract.outcomes import Outcome
 from catchup_dev.cluster import Failure
 from catchup_operator.status.conditions import find_condition
 
-# The tests without faults share one API server, those with faults another.
+# The tests of the operator without faults share one API server, those with faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator")
 
 DEFINITION = ROOT / "crds/userschedules.yaml"

@@ -16,17 +16,14 @@ import yaml
 from integration.operator.chart_rendering import pod_templates
 from integration.operator.conftest import CHART, Namespace, act_as
 from integration.operator.test_conflict import suspended
-from integration.operator.test_namespaces import another
 from integration.operator.test_reconciliation import finish_job
 from integration.operator.test_releases import Release
 from waiting import eventually
 
 from catchup_operator.kube.resources import LEASE_NAME
 
-# The tests without faults share one API server, those with faults another.
-pytestmark = pytest.mark.xdist_group("operator")
-
-__all__ = ["another"]  # fixtures
+# The tests of the chart share one API server, those of the operator two others.
+pytestmark = pytest.mark.xdist_group("chart")
 
 PATIENCE = 90.0
 

@@ -19,7 +19,7 @@ from waiting import eventually
 from catchup_jobs.adapters.exporter.access import ReviewGate
 from catchup_jobs.adapters.exporter.server import serving
 
-pytestmark = pytest.mark.xdist_group("operator")
+pytestmark = pytest.mark.xdist_group("chart")
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from catchup_operator.manifests.names import cronjob_name
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.conditions import find_condition
 
-# The tests without faults share one API server, those with faults another.
+# The tests of the operator without faults share one API server, those with faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
@@ -563,8 +563,12 @@ def finish_job(
             *others,
         ],
     }
-    name = pod["metadata"]["name"]
-    namespace.kubectl("patch", "pod", name, "--subresource=status", "-p", json.dumps({"status": status}))
+    namespace.cluster.request(
+        "PATCH",
+        f"/api/v1/namespaces/{namespace.name}/pods/{pod['metadata']['name']}/status",
+        {"status": status},
+        content_type="application/strategic-merge-patch+json",
+    )
 
 
 def summary(outcome: Outcome, reason: Reason | None = None, *, kind: Kind = SYNC) -> str:

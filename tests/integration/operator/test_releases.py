@@ -25,8 +25,8 @@ from waiting import eventually
 from catchup_contract.outcomes import Outcome
 from catchup_operator.kube.resources import LEASE_NAME
 
-# The tests without faults share one API server, those with faults another.
-pytestmark = pytest.mark.xdist_group("operator")
+# The tests of the chart share one API server, those of the operator two others.
+pytestmark = pytest.mark.xdist_group("chart")
 
 
 class Release:

@@ -17,7 +17,7 @@ from integration.operator.test_health import Ask, ask
 from kopf.testing import KopfRunner
 from waiting import ESTABLISHED, eventually
 
-# The tests with faults share one API server, those without faults another.
+# The tests of the operator with faults share one API server, those without faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator-faults")
 
 __all__ = ["ask", "proxy", "start"]  # fixtures

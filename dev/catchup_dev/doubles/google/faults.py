@@ -31,7 +31,7 @@ class Fault:
         times: how many it then hits; None is for ever.
         status: answer with this HTTP status instead; `reason` and `retry_after` (seconds) shape the answer.
         oauth_error: answer the token endpoint with this error code.
-        body: answer with this text instead of JSON.
+        body: answer with this text instead of JSON; `{fired}` in it becomes the number of the answer.
         delay: wait so many seconds first.
         drop: close the connection without an answer.
         truncate: send half of the answer's body, then close.

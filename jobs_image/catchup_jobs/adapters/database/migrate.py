@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS: Final = 60.0
 """How long a job waits for the schema that it needs."""
 _POLL_SECONDS: Final = 2.0
+"""How often a job that waits for the schema looks for it."""
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # An arbitrary number, the same in every process: concurrent upgrades take turns.
 _ADVISORY_LOCK: Final = 0x43415443

@@ -59,30 +59,66 @@ def text_enum(enum: type[E], name: str) -> Enum:
     )
 
 
-def contract_enum(enum: type[E], name: str) -> Enum:
-    """Return a text column's type for an enum that the contract may extend.
+class NewerName(str):
+    """A stored name that only newer code knows, as it is stored: shown, kept and written back, never acted on."""
 
-    The enum, not a CHECK, says which values there are: a new value needs no migration. SQLAlchemy refuses to bind
-    another one (StatementError) and to load it (LookupError).
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """The name, as a record has it."""
+        return str(self)
+
+    @property
+    def value(self) -> str:
+        """The name, as a member of an enum has it."""
+        return str(self)
+
+
+class ContractEnum(TypeDecorator[Any]):
+    """A member of an enum that the contract may extend, stored by its value.
+
+    The enum, not a CHECK, says which values there are: a new value needs no migration. One that only newer code knows
+    is loaded as a `NewerName`.
+
+    Raises:
+        LookupError: on binding what is neither a member nor a `NewerName`.
     """
-    return Enum(
-        enum,
-        name=name,
-        native_enum=False,
-        create_constraint=False,
-        validate_strings=True,
-        length=32,
-        values_callable=lambda members: [member.value for member in members],
-    )
+
+    impl = String(32)
+    cache_ok = True
+
+    def __init__(self, enum: type[StrEnum], name: str) -> None:
+        super().__init__()
+        self.enum = enum
+        self.name = name
+
+    def process_bind_param(self, value: Any | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Return the member's value."""
+        if value is None or isinstance(value, NewerName):
+            return None if value is None else str(value)
+        if not isinstance(value, self.enum):
+            raise LookupError(f"not a {self.name}")  # noqa: TRY004 - as SQLAlchemy's own types
+        return value.value
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Any | None:  # noqa: ARG002
+        """Return the member."""
+        if value is None:
+            return None
+        try:
+            return self.enum(value)
+        except ValueError:
+            return NewerName(value)
 
 
 class RecordName(TypeDecorator[Any]):
     """A record of a table such as `kinds.KINDS`, stored by its name.
 
-    The table, not a CHECK, says which names there are: a new record needs no migration.
+    The table, not a CHECK, says which names there are: a new record needs no migration. A name that only newer code
+    knows is loaded as a `NewerName`.
 
     Raises:
-        LookupError: on binding a record that the table does not hold, or on loading a name that it does not.
+        LookupError: on binding a record that the table does not hold.
     """
 
     impl = String(32)
@@ -95,15 +131,15 @@ class RecordName(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Return the record's name."""
-        if value is None:
-            return None
+        if value is None or isinstance(value, NewerName):
+            return None if value is None else str(value)
         if self._records[value.name] is not value:
             raise LookupError(f"not the {self.name} of this name")
         return str(value.name)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Any | None:  # noqa: ARG002
         """Return the record."""
-        return None if value is None else self._records[value]
+        return None if value is None else self._records.get(value) or NewerName(value)
 
 
 def user_id() -> TypeEngine[str]:

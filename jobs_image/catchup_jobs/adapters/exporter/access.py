@@ -29,6 +29,7 @@ from catchup_jobs.jobs.run.errors import MisconfiguredError
 # https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/#directly-accessing-the-rest-api
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TIMEOUT_SECONDS: Final = 5.0
+"""How long the exporter of metrics waits for the API server's answer on who may read them."""
 
 _log = structlog.get_logger()
 

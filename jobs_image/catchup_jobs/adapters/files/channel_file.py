@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from catchup_jobs.adapters.files.fields import Entry, PastInstant
-from catchup_jobs.domain.digest.addresses import GivenAddress, is_email
+from catchup_jobs.domain.digest.addresses import GivenAddress, is_email, with_ascii_domain
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
 from catchup_jobs.domain.stored_enums import ChannelMode
 
@@ -28,13 +28,13 @@ def _e164(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    if not is_email(text):
-        wrong = "must be an email address of plain letters, such as ada@example.com"
-        local, _, domain = text.rpartition("@")
-        if local.isascii() and not domain.isascii():
-            wrong += "; write a domain of other letters in its ASCII form, such as xn--bcher-kva.example"
-        raise ValueError(wrong)
-    local, _, domain = text.rpartition("@")
+    address = with_ascii_domain(text)
+    if not is_email(address):
+        raise ValueError(
+            "must be an email address such as ada@example.com or ada@bücher.example: plain letters before the @, and a"
+            " domain by IDNA 2008"
+        )
+    local, _, domain = address.rpartition("@")
     return f"{local}@{domain.lower()}"
 
 

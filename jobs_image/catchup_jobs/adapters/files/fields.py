@@ -25,6 +25,7 @@ from catchup_jobs.domain.text import clean, one_line
 # C0, DEL and C1.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
+_LEAP_SECOND: Final = re.compile(r"(?<=[Tt ])(\d\d:\d\d):60", re.ASCII)
 _YEARS: Final = range(1900, 2200)
 MAX_NAME: Final = 40
 """Letters of a wrong name of a field that are shown."""
@@ -86,7 +87,8 @@ def _rfc3339(value: Any) -> Any:
     # A number would be taken for the seconds since 1970.
     if not isinstance(value, str) or not _RFC3339.match(value):
         raise ValueError(DATE_AND_TIME)
-    return value
+    # A leap second (RFC 3339, 5.6) is the second before it: neither database can hold one.
+    return _LEAP_SECOND.sub(r"\1:59", value)
 
 
 def _of_these_times(value: datetime) -> datetime:

@@ -5,8 +5,18 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from catchup_jobs.jobs.run.errors import MisconfiguredError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LOST: Final = (
+    "the key file {path} is gone, and the database holds what its keys protect ({lost}): put the file back, or its keys"
+    " into CATCHUP_ENCRYPTION_KEYS; nothing was changed. Where the keys are lost for good, put a new one into the file:"
+    " users must connect their calendars again, and addresses be imported again"
+)
 
 
 def split_keys(text: str) -> list[str]:
@@ -14,16 +24,23 @@ def split_keys(text: str) -> list[str]:
     return text.replace(",", " ").split()
 
 
-def read_or_make_key_file(path: Path) -> list[str]:
+def read_or_make_key_file(path: Path, needed_for: Callable[[], object | None] = lambda: None) -> list[str]:
     """Return the keys in a file, newest first; a missing file is created with one new key.
 
     Two processes that create it at once get the same key.
 
+    Args:
+        needed_for: returns what the keys of a missing file are needed for, as text, or None.
+
     Raises:
-        MisconfiguredError: the file cannot be read or made, or others may read it.
+        MisconfiguredError: the file cannot be read or made, others may read it, or it is gone and needed.
     """
     try:
         if not path.exists():
+            lost = needed_for()
+            # Another process may have made it meanwhile, and sealed values.
+            if lost is not None and not path.exists():
+                raise MisconfiguredError(_LOST.format(path=path, lost=lost))
             _make(path)
         if path.stat().st_mode & 0o077:
             raise MisconfiguredError(f"others may read the key file {path}: run `chmod 600 {path}`")

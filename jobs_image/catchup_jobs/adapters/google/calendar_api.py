@@ -54,6 +54,11 @@ _LIST_PARAMETERS: Final = {
     "fields": "kind,nextPageToken,items(id,summary,summaryOverride,primary,accessRole,deleted,timeZone)",
 }
 
+MOST_PAGES: Final = 200
+"""The most pages of Google that are read of one list: 100,000 events of six weeks, or 50,000 calendars. Google's
+documents name no limit, and a page may hold fewer than were asked for.
+"""
+
 _LIST_KIND, _EVENTS_KIND = "calendar#calendarList", "calendar#events"
 
 _OK, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE = 200, 400, 401, 403, 404, 410
@@ -150,7 +155,8 @@ class GoogleCalendar:
             JobError: its class says whether another attempt may succeed.
         """
         has_primary = False
-        for document in self._pages(self._methods.list_calendars, _LIST_PARAMETERS, _LIST_KIND, _list_error):
+        endless = PermanentError(f"Google's calendar list has more than {MOST_PAGES} pages")
+        for document in self._pages(self._methods.list_calendars, _LIST_PARAMETERS, _LIST_KIND, _list_error, endless):
             page = [_listed(entry) for entry in _items(document) if not _is_deleted(entry)]
             has_primary = has_primary or any(calendar is not None and calendar.primary for calendar in page)
             yield page
@@ -173,9 +179,11 @@ class GoogleCalendar:
         else:
             bounds = {"timeMin": how.window.start.isoformat(), "timeMax": how.window.end.isoformat()}
         parameters = {"calendarId": calendar_id, **_EVENT_PARAMETERS, **bounds}
-        for document in self._pages(
-            self._methods.list_events, parameters, _EVENTS_KIND, partial(_events_error, incremental=incremental)
-        ):
+        meaning = partial(_events_error, incremental=incremental)
+        endless = CalendarFailedError(
+            f"a calendar's events have more than {MOST_PAGES} pages", reason=CalendarError.BAD_DATA
+        )
+        for document in self._pages(self._methods.list_events, parameters, _EVENTS_KIND, meaning, endless):
             is_last = _token(document, "nextPageToken") is None
             sync_token = _token(document, "nextSyncToken") if is_last else None
             if is_last and sync_token is None:
@@ -183,7 +191,12 @@ class GoogleCalendar:
             yield SyncedEvents(tuple(read_event(item) for item in _items(document)), sync_token)
 
     def _pages(
-        self, method: Any, parameters: dict[str, Any], kind: str, meaning: Callable[[Refusal], Exception]
+        self,
+        method: Any,
+        parameters: dict[str, Any],
+        kind: str,
+        meaning: Callable[[Refusal], Exception],
+        endless: Exception,
     ) -> Iterator[dict[str, Any]]:
         """Yield the pages of a list.
 
@@ -191,10 +204,11 @@ class GoogleCalendar:
             method: makes a request of keyword arguments.
             kind: what a page calls itself.
             meaning: what a refusal means that does not mean the same everywhere.
+            endless: what it means that more than `MOST_PAGES` come.
         """
         page_token: str | None = None
         seen: set[str] = set()
-        while True:
+        for _ in range(MOST_PAGES):
             try:
                 document = self._execute(method(**parameters, pageToken=page_token))
             except _RefusedError as error:
@@ -208,6 +222,7 @@ class GoogleCalendar:
             if page_token in seen:
                 raise TemporaryError("Google's pages name each other as the next one")
             seen.add(page_token)
+        raise endless
 
     def _execute(self, request: Any) -> dict[str, Any]:
         token = self._tokens.current()

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import http.client
-import time
+import socket
+from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import httplib2
 from httplib2.decode import DecodeLimitError, DecodeRatioError
 
-from catchup_jobs.adapters.bounded_http import BoundedHead
+from catchup_jobs.adapters.google.proxy import tunnel_to
+from catchup_jobs.adapters.time_limit import OverTimeError, within
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 SOCKET_TIMEOUT_SECONDS: Final = 20.0
 """The longest silence of Google within an answer."""
-BODY_TIMEOUT_SECONDS: Final = 60.0
-"""The longest time for an answer of Google, from its first byte to its last."""
+REQUEST_SECONDS: Final = 60.0
+"""The longest time for a request to Google, from its connection to the last byte of the answer."""
 # A full page of events is about 1 MB. Parsed, this limit still fits into a pod's memory.
 MAX_BODY_BYTES: Final = 16 * 2**20
 """The largest answer of Google that is read."""
@@ -27,17 +30,17 @@ _CHUNK: Final = 65536
 
 
 class _LimitExceededError(Exception):
-    """A body exceeds its limit of size or time."""
+    """A body exceeds its limit of size."""
 
 
-class _BoundedResponse(BoundedHead):
-    """Reads a body in chunks, and stops when it is too long or takes too long."""
+class _BoundedResponse(http.client.HTTPResponse):
+    """Reads a body in chunks, and stops when it is too long."""
 
     def read(self, amt: int | None = None) -> bytes:
         """Return the whole body.
 
         Raises:
-            _LimitExceededError: a limit is exceeded.
+            _LimitExceededError: the limit is exceeded.
             http.client.IncompleteRead: the connection ended before the body did.
         """
         if amt is not None:
@@ -49,10 +52,10 @@ class _BoundedResponse(BoundedHead):
             self.close()
 
     def _pieces(self) -> Iterator[bytes]:
-        size, started = 0, time.monotonic()
+        size = 0
         while piece := self.read1(_CHUNK):
             size += len(piece)
-            if size > MAX_BODY_BYTES or time.monotonic() - started > BODY_TIMEOUT_SECONDS:
+            if size > MAX_BODY_BYTES:
                 raise _LimitExceededError
             yield piece
         if self.length:
@@ -67,14 +70,44 @@ class _HttpConnection(httplib2.HTTPConnectionWithTimeout):  # type: ignore[misc]
 class _HttpsConnection(httplib2.HTTPSConnectionWithTimeout):  # type: ignore[misc]
     response_class = _BoundedResponse
 
+    def connect(self) -> None:
+        """Connect, through the proxy of the environment where there is one."""
+        tunnel = tunnel_to(self.host, self.port, timeout=self.timeout)
+        if tunnel is None:
+            super().connect()
+            return
+        try:
+            # The context verifies, as httplib2 made it.
+            self.sock = self._context.wrap_socket(tunnel, server_hostname=self.host)
+        except OSError:
+            tunnel.close()
+            raise
+
 
 class Http(httplib2.Http):  # type: ignore[misc]
-    """One thread's connections (httplib2 is not thread-safe). Redirects are not followed: they could leak the token."""
+    """Connections for one request at a time. Redirects are not followed: they could leak the token.
 
-    def __init__(self, *, timeout: float = SOCKET_TIMEOUT_SECONDS) -> None:
+    Attributes:
+        seconds_left: returns how long a request may last now, at most `REQUEST_SECONDS`; another run sets its own.
+    """
+
+    connections: dict[str, Any]
+
+    def __init__(
+        self, *, timeout: float = SOCKET_TIMEOUT_SECONDS, seconds_left: Callable[[], float] = lambda: inf
+    ) -> None:
+        """Take the limits.
+
+        Args:
+            timeout: of a silence.
+            seconds_left: see the class.
+        """
         # httplib2 looks for HTTPLIB2_CA_CERTS when it is imported, which may be before it is set.
-        super().__init__(timeout=timeout, decode_limit_hard=MAX_BODY_BYTES, ca_certs=httplib2.certs.where())
+        super().__init__(
+            timeout=timeout, decode_limit_hard=MAX_BODY_BYTES, ca_certs=httplib2.certs.where(), proxy_info=None
+        )
         self.follow_redirects = False
+        self.seconds_left = seconds_left
 
     def request(self, uri: str, method: str = "GET", **named: Any) -> tuple[httplib2.Response, bytes]:
         """Make a request.
@@ -83,12 +116,38 @@ class Http(httplib2.Http):  # type: ignore[misc]
             TemporaryError: no complete response arrived; the message has the class of the error only.
         """
         named["connection_type"] = _HttpsConnection if uri.startswith("https:") else _HttpConnection
+        ask, connections = super().request, self.connections
+
+        def asked() -> tuple[httplib2.Response, bytes]:
+            try:
+                return ask(uri, method, **named)  # type: ignore[no-any-return]
+            finally:
+                if connections is not self.connections:
+                    _close(connections)
+
         try:
-            response, content = super().request(uri, method, **named)
+            response, content = within(min(REQUEST_SECONDS, self.seconds_left()), asked)
+        except OverTimeError:
+            # What goes on in the other thread ends with its connection; the next request makes a new one.
+            self.connections = {}
+            _hang_up(connections)
+            raise TemporaryError("Google's answer is too slow") from None
         except (_LimitExceededError, DecodeLimitError, DecodeRatioError):
             self.close()
-            raise TemporaryError("Google's answer is too large or too slow") from None
+            raise TemporaryError("Google's answer is too large") from None
         except (OSError, http.client.HTTPException, httplib2.HttpLib2Error) as error:
             self.close()
             raise TemporaryError(f"no answer from Google ({type(error).__name__})") from None
         return response, content
+
+
+def _hang_up(connections: Mapping[str, Any]) -> None:
+    for connection in list(connections.values()):
+        with suppress(OSError, AttributeError, TypeError):
+            # Not `SSLSocket.shutdown`: it drops the TLS state while the other thread reads.
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+
+def _close(connections: Mapping[str, Any]) -> None:
+    for connection in list(connections.values()):
+        connection.close()

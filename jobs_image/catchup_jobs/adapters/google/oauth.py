@@ -44,6 +44,7 @@ NEEDED_SCOPES: Final = tuple(
 
 _OK: Final = 200
 _DEFAULT_LIFETIME_SECONDS: Final = 3600
+"""The lifetime of an access token where Google names none."""
 # RFC 6749, section 5.2; `access_denied` is Google's for an account that it has restricted; the others ask for the
 # user's presence (OpenID Connect Core, section 3.1.2.6).
 _CONSENT_ENDED: Final = frozenset(

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from catchup_jobs.adapters.messaging.email_message import compose
@@ -35,6 +36,7 @@ TIMEOUT_SECONDS: Final = 20.0
 """The longest silence of the mail server."""
 CONVERSATION_SECONDS: Final = 60.0
 """The longest session with the mail server, shorter than the lease of a claim."""
+_LEAST_SECONDS: Final = 1.0
 DEFAULT_PORTS: Final[dict[Security, int]] = {"starttls": 587, "tls": 465, "none": 25}
 
 # RFC 3463, X.1.3: bad destination mailbox address syntax.
@@ -116,8 +118,14 @@ class SmtpEmail:
         now: Callable[[], datetime],
         timeout: float = TIMEOUT_SECONDS,
         conversation: float = CONVERSATION_SECONDS,
+        seconds_left: Callable[[], float] = lambda: inf,
     ) -> None:
-        """Take the server.
+        """Take the server and the limits.
+
+        Args:
+            timeout: of a silence.
+            conversation: of the whole session.
+            seconds_left: returns how long a session may last now, at most `conversation`.
 
         Raises:
             MisconfiguredError: its sender is not an address.
@@ -129,7 +137,7 @@ class SmtpEmail:
         self._server = server
         self._now = now
         self._timeout = timeout
-        self._conversation = conversation
+        self._conversation, self._seconds_left = conversation, seconds_left
 
     def send(self, message: Message[EmailDigest]) -> Answer:
         """Send one message."""
@@ -155,7 +163,8 @@ class SmtpEmail:
         server = self._server
         # The default would be this machine's name, and a pod's name holds its user's id.
         local_hostname = self._sender.domain
-        named = {"seconds": self._conversation, "timeout": self._timeout}
+        seconds = max(min(self._conversation, self._seconds_left()), _LEAST_SECONDS)
+        named = {"seconds": seconds, "timeout": min(self._timeout, seconds)}
         if server.security == "tls":
             smtp: smtplib.SMTP = _TlsClient(server.host, server.port, local_hostname, context=self._context(), **named)
         else:

@@ -26,8 +26,18 @@ _TOO_LARGE_CODE: Final = 552
 # Bad credentials, account disabled, not authenticated (RFC 4954, RFC 5248; 57 and 60 are Exchange's).
 _OUR_LOGIN: Final = frozenset({"5.7.8", "5.7.13", "5.7.57"})
 # The message failed SPF, DKIM, DMARC or reverse DNS (RFC 7372), the sender's domain takes no mail (RFC 7505), or we may
-# not send as this address (Exchange); 509 is Outlook's for DMARC.
-_OUR_DOMAIN: Final = frozenset({*(f"5.7.{detail}" for detail in range(20, 28)), "5.7.29", "5.7.60", "5.7.509"})
+# not send as this address (Exchange); 509 and 515 are Outlook's for
+# DMARC.
+_OUR_DOMAIN: Final = frozenset(
+    {*(f"5.7.{detail}" for detail in range(20, 28)), "5.7.29", "5.7.60", "5.7.509", "5.7.515"}
+)
+# Exchange's for a sender, a tenant or an address of ours that is banned.
+_OUR_REPUTATION: Final = frozenset({"5.7.511", "5.7.705", "5.7.708", *(f"5.7.{detail}" for detail in range(606, 650))})
+# What Postfix, Exim, qmail and Outlook say where our address is on a block list, often without an enhanced code.
+_BLOCK_LIST: Final = re.compile(
+    r"\b(black|block|deny) ?-?list|\bblocked using\b|\b(dns|r)bl\b|\bspamhaus\b|\bbanned\b|\bpoor reputation\b",
+    re.IGNORECASE,
+)
 # Congestion, which Gmail uses for the day's quota; a flood of mail; Outlook's limit of recipients.
 _OUR_QUOTA: Final = frozenset({"5.4.5", "5.7.28", "5.1.90"})
 # X.1.7 to X.1.9 are about the sender's address.
@@ -93,10 +103,20 @@ def meaning(code: int, text: bytes, stage: Stage) -> Answer:
         (is_login, ours("refused our login {shown}: check CATCHUP_SMTP_USERNAME and CATCHUP_SMTP_PASSWORD")),
         (is_too_large, ours("takes no message of this size {shown}: raise its limit, or check CATCHUP_SMTP_HOST")),
         (is_sender, ours("refuses our sender {shown}: check CATCHUP_SMTP_FROM, and its domain's SPF, DKIM and DMARC")),
+        (
+            enhanced in _OUR_REPUTATION,
+            ours("has banned us {shown}: ask its operator, or check CATCHUP_SMTP_HOST and CATCHUP_SMTP_FROM"),
+        ),
         (_MAILBOX.fullmatch(enhanced) is not None, Refused(shown)),
         (
             _RELAY.search(words) is not None,
             ours("relays nothing for us {shown}: check CATCHUP_SMTP_HOST and CATCHUP_SMTP_USERNAME"),
+        ),
+        (
+            _BLOCK_LIST.search(words) is not None,
+            ours(
+                "has us on a block list {shown}: ask its operator, or check CATCHUP_SMTP_HOST", perhaps_recipient=True
+            ),
         ),
         (is_mailbox, Refused(shown)),
     )

@@ -6,28 +6,28 @@ The client itself has no setting for the base URL, no timeout, and logs recipien
 from __future__ import annotations
 
 import logging
-import time
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from catchup_jobs.adapters.bounded_http import BoundedHead
+from catchup_jobs.adapters.time_limit import OverTimeError, within
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 """How long a connection to Twilio may take."""
 READ_TIMEOUT_SECONDS: Final = 20.0
 """The longest silence of Twilio within an answer."""
-ANSWER_TIMEOUT_SECONDS: Final = 40.0
-"""The longest time for an answer of Twilio, shorter than the lease of a claim."""
+REQUEST_SECONDS: Final = 60.0
+"""The longest time for a request to Twilio, from its connection to the last byte of the answer; shorter than the lease
+of a claim.
+"""
 MAX_BODY_BYTES: Final = 4 * 2**20
 """The largest answer of Twilio that is read."""
 _CHUNK: Final = 65536
@@ -42,38 +42,6 @@ for _name in ("twilio.http_client", "urllib3"):
 
 class UnreadableAnswerError(Exception):
     """The answer is too long or takes too long. The request may have been carried out."""
-
-
-class _Connection(HTTPConnection):
-    response_class = BoundedHead
-
-
-class _TlsConnection(HTTPSConnection):
-    response_class = BoundedHead
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-_POOLS: Final = {"http": _Pool, "https": _TlsPool}
-
-
-class _Adapter(HTTPAdapter):
-    """Makes connections that limit the heads of answers, directly and through a proxy."""
-
-    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
-        super().init_poolmanager(*arguments, **named)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, *arguments: Any, **named: Any) -> Any:
-        manager = super().proxy_manager_for(*arguments, **named)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
 
 
 class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no types
@@ -92,14 +60,19 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
         *,
         connect_timeout: float = CONNECT_TIMEOUT_SECONDS,
         read_timeout: float = READ_TIMEOUT_SECONDS,
-        answer_timeout: float = ANSWER_TIMEOUT_SECONDS,
+        request_seconds: float = REQUEST_SECONDS,
+        seconds_left: Callable[[], float] = lambda: inf,
     ) -> None:
+        """Take the limits.
+
+        Args:
+            request_seconds: of a whole request.
+            seconds_left: returns how long a request may last now, at most `request_seconds`.
+        """
         super().__init__(logger=_quiet)
-        self.session.mount("https://", _Adapter())
-        self.session.mount("http://", _Adapter())
         self._base_url = base_url.rstrip("/") if base_url else None
         self._timeouts = (connect_timeout, read_timeout)
-        self._answer_timeout = answer_timeout
+        self._request_seconds, self._seconds_left = request_seconds, seconds_left
         self.forget()
 
     def forget(self) -> None:
@@ -131,9 +104,16 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
         request = session.prepare_request(requests.Request(method.upper(), self._address(url), **arguments))
         process = session.merge_environment_settings(request.url or "", {}, stream=True, verify=None, cert=None)
         self.was_asked = True
-        with session.send(request, timeout=self._timeouts, allow_redirects=allow_redirects, **process) as answer:
-            self.last_headers, self.last_status = answer.headers, answer.status_code
-            return Response(answer.status_code, self._body(answer).decode("utf-8", "replace"), answer.headers)
+        ask = partial(session.send, request, timeout=self._timeouts, allow_redirects=allow_redirects, **process)
+        limit = min(self._request_seconds, self._seconds_left())
+        try:
+            # What is known of the answer is kept here: a request that is given up may still be answered.
+            self.last_status, self.last_headers, body = within(limit, lambda: _answer_to(ask))
+        except OverTimeError:
+            raise UnreadableAnswerError("not whole in time") from None
+        if body is None:
+            raise UnreadableAnswerError("longer than 4 MiB")
+        return Response(self.last_status, body.decode("utf-8", "replace"), self.last_headers)
 
     def _address(self, url: str) -> str:
         if self._base_url is None:
@@ -143,13 +123,13 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
             raise ValueError("only Twilio's messaging API can be served from elsewhere")
         return f"{self._base_url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
 
-    def _body(self, answer: requests.Response) -> bytes:
-        give_up = time.monotonic() + self._answer_timeout
-        body = bytearray()
+
+def _answer_to(ask: Callable[[], requests.Response]) -> tuple[int, Mapping[str, str], bytes | None]:
+    """Return an answer's status, headers and body, None in place of a body that is too long."""
+    body = bytearray()
+    with ask() as answer:
         while chunk := answer.raw.read1(_CHUNK, decode_content=True):
             body += chunk
             if len(body) > MAX_BODY_BYTES:
-                raise UnreadableAnswerError("longer than 4 MiB")
-            if time.monotonic() > give_up:
-                raise UnreadableAnswerError("not whole in time")
-        return bytes(body)
+                return answer.status_code, answer.headers, None
+        return answer.status_code, answer.headers, bytes(body)

@@ -1,7 +1,8 @@
 """SMS by Twilio. Import this module only to send or look up a message: the client costs 0.6 s of CPU.
 
-The HTTP status decides what an answer means. The error code is used only to distinguish an error of our sender from one
-of the recipient, both of which are HTTP 400, to recognize an opt-out, and to tell Twilio's word from a proxy's.
+The HTTP status decides what an answer means. The error code is used only to distinguish an error of our account from
+one of the recipient and from a limit, all of which are HTTP 400, to recognize an opt-out, and to tell Twilio's word
+from a proxy's.
 """
 
 from __future__ import annotations
@@ -34,20 +35,37 @@ T = TypeVar("T")
 OPTED_OUT: Final = 21610
 _SENDER_ERRORS: Final = frozenset(
     {
-        *(21212, 21401, 21601, 21603, 21606, 21657, 21659, 21660, 21661),
+        *(21212, 21401, 21601, 21603, 21606, 21616, 21657, 21659, 21660, 21661),
+        # The account (suspended, a trial) and the API as such (credentials, parameters): never a recipient.
+        *range(10_000, 10_100),
+        *range(20_000, 20_500),
         # A trial account may not send as this.
         *(21267, 21607, 572002),
         *(21701, 21702, 21703, 21704, 21705, 21707, 21712),
     }
 )
-"""Twilio's error codes that blame our sender (number, short code, name or Messaging Service), not the recipient. All
-are HTTP 400.
+"""Twilio's error codes that blame our account or its sender (number, short code, name or Messaging Service), not the
+recipient. All are HTTP 400.
 """
+_REACH_ERRORS: Final = frozenset({21408, 21608, 21612, 572005})
+"""Twilio's error codes for a number that our account or sender may not write to: its country is not enabled, it is not
+verified with a trial account, or its country takes no sender of this kind. Whoever owns the account can change that;
+it may concern one recipient or everybody.
+"""
+_LIMITS: Final = frozenset({14107, 20429, 21611, 60728, 63017, 63038})
+"""Twilio's error codes for too many messages: by the second, hour or day, or a sender's queue is full (21611)."""
 _TOO_MANY: Final = frozenset({429})
 # 404: there is no such account. 407: a proxy wants a login.
 _OURS: Final = frozenset({401, 403, 404, 407})
 # Twilio's error codes have five digits or more: https://www.twilio.com/docs/api/errors
 _LEAST_CODE: Final = 10_000
+# What `requests` raises for an address, or a proxy, that it cannot use.
+_NOT_A_WAY: Final = (
+    requests.exceptions.InvalidProxyURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+)
 _SID: Final = re.compile("[A-Za-z0-9_-]{1,64}")
 _SHOWN: Final = 40
 # The final values of the status: https://www.twilio.com/docs/messaging/api/message-resource
@@ -55,8 +73,10 @@ _FAILED: Final = frozenset({"failed", "undelivered", "canceled"})
 _FINAL: Final = frozenset({"delivered", "read", "received"}) | _FAILED
 # Twilio's clock may be behind ours.
 _CLOCK_MARGIN: Final = timedelta(minutes=2)
+"""How far Twilio's clock may be behind ours when a message is looked up by its time."""
 _LISTED: Final = 50
 _MOST_PAGES: Final = 3
+"""Pages of Twilio's list of messages that a message is looked for in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +161,11 @@ class TwilioSms:
         try:
             return request()
         except TwilioException as error:
-            if self._http.last_status == 404:  # noqa: PLR2004 - its name says no more
+            code = _code_of(error)
+            # Without Twilio's code, whatever is on the way has no such page.
+            if self._http.last_status == 404 and code is not None:  # noqa: PLR2004 - its name says no more
                 raise _NotFoundError from None
-            answer = self._answer(_code_of(error))
+            answer = self._answer(code)
         except Exception as error:  # noqa: BLE001 - the boundary, see `send`
             answer = self._unanswered(error)
         match answer:
@@ -158,13 +180,14 @@ class TwilioSms:
         """Return what an answer other than 2xx means; `code` is Twilio's, None where the answer is not Twilio's."""
         status = self._http.last_status
         detail, shown = f"HTTP {status}, code {code}", str(code or status)
-        if status in _TOO_MANY:
-            return NotSent(f"Twilio has too many requests ({detail})", self._wait())
-        if status in _OURS or code in _SENDER_ERRORS:
-            return Unusable(
-                f"Twilio refused this installation ({detail}): check account, token and sender in CATCHUP_TWILIO_*",
-                shown,
-            )
+        if status in _TOO_MANY or code in _LIMITS:
+            return NotSent(f"Twilio takes no more messages for a while ({detail})", self._wait())
+        does_not_reach = code in _REACH_ERRORS
+        if does_not_reach or status in _OURS or code in _SENDER_ERRORS:
+            what = "does not reach this number for" if does_not_reach else "refused"
+            check = "countries, trial and sender" if does_not_reach else "token and sender in CATCHUP_TWILIO_*"
+            why = f"Twilio {what} this installation ({detail}): check account, {check}"
+            return Unusable(why, shown, perhaps_recipient=does_not_reach)
         if 400 <= status < 500:  # noqa: PLR2004 - HTTP's classes
             if code is None:
                 return NotSent(f"a server on the way to Twilio refuses ({detail})", self._wait())
@@ -178,6 +201,8 @@ class TwilioSms:
         if not self._http.was_asked:
             return Unusable(f"Twilio cannot be asked ({type(error).__name__}): check CATCHUP_TWILIO_*")
         cause: Any = error.args[0] if isinstance(error, requests.RequestException) and error.args else None
+        if isinstance(error, _NOT_A_WAY):
+            return Unusable(f"Twilio cannot be asked ({type(error).__name__}): check HTTPS_PROXY, CATCHUP_TWILIO_*")
         if isinstance(cause, MaxRetryError):
             cause = cause.reason
         if isinstance(cause, SSLError) and any(isinstance(reason, SSLCertVerificationError) for reason in cause.args):

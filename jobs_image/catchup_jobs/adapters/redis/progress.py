@@ -18,7 +18,9 @@ KEEP_SECONDS: Final = 600
 """How long the progress of a run is kept in Redis."""
 _TIMEOUT_SECONDS: Final = 1.0
 _INTERVAL_SECONDS: Final = 0.5
+"""How often a run writes its progress to Redis."""
 _AFTER_FAILURE_SECONDS: Final = 30.0
+"""How long no progress is written after Redis did not take it."""
 _PREFIX: Final = "catchup:progress:suggestions:"
 
 

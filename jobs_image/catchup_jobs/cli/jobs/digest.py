@@ -64,12 +64,12 @@ def body_of(user_id: str, *, even_at_night: bool = False) -> Body:  # noqa: ARG0
         settings, database = resources.settings, resources.database
         store = DatabaseDigests(
             database,
-            DatabaseAddresses(database, lambda: encryption_of(settings)),
+            DatabaseAddresses(database, lambda: encryption_of(settings, database)),
             has_links=settings.action_base_url is not None,
         )
         job = Digest(
             store=store,
-            messenger=messenger_of(settings, context.now),
+            messenger=messenger_of(settings, database, context.now, context.seconds_left),
             when=resources.digest_time or digest_time_of(settings),
             even_at_night=even_at_night,
         )
@@ -81,13 +81,13 @@ def body_of(user_id: str, *, even_at_night: bool = False) -> Body:  # noqa: ARG0
 def _preview(user_id: str) -> None:
     settings, now = Settings.load(), datetime.now(UTC)
     with open_database(settings) as database:
-        store = DatabaseDigests(database, DatabaseAddresses(database, lambda: encryption_of(settings)))
+        store = DatabaseDigests(database, DatabaseAddresses(database, lambda: encryption_of(settings, database)))
         recipient = store.recipient(user_id)
         if recipient is None:
             raise unknown_user(user_id)
         when = digest_time_of(settings) or recipient.when
         selected = store.selection(user_id, occurrence_by_hand(now, when).due_date, now=now)
-        messenger = messenger_of(settings, lambda: now)
+        messenger = messenger_of(settings, database, lambda: now, lambda: 0.0)
         destinations = messenger.with_configuration(store.destinations(user_id))
     if recipient.paused or not selected:
         click.echo(

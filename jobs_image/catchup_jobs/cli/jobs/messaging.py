@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.adapters.messaging.smtp_email import SmtpEmail
     from catchup_jobs.adapters.messaging.twilio_sms import TwilioSms
     from catchup_jobs.domain.digest.channels import Channel
@@ -22,20 +23,27 @@ if TYPE_CHECKING:
     from catchup_jobs.settings import Settings
 
 
-def messenger_of(settings: Settings, now: Callable[[], datetime]) -> Messenger:
+def messenger_of(
+    settings: Settings, database: Database, now: Callable[[], datetime], seconds_left: Callable[[], float]
+) -> Messenger:
     """Return what composes and sends messages. A provider's client is imported and made for the first message.
+
+    Args:
+        seconds_left: returns how long a request that begins now may last.
 
     Raises:
         MisconfiguredError: a channel is only half configured.
     """
     return Messenger(
-        senders_of(settings, now),
-        links=(lambda: links_of(settings)) if settings.action_base_url else None,
+        _senders_of(settings, now, seconds_left),
+        links=(lambda: links_of(settings, database)) if settings.action_base_url else None,
         connect_url=settings.connect_url,
     )
 
 
-def senders_of(settings: Settings, now: Callable[[], datetime]) -> Mapping[Channel, Sender[Any]]:
+def _senders_of(
+    settings: Settings, now: Callable[[], datetime], seconds_left: Callable[[], float]
+) -> Mapping[Channel, Sender[Any]]:
     """Return the sender of each channel.
 
     Raises:
@@ -45,25 +53,26 @@ def senders_of(settings: Settings, now: Callable[[], datetime]) -> Mapping[Chann
         SMS: Sender(
             compose=partial(sms_text, takes_replies=settings.sms_takes_replies),
             preview=sms_preview,
-            gateway=(lambda: _twilio(settings, now)) if settings.require_twilio() else None,
+            gateway=(lambda: _twilio(settings, now, seconds_left)) if settings.require_twilio() else None,
         ),
         EMAIL: Sender(
             compose=email_digest,
             preview=EmailDigest.preview,
-            gateway=(lambda: _smtp(settings, now)) if settings.require_smtp() else None,
+            gateway=(lambda: _smtp(settings, now, seconds_left)) if settings.require_smtp() else None,
         ),
     }
 
 
-def links_of(settings: Settings) -> Links:
+def links_of(settings: Settings, database: Database) -> Links:
     """Return what makes signed links. The settings must have an action base URL."""
     from catchup_jobs.adapters.messaging.action_links import ActionLinks  # noqa: PLC0415
 
-    return ActionLinks(settings.action_base_url or "", encryption_of(settings))
+    return ActionLinks(settings.action_base_url or "", encryption_of(settings, database))
 
 
-def _twilio(settings: Settings, now: Callable[[], datetime]) -> TwilioSms:
+def _twilio(settings: Settings, now: Callable[[], datetime], seconds_left: Callable[[], float]) -> TwilioSms:
     # Twilio's client costs 0.6 s of CPU.
+    from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp  # noqa: PLC0415
     from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms  # noqa: PLC0415
 
     token = settings.twilio_auth_token
@@ -74,10 +83,10 @@ def _twilio(settings: Settings, now: Callable[[], datetime]) -> TwilioSms:
         messaging_service_sid=settings.twilio_messaging_service_sid,
         base_url=settings.twilio_api_base_url,
     )
-    return TwilioSms(account, now=now)
+    return TwilioSms(account, now=now, http=BoundedHttp(account.base_url, seconds_left=seconds_left))
 
 
-def _smtp(settings: Settings, now: Callable[[], datetime]) -> SmtpEmail:
+def _smtp(settings: Settings, now: Callable[[], datetime], seconds_left: Callable[[], float]) -> SmtpEmail:
     from catchup_jobs.adapters.messaging.smtp_email import DEFAULT_PORTS, MailServer, SmtpEmail  # noqa: PLC0415
 
     password = settings.smtp_password
@@ -90,4 +99,4 @@ def _smtp(settings: Settings, now: Callable[[], datetime]) -> SmtpEmail:
         password=password.get_secret_value() if password else None,
         ca_file=settings.smtp_ca_file,
     )
-    return SmtpEmail(server, now=now)
+    return SmtpEmail(server, now=now, seconds_left=seconds_left)

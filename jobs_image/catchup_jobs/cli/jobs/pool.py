@@ -6,17 +6,19 @@ import threading
 import uuid
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from catchup_contract.api import DEFAULT_SYNC_EVERY
+from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME, DEFAULT_SYNC_EVERY
+from catchup_contract.digest_rule import DigestDay
 from catchup_contract.pools import SNAPSHOT_MINUTES, TICK_DEADLINE_SECONDS
 from catchup_contract.summary import Count
-from catchup_jobs.adapters.database.pools.members import hold
+from catchup_jobs.adapters.database.people.users import DatabaseUsers
+from catchup_jobs.adapters.database.pools.members import apply_list
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.schedule_list import read_schedule_list
@@ -24,6 +26,7 @@ from catchup_jobs.adapters.process import current_process
 from catchup_jobs.cli.jobs.harness import locks_of, reported
 from catchup_jobs.cli.jobs.registry import body_of
 from catchup_jobs.cli.resources import Clients, Resources, open_database
+from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.jobs.pool.abandonment import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
 from catchup_jobs.jobs.run.endings import Ending, Report, report_of
@@ -61,7 +64,7 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         locks_of(settings, database) as locks,
     ):
         if settings.schedule_list is not None:
-            _hold(database, pool, Path(settings.schedule_list))
+            _apply_list(database, pool, Path(settings.schedule_list), started_at)
         version = f"{metadata.version('tzdata')} {every}"
         store = PoolSlots(database, pool, kind, every, version, shard, shards)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
@@ -84,10 +87,20 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
     return report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, datetime.now(UTC))
 
 
-def _hold(database: Database, pool: str, folder: Path) -> None:
-    changed = hold(database, pool, read_schedule_list(folder))
+def _apply_list(database: Database, pool: str, folder: Path, now: datetime) -> None:
+    changed = apply_list(database, pool, read_schedule_list(folder))
+    users = DatabaseUsers(database)
+    for schedule in changed:
+        # As a sync's pod of the user's own does: suggestions and digests by hand need it, too.
+        copied = Schedule(
+            schedule.time_zone,
+            DigestDay(schedule.digest_day or DEFAULT_DIGEST_DAY),
+            time.fromisoformat(schedule.digest_time or DEFAULT_DIGEST_TIME),
+            schedule.sync_every or DEFAULT_SYNC_EVERY,
+        )
+        users.record_schedule(schedule.user_id, copied, now=now)
     if changed:
-        _log.info("members whom UserSchedules name are held, others released", members=changed)
+        _log.info("members by UserSchedules are new or changed", members=len(changed))
 
 
 def _counts(result: TickResult) -> dict[Count, int]:

@@ -13,9 +13,9 @@ from catchup_jobs.adapters.database.availability.store import DatabaseAvailabili
 from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
-from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.cli.jobs.harness import Body, execute
 from catchup_jobs.cli.parameters import subject_options
+from catchup_jobs.cli.resources import encryption_of
 from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.jobs.sync.job import CalendarSync, Google
 
@@ -61,7 +61,7 @@ def body_of(user_id: str, *, full: bool = False) -> Body:
             DatabaseUsers(database).record_schedule(user_id, schedule, now=context.now())
         job = CalendarSync(
             google=lambda: _google(settings, context, resources.clients),
-            tokens=DatabaseTokens(database, Encryption(settings.encryption_keys())),
+            tokens=DatabaseTokens(database, encryption_of(settings, database)),
             calendars=DatabaseCalendarStore(database, settings.planning_rules),
             availability=DatabaseAvailabilityStore(database),
             full=full,
@@ -90,8 +90,12 @@ def _google(settings: Settings, context: RunContext, clients: Clients) -> Google
     client_id, client_secret = client
     now = context.now
     service = clients.once("google", lambda: CalendarService(settings.google_api_endpoint))
+    # The connections are this run's as long as it lasts.
+    service.http.seconds_left = context.seconds_left
     return Google(
-        refresher=GoogleOAuth(client_id, client_secret, now=now, token_uri=settings.google_token_uri),
+        refresher=GoogleOAuth(
+            client_id, client_secret, now=now, token_uri=settings.google_token_uri, http=service.http
+        ),
         calendars=lambda tokens, await_turn: GoogleCalendar(service, tokens, await_turn, now=now),
         quota=_quota(settings, context.subject, clients),
     )

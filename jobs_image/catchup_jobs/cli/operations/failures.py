@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import click
 
-from catchup_contract.kinds import Kind
-from catchup_contract.outcomes import ADVICE, ExitCode, Reason
+from catchup_contract.kinds import KINDS, Kind
+from catchup_contract.outcomes import ExitCode, Reason, advice_of
 from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failure, Failures
 from catchup_jobs.cli.jobs.harness import perform
 from catchup_jobs.cli.jobs.registry import body_of
@@ -22,7 +22,7 @@ from catchup_jobs.cli.parameters import KIND, OneOf
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import AGE, EXIT_FAILURES, JSON, age_of, echo_rows, limit_option, output_option
 from catchup_jobs.jobs.run.endings import Report
-from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
 from catchup_jobs.jobs.run.ports import Run
 from catchup_jobs.settings import Settings
 
@@ -128,7 +128,7 @@ def show(*, key: str, output: str) -> None:
         return
     for name, value in row.items():
         click.echo(f"{name:<11} {'-' if value is None else value}")
-    click.echo(f"\n{ADVICE[failures[0].reason].text}")
+    click.echo(f"\n{advice_of(failures[0].reason)}")
     click.echo(f"retry:    catchup-jobs failures retry {key}\ndiscard:  catchup-jobs failures discard {key}")
 
 
@@ -186,6 +186,10 @@ def retry(*, which: Failures, everything: bool, pause_seconds: int, output: str)
         chosen = _pages(DatabaseHistory(database), which)
     if missing := set(which.keys) - {failure.run_key for failure in chosen}:
         raise PermanentError(f"nothing was retried: no run {', '.join(sorted(missing))} was given up")
+    if newer := {failure.kind.name for failure in chosen} - KINDS.keys():
+        raise MisconfiguredError(
+            f"nothing was retried: only a newer version runs {', '.join(sorted(newer))}; choose others by --kind"
+        )
     configure(settings.log_format, settings.log_level)
     rows: list[dict[str, Any]] = []
     code = 0

@@ -19,6 +19,7 @@ _COLUMNS: Final = {
     "pool": "POOL",
     "kind": "KIND",
     "members": "MEMBERS",
+    "userSchedules": "BY USERSCHEDULE",
     "held": "HELD",
     "due": "DUE",
     "inFlight": "IN FLIGHT",
@@ -37,8 +38,8 @@ def pool() -> None:
 def show(output: str) -> None:
     """Show each pool and kind of job, one a line.
 
-    HELD are members whom a UserSchedule names: the pool does not serve them. DUE are those who wait to be served, IN
-    FLIGHT those who are being served, FAILING those with a run that was given up.
+    HELD are enrolled users whom a UserSchedule names, so that the pool does not serve them by their enrolment. DUE are
+    members who wait to be served, IN FLIGHT those who are being served, FAILING those with a run that was given up.
 
     \b
     Examples:
@@ -61,6 +62,7 @@ def _row(overview: PoolOverview, now: datetime) -> dict[str, Any]:
         "pool": overview.pool,
         "kind": overview.kind.name,
         "members": overview.members,
+        "userSchedules": overview.by_schedules,
         "held": overview.held,
         "due": overview.due,
         "inFlight": overview.in_flight,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from catchup_contract.kinds import Kind
-from catchup_contract.outcomes import ADVICE
+from catchup_contract.outcomes import advice_of
 from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failure, PastRun
 from catchup_jobs.cli.parameters import KIND, OneOf
 from catchup_jobs.cli.resources import open_database
@@ -95,7 +95,7 @@ def show(*, key: str, output: str) -> None:
         )
     run, letter = found
     row = _row(run, datetime.now(UTC))
-    why = None if run.reason is None else ADVICE[run.reason].text
+    why = None if run.reason is None else advice_of(run.reason)
     following = _next(run, letter)
     if output == JSON:
         given_up = None if letter is None else {"reason": letter.reason, "errorClass": letter.error_class}

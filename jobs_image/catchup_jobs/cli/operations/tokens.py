@@ -9,14 +9,13 @@ import click
 
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.key_rotation import KeyRotation
-from catchup_jobs.adapters.encryption import Encryption
-from catchup_jobs.cli.resources import open_database
+from catchup_jobs.cli.resources import encryption_of, open_database
 from catchup_jobs.cli.tables import echo_rows, output_option
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
-
+    from catchup_jobs.adapters.encryption import Encryption
 
 _COLUMNS: Final = {"keyId": "KEY ID", "values": "VALUES", "linksUntil": "LINKS UNTIL", "role": "ROLE"}
 
@@ -45,8 +44,8 @@ def status(output: str) -> None:
       catchup-jobs tokens status
     """
     settings = Settings.load()
-    encryption = Encryption(settings.encryption_keys())
     with open_database(settings) as database:
+        encryption = encryption_of(settings, database)
         rotation = _rotation(database, encryption)
         counts, links_until = rotation.sealed_by(), rotation.links_until(now=datetime.now(UTC))
     ids = [*encryption.key_ids, *sorted((counts.keys() | links_until.keys()) - set(encryption.key_ids))]
@@ -73,8 +72,8 @@ def rotate() -> None:
       catchup-jobs tokens rotate
     """
     settings = Settings.load()
-    encryption = Encryption(settings.encryption_keys())
     with open_database(settings) as database:
+        encryption = encryption_of(settings, database)
         rotation, now = _rotation(database, encryption), datetime.now(UTC)
         rotated = rotation.rotate(now=now, progress=lambda number: click.echo(f"{number} values sealed anew", err=True))
         links_until = rotation.links_until(now=now)

@@ -15,10 +15,9 @@ from catchup_jobs.adapters.database.availability.store import DatabaseAvailabili
 from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
-from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.cli.parameters import USER_ID
-from catchup_jobs.cli.resources import open_database, unknown_user
+from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
 from catchup_jobs.domain.calendar.overview import CalendarOverview, troubles
 from catchup_jobs.domain.calendar.week import draw, legend
 from catchup_jobs.domain.text import one_line
@@ -60,7 +59,7 @@ def connect(user_id: str, token_file: TextIO | None, installed_app: bool, no_bro
     settings = Settings.load()
     with open_database(settings) as database:
         _require_user(database, user_id)
-        tokens = DatabaseTokens(database, Encryption(settings.encryption_keys()))
+        tokens = DatabaseTokens(database, encryption_of(settings, database))
         token = _consent(settings, token_file, open_browser=not no_browser)
         tokens.connect(user_id, token, now=datetime.now(UTC))
     click.echo(f"connected; `catchup-jobs sync --user {user_id}` reads the primary calendar")

@@ -39,7 +39,7 @@ class Consent:
         if shares_account(database, user_id):
             return cls(settings, reason="stays: another user is connected to the same account")
         try:
-            kept = DatabaseTokens(database, encryption_of(settings)).load(user_id)
+            kept = DatabaseTokens(database, encryption_of(settings, database)).load(user_id)
         except JobError as error:
             return cls(settings, reason=f"could not be given back ({error}): {_BY_HAND}")
         return cls(settings, kept.token if kept else None)

@@ -158,12 +158,11 @@ def redeem(token: str, output: str) -> None:
       catchup-jobs suggestion redeem AWEAAAAAAAAAEQHDmgg… --output json
     """
     settings, now = Settings.load(), datetime.now(UTC)
-    encryption = encryption_of(settings)
     with open_database(settings) as database:
-        answers = DatabaseAnswers(database)
+        answers, encryption = DatabaseAnswers(database), encryption_of(settings, database)
         meant = read_token(token, encryption, now=now, binding_of=answers.binding)
         if meant.action is Action.OPEN:
-            _open(settings, answers, meant, output, now)
+            _open(settings, database, meant, output, now)
         elif meant.action in _OPT_OUTS:
             _unsubscribe(settings, database, meant, output, now)
         else:
@@ -186,8 +185,10 @@ def _has_become_busy(answers: DatabaseAnswers, view: SuggestionView, answer: Ans
     return answer is Answer.ACCEPT and answers.is_busy(view)
 
 
-def _open(settings: Settings, answers: DatabaseAnswers, meant: ActionToken, output: str, now: datetime) -> None:
-    links, views = links_of(settings) if settings.action_base_url else None, answers.of_digest(meant.subject)
+def _open(settings: Settings, database: Database, meant: ActionToken, output: str, now: datetime) -> None:
+    answers = DatabaseAnswers(database)
+    links = links_of(settings, database) if settings.action_base_url else None
+    views = answers.of_digest(meant.subject)
     documents = [
         _document(view) | {"links": dict(links.of_suggestion(view.item, view.user_id, now=now)) if links else {}}
         for view in views
@@ -207,7 +208,7 @@ def _open(settings: Settings, answers: DatabaseAnswers, meant: ActionToken, outp
 
 def _unsubscribe(settings: Settings, database: Database, meant: ActionToken, output: str, now: datetime) -> None:
     channel, action, told = _OPT_OUTS[meant.action]
-    addresses = DatabaseAddresses(database, lambda: encryption_of(settings))
+    addresses = DatabaseAddresses(database, lambda: encryption_of(settings, database))
     if not addresses.opt_out_of_digest(meant.subject, channel, now=now):
         raise PermanentError(f"the digest of this link was not sent by {channel}")
     if output == JSON:

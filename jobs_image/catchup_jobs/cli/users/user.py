@@ -103,10 +103,11 @@ def import_(file: TextIO, strict: bool) -> None:
 
 
 def _told(problems: dict[str, list[str]]) -> str:
-    lines = [f"  {user}: {problem}" for user, found in problems.items() for problem in found]
-    if len(lines) > _MAX_SHOWN:
-        lines[_MAX_SHOWN:] = [f"  and {len(lines) - _MAX_SHOWN} more"]
-    return "\n".join(lines)
+    lines = [(user, f"  {user}: {problem}") for user, found in problems.items() for problem in found]
+    told = [line for _, line in lines[:_MAX_SHOWN]]
+    if rest := list(dict.fromkeys(user for user, _ in lines[_MAX_SHOWN:])):
+        told.append(f"  and {len(lines) - _MAX_SHOWN} more problems, of {', '.join(rest)}")
+    return "\n".join(told)
 
 
 @user.command()
@@ -171,7 +172,7 @@ def delete(user_id: str, output: str) -> None:
 
 
 def _addresses(settings: Settings, database: Database) -> DatabaseAddresses:
-    return DatabaseAddresses(database, lambda: encryption_of(settings))
+    return DatabaseAddresses(database, lambda: encryption_of(settings, database))
 
 
 _COLUMNS: Final = {

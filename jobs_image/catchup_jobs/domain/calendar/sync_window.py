@@ -21,7 +21,9 @@ AVAILABILITY_SPAN: Final = timedelta(days=30)
 # A full sync is due when 32 to 39 of the 45 days remain: never fewer than the 30 that availability needs, even if some
 # runs fail. The number differs between calendars, so that a fleet connected on one day is not reread on one day.
 FULL_SYNC_MARGIN: Final = timedelta(days=2)
+"""How long before the events that were read no longer cover the free slots a full sync is due at the latest."""
 FULL_SYNC_SPREAD: Final = timedelta(days=7)
+"""The time over which full syncs of the calendars are spread."""
 
 
 @dataclass(frozen=True, slots=True)

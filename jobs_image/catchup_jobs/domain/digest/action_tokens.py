@@ -33,8 +33,10 @@ _SIGNATURE_BYTES: Final = 12
 _MAX_TOKEN: Final = 64
 _MAX_TEXT: Final = 4096
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]+")
-# A line that was broken on the way; `=` ends it in quoted-printable (RFC 2045, 6.7).
-_BROKEN: Final = re.compile(r"=\r?\n|\s")
+# A line that was broken on the way, `=` ends it in quoted-printable (RFC 2045, 6.7); where it may break, invisibly.
+_BROKEN: Final = re.compile(r"=\r?\n|[\s\u00ad\u200b-\u200d\u2060\ufeff]")
+# Proofpoint's links end a link within them so.
+_END_WITHIN: Final = re.compile(r"__(?=;)")
 
 
 class Action(StrEnum):
@@ -116,7 +118,8 @@ def decode(text: str) -> tuple[ActionToken, bytes, bytes]:
     """
     if len(text) <= _MAX_TEXT:
         # Parameters may stand behind a token; a host and a path stand before it.
-        for word in reversed(_WORD.findall(_BROKEN.sub("", unquote(unquote(text))))):
+        whole = _BROKEN.sub("", unquote(unquote(text)))
+        for word in reversed(_WORD.findall(_END_WITHIN.sub("", whole))):
             with suppress(binascii.Error, ValueError, OverflowError, struct.error):
                 return _decode(word)
     raise InvalidTokenError("it is cut or changed")

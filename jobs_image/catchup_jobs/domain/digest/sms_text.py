@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 
 from catchup_jobs.domain.digest.content import Reconnect
 from catchup_jobs.domain.digest.formatting import RECONNECT, contact_name, mode_words, short_time
-from catchup_jobs.domain.digest.gsm7 import is_gsm7, segments
+from catchup_jobs.domain.digest.gsm7 import PART_SEPTETS, is_gsm7, segments
 from catchup_jobs.domain.digest.items import DigestItem
 from catchup_jobs.domain.text import clean
 
@@ -37,8 +37,13 @@ _NAMES: Final = (40, 30, 16)
 """Characters of a contact's name in an SMS; the shorter ones where the longer do not fit."""
 # Where not even one person fits: long clocks beside a name outside of the GSM alphabet.
 _SHORT_NAMES: Final = (16, 8)
+# Each takes a line like `A Sun 1 Nov 14:00 CET, call` of 28 septets at least.
+_MOST_ENTRIES: Final = MAX_SEGMENTS * PART_SEPTETS // 28
+"""People in one SMS at most."""
 _CLAUSE: Final = 80
+"""Characters of the first clause of a reason in an SMS."""
 _REASON: Final = 160
+"""Characters of a whole reason in an SMS."""
 # What GSM 03.38 has in another form.
 _PUNCTUATION: Final = str.maketrans(
     {
@@ -149,7 +154,7 @@ def _request(reconnect: Reconnect, code: str, link: str | None, *, takes_replies
 
 def _richest(entries: int, fits: Callable[[_Form], bool], *, has_link: bool, connects: bool) -> _Form:
     """Return the form that says the most: what is named first in `_Form` outweighs what comes after it."""
-    shortest = [_Form(count, name) for count in range(entries, 0, -1) for name in _NAMES]
+    shortest = [_Form(count, name) for count in range(min(entries, _MOST_ENTRIES), 0, -1) for name in _NAMES]
     shortest += [_Form(1, name, bare=True) for name in _SHORT_NAMES]
     form = next(filter(fits, shortest), shortest[-1])
     if form.bare:

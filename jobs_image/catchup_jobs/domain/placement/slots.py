@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.cadence import Cadence
-from catchup_contract.digest_rule import DigestDay, DigestTime
+from catchup_contract.digest_rule import FOLLOW_UPS, DigestDay, DigestTime
 from catchup_contract.kinds import Kind, Rule
 
 
@@ -42,6 +42,10 @@ class Slots(Protocol):
         """Return the latest slot that is not later than `now` (aware), None where there is none to serve."""
         ...
 
+    def missed(self, now: datetime) -> datetime | None:
+        """Return the latest slot, None where it is so long ago that nothing is done for it any more."""
+        ...
+
     def after(self, at: datetime) -> datetime:
         """Return the first slot later than `at` (aware)."""
         ...
@@ -54,6 +58,9 @@ class _IntervalSlots:
     def latest(self, now: datetime) -> datetime | None:
         return self.cadence.latest(now)
 
+    def missed(self, now: datetime) -> datetime | None:
+        return self.cadence.latest(now)
+
     def after(self, at: datetime) -> datetime:
         return next(self.cadence.due_after(at))
 
@@ -64,6 +71,10 @@ class _LocalTimeSlots:
 
     def latest(self, now: datetime) -> datetime | None:
         return self.digest.latest_firing(now)
+
+    def missed(self, now: datetime) -> datetime | None:
+        latest = self.digest.latest_firing(now)
+        return latest if latest is not None and now - latest < FOLLOW_UPS[0] else None
 
     def after(self, at: datetime) -> datetime:
         return next(self.digest.firings_after(at))

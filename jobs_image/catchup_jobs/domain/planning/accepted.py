@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from catchup_contract.local_time import instant
 from catchup_jobs.domain.calendar.availability import Interval
+from catchup_jobs.domain.calendar.events import TimedSpan
 from catchup_jobs.domain.stored_enums import ExpiryReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from zoneinfo import ZoneInfo
 
-    from catchup_jobs.domain.calendar.events import TimedSpan
+    from catchup_jobs.domain.calendar.events import AllDaySpan
     from catchup_jobs.domain.planning.suggestions import Source
 
 
@@ -36,20 +39,22 @@ class EventChanges:
     """What a sync changed in a calendar.
 
     Attributes:
+        zone: the user's, in which all-day events have their days.
         removed: Google's ids of the events that are gone.
-        times: of the timed events that are new or changed, by Google's id.
+        spans: of the events that are new or changed, by Google's id.
     """
 
     calendar_id: int
+    zone: ZoneInfo
     removed: Collection[str] = ()
-    times: Mapping[str, TimedSpan] = field(default_factory=dict)
+    spans: Mapping[str, TimedSpan | AllDaySpan] = field(default_factory=dict)
 
 
 def becomes(accepted: Accepted, changes: EventChanges) -> Interval | ExpiryReason | None:
     """Return the suggestion's new time, or why it is off; None where it stays as it is.
 
     It follows the event that it got, or without one the event that it is about. An event that has become all-day names
-    no time, and the time that was agreed stays.
+    a date and no time of day: the time that was agreed stays, on that date.
     """
     source = accepted.source if accepted.source and accepted.source.calendar_id == changes.calendar_id else None
     # The event that it got may be in another of the user's calendars too.
@@ -57,10 +62,17 @@ def becomes(accepted: Accepted, changes: EventChanges) -> Interval | ExpiryReaso
     if unbooked or (source is not None and source.event_id in changes.removed):
         return ExpiryReason.EVENT_GONE
     event_id = accepted.booked_event_id or (source.event_id if source else None)
-    span = changes.times.get(event_id) if event_id is not None else None
+    span = changes.spans.get(event_id) if event_id is not None else None
     if span is None:
         return None
-    length = span.end_at - span.start_at
-    # An event may have no length (RFC 5545, 3.6.1); a meeting has one.
-    when = Interval(span.start_at, span.end_at if length else span.start_at + (accepted.when.end - accepted.when.start))
+    length = accepted.when.end - accepted.when.start
+    if isinstance(span, TimedSpan):
+        # An event may have no length (RFC 5545, 3.6.1); a meeting has one.
+        when = Interval(span.start_at, span.end_at if span.end_at > span.start_at else span.start_at + length)
+    else:
+        agreed = accepted.when.start.astimezone(changes.zone)
+        if span.start_date <= agreed.date() < span.end_date:
+            return None
+        start = instant(span.start_date, agreed.time(), changes.zone)
+        when = Interval(start, start + length)
     return None if when == accepted.when else when

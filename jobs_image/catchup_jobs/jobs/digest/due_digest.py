@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 # Longer than any call to a provider takes, timeouts included.
 LEASE: Final = timedelta(seconds=90)
 """How long a claim may stay silent before another process looks the message up."""
-# The wait before a message that may have been sent is looked up.
 _LOOK_UP_DELAY_SECONDS: Final = 1.0
+"""The wait before a message that may have been sent is looked up."""
 # In the run's checkpoint: the id of an attempt that did not reach the provider, whatever the database says about it.
 _UNSENT: Final = "unsent"
 _NOT_ASKED: Final = NotSent("the provider was not asked")

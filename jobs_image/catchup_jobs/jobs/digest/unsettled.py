@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LOOK_UP_SPAN: Final = timedelta(minutes=2)
 """How long a message that may have been sent is looked up."""
 _LOOK_UP_INTERVAL_SECONDS: Final = 20.0
+"""How often a message that may have been sent is looked up."""
 # The next run of a weekly digest is the last one that asks for a message's status.
 FOLLOW_UP_SPAN: Final = timedelta(days=8)
 """How long after sending the status of a message is asked for."""

@@ -51,7 +51,7 @@ class PoolStore(Protocol):
         ...
 
     def due(self, *, now: datetime, limit: int) -> list[str]:
-        """Return the users who are due, the longest first, without those of `suspects`."""
+        """Return the users who are due, without those of `suspects`: by priority, the longest first."""
         ...
 
     def suspects(self, *, now: datetime) -> list[str]:

@@ -13,6 +13,8 @@ from catchup_jobs.jobs.run.ports import Fence, Lock, Process, Run
 
 DEADLINE_MARGIN: Final = timedelta(seconds=10)
 """The time that is kept for closing a run: no side effect begins this close to its deadline."""
+REQUEST_MARGIN: Final = timedelta(seconds=5)
+"""How long before the deadline a request that is under way is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,10 @@ class RunContext:
     def now(self) -> datetime:
         """Return the current time, aware UTC."""
         return self.process.now()
+
+    def seconds_left(self) -> float:
+        """Return how long a request that begins now may last."""
+        return (self.deadline - REQUEST_MARGIN - self.now()).total_seconds()
 
     def has_time_for(self, seconds: float) -> bool:
         """Return whether a wait of so many seconds ends before the deadline."""

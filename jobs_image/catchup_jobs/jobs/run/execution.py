@@ -38,6 +38,7 @@ from catchup_jobs.jobs.run.ports import (
 from catchup_jobs.jobs.run.retries import named_wait, retry_delay
 
 _LOCK_POLL_SECONDS: Final = 1.0
+"""How often a run that waits for its lock asks for it."""
 LEASE_MARGIN: Final = timedelta(seconds=60)
 """How long after its deadline a run that was not closed counts as crashed."""
 

@@ -12,6 +12,7 @@ FIRST_DELAY_SECONDS: Final = 2.0
 _JITTER: Final = 0.2
 """The share by which a retry delay varies at random."""
 _LEAST_NAMED_WAIT_SECONDS: Final = 1.0
+"""The shortest wait before a retry where the provider names one."""
 
 
 def retry_delays(kind: Kind) -> list[float]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Shorter waits are normal and not logged.
 _LOGGED_SECONDS: Final = 5.0
+"""A wait for the quota from which on it is logged."""
 
 _log = structlog.get_logger()
 

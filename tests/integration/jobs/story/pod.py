@@ -33,7 +33,7 @@ def keep_time_by(clock: Clock) -> None:
             yield replace(around, now=clock.now, sleep=lambda seconds: around.sleep(seconds / clock.speed))
 
     commands.current_process = hurried
-    for module, name in ((google_http, "BODY_TIMEOUT_SECONDS"), (engine, "_BUSY_TIMEOUT_SECONDS")):
+    for module, name in ((google_http, "REQUEST_SECONDS"), (engine, "_BUSY_TIMEOUT_SECONDS")):
         setattr(module, name, getattr(module, name) / clock.speed)
     timed: list[Any] = [Http.__init__, BoundedHttp.__init__, SmtpEmail.__init__, RedisLocks.open.__func__]  # type: ignore[attr-defined]
     for function in timed:

@@ -142,6 +142,10 @@ def test_what_is_not_a_sender_is_refused(sender: str) -> None:
         Mailbox.parse(sender)
 
 
+def test_a_sender_may_have_a_domain_of_other_letters() -> None:
+    assert Mailbox.parse("Bücher <digest@bücher.example>") == Mailbox("Bücher", "digest@xn--bcher-kva.example")
+
+
 @pytest.mark.parametrize(
     ("address", "good"),
     [

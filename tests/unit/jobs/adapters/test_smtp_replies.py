@@ -36,6 +36,23 @@ def verdict(reply: str, stage: Stage) -> str:
         ("451 4.7.1 try again", Stage.CONTENT, LATER),
         ("454 4.7.0 temporary authentication failure", Stage.LOGIN, LATER),
         ("-1 nonsense", Stage.RECIPIENT, LATER),
+        # Block lists, as Postfix, Exim, qmail's rblsmtpd, Outlook and Barracuda word them, with and without a code
+        ("550 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org", Stage.RECIPIENT, UNCLEAR),
+        ("554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using x", Stage.RECIPIENT, UNCLEAR),
+        ("550 rejected because 192.0.2.1 is in a black list at zen.spamhaus.org", Stage.RECIPIENT, UNCLEAR),
+        ("553 http://www.spamhaus.org/query/bl?ip=192.0.2.1", Stage.RECIPIENT, UNCLEAR),
+        (
+            "550 SC-001 Unfortunately, messages from 192.0.2.1 weren't sent: we are on our block list",
+            Stage.CONTENT,
+            UNCLEAR,
+        ),
+        ("550 5.7.606 Access denied, banned sending IP [192.0.2.1]", Stage.RECIPIENT, OURS),
+        ("550 5.7.649 Access denied, banned sending IP [192.0.2.1]", Stage.RECIPIENT, OURS),
+        ("550 5.7.511 Access denied, banned sender", Stage.RECIPIENT, OURS),
+        ("550 5.7.705 Access denied, tenant has exceeded threshold", Stage.CONTENT, OURS),
+        ("550 5.7.708 Service unavailable. Access denied, traffic not accepted from this IP", Stage.CONTENT, OURS),
+        ("550 5.7.515 Access denied, sending domain doesn't meet the level", Stage.CONTENT, OURS),
+        ("550 5.1.1 unknown: not in our blocklist of users", Stage.RECIPIENT, MAILBOX),
         # RFC 4954, 6
         ("535 5.7.8 Authentication credentials invalid", Stage.LOGIN, OURS),
         ("534 5.7.9 Authentication mechanism is too weak", Stage.LOGIN, OURS),

@@ -376,3 +376,29 @@ def test_whatever_stands_in_a_field_the_users_beside_are_read(place: tuple[Any, 
     assert others <= {entry.user.id for entry in found.users}
     assert len(found.users) + len(found.problems) in {2, 3}
     assert all(problem.isprintable() for told in found.problems.values() for problem in told)
+
+
+# RFC 3339, 5.6 and 5.8, and what its grammar leaves out.
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("1990-12-31T23:59:60Z", datetime(1990, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("1990-12-31T15:59:60-08:00", datetime(1990, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("1990-12-31t23:59:60.5z", datetime(1990, 12, 31, 23, 59, 59, 500_000, tzinfo=UTC)),
+        ("1985-04-12T23:20:50.52Z", datetime(1985, 4, 12, 23, 20, 50, 520_000, tzinfo=UTC)),
+        ("1996-12-19T16:39:57-08:00", datetime(1996, 12, 20, 0, 39, 57, tzinfo=UTC)),
+        ("1937-01-01T12:00:27.87+00:20", datetime(1937, 1, 1, 11, 40, 27, 870_000, tzinfo=UTC)),
+        ("2026-01-01T00:00:00-00:00", datetime(2026, 1, 1, tzinfo=UTC)),
+        ("1990-12-31T23:59:61Z", None),
+        ("1990-12-31T24:00:00Z", None),
+        ("1990-12-31T23:60:60Z", None),
+        ("19901231T235959Z", None),
+        ("1990-W52-1", None),
+    ],
+)
+def test_times_are_those_of_rfc_3339(text: str, instant: datetime | None) -> None:
+    ada = {"id": "ada", "name": "Ada", "contacts": [{"id": "c", "name": "C", "createdAt": text}]}
+    read = read_users(json.dumps(ada), now=NOW)
+    assert [contact.created_at for entry in read.users for contact in entry.contacts or ()] == (
+        [] if instant is None else [instant]
+    )

@@ -136,6 +136,8 @@ AROUND = {
     "with an invisible character": lambda token: f"\ufeff{token}\u200b",
     "broken over lines": lambda token: f"{token[:20]}\r\n {token[20:]}",
     "in quoted-printable": lambda token: f"{BASE}{token[:9]}=\n{token[9:]}",  # dani-garcia/vaultwarden/issues/7401
+    "with invisible places to break": lambda token: f"{token[:9]}\u200b{token[9:20]}\u00ad{token[20:]}",
+    "within Proofpoint's link": lambda token: f"https://urldefense.com/v3/__{BASE}{token}__;!!Aq9!x-Yz$",
     "percent-encoded": lambda token: "".join(f"%{ord(each):02X}" for each in token),
     "within a scanner's link": lambda token: f"https://scan.example/?url={quote(quote(BASE + token, safe=''))}&data=05",
 }

@@ -190,3 +190,27 @@ def test_wrong_rules_of_planning_are_named(environment: pytest.MonkeyPatch, name
     environment.setenv(name, value)
     with pytest.raises(MisconfiguredError, match=name):
         Settings.load()
+
+
+# RFC 3986, 3.2: authority = [ userinfo "@" ] host [ ":" port ], with a numeric port of RFC 6335.
+@pytest.mark.parametrize("name", [Env.GOOGLE_API_ENDPOINT, Env.GOOGLE_TOKEN_URI, Env.GOOGLE_AUTH_URI])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "www.googleapis.com/calendar/v3/",
+            "ftp://x/calendar/v3/",
+            "http://x:port/",
+            "http://x y/",
+            "http://x:99999/",
+        ),
+        *("https:///v3/", "http://[::1/", "http://x:0/", "//x/", "http:x"),
+    ],
+)
+def test_an_endpoint_that_no_client_could_ask_is_refused_and_not_repeated(
+    environment: pytest.MonkeyPatch, name: Env, value: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(MisconfiguredError, match=name) as caught:
+        Settings.load()
+    assert value not in str(caught.value)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Far below SQLite's limit of 32,766 parameters; for more events the whole calendar is read.
 _CHUNK: Final = 500
+"""Events in one statement."""
 
 _PLAIN_COLUMNS: Final = (
     "google_id",

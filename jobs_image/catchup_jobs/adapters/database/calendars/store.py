@@ -154,7 +154,7 @@ class DatabaseCalendarStore:
                 return Stored()
             change_events(connection, calendar_id, changes)
             user_id = _invalidate_availability(connection, calendar_id)
-            repaired = repair_suggestions(connection, user_id, now, self._rules, (calendar_id, changes))
+            repaired = repair_suggestions(connection, user_id, now, self._rules, (calendar_id, zone, changes))
             return _stored(changes, repaired)
 
     def deselect_lost(self, user_id: str, calendar_id: int, *, now: datetime, fence: Fence) -> Stored:

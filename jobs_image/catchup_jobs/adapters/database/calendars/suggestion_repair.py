@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from catchup_jobs.domain.calendar.events import TimedSpan
-
 if TYPE_CHECKING:
     from datetime import datetime
+    from zoneinfo import ZoneInfo
 
     from sqlalchemy import Connection
 
@@ -24,19 +23,19 @@ def repair_suggestions(
     user_id: str,
     now: datetime,
     rules: Rules,
-    changed: tuple[int, Changes] | None = None,
+    changed: tuple[int, ZoneInfo, Changes] | None = None,
 ) -> Repaired:
     """Let suggestions follow the changed events, move or expire; call it after `bump_planning_version`.
 
     Args:
-        changed: the calendar whose events changed, and how; None where calendars were dropped as a whole.
+        changed: the calendar whose events changed, the user's zone, and the changes; None where calendars were
+            dropped as a whole.
     """
     from catchup_jobs.adapters.database.suggestions.repair import repair  # noqa: PLC0415
     from catchup_jobs.domain.planning.accepted import EventChanges  # noqa: PLC0415
 
     if changed is None:
         return repair(connection, user_id, now, rules)
-    calendar_id, changes = changed
-    latest = (*changes.added, *changes.changed)
-    times = {event.google_id: event.span for event in latest if isinstance(event.span, TimedSpan)}
-    return repair(connection, user_id, now, rules, EventChanges(calendar_id, changes.removed, times))
+    calendar_id, zone, changes = changed
+    spans = {event.google_id: event.span for event in (*changes.added, *changes.changed)}
+    return repair(connection, user_id, now, rules, EventChanges(calendar_id, zone, changes.removed, spans))

@@ -70,8 +70,16 @@ class DatabaseDigests:
         return self._addresses.destinations(user_id)
 
     def deliveries(self, user_id: str, due_date: date) -> dict[Channel, Delivery]:
-        """Return the deliveries of a due date's digest."""
-        statement = select(deliveries).join(digests).where(digests.c.user_id == user_id, digests.c.due_date == due_date)
+        """Return the deliveries of a due date's digest, by the channels that this code knows."""
+        statement = (
+            select(deliveries)
+            .join(digests)
+            .where(
+                digests.c.user_id == user_id,
+                digests.c.due_date == due_date,
+                deliveries.c.channel.in_(CHANNELS.values()),
+            )
+        )
         with self._database.read() as connection:
             return {row.channel: delivery_of(row) for row in connection.execute(statement)}
 
@@ -85,7 +93,11 @@ class DatabaseDigests:
             deliveries.c.provider_final.is_(False),
             deliveries.c.provider_id.is_not(None),
         )
-        expired = and_(deliveries.c.status == DeliveryStatus.SENDING, deliveries.c.lease_until < now)
+        expired = and_(
+            deliveries.c.channel.in_(CHANNELS.values()),
+            deliveries.c.status == DeliveryStatus.SENDING,
+            deliveries.c.lease_until < now,
+        )
         statement = (
             select(deliveries)
             .join(digests)

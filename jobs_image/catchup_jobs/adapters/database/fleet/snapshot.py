@@ -18,6 +18,7 @@ from catchup_jobs.adapters.database.runs.counters import Total, totals
 
 # Prometheus gives up a scrape after 10 s by default.
 _STATEMENT_SECONDS: Final = 5
+"""How long a statement of the exporter of metrics may take."""
 
 T = TypeVar("T")
 

@@ -45,12 +45,15 @@ LATE_AFTER: Final = timedelta(hours=1)
 """A digest is late when a message of it waits for so long after its due time."""
 # A digest is not sent any more four hours after its due time; the day after nobody need be called for it.
 _LATE_UNTIL: Final = timedelta(days=1)
+"""A digest counts as late until this long after its due time."""
 # A weekly digest that failed is the latest run of its kind for a week.
 _FAILURES_OF: Final = timedelta(days=8)
+"""Users count as failing by their latest runs within this time."""
 # The reasons of a sync that is skipped for what the installation lacks. A user who must reconnect is counted as such.
 _NOT_THE_USERS: Final = (Reason.NOT_CONFIGURED, Reason.DAILY_LIMIT)
 # In an outage every user fails at each slot. So many are enough to see that, and are read in a fraction of a second.
 _RUNS_MAX: Final = 20_000
+"""Failed runs that the metrics of failing users are read from at most."""
 _UNSETTLED: Final = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.UNKNOWN)
 
 

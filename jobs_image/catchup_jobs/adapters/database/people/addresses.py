@@ -56,11 +56,10 @@ class DatabaseAddresses:
         self, connection: Connection, user_id: str, given: Sequence[GivenAddress], *, now: datetime
     ) -> None:
         """Replace the user's addresses. Consents are added, and withdrawn only where the file says so."""
-        connection.execute(
-            delete(addresses).where(
-                addresses.c.user_id == user_id, addresses.c.channel.not_in([entry.channel for entry in given])
-            )
-        )
+        named = {entry.channel.name for entry in given}
+        # Channels that only newer code knows stay.
+        dropped = [channel for channel in CHANNELS.values() if channel.name not in named]
+        connection.execute(delete(addresses).where(addresses.c.user_id == user_id, addresses.c.channel.in_(dropped)))
         for entry in given:
             lookups = self._lookups(entry.channel, entry.address)
             sealed = self._encryption.seal(user_id, entry.address.encode())
@@ -127,7 +126,9 @@ class DatabaseAddresses:
 
     def _overviews(self, connection: Connection, user_id: str) -> list[AddressOverview]:
         rows = connection.execute(
-            select(addresses).where(addresses.c.user_id == user_id).order_by(addresses.c.channel.desc())
+            select(addresses)
+            .where(addresses.c.user_id == user_id, addresses.c.channel.in_(CHANNELS.values()))
+            .order_by(addresses.c.channel.desc())
         ).all()
         return [self._overview(connection, user_id, row) for row in rows]
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Row, func, select, tuple_, update
+from sqlalchemy import Connection, Row, Text, func, select, tuple_, type_coerce, update
 
+from catchup_jobs.adapters.database.people.sealed import sealed_by
 from catchup_jobs.adapters.database.schema import addresses, consents, deliveries, oauth_tokens
 from catchup_jobs.domain.digest.action_tokens import UNSUBSCRIBE_LIFE
+from catchup_jobs.domain.digest.channels import CHANNELS
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -53,12 +55,7 @@ class KeyRotation:
 
     def sealed_by(self) -> dict[str, int]:
         """Return how many values each key encrypted, by the key's id."""
-        counts: dict[str, int] = {}
-        with self._database.read() as connection:
-            for table in (oauth_tokens, addresses):
-                for key_id, number in connection.execute(select(table.c.key_id, func.count()).group_by(table.c.key_id)):
-                    counts[key_id] = counts.get(key_id, 0) + number
-        return counts
+        return sealed_by(self._database)
 
     def links_until(self, *, now: datetime) -> dict[str, datetime]:
         """Return until when links that a key signed may be used, by the key's id; keys without such are left out.
@@ -88,6 +85,11 @@ class KeyRotation:
                 f"{len(unknown)} keys that sealed stored values are not in CATCHUP_ENCRYPTION_KEYS: put them back"
                 " behind the newest one; nothing was changed"
             )
+        if newer := self._newer_channels():
+            raise MisconfiguredError(
+                f"only a newer version can seal addresses of {', '.join(newer)} anew: rotate with that; nothing was"
+                " changed"
+            )
         total = 0
         written: list[int] = []
         for table, write in ((oauth_tokens, self._token), (addresses, self._address)):
@@ -102,6 +104,11 @@ class KeyRotation:
                     progress(total)
             written.append(total - before)
         return Rotated(tokens=written[0], addresses=written[1], orphaned=self._orphaned())
+
+    def _newer_channels(self) -> list[str]:
+        channel = type_coerce(addresses.c.channel, Text())
+        with self._database.read() as connection:
+            return sorted(set(connection.execute(select(channel).distinct()).scalars()) - CHANNELS.keys())
 
     def _old_rows(self, table: Table) -> Iterator[list[Row[Any]]]:
         """Yield pages of rows that are not encrypted with the newest key."""

@@ -14,7 +14,7 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
 from catchup_jobs.adapters.database.people.hours import WINDOWS, hours_of
-from catchup_jobs.adapters.database.pools.members import enrol, reschedule
+from catchup_jobs.adapters.database.pools.members import enrol, read_lists_again, reschedule
 from catchup_jobs.adapters.database.schema import oauth_tokens, runs, users
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
@@ -92,6 +92,8 @@ class DatabaseUsers:
                 addresses.import_into(connection, user_id, given, now=now)
             reschedule(connection, imported.updated)
             enrol(self._database, connection, pools or {}, now=now)
+            if imported.created:
+                read_lists_again(connection)
         return imported
 
     def _import_page(self, connection: Connection, people: Sequence[User], now: datetime, imported: Imported) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, func, select
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.kinds import SYNC, Kind, Rule
 from catchup_contract.summary import Count
-from catchup_jobs.adapters.database.schema import dead_letters, pool_members, pool_slots, runs
+from catchup_jobs.adapters.database.schema import dead_letters, pool_enrolments, pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import RunState
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class PoolOverview:
     """A pool and kind as `catchup-jobs pool show` prints it.
 
     Attributes:
-        held: members whom a UserSchedule names, and whom the pool does not serve therefore.
+        by_schedules: those of UserSchedules; the others are enrolled.
+        held: enrolled users whom a UserSchedule names, and whom the pool does not serve therefore.
         due: members who wait to be served.
         in_flight: members who are being served.
         longest_due_at: since when the one who waits longest is due (UTC), None where nobody is due.
@@ -83,6 +84,7 @@ class PoolOverview:
     pool: str
     kind: Kind
     members: int
+    by_schedules: int
     held: int
     due: int
     in_flight: int
@@ -98,7 +100,7 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
         select(
             *key,
             func.count().label("members"),
-            func.count().filter(pool_members.c.held).label("held"),
+            func.count().filter(pool_members.c.uid.is_not(None)).label("by_schedules"),
             func.count().filter(is_due).label("due"),
             func.count().filter(pool_slots.c.owner.is_not(None), pool_slots.c.due_at > now).label("in_flight"),
             func.min(pool_slots.c.due_at, type_=pool_slots.c.due_at.type).filter(is_due).label("longest"),
@@ -106,6 +108,19 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
         .join_from(pool_slots, pool_members)
         .group_by(*key)
         .order_by(*key)
+    )
+    held = (
+        select(pool_enrolments.c.pool, func.count().label("number"))
+        .outerjoin(
+            pool_members,
+            and_(
+                pool_members.c.user_id == pool_enrolments.c.user_id,
+                pool_members.c.pool == pool_enrolments.c.pool,
+                pool_members.c.uid.is_(None),
+            ),
+        )
+        .where(pool_members.c.user_id.is_(None))
+        .group_by(pool_enrolments.c.pool)
     )
     failing = (
         select(*key, func.count(func.distinct(dead_letters.c.subject)))
@@ -119,13 +134,15 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
     )
     with database.read() as connection:
         rows = connection.execute(statement).all()
+        held_of: dict[str, int] = {row.pool: row.number for row in connection.execute(held)}
         failures = {(pool, kind): number for pool, kind, number in connection.execute(failing)}
     for row in rows:
         yield PoolOverview(
             row.pool,
             row.kind,
             row.members,
-            row.held,
+            row.by_schedules,
+            held_of.get(row.pool, 0),
             row.due,
             row.in_flight,
             failures.get((row.pool, row.kind), 0),

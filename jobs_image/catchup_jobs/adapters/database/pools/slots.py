@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, time, timedelta
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, update
 
+from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
+from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import Kind
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
@@ -16,6 +18,9 @@ from catchup_jobs.adapters.database.pools.overview import pool_counts
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
 from catchup_jobs.domain.placement.slots import When, slots_of
 from catchup_jobs.jobs.pool.ports import Member, Settlement
+
+_AGED: Final = timedelta(minutes=30)
+"""After so much waiting, a member of a pool is served by age, whatever the priority."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +44,13 @@ class PoolSlots:
     def schedule(self, *, now: datetime, limit: int) -> int:
         """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
         stale = (
-            select(pool_slots.c.user_id, pool_slots.c.due_at, pool_slots.c.unfinished, *_WHEN)
-            .join_from(pool_slots, pool_members)
-            .join(users, users.c.id == pool_slots.c.user_id)
+            _whens(pool_slots.c.due_at, pool_slots.c.unfinished)
+            .join(pool_slots, pool_slots.c.user_id == pool_members.c.user_id)
             .where(
                 *self._mine(),
                 # Not `!=`, for which no index helps.
                 or_(pool_slots.c.version < self.version, pool_slots.c.version > self.version),
                 pool_slots.c.owner.is_(None),
-                pool_members.c.held.is_(False),
             )
             .limit(limit)
         )
@@ -55,7 +58,6 @@ class PoolSlots:
             rows = connection.execute(stale).all()
         if not rows:
             return 0
-        computed = [{"user": row.user_id, "due": self._due_at(row, now), "was": row.due_at} for row in rows]
         with self.database.write() as connection:
             connection.execute(
                 update(pool_slots)
@@ -66,7 +68,7 @@ class PoolSlots:
                     pool_slots.c.owner.is_(None),
                 )
                 .values(due_at=bindparam("due"), version=self.version),
-                [{"user": row["user"], "due": row["due"]} for row in computed],
+                [{"user": row.user_id, "due": self._due_at(row, now)} for row in rows],
             )
         return len(rows)
 
@@ -75,10 +77,18 @@ class PoolSlots:
         if row.due_at is not None and (row.due_at <= now or row.unfinished is not None):
             due: datetime = row.due_at
             return due
-        return slots_of(self.kind, row.user_id, self._when(row)).after(now)
+        slots = slots_of(self.kind, row.user_id, self._when(row))
+        if row.due_at is None and row.uid is not None and slots.missed(now) is not None:
+            # The UserSchedule came from another placement, perhaps at the minute of a slot. A run that has ended there
+            # is not repeated.
+            return now
+        return slots.after(now)
 
     def due(self, *, now: datetime, limit: int) -> list[str]:
-        """Return the users who are due, the longest first, without those of `suspects`."""
+        """Return the users who are due, without those of `suspects`: by priority, the longest first.
+
+        Priority does not count for whoever has waited for half an hour.
+        """
         return self._due_users(and_(pool_slots.c.owner.is_(None), pool_slots.c.deaths == 0), now, limit)
 
     def suspects(self, *, now: datetime) -> list[str]:
@@ -89,7 +99,7 @@ class PoolSlots:
         statement = (
             select(pool_slots.c.user_id)
             .where(*self._mine(), pool_slots.c.due_at <= now, which)
-            .order_by(pool_slots.c.due_at)
+            .order_by(case((pool_slots.c.due_at < now - _AGED, 0), else_=pool_slots.c.priority), pool_slots.c.due_at)
             .limit(limit)
         )
         with self.database.read() as connection:
@@ -110,11 +120,7 @@ class PoolSlots:
         )
         with self.database.write() as connection:
             got = {row.user_id: row for row in connection.execute(claimed)}
-            whens = connection.execute(
-                select(pool_members.c.user_id, *_WHEN)
-                .join_from(pool_members, users)
-                .where(pool_members.c.user_id.in_(list(got)))
-            )
+            whens = connection.execute(_whens().where(pool_members.c.user_id.in_(list(got))))
             when_of = {row.user_id: self._when(row) for row in whens.all()}
         return [
             Member(user_id, when_of[user_id], got[user_id].unfinished, got[user_id].deaths)
@@ -124,7 +130,6 @@ class PoolSlots:
 
     def settle(self, owner: str, settlements: Sequence[Settlement]) -> None:
         """End claims. A claim that another process has taken over stays as it is."""
-        held = select(pool_members.c.held).where(pool_members.c.user_id == pool_slots.c.user_id).scalar_subquery()
         with self.database.write() as connection:
             connection.execute(
                 update(pool_slots)
@@ -134,7 +139,7 @@ class PoolSlots:
                     pool_slots.c.owner == owner,
                 )
                 .values(
-                    due_at=case((held, null()), else_=bindparam("due", type_=pool_slots.c.due_at.type)),
+                    due_at=bindparam("due"),
                     unfinished=bindparam("slot"),
                     deaths=bindparam("died"),
                     owner=None,
@@ -164,7 +169,30 @@ class PoolSlots:
         return mine if self.shards == 1 else [*mine, pool_slots.c.bucket % self.shards == self.shard]
 
     def _when(self, row: Any) -> When:
-        return When(row.time_zone, row.digest_day, row.digest_time, row.since, self.every)
+        if row.uid is None:
+            return When(row.time_zone, row.digest_day, row.digest_time, row.digest_since, self.every)
+        # A kind that the UserSchedule disables has no row in `pool_slots`.
+        return When(
+            row.schedules_time_zone,
+            row.schedules_digest_day or DigestDay(DEFAULT_DIGEST_DAY),
+            row.schedules_digest_time or time.fromisoformat(DEFAULT_DIGEST_TIME),
+            row.digest_since,
+            row.sync_every or self.every,
+        )
 
 
-_WHEN = (users.c.time_zone, users.c.digest_day, users.c.digest_time, pool_members.c.since)
+def _whens(*others: ColumnElement[Any]) -> Select[Any]:
+    """Return the statement for members with what says when they are due: the UserSchedule, or the user's row."""
+    return select(
+        *others,
+        pool_members.c.user_id,
+        pool_members.c.uid,
+        pool_members.c.digest_since,
+        pool_members.c.sync_every,
+        pool_members.c.time_zone.label("schedules_time_zone"),
+        pool_members.c.digest_day.label("schedules_digest_day"),
+        pool_members.c.digest_time.label("schedules_digest_time"),
+        users.c.time_zone,
+        users.c.digest_day,
+        users.c.digest_time,
+    ).join_from(pool_members, users)

@@ -21,10 +21,12 @@ from catchup_jobs.adapters.database.schema import run_counts
 from catchup_jobs.domain.stored_enums import RunState
 
 KEEP: Final = timedelta(days=14)
+"""How long the counters of ended runs are kept by the hour; older ones are added up."""
 # The hour of the row that has all earlier ones.
 EARLIER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # A row is locked from its update to the commit: with four, some hundred runs may end in each second.
 _STRIPES: Final = 4
+"""Rows that one hour's counter is spread over, so that runs that end at once do not wait for each other."""
 
 
 class End(NamedTuple):

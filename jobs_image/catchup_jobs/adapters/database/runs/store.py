@@ -20,6 +20,7 @@ KEEP_FAILURES: Final = timedelta(days=90)
 """How long dead letters and runs are kept."""
 # The next run's start sweeps the rest.
 _SWEEP_LIMIT: Final = 100
+"""Runs with expired leases that the start of a run gives up at most."""
 _SWEEP_EVERY: Final = timedelta(minutes=1)
 LEASE_EXPIRED: Final = "LeaseExpired"
 

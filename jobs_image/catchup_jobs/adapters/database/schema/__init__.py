@@ -17,7 +17,7 @@ from catchup_jobs.adapters.database.schema.people import (
     preferred_windows,
     users,
 )
-from catchup_jobs.adapters.database.schema.pools import pool_lists, pool_members, pool_slots
+from catchup_jobs.adapters.database.schema.pools import pool_enrolments, pool_lists, pool_members, pool_slots
 from catchup_jobs.adapters.database.schema.runs import dead_letters, run_counts, runs, schema_info
 from catchup_jobs.adapters.database.schema.suggestions import (
     contact_groups,
@@ -52,6 +52,7 @@ __all__ = [
     "manual_blocks",
     "metadata",
     "oauth_tokens",
+    "pool_enrolments",
     "pool_lists",
     "pool_members",
     "pool_slots",

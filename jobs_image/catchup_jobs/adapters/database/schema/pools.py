@@ -4,27 +4,45 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text, false
+from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text, Time
 
+from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import KINDS
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
-from catchup_jobs.adapters.database.types import RecordName, UtcDateTime, user_id
+from catchup_jobs.adapters.database.types import ContractEnum, RecordName, UtcDateTime, user_id
 
-# The users of the database that are enrolled in a pool. `since`: digests that fell due before are not caught up on.
-# `held`: a UserSchedule names the user, so that the pool does not serve them.
+# Users of the database who asked for a pool. `since`: digests that fell due before are not caught up on.
+pool_enrolments: Final = Table(
+    "pool_enrolments",
+    metadata,
+    of_user(primary_key=True),
+    Column("pool", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Index(None, "pool"),
+)
+
+# Whom pools serve: enrolled users whom no UserSchedule names, and users of UserSchedules that name a pool.
+# `uid`, `generation`: of the UserSchedule; null for an enrolled user, as what follows: the user's row says when.
+# `digest_since`: digests that fell due before are not caught up on.
 pool_members: Final = Table(
     "pool_members",
     metadata,
     of_user(primary_key=True),
     Column("pool", Text, nullable=False),
-    Column("since", UtcDateTime, nullable=False),
-    Column("held", Boolean(create_constraint=False), nullable=False, server_default=false()),
-    Index(None, "pool", "held"),
+    Column("digest_since", UtcDateTime),
+    Column("uid", Text),
+    Column("generation", Integer),
+    Column("time_zone", Text),
+    Column("digest_day", ContractEnum(DigestDay, "digest_day")),
+    Column("digest_time", Time),
+    Column("sync_every", Text),
+    Index(None, "pool"),
 )
 
 # `bucket`: a hash of the user's id, of which the shard is the remainder.
+# `priority`: 0 is served first.
 # `version`: of what `due_at` was computed from, empty where that has changed.
-# `due_at`: when the member is due, or when the present claim ends; null until it is computed, and for held members.
+# `due_at`: when the member is due, or when the present claim ends; null until it is computed.
 # `unfinished`: the slot of a run that is tried again.
 # `owner`: the process that has claimed the member. `deaths`: processes that died or crashed in the unfinished run.
 pool_slots: Final = Table(
@@ -36,6 +54,7 @@ pool_slots: Final = Table(
     Column("kind", RecordName("kind", KINDS), nullable=False, primary_key=True),
     Column("pool", Text, nullable=False),
     Column("bucket", Integer, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="1"),
     Column("version", Text, nullable=False, server_default=""),
     Column("due_at", UtcDateTime),
     Column("unfinished", UtcDateTime),
@@ -45,7 +64,8 @@ pool_slots: Final = Table(
     Index(None, "pool", "kind", "version"),
 )
 
-# The hash of the list of UserSchedules by which members are held (`catchup_contract.schedule_list`).
+# The hash of the list of UserSchedules that was applied last (`catchup_contract.schedule_list`), empty where members
+# have changed since.
 pool_lists: Final = Table(
     "pool_lists",
     metadata,

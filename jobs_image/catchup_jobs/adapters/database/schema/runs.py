@@ -9,7 +9,7 @@ from sqlalchemy import JSON, CheckConstraint, Column, Float, Index, Integer, Tab
 from catchup_contract.kinds import KINDS
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.schema.base import metadata
-from catchup_jobs.adapters.database.types import RecordName, UtcDateTime, contract_enum, text_enum, user_id
+from catchup_jobs.adapters.database.types import ContractEnum, RecordName, UtcDateTime, text_enum, user_id
 from catchup_jobs.domain.stored_enums import RunState
 
 # One row. `version` is the newest migration applied; code whose SCHEMA_VERSION is below `min_code` must not run.
@@ -32,7 +32,7 @@ runs: Final = Table(
     Column("subject", user_id(), nullable=False),
     Column("slot", UtcDateTime),
     Column("state", text_enum(RunState, "state"), nullable=False),
-    Column("reason", contract_enum(Reason, "reason")),
+    Column("reason", ContractEnum(Reason, "reason")),
     Column("attempts", Integer, nullable=False),
     Column("owner", Text),
     Column("lease_until", UtcDateTime),
@@ -66,7 +66,7 @@ dead_letters: Final = Table(
     Column("kind", RecordName("kind", KINDS), nullable=False),
     Column("subject", user_id(), nullable=False),
     Column("slot", UtcDateTime),
-    Column("reason", contract_enum(Reason, "reason"), nullable=False),
+    Column("reason", ContractEnum(Reason, "reason"), nullable=False),
     Column("error_class", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

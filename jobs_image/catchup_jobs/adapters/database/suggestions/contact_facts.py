@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
 _LONGEST_REST: Final = timedelta(days=366)
+"""How far back dismissed suggestions are read: no contact rests longer after one."""
 # Unit separator: no tag or group holds it, since control characters are refused.
 _SEPARATOR: Final = "\x1f"
 _NO_HISTORY: Final = (None,) * 5

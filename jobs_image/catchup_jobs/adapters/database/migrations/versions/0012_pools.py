@@ -19,19 +19,32 @@ depends_on = None
 def upgrade() -> None:
     """Add tables: older code does not know them and goes on working."""
     op.create_table(
-        "pool_members",
+        "pool_enrolments",
         sa.Column("user_id", user_id(), sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("pool", sa.Text, nullable=False),
         sa.Column("since", UtcDateTime, nullable=False),
-        sa.Column("held", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()),
     )
-    op.create_index("ix_pool_members_pool_held", "pool_members", ["pool", "held"])
+    op.create_index("ix_pool_enrolments_pool", "pool_enrolments", ["pool"])
+    op.create_table(
+        "pool_members",
+        sa.Column("user_id", user_id(), sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("pool", sa.Text, nullable=False),
+        sa.Column("digest_since", UtcDateTime),
+        sa.Column("uid", sa.Text),
+        sa.Column("generation", sa.Integer),
+        sa.Column("time_zone", sa.Text),
+        sa.Column("digest_day", sa.String(32)),
+        sa.Column("digest_time", sa.Time),
+        sa.Column("sync_every", sa.Text),
+    )
+    op.create_index("ix_pool_members_pool", "pool_members", ["pool"])
     op.create_table(
         "pool_slots",
         sa.Column("user_id", user_id(), sa.ForeignKey("pool_members.user_id", ondelete="CASCADE"), primary_key=True),
         sa.Column("kind", sa.String(32), primary_key=True),
         sa.Column("pool", sa.Text, nullable=False),
         sa.Column("bucket", sa.Integer, nullable=False),
+        sa.Column("priority", sa.Integer, nullable=False, server_default="1"),
         sa.Column("version", sa.Text, nullable=False, server_default=""),
         sa.Column("due_at", UtcDateTime),
         sa.Column("unfinished", UtcDateTime),

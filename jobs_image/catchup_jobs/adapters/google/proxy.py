@@ -1,0 +1,52 @@
+"""The installation's proxy on the way to Google (`HTTPS_PROXY`, `NO_PROXY`).
+
+`httplib2` has proxies by a package that nobody maintains any more, and without it goes past the proxy silently.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from catchup_jobs.jobs.run.errors import MisconfiguredError
+
+if TYPE_CHECKING:
+    import socket
+
+
+def tunnel_to(host: str, port: int, *, timeout: float) -> socket.socket | None:
+    """Return a connection through the proxy of the environment (RFC 9110, 9.3.6), None where none is to be used.
+
+    Raises:
+        OSError, http.client.HTTPException: the proxy cannot be reached, or refuses.
+        MisconfiguredError: the setting is not the address of an HTTP proxy; it is not repeated, since it may hold a
+            password.
+    """
+    proxies = getproxies()
+    setting = proxies.get("https") or proxies.get("all")
+    if not setting or proxy_bypass(host):
+        return None
+    try:
+        proxy = urlsplit(setting if "://" in setting else f"http://{setting}")
+        address, proxy_port = proxy.hostname, proxy.port or 80
+    except ValueError:
+        address = None
+    if not address or proxy.scheme != "http":
+        raise MisconfiguredError(
+            "HTTPS_PROXY must be the address of an HTTP proxy, such as http://proxy.example.com:3128"
+        )
+    headers = {}
+    if proxy.username is not None:
+        login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        headers["Proxy-Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    connection = http.client.HTTPConnection(address, proxy_port, timeout=timeout)
+    connection.set_tunnel(host, port, headers)
+    try:
+        connection.connect()
+    except BaseException:
+        connection.close()
+        raise
+    return connection.sock
