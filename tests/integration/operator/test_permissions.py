@@ -28,7 +28,6 @@ from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome
 from catchup_contract.summary import Count
 from catchup_operator.manifests.names import cronjob_name
-from catchup_operator.manifests.schedule_list import CONFIGMAPS as LIST
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.conditions import find_condition
 
@@ -261,11 +260,10 @@ def test_the_operator_uses_each_permission_of_its_role_and_asks_for_no_other(
         run_by_hand(namespace, "blocked")
         eventually(lambda: find_condition(namespace.schedule()["status"], "SyncHealthy")["reason"] == "FailedCreate")
         namespace.kubectl("delete", "quota", "none")
-        namespace.apply_pool("people", calendarSync={"tick": "10m"}, digest={"tick": "10m"})
+        namespace.apply_pool("people", members="UserSchedules", calendarSync={"tick": "10m"}, digest={"tick": "10m"})
         namespace.ready_pool()
         tick(namespace, COUNTS, message=pool_summary(members={Count.MEMBERS: 1}))
         eventually(lambda: namespace.get("schedulepools", "people")["status"].get("members"))
-        eventually(lambda: len(namespace.items("configmaps", "app.kubernetes.io/component=schedule-list")) == len(LIST))
         namespace.apply("ada", pool="people")  # whose own CronJobs are deleted
         eventually(lambda: namespace.items("cronjobs", "catchup.dev/user-schedule") == [])
         taken = namespace.get("leases", "catchup-operator")["spec"]["renewTime"]
