@@ -9,11 +9,10 @@ from typing import Any, Final
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY, SYNC_INTERVALS_MINUTES
 from catchup_contract.kinds import Kind, Rule, user_kinds
-from catchup_contract.pools import DEFAULT_TICK, POOL_NAME_PATTERN, SHARDS_MAX, TICKS_MINUTES
+from catchup_contract.pools import DEFAULT_TICK, POOL_NAME_PATTERN, SHARDS_MAX, TICKS_MINUTES, Members
 from catchup_operator.schedule.fields import InvalidSpecError, boolean, mapping, one_of, whole_number
 
-_USER_SCHEDULES: Final = "UserSchedules"
-_MEMBERS: Final = ("Database", _USER_SCHEDULES)
+_MEMBERS: Final = tuple(members.value for members in Members)
 # The fields that a pool says for its members, with their values and default; days and times are each member's own.
 _RULE_FIELDS: Final[Mapping[Rule, Mapping[str, tuple[tuple[str, ...], str]]]] = {
     Rule.INTERVAL: {"every": (tuple(SYNC_INTERVALS_MINUTES), DEFAULT_SYNC_EVERY)},
@@ -52,8 +51,12 @@ class SchedulePool:
     generation: int
     sections: Mapping[Kind, PoolSection]
     suspend: bool
-    admits_schedules: bool
-    """Whether UserSchedules may name the pool."""
+    members: Members
+
+    @property
+    def admits_schedules(self) -> bool:
+        """Whether UserSchedules may name the pool."""
+        return self.members is Members.USER_SCHEDULES
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> SchedulePool:
@@ -82,7 +85,7 @@ class SchedulePool:
             generation=metadata["generation"],
             sections=sections,
             suspend=boolean(spec, "suspend", default=False),
-            admits_schedules=members == _USER_SCHEDULES,
+            members=Members(members),
         )
 
 
