@@ -17,7 +17,8 @@ import pytest
 import yaml
 from integration.operator.chart_rendering import render
 from integration.operator.conftest import Namespace, act_as
-from integration.operator.test_pools import RARE
+from integration.operator.test_pools import COUNTS, RARE, tick
+from integration.operator.test_pools import summary as pool_summary
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
 from integration.operator.test_schedule_list import by_user
 from kopf.testing import KopfRunner
@@ -25,6 +26,7 @@ from waiting import eventually
 
 from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome
+from catchup_contract.summary import Count
 from catchup_operator.manifests.names import cronjob_name
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.conditions import find_condition
@@ -267,11 +269,13 @@ def test_the_operator_uses_each_permission_of_its_role_and_asks_for_no_other(
         eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
         run_by_hand(namespace, "blocked")
         eventually(lambda: find_condition(namespace.schedule()["status"], "SyncHealthy")["reason"] == "FailedCreate")
-        namespace.apply_pool("people", members="UserSchedules", **RARE)
+        namespace.kubectl("delete", "quota", "none")
+        namespace.apply_pool("people", members="UserSchedules", calendarSync={"tick": "10m"}, digest={"tick": "10m"})
         namespace.ready_pool()
-        eventually(lambda: by_user(namespace).keys() == {"ada"})
-        namespace.apply("ada", pool="people")
-        eventually(lambda: find_condition(namespace.schedule()["status"], "Ready")["reason"] == "Pooled")
+        tick(namespace, COUNTS, message=pool_summary(members={Count.MEMBERS: 1}))
+        eventually(lambda: namespace.get("schedulepools", "people")["status"].get("members"))
+        namespace.apply("ada", pool="people")  # whose own CronJobs are deleted
+        eventually(lambda: namespace.items("cronjobs", "catchup.dev/user-schedule") == [])
         taken = namespace.get("leases", "catchup-operator")["spec"]["renewTime"]
         eventually(lambda: namespace.get("leases", "catchup-operator")["spec"]["renewTime"] != taken)
     requests = audit.requests_of(namespace.cluster, namespace.name, "catchup-jobs-operator")
