@@ -89,6 +89,7 @@ bench: venv ## What a pod pays per subcommand, how fast the fleet's suggestions 
 	$(BIN)/python tests/benchmarks/suggestions.py
 	$(BIN)/python tests/benchmarks/sizes.py
 	$(BIN)/python tests/benchmarks/metrics.py
+	$(BIN)/python tests/benchmarks/pool.py
 
 .PHONY: generate
 generate: venv ## Make the generated files: the chart's CRD, schema and README, docs/configuration.md, docs/numbers.md

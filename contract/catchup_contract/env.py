@@ -14,6 +14,7 @@ class Env(StrEnum):
     DIGEST_SINCE = "CATCHUP_DIGEST_SINCE"  # what was due before, while suspended, is not caught up on
     SYNC_EVERY = "CATCHUP_SYNC_EVERY"
     POOL_SHARDS = "CATCHUP_POOL_SHARDS"
+    POOL_MEMBERS = "CATCHUP_POOL_MEMBERS"
     SCHEDULE_LIST = "CATCHUP_SCHEDULE_LIST"  # the folder with the files of `schedule_list`
     CRONJOB_NAME = "CATCHUP_CRONJOB_NAME"
     JOB_NAME = "CATCHUP_JOB_NAME"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 POOL_KIND: Final = "SchedulePool"
@@ -10,6 +11,14 @@ LABEL_POOL: Final = "catchup.dev/schedule-pool"
 
 # The names of the CronJobs are `<pool>-pool-<kind>`, of at most 52 characters.
 POOL_NAME_PATTERN: Final = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
+
+
+class Members(StrEnum):
+    """Where the members of a pool are (`spec.members`)."""
+
+    DATABASE = "Database"  # enrolled by `user import`
+    USER_SCHEDULES = "UserSchedules"  # those that say `spec.pool`
+
 
 TICKS_MINUTES: Final = {f"{minutes}m": minutes for minutes in (1, 2, 5, 10)}
 """The intervals at which the pods of a pool look who is due (minutes)."""

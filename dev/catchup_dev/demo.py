@@ -54,6 +54,12 @@ CALENDARS: Final[dict[str, tuple[str, str, list[tuple[str, str, str, int, str | 
         ],
     ),
 }
+# Users of the pool, in the same form. They have no UserSchedule.
+POOLED: Final[dict[str, tuple[str, str, list[tuple[str, str, str, int, str | None]]]]] = {
+    "lin": ("lin@example.com", "Asia/Taipei", [("yoga", "Yoga", "+1d 19:00", 60, None)]),
+    "omar": ("omar@example.com", "Africa/Cairo", [("rehearsal", "Rehearsal", "+2d 20:00", 120, None)]),
+}
+POOL: Final = "people"
 # Whom Ada says yes to.
 ACCEPTED: Final = ("ada", "Mei Tanaka")
 # Whose sync becomes a dead letter.
@@ -77,7 +83,9 @@ class Demo:
         self._say("3. The product")
         with self._console.step("helm upgrade --install"):
             self._place.install()
-        self._say("4. Three users, their contacts, calendars and addresses, one UserSchedule each")
+        self._say(
+            "4. Five users, their contacts, calendars and addresses; a UserSchedule each for three, a pool for two"
+        )
         self._connect_users()
         self._type("apply", "-f", str(EXAMPLES.relative_to(CHECKOUT)))
         self._say("5. One sync each, by hand instead of waiting for its slot")
@@ -101,7 +109,8 @@ class Demo:
         self._show_messages()
         self._answer(*ACCEPTED)
         self._dead_letter(FAILING, failing)
-        self._say("12. What there is now")
+        self._serve_pool()
+        self._say("13. What there is now")
         self._type("get", "userschedules")
         self._type("get", "cronjobs")
         self._next(time.monotonic() - started)
@@ -113,7 +122,7 @@ class Demo:
     def _fill_calendars(self) -> None:
         google = self._stack.google
         google.clear_faults()  # an interrupted demo leaves one
-        for email, zone, events in CALENDARS.values():
+        for email, zone, events in (*CALENDARS.values(), *POOLED.values()):
             google.add_user(email, zone)
             for event, title, at, minutes, repeat in events:
                 google.add_event(email, event, title, at=at, minutes=minutes, repeat=repeat)
@@ -122,7 +131,7 @@ class Demo:
     def _connect_users(self) -> None:
         self._echo(f"$ catchup-jobs user import - < {USERS.relative_to(CHECKOUT)}   # in the toolbox pod")
         self._echo(self._stack.catchup_jobs("user", "import", "-", stdin=USERS.read_text()))
-        for user, (email, _, _) in CALENDARS.items():
+        for user, (email, _, _) in (*CALENDARS.items(), *POOLED.items()):
             token = json.dumps(self._stack.google.grant(email, client_id="catchup-demo"))
             self._echo(f"$ catchup-jobs calendar connect {user} --token-file -")
             self._echo(self._stack.catchup_jobs("calendar", "connect", user, "--token-file", "-", stdin=token))
@@ -165,6 +174,18 @@ class Demo:
         self._tell("failures", "retry", "--user", user)
         self._run("sync", user)
         self._type("wait", "--for=condition=SyncHealthy", f"userschedule/{user}", "--timeout=10s")
+
+    def _serve_pool(self) -> None:
+        self._say("12. Two more users are served by a pool: two CronJobs, however many users there are")
+        name = f"tick-{secrets.token_hex(3)}"
+        self._type("create", "job", name, f"--from=cronjob/{POOL}-pool-sync")
+        with self._console.step(f"A tick of {POOL}"):
+            self._stack.kubectl("wait", "--for=condition=Complete", f"job/{name}", "--timeout=90s")
+        self._type(
+            "wait", "--for=jsonpath={.status.synced}=" + str(len(POOLED)), f"schedulepool/{POOL}", "--timeout=30s"
+        )
+        self._type("get", "schedulepools")
+        self._tell("pool", "show")
 
     def _suggest(self) -> None:
         cronjob = f"{RELEASE}-suggestions"

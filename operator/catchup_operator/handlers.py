@@ -20,21 +20,19 @@ from catchup_operator.kopf_glue.settings import configure_kopf
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.config import load_access
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.manifests.names import key_of
+from catchup_operator.manifests.names import USER_SCHEDULE, key_of
 from catchup_operator.ops.access import MetricsGate
 from catchup_operator.ops.health import Health
 from catchup_operator.ops.http import serve
 from catchup_operator.ops.metrics import StateCollector, registry_of
 from catchup_operator.ops.permissions import PermissionCheck
 from catchup_operator.options import Options, listen
+from catchup_operator.reconcile.branch import OwnerRollout, branches
 from catchup_operator.reconcile.controller import Controller
-from catchup_operator.reconcile.job_status import JobStatusUpdater
-from catchup_operator.reconcile.reconciler import Reconciler
-from catchup_operator.reconcile.rollout import Rollout
 from catchup_operator.reconcile.scopes import Scopes
-from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.reconcile.work_queue import RetryAfterError
-from catchup_operator.state import State
+from catchup_operator.state.drift import DriftDetector
+from catchup_operator.state.pools import Pools
 from catchup_operator.template_file import load_template
 
 logger = logging.getLogger(__name__)
@@ -55,27 +53,25 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     template: JobTemplate = memo.get("template") or load_template(
         options.job_template, digest_spread=options.digest_spread
     )
-    # In each namespace kopf's watch and two of the controller.
-    watches = 3 * max(1, len(options.namespaces))
+    # In each namespace kopf's watch and four of the controller.
+    watches = 5 * max(1, len(options.namespaces))
     memo.instruments = Instruments()
     memo.client = KubeClient(memo.get("access") or await load_access(), watches=watches, instruments=memo.instruments)
     memo.backpressure = Backpressure()
-    state, rollout = State(), Rollout(options.roll_per_second)
+    drift, pools, rollout = DriftDetector(), Pools(), OwnerRollout(options.roll_per_second)
     scopes = Scopes(memo.client, options.namespaces, identity=options.release, now=utc_now)
     memo.retries = ReadRetries(options.namespaces, scopes.is_gone)
-    writer = StatusWriter(memo.client, scopes, utc_now)
-    job_status = JobStatusUpdater(memo.client, template, statuses=state.statuses, writer=writer, now=utc_now)
-    memo.reconciler = Reconciler(
-        memo.client, template, state=state, rollout=rollout, scopes=scopes, writer=writer, now=utc_now
-    )
+    served = branches(memo.client, template, drift=drift, pools=pools, rollout=rollout, scopes=scopes, now=utc_now)
+    memo.reconciler = served[USER_SCHEDULE].reconciler
     memo.controller = Controller(
         memo.client,
         options.namespaces,
-        state=state,
+        branches=served,
+        drift=drift,
+        pools=pools,
         rollout=rollout,
-        reconciler=memo.reconciler,
-        job_status=job_status,
         scopes=scopes,
+        digest_spread=template.digest_spread,
         instruments=memo.instruments,
         now=utc_now,
     )
@@ -87,7 +83,8 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
                 memo.controller, PermissionCheck(memo.client, options.namespaces, scopes.is_gone), sources
             )
             memo.health.start()
-            known = StateCollector(state, memo.controller, rollout, scopes, problems=memo.health.readiness_problems)
+            states = {owner: branch.state for owner, branch in served.items()}
+            known = StateCollector(states, memo.controller, rollout, scopes, problems=memo.health.readiness_problems)
             gate = MetricsGate(memo.client) if options.review_metrics else None
             listener = memo.get("listener") or listen(options.health_port)
             memo.http = await serve(listener, memo.health, registry_of(memo.instruments, known), gate)
@@ -129,10 +126,10 @@ async def reconcile(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
         with memo.instruments.task("reconcile"):
             await memo.reconciler.reconcile(dict(body))
     except (RetryAfterError, ApiError) as error:
-        memo.controller.retry(key_of(body), error)
+        memo.controller.retry(USER_SCHEDULE, key_of(body), error)
     except Exception as error:
         logger.exception("%s/%s: an unexpected error", *key_of(body))
-        memo.controller.retry(key_of(body), error)
+        memo.controller.retry(USER_SCHEDULE, key_of(body), error)
 
 
 def is_relevant(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> bool:
@@ -152,7 +149,7 @@ async def observe(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     else:
         memo.reconciler.observe(event["object"])
         if memo.reconciler.must_end(event["object"]):  # kopf calls no other handler for it
-            memo.controller.enqueue(key_of(event["object"]))
+            memo.controller.enqueue(USER_SCHEDULE, key_of(event["object"]))
 
 
 @kopf.on.cleanup()

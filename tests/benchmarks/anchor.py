@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from catchup_dev import binaries
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.manifests.cronjob import desired_cronjobs
+from catchup_operator.manifests.dedicated import desired_cronjobs
 from catchup_operator.manifests.names import fingerprint
 from catchup_operator.manifests.template_hash import template_hash
 from catchup_operator.schedule.user_schedule import UserSchedule

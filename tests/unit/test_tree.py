@@ -63,28 +63,31 @@ def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, An
             yield from nodes(schema[name], f"{path}[]")
 
 
-def definition() -> list[tuple[str, dict[str, Any]]]:
-    document = yaml.safe_load((ROOT / "crds/userschedules.yaml").read_text())
+@pytest.fixture(params=sorted((ROOT / "crds").iterdir()), ids=lambda path: path.stem)
+def definition(request: pytest.FixtureRequest) -> list[tuple[str, dict[str, Any]]]:
+    document = yaml.safe_load(request.param.read_text())
     return list(nodes(document["spec"]["versions"][0]["schema"]["openAPIV3Schema"], ""))
 
 
-def test_every_string_of_the_schema_is_bounded_and_every_list_and_map_too() -> None:
+def test_every_string_of_the_schema_is_bounded_and_every_list_and_map_too(
+    definition: list[tuple[str, dict[str, Any]]],
+) -> None:
     bounds = {"string": "maxLength", "array": "maxItems"}
-    for path, schema in definition():
+    for path, schema in definition:
         if schema["type"] in bounds:
             assert bounds[schema["type"]] in schema, path
         if "additionalProperties" in schema:
             assert "maxProperties" in schema, path
 
 
-def test_every_field_of_spec_and_status_is_described() -> None:
-    for path, schema in definition():
+def test_every_field_of_spec_and_status_is_described(definition: list[tuple[str, dict[str, Any]]]) -> None:
+    for path, schema in definition:
         if path.startswith((".spec", ".status")) and not path.endswith("[]"):
             assert schema.get("description", "").endswith("."), path
 
 
-def test_every_field_of_the_spec_tells_its_default_or_an_example() -> None:
-    for path, schema in definition():
+def test_every_field_of_the_spec_tells_its_default_or_an_example(definition: list[tuple[str, dict[str, Any]]]) -> None:
+    for path, schema in definition:
         if path.startswith(".spec.") and schema["type"] != "object":
             assert re.search(r"Default:|Example:", schema["description"]), path
 

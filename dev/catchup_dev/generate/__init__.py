@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from catchup_dev.cluster.layout import CHECKOUT
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 GENERATED: Final[dict[Path, Callable[[], str]]] = {
     # The chart cannot refer to a file outside of it.
-    chart.CHART / "files" / "userschedules.yaml": lambda: configuration.DEFINITION.read_text(encoding="utf-8"),
+    **{chart.CHART / "files" / crd.name: partial(crd.read_text, encoding="utf-8") for crd in configuration.DEFINITIONS},
     chart.CHART / "README.md": lambda: chart.readme(chart.VALUES.read_text(encoding="utf-8")),
     chart.CHART / "values.schema.json": lambda: chart.schema(chart.VALUES.read_text(encoding="utf-8")),
     pod_types.TABLE: pod_types.table,

@@ -1,8 +1,9 @@
-"""docs/configuration.md, made from the UserSchedule's schema, the jobs' settings and the contract's constants."""
+"""docs/configuration.md, made from the schemas of the resources, the jobs' settings and the contract's constants."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -17,13 +18,14 @@ from catchup_jobs.jobs.run.retries import retry_delays
 from catchup_jobs.settings import Settings
 from catchup_operator.options import VARIABLES
 
-DEFINITION: Final = CHECKOUT / "crds" / "userschedules.yaml"
+DEFINITIONS: Final = (CHECKOUT / "crds" / "userschedules.yaml", CHECKOUT / "crds" / "schedulepools.yaml")
 
 _HEADER: Final = """# Configuration
 
-Four places hold settings, each with one owner: a **UserSchedule** says when one user's jobs run, the **chart's values**
-say what an installation is made of, and they become the **environment** of the operator and of the jobs' pods. What
-`contract/` fixes cannot be set; it stands at the end.
+Five places hold settings, each with one owner: a **UserSchedule** says when one user's jobs run, a **SchedulePool** how
+often the pods of many users look who is due, the **chart's values** say what an installation is made of, and they
+become the **environment** of the operator and of the jobs' pods. What `contract/` fixes cannot be set; it stands at the
+end.
 """
 _REASONS: Final = """## Reasons
 
@@ -43,8 +45,7 @@ def page() -> str:
     """Return the text of docs/configuration.md."""
     parts = [
         _HEADER,
-        "## UserSchedule\n\n`kubectl explain userschedule.spec --recursive` says the same.\n",
-        _table(("field", "type", "what it is"), _spec()),
+        *(part for path in DEFINITIONS for part in _spec(path)),
         "## The chart\n\nEvery value and its default: [helm/catchup-jobs/README.md](../helm/catchup-jobs/README.md).\n",
         "## The operator\n",
         _table(("variable", "default", "what it is"), ((f"`{name}`", *rest) for name, *rest in VARIABLES)),
@@ -63,10 +64,11 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines) + "\n"
 
 
-def _spec() -> Iterator[tuple[str, ...]]:
-    document = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))
-    schema = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    yield from _fields(schema["properties"]["spec"], "spec")
+def _spec(path: Path) -> Iterator[str]:
+    spec = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]
+    schema, names = spec["versions"][0]["schema"]["openAPIV3Schema"], spec["names"]
+    yield f"## {names['kind']}\n\n`kubectl explain {names['singular']}.spec --recursive` says the same.\n"
+    yield _table(("field", "type", "what it is"), _fields(schema["properties"]["spec"], "spec"))
 
 
 def _fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, ...]]:

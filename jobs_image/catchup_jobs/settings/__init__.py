@@ -6,22 +6,20 @@ PostgreSQL is for several machines, so it wants Redis and encryption keys; an ex
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime, time
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, ValidationError, model_validator
+from pydantic import AwareDatetime, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsConfigDict
 
-from catchup_contract.api import SYNC_INTERVALS_MINUTES, TIME_OF_DAY_PATTERN
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.env import Env
 from catchup_contract.kinds import Kind
-from catchup_contract.local_time import is_time_zone
+from catchup_contract.pools import Members
 from catchup_contract.run_keys import slot_of
 from catchup_jobs.adapters.files.authorities import trust
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file, split_keys
@@ -30,31 +28,13 @@ from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings.data_directory import data_directory
 from catchup_jobs.settings.messaging import MessagingSettings
 from catchup_jobs.settings.messaging import setting as _setting
+from catchup_jobs.settings.times import Hours, Interval, TimeOfDay, TimeZone
 from catchup_jobs.settings.web_addresses import Page
 
 LogLevel = Literal["info", "warning", "error"]
 
 _DATABASE_FILE: Final = "catchup.db"
 _KEY_FILE: Final = "encryption.keys"
-
-
-def _zone(value: str) -> str:
-    if not is_time_zone(value):
-        raise ValueError("must be an IANA time zone such as Europe/Berlin")
-    return value
-
-
-def _interval(value: str) -> str:
-    if value not in SYNC_INTERVALS_MINUTES:
-        raise ValueError(f"must be one of {', '.join(SYNC_INTERVALS_MINUTES)}")
-    return value
-
-
-def _hours(value: str) -> str:
-    start, _, end = value.partition("-")
-    if not (re.fullmatch(TIME_OF_DAY_PATTERN, start) and re.fullmatch(TIME_OF_DAY_PATTERN, end) and start < end):
-        raise ValueError("must be hours of one day as HH:MM-HH:MM")
-    return value
 
 
 class Settings(MessagingSettings):
@@ -69,21 +49,15 @@ class Settings(MessagingSettings):
         case_sensitive=True,
     )
 
-    time_zone: Annotated[str, AfterValidator(_zone)] | None = _setting(
-        Env.TIME_ZONE, "IANA zone of the user's schedule; set by the operator"
-    )
+    time_zone: TimeZone | None = _setting(Env.TIME_ZONE, "IANA zone of the user's schedule; set by the operator")
     digest_day: DigestDay | None = _setting(
         Env.DIGEST_DAY, "day of the digest, `Monday` to `Sunday` or `Daily`; set by the operator"
     )
-    digest_time: Annotated[str, Field(pattern=f"^{TIME_OF_DAY_PATTERN}$")] | None = _setting(
-        Env.DIGEST_TIME, "local time of the digest, HH:MM; set by the operator"
-    )
+    digest_time: TimeOfDay | None = _setting(Env.DIGEST_TIME, "local time of the digest, HH:MM; set by the operator")
     digest_since: AwareDatetime | None = _setting(
         Env.DIGEST_SINCE, "when the user's schedule was made or resumed (RFC 3339, UTC); set by the operator"
     )
-    sync_every: Annotated[str, AfterValidator(_interval)] | None = _setting(
-        Env.SYNC_EVERY, "time between two syncs, such as `30m`; set by the operator"
-    )
+    sync_every: Interval | None = _setting(Env.SYNC_EVERY, "time between two syncs, such as `30m`; set by the operator")
     cronjob_name: str = _setting(
         Env.CRONJOB_NAME, "the CronJob whose slots the run serves; set by the operator and the chart", default=""
     )
@@ -112,6 +86,11 @@ class Settings(MessagingSettings):
     pool_shards: int | None = _setting(
         Env.POOL_SHARDS, "parts of a pool for `sync --pool` and `digest --pool`; set by the operator. Default: 1", ge=1
     )
+    pool_members: Members = _setting(
+        Env.POOL_MEMBERS,
+        "whom `--pool` serves: `Database` or `UserSchedules`; set by the operator. Default: `Database`",
+        default=Members.DATABASE,
+    )
     schedule_list: str | None = _setting(
         Env.SCHEDULE_LIST, "the folder with the list of UserSchedules; set by the operator in a pool's pods"
     )
@@ -120,7 +99,7 @@ class Settings(MessagingSettings):
         "which of the times that fit is proposed: `humane` or `earliest`; set by the chart. Default: `humane`",
         default=Strategy.HUMANE,
     )
-    contact_hours: Annotated[str, AfterValidator(_hours)] = _setting(
+    contact_hours: Hours = _setting(
         Env.CONTACT_HOURS,
         "when contacts may be called, on their own clocks, as HH:MM-HH:MM; set by the chart. Default: 08:00-21:30",
         default="08:00-21:30",

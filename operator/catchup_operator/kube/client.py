@@ -103,15 +103,15 @@ class KubeClient(Transport):
         """Ask the API server to answer a review; return it with its `status`. Raises ApiError."""
         return await self._request("POST", resource, None, body=document, content_type="application/json")
 
-    async def patch_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
-        """Apply a merge patch (RFC 7396) to the status of a UserSchedule, if it has not changed since `body` was read.
+    async def patch_status(self, resource: str, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """Apply a merge patch (RFC 7396) to the status of an object, if it has not changed since `body` was read.
 
         Raises:
             ApiError: 409 where the object has changed. Conditions are a list, which a merge patch replaces as a whole.
         """
         read = body["metadata"]
         patch = {"metadata": {"resourceVersion": read["resourceVersion"]}, "status": status}
-        await self.merge(resources.SCHEDULES, read["namespace"], read["name"], patch, subresource="/status")
+        await self.merge(resource, read["namespace"], read["name"], patch, subresource="/status")
 
     async def merge(
         self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
@@ -125,11 +125,18 @@ class KubeClient(Transport):
             content_type="application/merge-patch+json",
         )
 
-    async def delete(self, resource: str, namespace: str, name: str) -> None:
-        """Delete an object, if it is there, after its dependents. Raises ApiError."""
+    async def delete(self, resource: str, namespace: str, name: str, *, uid: str | None = None) -> None:
+        """Delete an object, if it is there: one of this `uid` at once, and its dependents later; any after them.
+
+        Raises:
+            ApiError: 409 where it has not the `uid`.
+        """
+        options: dict[str, Any] = {"propagationPolicy": "Foreground"}
+        if uid is not None:
+            options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        path = resources.path(resource, namespace, name)
         try:
-            query = {"propagationPolicy": "Foreground"}
-            await self._send("DELETE", resources.path(resource, namespace, name), query=query)
+            await self._send("DELETE", path, body=options, content_type="application/json")
         except ApiError as error:
             if error.status != 404:  # noqa: PLR2004
                 raise

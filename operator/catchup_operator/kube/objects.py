@@ -156,6 +156,13 @@ class Pod(TypedDict, total=False):
     status: PodStatus
 
 
+class ConfigMap(TypedDict, total=False):
+    """A ConfigMap; the values of `binaryData` are base64."""
+
+    metadata: ObjectMeta
+    binaryData: dict[str, str]
+
+
 class LeaseSpec(TypedDict, total=False):
     """The spec of a Lease."""
 
@@ -193,4 +200,4 @@ class Review(TypedDict, total=False):
     status: ReviewStatus
 
 
-# UserSchedules are decoded whole: schedule/user_schedule.py and status/validation.py check their shape.
+# UserSchedules and SchedulePools are decoded whole: schedule/ and status/validation.py check their shape.

@@ -12,13 +12,16 @@ from urllib.parse import quote
 import msgspec
 
 from catchup_contract.api import API_GROUP, API_VERSION, PLURAL
+from catchup_contract.pools import POOL_PLURAL
 from catchup_operator.kube import objects
 
 SCHEDULES: Final = PLURAL
+POOLS: Final = POOL_PLURAL
 EVENTS: Final = "events"
 CRONJOBS: Final = "cronjobs"
 JOBS: Final = "jobs"
 PODS: Final = "pods"
+CONFIGMAPS: Final = "configmaps"
 DEPLOYMENTS: Final = "deployments"
 LEASES: Final = "leases"
 NAMESPACES: Final = "namespaces"
@@ -31,9 +34,11 @@ LEASE_NAME: Final = "catchup-operator"
 
 _GROUPS: Final = {
     SCHEDULES: (API_GROUP, API_VERSION),
+    POOLS: (API_GROUP, API_VERSION),
     CRONJOBS: ("batch", "v1"),
     JOBS: ("batch", "v1"),
     PODS: ("", "v1"),
+    CONFIGMAPS: ("", "v1"),
     EVENTS: ("", "v1"),
     NAMESPACES: ("", "v1"),
     DEPLOYMENTS: ("apps", "v1"),
@@ -58,6 +63,7 @@ _SHAPES: Final[dict[str, Any]] = {
     CRONJOBS: objects.Object,
     JOBS: objects.Job,
     PODS: objects.Pod,
+    CONFIGMAPS: objects.ConfigMap,
     EVENTS: objects.KubeEvent,
     LEASES: objects.Lease,
     REVIEWS: objects.Review,
@@ -134,7 +140,7 @@ _OBJECTS: Final = {resource: msgspec.json.Decoder(shape) for resource, shape in 
 _REPLIES: Final[dict[str, msgspec.json.Decoder[Any]]] = {CRONJOBS: msgspec.json.Decoder(objects.ManagedObject)}
 _PAGES: Final = {
     resource: msgspec.json.Decoder(Page[_SHAPES.get(resource, dict[str, Any])])  # type: ignore[misc]
-    for resource in (SCHEDULES, *_SHAPES)
+    for resource in (SCHEDULES, POOLS, *_SHAPES)
 }
 
 

@@ -59,7 +59,7 @@ class Watch:
         namespace: str | None,
         observer: Observer,
         *,
-        selector: str,
+        selector: str = "",
     ) -> None:
         self._client = client
         self._resource = resource

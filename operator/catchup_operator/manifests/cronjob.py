@@ -1,65 +1,90 @@
-"""The CronJobs of a UserSchedule. The same input always gives the same manifests."""
+"""What the CronJobs of all owners have in common. The same input always gives the same manifests."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from catchup_contract.api import API_GROUP, API_VERSION, KIND
-from catchup_contract.kinds import BACKOFF_LIMIT, Kind
+from catchup_contract.api import API_GROUP, API_VERSION
+from catchup_contract.env import Env
+from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import ExitCode
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.manifests.names import cronjob_name, labels
+from catchup_operator.manifests.names import Owner, labels
 from catchup_operator.manifests.pod import CONTAINER, pod_spec
 from catchup_operator.schedule.cron import TIME_ZONE
+from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule
 
-# The first matching rule applies. A pod that the cluster evicted does not count as a failure, a permanent exit code
-# ends the Job at once, and any other failure counts against the backoff limit.
-_POD_FAILURE_POLICY: Final = {
-    "rules": [
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {
-            "action": "FailJob",
-            "onExitCodes": {
-                "containerName": CONTAINER,
-                "operator": "In",
-                "values": [int(ExitCode.PERMANENT), int(ExitCode.MISCONFIGURED)],
-            },
-        },
-    ]
+# The variables that carry a field of a section of the spec.
+SPEC_FIELDS: Final = {
+    Env.SYNC_EVERY: (SYNC, "every"),
+    Env.DIGEST_DAY: (DIGEST, "day"),
+    Env.DIGEST_TIME: (DIGEST, "time"),
 }
 
 
-def desired_cronjobs(
-    schedule: UserSchedule, template: JobTemplate, active_since: Mapping[Kind, str | None]
-) -> dict[Kind, dict[str, Any]]:
-    """Return the manifest of the CronJob of each kind, complete for a server-side apply.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one CronJob has of its own; all else is the installation's.
 
-    A kind that is disabled keeps its CronJob, suspended: enabling it again takes the same path as any other edit.
-
-    Args:
-        schedule: the UserSchedule.
-        template: the installation's part of the pods.
-        active_since: when each kind with due dates was created or resumed (RFC 3339, UTC). The CronJob controller
-            starts a slot of the last two hours when a CronJob is resumed; the pod must know that it is not due.
+    Attributes:
+        name: of the CronJob.
+        schedule: a cron expression in UTC.
+        starting_deadline: `startingDeadlineSeconds`.
+        limits: `activeDeadlineSeconds` and the two history limits.
+        job: further fields of the Job's spec: how failed pods count, and how many pods there are.
+        args: the arguments of `catchup-jobs`.
+        env: what the pod is told, beside the identity of its run.
+        priority: a key of the job template's priority classes.
+        volumes, mounts: of the pod, beside the installation's.
     """
-    return {kind: _cronjob(schedule, template, kind, active_since) for kind in schedule.sections}
+
+    kind: Kind
+    name: str
+    schedule: str
+    suspend: bool
+    starting_deadline: int
+    limits: Mapping[str, int]
+    job: Mapping[str, Any]
+    args: Sequence[str]
+    env: Mapping[Env, str]
+    priority: str = "normal"
+    volumes: Sequence[Mapping[str, Any]] = ()
+    mounts: Sequence[Mapping[str, Any]] = ()
 
 
-def _cronjob(
-    schedule: UserSchedule, template: JobTemplate, kind: Kind, active_since: Mapping[Kind, str | None]
-) -> dict[str, Any]:
-    section = schedule.sections[kind]
-    name = cronjob_name(schedule, kind)
-    limits = {
+def limits_of(kind: Kind, template: JobTemplate) -> dict[str, int]:
+    """Return the deadline and the histories of a kind's Jobs, as the installation chooses them."""
+    return {
         "activeDeadlineSeconds": kind.deadlines.active,
         "successfulJobsHistoryLimit": kind.history.successful,
         "failedJobsHistoryLimit": kind.history.failed,
         **template.limits.get(kind.name, {}),
     }
-    deadline = limits["activeDeadlineSeconds"]
-    own = labels(schedule, kind)
+
+
+def pod_failure_policy(permanent: str) -> dict[str, Any]:
+    """Return the policy by which a pod that the cluster evicted does not count as a failure.
+
+    The first matching rule applies: a permanent exit code leads to the action `permanent`, any other failure counts
+    against the backoff limit.
+    """
+    codes = [int(ExitCode.PERMANENT), int(ExitCode.MISCONFIGURED)]
+    by_exit_code = {"containerName": CONTAINER, "operator": "In", "values": codes}
+    return {
+        "rules": [
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {"action": permanent, "onExitCodes": by_exit_code},
+        ]
+    }
+
+
+def cronjob(owner: Owner, item: UserSchedule | SchedulePool, work: Work, template: JobTemplate) -> dict[str, Any]:
+    """Return the manifest of a CronJob of the resource `item`, complete for a server-side apply."""
+    own = labels(owner, item.name, work.kind)
+    deadline = work.limits["activeDeadlineSeconds"]
     common = _metadata({**template.labels, **own}, template.annotations)
     of_pods = _metadata(
         {**template.labels, **template.pod_labels, **own}, {**template.annotations, **template.pod_annotations}
@@ -68,30 +93,36 @@ def _cronjob(
         "apiVersion": "batch/v1",
         "kind": "CronJob",
         "metadata": {
-            "name": name,
-            "namespace": schedule.namespace,
+            "name": work.name,
+            "namespace": item.namespace,
             **common,
-            "ownerReferences": [_owner_reference(schedule)],
+            "ownerReferences": [_owner_reference(owner, item)],
         },
         "spec": {
-            "schedule": section.effective.cron_schedule(),
+            "schedule": work.schedule,
             "timeZone": TIME_ZONE,
-            "suspend": schedule.suspend or not section.enabled,
+            "suspend": work.suspend,
             # A Job on a dead node never ends; under Forbid it would block all others. The lock keeps runs apart.
             "concurrencyPolicy": "Allow",
-            "startingDeadlineSeconds": section.effective.starting_deadline(kind),
-            "successfulJobsHistoryLimit": limits["successfulJobsHistoryLimit"],
-            "failedJobsHistoryLimit": limits["failedJobsHistoryLimit"],
+            "startingDeadlineSeconds": work.starting_deadline,
+            "successfulJobsHistoryLimit": work.limits["successfulJobsHistoryLimit"],
+            "failedJobsHistoryLimit": work.limits["failedJobsHistoryLimit"],
             "jobTemplate": {
                 "metadata": common,
                 "spec": {
-                    "backoffLimit": BACKOFF_LIMIT,
+                    **work.job,
                     "activeDeadlineSeconds": deadline,
-                    "podFailurePolicy": _POD_FAILURE_POLICY,
                     "template": {
                         "metadata": of_pods,
                         "spec": pod_spec(
-                            schedule, template, kind, cronjob=name, deadline=deadline, active_since=active_since
+                            template,
+                            args=work.args,
+                            env=work.env,
+                            cronjob=work.name,
+                            deadline=deadline,
+                            priority=work.priority,
+                            volumes=work.volumes,
+                            mounts=work.mounts,
                         ),
                     },
                 },
@@ -104,13 +135,13 @@ def _metadata(labels: Mapping[str, str], annotations: Mapping[str, str]) -> dict
     return {"labels": dict(labels), **({"annotations": dict(annotations)} if annotations else {})}
 
 
-def _owner_reference(schedule: UserSchedule) -> dict[str, Any]:
-    """Return the reference by which the garbage collector deletes a CronJob after its UserSchedule."""
+def _owner_reference(owner: Owner, item: UserSchedule | SchedulePool) -> dict[str, Any]:
+    """Return the reference by which the garbage collector deletes a CronJob after its owner."""
     return {
         "apiVersion": f"{API_GROUP}/{API_VERSION}",
-        "kind": KIND,
-        "name": schedule.name,
-        "uid": schedule.uid,
+        "kind": owner.kind,
+        "name": item.name,
+        "uid": item.uid,
         "controller": True,
         "blockOwnerDeletion": False,
     }

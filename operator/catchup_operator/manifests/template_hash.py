@@ -1,4 +1,4 @@
-"""A hash of the job template that changes whenever CronJobs of the same specs would be made differently.
+"""Hashes of the job template that change whenever CronJobs of the same specs would be made differently.
 
 A status names the hash by which its CronJobs were applied; another hash starts a rollout. The hash covers the manifests
 of sample schedules, so that a change of the code that makes manifests is noticed without a version number. A test
@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from catchup_contract.kinds import user_kinds
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.manifests.cronjob import desired_cronjobs
+from catchup_operator.manifests.dedicated import desired_cronjobs
 from catchup_operator.manifests.names import fingerprint
+from catchup_operator.manifests.pooled import pool_cronjobs
 from catchup_operator.schedule.clock_changes import zone_data_version
+from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule
 
 _SINCE: Final = "2026-01-01T00:00:00Z"
@@ -31,10 +33,24 @@ _SAMPLES: Final[tuple[dict[str, Any], ...]] = (
 )
 
 
+_POOLS: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"calendarSync": {"tick": "5m", "shards": 4}, "digest": {"enabled": False}},
+    {"suspend": True},
+)
+
+
 def template_hash(template: JobTemplate) -> str:
-    """Return the hash (16 hexadecimal digits); a few milliseconds."""
+    """Return the hash (16 hexadecimal digits) of UserSchedules; a few milliseconds."""
     # Few zones are among the samples; new rules of any other zone may change its cron expression, too.
     return fingerprint([zone_data_version(), asdict(template), list(_sample_manifests(template))])
+
+
+def pool_template_hash(template: JobTemplate) -> str:
+    """Return the hash of SchedulePools, whose CronJobs depend on no zone."""
+    bodies = ({"metadata": {**_METADATA, "name": "sample"}, "spec": spec} for spec in _POOLS)
+    pools = (pool_cronjobs(SchedulePool.from_body(body), template) for body in bodies)
+    return fingerprint([asdict(template), [list(manifests.values()) for manifests in pools]])
 
 
 def _sample_manifests(template: JobTemplate) -> Iterator[dict[str, Any]]:

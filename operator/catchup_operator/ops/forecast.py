@@ -96,7 +96,7 @@ def forecast(bodies: Iterable[Mapping[str, Any]], now: datetime, *, digest_sprea
             schedule = UserSchedule.from_body(body, digest_spread=digest_spread)
         except InvalidSpecError:
             continue
-        if schedule.suspend or (body.get("status") or {}).get("conflictsWith"):
+        if schedule.suspend or schedule.pool or (body.get("status") or {}).get("conflictsWith"):
             continue
         for kind, section in schedule.sections.items():
             if not section.enabled:

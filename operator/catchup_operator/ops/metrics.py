@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Final
 
@@ -11,8 +11,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from catchup_operator.instruments import PREFIX, Instruments
+from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
+from catchup_operator.reconcile.branch import OwnerRollout
 from catchup_operator.reconcile.controller import Controller
-from catchup_operator.reconcile.rollout import Rollout
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.schedule.clock_changes import zone_data_version
 from catchup_operator.state import State
@@ -27,14 +28,14 @@ class StateCollector(Collector):
 
     def __init__(
         self,
-        state: State,
+        states: Mapping[Owner, State],
         controller: Controller,
-        rollout: Rollout,
+        rollout: OwnerRollout,
         scopes: Scopes,
         *,
         problems: Callable[[], list[str]],
     ) -> None:
-        self._state = state
+        self._states = states
         self._controller = controller
         self._rollout = rollout
         self._scopes = scopes
@@ -52,7 +53,7 @@ class StateCollector(Collector):
         yield _gauge(
             "contested_cronjobs",
             "CronJobs that another writer changes back whenever they are repaired.",
-            self._state.contests.number_contested(),
+            sum(state.contests.number_contested() for state in self._states.values()),
         )
         namespaces = _family("namespaces", "Served namespaces by who holds the Lease.", "lease")
         for held, number in self._scopes.counts().items():
@@ -61,10 +62,10 @@ class StateCollector(Collector):
         rolled, waiting = self._rollout.progress
         yield CounterMetricFamily(
             f"{PREFIX}rolled",
-            "UserSchedules whose CronJobs were applied again for a changed job template.",
+            "Resources whose CronJobs were applied again for a changed job template.",
             value=rolled,
         )
-        yield _gauge("roll_waiting", "UserSchedules that wait for it.", waiting)
+        yield _gauge("roll_waiting", "Resources that wait for it.", waiting)
         build = _family("build_info", "The version of the product and of its zone data.", "version", "zone_data")
         build.add_metric([version("catchup-jobs"), zone_data_version()], 1)
         yield build
@@ -84,12 +85,25 @@ class StateCollector(Collector):
             "status",
             "reason",
         )
-        for told, number in sorted(self._state.reported.counts().items()):
+        pools = _family("pools", "SchedulePools by the status and reason of their condition Ready.", "ready", "reason")
+        pool_jobs = _family(
+            "pool_jobs",
+            "SchedulePools by the status and reason of the condition of each kind of job.",
+            "condition",
+            "status",
+            "reason",
+        )
+        for told, number in sorted(self._states[USER_SCHEDULE].reported.counts().items()):
             if told.type == READY:
                 schedules.add_metric([_DEDICATED, told.status, told.reason], number)
             else:
                 jobs.add_metric([*told], number)
-        yield from (schedules, jobs)
+        for told, number in sorted(self._states[SCHEDULE_POOL].reported.counts().items()):
+            if told.type == READY:
+                pools.add_metric([told.status, told.reason], number)
+            else:
+                pool_jobs.add_metric([*told], number)
+        yield from (schedules, jobs, pools, pool_jobs)
 
     def _work(self) -> Iterator[Metric]:
         queue = self._controller.queue_state()

@@ -8,21 +8,38 @@ from typing import Final
 
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.resources import CRONJOBS, EVENTS, JOBS, LEASE_NAME, LEASES, PODS, SCHEDULES
+from catchup_operator.kube.resources import (
+    CONFIGMAPS,
+    CRONJOBS,
+    EVENTS,
+    JOBS,
+    LEASE_NAME,
+    LEASES,
+    PODS,
+    POOLS,
+    SCHEDULES,
+)
+from catchup_operator.manifests.schedule_list import CONFIGMAPS as LIST
 
+# Of the ConfigMaps with the list of UserSchedules one is asked for: a rule names all of them.
+*_, _INDEX = LIST
 # Exactly what the Role of the chart grants.
 PERMISSIONS: Final = {
     SCHEDULES: ("get", "list", "watch"),
     f"{SCHEDULES}/status": ("patch",),
-    CRONJOBS: ("get", "list", "watch", "create", "patch"),
+    POOLS: ("get", "list", "watch"),
+    f"{POOLS}/status": ("patch",),
+    CRONJOBS: ("get", "list", "watch", "create", "patch", "delete"),
     JOBS: ("list", "watch"),
     PODS: ("list",),
     EVENTS: ("create", "list"),
+    CONFIGMAPS: ("create",),
+    f"{CONFIGMAPS}:{_INDEX}": ("get", "patch"),
     LEASES: ("create",),
     f"{LEASES}:{LEASE_NAME}": ("get", "patch"),
 }
 
-# A namespace takes a dozen requests.
+# A namespace takes some twenty requests.
 _NAMESPACES_PER_ROUND: Final = 5
 """Namespaces whose permissions a check of readiness looks at; with more, each check looks at some of them."""
 _FORBIDDEN: Final = 403

@@ -8,16 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from catchup_contract.api import LABEL_USER_SCHEDULE
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.config import load_access
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.resources import CRONJOBS, DEPLOYMENTS, LEASE_NAME, LEASES
-from catchup_operator.manifests.names import FIELD_MANAGER
+from catchup_operator.kube.resources import CONFIGMAPS, CRONJOBS, DEPLOYMENTS, LEASE_NAME, LEASES
+from catchup_operator.manifests.names import SELECTOR
+from catchup_operator.manifests.schedule_list import CONFIGMAPS as LIST
 
 _STOP_SECONDS: Final = 60
 """How long an uninstall waits for the operator's pod to end."""
-_SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER},{LABEL_USER_SCHEDULE}"
 # A Role goes with its namespace: without permissions there is nothing to leave, or nothing that could be done.
 _GONE: Final = {403, 404}
 
@@ -37,7 +36,7 @@ class Left:
 async def prepare_uninstall(
     namespace: str, deployment: str, namespaces: Sequence[str], *, spare: Collection[str] = (), release: str = ""
 ) -> Left:
-    """Delete the operator's Deployment, wait until its pods are gone, delete its CronJobs and Leases.
+    """Delete the operator's Deployment, wait until its pods are gone, delete its CronJobs, its ConfigMaps and Leases.
 
     Args:
         namespace, deployment: the Deployment. An upgrade makes it again.
@@ -56,7 +55,9 @@ async def prepare_uninstall(
         await _stop(client, namespace, deployment)
         for found, cronjobs in (await _cronjobs(client, namespaces, left)).items():
             if found not in spare:
-                await client.delete_all(CRONJOBS, found, selector=_SELECTOR)
+                await client.delete_all(CRONJOBS, found, selector=SELECTOR)
+                for name in LIST:
+                    await client.delete(CONFIGMAPS, found, name)
                 await _release(client, found, release)
                 left.deleted += cronjobs
         return left
@@ -70,7 +71,7 @@ async def _cronjobs(client: KubeClient, namespaces: Sequence[str], left: Left) -
     scopes: Sequence[str | None] = namespaces or (None,)
     for scope in scopes:
         try:
-            async for item in client.list_items(CRONJOBS, scope, selector=_SELECTOR):
+            async for item in client.list_items(CRONJOBS, scope, selector=SELECTOR):
                 found[item["metadata"]["namespace"]] += 1
         except ApiError as error:
             if scope is None or error.status not in _GONE:

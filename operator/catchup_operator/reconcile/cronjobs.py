@@ -1,18 +1,17 @@
-"""Applies the CronJobs of a UserSchedule and records what the drift detector is to expect."""
+"""Applies the CronJobs of a resource and records what the drift detector is to expect."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from catchup_contract.api import LABEL_USER_SCHEDULE
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS
-from catchup_operator.manifests.names import Key, fingerprint, has_operator_labels, key_of
+from catchup_operator.manifests.names import Key, Owner, fingerprint, has_operator_labels, key_of, owner_of
 from catchup_operator.state.contests import Contests
 from catchup_operator.state.deletion import held_by
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
@@ -29,13 +28,14 @@ logger = logging.getLogger(__name__)
 class CronJobApplier:
     """Brings CronJobs to the state of their manifests."""
 
-    def __init__(self, client: KubeClient, drift: DriftDetector, contests: Contests) -> None:
+    def __init__(self, client: KubeClient, owner: Owner, drift: DriftDetector, contests: Contests) -> None:
         self._client = client
+        self._owner = owner
         self._drift = drift
         self._contests = contests
 
     async def apply(self, body: Mapping[str, Any], kind: Kind, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Apply the CronJob of a kind of the UserSchedule `body`; return the fields for its section of the status.
+        """Apply the CronJob of a kind of the resource `body`; return the fields for its section of the status.
 
         Writes nothing where the status has the fingerprint of this manifest and the CronJob is observed unchanged.
 
@@ -44,19 +44,23 @@ class CronJobApplier:
         """
         wanted = fingerprint(manifest)
         before = section_of(body, kind)
-        if before.get("fingerprint") == wanted and self._drift.is_unchanged(key_of(manifest), _expected(body, before)):
+        if before.get("fingerprint") == wanted and self._drift.is_unchanged(
+            key_of(manifest), self._expected(body, before)
+        ):
             fields = {name: before[name] for name in CRONJOB_FIELDS}
             finalizers: tuple[str, ...] = ()
         else:
             applied = await self._apply(body["metadata"], manifest, uid=before.get("cronJobUID"))
             fields = cronjob_fields(manifest, wanted, applied["metadata"])
             finalizers = held_by(applied)
-        self._drift.expect(key_of(manifest), replace(_expected(body, fields), held_by=finalizers), just_applied=True)
+        self._drift.expect(
+            key_of(manifest), replace(self._expected(body, fields), held_by=finalizers), just_applied=True
+        )
         return fields
 
     def expect_status(self, body: Mapping[str, Any]) -> None:
-        """Expect the CronJobs that the status of a UserSchedule names."""
-        for key, expected in _in_status(body):
+        """Expect the CronJobs that the status of a resource names."""
+        for key, expected in self._in_status(body):
             self._drift.expect(key, expected, just_applied=False)
 
     def restore_status(self, body: Mapping[str, Any]) -> None:
@@ -64,17 +68,34 @@ class CronJobApplier:
 
         Otherwise a repair would recreate the CronJob but leave the old uid in the status.
         """
-        for key, expected in _in_status(body):
+        for key, expected in self._in_status(body):
             self._drift.restore(key, expected)
 
     async def suspend(self, body: Mapping[str, Any]) -> None:
-        """Suspend the CronJobs that the status of a UserSchedule names, where they are still there. Raises ApiError."""
-        for key, expected in _in_status(body):
+        """Suspend the CronJobs that the status of a resource names, where they are still there. Raises ApiError."""
+        for key, expected in self._in_status(body):
             self._drift.forget(key)
             try:
                 await self._client.merge(CRONJOBS, *key, {"metadata": {"uid": expected.uid}, "spec": {"suspend": True}})
             except ApiError as error:
                 if error.status not in _NOT_THERE:
+                    raise
+
+    async def delete(self, body: Mapping[str, Any], *, keep: Collection[Kind]) -> None:
+        """Delete the CronJobs that the status of a resource names, but those of the kinds to keep. Raises ApiError.
+
+        Their Jobs go with them: a pod that runs is told to end, and whoever serves the user next goes on.
+        """
+        for kind in user_kinds():
+            section = section_of(body, kind)
+            if kind in keep or "cronJobName" not in section:
+                continue
+            key = (body["metadata"]["namespace"], section["cronJobName"])
+            self._drift.forget(key)
+            try:
+                await self._client.delete(CRONJOBS, *key, uid=section.get("cronJobUID"))
+            except ApiError as error:
+                if error.status != _CONFLICT:  # another one has its name
                     raise
 
     async def _apply(
@@ -105,7 +126,7 @@ class CronJobApplier:
             if held_by(found):
                 return found
             self._contests.changed(key, change(metadata))
-            if metadata["uid"] != uid and not _belongs_to(metadata, owner):
+            if metadata["uid"] != uid and not self._belongs_to(metadata, owner):
                 raise ApiError(422, f"a CronJob {name} exists and is not ours; delete or rename it")
             editors = ", ".join(other_managers(metadata)) or "somebody"
             logger.info("%s/%s: %s edited CronJob %s; taking over", owner["namespace"], owner["name"], editors, name)
@@ -125,26 +146,24 @@ class CronJobApplier:
             patch = {"metadata": {"resourceVersion": metadata["resourceVersion"], "managedFields": record}}
             await self._client.merge(CRONJOBS, *key_of(manifest), patch)
 
+    def _in_status(self, body: Mapping[str, Any]) -> Iterator[tuple[Key, ExpectedCronJob]]:
+        """Yield the CronJobs that the status of a resource names."""
+        for kind in user_kinds():
+            section = section_of(body, kind)
+            if "cronJobName" in section:
+                yield (body["metadata"]["namespace"], section["cronJobName"]), self._expected(body, section)
 
-def _in_status(body: Mapping[str, Any]) -> Iterator[tuple[Key, ExpectedCronJob]]:
-    """Yield the CronJobs that the status of a UserSchedule names."""
-    for kind in user_kinds():
-        section = section_of(body, kind)
-        if "cronJobName" in section:
-            yield (body["metadata"]["namespace"], section["cronJobName"]), _expected(body, section)
+    def _expected(self, body: Mapping[str, Any], section: Mapping[str, Any]) -> ExpectedCronJob:
+        return ExpectedCronJob(
+            owner=self._owner,
+            owner_name=body["metadata"]["name"],
+            owner_uid=body["metadata"]["uid"],
+            uid=section.get("cronJobUID", ""),
+            generation=section.get("cronJobGeneration", 0),
+        )
 
-
-def _expected(body: Mapping[str, Any], section: Mapping[str, Any]) -> ExpectedCronJob:
-    return ExpectedCronJob(
-        schedule=body["metadata"]["name"],
-        owner_uid=body["metadata"]["uid"],
-        uid=section.get("cronJobUID", ""),
-        generation=section.get("cronJobGeneration", 0),
-    )
-
-
-def _belongs_to(metadata: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
-    owners = metadata.get("ownerReferences") or ()
-    return any(reference["uid"] == owner["uid"] for reference in owners) or (
-        has_operator_labels(metadata.get("labels") or {}) and metadata["labels"][LABEL_USER_SCHEDULE] == owner["name"]
-    )
+    def _belongs_to(self, metadata: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
+        owners, labels = metadata.get("ownerReferences") or (), metadata.get("labels") or {}
+        return any(reference["uid"] == owner["uid"] for reference in owners) or (
+            has_operator_labels(labels) and owner_of(labels) == (self._owner, owner["name"])
+        )

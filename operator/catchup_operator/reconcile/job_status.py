@@ -7,19 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
-from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.api import LABEL_JOB
+from catchup_contract.kinds import Kind
 from catchup_contract.timestamps import parse_utc
-from catchup_operator.job_template import JobTemplate
 from catchup_operator.kube.client import KubeClient
-from catchup_operator.kube.resources import EVENTS, JOBS, PODS, SCHEDULES
+from catchup_operator.kube.resources import EVENTS, JOBS, PODS
 from catchup_operator.manifests.names import Key, key_of
+from catchup_operator.reconcile.placements import Placement
 from catchup_operator.reconcile.status_writer import StatusWriter
-from catchup_operator.schedule.fields import InvalidSpecError
-from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.statuses import Statuses
-from catchup_operator.status import patches
-from catchup_operator.status.absence import absence, is_running, overdue_at
+from catchup_operator.status.absence import absence, is_running
 from catchup_operator.status.conditions import READY, Condition, find_condition
 from catchup_operator.status.job_section import section_of
 from catchup_operator.status.last_run import is_recorded
@@ -31,28 +28,36 @@ logger = logging.getLogger(__name__)
 
 
 class JobStatusUpdater:
-    """Writes the sections of the kinds of jobs."""
+    """Writes the sections of the kinds of jobs, for the resources of one placement.
+
+    `required_objects` are what a namespace must hold for a pod to start, e.g. `Secret database`.
+    """
 
     def __init__(
         self,
         client: KubeClient,
-        template: JobTemplate,
+        placement: Placement,
         *,
+        required_objects: Sequence[str],
         statuses: Statuses,
         writer: StatusWriter,
         now: Callable[[], datetime],
     ) -> None:
         self._client = client
-        self._template = template
+        self._placement = placement
+        self._owner = placement.owner
+        self._required_objects = required_objects
         self._statuses = statuses
         self._writer = writer
         self._now = now
 
     async def record(self, finished: FinishedJob) -> None:
-        """Write the result of a Job into the status of its UserSchedule. Raises ApiError."""
-        key = (finished.namespace, finished.schedule)
+        """Write the result of a Job into the status of its owner. Raises ApiError."""
+        key = (finished.namespace, finished.owner_name)
         async with self._writer.lock(key):
-            stored = await self._client.get(SCHEDULES, *key)
+            if self._statuses.is_recorded(key, finished):
+                return  # a later one has come meanwhile
+            stored = await self._client.get(self._owner.plural, *key)
             if stored is None:
                 return
             body = with_valid_status(stored)
@@ -65,8 +70,8 @@ class JobStatusUpdater:
             cause = known_cause(body, finished.kind, finished.name) if finished.failure else None
             if finished.failure and cause is None and not pods:
                 cause = await self._cause_of(finished, pods)
-            result = result_of(finished, pods, self._template.required_objects, cause=cause)
-            patch = patches.recorded(body, self._schedule(body), result, now=self._now())
+            result = result_of(finished, pods, self._required_objects, cause=cause)
+            patch = self._placement.recorded(body, result, now=self._now())
             if patch:
                 await self._writer.write(stored, patch)
                 self._statuses.note_next_runs(key, patch)
@@ -79,13 +84,13 @@ class JobStatusUpdater:
         cause = await self._cause_of(job, await self._pods_of(job.namespace, job.uid))
         if cause is None:
             return False
-        key = (job.namespace, job.schedule)
+        key = (job.namespace, job.owner_name)
         async with self._writer.lock(key):
-            stored = await self._client.get(SCHEDULES, *key)
+            stored = await self._client.get(self._owner.plural, *key)
             body = with_valid_status(stored) if stored is not None else {}
             if job.cronjob_uid is None or job.cronjob_uid != section_of(body, job.kind).get("cronJobUID"):
                 return False
-            patch = patches.waiting(body, job, cause, now=self._now())
+            patch = self._placement.waiting(body, job, cause, now=self._now())
             if stored is not None and patch:
                 await self._writer.write(stored, patch)
                 logger.info("%s/%s: Job %s has not started: %s: %s", *key, job.name, cause.reason, cause.message)
@@ -93,12 +98,12 @@ class JobStatusUpdater:
 
     async def note_started(self, job: WaitingJob) -> None:
         """Take back what `explain` said. Raises ApiError."""
-        key = (job.namespace, job.schedule)
+        key = (job.namespace, job.owner_name)
         async with self._writer.lock(key):
-            stored = await self._client.get(SCHEDULES, *key)
+            stored = await self._client.get(self._owner.plural, *key)
             if stored is not None:
                 body = with_valid_status(stored)
-                await self._writer.write(stored, patches.started(body, self._schedule(body), job, now=self._now()))
+                await self._writer.write(stored, self._placement.started(body, job, now=self._now()))
 
     async def _pods_of(self, namespace: str, job_uid: str) -> list[dict[str, Any]]:
         selector = f"batch.kubernetes.io/controller-uid={job_uid}"
@@ -110,39 +115,37 @@ class JobStatusUpdater:
         return cause_of(pods, [event async for event in warnings])
 
     def overdue(self) -> set[Key]:
-        """Return the UserSchedules whose status names a next run that has passed."""
+        """Return the resources of which runs must have ended."""
         return self._statuses.overdue(self._now())
 
     async def refresh(self, key: Key) -> None:
-        """Tell of runs of a UserSchedule that must have ended and have not. Raises ApiError."""
+        """Tell of runs of a resource that must have ended and have not. Raises ApiError."""
         async with self._writer.lock(key):
-            stored = await self._client.get(SCHEDULES, *key)
+            stored = await self._client.get(self._owner.plural, *key)
             if stored is None:
                 self._statuses.forget(key)
                 return
             body = with_valid_status(stored)
-            schedule = self._schedule(body)
-            is_ready = find_condition(body.get("status") or {}, READY).get("status") == "True"
-            if schedule is None or not is_ready:  # whoever makes it Ready writes its next runs
-                self._statuses.forget_next_runs(key)
+            if find_condition(body.get("status") or {}, READY).get("status") != "True":
+                self._statuses.forget_next_runs(key)  # whoever makes it Ready writes its next runs
                 return
             absent = await self._absent(body)
-            patch = patches.refreshed(body, schedule, absent, now=self._now())
+            patch = self._placement.refreshed(body, absent, now=self._now())
             if patch:
                 await self._writer.write(stored, patch)
+            if patch and absent:
                 logger.warning("%s/%s: %s", *key, "; ".join(found.message for found in absent.values()))
             self._statuses.note_next_runs(key, patch or body.get("status") or {})
 
     async def _absent(self, body: Mapping[str, Any]) -> dict[Kind, Condition]:
         """Return the conditions of the kinds whose runs are overdue, from their Jobs and pods."""
         absent = {}
-        for kind in user_kinds():
+        namespace, name = key_of(body)
+        for kind in self._statuses.overdue_kinds(body, self._now()):
             section = section_of(body, kind)
-            at = overdue_at(kind, section)
-            if at is None or at > self._now():
-                continue
-            namespace, name = key_of(body)
-            selector = f"{LABEL_USER_SCHEDULE}={name},{LABEL_JOB}={kind}"
+            if "cronJobName" not in section:
+                continue  # a pool serves it
+            selector = f"{self._owner.label}={name},{LABEL_JOB}={kind}"
             jobs = [job async for job in self._client.list_items(JOBS, namespace, selector=selector)]
             if self._is_unrecorded(section, jobs):
                 continue
@@ -155,6 +158,8 @@ class JobStatusUpdater:
     @staticmethod
     def _is_unrecorded(section: Mapping[str, Any], jobs: Iterable[Mapping[str, Any]]) -> bool:
         """Whether a result is to be recorded soon, as after a time without the operator."""
+        if not section.get("nextRunTimes"):
+            return False
         due = parse_utc(section["nextRunTimes"][0])
         ended = (finished for finished in map(FinishedJob.from_object, jobs) if finished is not None)
         return any(
@@ -163,10 +168,3 @@ class JobStatusUpdater:
             and not is_recorded(section, job.finished_at, job.name)
             for job in ended
         )
-
-    def _schedule(self, body: Mapping[str, Any]) -> UserSchedule | None:
-        """Return the spec, or None where it is invalid."""
-        try:
-            return UserSchedule.from_body(body, digest_spread=self._template.digest_spread)
-        except InvalidSpecError:
-            return None

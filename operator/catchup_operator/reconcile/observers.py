@@ -1,4 +1,4 @@
-"""Observers of the operator's own watches: CronJobs for drift, Jobs for results."""
+"""Observers of the operator's own watches: SchedulePools, CronJobs for drift, Jobs for results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from catchup_operator.manifests.names import Key, key_of
+from catchup_operator.reconcile.reconciler import Reconciler
+from catchup_operator.state.deletion import is_deleted
 from catchup_operator.state.drift import DriftDetector
 from catchup_operator.state.waiting_jobs import WaitingJobs
 from catchup_operator.status.results import FinishedJob
@@ -78,3 +80,43 @@ class JobObserver:
         self._reported &= self._listed
         self._waiting.keep(self._listed)
         self._listed = set()
+
+
+class OwnerObserver:
+    """Feeds resources of a namespace (None: of all) to their reconciliation: those that are few, without kopf.
+
+    `enqueue` reads and reconciles one; `on_listed` is called when all are known.
+    """
+
+    def __init__(self, reconciler: Reconciler, enqueue: Callable[[Key], None], on_listed: Callable[[], None]) -> None:
+        self._reconciler = reconciler
+        self._enqueue = enqueue
+        self._on_listed = on_listed
+        self._known: dict[Key, Mapping[str, Any]] = {}
+        self._listed: set[Key] = set()
+
+    def list_started(self) -> None:
+        """Forget which items the last list had."""
+        self._listed = set()
+
+    def observe(self, item: Mapping[str, Any]) -> None:
+        """Remember an item of a list or an event, and enqueue it."""
+        key = key_of(item)
+        self._known[key] = {"metadata": {"namespace": key[0], "name": key[1], "uid": item["metadata"]["uid"]}}
+        self._listed.add(key)
+        if self._reconciler.needs_event("MODIFIED", item):
+            self._reconciler.observe(item)
+        if self._reconciler.must_end(item) or not (is_deleted(item) or self._reconciler.is_up_to_date(item)):
+            self._enqueue(key)
+
+    def forget(self, item: Mapping[str, Any]) -> None:
+        """Forget an item that is deleted."""
+        self._known.pop(key_of(item), None)
+        self._reconciler.forget(item)
+
+    def list_ended(self) -> None:
+        """Forget the items that the list did not have."""
+        for key in self._known.keys() - self._listed:
+            self.forget(self._known[key])
+        self._listed = set()
+        self._on_listed()

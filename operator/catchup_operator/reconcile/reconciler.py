@@ -1,33 +1,27 @@
-"""Reconciliation of one UserSchedule: apply its CronJobs as the spec wants them, and write its status."""
+"""Reconciliation of one resource: apply its CronJobs as the spec wants them, and write its status."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from catchup_operator.job_template import JobTemplate
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.resources import SCHEDULES
-from catchup_operator.manifests.cronjob import desired_cronjobs
-from catchup_operator.manifests.names import Key, key_of
-from catchup_operator.manifests.template_hash import template_hash
+from catchup_operator.manifests.names import Key, Owner, key_of
 from catchup_operator.reconcile.cronjobs import CronJobApplier
+from catchup_operator.reconcile.placements import Placement
 from catchup_operator.reconcile.rollout import Rollout
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.schedule.fields import InvalidSpecError
-from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state import State
-from catchup_operator.state.conflicts import ScheduleRef
+from catchup_operator.state.conflicts import OwnerRef
 from catchup_operator.state.deletion import held_by, is_deleted, leaves_work
 from catchup_operator.status import patches, ready
 from catchup_operator.status.conditions import READY, find_condition
-from catchup_operator.status.job_section import active_since
 from catchup_operator.status.validation import with_valid_status
 
 # A quota or a policy: somebody must change it. An edit of the resource is reconciled at once.
@@ -49,23 +43,24 @@ class _RefusedError(RetryAfterError):
 
 
 class Reconciler:
-    """Reconciles UserSchedules, each at most once at a time."""
+    """Reconciles the resources of one placement, each at most once at a time."""
 
     def __init__(
         self,
         client: KubeClient,
-        template: JobTemplate,
+        placement: Placement,
         *,
         state: State,
-        rollout: Rollout,
+        rollout: Rollout[tuple[Owner, Key]],
         scopes: Scopes,
         writer: StatusWriter,
         now: Callable[[], datetime],
     ) -> None:
         self._client = client
-        self._template = template
-        self._hash = template_hash(template)
-        self._cronjobs = CronJobApplier(client, state.drift, state.contests)
+        self._placement = placement
+        self._owner = placement.owner
+        self._hash = placement.template_hash
+        self._cronjobs = CronJobApplier(client, self._owner, state.drift, state.contests)
         self._state = state
         self._rollout = rollout
         self._scopes = scopes
@@ -73,22 +68,28 @@ class Reconciler:
         self._now = now
 
     def is_up_to_date(self, body: Mapping[str, Any]) -> bool:
-        """Whether a UserSchedule that kopf reports needs no reconciliation; if so, remember what its status names.
+        """Whether a resource that a watch reports needs no reconciliation; if so, remember what its status names.
 
-        Sends no request. Most resources are up to date, at a restart and after the operator's own writes.
+        Sends no request. Most resources are up to date, at a restart and after the operator's own writes. One of which
+        only the job template is another waits for the rollout.
         """
         if self._state.statuses.is_written(body):
             return True
         body = with_valid_status(body)
-        self._state.statuses.note_last_runs(key_of(body), body.get("status") or {})
+        self._state.statuses.note(body, self._now())
         ref = self._state.conflicts.add(body)
-        if not patches.is_current(body, self._hash) or self._state.conflicts.older_than(ref) is not None:
+        if self._state.conflicts.older_than(ref) is not None:
             return False
+        if not self._placement.is_current(body, self._hash):
+            applied_hash = (body.get("status") or {}).get("templateHash")
+            if not applied_hash or not self._placement.is_current(body, applied_hash):
+                return False
+            self._rollout.add((self._owner, key_of(body)))
         self._remember(body)
         return True
 
     async def reconcile(self, body: Mapping[str, Any]) -> None:
-        """Reconcile a UserSchedule that kopf reports and that is not up to date.
+        """Reconcile a resource that kopf reports and that is not up to date.
 
         Raises:
             RetryAfterError: the API server refuses a CronJob; the status says so.
@@ -101,20 +102,20 @@ class Reconciler:
         applied_hash = (body.get("status") or {}).get("templateHash")
         if applied_hash and await self._is_reconciled(body, applied_hash):
             self._remember(body)
-            self._rollout.add(key_of(body))
+            self._rollout.add((self._owner, key_of(body)))
             return
         async with self._writer.lock(key_of(body)):
             await self._reconcile(stored, first=True)
 
     async def reconcile_key(self, key: Key, *, drifted: Key | None = None) -> None:
-        """Read and reconcile a UserSchedule: for a retry, a conflict, a rollout, or because a CronJob drifted.
+        """Read and reconcile a resource: for a retry, a conflict, a rollout, or because a CronJob drifted.
 
         Raises:
             RetryAfterError: the API server refuses a CronJob; the status says so.
             ApiError: for everything that a retry may solve.
         """
         async with self._writer.lock(key):
-            body = await self._client.get(SCHEDULES, *key)
+            body = await self._client.get(self._owner.plural, *key)
             owner_uid = None if body is None or is_deleted(body) else body["metadata"]["uid"]
             if drifted and owner_uid != self._state.drift.owner_uid(drifted):
                 self._state.drift.forget(drifted)  # the garbage collector deletes it with its owner
@@ -132,7 +133,7 @@ class Reconciler:
             await self._reconcile(body)
 
     def forget(self, body: Mapping[str, Any]) -> None:
-        """Forget a UserSchedule that was deleted; a younger one of the same user takes over."""
+        """Forget a resource that was deleted; a younger one takes over."""
         self._state.conflicts.remove(key_of(body), body["metadata"]["uid"])
         self._state.statuses.forget(key_of(body))
         self._state.reported.forget(key_of(body))
@@ -145,11 +146,11 @@ class Reconciler:
         return self.must_end(body) or self._state.statuses.is_unobserved(key_of(body))
 
     def observe(self, body: Mapping[str, Any]) -> None:
-        """Record a UserSchedule as the watch reports it."""
+        """Record a resource as the watch reports it."""
         self._state.statuses.observe(with_valid_status(body))
 
     def must_end(self, body: Mapping[str, Any]) -> bool:
-        """Whether a UserSchedule is deleted and held by a finalizer, and its status does not say so yet."""
+        """Whether a resource is deleted and held by a finalizer, and its status does not say so yet."""
         if not leaves_work(body):
             return False
         return find_condition(with_valid_status(body).get("status") or {}, READY).get("reason") != ready.TERMINATING
@@ -167,10 +168,10 @@ class Reconciler:
         older = await self._older(body)
         if older is not None:
             return patches.is_known_conflict(body, applied_hash, older)
-        return patches.is_current(body, applied_hash)
+        return self._placement.is_current(body, applied_hash)
 
-    async def _older(self, body: Mapping[str, Any]) -> ScheduleRef | None:
-        """Return the older UserSchedule of the same user, after a check that it exists, or None."""
+    async def _older(self, body: Mapping[str, Any]) -> OwnerRef | None:
+        """Return the older resource that serves instead, after a check that it exists, or None."""
         conflicts = self._state.conflicts
         ref = conflicts.add(body)
         named = (body.get("status") or {}).get("conflictsWith")
@@ -187,8 +188,8 @@ class Reconciler:
         return None
 
     async def _served(self, key: Key) -> dict[str, Any] | None:
-        """Return a UserSchedule of a served namespace: elsewhere nobody reconciles it, and it cannot even be read."""
-        return await self._client.get(SCHEDULES, *key) if self._scopes.serves(key[0]) else None
+        """Return a resource of a served namespace: elsewhere nobody reconciles it, and it cannot even be read."""
+        return await self._client.get(self._owner.plural, *key) if self._scopes.serves(key[0]) else None
 
     async def _reconcile(self, stored: Mapping[str, Any], *, first: bool = False) -> None:
         body = with_valid_status(stored)
@@ -212,35 +213,27 @@ class Reconciler:
     async def _apply(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
         """Apply the CronJobs; return the status patch. Raises _RefusedError, ApiError."""
         now = self._now()
+        older = await self._older(body)
         try:
-            schedule = UserSchedule.from_body(body, digest_spread=self._template.digest_spread)
+            desired = self._placement.desired(body, older=older, now=now)
         except InvalidSpecError as error:
             return patches.not_ready(body, ready.invalid_spec(error), now=now)
-        older = await self._older(body)
         if older is not None:
-            logger.info("%s/%s: not served, since %s is older", schedule.namespace, schedule.name, older)
-            schedule = replace(schedule, suspend=True)
-        since = active_since(body, schedule, now=now)
+            logger.info("%s/%s: not served, since %s is older", *key_of(body), older)
+        await self._cronjobs.delete(body, keep=desired.manifests)
         fields = {}
-        manifests = desired_cronjobs(schedule, self._template, since)
-        for kind, manifest in manifests.items():
+        for kind, manifest in desired.manifests.items():
             try:
                 fields[kind] = await self._cronjobs.apply(body, kind, manifest)
             except ApiError as error:
                 if not error.refused:
                     raise
                 raise self._refusal(body, error) from None
-        keys = [key_of(manifest) for manifest in manifests.values()]
+        keys = [key_of(manifest) for manifest in desired.manifests.values()]
         changes = ((key, self._state.contests.contested_by(key)) for key in keys)
         held = ((key, self._state.drift.held_by(key)) for key in keys)
-        patch = patches.reconciled(
-            body,
-            schedule,
+        patch = desired.patch(
             fields,
-            template_hash=self._hash,
-            active_since=since,
-            now=now,
-            older=older,
             contested=next(((key[1], change) for key, change in changes if change), None),
             terminating=next(((key[1], finalizers) for key, finalizers in held if finalizers), None),
         )

@@ -10,9 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
-
-from catchup_operator.manifests.names import Key
+from typing import Final, Generic, TypeVar
 
 _LOG_SECONDS: Final = 30.0
 """How often a rollout logs its progress."""
@@ -20,33 +18,36 @@ _LOG_SECONDS: Final = 30.0
 logger = logging.getLogger(__name__)
 
 
-class Rollout:
-    """Hands out the UserSchedules whose CronJobs are of another template, at most `per_second`."""
+T = TypeVar("T")
+
+
+class Rollout(Generic[T]):
+    """Hands out the resources whose CronJobs are of another template, at most `per_second`."""
 
     def __init__(self, per_second: float) -> None:
         self._pause = 1 / per_second
-        self._waiting: dict[Key, None] = {}
+        self._waiting: dict[T, None] = {}
         self._not_empty = asyncio.Event()
         self._done = 0
         self._logged_at = 0.0
 
-    def add(self, schedule: Key) -> None:
-        """Add a UserSchedule whose CronJobs are of another template."""
-        self._waiting[schedule] = None
+    def add(self, owner: T) -> None:
+        """Add a resource whose CronJobs are of another template."""
+        self._waiting[owner] = None
         self._not_empty.set()
 
     @property
     def progress(self) -> tuple[int, int]:
-        """The numbers of UserSchedules that were handed out since the start and that are waiting."""
+        """The numbers of resources that were handed out since the start and that are waiting."""
         return self._done, len(self._waiting)
 
-    async def run(self, reconcile: Callable[[Key], None]) -> None:
+    async def run(self, reconcile: Callable[[T], None]) -> None:
         """Call `reconcile` for each of them at the bounded rate, until cancelled."""
         while True:
             await self._not_empty.wait()
-            schedule = next(iter(self._waiting))
-            del self._waiting[schedule]
-            reconcile(schedule)
+            owner = next(iter(self._waiting))
+            del self._waiting[owner]
+            reconcile(owner)
             self._done += 1
             self._log_progress()
             if not self._waiting:
@@ -58,4 +59,4 @@ class Rollout:
         if self._waiting and now - self._logged_at < _LOG_SECONDS:
             return
         self._logged_at = now
-        logger.info("the job template has changed: %d UserSchedules rolled, %d to go", self._done, len(self._waiting))
+        logger.info("the job template has changed: %d resources rolled, %d to go", self._done, len(self._waiting))

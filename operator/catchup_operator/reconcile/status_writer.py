@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import EVENTS
-from catchup_operator.manifests.names import Key, key_of
+from catchup_operator.manifests.names import Key, Owner, key_of
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.status.events import events
 from catchup_operator.status.validation import replacement_patch, with_valid_status
@@ -24,17 +24,20 @@ logger = logging.getLogger(__name__)
 
 
 class StatusWriter:
-    """The one writer of statuses. Whoever reads a UserSchedule to write its status holds its lock meanwhile."""
+    """The one writer of the statuses of a kind of owners. Whoever reads one to write its status holds its lock
+    meanwhile.
+    """
 
-    def __init__(self, client: KubeClient, scopes: Scopes, now: Callable[[], datetime]) -> None:
+    def __init__(self, client: KubeClient, owner: Owner, scopes: Scopes, now: Callable[[], datetime]) -> None:
         self._client = client
+        self._owner = owner
         self._scopes = scopes
         self._now = now
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def lock(self, key: Key) -> AsyncIterator[None]:
-        """Hold the lock of a UserSchedule.
+        """Hold the lock of a resource.
 
         Raises:
             NotHeldError: another release serves the namespace; nothing may be written there.
@@ -50,7 +53,7 @@ class StatusWriter:
         """Write a patch, if any, and then post its Events: a failing write does not repeat them with every retry.
 
         Args:
-            stored: the UserSchedule as the API server stores it, even if its status is invalid.
+            stored: the resource as the API server stores it, even if its status is invalid.
             patch: a merge patch of the status, or None.
             announce_rejected: whether to post the Events also where the API server rejects the status as invalid,
                 which it does for an object whose spec violates the types of the schema.
@@ -65,7 +68,7 @@ class StatusWriter:
         try:
             # An invalid status is replaced as a whole.
             written = patch if body is stored else replacement_patch(stored["status"], patch)
-            await self._client.patch_status(stored, written)
+            await self._client.patch_status(self._owner.plural, stored, written)
         except ApiError as error:
             if announce_rejected and error.status == _UNPROCESSABLE:
                 await self._post_events(body, patch)
@@ -73,7 +76,7 @@ class StatusWriter:
         await self._post_events(body, patch)
 
     async def _post_events(self, body: Mapping[str, Any], patch: Mapping[str, Any]) -> None:
-        for event in events(body, patch, self._now()):
+        for event in events(self._owner, body, patch, self._now()):
             try:
                 await self._client.create(EVENTS, event)
             except ApiError as error:

@@ -41,3 +41,11 @@ def one_of(parent: Mapping[str, Any], field: str, allowed: tuple[str, ...], defa
     if value not in allowed:
         raise InvalidSpecError(f"{field} must be one of {', '.join(allowed)}")
     return str(value)
+
+
+def whole_number(parent: Mapping[str, Any], field: str, least: int, most: int, default: int) -> int:
+    """Return a field that must be a whole number within bounds. Raises InvalidSpecError."""
+    value = parent.get(field, default)
+    if type(value) is not int or not least <= value <= most:
+        raise InvalidSpecError(f"{field} must be a whole number from {least} to {most}")
+    return value

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from catchup_contract.api import DEFAULT_TIME_ZONE, USER_ID_PATTERN
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.local_time import is_time_zone
+from catchup_contract.pools import POOL_NAME_PATTERN
 from catchup_operator.schedule.fields import InvalidSpecError, boolean, mapping, matching, one_of
 from catchup_operator.schedule.timetable import TIMETABLES, Timetable
 
@@ -43,6 +44,8 @@ class UserSchedule:
     sections: Mapping[Kind, Section]
     priority: str
     suspend: bool
+    pool: str
+    """The SchedulePool that serves the user, empty where CronJobs of the UserSchedule do."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any], *, digest_spread: int = 0) -> UserSchedule:
@@ -83,6 +86,7 @@ class UserSchedule:
             sections=sections,
             priority=one_of(spec, "priority", _PRIORITIES, "normal"),
             suspend=boolean(spec, "suspend", default=False),
+            pool=matching(spec, "pool", f"({POOL_NAME_PATTERN})?", "the name of a SchedulePool, or empty", ""),
         )
 
 
@@ -93,3 +97,10 @@ def _time_zone(spec: Mapping[str, Any]) -> ZoneInfo:
             "timeZone must be an IANA time zone such as Europe/Berlin, and one that this operator's database has"
         )
     return ZoneInfo(value)
+
+
+def pool_of(body: Mapping[str, Any]) -> str:
+    """Return the SchedulePool that a body names; empty where it names none."""
+    spec = body.get("spec")
+    pool = spec.get("pool") if isinstance(spec, Mapping) else None
+    return pool if isinstance(pool, str) else ""

@@ -13,10 +13,12 @@ from catchup_operator.state.statuses import Statuses
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The CronJobs that should exist, their contests, the UserSchedules of each user, their statuses and conditions."""
+    """What is known of one kind of owners: which of them serves whom, contests of their CronJobs, their statuses and
+    conditions. The CronJobs that should exist are those of all owners.
+    """
 
-    drift: DriftDetector = field(default_factory=DriftDetector)
+    conflicts: Conflicts
+    drift: DriftDetector
     contests: Contests = field(default_factory=Contests)
-    conflicts: Conflicts = field(default_factory=Conflicts)
     statuses: Statuses = field(default_factory=Statuses)
     reported: ReportedConditions = field(default_factory=ReportedConditions)

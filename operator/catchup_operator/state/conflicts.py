@@ -1,4 +1,5 @@
-"""Conflicts: several UserSchedules that name the same user. The oldest is served, in whatever namespace it is.
+"""Conflicts: several UserSchedules that name one user, or several SchedulePools of one name. The oldest is served, in
+whatever namespace it is.
 
 Resources that were created in the same second are ordered by uid, so that every start of the operator decides alike.
 """
@@ -13,8 +14,8 @@ from catchup_operator.manifests.names import Key, key_of
 
 
 @dataclass(slots=True, frozen=True, order=True)
-class ScheduleRef:
-    """A UserSchedule, ordered by its age: the smallest is the oldest."""
+class OwnerRef:
+    """A resource, ordered by its age: the smallest is the oldest."""
 
     created: str
     uid: str
@@ -26,67 +27,77 @@ class ScheduleRef:
 
 
 class Conflicts:
-    """The UserSchedules of each user. Reports those whose conflict began or ended through an event of another one."""
+    """The resources of each user, or of each pool's name: of what `subject_of` says that only one may serve.
 
-    def __init__(self) -> None:
-        self._by_user: dict[str, tuple[ScheduleRef, ...]] = {}
-        self._user_of: dict[Key, str] = {}
+    Reports those whose conflict began or ended through an event of another one.
+    """
+
+    def __init__(self, subject_of: Callable[[Mapping[str, Any]], str]) -> None:
+        self._subject_of = subject_of
+        self._by_subject: dict[str, tuple[OwnerRef, ...]] = {}
+        self._subject: dict[Key, str] = {}
         self._on_change: Callable[[Key], None] | None = None
 
     def subscribe(self, on_change: Callable[[Key], None]) -> None:
-        """Call `on_change(key)` for every UserSchedule that gains or loses its user from now on."""
+        """Call `on_change(key)` for every resource that gains or loses what it serves from now on."""
         self._on_change = on_change
 
-    def add(self, body: Mapping[str, Any]) -> ScheduleRef:
-        """Record that a UserSchedule exists; return the reference to it."""
+    def add(self, body: Mapping[str, Any]) -> OwnerRef:
+        """Record that a resource exists; return the reference to it."""
         metadata = body["metadata"]
-        key, user = key_of(body), _user_of(body)
-        ref = ScheduleRef(metadata.get("creationTimestamp", ""), metadata["uid"], key)
-        before = self._by_user.get(user, ())
+        key, subject = key_of(body), self._subject_of(body)
+        ref = OwnerRef(metadata.get("creationTimestamp", ""), metadata["uid"], key)
+        before = self._by_subject.get(subject, ())
         if ref in before:
             return ref
-        if key in self._user_of:  # it was recreated, and the deletion was not observed
+        if key in self._subject:  # it was recreated, and the deletion was not observed
             self.remove(key)
-            before = self._by_user.get(user, ())
-        self._user_of[key] = user
-        self._by_user[user] = tuple(sorted((*before, ref)))
+            before = self._by_subject.get(subject, ())
+        self._subject[key] = subject
+        self._by_subject[subject] = tuple(sorted((*before, ref)))
         if before and ref < before[0]:
             self._report(before[0].key)
         return ref
 
     def remove(self, key: Key, uid: str | None = None) -> None:
-        """Record that a UserSchedule is gone; with a uid, only if it is the one that is recorded."""
-        user = self._user_of.get(key)
-        if user is None:
+        """Record that a resource is gone; with a uid, only if it is the one that is recorded."""
+        subject = self._subject.get(key)
+        if subject is None:
             return
-        before = self._by_user[user]
+        before = self._by_subject[subject]
         after = tuple(ref for ref in before if ref.key != key or uid not in {None, ref.uid})
         if after == before:
             return
-        del self._user_of[key]
+        del self._subject[key]
         if not after:
-            del self._by_user[user]
+            del self._by_subject[subject]
             return
-        self._by_user[user] = after
+        self._by_subject[subject] = after
         if after[0] != before[0]:
             self._report(after[0].key)
 
-    def older_than(self, ref: ScheduleRef) -> ScheduleRef | None:
-        """Return the oldest UserSchedule of the same user, or None if it is this one."""
-        oldest = self._by_user[self._user_of[ref.key]][0]
+    def older_than(self, ref: OwnerRef) -> OwnerRef | None:
+        """Return the oldest resource of the same subject, or None if it is this one."""
+        oldest = self._by_subject[self._subject[ref.key]][0]
         return None if oldest == ref else oldest
 
     def not_served(self) -> list[Key]:
-        """Return the UserSchedules whose user an older one serves."""
-        return [ref.key for refs in self._by_user.values() for ref in refs[1:]]
+        """Return the resources in whose place an older one serves."""
+        return [ref.key for refs in self._by_subject.values() for ref in refs[1:]]
 
     def _report(self, key: Key) -> None:
         if self._on_change is not None:
             self._on_change(key)
 
 
-def _user_of(body: Mapping[str, Any]) -> str:
-    spec = body.get("spec")
+def user_of(schedule: Mapping[str, Any]) -> str:
+    """Return the user of a UserSchedule."""
+    spec = schedule.get("spec")
     user = spec.get("userId") if isinstance(spec, Mapping) else None
     # Without a user there is no conflict: the key is unique.
-    return user if isinstance(user, str) else f"?{body['metadata']['uid']}"
+    return user if isinstance(user, str) else f"?{schedule['metadata']['uid']}"
+
+
+def name_of(pool: Mapping[str, Any]) -> str:
+    """Return the name of a SchedulePool, which is the pool's name in the database."""
+    return str(pool["metadata"]["name"])

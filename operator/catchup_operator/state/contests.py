@@ -20,7 +20,7 @@ _DOUBLINGS_MAX: Final = 6
 
 @dataclass(slots=True)
 class _Contest:
-    schedule: Key
+    owner: Key
     repairs: int
     repaired_at: float
 
@@ -36,9 +36,9 @@ class Contests:
         """Record how a CronJob was changed that is about to be repaired, e.g. `kubectl-edit sets spec.suspend`."""
         self._changes[cronjob] = change
 
-    def repaired(self, cronjob: Key, schedule: Key, at: float) -> None:
-        """Record that a CronJob of a UserSchedule is repaired."""
-        contest = self._contests.setdefault(cronjob, _Contest(schedule, 0, at))
+    def repaired(self, cronjob: Key, owner: Key, at: float) -> None:
+        """Record that a CronJob of a resource is repaired."""
+        contest = self._contests.setdefault(cronjob, _Contest(owner, 0, at))
         contest.repairs += 1
         contest.repaired_at = at
 
@@ -60,9 +60,9 @@ class Contests:
         return sum(self.contested_by(cronjob) is not None for cronjob in self._contests)
 
     def settle(self, at: float) -> set[Key]:
-        """Forget what is over; return the UserSchedules whose contests ended."""
+        """Forget what is over; return the resources whose contests ended."""
         over = {key: contest for key, contest in self._contests.items() if at - contest.repaired_at >= PEACE_SECONDS}
-        ended = {contest.schedule for key, contest in over.items() if self.contested_by(key)}
+        ended = {contest.owner for key, contest in over.items() if self.contested_by(key)}
         for key in over:
             del self._contests[key]
             self._changes.pop(key, None)

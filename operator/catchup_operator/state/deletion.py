@@ -20,10 +20,10 @@ def held_by(item: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(item["metadata"].get("finalizers") or ()) if is_deleted(item) else ()
 
 
-def leaves_work(schedule: Mapping[str, Any]) -> bool:
-    """Whether a deleted UserSchedule is held, so that its CronJobs go on until somebody lets it go.
+def leaves_work(owner: Mapping[str, Any]) -> bool:
+    """Whether a deleted resource is held, so that its CronJobs go on until somebody lets it go.
 
     Not where the garbage collector holds it: that deletes the CronJobs, or is to leave them as they are.
     """
-    finalizers = held_by(schedule)
+    finalizers = held_by(owner)
     return bool(finalizers) and not {_DELETES_DEPENDENTS, _LEAVES_DEPENDENTS}.intersection(finalizers)

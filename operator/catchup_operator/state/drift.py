@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from catchup_operator.manifests.names import Key, has_operator_labels, key_of
+from catchup_operator.manifests.names import Key, Owner, has_operator_labels, key_of
 
 
 @dataclass(slots=True, frozen=True)
 class ExpectedCronJob:
-    """A CronJob after the operator's last apply, and the UserSchedule that it belongs to."""
+    """A CronJob after the operator's last apply, and the resource that it belongs to."""
 
-    schedule: str
+    owner: Owner
+    owner_name: str
     owner_uid: str
     uid: str
     generation: int
@@ -56,10 +57,10 @@ class DriftDetector:
         self._observed: dict[Key, _ObservedCronJob] = {}
         self._unrecorded: dict[Key, ExpectedCronJob] = {}
         self._listed: set[str | None] = set()
-        self._on_drift: Callable[[Key, str], None] | None = None
+        self._on_drift: Callable[[Key, ExpectedCronJob], None] | None = None
 
-    def subscribe(self, on_drift: Callable[[Key, str], None]) -> None:
-        """Call `on_drift(cronjob, name of the UserSchedule)` for every CronJob that drifts from now on."""
+    def subscribe(self, on_drift: Callable[[Key, ExpectedCronJob], None]) -> None:
+        """Call `on_drift(cronjob, what is expected of it)` for every CronJob that drifts from now on."""
         self._on_drift = on_drift
 
     def expect(self, key: Key, expected: ExpectedCronJob, *, just_applied: bool) -> None:
@@ -82,7 +83,7 @@ class DriftDetector:
         self._expected[key] = expected
 
     def forget(self, key: Key) -> None:
-        """Stop expecting a CronJob, since its UserSchedule is gone."""
+        """Stop expecting a CronJob, since its owner is gone."""
         self._expected.pop(key, None)
         self._unrecorded.pop(key, None)
 
@@ -99,7 +100,7 @@ class DriftDetector:
         )
 
     def owner_uid(self, key: Key) -> str | None:
-        """Return the uid of the UserSchedule for which a CronJob is expected."""
+        """Return the uid of the resource for which a CronJob is expected."""
         expected = self._expected.get(key)
         return expected.owner_uid if expected else None
 
@@ -156,7 +157,7 @@ class DriftDetector:
 
     def _check(self, key: Key) -> None:
         if self._on_drift is not None and self.has_drifted(key):
-            self._on_drift(key, self._expected[key].schedule)
+            self._on_drift(key, self._expected[key])
 
     @staticmethod
     def _in(namespace: str | None, keys: Mapping[Key, Any]) -> set[Key]:

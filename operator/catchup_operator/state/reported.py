@@ -1,4 +1,4 @@
-"""The conditions that each UserSchedule has by the API server, to be counted."""
+"""The conditions that each resource has by the API server, to be counted."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ class Told(NamedTuple):
 
 
 class ReportedConditions:
-    """Tracks the conditions `Ready` and that of each kind of job, by UserSchedule."""
+    """Tracks the conditions `Ready` and that of each kind of job, by resource."""
 
     def __init__(self) -> None:
         self._types = (READY, *(work.condition for work in user_kinds().values()))
         self._told: dict[Key, tuple[Told, ...]] = {}
-        # Most UserSchedules say the same: each combination is kept once.
+        # Most resources say the same: each combination is kept once.
         self._combinations: dict[tuple[Told, ...], tuple[Told, ...]] = {}
 
     def observe(self, body: Mapping[str, Any]) -> None:
-        """Record a UserSchedule (with a valid status) that the watch reports."""
+        """Record a resource (with a valid status) that the watch reports."""
         status = body.get("status") or {}
         found = ((name, find_condition(status, name)) for name in self._types)
         told = tuple(Told(name, has.get("status", _NONE), has.get("reason", _NONE)) for name, has in found)
         self._told[key_of(body)] = self._combinations.setdefault(told, told)
 
     def forget(self, key: Key) -> None:
-        """Record that a UserSchedule is gone."""
+        """Record that a resource is gone."""
         self._told.pop(key, None)
 
     def counts(self) -> Counter[Told]:
-        """Return how many UserSchedules have each condition."""
+        """Return how many resources have each condition."""
         combinations = Counter(self._told.values())
         return sum((Counter(dict.fromkeys(told, number)) for told, number in combinations.items()), Counter[Told]())

@@ -9,12 +9,14 @@ from typing import Any
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.timestamps import parse_utc
 from catchup_operator.manifests.names import Key, key_of
+from catchup_operator.schedule.user_schedule import pool_of
 from catchup_operator.status.absence import overdue_at
+from catchup_operator.status.job_section import section_of
 from catchup_operator.status.results import FinishedJob
 
 
 class Statuses:
-    """Tracks statuses by UserSchedule.
+    """Tracks statuses by the resource they are of.
 
     An event that is older than the operator's own write must not be reconciled again. And a status that names a
     run that must have ended says so, where no Job told of its end (the cluster was down, its node died).
@@ -23,9 +25,10 @@ class Statuses:
     def __init__(self) -> None:
         self._unobserved: dict[Key, tuple[str, int]] = {}
         self._next_runs: dict[Kind, dict[Key, datetime]] = {}
-        # The time and a hash of the name of the last Job, as integers: there are two for each UserSchedule.
+        # The time and a hash of the name of the last Job, as integers: there are two for each resource.
         self._last_runs: dict[Kind, dict[Key, tuple[int, int]]] = {kind: {} for kind in user_kinds()}
         self._known: set[Key] = set()
+        self._pools: dict[Key, str] = {}
 
     def write_started(self, body: Mapping[str, Any]) -> None:
         """Record that a status of this generation is about to be written."""
@@ -36,13 +39,13 @@ class Statuses:
         self._unobserved.pop(key, None)
 
     def observe(self, body: Mapping[str, Any]) -> None:
-        """Record a UserSchedule that the watch reports."""
+        """Record a resource that the watch reports."""
         written = self._unobserved.get(key_of(body))
         if written and (body.get("status") or {}).get("observedGeneration", 0) >= written[1]:
             del self._unobserved[key_of(body)]
 
     def is_unobserved(self, key: Key) -> bool:
-        """Whether a status of this UserSchedule was written and not observed yet."""
+        """Whether a status of this resource was written and not observed yet."""
         return key in self._unobserved
 
     def is_written(self, body: Mapping[str, Any]) -> bool:
@@ -67,8 +70,20 @@ class Statuses:
         for next_runs in self._next_runs.values():
             next_runs.pop(key, None)
 
+    def note(self, body: Mapping[str, Any], now: datetime) -> None:  # noqa: ARG002 - pools need it
+        """Record a resource (with a valid status) that the watch reports, at `now` (aware)."""
+        self.note_last_runs(key_of(body), body.get("status") or {})
+        if pool := pool_of(body):
+            self._pools[key_of(body)] = pool
+        else:
+            self._pools.pop(key_of(body), None)
+
+    def members_of(self, pool: Key) -> list[Key]:
+        """Return the resources whose spec names a SchedulePool."""
+        return [key for key, name in self._pools.items() if (key[0], name) == pool]
+
     def note_last_runs(self, key: Key, status: Mapping[str, Any]) -> None:
-        """Record the last runs in a status, or in a patch of it; the UserSchedule is known from now on."""
+        """Record the last runs in a status, or in a patch of it; the resource is known from now on."""
         self._known.add(key)
         for kind, work in user_kinds().items():
             section = status.get(work.status_section) or {}
@@ -76,8 +91,11 @@ class Statuses:
                 ended = int(parse_utc(section["lastRunTime"]).timestamp())
                 self._last_runs[kind][key] = (ended, hash(section.get("lastJobName")))
 
+    def note_finished(self, key: Key, finished: FinishedJob) -> None:
+        """Record that a Job has ended; a result counts by itself here."""
+
     def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
-        """Whether the status has the result of a Job or a later one; None while the UserSchedule is not known.
+        """Whether the status has the result of a Job or a later one; None while the resource is not known.
 
         False is no promise: the result may be one that no status needs.
         """
@@ -87,14 +105,20 @@ class Statuses:
         ended = int(finished.finished_at.timestamp())
         return last is not None and (ended < last[0] or last == (ended, hash(finished.name)))
 
+    def overdue_kinds(self, body: Mapping[str, Any], now: datetime) -> list[Kind]:
+        """Return the kinds of which the status names a run that must have ended, at `now` (aware)."""
+        due = ((kind, overdue_at(kind, section_of(body, kind))) for kind in user_kinds())
+        return [kind for kind, at in due if at is not None and at <= now]
+
     def overdue(self, now: datetime) -> set[Key]:
-        """Return the UserSchedules whose status names a run that must have ended, at `now` (aware)."""
+        """Return the resources whose status names a run that must have ended, at `now` (aware)."""
         return {key for next_runs in self._next_runs.values() for key, at in next_runs.items() if at <= now}
 
     def forget(self, key: Key) -> None:
-        """Record that a UserSchedule is gone."""
+        """Record that a resource is gone."""
         self._unobserved.pop(key, None)
         self.forget_next_runs(key)
         self._known.discard(key)
+        self._pools.pop(key, None)
         for last_runs in self._last_runs.values():
             last_runs.pop(key, None)

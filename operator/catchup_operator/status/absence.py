@@ -50,7 +50,7 @@ def absence(
     Args:
         kind: the kind of job.
         section: its section of the status.
-        created: when the UserSchedule was created (RFC 3339).
+        created: when the resource was created (RFC 3339).
         job: the oldest Job of its CronJob that has not ended, or None.
         pods: the pods of that Job.
     """

@@ -8,11 +8,12 @@ from itertools import islice, pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.kinds import DIGEST, Kind, user_kinds
 from catchup_contract.timestamps import format_utc
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.ready import SUSPENDED
 
+DISABLED: Final = "Disabled"
 CRONJOB_FIELDS: Final = ("cronJobName", "cronJobUID", "cronJobGeneration", "schedule", "timeZone", "fingerprint")
 
 _NEXT_RUNS: Final = 3
@@ -78,11 +79,17 @@ def active_since(body: Mapping[str, Any], schedule: UserSchedule, *, now: dateti
     return since
 
 
+def since_of_list(body: Mapping[str, Any]) -> str:
+    """Return since when (RFC 3339, UTC) the digests of a UserSchedule are due; empty while that is unknown."""
+    before = section_of(body, DIGEST)
+    return str(before.get("activeSince") or ("" if before else body["metadata"].get("creationTimestamp", "")))
+
+
 def switched_off(schedule: UserSchedule, kind: Kind) -> str | None:
     """Return `Suspended` or `Disabled` where the spec switches a kind off, else None."""
     if schedule.suspend:
         return SUSPENDED
-    return None if schedule.sections[kind].enabled else "Disabled"
+    return None if schedule.sections[kind].enabled else DISABLED
 
 
 def format_local(instant: datetime, zone: str, *, before: datetime) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_operator.schedule.user_schedule import UserSchedule
@@ -16,6 +16,9 @@ from catchup_operator.status.job_section import next_runs, section_of, switched_
 from catchup_operator.status.last_run import is_recorded, is_repetition, last_run_fields
 from catchup_operator.status.results import Cause, JobResult
 from catchup_operator.status.waiting import WaitingJob, is_not_started, known_cause, not_started
+
+# The status of a UserSchedule in a pool does not depend on the job template.
+POOLED_HASH: Final = "pooled"
 
 
 def is_current(body: Mapping[str, Any], template_hash: str) -> bool:
@@ -65,28 +68,82 @@ def reconciled(
         contested: a CronJob that another writer changes back each time, and how.
         terminating: a CronJob that is being deleted, and the finalizers that hold it.
     """
+    conflict = None if older is None else ready.conflict(older)
+    readiness = ready.outcome(conflict, contest=contested, held=terminating, suspend=schedule.suspend)
+    health = [_health(body, kind, switched_off(schedule, kind)) for kind in cronjobs]
+    sections = {kind: {**fields, **timetable_fields(schedule, kind, now)} for kind, fields in cronjobs.items()}
+    for kind, since in active_since.items():
+        sections.setdefault(kind, {})["activeSince"] = since
+    return applied(body, [readiness, *health], sections, template_hash=template_hash, older=older, now=now)
+
+
+def pooled(
+    body: Mapping[str, Any],
+    schedule: UserSchedule,
+    *,
+    active_since: Mapping[Kind, str | None],
+    now: datetime,
+    is_found: bool,
+    older: object = None,
+) -> dict[str, Any] | None:
+    """Return the patch for a UserSchedule that names a pool: what its CronJobs and their runs left goes.
+
+    The arguments are as those of `reconciled`; `is_found` says whether there is such a pool.
+    """
+    readiness = ready.pooled(schedule.pool)
     if older is not None:
         readiness = ready.conflict(older)
-    elif contested is not None:
-        readiness = ready.contested(*contested)
-    elif terminating is not None:
-        readiness = ready.cronjob_terminating(*terminating)
+    elif not is_found:
+        readiness = ready.pool_not_found(schedule.pool)
     elif schedule.suspend:
         readiness = ready.suspended()
-    else:
-        readiness = ready.reconciled()
-    health = [_health(body, kind, switched_off(schedule, kind)) for kind in cronjobs]
+    texts = "the job is switched off by the spec", "see `catchup-jobs runs list`, and the status of the SchedulePool"
+    health, sections = [], {}
+    for kind in schedule.sections:
+        off = switched_off(schedule, kind) or ready.POOLED
+        health.append(Condition(user_kinds()[kind].condition, "Unknown", off, texts[off == ready.POOLED]))
+        sections[kind] = {
+            **dict.fromkeys(section_of(body, kind)),
+            "display": timetable_fields(schedule, kind, now)["display"],
+            **({"activeSince": active_since[kind]} if kind in active_since else {}),
+            **(pooled_next_runs(schedule, kind, now) if is_found and older is None else {}),
+        }
+    return applied(body, [readiness, *health], sections, template_hash=POOLED_HASH, older=older, now=now)
+
+
+def pooled_next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
+    """Return the next due dates of a kind that has such, which cost a write each; none for an interval."""
+    return next_runs(schedule, kind, now) if schedule.sections[kind].chosen.has_due_dates else {}
+
+
+def applied(
+    body: Mapping[str, Any],
+    conditions: Sequence[Condition],
+    sections: Mapping[Kind, Mapping[str, Any]],
+    *,
+    template_hash: str,
+    older: object,
+    now: datetime,
+) -> dict[str, Any] | None:
+    """Return the patch after the CronJobs of any resource were applied.
+
+    Args:
+        body: the resource before.
+        conditions: `Ready`, and that of each kind of job.
+        sections: what the section of each kind says of its CronJob and its timetable.
+        template_hash: the hash of the job template.
+        older: the resource that serves instead (`namespace/name`), or None.
+        now: the time, aware.
+    """
+    readiness, *health = conditions
+    work = user_kinds()
     patch: dict[str, Any] = {
-        "observedGeneration": schedule.generation,
+        "observedGeneration": body["metadata"]["generation"],
         "templateHash": template_hash,
         "conflictsWith": None if older is None else str(older),
         "conditions": merge_conditions(body, [readiness, *ready.progress(readiness), *health], now),
+        **{work[kind].status_section: dict(fields) for kind, fields in sections.items()},
     }
-    work = user_kinds()
-    for kind, fields in cronjobs.items():
-        patch[work[kind].status_section] = {**fields, **timetable_fields(schedule, kind, now)}
-    for kind, since in active_since.items():
-        patch.setdefault(work[kind].status_section, {})["activeSince"] = since
     return _if_changed(body, patch)
 
 
@@ -94,9 +151,12 @@ def refreshed(
     body: Mapping[str, Any], schedule: UserSchedule, absent: Mapping[Kind, Condition], *, now: datetime
 ) -> dict[str, Any] | None:
     """Return the patch for kinds whose runs are `absent`: their conditions, and their next runs from now on."""
+    work = user_kinds()
+    if schedule.pool:
+        due = {kind: pooled_next_runs(schedule, kind, now) for kind in schedule.sections}
+        return _if_changed(body, {work[kind].status_section: fields for kind, fields in due.items() if fields})
     if not absent:
         return None
-    work = user_kinds()
     sections = {work[kind].status_section: next_runs(schedule, kind, now) for kind in absent}
     return _if_changed(body, {**sections, "conditions": merge_conditions(body, [*absent.values()], now)})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
 from catchup_operator.status.conditions import READY, RECONCILING, STALLED, Condition
 
 CRONJOB_TERMINATING: Final = "CronJobTerminating"
@@ -12,7 +13,9 @@ CONTESTED: Final = "Contested"
 CONFLICT: Final = "Conflict"
 PERMISSION_MISSING: Final = "PermissionMissing"
 SUSPENDED: Final = "Suspended"
+POOLED: Final = "Pooled"
 
+_SERVED: Final = {USER_SCHEDULE: "the user is", SCHEDULE_POOL: "the users of a pool of this name are"}
 _IN_PROGRESS: Final = {CONTESTED, CRONJOB_TERMINATING, PERMISSION_MISSING}
 
 
@@ -26,9 +29,23 @@ def suspended() -> Condition:
     return Condition(READY, "True", SUSPENDED, "the jobs are suspended; set spec.suspend to false to resume them")
 
 
-def conflict(older: object) -> Condition:
-    """An `older` UserSchedule (`namespace/name`) serves the same user."""
-    message = f"the user is served by the older UserSchedule {older}; delete that one or this one"
+def pooled(pool: str) -> Condition:
+    """A SchedulePool serves the user."""
+    return Condition(READY, "True", POOLED, f"the SchedulePool {pool} serves the user")
+
+
+def pool_not_found(pool: str) -> Condition:
+    """There is no such SchedulePool in the namespace."""
+    message = (
+        f"this namespace has no SchedulePool {pool} with members: UserSchedules, so nobody serves the user; "
+        "make it, or name another one in spec.pool"
+    )
+    return Condition(READY, "False", "PoolNotFound", message)
+
+
+def conflict(older: object, owner: Owner = USER_SCHEDULE) -> Condition:
+    """An `older` resource (`namespace/name`) serves the same user, or is the pool of the same name."""
+    message = f"{_SERVED[owner]} served by the older {owner.kind} {older}; delete that one or this one"
     return Condition(READY, "False", CONFLICT, message)
 
 
@@ -36,7 +53,7 @@ def contested(cronjob: str, change: str) -> Condition:
     """Another writer changes a CronJob back whenever it is repaired."""
     message = (
         f"CronJob {cronjob} is changed again and again: {change}; it is repaired about once a minute until that stops, "
-        "so stop that writer, or say what it wants in the UserSchedule"
+        "so stop that writer, or say what it wants in the spec of this resource"
     )
     return Condition(READY, "False", CONTESTED, message)
 
@@ -51,10 +68,10 @@ def cronjob_terminating(cronjob: str, finalizers: tuple[str, ...]) -> Condition:
 
 
 def terminating(finalizers: tuple[str, ...]) -> Condition:
-    """The UserSchedule is being deleted, and its `finalizers` hold it; its CronJobs are suspended."""
+    """The resource is being deleted, and its `finalizers` hold it; its CronJobs are suspended."""
     message = (
-        f"the UserSchedule is being deleted and waits for {', '.join(finalizers)}; its CronJobs are suspended, edits "
-        "change nothing any more, and another UserSchedule may serve the user"
+        f"this resource is being deleted and waits for {', '.join(finalizers)}; its CronJobs are suspended, edits "
+        "change nothing any more, and another one may serve in its place"
     )
     return Condition(READY, "False", TERMINATING, message)
 
@@ -80,6 +97,30 @@ def permission_missing(permission: str, error: object) -> Condition:
     """RBAC denies a permission, e.g. `patch cronjobs`."""
     message = f"the operator may not {permission} in this namespace; see the Role in its chart. {error}"
     return Condition(READY, "False", PERMISSION_MISSING, message)
+
+
+def outcome(
+    conflict: Condition | None,
+    *,
+    contest: tuple[str, str] | None,
+    held: tuple[str, tuple[str, ...]] | None,
+    suspend: bool,
+) -> Condition:
+    """Return the condition after the CronJobs were applied.
+
+    Args:
+        conflict: that another resource serves instead, or None.
+        contest: a CronJob that another writer changes back each time, and how.
+        held: a CronJob that is being deleted, and the finalizers that hold it.
+        suspend: whether the spec says so.
+    """
+    if conflict is not None:
+        return conflict
+    if contest is not None:
+        return contested(*contest)
+    if held is not None:
+        return cronjob_terminating(*held)
+    return suspended() if suspend else reconciled()
 
 
 def progress(ready: Condition) -> list[Condition]:

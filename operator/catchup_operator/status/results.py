@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
+from catchup_contract.api import LABEL_JOB
 from catchup_contract.kinds import Kind, kind_named, user_kinds
 from catchup_contract.outcomes import ADVICE, ExitCode, Outcome, Reason
 from catchup_contract.run_keys import slot_of
 from catchup_contract.summary import InvalidSummaryError, Summary
 from catchup_contract.timestamps import parse_utc
+from catchup_operator.manifests.names import Owner, owner_of
 from catchup_operator.manifests.pod import CONTAINER
 
 # Reasons of Kubernetes for the failure of a Job (`JobFailed` in batch/v1).
 _POD_FAILURE_POLICY: Final = "PodFailurePolicy"
 _BACKOFF_LIMIT: Final = "BackoffLimitExceeded"
+_FAILED_INDEXES: Final = "FailedIndexes"
 _DEADLINE: Final = "DeadlineExceeded"
+# The label of the pods of an Indexed Job.
+_SHARD: Final = "batch.kubernetes.io/job-completion-index"
 # The kubelet's reason for a container that the kernel killed.
 _OOM_KILLED: Final = "OOMKilled"
 _JOB_ADVICE: Final = {
     _BACKOFF_LIMIT: "every pod of the Job failed; see their logs",
+    _FAILED_INDEXES: "a shard failed; see the logs of the Job's pods",
     _DEADLINE: "the Job was ended at its deadline; see its pod log for what was slow",
 }
 
@@ -38,7 +44,7 @@ class FinishedJob:
     """What is kept of a Job that has ended.
 
     Attributes:
-        schedule: the UserSchedule's name, by the Job's label.
+        owner, owner_name: the resource that it belongs to, by the Job's labels.
         cronjob_uid: the uid of the CronJob that owns the Job, or None. Only the CronJob controller makes it the
             controller of the Job: not every kubectl does for a manual run, nor does Argo CD.
         slot: the time (UTC) for which the CronJob controller started it, or None for a manual run.
@@ -50,7 +56,8 @@ class FinishedJob:
     name: str
     uid: str
     kind: Kind
-    schedule: str
+    owner: Owner
+    owner_name: str
     cronjob_uid: str | None
     slot: datetime | None
     finished_at: datetime
@@ -58,7 +65,7 @@ class FinishedJob:
 
     @classmethod
     def from_object(cls, item: Mapping[str, Any]) -> FinishedJob | None:
-        """Read a Job; None while it is running, or if it does not belong to a UserSchedule."""
+        """Read a Job; None while it is running, or if it belongs to no resource of ours."""
         conditions = (item.get("status") or {}).get("conditions") or ()
         end = next((c for c in conditions if c["type"] in {"Complete", "Failed"} and c["status"] == "True"), None)
         identity = identity_of(item)
@@ -74,20 +81,22 @@ class FinishedJob:
 
 
 def identity_of(item: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the first six fields of a `FinishedJob` for a Job in any state; None if it is of no UserSchedule."""
+    """Return the first seven fields of a `FinishedJob` for a Job in any state; None if it is of no resource of ours."""
     metadata = item["metadata"]
     labels = metadata.get("labels") or {}
     try:
         kind = kind_named(labels.get(LABEL_JOB, ""))
     except ValueError:
         return None
-    if kind not in user_kinds() or LABEL_USER_SCHEDULE not in labels:
+    found = owner_of(labels)
+    if kind not in user_kinds() or found is None:
         return None
     cronjob = _cronjob_of(item)
     return {
         **{name: metadata[name] for name in ("namespace", "name", "uid")},
         "kind": kind,
-        "schedule": labels[LABEL_USER_SCHEDULE],
+        "owner": found[0],
+        "owner_name": found[1],
         "cronjob_uid": cronjob["uid"] if cronjob else None,
     }
 
@@ -134,13 +143,17 @@ def result_of(
 ) -> JobResult:
     """Return the result of a Job: success or failure by its condition, details by its last pod, if one is left.
 
+    A Job with shards has a last pod of each; their counts are added, and a shard that failed says why.
+
     Args:
         finished: the Job.
         pods: its pods that are left; the Job controller deletes those that were running at the deadline.
         required_objects: what the namespace must hold for a pod to start, e.g. `Secret database`.
         cause: why no pod started, if that is known.
     """
-    last = _last_termination(pods)
+    shards = _last_terminations(pods)
+    failed = [each for each in shards if each.exit_code] if finished.failure else []
+    last = max(failed or shards, key=lambda termination: termination.at, default=None)
     summary = _summary_of(finished, last)
     message = None
     if finished.failure is None:
@@ -162,7 +175,7 @@ def result_of(
         result=result,
         reason=reason,
         message=message,
-        counts={str(name): value for name, value in summary.counts.items()} if summary else {},
+        counts=_added(_summary_of(finished, shard) for shard in shards),
         slot=finished.slot,
     )
 
@@ -184,7 +197,7 @@ def _failure(failure: str, summary: Summary | None, last: _Termination | None) -
         limit = f"its memory limit of {last.memory_limit}" if last.memory_limit else "the limit of the node's memory"
         return _OOM_KILLED, f"its last pod was killed at {limit}; raise jobs.resources.limits.memory"
     reason = None
-    if failure in {_POD_FAILURE_POLICY, _BACKOFF_LIMIT} and summary is not None:
+    if failure in {_POD_FAILURE_POLICY, _BACKOFF_LIMIT, _FAILED_INDEXES} and summary is not None:
         reason = summary.reason
     if failure == _POD_FAILURE_POLICY and reason is None and last is not None and last.exit_code is not None:
         reason = _BY_EXIT_CODE.get(last.exit_code)
@@ -193,21 +206,34 @@ def _failure(failure: str, summary: Summary | None, last: _Termination | None) -
     return failure, _JOB_ADVICE.get(failure, "see the log of the Job's pod")
 
 
-def _last_termination(pods: Iterable[Mapping[str, Any]]) -> _Termination | None:
-    """Return how our container terminated last; others of the pod, which somebody injected, tell nothing of the run."""
-    found = [
-        _Termination(
-            at=state.get("finishedAt") or "",
-            exit_code=state.get("exitCode"),
-            reason=state.get("reason") or "",
-            message=state.get("message") or "",
-            memory_limit=_memory_limit(pod),
-        )
-        for pod in pods
-        for container in (pod.get("status") or {}).get("containerStatuses") or ()
-        if container.get("name") == CONTAINER and (state := (container.get("state") or {}).get("terminated"))
-    ]
-    return max(found, key=lambda termination: termination.at, default=None)
+def _last_terminations(pods: Iterable[Mapping[str, Any]]) -> list[_Termination]:
+    """Return how our container of each shard terminated last, or of the one that there is without shards.
+
+    Other containers, which somebody injected, tell nothing of the run.
+    """
+    last: dict[str, _Termination] = {}
+    for pod in pods:
+        shard = ((pod.get("metadata") or {}).get("labels") or {}).get(_SHARD, "")
+        for container in (pod.get("status") or {}).get("containerStatuses") or ():
+            state = (container.get("state") or {}).get("terminated")
+            if container.get("name") != CONTAINER or not state:
+                continue
+            found = _Termination(
+                at=state.get("finishedAt") or "",
+                exit_code=state.get("exitCode"),
+                reason=state.get("reason") or "",
+                message=state.get("message") or "",
+                memory_limit=_memory_limit(pod),
+            )
+            last[shard] = max(last.get(shard, found), found, key=lambda termination: termination.at)
+    return list(last.values())
+
+
+def _added(summaries: Iterable[Summary | None]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for summary in summaries:
+        counts.update({str(name): value for name, value in summary.counts.items()} if summary else {})
+    return dict(counts)
 
 
 def _memory_limit(pod: Mapping[str, Any]) -> str | None:

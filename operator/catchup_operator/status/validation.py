@@ -28,11 +28,14 @@ _STATUS: Final = {
     "conflictsWith": str,
     "servedBy": str,
     "conditions": list,
+    # Of pools.
+    **dict.fromkeys(("members", "synced", "failing", "late"), int),
+    "oldestSync": str,
 }
 
 
 def with_valid_status(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the UserSchedule itself, or a copy with an empty status where the status has not the schema's form."""
+    """Return the resource itself, or a copy with an empty status where the status has not the schema's form."""
     status = body.get("status")
     return body if status is None or _is_valid(status) else {**body, "status": {}}
 

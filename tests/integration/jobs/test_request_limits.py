@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.messaging.smtp_email import MailServer, SmtpEmail
 from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
 from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
+from catchup_jobs.adapters.redis import client as redis_client
+from catchup_jobs.adapters.redis.locks import RedisLocks
 from catchup_jobs.domain.digest.email_text import EmailDigest
 from catchup_jobs.jobs.digest.gateway import Ambiguous, Message, NotSent
 from catchup_jobs.jobs.run.errors import TemporaryError
@@ -54,6 +56,7 @@ def dripping(content: bytes, *, at_once: int = 0, every: float = 0.3) -> Iterato
                 if over.wait(every):
                     return
                 connection.sendall(content[index : index + 1])
+            over.wait(60)
 
     def accept() -> None:
         with suppress(OSError):
@@ -128,6 +131,19 @@ def test_a_session_with_the_mail_server_ends_with_the_time_that_is_left(left: fl
         gateway = SmtpEmail(server, now=lambda: NOW, seconds_left=lambda: left)
         message = Message("ada@example.com", "k", EmailDigest("Ada", (), "every Sunday"))
         assert isinstance(gateway.send(message), NotSent)
+
+
+@pytest.mark.parametrize(
+    "use", [lambda locks: locks.acquire("sync:ada", "sync:ada:1"), lambda locks: locks.attempts("x")]
+)
+def test_an_answer_of_redis_that_drips_is_given_up(
+    use: Callable[[RedisLocks], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_client, "ANSWER_SECONDS", LEFT)
+    with dripping(b"+" + b"x" * 10_000) as address:
+        locks = RedisLocks.open(f"redis://{address}/0")
+        with closing(locks), pytest.raises(TemporaryError):
+            use(locks)
 
 
 @pytest.mark.slow

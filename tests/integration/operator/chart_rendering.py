@@ -14,7 +14,10 @@ import yaml
 from integration.operator.conftest import CHART, Namespace
 
 from catchup_contract.kinds import Kind
-from catchup_operator.manifests.cronjob import desired_cronjobs
+from catchup_operator.job_template import JobTemplate
+from catchup_operator.manifests.dedicated import desired_cronjobs
+from catchup_operator.manifests.pooled import pool_cronjobs
+from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.template_file import load_template
 
@@ -117,13 +120,23 @@ def job_template(documents: list[dict[str, Any]]) -> dict[str, Any]:
 
 def users_cronjob(documents: list[dict[str, Any]], kind: Kind) -> dict[str, Any]:
     """A CronJob that the operator makes from that file for a user."""
+    metadata = {"namespace": "people", "name": "ada", "uid": "0", "generation": 1}
+    schedule = UserSchedule.from_body({"metadata": metadata, "spec": {"userId": "ada"}})
+    return desired_cronjobs(schedule, _loaded(documents), {})[kind]
+
+
+def _loaded(documents: list[dict[str, Any]]) -> JobTemplate:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "job-template.yaml"
         file.write_text(yaml.safe_dump(job_template(documents)))
-        template = load_template(file)
-    metadata = {"namespace": "people", "name": "ada", "uid": "0", "generation": 1}
-    schedule = UserSchedule.from_body({"metadata": metadata, "spec": {"userId": "ada"}})
-    return desired_cronjobs(schedule, template, {})[kind]
+        return load_template(file)
+
+
+def pools_cronjobs(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The CronJobs that the operator makes from that file for a pool."""
+    metadata = {"namespace": "people", "name": "people", "uid": "0", "generation": 1}
+    pool = SchedulePool.from_body({"metadata": metadata, "spec": {"calendarSync": {"shards": 2}}})
+    return [*pool_cronjobs(pool, _loaded(documents)).values()]
 
 
 def suggestions_cronjob(documents: list[dict[str, Any]]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from integration.operator.operator_process import OperatorProcess
 from integration.operator.operator_process import operator_process as operator_in_a_process
+from integration.services import free_port
 from kopf.testing import KopfRunner
 from waiting import ESTABLISHED, eventually
 
@@ -36,10 +37,12 @@ JOB_TEMPLATE = {
 }
 _GROUPS = {
     "userschedules": "/apis/catchup.dev/v1alpha1",
+    "schedulepools": "/apis/catchup.dev/v1alpha1",
     "cronjobs": "/apis/batch/v1",
     "jobs": "/apis/batch/v1",
     "pods": "/api/v1",
     "events": "/api/v1",
+    "configmaps": "/api/v1",
     "leases": "/apis/coordination.k8s.io/v1",
     "resourcequotas": "/api/v1",
 }
@@ -70,9 +73,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     found = Cluster(f"op-{os.getpid()}", tmp_path_factory.mktemp("cluster"), node=False)
     found.up()
     try:
-        found.kubectl("apply", "-f", str(ROOT / "crds/userschedules.yaml"))
-        found.kubectl("wait", ESTABLISHED, "crd/userschedules.catchup.dev", "--timeout=180s")
-        eventually(lambda: found.kubectl("get", "userschedules", "-A") is not None)
+        found.kubectl("apply", "-f", str(ROOT / "crds"))
+        for plural in ("userschedules", "schedulepools"):
+            found.kubectl("wait", ESTABLISHED, f"crd/{plural}.catchup.dev", "--timeout=180s")
+            eventually(lambda plural=plural: found.kubectl("get", plural, "-A") is not None)  # type: ignore[misc]
         yield found
     finally:
         found.down()
@@ -107,15 +111,16 @@ class Namespace:
         return self.cluster.kubectl("--namespace", self.name, *arguments, stdin=stdin)
 
     def apply(self, name: str = "ada", **spec: Any) -> None:
-        document = {
-            "apiVersion": "catchup.dev/v1alpha1",
-            "kind": "UserSchedule",
-            "metadata": {"name": name},
-            "spec": {"userId": name, **spec},
-        }
+        self._apply("UserSchedule", "userschedules", name, {"userId": name, **spec})
+
+    def apply_pool(self, name: str = "people", **spec: Any) -> None:
+        self._apply("SchedulePool", "schedulepools", name, spec)
+
+    def _apply(self, kind: str, plural: str, name: str, spec: dict[str, Any]) -> None:
+        document = {"apiVersion": "catchup.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
         self.cluster.request(
             "PATCH",
-            f"{self._path('userschedules')}/{name}?fieldManager=kubectl&force=true&fieldValidation=Strict",
+            f"{self._path(plural)}/{name}?fieldManager=kubectl&force=true&fieldValidation=Strict",
             document,
             content_type="application/apply-patch+yaml",
         )
@@ -136,9 +141,14 @@ class Namespace:
 
     def ready(self, name: str = "ada") -> dict[str, Any]:
         """Wait until the newest generation is Ready; return the resource."""
+        return self._ready("userschedules", name)
 
+    def ready_pool(self, name: str = "people") -> dict[str, Any]:
+        return self._ready("schedulepools", name)
+
+    def _ready(self, plural: str, name: str) -> dict[str, Any]:
         def probe() -> dict[str, Any] | None:
-            found = self.schedule(name)
+            found = self.get(plural, name)
             status = found.get("status") or {}
             current = status.get("observedGeneration") == found["metadata"]["generation"]
             return found if current and status["conditions"][0]["status"] == "True" else None
@@ -154,11 +164,15 @@ class Namespace:
         return self._count(lambda labels: labels["resource"] == resource and labels["verb"] == "GET")
 
     def writes(self) -> int:
-        """The API server's own count of writes to CronJobs and UserSchedules' status, controllers' apart."""
-        ours = {("cronjobs", ""), ("userschedules", "status")}
+        """The API server's own count of writes to CronJobs and the statuses of both resources, controllers' apart."""
+        ours = {("cronjobs", ""), ("userschedules", "status"), ("schedulepools", "status")}
         return self._count(
             lambda labels: (labels["resource"], labels["subresource"]) in ours and labels["verb"] in WRITES
         )
+
+    def applies(self, resource: str) -> int:
+        """The API server's own count of server-side applies to a resource."""
+        return self._count(lambda labels: labels["resource"] == resource and labels["verb"] == "APPLY")
 
     def _count(self, wanted: Callable[[dict[str, str]], bool]) -> int:
         # The server counts a request a moment after it has answered it.
@@ -200,6 +214,20 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
 
 
 @pytest.fixture
+def another(namespace: Namespace) -> Iterator[Callable[[], Namespace]]:
+    """Make a further namespace."""
+    made: list[Namespace] = []
+
+    def make() -> Namespace:
+        made.append(Namespace.make(namespace.cluster))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.delete()
+
+
+@pytest.fixture
 def operator_env(cluster: Cluster, namespace: Namespace, tmp_path: Path) -> dict[str, str]:
     template = tmp_path / "job-template.yaml"
     template.write_text(yaml.safe_dump(JOB_TEMPLATE))
@@ -208,6 +236,13 @@ def operator_env(cluster: Cluster, namespace: Namespace, tmp_path: Path) -> dict
         "CATCHUP_NAMESPACES": namespace.name,
         "CATCHUP_JOB_TEMPLATE_FILE": str(template),
     }
+
+
+@pytest.fixture
+def url(operator_env: dict[str, str]) -> str:
+    """Where the operator serves its metrics."""
+    operator_env["CATCHUP_HEALTH_PORT"] = port = str(free_port())
+    return f"http://127.0.0.1:{port}/metrics"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from integration.operator.chart_rendering import EVERYTHING, render, users_cronjob
+from integration.operator.chart_rendering import EVERYTHING, pools_cronjobs, render, users_cronjob
 from integration.operator.conftest import Namespace
 from waiting import eventually
 
@@ -75,6 +75,9 @@ def test_what_the_operator_makes_is_admitted(
 ) -> None:
     for kind in (SYNC, DIGEST):
         assert "created" in create(good(policy, namespace, kind))
+    for cronjob in pools_cronjobs(policy):
+        cronjob["metadata"]["namespace"] = namespace.name
+        assert "created" in create(cronjob)
 
 
 def _container(spec: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from integration.operator.chart_rendering import (
     job_container,
     job_template,
     pod_templates,
+    pools_cronjobs,
     render,
     secret_references,
     suggestions_cronjob,
@@ -33,7 +34,8 @@ from catchup_contract.env import Env
 from catchup_contract.kinds import BACKOFF_LIMIT, DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import ExitCode
 from catchup_jobs.cli import cli
-from catchup_operator.manifests.cronjob import desired_cronjobs
+from catchup_operator.manifests.dedicated import desired_cronjobs
+from catchup_operator.manifests.schedule_list import CONFIGMAPS
 from catchup_operator.ops.permissions import PERMISSIONS
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.template_file import load_template
@@ -66,7 +68,8 @@ def test_every_pod_is_admitted_under_restricted_pod_security(
     template = load_template(file)
     metadata = {"namespace": restricted.name, "name": "ada", "uid": "0", "generation": 1}
     schedule = UserSchedule.from_body({"metadata": metadata, "spec": {"userId": "ada"}})
-    pods = [*pod_templates(documents), *pod_templates(list(desired_cronjobs(schedule, template, {}).values()))]
+    made = [*desired_cronjobs(schedule, template, {}).values(), *pools_cronjobs(documents)]
+    pods = [*pod_templates(documents), *pod_templates(made)]
     assert len(pods) >= 5
     for name, pod in pods:
         spec = {
@@ -165,9 +168,8 @@ def test_each_priority_of_a_user_has_a_class_of_the_release_that_preempts_nothin
 def test_resources_can_be_selected_by_user_where_the_server_knows_that(
     helm: Path, namespace: Namespace, version: str, known: bool
 ) -> None:
-    (definition,) = [
-        d for d in render(helm, namespace, {}, "--kube-version", version) if d["kind"] == "CustomResourceDefinition"
-    ]
+    documents = render(helm, namespace, {}, "--kube-version", version)
+    (definition,) = [d for d in documents if d["metadata"]["name"] == "userschedules.catchup.dev"]
     (found,) = definition["spec"]["versions"]
     assert found.get("selectableFields") == ([{"jsonPath": ".spec.userId"}] if known else None)
     if known:
@@ -178,6 +180,15 @@ def test_resources_can_be_selected_by_user_where_the_server_knows_that(
         namespace.apply("bob", userId="someone")
         names = eventually(lambda: namespace.kubectl("get", "us", "--field-selector=spec.userId=someone", "-o", "name"))
         assert names.split() == ["userschedule.catchup.dev/bob"]
+
+
+def test_the_chart_brings_both_definitions_and_the_clusters_roles_know_both(helm: Path, namespace: Namespace) -> None:
+    documents = render(helm, namespace, {})
+    names = {d["metadata"]["name"] for d in documents if d["kind"] == "CustomResourceDefinition"}
+    assert names == {"userschedules.catchup.dev", "schedulepools.catchup.dev"}
+    roles = [d for d in documents if "rbac.authorization.k8s.io/aggregate-to-edit" in d["metadata"].get("labels", {})]
+    assert len(roles) == 2
+    assert all(role["rules"][0]["resources"] == ["userschedules", "schedulepools"] for role in roles)
 
 
 def test_priority_classes_can_be_left_out(helm: Path, namespace: Namespace) -> None:
@@ -262,10 +273,15 @@ def test_the_operator_may_do_only_what_it_does(
     places = [namespace.name if place is True else place for place in where]
     assert [role["metadata"].get("namespace") for role in roles if role["kind"] == kind] == places
     verbs = {
-        ":".join((resource, *rule.get("resourceNames", ()))): tuple(rule["verbs"])
+        f"{resource}:{name}" if name else resource: tuple(rule["verbs"])
         for rule in roles[0]["rules"]
         for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
     }
+    lists = {name.partition(":")[2] for name in verbs if name.startswith("configmaps:")}
+    assert lists == CONFIGMAPS.keys()
+    for name in lists - {"catchup-schedule-list-index"}:
+        assert verbs.pop(f"configmaps:{name}") == verbs["configmaps:catchup-schedule-list-index"]
     assert verbs == PERMISSIONS  # which readiness asks for
 
 

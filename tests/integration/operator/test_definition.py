@@ -67,6 +67,8 @@ def refusal(namespace: Namespace, spec: Any, name: str = "ada", **metadata: Any)
         ({"userId": "ada", "calendarSync": {"every": "5h"}}, "spec.calendarSync.every", '"6h"'),
         ({"userId": "ada", "calendarSync": "30m"}, "spec.calendarSync", "must be of type object"),
         ({"userId": "ada", "priority": "urgent"}, "spec.priority", '"low", "normal", "high"'),
+        ({"userId": "ada", "pool": "My Pool"}, "spec.pool", "must be the name of a SchedulePool"),
+        ({"userId": "ada", "pool": "a" * 41}, "spec.pool", "may not be more than 40"),
         ({"userId": "ada", "suspend": "yes"}, "spec.suspend", "must be of type boolean"),
         ({"userId": "ada", "timezone": "Etc/UTC"}, "spec.timezone", "unknown field"),
     ],
@@ -120,7 +122,7 @@ def test_explain_reads_as_documentation(namespace: Namespace) -> None:
 def test_get_prints_the_promised_columns(namespace: Namespace) -> None:
     namespace.apply("ada")
     header = namespace.kubectl("get", "us").splitlines()[0]
-    usual = ["NAME", "READY", "TIMEZONE", "SYNC", "DIGEST", "LAST-SYNC", "NEXT-DIGEST", "AGE"]
+    usual = ["NAME", "READY", "TIMEZONE", "SYNC", "DIGEST", "LAST-SYNC", "NEXT-DIGEST", "POOL", "AGE"]
     assert header.split() == usual
     wide = namespace.kubectl("get", "us", "-o", "wide").splitlines()[0]
     assert wide.split() == [*usual, "USER", "FAILURES", "CALENDARS", "REASON", "MESSAGE"]

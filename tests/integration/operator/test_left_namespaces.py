@@ -16,7 +16,6 @@ import yaml
 from integration.operator.chart_rendering import pod_templates
 from integration.operator.conftest import CHART, Namespace, act_as
 from integration.operator.test_conflict import suspended
-from integration.operator.test_namespaces import another
 from integration.operator.test_reconciliation import finish_job
 from integration.operator.test_releases import Release
 from waiting import eventually
@@ -25,8 +24,6 @@ from catchup_operator.kube.resources import LEASE_NAME
 
 # The tests of the chart share one API server, those of the operator two others.
 pytestmark = pytest.mark.xdist_group("chart")
-
-__all__ = ["another"]  # fixtures
 
 PATIENCE = 90.0
 

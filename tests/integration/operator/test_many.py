@@ -24,8 +24,8 @@ pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
 MANY: Final = 5000 if "CATCHUP_TORTURE" in os.environ else 200
-# One pool for kopf and the operator's own requests, and a watch each for UserSchedules, CronJobs and Jobs.
-_CONNECTIONS: Final = 20 + 3
+# One pool for kopf and the operator's own requests, and a watch each of four resources.
+_CONNECTIONS: Final = 20 + 4
 # The memory that a resource may cost permanently: names, uids and kopf's own record; bodies are not kept.
 _KB_PER_RESOURCE: Final = 12
 

@@ -8,19 +8,11 @@ import urllib.request
 import pytest
 from integration.operator.conftest import Namespace
 from integration.operator.test_reconciliation import StartOperator
-from integration.services import free_port
 from prometheus_client.parser import text_string_to_metric_families as text_format
 from scraping import scraped
 from waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("operator")
-
-
-@pytest.fixture
-def url(operator_env: dict[str, str]) -> str:
-    """Where the operator serves its metrics."""
-    operator_env["CATCHUP_HEALTH_PORT"] = port = str(free_port())
-    return f"http://127.0.0.1:{port}/metrics"
 
 
 def ready(reason: str, status: str = "True") -> str:

@@ -7,8 +7,7 @@ import secrets
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,11 @@ from integration.operator.chart_rendering import pod_templates, render
 from integration.operator.conftest import Namespace, act_as
 from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_conflict import conflict, suspended
+from integration.operator.test_pools import RARE
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
+from integration.operator.test_schedule_list import COMPONENT, by_user
 from integration.services import free_port
+from scraping import answers
 from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
@@ -29,25 +31,6 @@ from catchup_contract.outcomes import Outcome
 pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
-
-
-@pytest.fixture
-def another(namespace: Namespace) -> Iterator[Callable[[], Namespace]]:
-    """Make a further namespace."""
-    made: list[Namespace] = []
-
-    def make() -> Namespace:
-        made.append(Namespace.make(namespace.cluster))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.delete()
-
-
-def answers(url: str) -> bool:
-    with urllib.request.urlopen(url, timeout=5) as reply:
-        return bool(reply.status == 200)
 
 
 @pytest.mark.parametrize("mode", ["several", "all"])
@@ -197,18 +180,21 @@ def test_with_no_more_than_the_charts_permissions_the_chosen_namespaces_are_serv
     with operator_process():
         for number, each in enumerate((namespace, other)):
             each.apply("ada", userId=f"{user}-{number}")
-        for each in served:
+            each.apply_pool(f"people-{number}", **RARE)
+        for number, each in enumerate(served):
             each.ready("ada")
+            each.ready_pool(f"people-{number}")
             each.kubectl("delete", "cronjob", "-l", "catchup.dev/job=digest")
         for each in served:
-            eventually(lambda each=each: len(each.items("cronjobs")) == 2)  # type: ignore[misc]
+            eventually(lambda each=each: len(each.items("cronjobs")) == 4)  # type: ignore[misc]
+            eventually(lambda each=each: len(by_user(each)) >= len(served))  # type: ignore[misc]
         ready = f"http://127.0.0.1:{operator_env['CATCHUP_HEALTH_PORT']}/readyz"
         eventually(lambda: answers(ready))
         if mode == "its own":
             assert other.items("cronjobs") == []
     everywhere = mode == "all"
     assert may(namespace, account, "patch", "cronjobs.batch", "-n", foreign.name) is everywhere
-    assert not any(may(namespace, account, *q) for q in (("get", "secrets"), ("delete", "cronjobs.batch", "-A")))
+    assert not any(may(namespace, account, *q) for q in (("get", "secrets"), ("delete", "jobs.batch", "-A")))
     # And before the release goes:
     (hook,) = [pod for name, pod in pod_templates(documents) if name == "Job/catchup-jobs-prepare-uninstall"]
     operator_env["KUBECONFIG"] = str(act_as(namespace, hook["spec"]["serviceAccountName"], tmp_path / "hook"))
@@ -219,4 +205,5 @@ def test_with_no_more_than_the_charts_permissions_the_chosen_namespaces_are_serv
     assert done.returncode == 0, done.stderr
     for each in served:
         assert each.items("cronjobs") == []
+        assert each.items("configmaps", COMPONENT) == []
         assert each.schedule()["metadata"]["name"] == "ada"

@@ -27,7 +27,7 @@ from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import DIGEST
 from catchup_dev.console import Failure
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.manifests.cronjob import desired_cronjobs
+from catchup_operator.manifests.dedicated import desired_cronjobs
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.conditions import find_condition
 

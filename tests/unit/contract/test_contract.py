@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from catchup_contract.api import (
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import KINDS, SYNC, kind_named, user_kinds
 from catchup_contract.outcomes import ADVICE, Outcome, Reason
+from catchup_contract.pools import DEFAULT_TICK, POOL_KIND, POOL_NAME_PATTERN, POOL_PLURAL, SHARDS_MAX, TICKS_MINUTES
 from catchup_contract.run_keys import run_key, slot_of
 from catchup_contract.summary import SUMMARY_MAX_BYTES, Count, InvalidSummaryError, Summary
 
@@ -103,6 +105,31 @@ def test_the_schema_and_the_contract_name_the_same_values_and_defaults() -> None
     assert spec["timeZone"]["default"] == DEFAULT_TIME_ZONE
 
 
+def test_the_schema_of_pools_and_the_contract_name_the_same_values_and_defaults() -> None:
+    document = yaml.safe_load((ROOT / "crds/schedulepools.yaml").read_text())
+    names = document["spec"]["names"]
+    assert (document["spec"]["group"], names["kind"], names["plural"]) == (API_GROUP, POOL_KIND, POOL_PLURAL)
+    (version,) = document["spec"]["versions"]
+    assert version["name"] == API_VERSION
+    schema = version["schema"]["openAPIV3Schema"]
+    assert f"'^{POOL_NAME_PATTERN}$'" in schema["x-kubernetes-validations"][0]["rule"]
+    spec = schema["properties"]["spec"]["properties"]
+    every = spec["calendarSync"]["properties"]["every"]
+    assert (every["enum"], every["default"]) == (list(SYNC_INTERVALS_MINUTES), DEFAULT_SYNC_EVERY)
+    assert spec.keys() >= {work.spec_section for work in user_kinds().values()}
+    for work in user_kinds().values():
+        section = spec[work.spec_section]["properties"]
+        tick, shards = section["tick"], section["shards"]
+        assert (tick["enum"], tick["default"]) == (list(TICKS_MINUTES), DEFAULT_TICK)
+        assert (shards["minimum"], shards["maximum"], shards["default"]) == (1, SHARDS_MAX, 1)
+
+
+def test_the_cronjobs_of_the_longest_pool_name_have_a_name_that_the_cronjob_controller_takes() -> None:
+    assert re.fullmatch(POOL_NAME_PATTERN, "a" * 40)
+    assert not re.fullmatch(POOL_NAME_PATTERN, "a" * 41)
+    assert max(len(f"{'a' * 40}-pool-{kind}") for kind in user_kinds()) <= 52
+
+
 def test_every_interval_divides_a_day() -> None:
     assert all(24 * 60 % minutes == 0 for minutes in SYNC_INTERVALS_MINUTES.values())
 
@@ -124,7 +151,8 @@ def test_no_two_kinds_share_a_section_or_a_condition() -> None:
         assert len(set(values)) == len(values)
 
 
-def test_the_descriptions_name_what_an_enum_allows() -> None:
+@pytest.mark.parametrize("plural", ["userschedules", "schedulepools"])
+def test_the_descriptions_name_what_an_enum_allows(plural: str) -> None:
     """`kubectl explain` of 1.29 does not show enums."""
 
     def fields(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -132,10 +160,10 @@ def test_the_descriptions_name_what_an_enum_allows() -> None:
         for child in schema.get("properties", {}).values():
             yield from fields(child)
 
-    document = yaml.safe_load((ROOT / "crds/userschedules.yaml").read_text())
+    document = yaml.safe_load((ROOT / f"crds/{plural}.yaml").read_text())
     spec = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     enums = [field for field in fields(spec) if "enum" in field]
-    assert len(enums) == 3
+    assert len(enums) >= 3
     for field in enums:
         days = field["enum"][0] == "Monday"  # a range is clearer
         for value in ("Monday to Sunday", "Daily") if days else field["enum"]:

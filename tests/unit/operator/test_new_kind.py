@@ -15,14 +15,12 @@ from catchup_contract.kinds import KINDS, Deadlines, History, Kind, Rule, UserWo
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count, Summary
 from catchup_operator.kube.client import KubeClient
-from catchup_operator.manifests.names import key_of
+from catchup_operator.manifests.names import USER_SCHEDULE, key_of
 from catchup_operator.ops.forecast import forecast
-from catchup_operator.reconcile.job_status import JobStatusUpdater
-from catchup_operator.reconcile.reconciler import Reconciler
-from catchup_operator.reconcile.rollout import Rollout
+from catchup_operator.reconcile.branch import Branch, OwnerRollout, branches
 from catchup_operator.reconcile.scopes import Scopes
-from catchup_operator.reconcile.status_writer import StatusWriter
-from catchup_operator.state import State
+from catchup_operator.state.drift import DriftDetector
+from catchup_operator.state.pools import Pools
 from catchup_operator.status.conditions import find_condition
 from catchup_operator.status.results import FinishedJob
 from catchup_operator.status.validation import with_valid_status
@@ -65,7 +63,7 @@ class Api:
         self.cronjobs[name] = {**manifest, "metadata": metadata}
         return self.cronjobs[name]
 
-    async def patch_status(self, _: Mapping[str, Any], patch: Mapping[str, Any]) -> None:
+    async def patch_status(self, _: str, __: Mapping[str, Any], patch: Mapping[str, Any]) -> None:
         self.schedule = merge(self.schedule, {"status": patch})
 
     async def create(self, *_: Any) -> None: ...
@@ -92,12 +90,20 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kin
 async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind: Kind) -> None:
     assert kind.user_work is not None
     rule = kind.user_work.rule
-    api, state, later = Api(body({"reminder": SPECS[rule]})), State(), NOW + timedelta(minutes=5)
+    api, later = Api(body({"reminder": SPECS[rule]})), NOW + timedelta(minutes=5)
     client, scopes = cast(KubeClient, api), cast(Scopes, Everywhere())
-    writer = StatusWriter(client, scopes, lambda: NOW)
-    reconciler = Reconciler(
-        client, TEMPLATE, state=state, rollout=Rollout(1), scopes=scopes, writer=writer, now=lambda: NOW
+    time = [NOW]
+    served = branches(
+        client,
+        TEMPLATE,
+        drift=DriftDetector(),
+        pools=Pools(),
+        rollout=OwnerRollout(1),
+        scopes=scopes,
+        now=lambda: time[0],
     )
+    branch = served[USER_SCHEDULE]
+    reconciler, state = branch.reconciler, branch.state
 
     await reconciler.reconcile(api.schedule)
     assert api.applied == ["sync", "digest", "reminder"]
@@ -118,13 +124,15 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
     wrong = merge(api.schedule, {"status": {"reminder": {"nextRunTimes": ["soon"]}}})
     assert with_valid_status(wrong)["status"] == {}
 
-    await record(api, state, writer, kind, later)
+    time[0] = later
+    await record(api, branch, kind, later)
+    time[0] = NOW
     section = api.schedule["status"]["reminder"]
     assert (section["lastResult"], section["lastReason"], section["counts"]) == ("Skipped", "Reconnect", {"pages": 3})
     assert find_condition(api.schedule["status"], "ReminderHealthy")["status"] == "False"
 
     drifts = []
-    state.drift.subscribe(lambda cronjob, schedule: drifts.append((cronjob, schedule)))
+    state.drift.subscribe(lambda cronjob, expected: drifts.append((cronjob, expected.owner_name)))
     state.drift.observe_list("people", {state.drift.observe(item) for item in api.cronjobs.values()})
     assert drifts == []
     state.drift.observe_deletion(key_of(cronjob))
@@ -135,7 +143,7 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
     assert sum(forecast([api.schedule], NOW + timedelta(days=4)).pods_of(kind)) > 0
 
 
-async def record(api: Api, state: State, writer: StatusWriter, kind: Kind, at: datetime) -> None:
+async def record(api: Api, branch: Branch, kind: Kind, at: datetime) -> None:
     summary = Summary(kind, Outcome.SKIPPED, at, at, reason=Reason.RECONNECT, counts={Count.PAGES: 3})
     terminated = {"message": summary.to_json(), "exitCode": 0, "finishedAt": "2026-11-23T09:05:00Z"}
     api.pods = [{"status": {"containerStatuses": [{"name": "job", "state": {"terminated": terminated}}]}}]
@@ -155,6 +163,4 @@ async def record(api: Api, state: State, writer: StatusWriter, kind: Kind, at: d
         }
     )
     assert finished is not None
-    client = cast(KubeClient, api)
-    updater = JobStatusUpdater(client, TEMPLATE, statuses=state.statuses, writer=writer, now=lambda: at)
-    await updater.record(finished)
+    await branch.job_status.record(finished)

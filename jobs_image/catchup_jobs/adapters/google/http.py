@@ -109,6 +109,10 @@ class Http(httplib2.Http):  # type: ignore[misc]
         self.follow_redirects = False
         self.seconds_left = seconds_left
 
+    def _auth_from_challenge(self, *_: Any) -> Iterator[Any]:
+        """Offer no login: a challenge (RFC 9110, 11.6.1) that httplib2 cannot parse would hide the answer."""
+        return iter(())
+
     def request(self, uri: str, method: str = "GET", **named: Any) -> tuple[httplib2.Response, bytes]:
         """Make a request.
 

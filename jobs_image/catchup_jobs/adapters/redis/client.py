@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import redis
@@ -14,10 +15,13 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 
 from catchup_jobs.adapters.redis.errors import FAILURES, UnknownServiceError, meaning
 from catchup_jobs.adapters.redis.url import RedisUrl
+from catchup_jobs.adapters.time_limit import OverTimeError, within
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 TIMEOUT_SECONDS: Final = 3.0
-"""How long an answer of Redis may take."""
+"""The longest silence of Redis."""
+ANSWER_SECONDS: Final = 10.0
+"""The longest time for a whole answer of Redis."""
 T = TypeVar("T")
 
 
@@ -30,7 +34,34 @@ def connect(url: str, *, timeout: float = TIMEOUT_SECONDS) -> redis.Redis:
     Raises:
         MisconfiguredError: the URL is malformed; it is not repeated, since it may hold a password.
     """
-    target = RedisUrl.parse(url)
+    client = _client(RedisUrl.parse(url), timeout)
+    _bound(client)
+    return client
+
+
+class _BoundedAnswers:
+    """A connection whose answers must be whole in time: the socket's timeout starts again with each packet."""
+
+    def read_response(self, *arguments: Any, **named: Any) -> Any:
+        """Read an answer.
+
+        Raises:
+            redis.RedisError: there is none.
+        """
+        connection: Any = super()
+        try:
+            return within(ANSWER_SECONDS, partial(connection.read_response, *arguments, **named))
+        except OverTimeError:
+            self.disconnect()  # type: ignore[attr-defined]
+            raise redis.TimeoutError("the answer is not whole in time") from None
+
+
+def _bound(client: redis.Redis) -> None:
+    pool: Any = client.connection_pool
+    pool.connection_class = type("Bounded", (_BoundedAnswers, pool.connection_class), {})
+
+
+def _client(target: RedisUrl, timeout: float) -> redis.Redis:
     common: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
@@ -41,9 +72,12 @@ def connect(url: str, *, timeout: float = TIMEOUT_SECONDS) -> redis.Redis:
     if target.service is not None:
         # Sentinel's class has no types.
         sentinels: Any = _Sentinels
-        client: redis.Redis = sentinels(
+        watchers = sentinels(
             target.addresses, sentinel_kwargs=common | target.sentinel_options, **(common | target.options)
-        ).master_for(target.service)
+        )
+        for sentinel in watchers.sentinels:
+            _bound(sentinel)
+        client: redis.Redis = watchers.master_for(target.service)
         return client
     for host, port in target.addresses:
         return redis.Redis(host=host, port=port, **(common | target.options))

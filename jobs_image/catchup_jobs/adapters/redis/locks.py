@@ -7,6 +7,7 @@ A thread extends a lock until it is released. A lock of a process that died expi
 from __future__ import annotations
 
 import math
+import re
 import secrets
 import threading
 import time
@@ -18,6 +19,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError
 
 from catchup_jobs.adapters.redis.client import TIMEOUT_SECONDS, as_job_errors, connect, with_one_retry
 from catchup_jobs.adapters.redis.errors import FAILURES
+from catchup_jobs.jobs.run.errors import TemporaryError
 from catchup_jobs.jobs.run.ports import HeldBy, Lock
 
 LOCK_SECONDS: Final = 60.0
@@ -26,8 +28,14 @@ ATTEMPTS_SECONDS: Final = 48 * 3600
 """How long the attempts of a run are kept in Redis."""
 _PREFIX: Final = "catchup"
 _SEPARATOR: Final = " "
+_VALUE: Final = re.compile(r"[0-9a-f]{32} .+", re.DOTALL)
 
-# KEYS[1] the lock, ARGV[1] our value; only the holder may release or extend.
+# KEYS[1] the lock, ARGV[1] our value; only the holder may release or extend. A script takes the lock, too: who may not
+# run scripts is refused before a lock is left behind.
+_TAKE: Final = (
+    "if redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return ARGV[1] end"
+    " return redis.call('get', KEYS[1])"
+)
 _RELEASE: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 _EXTEND: Final = (
     "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
@@ -66,28 +74,24 @@ class RedisLocks:
         asked_at = time.monotonic()
         with as_job_errors():
             holder = self._take(key, value)
-            if holder is None:
-                holder = self._take(key, value)  # it expired between the refusal and the read of its holder
         if holder == value:
             return _RedisLock(self._client, key, value, self._lock_seconds, asked_at)
-        return HeldBy(holder.partition(_SEPARATOR)[2] if holder else "")
+        if not isinstance(holder, str) or not _VALUE.fullmatch(holder):
+            raise TemporaryError("what answers is no Redis, or holds values of another program under our keys")
+        return HeldBy(holder.partition(_SEPARATOR)[2])
 
-    def _take(self, key: str, value: str) -> str | None:
-        """Try to take the lock; return the holder's value, None if nobody holds it."""
+    def _take(self, key: str, value: str) -> object:
+        """Try to take the lock; return the holder's value."""
         milliseconds = math.ceil(self._lock_seconds * 1000)
         try:
-            if self._client.set(key, value, nx=True, px=milliseconds):
-                return value
+            return self._client.eval(_TAKE, 1, key, value, milliseconds)
         except (redis.ConnectionError, redis.TimeoutError) as error:
             if isinstance(error, AuthenticationError | AuthorizationError):
                 raise
             # The reply is lost: Redis says whether the lock was granted.
             if (holder := self._client.get(key)) is not None:
-                return str(holder)
-            if self._client.set(key, value, nx=True, px=milliseconds):
-                return value
-        current = self._client.get(key)
-        return None if current is None else str(current)
+                return holder
+            return self._client.eval(_TAKE, 1, key, value, milliseconds)
 
     def attempts(self, run_key: str) -> int:
         """Return the number of recorded attempts.

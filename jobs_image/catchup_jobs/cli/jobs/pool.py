@@ -64,7 +64,7 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         locks_of(settings, database) as locks,
     ):
         if settings.schedule_list is not None:
-            _apply_list(database, pool, Path(settings.schedule_list), started_at)
+            _apply_list(database, pool, settings, Path(settings.schedule_list), started_at)
         version = f"{metadata.version('tzdata')} {every}"
         store = PoolSlots(database, pool, kind, every, version, shard, shards)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
@@ -87,8 +87,8 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
     return report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, datetime.now(UTC))
 
 
-def _apply_list(database: Database, pool: str, folder: Path, now: datetime) -> None:
-    changed = apply_list(database, pool, read_schedule_list(folder))
+def _apply_list(database: Database, pool: str, settings: Settings, folder: Path, now: datetime) -> None:
+    changed = apply_list(database, pool, read_schedule_list(folder), where=settings.pool_members)
     users = DatabaseUsers(database)
     for schedule in changed:
         # As a sync's pod of the user's own does: suggestions and digests by hand need it, too.

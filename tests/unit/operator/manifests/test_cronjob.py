@@ -9,7 +9,7 @@ from unit.operator.factories import TEMPLATE, schedule
 from catchup_contract.env import Env
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.manifests.cronjob import desired_cronjobs
+from catchup_operator.manifests.dedicated import desired_cronjobs
 
 
 def cronjob_of(kind: Kind, template: JobTemplate = TEMPLATE, **spec: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from unit.operator.factories import schedule
 
 from catchup_contract.kinds import KINDS, SYNC, Kind
-from catchup_operator.manifests.names import cronjob_name, fingerprint, has_operator_labels, labels
+from catchup_operator.manifests.names import USER_SCHEDULE, cronjob_name, fingerprint, has_operator_labels, labels
 
 DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 names = st.from_regex(DNS_SUBDOMAIN, fullmatch=True).filter(lambda name: len(name) <= 63)
@@ -35,7 +35,7 @@ def test_long_similar_and_recreated_names_stay_apart() -> None:
 
 
 def test_our_labels_are_recognised_and_others_are_not() -> None:
-    assert has_operator_labels(labels(schedule(), SYNC))
+    assert has_operator_labels(labels(USER_SCHEDULE, "ada", SYNC))
     assert not has_operator_labels({"catchup.dev/job": "sync", "catchup.dev/user-schedule": "ada"})
     assert not has_operator_labels({})
 

@@ -13,7 +13,7 @@ import pytest
 
 from catchup_operator import manifests
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.manifests import cronjob, names, pod, template_hash
+from catchup_operator.manifests import cronjob, names, pod, schedule_list, template_hash
 from catchup_operator.schedule import clock_changes, cron
 from catchup_operator.template_file import load_template
 
@@ -35,7 +35,7 @@ FULL = JobTemplate(
     digest_spread=30,
 )
 # Not part of making a manifest: recognising labels and keys of objects on the cluster.
-_READERS = {names.has_operator_labels, names.key_of}
+_READERS = {names.has_operator_labels, names.key_of, names.owner_of, schedule_list.configmap}
 
 
 def written(path: Path, text: str) -> Path:
@@ -97,6 +97,7 @@ def test_the_samples_reach_every_branch_of_what_makes_a_manifest() -> None:
     try:
         for template in (MINIMAL, FULL):
             template_hash.template_hash(template)
+            template_hash.pool_template_hash(template)
     finally:
         sys.settrace(before)
     jumps = [(code, jump.offset) for code in codes for jump in conditional_jumps(code)]

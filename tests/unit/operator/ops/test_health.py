@@ -49,7 +49,8 @@ async def test_every_permission_is_asked_for_in_every_namespace() -> None:
 
 async def test_what_is_missing_is_named_with_its_place() -> None:
     found, _ = permissions(lambda verb, *_: verb != "create")
-    wanted = [f"may not create {resource} in the cluster" for resource in ("cronjobs", "events", "leases")]
+    resources = ("cronjobs", "events", "configmaps", "leases")
+    wanted = [f"may not create {resource} in the cluster" for resource in resources]
     assert await found.round() == wanted
 
 

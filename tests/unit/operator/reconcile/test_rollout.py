@@ -9,7 +9,9 @@ from catchup_operator.manifests.names import Key
 from catchup_operator.reconcile.rollout import Rollout
 
 
-async def rolled(rollout: Rollout, monkeypatch: pytest.MonkeyPatch, *, pauses: int) -> tuple[list[Key], list[float]]:
+async def rolled(
+    rollout: Rollout[Key], monkeypatch: pytest.MonkeyPatch, *, pauses: int
+) -> tuple[list[Key], list[float]]:
     """Run until that many pauses have passed."""
     visited: list[Key] = []
     waited: list[float] = []
@@ -26,7 +28,7 @@ async def rolled(rollout: Rollout, monkeypatch: pytest.MonkeyPatch, *, pauses: i
 
 
 async def test_each_is_visited_once_and_never_faster_than_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    rollout = Rollout(per_second=4)
+    rollout = Rollout[Key](per_second=4)
     for number in range(3):
         rollout.add(("people", f"u{number}"))
         rollout.add(("people", "u0"))
@@ -40,10 +42,10 @@ async def test_each_is_visited_once_and_never_faster_than_the_rate(monkeypatch: 
 async def test_progress_is_logged_now_and_then_and_at_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rollout = Rollout(per_second=100)
+    rollout = Rollout[Key](per_second=100)
     for number in range(50):
         rollout.add(("people", f"u{number}"))
     with caplog.at_level(logging.INFO):
         await rolled(rollout, monkeypatch, pauses=50)
     assert len(caplog.messages) == 2
-    assert "50 UserSchedules rolled, 0 to go" in caplog.messages[-1]
+    assert "50 resources rolled, 0 to go" in caplog.messages[-1]

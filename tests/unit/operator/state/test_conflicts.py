@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from unit.operator.factories import body
 
 from catchup_operator.manifests.names import Key
-from catchup_operator.state.conflicts import Conflicts
+from catchup_operator.state.conflicts import Conflicts, user_of
 
 
 def resource(
@@ -30,7 +30,7 @@ def changes() -> list[Key]:
 
 @pytest.fixture
 def conflicts(changes: list[Key]) -> Conflicts:
-    found = Conflicts()
+    found = Conflicts(user_of)
     found.subscribe(changes.append)
     return found
 
@@ -92,7 +92,7 @@ def test_the_winner_does_not_depend_on_the_order_in_which_they_are_shown(
     resources = [resource(f"r{number}", created=second) for number, second in enumerate(created)]
     oldest = min(resources, key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["uid"]))
     dice.shuffle(resources)
-    conflicts = Conflicts()
+    conflicts = Conflicts(user_of)
     held = [conflicts.add(each) for each in resources]
     assert [str(claim) for claim in held if conflicts.older_than(claim) is None] == [
         f"people/{oldest['metadata']['name']}"

@@ -4,14 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.operator.factories import schedule
 
 from catchup_contract.kinds import SYNC
-from catchup_operator.manifests.names import labels
+from catchup_operator.manifests.names import USER_SCHEDULE, labels
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
 
 KEY = ("people", "ada-sync-x")
-EXPECTED = ExpectedCronJob("ada", "uid-1", "cj-1", 2)
+EXPECTED = ExpectedCronJob(USER_SCHEDULE, "ada", "uid-1", "cj-1", 2)
 
 
 def cronjob(**changes: Any) -> dict[str, Any]:
@@ -20,7 +19,7 @@ def cronjob(**changes: Any) -> dict[str, Any]:
         "name": "ada-sync-x",
         "uid": "cj-1",
         "generation": 2,
-        "labels": labels(schedule(), SYNC),
+        "labels": labels(USER_SCHEDULE, "ada", SYNC),
         "ownerReferences": [{"uid": "uid-1", "controller": True}],
     }
     return {"metadata": {**metadata, **changes}}
@@ -28,7 +27,7 @@ def cronjob(**changes: Any) -> dict[str, Any]:
 
 def reporting_to(drifts: list[str]) -> DriftDetector:
     found = DriftDetector()
-    found.subscribe(lambda _, schedule: drifts.append(schedule))
+    found.subscribe(lambda _, expected: drifts.append(expected.owner_name))
     return found
 
 

@@ -7,6 +7,7 @@ import pytest
 from unit.operator.factories import body
 
 from catchup_contract.kinds import DIGEST, SYNC
+from catchup_operator.manifests.names import USER_SCHEDULE
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.statuses import Statuses
 from catchup_operator.status import patches
@@ -118,7 +119,8 @@ def finished(name: str, at: datetime) -> FinishedJob:
         name=name,
         uid="u",
         kind=SYNC,
-        schedule=KEY[1],
+        owner=USER_SCHEDULE,
+        owner_name=KEY[1],
         cronjob_uid="c",
         slot=None,
         finished_at=at,

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from unit.operator.factories import body
 
+from catchup_operator.manifests.names import USER_SCHEDULE
 from catchup_operator.status.conditions import READY, Condition, merge_conditions
 from catchup_operator.status.events import events
 
@@ -16,7 +17,7 @@ def told(*steps: Condition) -> list[tuple[str, str]]:
     current = body()
     for step in steps:
         patch = {"conditions": merge_conditions(current, [step], NOW)}
-        found += [(event["type"], event["reason"]) for event in events(current, patch, NOW)]
+        found += [(event["type"], event["reason"]) for event in events(USER_SCHEDULE, current, patch, NOW)]
         current = body(status=patch)
     return found
 
@@ -47,7 +48,7 @@ def test_a_job_that_is_switched_off_or_has_not_run_yet_is_no_news() -> None:
 
 def test_an_event_names_its_resource_by_uid() -> None:
     patch = {"conditions": merge_conditions(body(), [ready("False", "Conflict")], NOW)}
-    (found,) = events(body(), patch, NOW)
+    (found,) = events(USER_SCHEDULE, body(), patch, NOW)
     assert found["involvedObject"]["uid"] == "uid-1"
     assert found["metadata"] == {"generateName": "ada-", "namespace": "people"}
     assert (found["type"], found["reason"], found["message"]) == ("Warning", "Conflict", "Ready: words")

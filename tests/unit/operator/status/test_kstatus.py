@@ -10,6 +10,7 @@ import pytest
 from unit.operator.factories import body, schedule
 from unit.operator.status.test_patches import BOTH, after_reconcile
 
+from catchup_operator.manifests.names import USER_SCHEDULE
 from catchup_operator.status import patches, ready
 from catchup_operator.status.conditions import Condition
 from catchup_operator.status.events import events
@@ -50,7 +51,7 @@ def test_what_waits_for_somebody_has_failed_and_what_repeats_is_in_progress(cond
     assert kstatus(after) == result
     assert patches.not_ready(after, condition, now=NOW) is None
     # One Event tells of it, not two.
-    assert [event["reason"] for event in events(before, patch, NOW)] == [condition.reason]
+    assert [event["reason"] for event in events(USER_SCHEDULE, before, patch, NOW)] == [condition.reason]
 
 
 def test_neither_stays_once_it_is_ready() -> None:

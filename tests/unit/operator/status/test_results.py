@@ -192,3 +192,27 @@ def test_counts_come_from_the_pod_that_ended_last() -> None:
 def test_a_message_that_is_no_summary_of_this_job_tells_nothing(message: str) -> None:
     run = result_of(finished("Complete"), [pod(message)])
     assert (run.result, run.reason, run.message, run.counts) == ("Succeeded", None, None, {})
+
+
+def shard(number: int, message: str, exit_code: int = 0, at: str = "2026-11-23T09:00:00Z") -> dict[str, Any]:
+    labels = {"batch.kubernetes.io/job-completion-index": str(number)}
+    return {**pod(message, exit_code, at), "metadata": {"labels": labels}}
+
+
+def test_the_counts_of_shards_are_added_and_of_the_pods_of_one_shard_the_last_counts() -> None:
+    pods = [
+        shard(0, summary(Outcome.DONE, users_served=5, members=70), at="2026-11-23T09:00:09Z"),
+        shard(1, summary(Outcome.RETRY, Reason.UNAVAILABLE, users_served=100), 75, at="2026-11-23T08:00:00Z"),
+        shard(1, summary(Outcome.DONE, users_served=7)),
+    ]
+    result = result_of(finished("Complete"), pods)
+    assert (result.result, result.counts) == ("Succeeded", {"usersServed": 12, "members": 70})
+
+
+def test_the_shard_that_failed_says_why_though_others_ended_later() -> None:
+    pods = [
+        shard(0, summary(Outcome.DONE, users_served=5), at="2026-11-23T09:00:09Z"),
+        shard(1, summary(Outcome.RETRY, Reason.UNAVAILABLE), 75),
+    ]
+    result = result_of(finished("Failed", "FailedIndexes"), pods)
+    assert (result.result, result.reason, result.counts["usersServed"]) == ("Failed", "Unavailable", 5)

@@ -34,6 +34,7 @@ from catchup_jobs.adapters.database.schema import (
     deliveries,
     digests,
     oauth_tokens,
+    pool_members,
     runs,
     users,
 )
@@ -78,7 +79,8 @@ def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
             every: literal(now - MISSED_SYNCS * timedelta(minutes=length), users.c.created_at.type)
             for every, length in minutes.items()
         },
-        value=users.c.sync_every,
+        # A pool has an interval of its own.
+        value=func.coalesce(pool_members.c.sync_every, users.c.sync_every),
     )
     longest = timedelta(minutes=max(minutes.values()))
     recent = now - MISSED_SYNCS * longest
@@ -104,7 +106,11 @@ def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
     )
     found = (
         select(last_success.label("last_success"))
-        .select_from(failed.join(users, users.c.id == failed.c.subject).join(oauth_tokens))
+        .select_from(
+            failed.join(users, users.c.id == failed.c.subject)
+            .join(oauth_tokens, oauth_tokens.c.user_id == users.c.id)
+            .outerjoin(pool_members, pool_members.c.user_id == users.c.id)
+        )
         .where(
             oauth_tokens.c.state == TokenState.ACTIVE,
             failed.c.started_at > since,

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, or_, select, update
 from catchup_contract.cadence import stable_hash
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import DIGEST, SYNC, Kind, user_kinds
+from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, ScheduleList
 from catchup_contract.timestamps import parse_utc
 from catchup_jobs.adapters.database.engine import Database
@@ -88,12 +89,17 @@ def reschedule(connection: Connection, user_ids: Iterable[str]) -> None:
         connection.execute(update(pool_slots).where(pool_slots.c.user_id.in_(page)).values(version=""))
 
 
-def apply_list(database: Database, pool: str, listed: ScheduleList) -> list[ListedSchedule]:
+def apply_list(
+    database: Database, pool: str, listed: ScheduleList, *, where: Members = Members.DATABASE
+) -> list[ListedSchedule]:
     """Make a pool's members agree with the list of UserSchedules; return those of members who are new or changed.
 
     A list that is not complete makes members and ends no membership. A UserSchedule of which a newer generation is
     known already is left out, and so is one of a user whom the database does not have. Nothing is read but a hash where
     the list is the last one.
+
+    Args:
+        where: where the pool's members are. A user whom it served when its members were elsewhere is a member no more.
 
     Raises:
         TemporaryError: the list is not complete, and the pool has never had one that was.
@@ -101,12 +107,15 @@ def apply_list(database: Database, pool: str, listed: ScheduleList) -> list[List
     """
     with database.read() as connection:
         known = connection.execute(select(pool_lists.c.digest).where(pool_lists.c.pool == pool)).scalar()
-    if known == listed.digest and listed.is_complete:
+    digest = f"{listed.digest} {where}"
+    if known == digest and listed.is_complete:
         return []
     if known is None and not listed.is_complete:
         raise TemporaryError("the list of UserSchedules is not complete yet: nobody knows whom they serve")
     named = {schedule.user_id for schedule in listed.schedules}
     wanted = {one.user_id: one for one in listed.schedules if one.is_served and one.pool == pool}
+    if where is not Members.USER_SCHEDULES:
+        wanted = {}
     with database.write() as connection:
         changed = _admit(database, connection, pool, wanted)
         stored = {
@@ -117,11 +126,14 @@ def apply_list(database: Database, pool: str, listed: ScheduleList) -> list[List
         }
         # By enrolment nobody is served whom a UserSchedule names, nor by a UserSchedule who is on the list otherwise.
         leaving = {user_id for user_id in stored if user_id in named and user_id not in wanted}
+        if where is not Members.DATABASE:
+            leaving |= {user_id for user_id, uid in stored.items() if uid is None}
         if listed.is_complete:
             gone = {user_id for user_id, uid in stored.items() if uid is not None and user_id not in named}
             _leave(connection, pool, leaving | gone)
-            _return_enrolled(database, connection, pool, named)
-            _note(database, connection, pool, listed.digest)
+            if where is Members.DATABASE:
+                _return_enrolled(database, connection, pool, named)
+            _note(database, connection, pool, digest)
         else:
             _leave(connection, pool, leaving)
     return changed

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, 
 
 from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
 from catchup_contract.digest_rule import DigestDay
-from catchup_contract.kinds import Kind
+from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools.overview import pool_counts
@@ -70,6 +70,12 @@ class PoolSlots:
                 .values(due_at=bindparam("due"), version=self.version),
                 [{"user": row.user_id, "due": self._due_at(row, now)} for row in rows],
             )
+            if self.kind is SYNC:
+                # The interval by which a sync is overdue; a UserSchedule says its own.
+                enrolled = [row.user_id for row in rows if row.uid is None]
+                connection.execute(
+                    update(pool_members).where(pool_members.c.user_id.in_(enrolled)).values(sync_every=self.every)
+                )
         return len(rows)
 
     def _due_at(self, row: Any, now: datetime) -> datetime:
@@ -78,9 +84,9 @@ class PoolSlots:
             due: datetime = row.due_at
             return due
         slots = slots_of(self.kind, row.user_id, self._when(row))
-        if row.due_at is None and row.uid is not None and slots.missed(now) is not None:
-            # The UserSchedule came from another placement, perhaps at the minute of a slot. A run that has ended there
-            # is not repeated.
+        if row.due_at is None and slots.missed(now) is not None:
+            # A new user need not wait for a first sync, and one who comes from another placement may come at the minute
+            # of a slot. A run that has ended there is not repeated.
             return now
         return slots.after(now)
 

@@ -22,7 +22,8 @@ pool_enrolments: Final = Table(
 )
 
 # Whom pools serve: enrolled users whom no UserSchedule names, and users of UserSchedules that name a pool.
-# `uid`, `generation`: of the UserSchedule; null for an enrolled user, as what follows: the user's row says when.
+# `uid`, `generation`: of the UserSchedule; null for an enrolled user, as what follows but `sync_every`, which is the
+# pool's: the user's row says when.
 # `digest_since`: digests that fell due before are not caught up on.
 pool_members: Final = Table(
     "pool_members",

@@ -1,0 +1,242 @@
+"""The placements: what a kind of owner is turned into. The reconciliation is the same for all of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any, ClassVar, Final, Protocol
+
+from catchup_contract.kinds import Kind
+from catchup_operator.job_template import JobTemplate
+from catchup_operator.manifests.dedicated import desired_cronjobs
+from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
+from catchup_operator.manifests.pooled import pool_cronjobs
+from catchup_operator.manifests.template_hash import pool_template_hash, template_hash
+from catchup_operator.reconcile.work_queue import RetryAfterError
+from catchup_operator.schedule.fields import InvalidSpecError
+from catchup_operator.schedule.schedule_pool import SchedulePool
+from catchup_operator.schedule.user_schedule import UserSchedule, pool_of
+from catchup_operator.state.conflicts import name_of, user_of
+from catchup_operator.state.pool_statuses import PoolStatuses
+from catchup_operator.state.pools import Pools
+from catchup_operator.state.statuses import Statuses
+from catchup_operator.status import patches, pool_status
+from catchup_operator.status.conditions import Condition
+from catchup_operator.status.job_section import active_since, section_of
+from catchup_operator.status.results import Cause, JobResult
+from catchup_operator.status.waiting import WaitingJob, not_started
+
+_POOL_SECONDS: Final = 1.0
+"""The delay of a UserSchedule that waits for what is to be known of its pool."""
+
+
+class WaitsForPoolError(RetryAfterError):
+    """A UserSchedule waits until its pool is known, or knows it. Until then all stays as it is."""
+
+    log_level = logging.DEBUG
+    result = "waits"
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What a resource is to become.
+
+    Attributes:
+        manifests: the CronJob of each kind. Others that the status names are deleted.
+        patch: returns the status patch after they were applied. It takes the fields of each CronJob, and by name
+            `contested` and `terminating` as `patches.reconciled` does.
+    """
+
+    manifests: Mapping[Kind, Mapping[str, Any]]
+    patch: Callable[..., dict[str, Any] | None]
+
+
+class Placement(Protocol):
+    """A kind of owner, and how it is turned into CronJobs.
+
+    Attributes:
+        owner: the kind.
+        template_hash: of the job template, for the CronJobs of this kind.
+    """
+
+    owner: ClassVar[Owner]
+    template_hash: str
+
+    def subject_of(self, body: Mapping[str, Any]) -> str:
+        """Return what only one resource may serve."""
+
+    def statuses(self) -> Statuses:
+        """Return what remembers the statuses, empty."""
+
+    def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
+        """Whether this generation was reconciled with a template, so that there is nothing to write."""
+
+    def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
+        """Return what a resource is to become; with an `older` one that serves instead, it is suspended.
+
+        Raises:
+            InvalidSpecError: the spec breaks a rule of the schema.
+            RetryAfterError: it is not known yet, or must wait.
+        """
+
+    def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
+        """Return the status patch for a Job's result."""
+
+    def refreshed(
+        self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
+    ) -> dict[str, Any] | None:
+        """Return the status patch for kinds whose runs are `absent`."""
+
+    def waiting(
+        self, body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime
+    ) -> dict[str, Any] | None:
+        """Return the status patch for a Job of which no pod starts."""
+
+    def started(self, body: Mapping[str, Any], job: WaitingJob, *, now: datetime) -> dict[str, Any] | None:
+        """Return the status patch for a Job whose wait `waiting` told, once a pod of it has started."""
+
+
+class Dedicated:
+    """A UserSchedule has CronJobs of its own, or names the pool whose CronJobs serve it."""
+
+    owner: ClassVar[Owner] = USER_SCHEDULE
+    subject_of = staticmethod(user_of)
+
+    def __init__(self, template: JobTemplate, pools: Pools) -> None:
+        self._template = template
+        self._pools = pools
+        self.template_hash = template_hash(template)
+
+    def statuses(self) -> Statuses:
+        """Return what remembers the statuses, empty."""
+        return Statuses()
+
+    def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
+        """Whether this generation was reconciled with a template, so that there is nothing to write."""
+        pool = pool_of(body)
+        if not pool:
+            return patches.is_current(body, applied_hash)
+        # While the pools are not known, the status is believed.
+        is_missing = self._pools.admits((body["metadata"]["namespace"], pool)) is False
+        return patches.is_current(body, patches.POOLED_HASH) and not is_missing
+
+    def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
+        """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
+        schedule = self._read(body)
+        schedule = schedule if older is None else replace(schedule, suspend=True)
+        since = active_since(body, schedule, now=now)
+        if schedule.pool:
+            is_found = self._is_found(body, schedule)
+            patch = partial(patches.pooled, body, schedule, active_since=since, now=now, is_found=is_found, older=older)
+            return Desired({}, lambda _, **__: patch())
+        manifests = desired_cronjobs(schedule, self._template, since)
+        patch = partial(
+            patches.reconciled,
+            body,
+            schedule,
+            template_hash=self.template_hash,
+            active_since=since,
+            now=now,
+            older=older,
+        )
+        return Desired(manifests, patch)
+
+    def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
+        """Return the status patch for a Job's result."""
+        return patches.recorded(body, self._valid(body), result, now=now)
+
+    def refreshed(
+        self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
+    ) -> dict[str, Any] | None:
+        """Return the status patch for kinds whose runs are absent."""
+        schedule = self._valid(body)
+        return None if schedule is None else patches.refreshed(body, schedule, absent, now=now)
+
+    def waiting(
+        self, body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime
+    ) -> dict[str, Any] | None:
+        """Return the status patch for a Job of which no pod starts."""
+        return patches.waiting(body, job, cause, now=now)
+
+    def started(self, body: Mapping[str, Any], job: WaitingJob, *, now: datetime) -> dict[str, Any] | None:
+        """Return the status patch for a Job of which a pod has started at last."""
+        return patches.started(body, self._valid(body), job, now=now)
+
+    def _is_found(self, body: Mapping[str, Any], schedule: UserSchedule) -> bool:
+        """Whether the pool is there, and knows of the UserSchedule where CronJobs serve it so far."""
+        is_found = self._pools.admits((schedule.namespace, schedule.pool))
+        if is_found is None:
+            raise WaitsForPoolError("the SchedulePools are not listed yet", seconds=_POOL_SECONDS)
+        has_cronjobs = any("cronJobName" in section_of(body, kind) for kind in schedule.sections)
+        if is_found and has_cronjobs and not self._pools.is_told(schedule.namespace, schedule.uid, schedule.generation):
+            raise WaitsForPoolError("the pods of the pool do not know it yet", seconds=_POOL_SECONDS)
+        return is_found
+
+    def _read(self, body: Mapping[str, Any]) -> UserSchedule:
+        return UserSchedule.from_body(body, digest_spread=self._template.digest_spread)
+
+    def _valid(self, body: Mapping[str, Any]) -> UserSchedule | None:
+        """Return the spec, or None where it is invalid."""
+        try:
+            return self._read(body)
+        except InvalidSpecError:
+            return None
+
+
+class Pooled:
+    """A SchedulePool has CronJobs that serve all of its members."""
+
+    owner: ClassVar[Owner] = SCHEDULE_POOL
+    subject_of = staticmethod(name_of)
+
+    def __init__(self, template: JobTemplate, pools: Pools) -> None:
+        self._template = template
+        self._pools = pools
+        self.template_hash = pool_template_hash(template)
+
+    def statuses(self) -> Statuses:
+        """Return what remembers the statuses, empty."""
+        return PoolStatuses(self._pools)
+
+    def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
+        """Whether this generation was reconciled with a template, so that there is nothing to write."""
+        return patches.is_current(body, applied_hash)
+
+    def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
+        """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
+        pool = SchedulePool.from_body(body)
+        pool = pool if older is None else replace(pool, suspend=True)
+        patch = partial(pool_status.reconciled, body, pool, template_hash=self.template_hash, now=now, older=older)
+        return Desired(pool_cronjobs(pool, self._template), patch)
+
+    def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
+        """Return the status patch for a Job's result."""
+        return pool_status.recorded(body, self._valid(body), result, now=now)
+
+    def refreshed(
+        self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
+    ) -> dict[str, Any] | None:
+        """Return the status patch for kinds whose runs are absent."""
+        return pool_status.told(body, absent.values(), now=now)
+
+    def waiting(
+        self, body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime
+    ) -> dict[str, Any] | None:
+        """Return the status patch for a Job of which no pod starts."""
+        return pool_status.told(body, [not_started(job, cause)], now=now)
+
+    def started(self, body: Mapping[str, Any], job: WaitingJob, *, now: datetime) -> dict[str, Any] | None:  # noqa: ARG002
+        """Return the status patch for a Job of which a pod has started at last."""
+        return None  # the next tick that succeeds says so
+
+    def _valid(self, body: Mapping[str, Any]) -> SchedulePool | None:
+        try:
+            return SchedulePool.from_body(body)
+        except InvalidSpecError:
+            return None
+
+
+PLACEMENTS: Final[tuple[Callable[[JobTemplate, Pools], Placement], ...]] = (Dedicated, Pooled)

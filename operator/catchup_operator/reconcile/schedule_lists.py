@@ -1,0 +1,174 @@
+"""Keeps the list of UserSchedules in each served namespace that has a SchedulePool, for the pods of pools.
+
+It has the UserSchedules of all served namespaces, since all pools share one database. They are watched from the first
+pool on: without pools this costs nothing. Nothing is written before all of them are listed, for a user who is not on
+the list may be served as a member whom no UserSchedule names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from catchup_contract.schedule_list import encode
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.resources import CONFIGMAPS, SCHEDULES
+from catchup_operator.kube.watch import Watch
+from catchup_operator.manifests import schedule_list as manifests
+from catchup_operator.manifests.names import Key, fingerprint, key_of
+from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.reconcile.work_queue import WorkQueue
+from catchup_operator.state.pools import Pools
+from catchup_operator.state.schedule_list import KnownSchedules
+
+_QUIET_SECONDS: Final = 1.5
+"""How long no UserSchedule may change before the list is written."""
+_LONGEST_SECONDS: Final = 15.0
+"""How long the list waits for that at most."""
+_CHECK_SECONDS: Final = 600.0
+"""How often the ConfigMaps of the list are read, in case somebody has changed them."""
+
+logger = logging.getLogger(__name__)
+
+
+class ScheduleLists:
+    """Watches UserSchedules and writes the ConfigMaps.
+
+    Args:
+        client: the client.
+        namespaces: the served namespaces, `[None]` for all.
+        digest_spread: the window in minutes over which local times are spread.
+        scopes: where this operator may write.
+        queue: repeats writes that fail.
+        pools: which namespaces have a pool, and what their pods have been told.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        namespaces: Sequence[str | None],
+        *,
+        digest_spread: int,
+        scopes: Scopes,
+        queue: WorkQueue,
+        pools: Pools,
+    ) -> None:
+        self._client = client
+        self._scopes = scopes
+        self._queue = queue
+        self._pools = pools
+        self._known = KnownSchedules(digest_spread)
+        self._observers = [_Observer(self._known, namespace, self.changed) for namespace in namespaces]
+        self._watches: list[Watch] = []
+        self._event = asyncio.Event()
+        self._lists: dict[str, tuple[Mapping[str, bytes], Mapping[str, int]]] = {}
+        self._written: dict[Key, str] = {}
+        self._checked_at = time.monotonic()
+
+    @property
+    def watches(self) -> Sequence[Watch]:
+        """The watches of UserSchedules; none before the first pool."""
+        return self._watches
+
+    def changed(self) -> None:
+        """Record that the list, or the set of namespaces that need it, has changed."""
+        self._lists.clear()
+        self._event.set()
+
+    async def run(self) -> None:
+        """Watch from the first pool on, and write after each change, until cancelled."""
+        while not self._pools.namespaces():
+            await self._event.wait()
+            self._event.clear()
+        self._watches = [Watch(self._client, SCHEDULES, each.namespace, each) for each in self._observers]
+        async with asyncio.TaskGroup() as tasks:
+            for watch in self._watches:
+                tasks.create_task(watch.run())
+            tasks.create_task(self._write_changes())
+
+    async def _write_changes(self) -> None:
+        while True:
+            await self._settle()
+            if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
+                self._checked_at = time.monotonic()
+                self._written.clear()
+            if self._is_complete():
+                for namespace in self._pools.namespaces():
+                    self._queue.add(f"list {namespace}", partial(self.write, namespace))
+
+    async def _settle(self) -> None:
+        """Return after a change, once there was quiet, or when it is time to look at the ConfigMaps."""
+        try:
+            await asyncio.wait_for(self._event.wait(), _CHECK_SECONDS)
+        except TimeoutError:
+            return
+        latest = time.monotonic() + _LONGEST_SECONDS
+        while self._event.is_set() and time.monotonic() < latest:
+            self._event.clear()
+            await asyncio.sleep(_QUIET_SECONDS)
+        self._event.clear()
+
+    def _is_complete(self) -> bool:
+        return all(observer.is_listed or self._scopes.is_gone(observer.namespace) for observer in self._observers)
+
+    async def write(self, namespace: str) -> None:
+        """Write the ConfigMaps of a namespace whose content is another. Raises ApiError, NotHeldError."""
+        if namespace not in self._pools.namespaces():
+            return
+        await self._scopes.require(namespace)
+        if namespace not in self._lists:
+            listed = self._known.listed(namespace, self._pools.admits)
+            told = {schedule.uid: schedule.generation for schedule in listed if schedule.pool}
+            self._lists[namespace] = encode(listed, manifests.LIST_PARTS), told
+        files, members = self._lists[namespace]
+        for name, file in manifests.CONFIGMAPS.items():
+            await self._apply(namespace, name, file, files[file])
+        self._pools.note_told(namespace, members)
+
+    async def _apply(self, namespace: str, name: str, file: str, content: bytes) -> None:
+        key, wanted = (namespace, name), fingerprint(base64.b64encode(content).decode())
+        if self._written.get(key) == wanted:
+            return
+        if key not in self._written:  # perhaps as it was before a restart
+            found = await self._client.get(CONFIGMAPS, namespace, name)
+            if found is not None and (found.get("binaryData") or {}) == {file: base64.b64encode(content).decode()}:
+                self._written[key] = wanted
+                return
+        await self._client.apply(CONFIGMAPS, manifests.configmap(namespace, name, content), force=True)
+        self._written[key] = wanted
+        logger.info("%s/%s: %d bytes", namespace, name, len(content))
+
+
+class _Observer:
+    """Feeds the UserSchedules of a namespace (None: of all) to the list."""
+
+    def __init__(self, known: KnownSchedules, namespace: str | None, on_change: Callable[[], None]) -> None:
+        self.namespace = namespace
+        self.is_listed = False
+        self._known = known
+        self._on_change = on_change
+        self._listed: set[Key] = set()
+
+    def list_started(self) -> None:
+        self._listed = set()
+
+    def observe(self, item: dict[str, Any]) -> None:
+        self._listed.add(key_of(item))
+        if self._known.observe(item) and self.is_listed:
+            self._on_change()
+
+    def forget(self, item: dict[str, Any]) -> None:
+        if self._known.forget(key_of(item)):
+            self._on_change()
+
+    def list_ended(self) -> None:
+        gone = [self._known.forget(key) for key in self._known.keys_in(self.namespace) - self._listed]
+        if gone or not self.is_listed:
+            self.is_listed = True
+            self._on_change()
+        self._listed = set()

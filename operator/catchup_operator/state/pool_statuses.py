@@ -1,0 +1,147 @@
+"""What is known of the statuses of SchedulePools: whether a tick is news, and whether ticks come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.pools import SNAPSHOT_MINUTES, TICK_DEADLINE_SECONDS
+from catchup_operator.manifests.names import Key, key_of
+from catchup_operator.schedule.fields import InvalidSpecError
+from catchup_operator.schedule.schedule_pool import SchedulePool
+from catchup_operator.state.pools import Pools
+from catchup_operator.state.statuses import Statuses
+from catchup_operator.status.conditions import find_condition
+from catchup_operator.status.pool_status import MEMBERS_LATE, switched_off
+from catchup_operator.status.results import FinishedJob
+
+TICKS_MISSED: Final = 3
+"""So many ticks without an end of one, beside the deadline of a tick, count as ticks that do not come."""
+
+
+@dataclass(slots=True)
+class _Ticks:
+    """What is known of one kind of a pool.
+
+    Attributes:
+        silence: how long no tick may end; None where the kind is switched off.
+        heard_at: when the last tick ended, or was told to be missing.
+        ended_at: when the last tick ended.
+        status, reason: of the condition.
+    """
+
+    silence: timedelta | None
+    heard_at: datetime
+    ended_at: datetime | None = None
+    status: str = ""
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class _Pool:
+    uid: str
+    ticks: dict[Kind, _Ticks] = field(default_factory=dict)
+
+
+class PoolStatuses(Statuses):
+    """Tracks the statuses of pools. What is kept is lost at the operator's end; silence then begins anew."""
+
+    def __init__(self, pools: Pools) -> None:
+        super().__init__()
+        self._all = pools
+        self._ticking: dict[Key, _Pool] = {}
+
+    def note(self, body: Mapping[str, Any], now: datetime) -> None:
+        """Record a pool (with a valid status) that the watch reports, at `now` (aware)."""
+        super().note(body, now)
+        self._all.note(key_of(body), admits=_admits_schedules(body))
+        uid, status = body["metadata"]["uid"], body.get("status") or {}
+        known = self._ticking.get(key_of(body))
+        if known is None or known.uid != uid:
+            known = self._ticking[key_of(body)] = _Pool(uid)
+        for kind, silence in _silences(body).items():
+            ticks = known.ticks.setdefault(kind, _Ticks(silence, now))
+            if ticks.silence is None:  # from now on
+                ticks.heard_at = now
+            condition = find_condition(status, user_kinds()[kind].condition)
+            ticks.silence = silence
+            ticks.status, ticks.reason = condition.get("status", ""), condition.get("reason", "")
+
+    def note_finished(self, key: Key, finished: FinishedJob) -> None:
+        """Record that a tick has ended."""
+        known = self._ticking.get(key)
+        if known is not None:
+            ticks = known.ticks[finished.kind]
+            ticks.ended_at = max(ticks.ended_at or finished.finished_at, finished.finished_at)
+            ticks.heard_at = max(ticks.heard_at, finished.finished_at)
+
+    def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
+        """Whether nothing is to be read and written for a tick that has ended; None while the pool is not known.
+
+        Needed are the last ticks that count the pool, that failed, or that end well after one that did not.
+        """
+        known = self._ticking.get(key)
+        if known is None:
+            return None
+        ticks = known.ticks[finished.kind]
+        if ticks.ended_at is not None and finished.finished_at < ticks.ended_at:
+            return True
+        if finished.failure or _counts_members(finished.slot):
+            return bool(super().is_recorded(key, finished))
+        return ticks.status == "True" or ticks.reason == MEMBERS_LATE
+
+    def overdue_kinds(self, body: Mapping[str, Any], now: datetime) -> list[Kind]:
+        """Return the kinds of which no tick has ended for too long; they are told once in that time."""
+        known = self._ticking.get(key_of(body))
+        found = [] if known is None else [kind for kind, ticks in known.ticks.items() if _is_silent(ticks, now)]
+        for kind in found:
+            self._ticking[key_of(body)].ticks[kind].heard_at = now
+        return found
+
+    def overdue(self, now: datetime) -> set[Key]:
+        """Return the pools of which ticks do not come, at `now` (aware)."""
+        return {
+            key for key, pool in self._ticking.items() if any(_is_silent(ticks, now) for ticks in pool.ticks.values())
+        }
+
+    def forget(self, key: Key) -> None:
+        """Record that a pool is gone."""
+        super().forget(key)
+        self._all.forget(key)
+        self._ticking.pop(key, None)
+
+
+def _counts_members(slot: datetime | None) -> bool:
+    """Whether the tick of a slot counts the whole pool, as `catchup-jobs` decides it."""
+    return slot is None or slot.minute % SNAPSHOT_MINUTES == 0
+
+
+def _admits_schedules(body: Mapping[str, Any]) -> bool:
+    """Whether UserSchedules may name a pool: not where an older one of its name serves in its place."""
+    try:
+        return SchedulePool.from_body(body).admits_schedules and "conflictsWith" not in (body.get("status") or {})
+    except InvalidSpecError:
+        return False
+
+
+def _silences(body: Mapping[str, Any]) -> dict[Kind, timedelta | None]:
+    """Return by kind how long no tick may end, None where none is to come."""
+    try:
+        pool = SchedulePool.from_body(body)
+    except InvalidSpecError:
+        return dict.fromkeys(user_kinds())
+    is_conflict = "conflictsWith" in (body.get("status") or {})
+    deadline = timedelta(seconds=TICK_DEADLINE_SECONDS)
+    return {
+        kind: None
+        if is_conflict or switched_off(pool, kind)
+        else TICKS_MISSED * timedelta(minutes=section.tick_minutes) + deadline
+        for kind, section in pool.sections.items()
+    }
+
+
+def _is_silent(ticks: _Ticks, now: datetime) -> bool:
+    return ticks.silence is not None and now - ticks.heard_at > ticks.silence

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from unit.operator.factories import body
+
+from catchup_contract.schedule_list import ListedSchedule
+from catchup_operator.manifests.names import Key
+from catchup_operator.state.schedule_list import KnownSchedules
+
+OLD, NEW = "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"
+
+
+def listed(
+    *bodies: dict[str, Any], spread: int = 0, of: str = "people", pools: tuple[Key, ...] = ()
+) -> dict[str, ListedSchedule]:
+    known = KnownSchedules(spread)
+    for each in bodies:
+        known.observe(each)
+    return {entry.uid: entry for entry in known.listed(of, lambda pool: pool in pools)}
+
+
+def test_an_entry_says_when_the_jobs_of_the_user_run_and_since_when() -> None:
+    spec = {"timeZone": "Asia/Beirut", "calendarSync": {"every": "2h"}, "digest": {"day": "Friday"}, "priority": "low"}
+    found = listed(body(spec, creationTimestamp=OLD, generation=4))["uid-1"]
+    assert found == ListedSchedule(
+        "ada", "uid-1", 4, "", "Asia/Beirut", "2h", "Friday", "09:00", "low", is_served=True, digest_since=OLD
+    )
+
+
+def test_what_is_disabled_has_no_times() -> None:
+    found = listed(body({"calendarSync": {"enabled": False}, "digest": {"enabled": False}}))["uid-1"]
+    assert (found.sync_every, found.digest_day, found.digest_time, found.is_served) == ("", "", "", True)
+
+
+def test_the_time_of_a_digest_is_the_users_own_within_the_operators_spread() -> None:
+    assert listed(body(), spread=30)["uid-1"].digest_time not in {"09:00", ""}
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        body({"suspend": True}),
+        body(deletionTimestamp=NEW, finalizers=["a.example/b"]),
+        body({"timeZone": "Nope/Zone"}),
+    ],
+    ids=["suspended", "being deleted", "invalid"],
+)
+def test_who_is_not_served_is_listed_all_the_same_so_that_nobody_else_serves_them(schedule: dict[str, Any]) -> None:
+    assert listed(schedule)["uid-1"].is_served is False
+
+
+def test_of_two_for_one_user_the_older_is_served_and_the_younger_never_even_where_the_older_is_suspended() -> None:
+    younger = body(name="other", uid="uid-2", creationTimestamp=NEW)
+    served = {uid: each.is_served for uid, each in listed(younger, body(creationTimestamp=OLD)).items()}
+    assert served == {"uid-1": True, "uid-2": False}
+    served = {
+        uid: each.is_served for uid, each in listed(body({"suspend": True}, creationTimestamp=OLD), younger).items()
+    }
+    assert served == {"uid-1": False, "uid-2": False}
+
+
+def test_the_younger_is_served_while_the_older_is_being_deleted() -> None:
+    older = body(creationTimestamp=OLD, deletionTimestamp=NEW, finalizers=["a.example/b"])
+    younger = body(name="other", uid="uid-2", creationTimestamp=NEW)
+    assert listed(older, younger)["uid-2"].is_served is True
+
+
+def test_a_user_schedule_names_its_pool_to_the_pods_of_its_namespace_and_nobody_serves_it_without_that_pool() -> None:
+    schedule, there = body({"pool": "night"}), ("people", "night")
+    found = listed(schedule, pools=(there,))["uid-1"]
+    assert (found.pool, found.is_served) == ("night", True)
+    found = listed(schedule)["uid-1"]
+    assert (found.pool, found.is_served) == ("night", False)
+    # A pool of another namespace may have this name.
+    found = listed(schedule, of="friends", pools=(there, ("friends", "night")))["uid-1"]
+    assert (found.pool, found.is_served) == ("", True)
+
+
+def test_a_body_without_a_user_is_not_listed() -> None:
+    assert listed({**body(), "spec": {}}) == {}
+
+
+def test_only_what_the_list_says_is_a_change() -> None:
+    known = KnownSchedules(0)
+    assert known.observe(body()) is True
+    assert known.observe(body(resourceVersion="2", labels={"a": "b"}, status={"observedGeneration": 1})) is False
+    assert known.observe(body({"suspend": True}, generation=2)) is True
+    assert known.observe(body(status={"digest": {"activeSince": OLD}})) is True
+    assert known.forget(("people", "ada")) is True
+    assert known.forget(("people", "ada")) is False
