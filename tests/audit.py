@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Granted to every account of a cluster by `system:basic-user`.
 _REVIEWS = "selfsubjectaccessreviews"
 # Granted by name.
-_NAMED = {"deployments", "leases"}
+_NAMED = {"configmaps", "deployments", "leases"}
 
 # Verb, group, resource and, where there is one, the object's name.
 Right = tuple[str, str, str, str]

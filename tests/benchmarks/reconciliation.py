@@ -79,7 +79,7 @@ def api_server() -> Iterator[LocalCluster]:
         cluster = LocalCluster(f"bench-{os.getpid()}", Path(directory), node=False)
         cluster.up()
         try:
-            cluster.kubectl("apply", "-f", str(ROOT / "crds/userschedules.yaml"))
+            cluster.kubectl("apply", "-f", str(ROOT / "crds"))
             cluster.kubectl("wait", ESTABLISHED, "crd/userschedules.catchup.dev", "--timeout=180s")
             cluster.kubectl("create", "namespace", NAMESPACE)
             os.environ["KUBECONFIG"] = str(cluster.kubeconfig)

@@ -125,15 +125,17 @@ class KubeClient(Transport):
             content_type="application/merge-patch+json",
         )
 
-    async def delete(self, resource: str, namespace: str, name: str, *, uid: str | None = None) -> None:
-        """Delete an object, if it is there: one of this `uid` at once, and its dependents later; any after them.
+    async def delete(
+        self, resource: str, namespace: str, name: str, *, uid: str | None = None, after_dependents: bool = False
+    ) -> None:
+        """Delete an object, if it is there: at once, or once its dependents are deleted.
 
         Raises:
             ApiError: 409 where it has not the `uid`.
         """
-        options: dict[str, Any] = {"propagationPolicy": "Foreground"}
+        options: dict[str, Any] = {"propagationPolicy": "Foreground" if after_dependents else "Background"}
         if uid is not None:
-            options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+            options["preconditions"] = {"uid": uid}
         path = resources.path(resource, namespace, name)
         try:
             await self._send("DELETE", path, body=options, content_type="application/json")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
-from typing import Final
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,9 +18,6 @@ from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.schedule.clock_changes import zone_data_version
 from catchup_operator.state import State
 from catchup_operator.status.conditions import READY
-
-# Each UserSchedule has CronJobs of its own.
-_DEDICATED: Final = "dedicated"
 
 
 class StateCollector(Collector):
@@ -93,16 +90,17 @@ class StateCollector(Collector):
             "status",
             "reason",
         )
+        by_condition: Counter[tuple[str, str, str]] = Counter()
         for told, number in sorted(self._states[USER_SCHEDULE].reported.counts().items()):
             if told.type == READY:
-                schedules.add_metric([_DEDICATED, told.status, told.reason], number)
+                schedules.add_metric([told.placement, told.status, told.reason], number)
             else:
-                jobs.add_metric([*told], number)
+                by_condition[told.type, told.status, told.reason] += number
+        for condition, number in by_condition.items():
+            jobs.add_metric([*condition], number)
         for told, number in sorted(self._states[SCHEDULE_POOL].reported.counts().items()):
-            if told.type == READY:
-                pools.add_metric([told.status, told.reason], number)
-            else:
-                pool_jobs.add_metric([*told], number)
+            family = pools if told.type == READY else pool_jobs
+            family.add_metric([*told[0 if family is pool_jobs else 1 : 3]], number)
         yield from (schedules, jobs, pools, pool_jobs)
 
     def _work(self) -> Iterator[Metric]:

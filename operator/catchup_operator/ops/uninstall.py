@@ -90,7 +90,7 @@ async def _release(client: KubeClient, namespace: str, release: str) -> None:
 
 async def _stop(client: KubeClient, namespace: str, deployment: str) -> None:
     # Not scaled to 0: the next apply of the chart, which wants one replica, would conflict with that.
-    await client.delete(DEPLOYMENTS, namespace, deployment)
+    await client.delete(DEPLOYMENTS, namespace, deployment, after_dependents=True)
     for _ in range(_STOP_SECONDS):
         if await client.get(DEPLOYMENTS, namespace, deployment) is None:
             return

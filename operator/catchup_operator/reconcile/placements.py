@@ -59,11 +59,9 @@ class Placement(Protocol):
 
     Attributes:
         owner: the kind.
-        template_hash: of the job template, for the CronJobs of this kind.
     """
 
     owner: ClassVar[Owner]
-    template_hash: str
 
     def subject_of(self, body: Mapping[str, Any]) -> str:
         """Return what only one resource may serve."""
@@ -71,8 +69,11 @@ class Placement(Protocol):
     def statuses(self) -> Statuses:
         """Return what remembers the statuses, empty."""
 
+    def template_hash(self, body: Mapping[str, Any]) -> str:
+        """Return the hash of what a resource takes from the job template."""
+
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
-        """Whether this generation was reconciled with a template, so that there is nothing to write."""
+        """Whether this generation was reconciled with what had this hash, so that there is nothing to write."""
 
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         """Return what a resource is to become; with an `older` one that serves instead, it is suspended.
@@ -108,20 +109,22 @@ class Dedicated:
     def __init__(self, template: JobTemplate, pools: Pools) -> None:
         self._template = template
         self._pools = pools
-        self.template_hash = template_hash(template)
+        self._hash = template_hash(template)
 
     def statuses(self) -> Statuses:
         """Return what remembers the statuses, empty."""
         return Statuses()
 
+    def template_hash(self, body: Mapping[str, Any]) -> str:
+        """Return the hash of what a resource takes from the job template: nothing, where it names a pool."""
+        return patches.POOLED_HASH if pool_of(body) else self._hash
+
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
         """Whether this generation was reconciled with a template, so that there is nothing to write."""
         pool = pool_of(body)
-        if not pool:
-            return patches.is_current(body, applied_hash)
         # While the pools are not known, the status is believed.
-        is_missing = self._pools.admits((body["metadata"]["namespace"], pool)) is False
-        return patches.is_current(body, patches.POOLED_HASH) and not is_missing
+        is_missing = bool(pool) and self._pools.admits((body["metadata"]["namespace"], pool)) is False
+        return patches.is_current(body, applied_hash) and not is_missing
 
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
@@ -137,7 +140,7 @@ class Dedicated:
             patches.reconciled,
             body,
             schedule,
-            template_hash=self.template_hash,
+            template_hash=self._hash,
             active_since=since,
             now=now,
             older=older,
@@ -195,11 +198,15 @@ class Pooled:
     def __init__(self, template: JobTemplate, pools: Pools) -> None:
         self._template = template
         self._pools = pools
-        self.template_hash = pool_template_hash(template)
+        self._hash = pool_template_hash(template)
 
     def statuses(self) -> Statuses:
         """Return what remembers the statuses, empty."""
         return PoolStatuses(self._pools)
+
+    def template_hash(self, body: Mapping[str, Any]) -> str:  # noqa: ARG002 - the same for all pools
+        """Return the hash of the job template for pools."""
+        return self._hash
 
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
         """Whether this generation was reconciled with a template, so that there is nothing to write."""
@@ -209,7 +216,7 @@ class Pooled:
         """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
         pool = SchedulePool.from_body(body)
         pool = pool if older is None else replace(pool, suspend=True)
-        patch = partial(pool_status.reconciled, body, pool, template_hash=self.template_hash, now=now, older=older)
+        patch = partial(pool_status.reconciled, body, pool, template_hash=self._hash, now=now, older=older)
         return Desired(pool_cronjobs(pool, self._template), patch)
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:

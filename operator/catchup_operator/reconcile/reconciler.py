@@ -59,7 +59,6 @@ class Reconciler:
         self._client = client
         self._placement = placement
         self._owner = placement.owner
-        self._hash = placement.template_hash
         self._cronjobs = CronJobApplier(client, self._owner, state.drift, state.contests)
         self._state = state
         self._rollout = rollout
@@ -80,7 +79,7 @@ class Reconciler:
         ref = self._state.conflicts.add(body)
         if self._state.conflicts.older_than(ref) is not None:
             return False
-        if not self._placement.is_current(body, self._hash):
+        if not self._placement.is_current(body, self._placement.template_hash(body)):
             applied_hash = (body.get("status") or {}).get("templateHash")
             if not applied_hash or not self._placement.is_current(body, applied_hash):
                 return False
@@ -96,7 +95,7 @@ class Reconciler:
             ApiError: for everything that a retry may solve.
         """
         stored, body = body, with_valid_status(body)
-        if await self._is_reconciled(body, self._hash):
+        if await self._is_reconciled(body, self._placement.template_hash(body)):
             self._remember(body)
             return
         applied_hash = (body.get("status") or {}).get("templateHash")
@@ -128,7 +127,7 @@ class Reconciler:
                 return
             if drifted:
                 logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", *key, drifted[1])
-            elif await self._is_reconciled(with_valid_status(body), self._hash):
+            elif await self._is_reconciled(with_valid_status(body), self._placement.template_hash(body)):
                 return
             await self._reconcile(body)
 

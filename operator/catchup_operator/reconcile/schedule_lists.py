@@ -97,9 +97,11 @@ class ScheduleLists:
             if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
                 self._checked_at = time.monotonic()
                 self._written.clear()
-            if self._is_complete():
-                for namespace in self._pools.namespaces():
-                    self._queue.add(f"list {namespace}", partial(self.write, namespace))
+            if not self._is_complete():
+                self._event.set()  # look again
+                continue
+            for namespace in self._pools.namespaces():
+                self._queue.add(f"list {namespace}", partial(self.write, namespace))
 
     async def _settle(self) -> None:
         """Return after a change, once there was quiet, or when it is time to look at the ConfigMaps."""

@@ -8,18 +8,22 @@ from typing import Any, Final, NamedTuple
 
 from catchup_contract.kinds import user_kinds
 from catchup_operator.manifests.names import Key, key_of
+from catchup_operator.schedule.user_schedule import pool_of
 from catchup_operator.status.conditions import READY, find_condition
 
+DEDICATED: Final = "dedicated"
+POOLED: Final = "pooled"
 # Before the first status.
 _NONE: Final = "Unknown"
 
 
 class Told(NamedTuple):
-    """A condition without its words."""
+    """A condition without its words; `placement` says whether the spec names a pool."""
 
     type: str
     status: str
     reason: str
+    placement: str = DEDICATED
 
 
 class ReportedConditions:
@@ -35,7 +39,8 @@ class ReportedConditions:
         """Record a resource (with a valid status) that the watch reports."""
         status = body.get("status") or {}
         found = ((name, find_condition(status, name)) for name in self._types)
-        told = tuple(Told(name, has.get("status", _NONE), has.get("reason", _NONE)) for name, has in found)
+        placement = POOLED if pool_of(body) else DEDICATED
+        told = tuple(Told(name, has.get("status", _NONE), has.get("reason", _NONE), placement) for name, has in found)
         self._told[key_of(body)] = self._combinations.setdefault(told, told)
 
     def forget(self, key: Key) -> None:

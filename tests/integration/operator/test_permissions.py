@@ -42,7 +42,10 @@ def role(helm: Path, namespace: Namespace, operator_env: dict[str, str], tmp_pat
         document["metadata"]["namespace"] = namespace.name
         if document["kind"] == "Role":  # so that each can be revoked by itself
             document["rules"] = [
-                {**rule, "resources": [resource]} for rule in document["rules"] for resource in rule["resources"]
+                {**rule, "resources": [resource], **names}
+                for rule in document["rules"]
+                for resource in rule["resources"]
+                for names in [{"resourceNames": [name]} for name in rule.get("resourceNames", ())] or [{}]
             ]
     namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(rbac))
     operator_env["KUBECONFIG"] = str(act_as(namespace, "catchup-jobs-operator", tmp_path / "kubeconfig"))
@@ -82,7 +85,14 @@ def revoke(role: dict[str, Any], namespace: Namespace) -> Callable[..., Callable
 
 def may(namespace: Namespace, verb: str, resource: str) -> bool:
     """Whether the API server grants the operator's service account a permission."""
-    groups = {"cronjobs": "batch", "jobs": "batch", "pods": "", "events": "", "leases": "coordination.k8s.io"}
+    groups = {
+        "cronjobs": "batch",
+        "jobs": "batch",
+        "pods": "",
+        "events": "",
+        "configmaps": "",
+        "leases": "coordination.k8s.io",
+    }
     kind, _, name = resource.partition(":")
     kind, _, subresource = kind.partition("/")
     review = {
@@ -257,6 +267,11 @@ def test_the_operator_uses_each_permission_of_its_role_and_asks_for_no_other(
         eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
         run_by_hand(namespace, "blocked")
         eventually(lambda: find_condition(namespace.schedule()["status"], "SyncHealthy")["reason"] == "FailedCreate")
+        namespace.apply_pool("people", members="UserSchedules", **RARE)
+        namespace.ready_pool()
+        eventually(lambda: by_user(namespace).keys() == {"ada"})
+        namespace.apply("ada", pool="people")
+        eventually(lambda: find_condition(namespace.schedule()["status"], "Ready")["reason"] == "Pooled")
         taken = namespace.get("leases", "catchup-operator")["spec"]["renewTime"]
         eventually(lambda: namespace.get("leases", "catchup-operator")["spec"]["renewTime"] != taken)
     requests = audit.requests_of(namespace.cluster, namespace.name, "catchup-jobs-operator")

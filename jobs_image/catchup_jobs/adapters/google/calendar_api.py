@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from googleapiclient.discovery import build
 
-from catchup_contract.local_time import is_time_zone
 from catchup_jobs.adapters.google.answers import Refusal, json_object, meaning_everywhere, read_refusal
 from catchup_jobs.adapters.google.http import Http
-from catchup_jobs.domain.calendar.event_resource import ID_MAX_BYTES, read_event, storable
+from catchup_jobs.adapters.google.pages import is_deleted, items_of, listed_calendar, require_page, token_of
+from catchup_jobs.domain.calendar.event_resource import read_event
 from catchup_jobs.domain.calendar.sync_window import FullSync, IncrementalSync
 from catchup_jobs.domain.stored_enums import CalendarError
-from catchup_jobs.domain.text import one_line
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.sync.ports import (
     AccessTokens,
@@ -62,8 +61,6 @@ documents name no limit, and a page may hold fewer than were asked for.
 _LIST_KIND, _EVENTS_KIND = "calendar#calendarList", "calendar#events"
 
 _OK, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE = 200, 400, 401, 403, 404, 410
-# Page and sync tokens are opaque; a longer one would not fit into a request's first line.
-_TOKEN_MAX: Final = 4096
 
 
 class _RefusedError(Exception):
@@ -157,7 +154,7 @@ class GoogleCalendar:
         has_primary = False
         endless = PermanentError(f"Google's calendar list has more than {MOST_PAGES} pages")
         for document in self._pages(self._methods.list_calendars, _LIST_PARAMETERS, _LIST_KIND, _list_error, endless):
-            page = [_listed(entry) for entry in _items(document) if not _is_deleted(entry)]
+            page = [listed_calendar(entry) for entry in items_of(document) if not is_deleted(entry)]
             has_primary = has_primary or any(calendar is not None and calendar.primary for calendar in page)
             yield page
         if not has_primary:
@@ -184,11 +181,11 @@ class GoogleCalendar:
             f"a calendar's events have more than {MOST_PAGES} pages", reason=CalendarError.BAD_DATA
         )
         for document in self._pages(self._methods.list_events, parameters, _EVENTS_KIND, meaning, endless):
-            is_last = _token(document, "nextPageToken") is None
-            sync_token = _token(document, "nextSyncToken") if is_last else None
+            is_last = token_of(document, "nextPageToken") is None
+            sync_token = token_of(document, "nextSyncToken") if is_last else None
             if is_last and sync_token is None:
                 raise TemporaryError("the last page of a calendar's events has no sync token")
-            yield SyncedEvents(tuple(read_event(item) for item in _items(document)), sync_token)
+            yield SyncedEvents(tuple(read_event(item) for item in items_of(document)), sync_token)
 
     def _pages(
         self,
@@ -213,10 +210,10 @@ class GoogleCalendar:
                 document = self._execute(method(**parameters, pageToken=page_token))
             except _RefusedError as error:
                 raise meaning(error.refusal) from None
-            _require_page(document, kind)
+            require_page(document, kind)
             self.pages += 1
             yield document
-            page_token = _token(document, "nextPageToken")
+            page_token = token_of(document, "nextPageToken")
             if page_token is None:
                 return
             if page_token in seen:
@@ -275,50 +272,3 @@ def _events_error(refusal: Refusal, *, incremental: bool) -> Exception:
     return CalendarFailedError(
         message, reason=CalendarError.NOT_FOUND if status == _NOT_FOUND else CalendarError.BAD_DATA
     )
-
-
-def _listed(entry: object) -> ListedCalendar | None:
-    """Read an entry of the calendar list, None where it is not known which calendar it is."""
-    if not isinstance(entry, dict):
-        return None
-    google_id = entry.get("id")
-    if not isinstance(google_id, str) or not google_id.isprintable() or not 0 < len(google_id.encode()) <= ID_MAX_BYTES:
-        return None
-    summary, role, zone = (
-        entry.get("summaryOverride") or entry.get("summary"),
-        entry.get("accessRole"),
-        entry.get("timeZone"),
-    )
-    return ListedCalendar(
-        google_id=google_id,
-        summary=one_line(summary) if isinstance(summary, str) else "",
-        primary=entry.get("primary") is True,
-        access_role=storable(role) if isinstance(role, str) else "reader",
-        time_zone=zone if isinstance(zone, str) and is_time_zone(zone) else None,
-    )
-
-
-def _is_deleted(entry: object) -> bool:
-    return isinstance(entry, dict) and entry.get("deleted") is True
-
-
-def _require_page(document: dict[str, Any], kind: str) -> None:
-    """Check that a document is a page of a list. Without `items` it is an empty one only if it says what it is."""
-    items = document.get("items")
-    if not isinstance(items, list) and ("items" in document or document.get("kind") != kind):
-        raise TemporaryError("Google's answer is not a page of items")
-
-
-def _items(document: dict[str, Any]) -> list[Any]:
-    items: list[Any] = document.get("items", [])
-    return items
-
-
-def _token(document: dict[str, Any], name: str) -> str | None:
-    """Return a page's token for the next page or the next sync, None without one."""
-    token = document.get(name)
-    if token is None or token == "":
-        return None
-    if not isinstance(token, str) or len(token) > _TOKEN_MAX or not (token.isascii() and token.isprintable()):
-        raise TemporaryError(f"Google's answer holds a {name} that is none")
-    return token

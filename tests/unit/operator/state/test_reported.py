@@ -27,6 +27,8 @@ def test_each_schedule_counts_once_by_its_newest_conditions_until_it_is_gone() -
         Told("SyncHealthy", "Unknown", "Unknown"): 1,
         Told("DigestHealthy", "Unknown", "Unknown"): 3,
     }
+    reported.observe({**body("pia", Ready="Pooled"), "spec": {"pool": "night"}})
+    assert reported.counts()[Told("Ready", "False", "Pooled", "pooled")] == 1
     reported.forget(("people", "alan"))
     reported.forget(("people", "never seen"))
     assert Told("Ready", "False", "Conflict") not in reported.counts()

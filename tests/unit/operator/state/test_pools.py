@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from catchup_operator.manifests.names import Key
+from catchup_operator.state.pools import Pools
+
+POOL = ("people", "night")
+
+
+def test_a_pool_is_missing_only_once_all_of_its_namespace_are_known() -> None:
+    pools = Pools()
+    assert pools.admits(POOL) is None
+    pools.note_listed("friends")
+    assert pools.admits(POOL) is None
+    pools.note_listed("people")
+    assert pools.admits(POOL) is False
+    pools.note(POOL, admits=True)
+    assert pools.admits(POOL) is True
+    everywhere = Pools()
+    everywhere.note_listed(None)
+    assert everywhere.admits(POOL) is False
+
+
+def test_each_change_is_reported_once() -> None:
+    changes: list[Key] = []
+    pools = Pools()
+    pools.subscribe(changes.append)
+    for admits in (False, False, True, True):
+        pools.note(POOL, admits=admits)
+    assert pools.namespaces() == {"people"}
+    pools.forget(POOL)
+    pools.forget(POOL)
+    assert (changes, pools.namespaces()) == ([POOL, POOL, POOL], set())
+
+
+def test_a_member_is_told_by_its_uid_and_generation() -> None:
+    pools = Pools()
+    assert not pools.is_told("people", "uid-1", 1)
+    pools.note_told("people", {"uid-1": 2})
+    assert [pools.is_told("people", "uid-1", generation) for generation in (1, 2, 3)] == [True, True, False]
+    assert not pools.is_told("people", "uid-2", 1)
+    assert not pools.is_told("friends", "uid-1", 1)
