@@ -1,13 +1,26 @@
-"""Reading `/metrics` as Prometheus does."""
+"""Reading `/metrics` as Prometheus does, and what other pages answer."""
 
 from __future__ import annotations
 
+import urllib.error
 import urllib.request
 from typing import Final
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0"
+
+
+def answers(url: str) -> bool:
+    """Return whether a page answers with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return bool(reply.status == 200)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+    except OSError:
+        return False
 
 
 def scraped(url: str) -> dict[str, float]:

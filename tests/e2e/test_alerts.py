@@ -21,6 +21,7 @@ import yaml
 from daytime import daytime_zone
 from e2e.test_product import person, schedule
 from integration.services import free_port
+from scraping import answers
 from waiting import eventually
 
 from catchup_dev.binaries import ensure
@@ -71,14 +72,6 @@ def running(log: Path, *command: str) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(60)
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as reply:
-            return bool(reply.status == 200)
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")

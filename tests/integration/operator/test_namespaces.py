@@ -7,7 +7,6 @@ import secrets
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,6 +22,7 @@ from integration.operator.test_pools import RARE
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
 from integration.operator.test_schedule_list import COMPONENT, by_user
 from integration.services import free_port
+from scraping import answers
 from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
@@ -31,11 +31,6 @@ from catchup_contract.outcomes import Outcome
 pytestmark = pytest.mark.xdist_group("operator")
 
 StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
-
-
-def answers(url: str) -> bool:
-    with urllib.request.urlopen(url, timeout=5) as reply:
-        return bool(reply.status == 200)
 
 
 @pytest.mark.parametrize("mode", ["several", "all"])

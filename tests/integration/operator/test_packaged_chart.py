@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # The tests without faults share one API server, those with faults another.
-pytestmark = pytest.mark.xdist_group("operator")
+pytestmark = pytest.mark.xdist_group("chart")
 
 VERSION: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
 

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 import yaml
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
+from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_pools import RARE
 from integration.operator.test_schedule_list import by_user
 from kopf.testing import KopfRunner
@@ -23,7 +23,7 @@ from catchup_operator.status.conditions import find_condition
 # The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
 
-StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
 POOL: dict[str, Any] = {"members": "UserSchedules", **RARE}
 
 

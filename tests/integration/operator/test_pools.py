@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 import yaml
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
+from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_reconciliation import GARBAGE_SECONDS, finish_job, same
 from kopf.testing import KopfRunner
 from scraping import scraped
@@ -27,7 +27,7 @@ from catchup_operator.status.conditions import find_condition
 # The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
 
-StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
 
 # Few ticks of the cluster's own controller come between.
 RARE = {"calendarSync": {"tick": "10m"}, "digest": {"tick": "10m"}}

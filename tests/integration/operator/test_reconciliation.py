@@ -21,6 +21,7 @@ from integration.operator.conftest import JOB_TEMPLATE, Namespace
 from integration.operator.operator_process import OperatorProcess
 from integration.services import free_port
 from kopf.testing import KopfRunner
+from scraping import answers
 from waiting import eventually
 
 from catchup_contract.kinds import DIGEST, SYNC, Kind
@@ -757,10 +758,6 @@ def test_a_restart_reads_no_resource_for_jobs_whose_results_the_status_has(
 ) -> None:
     operator_env["CATCHUP_HEALTH_PORT"] = port = str(free_port())
 
-    def is_ready() -> bool:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as reply:
-            return bool(reply.status == 200)
-
     jobs = ["one", "two", "three"]
     namespace.apply("ada")
     with operator_process():
@@ -772,7 +769,7 @@ def test_a_restart_reads_no_resource_for_jobs_whose_results_the_status_has(
     assert len(namespace.items("jobs")) == len(jobs)
     before = namespace.reads("userschedules")
     with operator_process():
-        eventually(is_ready, seconds=60)
+        eventually(lambda: answers(f"http://127.0.0.1:{port}/readyz"), seconds=60)
         time.sleep(3)
         assert namespace.reads("userschedules") == before
         run_by_hand(namespace, "new")

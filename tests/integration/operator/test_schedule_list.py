@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 import yaml
 from integration.operator.conftest import Namespace
+from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_pools import RARE
 from kopf.testing import KopfRunner
 from scraping import scraped
@@ -26,7 +26,7 @@ from catchup_operator.manifests.schedule_list import CONFIGMAPS, LIST_PARTS
 # The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
 
-StartOperator = Callable[[], AbstractContextManager[Popen[bytes]]]
+StartOperator = Callable[[], AbstractContextManager[OperatorProcess]]
 COMPONENT = "app.kubernetes.io/component=schedule-list"
 
 
