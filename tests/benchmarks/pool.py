@@ -57,7 +57,7 @@ class World:
                 (kind, users),
             )
             # Half an hour after the digest's time, so that all are due for today.
-            connection.execute("UPDATE pool_members SET since = now() - interval '7 days'")
+            connection.execute("UPDATE pool_members SET digest_since = now() - interval '7 days'")
             connection.execute(
                 "UPDATE users SET digest_day = 'Daily',"
                 " digest_time = date_trunc('minute', now() AT TIME ZONE 'Europe/Berlin' - interval '30 minutes')::time"
@@ -109,8 +109,6 @@ def world(users: int) -> Iterator[World]:
         _connect(environment, token, users)
         google.socket = context.wrap_socket(google.socket, server_side=True)
         made = World(environment, postgres.url("postgres"))
-        run(Subject("schedule", ("sync", "--pool", POOL), environment))
-        made.make_due("sync", users)
         run(Subject("first sync", ("sync", "--pool", POOL), environment | {"CATCHUP_DEADLINE_SECONDS": "3600"}))
         yield made
 
