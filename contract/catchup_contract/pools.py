@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -31,3 +32,8 @@ TICK_STARTING_SECONDS: Final = 60
 """`startingDeadlineSeconds` of a tick: a later one would do what the next one does."""
 SNAPSHOT_MINUTES: Final = 5
 """A pool's pods count the whole pool at most this often (minutes), for its status."""
+
+
+def counts_the_pool(slot: datetime | None) -> bool:
+    """Return whether the tick of a slot (UTC) counts the whole pool; one that is started by hand (None) does."""
+    return slot is None or slot.minute % SNAPSHOT_MINUTES == 0

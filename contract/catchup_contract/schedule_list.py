@@ -1,8 +1,9 @@
-"""All served UserSchedules of a namespace, as the operator hands them to the pods of pools.
+"""The UserSchedules of all served namespaces, as the operator hands them to the pods of the pools of one namespace.
 
-The operator writes the list into ConfigMaps, in parts by a hash of the user's id, beside an index with the hash of each
-part. A pod mounts them as files. Kubernetes updates mounted files one ConfigMap at a time, so a pod may see parts of
-different age: such a list still says who is on it, but not who is off it.
+All pools share one database, so that each must know whom UserSchedules elsewhere name. The operator writes the list
+into ConfigMaps, in parts by a hash of the user's id, beside an index with the hash of each part. A pod mounts them as
+files. Kubernetes updates mounted files one ConfigMap at a time, so a pod may see parts of different age: such a list
+still says who is on it, but not who is off it.
 """
 
 from __future__ import annotations
@@ -36,12 +37,14 @@ class ListedSchedule:
         user_id: the user.
         uid: of the UserSchedule.
         generation: of the UserSchedule; a larger one of the same uid is newer.
-        pool: the SchedulePool that serves it, empty where CronJobs of its own do.
+        pool: the SchedulePool of this namespace that serves it, empty where CronJobs of its own do, and for a
+            UserSchedule of another namespace.
         sync_every: a key of `api.SYNC_INTERVALS_MINUTES`, empty where the sync is disabled.
         digest_day: a day or `Daily`, empty where the digest is disabled.
         digest_time: `HH:MM`, the time by which the digest is sent: the chosen one, moved within the operator's spread.
         priority: `low`, `normal` or `high`.
-        is_served: False where it is suspended, or an older UserSchedule serves the user. Nobody else serves them then.
+        is_served: False where it is suspended or invalid, an older UserSchedule serves the user, or its pool is not
+            there. Enrolment in the database does not serve the user then either.
         digest_since: since when digests are due (RFC 3339, UTC), empty where unknown.
     """
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
-from catchup_contract.pools import SNAPSHOT_MINUTES, TICK_DEADLINE_SECONDS
+from catchup_contract.pools import TICK_DEADLINE_SECONDS, counts_the_pool
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
@@ -89,7 +89,7 @@ class PoolStatuses(Statuses):
         ticks = known.ticks[finished.kind]
         if ticks.ended_at is not None and finished.finished_at < ticks.ended_at:
             return True
-        if finished.failure or _counts_members(finished.slot):
+        if finished.failure or counts_the_pool(finished.slot):
             return bool(super().is_recorded(key, finished))
         return ticks.status == "True" or ticks.reason == MEMBERS_LATE
 
@@ -112,11 +112,6 @@ class PoolStatuses(Statuses):
         super().forget(key)
         self._all.forget(key)
         self._ticking.pop(key, None)
-
-
-def _counts_members(slot: datetime | None) -> bool:
-    """Whether the tick of a slot counts the whole pool, as `catchup-jobs` decides it."""
-    return slot is None or slot.minute % SNAPSHOT_MINUTES == 0
 
 
 def _admits_schedules(body: Mapping[str, Any]) -> bool:

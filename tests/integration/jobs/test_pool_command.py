@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from integration.jobs.sync_world import BERLIN
@@ -107,7 +107,21 @@ def test_a_user_whom_a_user_schedule_names_is_held(shell: Shell) -> None:
 
     shown = {row["kind"]: row for row in json.loads(shell.out("pool", "show", "--output", "json"))}
     assert (shown["sync"]["members"], shown["sync"]["held"]) == (1, 1)
+    assert "does not serve the user" in shell.run("user", "show", "ada")
     assert states(shell) == {"bob": ["done"]}
+
+
+def test_user_show_says_which_pool_serves_the_user_and_when(shell: Shell) -> None:
+    enrol(shell, "bob")
+    shell.run("sync", "--pool", "people")
+
+    shown = json.loads(shell.out("user", "show", "bob", "--output", "json"))["pool"]
+
+    assert (shown["name"], shown["by"]) == ("people", "enrolment")
+    assert datetime.fromisoformat(shown["due"]["sync"]) > datetime.now(UTC) - timedelta(minutes=1)
+    assert shown["due"]["digest"] is None
+    assert "people (by enrolment); next digest not computed yet, next sync" in shell.run("user", "show", "bob")
+    assert json.loads(shell.out("user", "show", "ada", "--output", "json"))["pool"] is None
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b'{"parts": ["x"]}'], ids=["missing", "empty", "without its part"])

@@ -15,7 +15,7 @@ import structlog
 
 from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME, DEFAULT_SYNC_EVERY
 from catchup_contract.digest_rule import DigestDay
-from catchup_contract.pools import SNAPSHOT_MINUTES, TICK_DEADLINE_SECONDS
+from catchup_contract.pools import TICK_DEADLINE_SECONDS, counts_the_pool
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.pools.members import apply_list
@@ -80,7 +80,7 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         with closing(runs):
             result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
         counts = _counts(result)
-        if shard == 0 and _is_counted(settings.slot):
+        if shard == 0 and counts_the_pool(settings.slot):
             counts |= store.counts(now=process.now())
     outcome, exit_code, reason = exit_of(result)
     _log.info("tick ended", pool=pool, kind=kind.name, **{count.value: number for count, number in counts.items()})
@@ -109,11 +109,6 @@ def _counts(result: TickResult) -> dict[Count, int]:
         Count.USERS_FAILED: result.failed,
         Count.USERS_DEFERRED: result.deferred,
     }
-
-
-def _is_counted(slot: datetime | None) -> bool:
-    """Return whether this tick counts the whole pool: each that is started by hand, and one every few minutes."""
-    return slot is None or slot.minute % SNAPSHOT_MINUTES == 0
 
 
 @dataclass

@@ -11,6 +11,7 @@ from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.digests.overview import latest_digest
 from catchup_jobs.adapters.database.people.contacts import count_contacts
+from catchup_jobs.adapters.database.pools.overview import membership
 from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
 from catchup_jobs.domain.calendar.overview import troubles
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
     from catchup_jobs.adapters.database.people.users import UserOverview
+    from catchup_jobs.adapters.database.pools.overview import Membership
     from catchup_jobs.domain.calendar.availability import WeeklyWindow
 
 _WIDTH: Final = 11
@@ -42,6 +44,7 @@ def read_view(database: Database, addresses: DatabaseAddresses, overview: UserOv
     history = DatabaseHistory(database)
     with database.read() as connection:
         contacts, left_out = count_contacts(connection, user.id)
+        pool = membership(connection, user.id)
     return {
         "id": user.id,
         "name": user.name,
@@ -50,6 +53,7 @@ def read_view(database: Database, addresses: DatabaseAddresses, overview: UserOv
         "digest": f"{schedule.digest_day} {schedule.digest_time:%H:%M}",
         "syncEvery": schedule.sync_every,
         "paused": user.paused,
+        "pool": _pool(pool),
         "openHours": _weekly(user.availability.blocks),
         "commutes": _weekly(user.availability.commutes),
         "preferredHours": _weekly(user.availability.preferred),
@@ -86,6 +90,7 @@ def lines(view: Mapping[str, Any]) -> Iterator[str]:
         "digest": view["digest"],
         "sync": f"every {view['syncEvery']}",
         "paused": "yes" if view["paused"] else "no",
+        **({"pool": _told_of_pool(view["pool"])} if view["pool"] else {}),
         "open hours": view["openHours"] or "every day 09:00-21:00",
         "commutes": view["commutes"] or "-",
         "preferred": view["preferredHours"] or "weekdays from 17:00, weekends from 10:00, to 21:00",
@@ -114,6 +119,19 @@ def lines(view: Mapping[str, Any]) -> Iterator[str]:
         fields["given up"] = f"{view['givenUp']} runs: `catchup-jobs failures list --user {view['id']}`"
     for name, value in fields.items():
         yield f"{name:<{_WIDTH}} {one_line(value)}"
+
+
+def _pool(found: Membership | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"name": found.pool, "by": found.by, "due": {kind: _utc(at) for kind, at in found.due.items()}}
+
+
+def _told_of_pool(pool: Mapping[str, Any]) -> str:
+    if not pool["due"]:
+        return f"enrolled in {pool['name']}, which does not serve the user: a UserSchedule names the user"
+    due = ", ".join(f"next {kind} {at or 'not computed yet'}" for kind, at in pool["due"].items())
+    return f"{pool['name']} (by {pool['by']}); {due}"
 
 
 def _calendars(database: Database, user_id: str) -> list[dict[str, Any]]:

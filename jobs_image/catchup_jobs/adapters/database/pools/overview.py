@@ -148,3 +148,39 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
             failures.get((row.pool, row.kind), 0),
             row.longest,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A user's pool.
+
+    Attributes:
+        by: `UserSchedule`, `enrolment`, or `nothing`: the user is enrolled, and a UserSchedule names the user.
+        due: by the name of a kind, when the user is due (UTC); None until it is computed.
+    """
+
+    pool: str
+    by: str
+    due: dict[str, datetime | None]
+
+
+def membership(connection: Connection, user_id: str) -> Membership | None:
+    """Return a user's pool, None for a user of no pool."""
+    member = connection.execute(
+        select(pool_members.c.pool, pool_members.c.uid).where(pool_members.c.user_id == user_id)
+    ).one_or_none()
+    if member is None:
+        enrolled = connection.execute(
+            select(pool_enrolments.c.pool).where(pool_enrolments.c.user_id == user_id)
+        ).scalar_one_or_none()
+        return None if enrolled is None else Membership(enrolled, "nothing", {})
+    due = connection.execute(
+        select(pool_slots.c.kind, pool_slots.c.due_at)
+        .where(pool_slots.c.user_id == user_id)
+        .order_by(pool_slots.c.kind)
+    )
+    return Membership(
+        member.pool,
+        "UserSchedule" if member.uid is not None else "enrolment",
+        {row.kind.name: row.due_at for row in due},
+    )
