@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-HEARTBEAT_SECONDS = 30.0
+HEARTBEAT_SECONDS: Final = 30.0
+"""A long step tells every so often that it goes on."""
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 

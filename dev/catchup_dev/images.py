@@ -14,7 +14,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from catchup_dev import base_image, oci_archive, packages
 from catchup_dev.cache import cache_root, cached_directory, digest, digest_files, locked
@@ -36,8 +36,10 @@ KNOWN = {
     "postgres": (DEV_IMAGES / "postgres" / "Dockerfile", DEV_IMAGES / "postgres"),
 }
 _OURS = "localhost/catchup/"
-_KEPT_PER_NAME = 6
-_STORED_AT_MOST = 200  # images with their intermediate steps: 4 to 5 GB
+_KEPT_PER_NAME: Final = 6
+"""Builds of an image that the developer's cache keeps."""
+_STORED_AT_MOST: Final = 200
+"""Images with their intermediate steps that the developer's cache keeps: 4 to 5 GB."""
 _CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _CA_OF_DEBIAN = "/etc/ssl/certs/ca-certificates.crt"
 _MEGA = 1e6

@@ -1,4 +1,4 @@
-"""docs/numbers.md, made from the constants of the three source roots that have a docstring."""
+"""docs/numbers.md, made from the constants that have a docstring, of the source roots and of `dev/catchup_dev`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_ROOTS: Final = ("contract/catchup_contract", "operator/catchup_operator", "jobs_image/catchup_jobs")
+_ROOTS: Final = (
+    "contract/catchup_contract",
+    "operator/catchup_operator",
+    "jobs_image/catchup_jobs",
+    "dev/catchup_dev",
+)
 _VALUE_LENGTH: Final = 60
 _HEADER: Final = """# Numbers
 

@@ -24,8 +24,10 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 output_option = click.option(
     "-o", "--output", type=click.Choice([TEXT, JSON]), default=TEXT, help="Lines for people, or JSON. Default: text."
 )
+ROWS: Final = 100
+"""Rows that a list of the command line shows where no `--limit` is given."""
 limit_option = click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=100, metavar="N", help="Show at most N. Default: 100."
+    "--limit", type=click.IntRange(1, 100_000), default=ROWS, metavar="N", help=f"Show at most N. Default: {ROWS}."
 )
 
 
