@@ -46,6 +46,7 @@ class ListedSchedule:
         is_served: False where it is suspended or invalid, an older UserSchedule serves the user, or its pool is not
             there. Enrolment in the database does not serve the user then either.
         digest_since: since when digests are due (RFC 3339, UTC), empty where unknown.
+        digest_chosen: the time that the UserSchedule says, `HH:MM`, where `digest_time` is another.
     """
 
     user_id: str
@@ -59,6 +60,7 @@ class ListedSchedule:
     priority: str = "normal"
     is_served: bool = True
     digest_since: str = ""
+    digest_chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

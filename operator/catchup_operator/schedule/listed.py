@@ -49,7 +49,7 @@ def known_schedule(body: Mapping[str, Any], *, digest_since: str, digest_spread:
     except InvalidSpecError:
         return KnownSchedule(created, is_ending, ListedSchedule(**identity, is_served=False))
     sync, digest = schedule.sections[SYNC], schedule.sections[DIGEST]
-    due = digest.effective.spec_fields
+    due, chosen = digest.effective.spec_fields, digest.chosen.spec_fields
     listed = ListedSchedule(
         **identity,
         time_zone=schedule.time_zone,
@@ -60,5 +60,6 @@ def known_schedule(body: Mapping[str, Any], *, digest_since: str, digest_spread:
         priority=schedule.priority,
         is_served=not (schedule.suspend or is_ending),
         digest_since=digest_since,
+        digest_chosen=chosen["time"] if digest.enabled and chosen["time"] != due["time"] else "",
     )
     return KnownSchedule(created, is_ending, listed)

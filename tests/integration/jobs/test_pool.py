@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from integration.jobs.pool_world import NOW, POOL, PoolWorld
+from sqlalchemy import select, update
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.cadence import Cadence
@@ -21,9 +22,11 @@ from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, ScheduleList, decode, encode
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
-from catchup_jobs.adapters.database.pools.members import apply_list
 from catchup_jobs.adapters.database.pools.overview import overviews
+from catchup_jobs.adapters.database.pools.schedule_list import apply_list
+from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
+from catchup_jobs.adapters.database.schema import users
 from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.pool.abandonment import PROCESS_DIED
@@ -34,6 +37,7 @@ from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, Tem
 from catchup_jobs.jobs.run.ports import Closing, HeldBy, Lock, Run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from catchup_jobs.adapters.database.engine import Database
@@ -313,6 +317,75 @@ def test_a_poisonous_user_costs_nobody_else_anything(pool: PoolWorld) -> None:
     assert exit_of(result)[1] is ExitCode.DONE
 
 
+@pytest.mark.parametrize("kind", [SYNC, DIGEST], ids=str)
+def test_a_user_whose_zone_is_not_known_stops_nobody_else(pool: PoolWorld, kind: Kind) -> None:
+    """A row of a newer version, or of an image with other zone data."""
+    pool.kind = kind
+    pool.enrol("ada", "bob")
+    pool.make_due()
+    with pool.database.write() as connection:
+        connection.execute(update(users).where(users.c.id == "ada").values(time_zone="Moon/Base"))
+    pool.tick()
+    pool.version = "2027a 30m"
+    pool.tick()
+
+    assert "ada" not in pool.users_served()
+    assert pool.row("ada").due_at is None
+    assert pool.row("bob").due_at > pool.now
+
+
+def test_a_long_wait_that_a_server_names_ends_at_the_next_slot_and_makes_no_dead_letter(pool: PoolWorld) -> None:
+    pool.kind, pool.now = DIGEST, datetime(2026, 11, 29, 7, 59, tzinfo=UTC)
+    pool.enrol("ada")
+    pool.tick()
+    pool.now = datetime(2026, 11, 29, 8, 0, 10, tzinfo=UTC)
+
+    def body(context: RunContext) -> Result:
+        if context.now().hour < 11:
+            raise TemporaryError("429", wait_seconds=4 * 3600)
+        return Result()
+
+    pool.body = body
+    pool.tick()
+    assert pool.row("ada").due_at == datetime(2026, 11, 29, 9, tzinfo=UTC)
+    for hour in (9, 11):
+        pool.now = datetime(2026, 11, 29, hour, 0, 10, tzinfo=UTC)
+        DatabaseRunStore(pool.database).open(
+            Run(DIGEST, "bob", pool.now, ""), now=pool.now, lease_until=pool.now + timedelta(hours=9)
+        )
+        pool.tick()
+
+    assert pool.dead_letters() == {}
+    assert [slot.hour for _, slot in pool.served] == [8, 8, 8, 11]
+
+
+def test_an_edit_shortly_before_the_new_time_is_in_time(pool: PoolWorld) -> None:
+    pool.kind, pool.now = DIGEST, datetime(2026, 11, 29, 7, 50, tzinfo=UTC)
+    pool.enrol("ada", digest_time=time(18))
+    pool.tick()
+    pool.enrol("ada", digest_time=time(9))  # 08:00 UTC
+
+    pool.now = datetime(2026, 11, 29, 8, 0, 3, tzinfo=UTC)
+    pool.tick()
+
+    assert pool.served == [("ada", datetime(2026, 11, 29, 8, tzinfo=UTC))]
+
+
+def test_an_error_of_ours_in_every_run_ends_the_tick_as_temporary(pool: PoolWorld) -> None:
+    names = [f"user-{number:02}" for number in range(GIVE_UP_AFTER * 2)]
+    pool.enrol(*names)
+    pool.make_due()
+
+    def body(_: RunContext) -> Result:
+        raise ZeroDivisionError
+
+    pool.body = body
+    result = pool.tick(workers=1)
+
+    assert exit_of(result) == (Outcome.RETRY, ExitCode.TEMPORARY, Reason.CRASHED)
+    assert len(pool.served) == GIVE_UP_AFTER
+
+
 def test_bad_data_of_one_user_end_that_users_slot_alone(pool: PoolWorld) -> None:
     pool.enrol("ada", "bob")
     pool.make_due()
@@ -370,6 +443,7 @@ def test_locks_that_cannot_be_taken_end_the_tick_as_temporary_and_records_no_att
 
     assert exit_of(result) == (Outcome.RETRY, ExitCode.TEMPORARY, Reason.UNAVAILABLE)
     assert result.served < len(names)
+    assert pool.states() == {}  # no run was begun, of which the end would be missed
     assert pool.dead_letters() == {}
 
 
@@ -502,6 +576,42 @@ def test_near_its_deadline_a_pod_begins_no_run(pool: PoolWorld) -> None:
     assert len(pool.served) == 3
 
 
+def test_a_settlement_that_could_not_be_written_is_written_later_and_counts_as_no_death(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"user-{number}" for number in range(6)]
+    pool.enrol(*names)
+    pool.make_due()
+    settle, failures = PoolSlots.settle, iter([TemporaryError("a failover")])
+
+    def failing(store: PoolSlots, owner: str, settlements: Sequence[Settlement]) -> None:
+        if failure := next(failures, None):
+            raise failure
+        settle(store, owner, settlements)
+
+    monkeypatch.setattr(PoolSlots, "settle", failing)
+
+    with pytest.raises(TemporaryError):
+        pool.tick()
+
+    assert next(failures, None) is None
+    assert all(pool.row(name).owner is None and pool.row(name).deaths == 0 for name in names)
+
+
+def test_the_dead_letter_is_of_the_slot_in_which_processes_died(pool: PoolWorld) -> None:
+    pool.enrol("poison")
+    slot = next(cadence_of("poison").due_after(NOW))
+    pool.tick()
+    pool.now = slot + timedelta(minutes=29)
+    for _ in range(2):
+        dies(pool, "poison")
+        pool.pass_time(minutes=2)
+
+    pool.tick()
+
+    assert list(pool.dead_letters()) == [f"sync:poison:{slot:%Y-%m-%dT%H:%M:%SZ}"]
+
+
 # Users whom UserSchedules name ---------------------------------------------------------------------------------
 
 
@@ -519,7 +629,7 @@ def dedicated(user_id: str) -> ListedSchedule:
 def apply(
     pool: PoolWorld, *schedules: ListedSchedule, name: str = POOL, where: Members = Members.USER_SCHEDULES
 ) -> list[str]:
-    return [one.user_id for one in apply_list(pool.database, name, decode(encode(schedules)), where=where)]
+    return apply_list(pool.database, name, decode(encode(schedules)), where=where, now=pool.now)
 
 
 def apply_to_enrolled(pool: PoolWorld, *schedules: ListedSchedule) -> None:
@@ -529,7 +639,7 @@ def apply_to_enrolled(pool: PoolWorld, *schedules: ListedSchedule) -> None:
 def apply_part(pool: PoolWorld, *schedules: ListedSchedule) -> None:
     whole = decode(encode(schedules))
     part = ScheduleList(whole.schedules, is_complete=False, digest=whole.digest)
-    apply_list(pool.database, POOL, part, where=Members.USER_SCHEDULES)
+    apply_list(pool.database, POOL, part, where=Members.USER_SCHEDULES, now=pool.now)
 
 
 def held(pool: PoolWorld) -> int:
@@ -671,7 +781,8 @@ def test_what_was_due_at_the_moment_of_a_move_is_served_once(pool: PoolWorld) ->
     pool.kind, pool.now = DIGEST, datetime(2026, 11, 29, 8, 0, 30, tzinfo=UTC)  # Sunday 09:00:30 in Berlin
     pool.enrol("ada", "bob", pool=None)
     serve_elsewhere(pool, "bob", datetime(2026, 11, 29, 8, tzinfo=UTC))
-    apply(pool, schedule("ada"), schedule("bob"))
+    since = "2026-11-01T00:00:00Z"
+    apply(pool, schedule("ada", digest_since=since), schedule("bob", digest_since=since))
 
     pool.tick()
 
@@ -713,6 +824,52 @@ def test_a_member_who_leaves_while_being_served_does_not_come_back(pool: PoolWor
 
     assert pool.users_served() == ["ada"]
     assert list(overviews(pool.database, now=pool.now)) == []
+
+
+def test_what_was_due_before_a_user_schedule_was_resumed_is_not_sent_while_nobody_knows_since_when(
+    pool: PoolWorld,
+) -> None:
+    pool.kind, pool.now = DIGEST, datetime(2026, 11, 29, 8, 0, 30, tzinfo=UTC)
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada"))
+
+    pool.tick()
+
+    assert pool.served == []
+
+
+def test_a_changed_spread_of_digests_is_followed_and_the_users_row_keeps_the_chosen_time(pool: PoolWorld) -> None:
+    pool.kind = DIGEST
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada"))
+    apply(pool, schedule("ada", digest_time="09:40", digest_chosen="09:00"))
+
+    pool.tick()
+
+    assert pool.row("ada").due_at == datetime(2026, 11, 29, 8, 40, tzinfo=UTC)
+    with pool.database.read() as connection:
+        assert connection.execute(select(users.c.digest_time)).scalar() == time(9)
+
+
+def test_a_user_whose_user_schedule_is_gone_may_be_given_another_time_by_import(pool: PoolWorld) -> None:
+    pool.kind = DIGEST
+    pool.enrol("ada")
+    apply(pool, schedule("ada", digest_time="10:00"))
+    apply_to_enrolled(pool)
+
+    pool.enrol("ada", digest_time=time(18, 30))
+    pool.tick()
+
+    assert pool.row("ada").due_at == datetime(2026, 11, 29, 17, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("fields", [{"time_zone": "Moon/Base"}, {"digest_day": "Someday"}, {"sync_every": "7m"}])
+def test_a_user_schedule_that_this_version_cannot_read_stops_nobody_else(
+    pool: PoolWorld, fields: dict[str, str]
+) -> None:
+    pool.enrol("ada", "bob", pool=None)
+
+    assert apply(pool, schedule("ada", **fields), schedule("bob")) == ["bob"]
 
 
 # What it says --------------------------------------------------------------------------------------------------

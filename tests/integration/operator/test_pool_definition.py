@@ -31,8 +31,14 @@ NAME = "at most 40 lower-case letters, digits and dashes"
 )
 def test_a_bad_value_is_refused_with_what_is_allowed(namespace: Namespace, spec: dict[str, Any], says: str) -> None:
     with pytest.raises(Failure) as caught:
-        namespace.apply_pool(**spec)
+        create(namespace, "people", spec)
     assert says in caught.value.log
+
+
+def create(namespace: Namespace, name: str, spec: dict[str, Any]) -> None:
+    """Apply a pool as a user does: kubectl shows what the API server says in its words."""
+    document = {"apiVersion": "catchup.dev/v1alpha1", "kind": "SchedulePool", "metadata": {"name": name}, "spec": spec}
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
 
 
 @pytest.mark.parametrize("name", ["a" * 41, "a.b"])

@@ -117,6 +117,7 @@ def test_a_restart_and_another_job_template_write_nothing_for_a_user_in_a_pool(
     namespace.apply("lost", pool="nowhere")
     with operator_process():
         namespace.ready()
+        namespace.ready_pool()
         eventually(lambda: ready(namespace, "lost") == ("False", "PoolNotFound"))
         eventually(lambda: by_user(namespace).keys() == {"ada", "lost"})
     before, lists = namespace.writes(), namespace.applies("configmaps")
@@ -145,6 +146,7 @@ def test_a_next_digest_that_has_passed_is_replaced_and_no_run_of_a_pooled_user_i
     namespace.apply_pool("people", **POOL)
     namespace.apply("ada", pool="people")
     with operator_process():
+        namespace.ready_pool()
         true = namespace.ready()["status"]["digest"]["nextRuns"]
     # As after a week without the operator.
     passed = {"status": {"digest": {"nextRuns": ["passed", *true[:2]], "nextRunTimes": ["2026-01-04T08:00:00Z"]}}}

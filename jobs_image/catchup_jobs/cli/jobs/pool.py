@@ -6,19 +6,18 @@ import threading
 import uuid
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME, DEFAULT_SYNC_EVERY
-from catchup_contract.digest_rule import DigestDay
+from catchup_contract.api import DEFAULT_SYNC_EVERY
 from catchup_contract.pools import TICK_DEADLINE_SECONDS, counts_the_pool
 from catchup_contract.summary import Count
-from catchup_jobs.adapters.database.people.users import DatabaseUsers
-from catchup_jobs.adapters.database.pools.members import apply_list
+from catchup_jobs.adapters.database.pools.members import interval_of
+from catchup_jobs.adapters.database.pools.schedule_list import apply_list
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.schedule_list import read_schedule_list
@@ -26,7 +25,6 @@ from catchup_jobs.adapters.process import current_process
 from catchup_jobs.cli.jobs.harness import locks_of, reported
 from catchup_jobs.cli.jobs.registry import body_of
 from catchup_jobs.cli.resources import Clients, Resources, open_database
-from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.jobs.pool.abandonment import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
 from catchup_jobs.jobs.run.endings import Ending, Report, report_of
@@ -57,7 +55,6 @@ def execute_tick(kind: Kind, pool: str) -> int:
 def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
     started_at = datetime.now(UTC)
     shard, shards = settings.pool_shard
-    every = settings.sync_every or DEFAULT_SYNC_EVERY
     with (
         current_process(settings.pod_uid or str(uuid.uuid4())) as process,
         open_database(settings, process, connections=_CONNECTIONS) as database,
@@ -65,6 +62,8 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
     ):
         if settings.schedule_list is not None:
             _apply_list(database, pool, settings, Path(settings.schedule_list), started_at)
+        # By hand, nobody says the interval: it stays what the pool's own pods were told.
+        every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
         version = f"{metadata.version('tzdata')} {every}"
         store = PoolSlots(database, pool, kind, every, version, shard, shards)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
@@ -88,17 +87,7 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
 
 
 def _apply_list(database: Database, pool: str, settings: Settings, folder: Path, now: datetime) -> None:
-    changed = apply_list(database, pool, read_schedule_list(folder), where=settings.pool_members)
-    users = DatabaseUsers(database)
-    for schedule in changed:
-        # As a sync's pod of the user's own does: suggestions and digests by hand need it, too.
-        copied = Schedule(
-            schedule.time_zone,
-            DigestDay(schedule.digest_day or DEFAULT_DIGEST_DAY),
-            time.fromisoformat(schedule.digest_time or DEFAULT_DIGEST_TIME),
-            schedule.sync_every or DEFAULT_SYNC_EVERY,
-        )
-        users.record_schedule(schedule.user_id, copied, now=now)
+    changed = apply_list(database, pool, read_schedule_list(folder), where=settings.pool_members, now=now)
     if changed:
         _log.info("members by UserSchedules are new or changed", members=len(changed))
 

@@ -32,13 +32,14 @@ def settlement_of(report: Report, member: Member, slot: datetime, slots: Slots, 
         if report.summary.reason is Reason.TERMINATED:
             return Settlement(member.user_id, now, slot, member.deaths)
         wait = _UNRECORDED if report.retry_in is None else timedelta(seconds=report.retry_in)
-        return Settlement(member.user_id, now + wait, slot, member.deaths)
+        # The next slot does not wait for a server that named a long time: it may be a digest's last one.
+        return Settlement(member.user_id, min(now + wait, slots.after(now)), slot, member.deaths)
     return Settlement(member.user_id, slots.after(slot))
 
 
 def is_ours(report: Report) -> bool:
-    """Return whether a run failed for a cause that the next user meets too: a setting, or a server of ours."""
-    if report.exit_code == ExitCode.MISCONFIGURED:
+    """Return whether a run failed for what the next user may meet, too: a setting, a server or an error of ours."""
+    if report.exit_code in {ExitCode.MISCONFIGURED, EXIT_CRASHED}:
         return True
     summary = report.summary
     return summary.outcome is Outcome.RETRY and summary.reason is Reason.UNAVAILABLE and report.retry_in is None

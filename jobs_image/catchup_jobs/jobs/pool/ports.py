@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from catchup_contract.summary import Count
-    from catchup_jobs.domain.placement.slots import When
+    from catchup_jobs.domain.placement.slots import Slots, When
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,17 @@ class Member:
     """A user whom this process has claimed for one kind of job.
 
     Attributes:
-        unfinished: the slot (UTC) whose run was begun and is tried again, None where none was.
+        slots: the user's slots of the kind.
+        slot: the one to serve (UTC), None where there is none.
+        is_retry: whether its run was begun before.
         deaths: how many processes died, or crashed, while they served this slot.
     """
 
     user_id: str
     when: When
-    unfinished: datetime | None
+    slots: Slots
+    slot: datetime | None
+    is_retry: bool
     deaths: int
 
 

@@ -17,7 +17,6 @@ import structlog
 
 from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
-from catchup_jobs.domain.placement.slots import slots_of
 from catchup_jobs.jobs.pool.endings import DEATHS_MAX, is_ours, settlement_of
 from catchup_jobs.jobs.pool.ports import Member, PoolStore, Settlement
 from catchup_jobs.jobs.run.endings import Report
@@ -32,6 +31,8 @@ _CANDIDATES: Final = 200
 _CLAIMED_AT_ONCE: Final = 32
 # Free workers look for members who have fallen due, however long the others take.
 _LOOK_SECONDS: Final = 1.0
+# An unwritten settlement of a run that ended well would count as a death.
+_LAST_SETTLEMENTS: Final = 3
 # A process that has not settled a claim by then is dead.
 _CLAIM_MARGIN: Final = timedelta(seconds=60)
 """How long after its pod's deadline a claim of a pool's member ends."""
@@ -117,7 +118,7 @@ class Tick:
 
     def _schedule(self) -> None:
         total = 0
-        while not self.process.stopping():
+        while self._may_begin():
             number = self.store.schedule(now=self.process.now(), limit=_SCHEDULED_AT_ONCE)
             total += number
             if number < _SCHEDULED_AT_ONCE:
@@ -154,8 +155,12 @@ class Tick:
             # After an error of the store: what was begun is ended, and settled if that is possible.
             for future in in_flight:
                 self._ended(*future.result())
-            with suppress(JobError):
-                self._settle()
+            self._give_back()
+            for _ in range(_LAST_SETTLEMENTS):
+                with suppress(JobError):
+                    self._settle()
+                    break
+                self.process.sleep(_LOOK_SECONDS)
 
     def _next(self, places: int) -> list[Member]:
         """Return as many claimed members as there are free workers; what is not begun any more is given back."""
@@ -175,7 +180,10 @@ class Tick:
 
     def _give_back(self) -> None:
         now = self.process.now()
-        self._settlements += [Settlement(member.user_id, now, member.unfinished) for member in self._claimed]
+        self._settlements += [
+            Settlement(member.user_id, now, member.slot if member.is_retry else None, member.deaths)
+            for member in self._claimed
+        ]
         self._claimed.clear()
 
     def _claim(self, user_ids: list[str]) -> list[Member]:
@@ -201,15 +209,12 @@ class Tick:
         return not self.process.stopping()
 
     def _serve(self, member: Member) -> tuple[Settlement, Report | None]:
-        slots = slots_of(self.kind, member.user_id, member.when)
-        now = self.process.now()
-        slot = member.unfinished or slots.latest(now)
-        if slot is None:
+        if member.slot is None:
             # The schedule was edited after it was computed when the member is due.
-            return Settlement(member.user_id, slots.after(now)), None
+            return Settlement(member.user_id, member.slots.after(self.process.now())), None
         make_report = self.work.give_up if member.deaths >= DEATHS_MAX else self.work.serve
-        report = make_report(member, slot)
-        return settlement_of(report, member, slot, slots, now=self.process.now()), report
+        report = make_report(member, member.slot)
+        return settlement_of(report, member, member.slot, member.slots, now=self.process.now()), report
 
     def _ended(self, settlement: Settlement, report: Report | None) -> None:
         self._settlements.append(settlement)
@@ -217,9 +222,10 @@ class Tick:
             self._count(report)
 
     def _settle(self) -> None:
-        settlements, self._settlements = self._settlements, []
-        if settlements:
-            self.store.settle(self.process.process_id, settlements)
+        if self._settlements:
+            self.store.settle(self.process.process_id, self._settlements)
+            # Not before: what is not written is written with the next ones.
+            self._settlements = []
 
     def _count(self, report: Report) -> None:
         self._result.add(report)
@@ -240,4 +246,5 @@ def exit_of(result: TickResult) -> tuple[Outcome, ExitCode, Reason | None]:
         return (Outcome.DONE, ExitCode.DONE, None)
     if cause.exit_code == ExitCode.MISCONFIGURED:
         return (Outcome.FAILED, ExitCode.MISCONFIGURED, Reason.MISCONFIGURED)
+    # Also after unexpected errors: this process did not crash.
     return (Outcome.RETRY, ExitCode.TEMPORARY, cause.summary.reason)

@@ -109,20 +109,24 @@ class _Execution:
     lease_margin: timedelta
     attempts: int = 0
     passes: int = 0
+    is_open: bool = False
     is_closed: bool = False
     checkpoint: dict[str, Any] = field(default_factory=dict)
 
     def perform(self, started_at: datetime) -> Ending:
-        lease_until = self.deadline + self.lease_margin
+        # Who does not wait for the lock opens the run under it: one that could not begin is none.
+        return self._guarded(lambda: self._open(started_at) or self._under_lock(started_at))
 
-        def opened() -> Ending:
-            record = self.store.open(self.run, now=started_at, lease_until=lease_until)
-            self.attempts, self.checkpoint = record.attempts, record.checkpoint
-            if record.state is RunState.DONE:
-                return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.ALREADY_DONE)
-            return self._under_lock()
-
-        return self._guarded(opened)
+    def _open(self, started_at: datetime, *, is_locked: bool = False) -> Ending | None:
+        if self.is_open or not (self.waits or is_locked):
+            return None
+        record = self.store.open(self.run, now=started_at, lease_until=self.deadline + self.lease_margin)
+        self.is_open = True
+        self.attempts, self.checkpoint = record.attempts, record.checkpoint
+        if record.state is RunState.DONE:
+            self.is_closed = True
+            return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.ALREADY_DONE)
+        return None
 
     def _guarded(self, step: Callable[[], Ending]) -> Ending:
         # Errors outside of the passes end the process's part in the run: no attempt is recorded, no pass repeated.
@@ -137,7 +141,7 @@ class _Execution:
         except Exception as error:  # noqa: BLE001 - the boundary: whatever it was, the run is closed and the lock released
             return crash(error)
 
-    def _under_lock(self) -> Ending:
+    def _under_lock(self, started_at: datetime) -> Ending:
         lock: Lock | None = None
 
         def locked() -> Ending:
@@ -145,6 +149,8 @@ class _Execution:
             lock = self._wait_for_lock()
             if lock is None:
                 return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.LOCKED)
+            if (ended := self._open(started_at, is_locked=True)) is not None:
+                return ended
             record = self.store.take_over(self.run, self.owner)
             if record.state is RunState.DONE:
                 self.is_closed = True
@@ -230,9 +236,14 @@ class _Execution:
         _log.warning("attempt failed", why=str(error), next_in_seconds=round(delay, 1))
         return delay
 
+    def _lease_of(self, ending: Ending) -> datetime | None:
+        if ending.retry_in is None:
+            return None
+        return self.process.now() + timedelta(seconds=ending.retry_in) + self.lease_margin
+
     def _close(self, ending: Ending) -> Ending:
         # Not by the reason: a digest whose date an earlier run settled ends as `already_done`, and must be closed.
-        if self.is_closed:
+        if self.is_closed or not self.is_open:
             return ending
         closing = Closing(
             state=RunState(ending.outcome.value),
@@ -241,6 +252,7 @@ class _Execution:
             counts=ending.counts,
             checkpoint=self.checkpoint if ending.outcome is Outcome.RETRY else {},
             dead_letter=ending.dead_letter,
+            lease_until=self._lease_of(ending),
         )
         try:
             if not self.store.close(self.run, self.owner, closing, now=self.process.now()):

@@ -72,6 +72,7 @@ class Closing:
 
     Attributes:
         dead_letter: written together with the run's end, or None.
+        lease_until: until when somebody must have tried the run again (UTC); None: as it was opened.
     """
 
     state: RunState
@@ -80,6 +81,7 @@ class Closing:
     counts: dict[Count, int]
     checkpoint: dict[str, Any]
     dead_letter: DeadLetter | None = None
+    lease_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

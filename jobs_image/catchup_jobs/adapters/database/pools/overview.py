@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, select
 
-from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_contract.api import DEFAULT_SYNC_EVERY, SYNC_INTERVALS_MINUTES
 from catchup_contract.kinds import SYNC, Kind, Rule
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import dead_letters, pool_enrolments, pool_members, pool_slots, runs
@@ -24,41 +24,62 @@ _FRESH_INTERVALS: Final = 3
 """A member of a pool counts as synced where the last success is younger than so many intervals."""
 
 
-def pool_counts(connection: Connection, pool: str, kind: Kind, *, every: str, now: datetime) -> dict[Count, int]:
+def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime) -> dict[Count, int]:
     """Return the counts of a pool for a kind; those of syncs for the sync only."""
     mine = and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind)
-    interval = timedelta(minutes=SYNC_INTERVALS_MINUTES[every])
-    late_after = interval if _is_interval(kind) else _LATE
+    members = select(func.count()).select_from(pool_slots.join(pool_members)).where(mine)
+    late_before = _ago(now, intervals=1) if _is_interval(kind) else now - _LATE
     counts = {
-        Count.MEMBERS: _number(connection, select(func.count()).select_from(pool_slots).where(mine)),
-        Count.MEMBERS_LATE: _number(
-            connection,
-            select(func.count()).select_from(pool_slots).where(mine, pool_slots.c.due_at < now - late_after),
-        ),
-        Count.MEMBERS_FAILING: _number(
-            connection,
-            select(func.count(func.distinct(dead_letters.c.subject)))
-            .select_from(dead_letters.join(pool_slots, pool_slots.c.user_id == dead_letters.c.subject))
-            .where(mine, dead_letters.c.kind == kind),
-        ),
+        Count.MEMBERS: _number(connection, members),
+        Count.MEMBERS_LATE: _number(connection, members.where(pool_slots.c.due_at < late_before)),
+        Count.MEMBERS_FAILING: _number(connection, _failing(pool, kind)),
     }
     if kind is SYNC:
-        counts |= _freshness(connection, pool, since=now - _FRESH_INTERVALS * interval, now=now)
+        counts |= _freshness(connection, pool, now=now)
     return counts
 
 
-def _freshness(connection: Connection, pool: str, *, since: datetime, now: datetime) -> dict[Count, int]:
+def _failing(pool: str, kind: Kind) -> Select[Any]:
+    """Return the number of members whose latest run failed; a later one that did not ends it."""
+    later = runs.alias("later")
+    succeeded = select(later.c.run_key).where(
+        later.c.kind == runs.c.kind,
+        later.c.subject == runs.c.subject,
+        later.c.started_at > runs.c.started_at,
+        later.c.state.in_((RunState.DONE, RunState.SKIPPED)),
+    )
+    return (
+        select(func.count(func.distinct(runs.c.subject)))
+        .select_from(runs.join(pool_slots, and_(pool_slots.c.user_id == runs.c.subject, pool_slots.c.kind == kind)))
+        .where(pool_slots.c.pool == pool, runs.c.kind == kind, runs.c.state == RunState.FAILED, ~succeeded.exists())
+    )
+
+
+def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Count, int]:
     synced = (
         select(runs.c.started_at)
         .join(pool_members, pool_members.c.user_id == runs.c.subject)
         .where(pool_members.c.pool == pool, runs.c.kind == SYNC, runs.c.state == RunState.DONE)
     )
-    fresh = synced.where(runs.c.started_at >= since).subquery()
+    fresh = synced.where(runs.c.started_at >= _ago(now, intervals=_FRESH_INTERVALS)).subquery()
     oldest = connection.execute(synced.order_by(runs.c.started_at).limit(1)).scalar()
     counts = {Count.MEMBERS_SYNCED: _number(connection, select(func.count()).select_from(fresh))}
     if oldest is not None:
         counts[Count.OLDEST_SYNC_SECONDS] = max(0, int((now - oldest).total_seconds()))
     return counts
+
+
+def _ago(now: datetime, *, intervals: int) -> ColumnElement[datetime]:
+    """Return so many intervals of each member before now."""
+    type_ = pool_slots.c.due_at.type
+    return case(
+        {
+            every: literal(now - intervals * timedelta(minutes=minutes), type_)
+            for every, minutes in SYNC_INTERVALS_MINUTES.items()
+        },
+        value=pool_members.c.sync_every,
+        else_=literal(now - intervals * timedelta(minutes=SYNC_INTERVALS_MINUTES[DEFAULT_SYNC_EVERY]), type_),
+    )
 
 
 def _is_interval(kind: Kind) -> bool:

@@ -7,20 +7,26 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, update
 
 from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import SYNC, Kind
+from catchup_contract.local_time import is_time_zone
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools.overview import pool_counts
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
-from catchup_jobs.domain.placement.slots import When, slots_of
+from catchup_jobs.domain.placement.slots import Slots, When, slots_of
 from catchup_jobs.jobs.pool.ports import Member, Settlement
 
+_JUST_EDITED: Final = timedelta(minutes=10)
+"""A slot of a pool's member that passed within this time is served, though the schedule was edited meanwhile."""
 _AGED: Final = timedelta(minutes=30)
 """After so much waiting, a member of a pool is served by age, whatever the priority."""
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +84,22 @@ class PoolSlots:
                 )
         return len(rows)
 
-    def _due_at(self, row: Any, now: datetime) -> datetime:
+    def _due_at(self, row: Any, now: datetime) -> datetime | None:
         # Whoever is due stays due: which slot that serves, the claim decides.
         if row.due_at is not None and (row.due_at <= now or row.unfinished is not None):
             due: datetime = row.due_at
             return due
-        slots = slots_of(self.kind, row.user_id, self._when(row))
+        slots = self._slots(row)
+        if slots is None:
+            _log.warning("the user's schedule cannot be read, the user is not served", user=row.user_id)
+            return None
         if row.due_at is None and slots.missed(now) is not None:
             # A new user need not wait for a first sync, and one who comes from another placement may come at the minute
             # of a slot. A run that has ended there is not repeated.
             return now
-        return slots.after(now)
+        latest = slots.latest(now)
+        # An edit shortly before the new time is read shortly after it.
+        return now if latest is not None and now - latest < _JUST_EDITED else slots.after(now)
 
     def due(self, *, now: datetime, limit: int) -> list[str]:
         """Return the users who are due, without those of `suspects`: by priority, the longest first.
@@ -113,26 +124,40 @@ class PoolSlots:
 
     def claim(self, user_ids: Sequence[str], owner: str, *, now: datetime, until: datetime) -> list[Member]:
         """Claim users who are still due, for the process `owner` until `until`; return those it got."""
-        claimed = (
-            update(pool_slots)
+        wanted = (
+            _whens(pool_slots.c.unfinished, pool_slots.c.owner, pool_slots.c.deaths)
+            .join(pool_slots, pool_slots.c.user_id == pool_members.c.user_id)
             .where(pool_slots.c.user_id.in_(user_ids), *self._mine(), pool_slots.c.due_at <= now)
-            .values(
-                due_at=until,
-                owner=owner,
-                # An owner who is still there has let the claim end without settling it.
-                deaths=pool_slots.c.deaths + case((pool_slots.c.owner.is_(None), 0), else_=1),
-            )
-            .returning(pool_slots.c.user_id, pool_slots.c.unfinished, pool_slots.c.deaths)
+            # In one order everywhere, or two transactions could wait for each other.
+            .order_by(pool_slots.c.user_id)
+            .with_for_update(of=pool_slots, skip_locked=True)
         )
         with self.database.write() as connection:
-            got = {row.user_id: row for row in connection.execute(claimed)}
-            whens = connection.execute(_whens().where(pool_members.c.user_id.in_(list(got))))
-            when_of = {row.user_id: self._when(row) for row in whens.all()}
-        return [
-            Member(user_id, when_of[user_id], got[user_id].unfinished, got[user_id].deaths)
-            for user_id in user_ids
-            if user_id in got
-        ]
+            rows = connection.execute(wanted).all()
+            claimed = {row.user_id: member for row in rows if (member := self._member(row, now)) is not None}
+            unreadable = [row.user_id for row in rows if row.user_id not in claimed]
+            for user_id, member in claimed.items():
+                values = {"due_at": until, "owner": owner, "deaths": member.deaths, "unfinished": member.slot}
+                connection.execute(update(pool_slots).where(*self._of(user_id)).values(**values))
+            for user_id in unreadable:
+                connection.execute(update(pool_slots).where(*self._of(user_id)).values(due_at=None, owner=None))
+        return [claimed[user_id] for user_id in user_ids if user_id in claimed]
+
+    def _member(self, row: Any, now: datetime) -> Member | None:
+        slots = self._slots(row)
+        if slots is None:
+            return None
+        # An owner who is still there has let the claim end without settling it.
+        deaths = row.deaths + (row.owner is not None)
+        slot = row.unfinished or slots.latest(now)
+        return Member(row.user_id, self._when(row), slots, slot, row.unfinished is not None, deaths)
+
+    def _slots(self, row: Any) -> Slots | None:
+        """Return the user's slots, None where the schedule holds what this version cannot read."""
+        when = self._when(row)
+        if not is_time_zone(when.time_zone) or not isinstance(when.digest_day, DigestDay):
+            return None
+        return slots_of(self.kind, row.user_id, when)
 
     def settle(self, owner: str, settlements: Sequence[Settlement]) -> None:
         """End claims. A claim that another process has taken over stays as it is."""
@@ -168,7 +193,10 @@ class PoolSlots:
     def counts(self, *, now: datetime) -> dict[Count, int]:
         """Return the counts of the whole pool for its status, over all shards."""
         with self.database.read() as connection:
-            return pool_counts(connection, self.pool, self.kind, every=self.every, now=now)
+            return pool_counts(connection, self.pool, self.kind, now=now)
+
+    def _of(self, user_id: str) -> list[ColumnElement[bool]]:
+        return [pool_slots.c.user_id == user_id, pool_slots.c.kind == self.kind]
 
     def _mine(self) -> list[ColumnElement[bool]]:
         mine = [pool_slots.c.pool == self.pool, pool_slots.c.kind == self.kind]

@@ -172,7 +172,7 @@ class DatabaseRunStore:
                     counts=closing.counts or None,
                     checkpoint=closing.checkpoint or None,
                     owner=None,
-                    lease_until=runs.c.lease_until if unfinished else None,
+                    lease_until=(closing.lease_until or runs.c.lease_until) if unfinished else None,
                     finished_at=now,
                 )
                 .returning(runs.c.started_at)

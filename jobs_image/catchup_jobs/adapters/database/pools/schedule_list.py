@@ -1,0 +1,218 @@
+"""The list of UserSchedules, applied to the members of a pool.
+
+A user whom a UserSchedule names is never served by enrolment, whatever that UserSchedule says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, time
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Connection, delete, or_, select, update
+
+from catchup_contract.api import (
+    DEFAULT_DIGEST_DAY,
+    DEFAULT_DIGEST_TIME,
+    DEFAULT_SYNC_EVERY,
+    SYNC_INTERVALS_MINUTES,
+)
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.kinds import DIGEST, SYNC, Kind, user_kinds
+from catchup_contract.local_time import is_time_zone
+from catchup_contract.pools import Members
+from catchup_contract.schedule_list import ListedSchedule, ScheduleList
+from catchup_contract.timestamps import parse_utc
+from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.pools.members import join_enrolled, pages_of, put_slots, slot_of
+from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
+from catchup_jobs.jobs.run.errors import TemporaryError
+
+_PRIORITIES: Final = {"high": 0, "normal": 1, "low": 2}
+
+_log = structlog.get_logger()
+
+
+def apply_list(
+    database: Database, pool: str, listed: ScheduleList, *, where: Members = Members.DATABASE, now: datetime
+) -> list[str]:
+    """Make a pool's members agree with the list of UserSchedules; return the users who are new members or changed.
+
+    Their rows get the UserSchedule's values, which suggestions and digests by hand need, too.
+
+    A list that is not complete makes members and ends no membership. A UserSchedule of which a newer generation is
+    known already is left out, and so is one of a user whom the database does not have. Nothing is read but a hash where
+    the list is the last one.
+
+    Args:
+        where: where the pool's members are. A user whom it served when its members were elsewhere is a member no more.
+
+    Raises:
+        TemporaryError: the list is not complete, and the pool has never had one that was.
+        JobError: the database cannot be used.
+    """
+    with database.read() as connection:
+        known = connection.execute(select(pool_lists.c.digest).where(pool_lists.c.pool == pool)).scalar()
+    digest = f"{listed.digest} {where}"
+    if known == digest and listed.is_complete:
+        return []
+    if known is None and not listed.is_complete:
+        raise TemporaryError("the list of UserSchedules is not complete yet: nobody knows whom they serve")
+    named = {schedule.user_id for schedule in listed.schedules}
+    wanted: dict[str, ListedSchedule] = {}
+    if where is Members.USER_SCHEDULES:
+        wanted = {
+            one.user_id: one for one in listed.schedules if one.is_served and one.pool == pool and _is_readable(one)
+        }
+    with database.write() as connection:
+        changed = _admit(database, connection, pool, wanted, now)
+        stored = {
+            row.user_id: row.uid
+            for row in connection.execute(
+                select(pool_members.c.user_id, pool_members.c.uid).where(pool_members.c.pool == pool)
+            )
+        }
+        # By enrolment nobody is served whom a UserSchedule names, nor by a UserSchedule who is on the list otherwise.
+        leaving = {user_id for user_id in stored if user_id in named and user_id not in wanted}
+        if where is not Members.DATABASE:
+            leaving |= {user_id for user_id, uid in stored.items() if uid is None}
+        if listed.is_complete:
+            gone = {user_id for user_id, uid in stored.items() if uid is not None and user_id not in named}
+            _leave(connection, pool, leaving | gone)
+            if where is Members.DATABASE:
+                _return_enrolled(database, connection, pool, named)
+            _note(database, connection, pool, digest)
+        else:
+            _leave(connection, pool, leaving)
+    return changed
+
+
+def _admit(
+    database: Database, connection: Connection, pool: str, wanted: Mapping[str, ListedSchedule], now: datetime
+) -> list[str]:
+    """Make users of UserSchedules members; return those that were not, or by another schedule."""
+    changed: list[str] = []
+    for page in pages_of(wanted):
+        known_users = set(connection.execute(select(users.c.id).where(users.c.id.in_(page))).scalars())
+        rows = connection.execute(select(pool_members).where(pool_members.c.user_id.in_(page)))
+        stored = {row.user_id: row for row in rows}
+        new = [
+            wanted[user_id]
+            for user_id in page
+            if user_id in known_users and _is_news(_member(wanted[user_id], pool, now), stored.get(user_id))
+        ]
+        if not new:
+            continue
+        elsewhere = {row.pool for row in stored.values()} - {pool}
+        # Should this list be older than theirs, they take their members back.
+        connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=""))
+        member = database.insert(pool_members)
+        connection.execute(
+            member.on_conflict_do_update(
+                index_elements=["user_id"],
+                set_={name: member.excluded[name] for name in _member(new[0], pool, now) if name != "user_id"},
+            ),
+            [_member(schedule, pool, now) for schedule in new],
+        )
+        for schedule in new:
+            _copy(connection, schedule, now)
+        slots = [
+            slot_of(schedule.user_id, kind, pool, _PRIORITIES[schedule.priority])
+            for schedule in new
+            for kind in _enabled(schedule)
+        ]
+        put_slots(database, connection, slots)
+        for schedule in new:
+            disabled = [kind for kind in user_kinds() if kind not in _enabled(schedule)]
+            if disabled:
+                connection.execute(
+                    delete(pool_slots).where(
+                        pool_slots.c.user_id == schedule.user_id, or_(*(pool_slots.c.kind == kind for kind in disabled))
+                    )
+                )
+        changed += [schedule.user_id for schedule in new]
+    return changed
+
+
+def _is_news(wanted: Mapping[str, Any], stored: Any | None) -> bool:
+    if stored is None or stored.uid != wanted["uid"]:
+        return True
+    if stored.generation != wanted["generation"]:
+        return bool(stored.generation < wanted["generation"])
+    # Of the same generation the pool may be there now, or the operator spreads digests otherwise.
+    return any(getattr(stored, name) != value for name, value in wanted.items())
+
+
+def _is_readable(schedule: ListedSchedule) -> bool:
+    """Return whether this version knows what the UserSchedule says; otherwise nobody serves the user."""
+    try:
+        _member(schedule, "", datetime.now(UTC))
+    except ValueError:
+        is_valid = False
+    else:
+        every = schedule.sync_every
+        is_valid = is_time_zone(schedule.time_zone) and (not every or every in SYNC_INTERVALS_MINUTES)
+    if not is_valid:
+        _log.warning("a UserSchedule cannot be read, its user is not served", user=schedule.user_id)
+    return is_valid
+
+
+def _copy(connection: Connection, schedule: ListedSchedule, now: datetime) -> None:
+    """Copy a UserSchedule to the user's row, as a sync's pod of the user's own does."""
+    values = {
+        "time_zone": schedule.time_zone,
+        "digest_day": DigestDay(schedule.digest_day or DEFAULT_DIGEST_DAY),
+        "digest_time": time.fromisoformat(schedule.digest_chosen or schedule.digest_time or DEFAULT_DIGEST_TIME),
+        "sync_every": schedule.sync_every or DEFAULT_SYNC_EVERY,
+    }
+    connection.execute(
+        update(users)
+        .where(
+            users.c.id == schedule.user_id,
+            or_(users.c.schedule_seen_at.is_(None), *(users.c[name] != value for name, value in values.items())),
+        )
+        .values(**values, schedule_seen_at=now, updated_at=now, planning_version=users.c.planning_version + 1)
+    )
+
+
+def _enabled(schedule: ListedSchedule) -> list[Kind]:
+    return [kind for kind, value in ((SYNC, schedule.sync_every), (DIGEST, schedule.digest_day)) if value]
+
+
+def _member(schedule: ListedSchedule, pool: str, now: datetime) -> dict[str, Any]:
+    return {
+        "user_id": schedule.user_id,
+        "pool": pool,
+        "uid": schedule.uid,
+        "generation": schedule.generation,
+        # Just resumed where it is not known: what was due before is not sent.
+        "digest_since": parse_utc(schedule.digest_since) if schedule.digest_since else now,
+        "time_zone": schedule.time_zone,
+        "digest_day": DigestDay(schedule.digest_day) if schedule.digest_day else None,
+        "digest_time": time.fromisoformat(schedule.digest_time) if schedule.digest_time else None,
+        "sync_every": schedule.sync_every or None,
+    }
+
+
+def _leave(connection: Connection, pool: str, user_ids: Collection[str]) -> None:
+    for page in pages_of(user_ids):
+        connection.execute(delete(pool_members).where(pool_members.c.pool == pool, pool_members.c.user_id.in_(page)))
+
+
+def _return_enrolled(database: Database, connection: Connection, pool: str, named: Collection[str]) -> None:
+    """Make enrolled users members again whom no UserSchedule names any more."""
+    without = (
+        select(pool_enrolments.c.user_id)
+        .outerjoin(pool_members, pool_members.c.user_id == pool_enrolments.c.user_id)
+        .where(pool_enrolments.c.pool == pool, pool_members.c.user_id.is_(None))
+    )
+    for page in pages_of(set(connection.execute(without).scalars()) - set(named)):
+        # No UserSchedule owns their schedule any more.
+        connection.execute(update(users).where(users.c.id.in_(page)).values(schedule_seen_at=None))
+        join_enrolled(database, connection, page)
+
+
+def _note(database: Database, connection: Connection, pool: str, digest: str) -> None:
+    stored = database.insert(pool_lists).values(pool=pool, digest=digest)
+    connection.execute(stored.on_conflict_do_update(index_elements=["pool"], set_={"digest": stored.excluded.digest}))
