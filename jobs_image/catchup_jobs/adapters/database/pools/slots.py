@@ -26,6 +26,12 @@ _JUST_EDITED: Final = timedelta(minutes=10)
 _AGED: Final = timedelta(minutes=30)
 """After so much waiting, a member of a pool is served by age, whatever the priority."""
 
+_CLAIMED: Final = (
+    update(pool_slots)
+    .where(pool_slots.c.user_id == bindparam("user"))
+    .values(due_at=bindparam("due"), owner=bindparam("by"), deaths=bindparam("died"), unfinished=bindparam("slot"))
+)
+
 _log = structlog.get_logger()
 
 
@@ -135,12 +141,17 @@ class PoolSlots:
         with self.database.write() as connection:
             rows = connection.execute(wanted).all()
             claimed = {row.user_id: member for row in rows if (member := self._member(row, now)) is not None}
-            unreadable = [row.user_id for row in rows if row.user_id not in claimed]
-            for user_id, member in claimed.items():
-                values = {"due_at": until, "owner": owner, "deaths": member.deaths, "unfinished": member.slot}
-                connection.execute(update(pool_slots).where(*self._of(user_id)).values(**values))
-            for user_id in unreadable:
-                connection.execute(update(pool_slots).where(*self._of(user_id)).values(due_at=None, owner=None))
+            # Whose schedule cannot be read is due no more.
+            values = [
+                {"user": user_id, "due": until, "by": owner, "died": member.deaths, "slot": member.slot}
+                for user_id, member in claimed.items()
+            ] + [
+                {"user": row.user_id, "due": None, "by": None, "died": row.deaths, "slot": row.unfinished}
+                for row in rows
+                if row.user_id not in claimed
+            ]
+            if values:
+                connection.execute(_CLAIMED.where(pool_slots.c.kind == self.kind), values)
         return [claimed[user_id] for user_id in user_ids if user_id in claimed]
 
     def _member(self, row: Any, now: datetime) -> Member | None:
@@ -194,9 +205,6 @@ class PoolSlots:
         """Return the counts of the whole pool for its status, over all shards."""
         with self.database.read() as connection:
             return pool_counts(connection, self.pool, self.kind, now=now)
-
-    def _of(self, user_id: str) -> list[ColumnElement[bool]]:
-        return [pool_slots.c.user_id == user_id, pool_slots.c.kind == self.kind]
 
     def _mine(self) -> list[ColumnElement[bool]]:
         mine = [pool_slots.c.pool == self.pool, pool_slots.c.kind == self.kind]
