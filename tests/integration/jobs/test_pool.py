@@ -899,6 +899,21 @@ def test_the_counts_say_who_is_synced_late_and_failing(pool: PoolWorld) -> None:
     }
 
 
+def test_a_member_who_is_put_back_again_and_again_is_late(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+
+    def body(_: RunContext) -> Result:
+        raise TemporaryError("429", wait_seconds=20 * 60)
+
+    pool.body = body
+    for _ in range(5):
+        pool.tick()
+        pool.pass_time(minutes=21)
+
+    assert pool.row("ada").due_at > NOW
+    assert pool.store().counts(now=pool.now)[Count.MEMBERS_LATE] == 1
+
+
 def test_an_empty_pool_has_counts_of_zero(pool: PoolWorld) -> None:
     counts = pool.store().counts(now=pool.now)
 

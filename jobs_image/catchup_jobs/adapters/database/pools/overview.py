@@ -24,6 +24,10 @@ _FRESH_INTERVALS: Final = 3
 """A member of a pool counts as synced where the last success is younger than so many intervals."""
 
 
+# A claim and a run that is put back move `due_at` on, and the slot waits.
+_WAITING_SINCE: Final = func.coalesce(pool_slots.c.unfinished, pool_slots.c.due_at, type_=pool_slots.c.due_at.type)
+
+
 def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime) -> dict[Count, int]:
     """Return the counts of a pool for a kind; those of syncs for the sync only."""
     mine = and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind)
@@ -31,7 +35,7 @@ def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime)
     late_before = _ago(now, intervals=1) if _is_interval(kind) else now - _LATE
     counts = {
         Count.MEMBERS: _number(connection, members),
-        Count.MEMBERS_LATE: _number(connection, members.where(pool_slots.c.due_at < late_before)),
+        Count.MEMBERS_LATE: _number(connection, members.where(late_before > _WAITING_SINCE)),
         Count.MEMBERS_FAILING: _number(connection, _failing(pool, kind)),
     }
     if kind is SYNC:
