@@ -68,7 +68,7 @@ def recorded(
     condition = health(result.kind, {**section, **fields}, switched_off=off)
     if not (has_counted or _is_news(body, condition)):
         return None
-    numbers = _numbers(body, result) if has_counted else {}
+    numbers = _numbers(body, pool, result) if has_counted else {}
     conditions = merge_conditions(body, [condition], now)
     return {user_kinds()[result.kind].status_section: fields, "conditions": conditions, **numbers}
 
@@ -122,8 +122,8 @@ def _is_news(body: Mapping[str, Any], condition: Condition) -> bool:
     return (before.get("status"), before.get("reason")) != (condition.status, condition.reason)
 
 
-def _numbers(body: Mapping[str, Any], result: JobResult) -> dict[str, Any]:
-    """Return the pool's numbers by a tick that counted it."""
+def _numbers(body: Mapping[str, Any], pool: SchedulePool | None, result: JobResult) -> dict[str, Any]:
+    """Return the pool's numbers by a tick that counted it, and by the last one of each other kind that is on."""
     counts = result.counts
     numbers: dict[str, Any] = {"members": counts[Count.MEMBERS]}
     if Count.MEMBERS_SYNCED in counts:
@@ -131,7 +131,11 @@ def _numbers(body: Mapping[str, Any], result: JobResult) -> dict[str, Any]:
     if Count.OLDEST_SYNC_SECONDS in counts:
         age = timedelta(seconds=counts[Count.OLDEST_SYNC_SECONDS])
         numbers["oldestSync"] = format_utc(result.finished_at - age)
-    others = [section_of(body, kind).get("counts") or {} for kind in user_kinds() if kind is not result.kind]
+    others = [
+        section_of(body, kind).get("counts") or {}
+        for kind in user_kinds()
+        if kind is not result.kind and (pool is None or switched_off(pool, kind) is None)
+    ]
     for field, count in _WORST.items():
         numbers[field] = max(each.get(count, 0) for each in (counts, *others))
     return numbers

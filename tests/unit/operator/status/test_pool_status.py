@@ -106,6 +106,16 @@ def test_of_both_kinds_the_larger_number_of_members_in_trouble_counts() -> None:
     assert [status[name] for name in ("members", "synced", "failing", "late")] == [99, 98, 5, 7]
 
 
+def test_members_of_a_kind_that_is_switched_off_are_in_no_trouble_any_more() -> None:
+    digest = replace(SUCCESS, kind=DIGEST, counts={"members": 99, "membersFailing": 5, "membersLate": 7})
+    found = after(new(), digest)
+
+    patch = pool_status.recorded(found, pool(digest={"enabled": False}), replace(SUCCESS, counts=COUNTED), now=NOW)
+
+    assert patch is not None
+    assert [patch[name] for name in ("failing", "late")] == [2, 0]
+
+
 @pytest.mark.parametrize(
     ("spec", "name", "reason"),
     [({"suspend": True}, "SyncHealthy", "Suspended"), ({"digest": {"enabled": False}}, "DigestHealthy", "Disabled")],
