@@ -16,7 +16,7 @@ from catchup_dev.processes import run_tool
 if TYPE_CHECKING:
     from pathlib import Path
 
-DEFINITION: Final = "userschedules.catchup.dev"
+DEFINITIONS: Final = ("userschedules.catchup.dev", "schedulepools.catchup.dev")
 # What a namespace of the demo is known by: no other one is used or deleted.
 _OURS: Final = "catchup.dev/demo"
 # The contexts that the tools for local clusters make, for a cluster of the name that they give by default.
@@ -87,8 +87,11 @@ class OwnCluster:
         self.kubectl("delete", "namespaces", f"--selector={_OURS}=true", "--ignore-not-found", "--timeout=180s")
 
     def definition_owner(self) -> str | None:
-        """Return whose the definition of UserSchedules is, as `namespace/release`; None where there is none."""
-        found = self.kubectl("get", "crd", DEFINITION, "--ignore-not-found", "--output=json")
+        """Return whose the definition of UserSchedules is, as `namespace/release`; None where there is none.
+
+        A release has both definitions or none.
+        """
+        found = self.kubectl("get", "crd", DEFINITIONS[0], "--ignore-not-found", "--output=json")
         if not found:
             return None
         notes = json.loads(found)["metadata"].get("annotations", {})

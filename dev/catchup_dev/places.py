@@ -147,7 +147,7 @@ class OwnPlace:
         self.stack.wait_for_operator()
 
     def down(self) -> None:
-        """Uninstall the release, delete the two namespaces, and the definition if the demo made it."""
+        """Uninstall the release, delete the two namespaces, and the definitions if the demo made them."""
         ours = self._cluster.definition_owner() == f"{_NAMESPACE}/{RELEASE}"
         self.stack.stand_ins.stop()
         self.stack.stand_ins.forget_messages()
@@ -155,7 +155,7 @@ class OwnPlace:
             self.stack.helm("uninstall", RELEASE, "--wait", "--timeout=4m")
         self._cluster.delete_namespaces()
         if ours:
-            self._cluster.kubectl("delete", "crd", own_cluster.DEFINITION, "--ignore-not-found", "--timeout=120s")
+            self._cluster.kubectl("delete", "crd", *own_cluster.DEFINITIONS, "--ignore-not-found", "--timeout=120s")
         _NOTE.unlink(missing_ok=True)
 
 
