@@ -92,7 +92,7 @@ def perform(run: Run, settings: Settings, body: Body) -> Report:
         # First: a container's first process ignores SIGTERM until it has a handler.
         current_process(settings.pod_uid or str(uuid.uuid4())) as process,
         open_database(settings, process) as database,
-        locks_of(settings, database) as locks,
+        locks_of(run.kind, settings, database) as locks,
         closing(Clients()) as clients,
     ):
         resources = Resources(settings, database, clients)
@@ -100,15 +100,21 @@ def perform(run: Run, settings: Settings, body: Body) -> Report:
             lambda context: body(context, resources),
             run,
             store=DatabaseRunStore(database),
-            locks=OptionalLocks(locks) if run.kind.redis_optional else locks,
+            locks=locks,
             process=process,
             deadline_seconds=settings.deadline_seconds(run.kind),
         )
 
 
 @contextmanager
-def locks_of(settings: Settings, database: Database) -> Iterator[RunLocks]:
-    """Open the locks of the settings. Raises MisconfiguredError."""
+def locks_of(kind: Kind, settings: Settings, database: Database) -> Iterator[RunLocks]:
+    """Open the locks of the settings, for a kind of job. Raises MisconfiguredError."""
+    with _open_locks(settings, database) as locks:
+        yield OptionalLocks(locks) if kind.redis_optional else locks
+
+
+@contextmanager
+def _open_locks(settings: Settings, database: Database) -> Iterator[RunLocks]:
     url = settings.redis_url
     if url is None:
         file = Path(database.engine.url.database or "")

@@ -29,7 +29,6 @@ from catchup_jobs.jobs.pool.abandonment import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
 from catchup_jobs.jobs.run.endings import Ending, Report, report_of
 from catchup_jobs.jobs.run.execution import run_job
-from catchup_jobs.jobs.run.optional_locks import OptionalLocks
 from catchup_jobs.jobs.run.ports import Process, Run, RunLocks, RunStore
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
     with (
         current_process(settings.pod_uid or str(uuid.uuid4())) as process,
         open_database(settings, process, connections=_CONNECTIONS) as database,
-        locks_of(settings, database) as locks,
+        locks_of(kind, settings, database) as locks,
     ):
         if settings.schedule_list is not None:
             _apply_list(database, pool, settings, Path(settings.schedule_list), started_at)
@@ -71,7 +70,7 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
             kind=kind,
             settings=settings,
             database=database,
-            locks=OptionalLocks(locks) if kind.redis_optional else locks,
+            locks=locks,
             process=process,
             deadline=deadline,
             store=DatabaseRunStore(database),

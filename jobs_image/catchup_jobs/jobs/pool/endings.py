@@ -12,7 +12,6 @@ from catchup_jobs.jobs.run.endings import EXIT_CRASHED
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from catchup_jobs.domain.placement.slots import Slots
     from catchup_jobs.jobs.pool.ports import Member
     from catchup_jobs.jobs.run.endings import Report
 
@@ -24,7 +23,7 @@ _AFTER_CRASH: Final = timedelta(seconds=10)
 """After this time a pool tries a run again that met an unexpected error."""
 
 
-def settlement_of(report: Report, member: Member, slot: datetime, slots: Slots, *, now: datetime) -> Settlement:
+def settlement_of(report: Report, member: Member, slot: datetime, *, now: datetime) -> Settlement:
     """Return what becomes of the claim of a member whose run for `slot` has ended with this report."""
     if report.exit_code == EXIT_CRASHED:
         return Settlement(member.user_id, now + _AFTER_CRASH, slot, member.deaths + 1)
@@ -33,8 +32,8 @@ def settlement_of(report: Report, member: Member, slot: datetime, slots: Slots, 
             return Settlement(member.user_id, now, slot, member.deaths)
         wait = _UNRECORDED if report.retry_in is None else timedelta(seconds=report.retry_in)
         # The next slot does not wait for a server that named a long time: it may be a digest's last one.
-        return Settlement(member.user_id, min(now + wait, slots.after(now)), slot, member.deaths)
-    return Settlement(member.user_id, slots.after(slot))
+        return Settlement(member.user_id, min(now + wait, member.slots.after(now)), slot, member.deaths)
+    return Settlement(member.user_id, member.slots.after(slot))
 
 
 def is_ours(report: Report) -> bool:

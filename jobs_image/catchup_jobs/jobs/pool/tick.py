@@ -214,7 +214,7 @@ class Tick:
             return Settlement(member.user_id, member.slots.after(self.process.now())), None
         make_report = self.work.give_up if member.deaths >= DEATHS_MAX else self.work.serve
         report = make_report(member, member.slot)
-        return settlement_of(report, member, member.slot, member.slots, now=self.process.now()), report
+        return settlement_of(report, member, member.slot, now=self.process.now()), report
 
     def _ended(self, settlement: Settlement, report: Report | None) -> None:
         self._settlements.append(settlement)

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import Connection, delete, select, update
 
 from catchup_contract.cadence import stable_hash
@@ -18,9 +17,7 @@ from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, p
 _BUCKETS: Final = 65536
 # Under SQLite's and PostgreSQL's limits on the parameters of one statement.
 _PAGE: Final = 500
-_PRIORITIES: Final = {"high": 0, "normal": 1, "low": 2}
-
-_log = structlog.get_logger()
+PRIORITIES: Final = {"high": 0, "normal": 1, "low": 2}
 
 
 def enrol(database: Database, connection: Connection, pools: Mapping[str, str | None], *, now: datetime) -> None:
@@ -94,7 +91,7 @@ def reschedule(connection: Connection, user_ids: Iterable[str]) -> None:
         connection.execute(update(pool_slots).where(pool_slots.c.user_id.in_(page)).values(version=""))
 
 
-def slot_of(user_id: str, kind: Kind, pool: str, priority: int = 1) -> dict[str, Any]:
+def slot_of(user_id: str, kind: Kind, pool: str, priority: int = PRIORITIES["normal"]) -> dict[str, Any]:
     """Return the row of a member and kind; `priority` 0 is served first."""
     bucket = stable_hash("pool", user_id) % _BUCKETS
     return {"user_id": user_id, "kind": kind, "pool": pool, "bucket": bucket, "priority": priority}

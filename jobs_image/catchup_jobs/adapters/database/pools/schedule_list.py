@@ -6,8 +6,8 @@ A user whom a UserSchedule names is never served by enrolment, whatever that Use
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, time
-from typing import Any, Final
+from datetime import datetime, time
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, delete, or_, select, update
@@ -25,11 +25,9 @@ from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, ScheduleList
 from catchup_contract.timestamps import parse_utc
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.pools.members import join_enrolled, pages_of, put_slots, slot_of
+from catchup_jobs.adapters.database.pools.members import PRIORITIES, join_enrolled, pages_of, put_slots, slot_of
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
 from catchup_jobs.jobs.run.errors import TemporaryError
-
-_PRIORITIES: Final = {"high": 0, "normal": 1, "low": 2}
 
 _log = structlog.get_logger()
 
@@ -63,7 +61,9 @@ def apply_list(
     wanted: dict[str, ListedSchedule] = {}
     if where is Members.USER_SCHEDULES:
         wanted = {
-            one.user_id: one for one in listed.schedules if one.is_served and one.pool == pool and _is_readable(one)
+            one.user_id: one
+            for one in listed.schedules
+            if one.is_served and one.pool == pool and _is_readable(one, now)
         }
     with database.write() as connection:
         changed = _admit(database, connection, pool, wanted, now)
@@ -97,13 +97,11 @@ def _admit(
         known_users = set(connection.execute(select(users.c.id).where(users.c.id.in_(page))).scalars())
         rows = connection.execute(select(pool_members).where(pool_members.c.user_id.in_(page)))
         stored = {row.user_id: row for row in rows}
-        new = [
-            wanted[user_id]
-            for user_id in page
-            if user_id in known_users and _is_news(_member(wanted[user_id], pool, now), stored.get(user_id))
-        ]
-        if not new:
+        members = {user_id: _member(wanted[user_id], pool, now) for user_id in page if user_id in known_users}
+        news = [row for user_id, row in members.items() if _is_news(row, stored.get(user_id))]
+        if not news:
             continue
+        new = [wanted[row["user_id"]] for row in news]
         elsewhere = {row.pool for row in stored.values()} - {pool}
         # Should this list be older than theirs, they take their members back.
         connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=""))
@@ -111,14 +109,14 @@ def _admit(
         connection.execute(
             member.on_conflict_do_update(
                 index_elements=["user_id"],
-                set_={name: member.excluded[name] for name in _member(new[0], pool, now) if name != "user_id"},
+                set_={name: member.excluded[name] for name in news[0] if name != "user_id"},
             ),
-            [_member(schedule, pool, now) for schedule in new],
+            news,
         )
         for schedule in new:
             _copy(connection, schedule, now)
         slots = [
-            slot_of(schedule.user_id, kind, pool, _PRIORITIES[schedule.priority])
+            slot_of(schedule.user_id, kind, pool, PRIORITIES[schedule.priority])
             for schedule in new
             for kind in _enabled(schedule)
         ]
@@ -144,10 +142,10 @@ def _is_news(wanted: Mapping[str, Any], stored: Any | None) -> bool:
     return any(getattr(stored, name) != value for name, value in wanted.items())
 
 
-def _is_readable(schedule: ListedSchedule) -> bool:
+def _is_readable(schedule: ListedSchedule, now: datetime) -> bool:
     """Return whether this version knows what the UserSchedule says; otherwise nobody serves the user."""
     try:
-        _member(schedule, "", datetime.now(UTC))
+        _member(schedule, "", now)
     except ValueError:
         is_valid = False
     else:
