@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
+from catchup_jobs.adapters.database.chunks import CHUNK, chunks
 from catchup_jobs.adapters.database.schema import events
 from catchup_jobs.domain.calendar.events import AllDaySpan, CalendarEvent, Changes, Received, TimedSpan, Tombstone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-# Far below SQLite's limit of 32,766 parameters; for more events the whole calendar is read.
-_CHUNK: Final = 500
-"""Events in one statement."""
 
 _PLAIN_COLUMNS: Final = (
     "google_id",
@@ -45,7 +43,8 @@ def stored_events(
     A tombstone concerns the event of its id, and where that is a recurring event its instances.
     """
     statement = select(*_COLUMNS).where(events.c.calendar_id == calendar_id)
-    if concerned is not None and len(concerned) <= _CHUNK:
+    # For more events the whole calendar is read.
+    if concerned is not None and len(concerned) <= CHUNK:
         ids = [event.google_id for event in concerned]
         cancelled = [event.google_id for event in concerned if isinstance(event, Tombstone)]
         statement = statement.where(
@@ -58,7 +57,7 @@ def stored_events(
 
 def change_events(connection: Connection, calendar_id: int, changes: Changes) -> None:
     """Delete, insert and update a calendar's events."""
-    for ids in _chunks(sorted(changes.removed | changes.outdated)):
+    for ids in chunks(sorted(changes.removed | changes.outdated)):
         connection.execute(delete(events).where(events.c.calendar_id == calendar_id, events.c.google_id.in_(ids)))
     if changes.added:
         connection.execute(insert(events), [_values(event) | {"calendar_id": calendar_id} for event in changes.added])
@@ -83,9 +82,3 @@ def _values(event: CalendarEvent) -> dict[str, Any]:
     else:
         spans |= {"start_date": event.span.start_date, "end_date": event.span.end_date}
     return values | spans
-
-
-def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
-    remaining = list(ids)
-    for start in range(0, len(remaining), _CHUNK):
-        yield remaining[start : start + _CHUNK]

@@ -16,7 +16,6 @@ from sqlalchemy import (
     Connection,
     Subquery,
     Text,
-    case,
     func,
     literal,
     or_,
@@ -28,6 +27,7 @@ from sqlalchemy import (
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.kinds import KINDS, SYNC, Kind
 from catchup_contract.outcomes import Reason
+from catchup_jobs.adapters.database.intervals import intervals_before
 from catchup_jobs.adapters.database.schema import (
     calendars,
     dead_letters,
@@ -73,16 +73,10 @@ class Overdue:
 
 def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
     """Return the users who can be synced, whose sync ran of late, and whose last success is three slots ago."""
-    minutes = SYNC_INTERVALS_MINUTES
-    since = case(
-        {
-            every: literal(now - MISSED_SYNCS * timedelta(minutes=length), users.c.created_at.type)
-            for every, length in minutes.items()
-        },
-        # A pool has an interval of its own.
-        value=func.coalesce(pool_members.c.sync_every, users.c.sync_every),
-    )
-    longest = timedelta(minutes=max(minutes.values()))
+    # A pool has an interval of its own.
+    every = func.coalesce(pool_members.c.sync_every, users.c.sync_every)
+    since = intervals_before(now, MISSED_SYNCS, every)
+    longest = timedelta(minutes=max(SYNC_INTERVALS_MINUTES.values()))
     recent = now - MISSED_SYNCS * longest
     unsuccessful = union_all(
         *(

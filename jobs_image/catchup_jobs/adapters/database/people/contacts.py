@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, case, delete, func, insert, or_, select, tuple_, update
 
+from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.schema import contact_groups, contact_tags, contacts, interactions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Table
 
     from catchup_jobs.domain.people.contacts import Contact
-
-# Under SQLite's limit on the parameters of one statement.
-_CHUNK: Final = 500
 
 
 def import_contacts(connection: Connection, user_id: str, entries: Sequence[Contact], *, now: datetime) -> None:
@@ -45,7 +43,7 @@ def import_contacts(connection: Connection, user_id: str, entries: Sequence[Cont
         if rows:
             connection.execute(update(contacts).where(contacts.c.id == bindparam("row_id")), rows)
     missing = stored.keys() - {entry.external_id for entry in entries}
-    for ids in _chunks(stored[external_id] for external_id in missing):
+    for ids in chunks(stored[external_id] for external_id in missing):
         connection.execute(
             update(contacts)
             .where(contacts.c.id.in_(ids), contacts.c.archived.is_(False))
@@ -88,18 +86,12 @@ def _values(entry: Contact, now: datetime) -> dict[str, Any]:
 def _replace(connection: Connection, table: Table, column: str, wanted: Mapping[int, Sequence[Any]]) -> None:
     """Replace the rows of these contacts; rows that stay the same are not written."""
     stored_rows: set[tuple[int, Any]] = set()
-    for ids in _chunks(wanted):
+    for ids in chunks(wanted):
         rows = connection.execute(select(table.c.contact_id, table.c[column]).where(table.c.contact_id.in_(ids)))
         stored_rows.update((row[0], row[1]) for row in rows)
     target = {(contact_id, value) for contact_id, values in wanted.items() for value in values}
     key = tuple_(table.c.contact_id, table.c[column])
-    for outdated in _chunks(stored_rows - target):
+    for outdated in chunks(stored_rows - target):
         connection.execute(delete(table).where(key.in_(outdated)))
     if added := target - stored_rows:
         connection.execute(insert(table), [{"contact_id": contact_id, column: value} for contact_id, value in added])
-
-
-def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
-    remaining = list(items)
-    for start in range(0, len(remaining), _CHUNK):
-        yield remaining[start : start + _CHUNK]

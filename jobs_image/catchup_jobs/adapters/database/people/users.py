@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from catchup_contract.kinds import SYNC
+from catchup_jobs.adapters.database.chunks import CHUNK, chunks
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
@@ -20,9 +21,6 @@ from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.people.users import Schedule, User
 from catchup_jobs.domain.stored_enums import RunState, TokenState
-
-# Under SQLite's and PostgreSQL's limits on the parameters of one statement.
-_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class DatabaseUsers:
         imported = Imported([], [], [])
         with self._database.write() as connection:
             # In the order of ids, in which suggestion runs lock users too: this prevents deadlocks.
-            for page in _pages(sorted(people, key=lambda user: user.id)):
+            for page in chunks(sorted(people, key=lambda user: user.id)):
                 self._import_page(connection, page, now, imported)
             for user_id, entries in (contacts or {}).items():
                 import_contacts(connection, user_id, entries, now=now)
@@ -136,7 +134,7 @@ class DatabaseUsers:
         with self._database.read() as connection:
             return [
                 user
-                for page in _pages(wanted)
+                for page in chunks(wanted)
                 for user, _ in _load(connection, select(users).where(users.c.id.in_(page)))
             ]
 
@@ -148,7 +146,7 @@ class DatabaseUsers:
                 select(users, oauth_tokens.c.state.label("token_state"))
                 .outerjoin(oauth_tokens, oauth_tokens.c.user_id == users.c.id)
                 .where(users.c.id > after, *([] if user_id is None else [users.c.id == user_id]))
-                .limit(_PAGE)
+                .limit(CHUNK)
             )
             with self._database.read() as connection:
                 page = _load(connection, statement)
@@ -156,7 +154,7 @@ class DatabaseUsers:
             for user, row in page:
                 ended_at, state = syncs.get(user.id, (None, None))
                 yield UserOverview(user, row.token_state, ended_at, state)
-            if len(page) < _PAGE:
+            if len(page) < CHUNK:
                 return
             after = page[-1][0].id
 
@@ -236,8 +234,3 @@ def _last_syncs(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[d
         .order_by(runs.c.finished_at)
     )
     return {row.subject: (row.finished_at, row.state) for row in rows}
-
-
-def _pages(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), _PAGE):
-        yield items[start : start + _PAGE]

@@ -10,13 +10,12 @@ from sqlalchemy import Connection, delete, select, update
 
 from catchup_contract.cadence import stable_hash
 from catchup_contract.kinds import Kind, user_kinds
+from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots
 
 # Any number of shards up to `pools.SHARDS_MAX` splits so many buckets evenly enough.
 _BUCKETS: Final = 65536
-# Under SQLite's and PostgreSQL's limits on the parameters of one statement.
-_PAGE: Final = 500
 PRIORITIES: Final = {"high": 0, "normal": 1, "low": 2}
 
 
@@ -26,7 +25,7 @@ def enrol(database: Database, connection: Connection, pools: Mapping[str, str | 
     Args:
         pools: the pool of each user, None to end the membership. Digests of a new member are due from `now` on.
     """
-    for page in pages_of(pools):
+    for page in chunks(sorted(pools)):
         leaving = [user_id for user_id in page if pools[user_id] is None]
         connection.execute(delete(pool_enrolments).where(pool_enrolments.c.user_id.in_(leaving)))
         # UserSchedules keep their members.
@@ -87,7 +86,7 @@ def interval_of(database: Database, pool: str) -> str | None:
 
 def reschedule(connection: Connection, user_ids: Iterable[str]) -> None:
     """Have the next tick compute when these users are due, since their schedule has changed."""
-    for page in pages_of(user_ids):
+    for page in chunks(sorted(user_ids)):
         connection.execute(update(pool_slots).where(pool_slots.c.user_id.in_(page)).values(version=""))
 
 
@@ -109,11 +108,3 @@ def put_slots(database: Database, connection: Connection, slots: list[dict[str, 
         ),
         slots,
     )
-
-
-def pages_of(ids: Iterable[str]) -> Iterable[list[str]]:
-    """Yield ids in pages, for statements with that many parameters."""
-    # In the order of ids, in which other transactions lock users, too.
-    ordered = sorted(ids)
-    for start in range(0, len(ordered), _PAGE):
-        yield ordered[start : start + _PAGE]

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, select
+from sqlalchemy import Connection, Select, and_, func, select
 
-from catchup_contract.api import DEFAULT_SYNC_EVERY, SYNC_INTERVALS_MINUTES
+from catchup_contract.api import DEFAULT_SYNC_EVERY
 from catchup_contract.kinds import SYNC, Kind, Rule
 from catchup_contract.summary import Count
+from catchup_jobs.adapters.database.intervals import intervals_before
 from catchup_jobs.adapters.database.schema import dead_letters, pool_enrolments, pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import RunState
 
@@ -24,6 +25,7 @@ _FRESH_INTERVALS: Final = 3
 """A member of a pool counts as synced where the last success is younger than so many intervals."""
 
 
+_EVERY: Final = func.coalesce(pool_members.c.sync_every, DEFAULT_SYNC_EVERY)
 # A claim and a run that is put back move `due_at` on, and the slot waits.
 _WAITING_SINCE: Final = func.coalesce(pool_slots.c.unfinished, pool_slots.c.due_at, type_=pool_slots.c.due_at.type)
 
@@ -32,7 +34,7 @@ def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime)
     """Return the counts of a pool for a kind; those of syncs for the sync only."""
     mine = and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind)
     members = select(func.count()).select_from(pool_slots.join(pool_members)).where(mine)
-    late_before = _ago(now, intervals=1) if _is_interval(kind) else now - _LATE
+    late_before = intervals_before(now, 1, _EVERY) if _is_interval(kind) else now - _LATE
     counts = {
         Count.MEMBERS: _number(connection, members),
         Count.MEMBERS_LATE: _number(connection, members.where(late_before > _WAITING_SINCE)),
@@ -65,25 +67,12 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
         .join(pool_members, pool_members.c.user_id == runs.c.subject)
         .where(pool_members.c.pool == pool, runs.c.kind == SYNC, runs.c.state == RunState.DONE)
     )
-    fresh = synced.where(runs.c.started_at >= _ago(now, intervals=_FRESH_INTERVALS)).subquery()
+    fresh = synced.where(runs.c.started_at >= intervals_before(now, _FRESH_INTERVALS, _EVERY)).subquery()
     oldest = connection.execute(synced.order_by(runs.c.started_at).limit(1)).scalar()
     counts = {Count.MEMBERS_SYNCED: _number(connection, select(func.count()).select_from(fresh))}
     if oldest is not None:
         counts[Count.OLDEST_SYNC_SECONDS] = max(0, int((now - oldest).total_seconds()))
     return counts
-
-
-def _ago(now: datetime, *, intervals: int) -> ColumnElement[datetime]:
-    """Return so many intervals of each member before now."""
-    type_ = pool_slots.c.due_at.type
-    return case(
-        {
-            every: literal(now - intervals * timedelta(minutes=minutes), type_)
-            for every, minutes in SYNC_INTERVALS_MINUTES.items()
-        },
-        value=pool_members.c.sync_every,
-        else_=literal(now - intervals * timedelta(minutes=SYNC_INTERVALS_MINUTES[DEFAULT_SYNC_EVERY]), type_),
-    )
 
 
 def _is_interval(kind: Kind) -> bool:

@@ -24,8 +24,9 @@ from catchup_contract.local_time import is_time_zone
 from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, ScheduleList
 from catchup_contract.timestamps import parse_utc
+from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.pools.members import PRIORITIES, join_enrolled, pages_of, put_slots, slot_of
+from catchup_jobs.adapters.database.pools.members import PRIORITIES, join_enrolled, put_slots, slot_of
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
 from catchup_jobs.jobs.run.errors import TemporaryError
 
@@ -93,7 +94,7 @@ def _admit(
 ) -> list[str]:
     """Make users of UserSchedules members; return those that were not, or by another schedule."""
     changed: list[str] = []
-    for page in pages_of(wanted):
+    for page in chunks(sorted(wanted)):
         known_users = set(connection.execute(select(users.c.id).where(users.c.id.in_(page))).scalars())
         rows = connection.execute(select(pool_members).where(pool_members.c.user_id.in_(page)))
         stored = {row.user_id: row for row in rows}
@@ -194,7 +195,7 @@ def _member(schedule: ListedSchedule, pool: str, now: datetime) -> dict[str, Any
 
 
 def _leave(connection: Connection, pool: str, user_ids: Collection[str]) -> None:
-    for page in pages_of(user_ids):
+    for page in chunks(sorted(user_ids)):
         connection.execute(delete(pool_members).where(pool_members.c.pool == pool, pool_members.c.user_id.in_(page)))
 
 
@@ -205,7 +206,7 @@ def _return_enrolled(database: Database, connection: Connection, pool: str, name
         .outerjoin(pool_members, pool_members.c.user_id == pool_enrolments.c.user_id)
         .where(pool_enrolments.c.pool == pool, pool_members.c.user_id.is_(None))
     )
-    for page in pages_of(set(connection.execute(without).scalars()) - set(named)):
+    for page in chunks(sorted(set(connection.execute(without).scalars()) - set(named))):
         # No UserSchedule owns their schedule any more.
         connection.execute(update(users).where(users.c.id.in_(page)).values(schedule_seen_at=None))
         join_enrolled(database, connection, page)
