@@ -42,6 +42,10 @@ made of the values `jobs`. */}}
 - name: CATCHUP_GOOGLE_TOKEN_URI
   value: {{ .tokenUri | quote }}
 {{- end }}
+- name: CATCHUP_GOOGLE_PROJECT_QUOTA
+  value: {{ .projectQuota | int64 | quote }}
+- name: CATCHUP_GOOGLE_USER_QUOTA
+  value: {{ .userQuota | int64 | quote }}
 {{- end }}
 {{- with .Values.twilio }}
 {{- if .existingSecret }}
