@@ -1,8 +1,8 @@
 """What the members of a pool cost a real cluster, beside users with CronJobs of their own.
 
-Run by `make bench-pool`, or alone: `python tests/benchmarks/pool_cluster.py --help`. It starts a cluster of its own with
-a node, installs the product and a double of Google, enrols the members, and lets the ticks serve them by the clock: for
-one interval to store every calendar, and for a second one that is measured. CPU is the whole machine's, so that it
+Run by `make bench-pool`, or alone: `python tests/benchmarks/pool_cluster.py --help`. It starts a cluster of its own
+with a node, installs the product and a double of Google, enrols the members, and lets the ticks serve them by the
+clock: for one interval to store every calendar, and for a second one that is measured. CPU is the whole machine's, so that it
 includes PostgreSQL, Redis, the double and Kubernetes itself; the same cluster with nobody to serve comes off it.
 """
 
@@ -243,9 +243,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as root:
             cluster = Cluster("bench-pool", Path(root), node=True, helm=True, console=console)
             stack = Stack(cluster, console=console)
-            bench = Bench(
-                stack, console, members=given.members, dedicated=given.dedicated, minutes=given.minutes
-            )
+            bench = Bench(stack, console, members=given.members, dedicated=given.dedicated, minutes=given.minutes)
             try:
                 cluster.up()
                 bench.install()

@@ -26,7 +26,9 @@ _VALUES: dict[str, Any] = yaml.safe_load((ROOT / "helm" / "catchup-jobs" / "valu
 _VALUES_OF_OTHER_CHARTS = {"global.additionalLabels"}
 _VALUE = re.compile(r"([a-z][A-Za-z]*)((?:\.[a-z][A-Za-z]*)+)")
 # Helm's own commands take the chart's name as the release's.
-_COMMAND = re.compile(r"(?<![\w/-])(?<!install )(?<!upgrade )(?<!template )catchup-jobs ([a-z][a-z-]+)(?: ([a-z][a-z-]+))?")
+_COMMAND = re.compile(
+    r"(?<![\w/-])(?<!install )(?<!upgrade )(?<!template )catchup-jobs ([a-z][a-z-]+)(?: ([a-z][a-z-]+))?"
+)
 
 
 def paths_in(text: str) -> set[str]:

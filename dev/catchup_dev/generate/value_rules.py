@@ -160,7 +160,7 @@ RULES: Final[dict[str, Schema]] = {
     **dict.fromkeys(
         ("proxy.http", "proxy.https", "google.apiEndpoint", "google.tokenUri", "twilio.apiBaseUrl"), _text(_URL)
     ),
-    **dict.fromkeys(("google.projectQuota", "google.userQuota"), {"minimum": 1, "maximum": 1_000_000_000}),
+    **{name: {"minimum": 1, "maximum": 1_000_000_000} for name in ("google.projectQuota", "google.userQuota")},
     "twilio.from": _text(r"([a-z]+:)?\+?[0-9]{3,15}|[0-9 +_&-]{0,10}[A-Za-z][A-Za-z0-9 +_&-]{0,10}"),
     "twilio.messagingServiceSid": _text("[!-~]+"),
     "smtp.host": _text("[!-~]+"),
