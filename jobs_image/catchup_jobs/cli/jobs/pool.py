@@ -64,7 +64,7 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         # By hand, nobody says the interval: it stays what the pool's own pods were told.
         every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
         version = f"{metadata.version('tzdata')} {every}"
-        store = PoolSlots(database, pool, kind, every, version, shard, shards)
+        store = PoolSlots(database, pool, kind, every, version, shard, shards, settings.digest_since)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
         runs = _Runs(
             kind=kind,
