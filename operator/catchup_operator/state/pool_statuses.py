@@ -62,7 +62,7 @@ class PoolStatuses(Statuses):
         known = self._ticking.get(key_of(body))
         if known is None or known.uid != uid:
             known = self._ticking[key_of(body)] = _Pool(uid)
-        for kind, silence in _silences(body).items():
+        for kind, silence in _silences(body, now).items():
             ticks = known.ticks.setdefault(kind, _Ticks(silence, now))
             if ticks.silence is None:  # from now on
                 ticks.heard_at = now
@@ -122,10 +122,10 @@ def _admits_schedules(body: Mapping[str, Any]) -> bool:
         return False
 
 
-def _silences(body: Mapping[str, Any]) -> dict[Kind, timedelta | None]:
-    """Return by kind how long no tick may end, None where none is to come."""
+def _silences(body: Mapping[str, Any], now: datetime) -> dict[Kind, timedelta | None]:
+    """Return by kind how long no tick may end, None where none is to come at `now` (aware)."""
     try:
-        pool = SchedulePool.from_body(body)
+        pool = SchedulePool.from_body(body).at(now)
     except InvalidSpecError:
         return dict.fromkeys(user_kinds())
     is_conflict = "conflictsWith" in (body.get("status") or {})

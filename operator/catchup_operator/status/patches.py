@@ -7,12 +7,20 @@ from datetime import datetime
 from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.timestamps import format_utc, parse_utc
+from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status import ready
 from catchup_operator.status.absence import ABSENT
 from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
 from catchup_operator.status.job_health import job_health
-from catchup_operator.status.job_section import next_runs, section_of, switched_off, timetable_fields
+from catchup_operator.status.job_section import (
+    SUSPENDED_UNTIL,
+    next_runs,
+    section_of,
+    switched_off,
+    timetable_fields,
+)
 from catchup_operator.status.last_run import is_recorded, is_repetition, last_run_fields
 from catchup_operator.status.results import Cause, JobResult
 from catchup_operator.status.waiting import WaitingJob, is_not_started, known_cause, not_started
@@ -24,6 +32,12 @@ POOLED_HASH: Final = "pooled"
 def is_current(body: Mapping[str, Any], template_hash: str) -> bool:
     """Whether this generation was reconciled with this template, so that there is nothing to write."""
     return _is_observed(body, template_hash) and find_condition(body["status"], READY).get("status") == "True"
+
+
+def must_resume(body: Mapping[str, Any], now: datetime) -> bool:
+    """Whether the status says that the jobs are suspended until a time that has passed, at `now` (aware)."""
+    until = (body.get("status") or {}).get(SUSPENDED_UNTIL)
+    return until is not None and parse_utc(until) <= now
 
 
 def is_known_conflict(body: Mapping[str, Any], template_hash: str, older: object) -> bool:
@@ -69,12 +83,22 @@ def reconciled(
         terminating: a CronJob that is being deleted, and the finalizers that hold it.
     """
     conflict = None if older is None else ready.conflict(older)
-    readiness = ready.outcome(conflict, contest=contested, held=terminating, suspend=schedule.suspend)
+    readiness = ready.outcome(
+        conflict, contest=contested, held=terminating, suspend=schedule.suspend, suspension=schedule.suspension
+    )
     health = [_health(body, kind, switched_off(schedule, kind)) for kind in cronjobs]
     sections = {kind: {**fields, **timetable_fields(schedule, kind, now)} for kind, fields in cronjobs.items()}
     for kind, since in active_since.items():
         sections.setdefault(kind, {})["activeSince"] = since
-    return applied(body, [readiness, *health], sections, template_hash=template_hash, older=older, now=now)
+    return applied(
+        body,
+        [readiness, *health],
+        sections,
+        template_hash=template_hash,
+        older=older,
+        suspension=schedule.suspension,
+        now=now,
+    )
 
 
 def pooled(
@@ -96,7 +120,7 @@ def pooled(
     elif not is_found:
         readiness = ready.pool_not_found(schedule.pool)
     elif schedule.suspend:
-        readiness = ready.suspended()
+        readiness = ready.suspended(schedule.suspension)
     texts = "the job is switched off by the spec", "see `catchup-jobs runs list`, and the status of the SchedulePool"
     health, sections = [], {}
     for kind in schedule.sections:
@@ -108,7 +132,15 @@ def pooled(
             **({"activeSince": active_since[kind]} if kind in active_since else {}),
             **(pooled_next_runs(schedule, kind, now) if is_found and older is None else {}),
         }
-    return applied(body, [readiness, *health], sections, template_hash=POOLED_HASH, older=older, now=now)
+    return applied(
+        body,
+        [readiness, *health],
+        sections,
+        template_hash=POOLED_HASH,
+        older=older,
+        suspension=schedule.suspension,
+        now=now,
+    )
 
 
 def pooled_next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
@@ -123,6 +155,7 @@ def applied(
     *,
     template_hash: str,
     older: object,
+    suspension: Suspension | None,
     now: datetime,
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs of any resource were applied.
@@ -133,6 +166,7 @@ def applied(
         sections: what the section of each kind says of its CronJob and its timetable.
         template_hash: the hash of the job template.
         older: the resource that serves instead (`namespace/name`), or None.
+        suspension: what suspends it, where that has an end.
         now: the time, aware.
     """
     readiness, *health = conditions
@@ -141,6 +175,7 @@ def applied(
         "observedGeneration": body["metadata"]["generation"],
         "templateHash": template_hash,
         "conflictsWith": None if older is None else str(older),
+        SUSPENDED_UNTIL: None if suspension is None else format_utc(suspension.until),
         "conditions": merge_conditions(body, [readiness, *ready.progress(readiness), *health], now),
         **{work[kind].status_section: dict(fields) for kind, fields in sections.items()},
     }

@@ -66,6 +66,10 @@ class Shell:
         """Return what the command printed on its standard output."""
         return self._ended(arguments, "", code)[0]
 
+    def both(self, *arguments: str, stdin: str = "", code: int = 0) -> tuple[str, str]:
+        """Return what the command printed on its standard output and on its standard error."""
+        return self._ended(arguments, stdin, code)
+
     def _ended(self, arguments: tuple[str, ...], stdin: str, code: int) -> tuple[str, str]:
         ended, out, err = nursery.run(arguments, self._environment(), stdin=stdin)
         assert "Traceback" not in err

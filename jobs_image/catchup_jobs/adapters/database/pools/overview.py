@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
 from catchup_contract.kinds import SYNC, Kind, Rule
@@ -33,7 +33,7 @@ _WAITING_SINCE: Final = func.coalesce(pool_slots.c.unfinished, pool_slots.c.due_
 def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime) -> dict[Count, int]:
     """Return the counts of a pool for a kind; those of syncs for the sync only."""
     mine = and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind)
-    members = select(func.count()).select_from(pool_slots.join(pool_members)).where(mine)
+    members = select(func.count()).select_from(pool_slots.join(pool_members)).where(mine, _is_served(now))
     late_before = intervals_before(now, 1, _EVERY) if _is_interval(kind) else now - _LATE
     counts = {
         Count.MEMBERS: _number(connection, members),
@@ -65,7 +65,7 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
     synced = (
         select(runs.c.started_at)
         .join(pool_members, pool_members.c.user_id == runs.c.subject)
-        .where(pool_members.c.pool == pool, runs.c.kind == SYNC, runs.c.state == RunState.DONE)
+        .where(pool_members.c.pool == pool, _is_served(now), runs.c.kind == SYNC, runs.c.state == RunState.DONE)
     )
     fresh = synced.where(runs.c.started_at >= intervals_before(now, _FRESH_INTERVALS, _EVERY)).subquery()
     oldest = connection.execute(synced.order_by(runs.c.started_at).limit(1)).scalar()
@@ -73,6 +73,12 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
     if oldest is not None:
         counts[Count.OLDEST_SYNC_SECONDS] = max(0, int((now - oldest).total_seconds()))
     return counts
+
+
+def _is_served(now: datetime) -> ColumnElement[bool]:
+    """Return the condition for members who are not suspended."""
+    until = pool_members.c.suspended_until
+    return or_(until.is_(None), until <= now)
 
 
 def _is_interval(kind: Kind) -> bool:
