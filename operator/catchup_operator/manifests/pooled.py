@@ -41,6 +41,7 @@ def _work(pool: SchedulePool, template: JobTemplate, kind: Kind) -> Work:
             **{name: section.fields[field] for name, field in fields if field in section.fields},
             Env.POOL_SHARDS: str(section.shards),
             Env.POOL_MEMBERS: pool.members.value,
+            Env.POOL_TICK: section.tick,
             Env.SCHEDULE_LIST: FOLDER,
         },
         volumes=(list_volume(),),
