@@ -19,7 +19,7 @@ from pydantic_settings import SettingsConfigDict
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.env import Env
 from catchup_contract.kinds import Kind
-from catchup_contract.pools import Members
+from catchup_contract.pools import DEFAULT_TICK, Members
 from catchup_contract.run_keys import slot_of
 from catchup_jobs.adapters.files.authorities import trust
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file, split_keys
@@ -28,7 +28,7 @@ from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings.data_directory import data_directory
 from catchup_jobs.settings.messaging import MessagingSettings
 from catchup_jobs.settings.messaging import setting as _setting
-from catchup_jobs.settings.times import Hours, Interval, TimeOfDay, TimeZone
+from catchup_jobs.settings.times import Hours, Interval, Tick, TimeOfDay, TimeZone
 from catchup_jobs.settings.web_addresses import Page
 
 LogLevel = Literal["info", "warning", "error"]
@@ -90,6 +90,11 @@ class Settings(MessagingSettings):
         Env.POOL_MEMBERS,
         "whom `--pool` serves: `Database` or `UserSchedules`; set by the operator. Default: `Database`",
         default=Members.DATABASE,
+    )
+    pool_tick: Tick = _setting(
+        Env.POOL_TICK,
+        "how often `--pool` runs, such as `1m`; set by the operator. Default: `1m`",
+        default=DEFAULT_TICK,
     )
     schedule_list: str | None = _setting(
         Env.SCHEDULE_LIST, "the folder with the list of UserSchedules; set by the operator in a pool's pods"
