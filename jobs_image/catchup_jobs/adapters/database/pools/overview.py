@@ -32,7 +32,7 @@ _WAITING_SINCE: Final = func.coalesce(pool_slots.c.unfinished, pool_slots.c.due_
 
 def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime) -> dict[Count, int]:
     """Return the counts of a pool for a kind; those of syncs for the sync only."""
-    mine = and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind)
+    mine = and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind, ~pool_members.c.leaving)
     members = select(func.count()).select_from(pool_slots.join(pool_members)).where(mine)
     late_before = intervals_before(now, 1, _EVERY) if _is_interval(kind) else now - _LATE
     counts = {
@@ -65,7 +65,9 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
     synced = (
         select(runs.c.started_at)
         .join(pool_members, pool_members.c.user_id == runs.c.subject)
-        .where(pool_members.c.pool == pool, runs.c.kind == SYNC, runs.c.state == RunState.DONE)
+        .where(
+            pool_members.c.pool == pool, ~pool_members.c.leaving, runs.c.kind == SYNC, runs.c.state == RunState.DONE
+        )
     )
     fresh = synced.where(runs.c.started_at >= intervals_before(now, _FRESH_INTERVALS, _EVERY)).subquery()
     oldest = connection.execute(synced.order_by(runs.c.started_at).limit(1)).scalar()
@@ -120,6 +122,7 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
             func.min(pool_slots.c.due_at, type_=pool_slots.c.due_at.type).filter(is_due).label("longest"),
         )
         .join_from(pool_slots, pool_members)
+        .where(~pool_members.c.leaving)
         .group_by(*key)
         .order_by(*key)
     )
@@ -131,6 +134,7 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
                 pool_members.c.user_id == pool_enrolments.c.user_id,
                 pool_members.c.pool == pool_enrolments.c.pool,
                 pool_members.c.uid.is_(None),
+                ~pool_members.c.leaving,
             ),
         )
         .where(pool_members.c.user_id.is_(None))
@@ -181,7 +185,9 @@ class Membership:
 def membership(connection: Connection, user_id: str) -> Membership | None:
     """Return a user's pool, None for a user of no pool."""
     member = connection.execute(
-        select(pool_members.c.pool, pool_members.c.uid).where(pool_members.c.user_id == user_id)
+        select(pool_members.c.pool, pool_members.c.uid).where(
+            pool_members.c.user_id == user_id, ~pool_members.c.leaving
+        )
     ).one_or_none()
     if member is None:
         enrolled = connection.execute(
