@@ -2,8 +2,9 @@
 
 Run by `make bench-pool`, or alone: `python tests/benchmarks/pool_cluster.py --help`. It starts a cluster of its own
 with a node, installs the product and a double of Google, enrols the members, and lets the ticks serve them by the
-clock: for one interval to store every calendar, and for a second one that is measured. CPU is the whole machine's, so that it
-includes PostgreSQL, Redis, the double and Kubernetes itself; the same cluster with nobody to serve comes off it.
+clock: for one interval to store every calendar, and for a second one that is measured. CPU is the whole machine's: it
+includes PostgreSQL, Redis, the double and Kubernetes itself. What the same cluster takes with nobody to serve comes
+off.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Bench:
         google = self._stack.google
         google.add_user(EMAIL, "Europe/Berlin")
         for number in range(EVENTS):
-            google.add_event(EMAIL, f"event-{number}", at=f"+{number % 14}d 10:00", minutes=30)
+            google.add_event(EMAIL, f"event-{number}", "Meeting", at=f"+{number % 14}d 10:00", minutes=30)
         token = google.grant(EMAIL, client_id="catchup-demo")
         users = [*self._members, *self._dedicated]
         with self._console.step(f"Import of {len(users):,} users"):
