@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, func, or_, select, update
 
 from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
 from catchup_contract.digest_rule import DigestDay
@@ -16,6 +16,7 @@ from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
+from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools.overview import pool_counts
 from catchup_jobs.adapters.database.pools.trouble import troubles
@@ -104,6 +105,8 @@ class PoolSlots:
         if slots is None:
             _log.warning("the user's schedule cannot be read, the user is not served", user=row.user_id)
             return None
+        if row.leaving:
+            return slots.after(now)
         if row.due_at is None and slots.missed(now) is not None:
             # A new user need not wait for a first sync, and one who comes from another placement may come at the minute
             # of a slot. A run that has ended there is not repeated.
@@ -111,6 +114,34 @@ class PoolSlots:
         latest = slots.latest(now)
         # An edit shortly before the new time is read shortly after it.
         return now if latest is not None and now - latest < _JUST_EDITED else slots.after(now)
+
+    def release(self, *, now: datetime) -> None:
+        """End the membership of users who leave the pool and for whom nothing is due, begun or put back."""
+        ended = (
+            select(pool_slots.c.user_id)
+            .join(pool_members)
+            .where(
+                *self._mine(),
+                pool_members.c.leaving,
+                pool_slots.c.owner.is_(None),
+                pool_slots.c.unfinished.is_(None),
+                or_(pool_slots.c.due_at > now, pool_slots.c.due_at.is_(None)),
+            )
+        )
+        with self.database.read() as connection:
+            if connection.execute(ended.limit(1)).first() is None:
+                return
+        with self.database.write() as connection:
+            locked = ended.order_by(pool_slots.c.user_id).with_for_update(of=pool_slots, skip_locked=True)
+            for page in chunks(connection.execute(locked).scalars()):
+                is_here = pool_slots.c.user_id.in_(page)
+                connection.execute(delete(pool_slots).where(pool_slots.c.kind == self.kind, is_here))
+                others = select(pool_slots.c.user_id).where(is_here)
+                connection.execute(
+                    delete(pool_members).where(
+                        pool_members.c.user_id.in_(page), pool_members.c.leaving, pool_members.c.user_id.not_in(others)
+                    )
+                )
 
     def due(self, *, now: datetime, limit: int) -> list[str]:
         """Return the users who are due, without those of `suspects`: by priority, the longest first.
@@ -246,6 +277,7 @@ def _whens(*others: ColumnElement[Any]) -> Select[Any]:
         *others,
         pool_members.c.user_id,
         pool_members.c.uid,
+        pool_members.c.leaving,
         pool_members.c.digest_since,
         pool_members.c.sync_every,
         pool_members.c.suspended_until,
