@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEATHS_MAX: Final = 2
 """A member of a pool during whose run so many processes died or crashed gets a dead letter."""
 _UNRECORDED: Final = timedelta(seconds=30)
-"""After this time a pool tries a run again whose end could not be recorded."""
+"""After this time a pool tries a run again whose end could not be recorded, or that another process has locked."""
 _AFTER_CRASH: Final = timedelta(seconds=10)
 """After this time a pool tries a run again that met an unexpected error."""
 
@@ -33,6 +33,10 @@ def settlement_of(report: Report, member: Member, slot: datetime, *, now: dateti
         wait = _UNRECORDED if report.retry_in is None else timedelta(seconds=report.retry_in)
         # The next slot does not wait for a server that named a long time: it may be a digest's last one.
         return Settlement(member.user_id, min(now + wait, member.slots.after(now)), slot, member.deaths)
+    if report.summary.reason is Reason.LOCKED:
+        # The other run may be a late one of the user's own CronJob, which ends without serving this slot.
+        unfinished = slot if member.is_retry else None
+        return Settlement(member.user_id, min(now + _UNRECORDED, member.slots.after(now)), unfinished, member.deaths)
     return Settlement(member.user_id, member.slots.after(slot))
 
 

@@ -6,16 +6,18 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from catchup_contract.cadence import stable_hash
-from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots
 
 # Any number of shards up to `pools.SHARDS_MAX` splits so many buckets evenly enough.
 _BUCKETS: Final = 65536
+# An enrolled user has no value there.
+_OF_A_SCHEDULE: Final = ("uid", "generation", "time_zone", "digest_day", "digest_time")
 PRIORITIES: Final = {"high": 0, "normal": 1, "low": 2}
 
 
@@ -62,13 +64,16 @@ def join_enrolled(database: Database, connection: Connection, user_ids: Collecti
     enrolled = connection.execute(
         select(pool_enrolments.c.user_id, pool_enrolments.c.pool, pool_enrolments.c.since)
         .outerjoin(pool_members, pool_members.c.user_id == pool_enrolments.c.user_id)
-        .where(pool_enrolments.c.user_id.in_(user_ids), pool_members.c.uid.is_(None))
+        .where(pool_enrolments.c.user_id.in_(user_ids), or_(pool_members.c.uid.is_(None), pool_members.c.leaving))
     ).all()
     if not enrolled:
         return
     member = database.insert(pool_members)
     connection.execute(
-        member.on_conflict_do_update(index_elements=["user_id"], set_={"pool": member.excluded.pool}),
+        member.on_conflict_do_update(
+            index_elements=["user_id"],
+            set_={"pool": member.excluded.pool, "leaving": False, **dict.fromkeys(_OF_A_SCHEDULE)},
+        ),
         [{"user_id": row.user_id, "pool": row.pool, "digest_since": row.since} for row in enrolled],
     )
     put_slots(database, connection, [slot_of(row.user_id, kind, row.pool) for row in enrolled for kind in user_kinds()])
@@ -82,6 +87,19 @@ def interval_of(database: Database, pool: str) -> str | None:
     with database.read() as connection:
         every: str | None = connection.execute(told.limit(1)).scalar()
     return every
+
+
+def syncable_members(database: Database, pool: str, *, now: datetime) -> list[str]:
+    """Return the members of a pool whose calendars are synced, without those who are suspended at `now` (aware)."""
+    until = pool_members.c.suspended_until
+    statement = (
+        select(pool_slots.c.user_id)
+        .join_from(pool_slots, pool_members)
+        .where(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, or_(until.is_(None), until <= now))
+        .order_by(pool_slots.c.user_id)
+    )
+    with database.read() as connection:
+        return list(connection.execute(statement).scalars())
 
 
 def reschedule(connection: Connection, user_ids: Iterable[str]) -> None:

@@ -73,6 +73,9 @@ _OLDER: Final = delete(runs).where(
     or_(
         runs.c.state.in_((RunState.DONE, RunState.SKIPPED)),
         and_(runs.c.state == RunState.FAILED, runs.c.finished_at < bindparam("before")),
+        # A slot that nobody tries any more, since the user was moved meanwhile, is answered by a later one that ended
+        # well.
+        and_(runs.c.state.in_(UNFINISHED_RUNS), runs.c.slot < bindparam("answered")),
     ),
 )
 # A run at whose slot nothing was due is no news of its subject: it replaces only others of its sort.
@@ -230,8 +233,16 @@ class DatabaseRunStore:
                 row = {"run_key": run.key, "kind": run.kind, "subject": run.subject, "slot": run.slot}
                 self._write_dead_letter(connection, row, closing.dead_letter, closing.attempts, now)
             if not unfinished:
-                older = _OLDER_NOT_DUE if closing.reason is Reason.NOT_DUE else _OLDER
-                connection.execute(older, _named(run) | {"began": started_at, "before": now - KEEP_FAILURES})
+                answers = closing.state is RunState.DONE or closing.reason is Reason.ALREADY_DONE
+                connection.execute(
+                    _OLDER_NOT_DUE if closing.reason is Reason.NOT_DUE else _OLDER,
+                    _named(run)
+                    | {
+                        "began": started_at,
+                        "before": now - KEEP_FAILURES,
+                        "answered": run.slot if answers else None,
+                    },
+                )
             end = End(str(run.kind), closing.state, closing.reason, run.key, (now - started_at).total_seconds())
             if count_ends(self._database, connection, [end], now):
                 connection.execute(delete(dead_letters).where(dead_letters.c.created_at < now - KEEP_FAILURES))
