@@ -65,6 +65,7 @@ def reconciled(
     template_hash: str,
     active_since: Mapping[Kind, str | None],
     now: datetime,
+    requested: Mapping[Kind, datetime] | None = None,
     older: object = None,
     contested: tuple[str, str] | None = None,
     terminating: tuple[str, tuple[str, ...]] | None = None,
@@ -78,6 +79,7 @@ def reconciled(
         template_hash: the hash of the job template.
         active_since: since when each kind with due dates has run (`job_section.active_since`).
         now: the time, aware.
+        requested: the requests by hand (UTC) that were taken.
         older: the UserSchedule that serves the user instead (`namespace/name`).
         contested: a CronJob that another writer changes back each time, and how.
         terminating: a CronJob that is being deleted, and the finalizers that hold it.
@@ -90,6 +92,8 @@ def reconciled(
     sections = {kind: {**fields, **timetable_fields(schedule, kind, now)} for kind, fields in cronjobs.items()}
     for kind, since in active_since.items():
         sections.setdefault(kind, {})["activeSince"] = since
+    for kind, at in (requested or {}).items():
+        sections[kind]["requestedAt"] = format_utc(at)
     return applied(
         body,
         [readiness, *health],
@@ -108,6 +112,7 @@ def pooled(
     active_since: Mapping[Kind, str | None],
     now: datetime,
     is_found: bool,
+    requested: Mapping[Kind, datetime] | None = None,
     older: object = None,
 ) -> dict[str, Any] | None:
     """Return the patch for a UserSchedule that names a pool: what its CronJobs and their runs left goes.
@@ -122,12 +127,14 @@ def pooled(
     elif schedule.suspend:
         readiness = ready.suspended(schedule.suspension)
     texts = "the job is switched off by the spec", "see `catchup-jobs runs list`, and the status of the SchedulePool"
+    taken = {kind: format_utc(at) for kind, at in (requested or {}).items()}
     health, sections = [], {}
     for kind in schedule.sections:
         off = switched_off(schedule, kind) or ready.POOLED
         health.append(Condition(user_kinds()[kind].condition, "Unknown", off, texts[off == ready.POOLED]))
         sections[kind] = {
             **dict.fromkeys(section_of(body, kind)),
+            **_request(section_of(body, kind), taken.get(kind)),
             "display": timetable_fields(schedule, kind, now)["display"],
             **({"activeSince": active_since[kind]} if kind in active_since else {}),
             **(pooled_next_runs(schedule, kind, now) if is_found and older is None else {}),
@@ -141,6 +148,12 @@ def pooled(
         suspension=schedule.suspension,
         now=now,
     )
+
+
+def _request(section: Mapping[str, Any], taken: str | None) -> dict[str, str]:
+    """Return the field for the last request by hand that was taken; it stays where there is no newer one."""
+    at = taken or section.get("requestedAt")
+    return {} if at is None else {"requestedAt": at}
 
 
 def pooled_next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:

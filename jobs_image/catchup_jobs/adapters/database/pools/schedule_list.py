@@ -27,6 +27,7 @@ from catchup_contract.timestamps import parse_utc
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools.members import PRIORITIES, join_enrolled, put_slots, slot_of
+from catchup_jobs.adapters.database.pools.requests import note_requests
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
 from catchup_jobs.jobs.run.errors import TemporaryError
 
@@ -100,38 +101,48 @@ def _admit(
         stored = {row.user_id: row for row in rows}
         members = {user_id: _member(wanted[user_id], pool, now) for user_id in page if user_id in known_users}
         news = [row for user_id, row in members.items() if _is_news(row, stored.get(user_id))]
-        if not news:
-            continue
-        new = [wanted[row["user_id"]] for row in news]
-        elsewhere = {row.pool for row in stored.values()} - {pool}
-        # Should this list be older than theirs, they take their members back.
-        connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=""))
-        member = database.insert(pool_members)
-        connection.execute(
-            member.on_conflict_do_update(
-                index_elements=["user_id"],
-                set_={name: member.excluded[name] for name in news[0] if name != "user_id"},
-            ),
-            news,
-        )
-        for schedule in new:
-            _copy(connection, schedule, now)
-        slots = [
-            slot_of(schedule.user_id, kind, pool, PRIORITIES[schedule.priority])
-            for schedule in new
-            for kind in _enabled(schedule)
-        ]
-        put_slots(database, connection, slots)
-        for schedule in new:
-            disabled = [kind for kind in user_kinds() if kind not in _enabled(schedule)]
-            if disabled:
-                connection.execute(
-                    delete(pool_slots).where(
-                        pool_slots.c.user_id == schedule.user_id, or_(*(pool_slots.c.kind == kind for kind in disabled))
-                    )
-                )
-        changed += [schedule.user_id for schedule in new]
+        if news:
+            elsewhere = {row.pool for row in stored.values()} - {pool}
+            # Should this list be older than theirs, they take their members back.
+            connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=""))
+            _store(database, connection, pool, news, [wanted[row["user_id"]] for row in news])
+            for row in news:
+                _copy(connection, wanted[row["user_id"]], now)
+        asking = note_requests(connection, (wanted[user_id] for user_id in members), now=now)
+        changed += sorted({*(row["user_id"] for row in news), *asking})
     return changed
+
+
+def _store(
+    database: Database,
+    connection: Connection,
+    pool: str,
+    rows: list[dict[str, Any]],
+    schedules: list[ListedSchedule],
+) -> None:
+    """Store members that are new or changed: their rows, and what their UserSchedules say."""
+    member = database.insert(pool_members)
+    connection.execute(
+        member.on_conflict_do_update(
+            index_elements=["user_id"],
+            set_={name: member.excluded[name] for name in rows[0] if name != "user_id"},
+        ),
+        rows,
+    )
+    slots = [
+        slot_of(schedule.user_id, kind, pool, PRIORITIES[schedule.priority])
+        for schedule in schedules
+        for kind in _enabled(schedule)
+    ]
+    put_slots(database, connection, slots)
+    for schedule in schedules:
+        disabled = [kind for kind in user_kinds() if kind not in _enabled(schedule)]
+        if disabled:
+            connection.execute(
+                delete(pool_slots).where(
+                    pool_slots.c.user_id == schedule.user_id, or_(*(pool_slots.c.kind == kind for kind in disabled))
+                )
+            )
 
 
 def _is_news(wanted: Mapping[str, Any], stored: Any | None) -> bool:
