@@ -48,6 +48,7 @@ def _work(pool: SchedulePool, template: JobTemplate, kind: Kind, since: str | No
             **({Env.DIGEST_SINCE: since} if since else {}),
             Env.POOL_SHARDS: str(section.shards),
             Env.POOL_MEMBERS: pool.members.value,
+            Env.POOL_TICK: section.tick,
             Env.SCHEDULE_LIST: FOLDER,
         },
         volumes=(list_volume(),),

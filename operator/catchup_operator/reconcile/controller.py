@@ -17,12 +17,13 @@ from catchup_operator.kube.resources import CRONJOBS, JOBS, POOLS
 from catchup_operator.kube.watch import Watch
 from catchup_operator.manifests.names import SCHEDULE_POOL, SELECTOR, USER_SCHEDULE, Key, Owner
 from catchup_operator.reconcile.branch import Branch, OwnerRollout
+from catchup_operator.reconcile.member_statuses import MemberStatuses
 from catchup_operator.reconcile.observers import CronJobObserver, JobObserver, OwnerObserver
 from catchup_operator.reconcile.schedule_lists import ScheduleLists
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, QueueState, RetryAfterError, WorkQueue
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
-from catchup_operator.state.pools import Pools
+from catchup_operator.state.pools import Pools, PoolSubscriber
 from catchup_operator.state.waiting_jobs import WaitingJobs
 from catchup_operator.status.results import FinishedJob
 from catchup_operator.status.waiting import WaitingJob
@@ -55,6 +56,7 @@ class Controller:
         rollout: OwnerRollout,
         scopes: Scopes,
         digest_spread: int,
+        member_writes_per_second: float,
         instruments: Instruments,
         now: Callable[[], datetime],
     ) -> None:
@@ -79,8 +81,15 @@ class Controller:
         self._waiting: list[WaitingJobs] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._pools = pools
+        self._member_statuses = MemberStatuses(
+            client,
+            branches[USER_SCHEDULE],
+            queue=self._queue,
+            per_second=member_writes_per_second,
+            now=now,
+        )
         drift.subscribe(self._on_drift)
-        pools.subscribe(self._on_pool)
+        pools.subscribe(PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.tell))
         for owner, branch in branches.items():
             branch.state.conflicts.subscribe(partial(self.enqueue, owner))
 
@@ -132,6 +141,7 @@ class Controller:
         loops += [
             self._lists.run(),
             self._scopes.run(),
+            self._member_statuses.run(),
             self._resync(),
             self._rollout.run(lambda item: self.enqueue(*item)),
         ]
@@ -218,6 +228,11 @@ class Controller:
         self._lists.changed()
         for key in self._branches[USER_SCHEDULE].state.statuses.members_of(pool):
             self.enqueue(USER_SCHEDULE, key)
+
+    def _on_pool_switched(self, pool: Key) -> None:
+        """Have the members of a pool that was suspended or resumed say so, at the bounded rate."""
+        for key in self._branches[USER_SCHEDULE].state.statuses.members_of(pool):
+            self._rollout.add((USER_SCHEDULE, key))
 
     def _on_started(self, job: WaitingJob) -> None:
         name = _task_name("started", (job.namespace, job.name))

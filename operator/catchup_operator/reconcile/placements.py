@@ -22,9 +22,9 @@ from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule, pool_of
 from catchup_operator.state.conflicts import name_of, user_of
 from catchup_operator.state.pool_statuses import PoolStatuses
-from catchup_operator.state.pools import Pools
+from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.state.statuses import Statuses
-from catchup_operator.status import patches, pool_status
+from catchup_operator.status import patches, pool_status, ready
 from catchup_operator.status.conditions import Condition
 from catchup_operator.status.job_section import active_since, section_of, switched_off
 from catchup_operator.status.requests import new_requests
@@ -129,9 +129,10 @@ class Dedicated:
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
         """Whether this generation was reconciled with a template, so that there is nothing to write."""
         pool = pool_of(body)
+        facts = self._pools.facts((body["metadata"]["namespace"], pool)) if pool else None
         # While the pools are not known, the status is believed.
-        is_missing = bool(pool) and self._pools.admits((body["metadata"]["namespace"], pool)) is False
-        return patches.is_current(body, applied_hash) and not is_missing
+        is_as_the_pool = facts is None or (facts.admits and patches.agrees_with_pool(body, facts.off))
+        return patches.is_current(body, applied_hash) and is_as_the_pool
 
     def must_act(self, body: Mapping[str, Any], now: datetime) -> bool:
         """Whether a suspension has ended, or a run by hand is asked for."""
@@ -144,19 +145,20 @@ class Dedicated:
         since = active_since(body, schedule, now=now)
         # What is switched off makes no runs by hand either.
         asked = {kind: at for kind, at in new_requests(body, now).items() if not switched_off(schedule, kind)}
+        unready = None
         if schedule.pool:
-            is_found = self._is_found(body, schedule)
-            patch = partial(
-                patches.pooled,
-                body,
-                schedule,
-                active_since=since,
-                now=now,
-                is_found=is_found,
-                requested=asked if is_found else {},
-                older=older,
-            )
-            return Desired({}, lambda _, **__: patch())
+            pool, has_cronjobs = self._pool(body, schedule)
+            if pool.admits or not has_cronjobs or older is not None:
+                patch = partial(
+                    patches.pooled,
+                    is_found=pool.admits,
+                    pool_off=pool.off,
+                    requested={kind: at for kind, at in asked.items() if pool.admits and kind not in pool.off},
+                    older=older,
+                )
+                return Desired({}, lambda _, **__: patch(body, schedule, active_since=since, now=now))
+            # A pool that comes a moment after its members finds them served.
+            unready = ready.pool_not_found(schedule.pool, has_cronjobs=True)
         manifests = desired_cronjobs(schedule, self._template, since)
         patch = partial(
             patches.reconciled,
@@ -167,6 +169,7 @@ class Dedicated:
             now=now,
             requested=asked,
             older=older,
+            unready=unready,
         )
         once = [by_hand(manifests[kind], by_hand_name(body["metadata"], kind, at), now) for kind, at in asked.items()]
         return Desired(manifests, patch, once)
@@ -192,15 +195,16 @@ class Dedicated:
         """Return the status patch for a Job of which a pod has started at last."""
         return patches.started(body, self._valid(body, now), job, now=now)
 
-    def _is_found(self, body: Mapping[str, Any], schedule: UserSchedule) -> bool:
-        """Whether the pool is there, and knows of the UserSchedule where CronJobs serve it so far."""
-        is_found = self._pools.admits((schedule.namespace, schedule.pool))
-        if is_found is None:
+    def _pool(self, body: Mapping[str, Any], schedule: UserSchedule) -> tuple[PoolFacts, bool]:
+        """Return the pool, and whether CronJobs serve the user so far, of whom the pods of the pool know then."""
+        pool = self._pools.facts((schedule.namespace, schedule.pool))
+        if pool is None:
             raise WaitsForPoolError("the SchedulePools are not listed yet", seconds=_POOL_SECONDS)
         has_cronjobs = any("cronJobName" in section_of(body, kind) for kind in schedule.sections)
-        if is_found and has_cronjobs and not self._pools.is_told(schedule.namespace, schedule.uid, schedule.generation):
+        is_told = self._pools.is_told(schedule.namespace, schedule.uid, schedule.generation)
+        if pool.admits and has_cronjobs and not is_told:
             raise WaitsForPoolError("the pods of the pool do not know it yet", seconds=_POOL_SECONDS)
-        return is_found
+        return pool, has_cronjobs
 
     def _read(self, body: Mapping[str, Any]) -> UserSchedule:
         return UserSchedule.from_body(body, digest_spread=self._template.digest_spread)

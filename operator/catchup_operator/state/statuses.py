@@ -12,7 +12,7 @@ from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.schedule.user_schedule import pool_of
 from catchup_operator.status.absence import overdue_at
 from catchup_operator.status.job_section import SUSPENDED_UNTIL, section_of
-from catchup_operator.status.results import FinishedJob
+from catchup_operator.status.results import FinishedJob, JobResult
 
 
 class Statuses:
@@ -28,7 +28,7 @@ class Statuses:
         # The time and a hash of the name of the last Job, as integers: there are two for each resource.
         self._last_runs: dict[Kind, dict[Key, tuple[int, int]]] = {kind: {} for kind in user_kinds()}
         self._known: set[Key] = set()
-        self._pools: dict[Key, str] = {}
+        self._pools: dict[Key, tuple[str, str]] = {}
         self._resumptions: dict[Key, datetime] = {}
 
     def write_started(self, body: Mapping[str, Any]) -> None:
@@ -87,13 +87,13 @@ class Statuses:
         """Record a resource (with a valid status) that the watch reports, at `now` (aware)."""
         self.note_last_runs(key_of(body), body.get("status") or {})
         if pool := pool_of(body):
-            self._pools[key_of(body)] = pool
+            self._pools[key_of(body)] = (pool, body["metadata"]["uid"])
         else:
             self._pools.pop(key_of(body), None)
 
-    def members_of(self, pool: Key) -> list[Key]:
-        """Return the resources whose spec names a SchedulePool."""
-        return [key for key, name in self._pools.items() if (key[0], name) == pool]
+    def members_of(self, pool: Key) -> dict[Key, str]:
+        """Return the resources whose spec names a SchedulePool, with their uids."""
+        return {key: uid for key, (name, uid) in self._pools.items() if (key[0], name) == pool}
 
     def note_last_runs(self, key: Key, status: Mapping[str, Any]) -> None:
         """Record the last runs in a status, or in a patch of it; the resource is known from now on."""
@@ -106,6 +106,9 @@ class Statuses:
 
     def note_finished(self, key: Key, finished: FinishedJob) -> None:
         """Record that a Job has ended; a result counts by itself here."""
+
+    def note_result(self, key: Key, result: JobResult) -> None:
+        """Record what a Job's pods say; the status has all of it here."""
 
     def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
         """Whether the status has the result of a Job or a later one; None while the resource is not known.

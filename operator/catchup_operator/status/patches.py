@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.outcomes import Reason
 from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.schedule.user_schedule import UserSchedule
@@ -15,6 +16,7 @@ from catchup_operator.status.absence import ABSENT
 from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
 from catchup_operator.status.job_health import job_health
 from catchup_operator.status.job_section import (
+    DISABLED,
     SUSPENDED_UNTIL,
     next_runs,
     section_of,
@@ -22,6 +24,7 @@ from catchup_operator.status.job_section import (
     timetable_fields,
 )
 from catchup_operator.status.last_run import is_recorded, is_repetition, last_run_fields
+from catchup_operator.status.member_health import member_health
 from catchup_operator.status.results import Cause, JobResult
 from catchup_operator.status.waiting import WaitingJob, is_not_started, known_cause, not_started
 
@@ -49,6 +52,17 @@ def is_known_conflict(body: Mapping[str, Any], template_hash: str, older: object
     )
 
 
+def agrees_with_pool(body: Mapping[str, Any], pool_off: Mapping[Kind, str]) -> bool:
+    """Whether the status of a pool's member says which kinds the pool has switched off."""
+    status, of_pool = body.get("status") or {}, {ready.POOL_SUSPENDED, ready.POOL_DISABLED}
+    for kind, work in user_kinds().items():
+        reason = find_condition(status, work.condition).get("reason")
+        # What the spec itself switches off comes first.
+        if reason not in {ready.SUSPENDED, DISABLED} and pool_off.get(kind) != (reason if reason in of_pool else None):
+            return False
+    return True
+
+
 def _is_observed(body: Mapping[str, Any], template_hash: str) -> bool:
     status = body.get("status") or {}
     return (
@@ -69,6 +83,7 @@ def reconciled(
     older: object = None,
     contested: tuple[str, str] | None = None,
     terminating: tuple[str, tuple[str, ...]] | None = None,
+    unready: Condition | None = None,
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs were applied.
 
@@ -83,8 +98,9 @@ def reconciled(
         older: the UserSchedule that serves the user instead (`namespace/name`).
         contested: a CronJob that another writer changes back each time, and how.
         terminating: a CronJob that is being deleted, and the finalizers that hold it.
+        unready: why the resource is not Ready with these CronJobs, where nothing else is the matter.
     """
-    conflict = None if older is None else ready.conflict(older)
+    conflict = unready if older is None else ready.conflict(older)
     readiness = ready.outcome(
         conflict, contest=contested, held=terminating, suspend=schedule.suspend, suspension=schedule.suspension
     )
@@ -113,31 +129,36 @@ def pooled(
     now: datetime,
     is_found: bool,
     requested: Mapping[Kind, datetime] | None = None,
+    pool_off: Mapping[Kind, str],
     older: object = None,
 ) -> dict[str, Any] | None:
     """Return the patch for a UserSchedule that names a pool: what its CronJobs and their runs left goes.
 
-    The arguments are as those of `reconciled`; `is_found` says whether there is such a pool.
+    The arguments are as those of `reconciled`; `is_found` says whether there is such a pool, and `pool_off` which kinds
+    it has switched off (`PoolSuspended`, `PoolDisabled`).
     """
     readiness = ready.pooled(schedule.pool)
     if older is not None:
         readiness = ready.conflict(older)
     elif not is_found:
-        readiness = ready.pool_not_found(schedule.pool)
+        readiness = ready.pool_not_found(schedule.pool, has_cronjobs=False)
     elif schedule.suspend:
         readiness = ready.suspended(schedule.suspension)
-    texts = "the job is switched off by the spec", "see `catchup-jobs runs list`, and the status of the SchedulePool"
+    elif ready.POOL_SUSPENDED in pool_off.values():
+        readiness = ready.pool_suspended(schedule.pool)
+    is_served = is_found and older is None
     taken = {kind: format_utc(at) for kind, at in (requested or {}).items()}
     health, sections = [], {}
     for kind in schedule.sections:
-        off = switched_off(schedule, kind) or ready.POOLED
-        health.append(Condition(user_kinds()[kind].condition, "Unknown", off, texts[off == ready.POOLED]))
+        off = pool_off.get(kind) if is_served else None
+        # What ticks said goes: the next one says it again if it holds.
+        health.append(member_health(schedule, kind, pool_off=off, trouble=None))
         sections[kind] = {
             **dict.fromkeys(section_of(body, kind)),
             **_request(section_of(body, kind), taken.get(kind)),
-            "display": timetable_fields(schedule, kind, now)["display"],
+            "display": timetable_fields(schedule, kind, now)["display"] if off is None else off.removeprefix("Pool"),
             **({"activeSince": active_since[kind]} if kind in active_since else {}),
-            **(pooled_next_runs(schedule, kind, now) if is_found and older is None else {}),
+            **(pooled_next_runs(schedule, kind, now) if is_served and off is None else {}),
         }
     return applied(
         body,
@@ -154,6 +175,20 @@ def _request(section: Mapping[str, Any], taken: str | None) -> dict[str, str]:
     """Return the field for the last request by hand that was taken; it stays where there is no newer one."""
     at = taken or section.get("requestedAt")
     return {} if at is None else {"requestedAt": at}
+
+
+def troubled(
+    body: Mapping[str, Any], schedule: UserSchedule, troubles: Mapping[Kind, Reason | None], *, now: datetime
+) -> dict[str, Any] | None:
+    """Return the patch for what a tick says of a member: of each kind why it is in trouble, None where it is not."""
+    if find_condition(body.get("status") or {}, READY).get("reason") != ready.POOLED:
+        return None
+    told = [
+        member_health(schedule, kind, pool_off=None, trouble=trouble)
+        for kind, trouble in troubles.items()
+        if find_condition(body["status"], user_kinds()[kind].condition).get("reason") != ready.POOL_DISABLED
+    ]
+    return _if_changed(body, {"conditions": merge_conditions(body, told, now)})
 
 
 def pooled_next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
@@ -201,7 +236,9 @@ def refreshed(
     """Return the patch for kinds whose runs are `absent`: their conditions, and their next runs from now on."""
     work = user_kinds()
     if schedule.pool:
-        due = {kind: pooled_next_runs(schedule, kind, now) for kind in schedule.sections}
+        # A kind that the pool has switched off has none.
+        shown = [kind for kind in schedule.sections if "nextRunTimes" in section_of(body, kind)]
+        due = {kind: pooled_next_runs(schedule, kind, now) for kind in shown}
         return _if_changed(body, {work[kind].status_section: fields for kind, fields in due.items() if fields})
     if not absent:
         return None

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.outcomes import ADVICE, Reason
 from catchup_contract.summary import Count
 from catchup_contract.timestamps import format_utc
 from catchup_operator.manifests.names import SCHEDULE_POOL
@@ -25,6 +27,7 @@ from catchup_operator.status.results import JobResult
 from catchup_operator.status.waiting import is_not_started
 
 MEMBERS_LATE: Final = "MembersLate"
+MEMBERS_FAILING: Final = "MembersFailing"
 TICKS_SUCCEED: Final = "TicksSucceed"
 # Fields of the status for which the larger number of both kinds of job counts.
 _WORST: Final = {"failing": Count.MEMBERS_FAILING, "late": Count.MEMBERS_LATE}
@@ -93,7 +96,8 @@ def recorded(
     if not has_counted:
         del fields["counts"]
     off = None if pool is None else switched_off(pool, result.kind)
-    condition = health(result.kind, {**section, **fields}, switched_off=off)
+    shared = {} if result.trouble is None else result.trouble.shared
+    condition = health(result.kind, {**section, **fields}, switched_off=off, shared=shared)
     if not (has_counted or _is_news(body, condition)):
         return None
     numbers = _numbers(body, pool, result) if has_counted else {}
@@ -107,8 +111,18 @@ def told(body: Mapping[str, Any], conditions: Iterable[Condition], *, now: datet
     return {"conditions": merge_conditions(body, news, now)} if news else None
 
 
-def health(kind: Kind, section: Mapping[str, Any], *, switched_off: str | None = None) -> Condition:
-    """Return the condition of a kind by the last tick in its section of the new status."""
+def health(
+    kind: Kind,
+    section: Mapping[str, Any],
+    *,
+    switched_off: str | None = None,
+    shared: Mapping[Reason, int] = MappingProxyType({}),
+) -> Condition:
+    """Return the condition of a kind by the last tick in its section of the new status.
+
+    Args:
+        shared: causes that so many members share that they are told here alone, with their numbers.
+    """
     condition = user_kinds()[kind].condition
     if switched_off:
         return Condition(condition, "Unknown", switched_off, f"the {kind} is switched off by the spec")
@@ -124,10 +138,15 @@ def health(kind: Kind, section: Mapping[str, Any], *, switched_off: str | None =
     if late:
         text = (
             f"{late} of {members} members are late; give the {kind} more shards, and see with `catchup-jobs runs list` "
-            "whether runs wait for a quota"
+            "whether runs wait for a quota; `catchup-jobs pool members` lists them"
         )
         return Condition(condition, "False", MEMBERS_LATE, text)
-    text = f"{failing} of {members} members fail; see `catchup-jobs failures list`" if failing else "ticks end well"
+    if shared:
+        causes = "; ".join(
+            f"{number} with {cause.camel_case}: {ADVICE[cause].text}" for cause, number in shared.items()
+        )
+        return Condition(condition, "False", MEMBERS_FAILING, f"{failing} of {members} members fail, {causes}")
+    text = f"{failing} of {members} members fail; see `catchup-jobs pool members`" if failing else "ticks end well"
     return Condition(condition, "True", TICKS_SUCCEED, text)
 
 
@@ -140,7 +159,7 @@ def switched_off(pool: SchedulePool, kind: Kind) -> str | None:
 
 def _between_ticks(body: Mapping[str, Any], pool: SchedulePool, kind: Kind) -> Condition:
     before, off = find_condition(body.get("status") or {}, user_kinds()[kind].condition), switched_off(pool, kind)
-    if off is None and (before.get("reason") in ABSENT or is_not_started(before)):
+    if off is None and (before.get("reason") in {*ABSENT, MEMBERS_FAILING} or is_not_started(before)):
         return Condition(before["type"], before["status"], before["reason"], before["message"])
     return health(kind, section_of(body, kind), switched_off=off)
 

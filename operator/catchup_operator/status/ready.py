@@ -16,6 +16,8 @@ CONFLICT: Final = "Conflict"
 PERMISSION_MISSING: Final = "PermissionMissing"
 SUSPENDED: Final = "Suspended"
 POOLED: Final = "Pooled"
+POOL_SUSPENDED: Final = "PoolSuspended"
+POOL_DISABLED: Final = "PoolDisabled"
 
 _SERVED: Final = {USER_SCHEDULE: "the user is", SCHEDULE_POOL: "the users of a pool of this name are"}
 _IN_PROGRESS: Final = {CONTESTED, CRONJOB_TERMINATING, PERMISSION_MISSING}
@@ -42,10 +44,17 @@ def pooled(pool: str) -> Condition:
     return Condition(READY, "True", POOLED, f"the SchedulePool {pool} serves the user")
 
 
-def pool_not_found(pool: str) -> Condition:
-    """There is no such SchedulePool in the namespace."""
+def pool_suspended(pool: str) -> Condition:
+    """The SchedulePool that is to serve the user is suspended."""
+    message = f"the SchedulePool {pool} is suspended, so nobody serves the user; set its spec.suspend to false"
+    return Condition(READY, "True", POOL_SUSPENDED, message)
+
+
+def pool_not_found(pool: str, *, has_cronjobs: bool) -> Condition:
+    """There is no such SchedulePool in the namespace; CronJobs that the user has stay until there is."""
     message = (
-        f"this namespace has no SchedulePool {pool} with members: UserSchedules, so nobody serves the user; "
+        f"this namespace has no SchedulePool {pool} with members: UserSchedules, so "
+        f"{'CronJobs of its own go on serving' if has_cronjobs else 'nobody serves'} the user; "
         "make it, or name another one in spec.pool"
     )
     return Condition(READY, "False", "PoolNotFound", message)

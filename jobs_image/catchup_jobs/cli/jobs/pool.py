@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
-from catchup_contract.pools import TICK_DEADLINE_SECONDS, counts_the_pool
+from catchup_contract.pools import TICK_DEADLINE_SECONDS, Members, counts_the_pool, pages_max, turn_of
 from catchup_contract.summary import Count
+from catchup_contract.trouble import page_of
 from catchup_jobs.adapters.database.pools.members import interval_of
 from catchup_jobs.adapters.database.pools.schedule_list import apply_list
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
@@ -33,6 +34,7 @@ from catchup_jobs.jobs.run.ports import Process, RunLocks, RunStore
 
 if TYPE_CHECKING:
     from catchup_contract.kinds import Kind
+    from catchup_contract.trouble import TroublePage
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.jobs.pool.ports import Member
     from catchup_jobs.settings import Settings
@@ -78,12 +80,22 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
             clients=clients,
         )
         result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
-        counts = _counts(result)
-        if shard == 0 and counts_the_pool(settings.slot):
-            counts |= store.counts(now=process.now())
+        counts, trouble = _counts(result), None
+        if shard == 0:
+            counts |= store.counts(now=process.now()) if counts_the_pool(settings.slot) else {}
+            trouble = _page(store, settings)
     outcome, exit_code, reason = exit_of(result)
     _log.info("tick ended", pool=pool, kind=kind.name, **{count.value: number for count, number in counts.items()})
-    return report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, datetime.now(UTC))
+    report = report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, datetime.now(UTC))
+    return replace(report, summary=replace(report.summary, trouble=trouble))
+
+
+def _page(store: PoolSlots, settings: Settings) -> TroublePage | None:
+    """Return the page of members in trouble whose turn it is; of users without a resource only with the counts."""
+    if settings.pool_members is Members.DATABASE and not counts_the_pool(settings.slot):
+        return None
+    tick = settings.pool_tick
+    return page_of(store.troubles(), store.size(), turn=turn_of(settings.slot, tick), pages_max=pages_max(tick))
 
 
 def _apply_list(database: Database, pool: str, settings: Settings, folder: Path, now: datetime) -> None:

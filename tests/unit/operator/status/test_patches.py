@@ -228,7 +228,7 @@ def test_a_suspended_user_schedule_in_a_pool_says_so_and_has_its_next_runs_again
     for now, reason in ((NOW, "Suspended"), (NOW + timedelta(days=1), "Pooled")):
         read = schedule({"pool": "people", **SUSPENSION}).at(now)
         since = active_since(found, read, now=now)
-        patch = patches.pooled(found, read, active_since=since, now=now, is_found=True)
+        patch = patches.pooled(found, read, active_since=since, now=now, is_found=True, pool_off={})
         found = merge(found, {"status": patch})
         assert find_condition(found["status"], "Ready")["reason"] == reason
         assert ("nextRuns" in found["status"]["digest"]) is (reason == "Pooled")

@@ -9,6 +9,8 @@ from unit.operator.manifests.test_pooled import pool
 from unit.operator.status.test_patches import merge
 
 from catchup_contract.kinds import DIGEST, SYNC
+from catchup_contract.outcomes import Reason
+from catchup_contract.trouble import TroublePage
 from catchup_operator.status import pool_status
 from catchup_operator.status.conditions import Condition, find_condition
 from catchup_operator.status.results import JobResult
@@ -100,6 +102,19 @@ def test_members_are_late_until_a_count_says_otherwise() -> None:
     assert "7 of 100 members are late" in find_condition(found["status"], "SyncHealthy")["message"]
     assert pool_status.recorded(found, pool(), SUCCESS, now=NOW) is None
     assert told(after(found, replace(SUCCESS, counts=COUNTED))) == ("True", "TicksSucceed")
+
+
+def test_a_cause_that_many_share_is_told_of_the_pool_until_a_count_says_otherwise() -> None:
+    counted = replace(SUCCESS, counts={**COUNTED, "membersFailing": 9})
+    shared = replace(counted, trouble=TroublePage("s", 0, 1, {}, {Reason.RECONNECT: 7}))
+    found = after(new(), shared)
+    assert told(found) == ("False", "MembersFailing")
+    message = find_condition(found["status"], "SyncHealthy")["message"]
+    assert message.startswith("9 of 100 members fail, 7 with Reconnect: ")
+    patch = pool_status.reconciled(found, pool(), CRONJOBS, template_hash="h2", active_since={}, now=NOW)
+    assert told(dict(merge(found, {"status": patch}))) == ("False", "MembersFailing")
+    later = replace(counted, job_name="people-pool-sync-29401205", finished_at=NOW + timedelta(minutes=5))
+    assert told(after(found, later)) == ("True", "TicksSucceed")
 
 
 def test_of_both_kinds_the_larger_number_of_members_in_trouble_counts() -> None:

@@ -8,7 +8,7 @@ from unit.operator.factories import TEMPLATE, body
 from catchup_contract.kinds import DIGEST, SYNC
 from catchup_operator.manifests.by_hand import by_hand_name
 from catchup_operator.reconcile.placements import Dedicated
-from catchup_operator.state.pools import Pools
+from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.status.requests import new_requests
 
 NOW = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
@@ -62,7 +62,7 @@ def test_what_is_switched_off_takes_no_request(spec: dict[str, object], taken: b
 
 def test_a_request_of_a_pooled_user_is_taken_by_the_status_and_reaches_the_pods_by_the_list() -> None:
     pools = Pools()
-    pools.note(("people", "night"), admits=True)
+    pools.note(("people", "night"), PoolFacts(admits=True))
     pools.note_listed(None)
     asked = body({"pool": "night"}, annotations=ASKED)
     desired = Dedicated(TEMPLATE, pools).desired(asked, older=None, now=NOW)

@@ -14,10 +14,12 @@ from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.local_time import is_time_zone
+from catchup_contract.outcomes import Reason
 from catchup_contract.requests import is_live
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools.overview import pool_counts
+from catchup_jobs.adapters.database.pools.trouble import troubles
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
 from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.domain.placement.slots import Slots, When, slots_of
@@ -244,6 +246,17 @@ class PoolSlots:
         """Return the counts of the whole pool for its status, over all shards."""
         with self.database.read() as connection:
             return pool_counts(connection, self.pool, self.kind, now=now)
+
+    def troubles(self) -> list[tuple[str | None, Reason]]:
+        """Return of each member in trouble the uid of the UserSchedule (None for an enrolled user) and why."""
+        with self.database.read() as connection:
+            return [(trouble.uid, trouble.reason) for trouble in troubles(connection, self.pool, self.kind)]
+
+    def size(self) -> int:
+        """Return how many members the pool has for the kind, over all shards."""
+        mine = (pool_slots.c.pool == self.pool, pool_slots.c.kind == self.kind)
+        with self.database.read() as connection:
+            return int(connection.execute(select(func.count()).select_from(pool_slots).where(*mine)).scalar_one())
 
     def _mine(self) -> list[ColumnElement[bool]]:
         mine = [pool_slots.c.pool == self.pool, pool_slots.c.kind == self.kind]
