@@ -6,12 +6,12 @@ by now leaves: what was due before is the pool's to end, since CronJobs start no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime, time
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, bindparam, case, delete, or_, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from catchup_contract.api import (
     DEFAULT_DIGEST_DAY,
@@ -28,7 +28,9 @@ from catchup_contract.timestamps import parse_utc
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.users import copy_schedule
+from catchup_jobs.adapters.database.pools.leaving import hand_over
 from catchup_jobs.adapters.database.pools.members import PRIORITIES, join_enrolled, put_slots, slot_of
+from catchup_jobs.adapters.database.pools.requests import note_requests
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
 from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.jobs.run.errors import TemporaryError
@@ -81,7 +83,7 @@ def apply_list(
             ends |= {one.user_id for one in members if one.uid is not None and one.user_id not in named}
         served = {one.user_id: one for one in listed.schedules if one.is_served and one.user_id in ends}
         _leave(connection, pool, ends - served.keys())
-        _hand_over(connection, [served[one.user_id] for one in members if one.user_id in served and not one.leaving])
+        hand_over(connection, [served[one.user_id] for one in members if one.user_id in served and not one.leaving])
         if listed.is_complete:
             if where is Members.DATABASE:
                 _return_enrolled(database, connection, pool, named)
@@ -100,38 +102,48 @@ def _admit(
         stored = {row.user_id: row for row in rows}
         members = {user_id: _member(wanted[user_id], pool, now) for user_id in page if user_id in known_users}
         news = [row for user_id, row in members.items() if _is_news(row, stored.get(user_id))]
-        if not news:
-            continue
-        new = [wanted[row["user_id"]] for row in news]
-        elsewhere = {row.pool for row in stored.values()} - {pool}
-        # Should this list be older than theirs, they take their members back.
-        connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=""))
-        member = database.insert(pool_members)
-        connection.execute(
-            member.on_conflict_do_update(
-                index_elements=["user_id"],
-                set_={name: member.excluded[name] for name in news[0] if name != "user_id"},
-            ),
-            news,
-        )
-        for schedule in new:
-            copy_schedule(connection, schedule.user_id, _chosen(schedule), now)
-        slots = [
-            slot_of(schedule.user_id, kind, pool, PRIORITIES[schedule.priority])
-            for schedule in new
-            for kind in _enabled(schedule)
-        ]
-        put_slots(database, connection, slots)
-        for schedule in new:
-            disabled = [kind for kind in user_kinds() if kind not in _enabled(schedule)]
-            if disabled:
-                connection.execute(
-                    delete(pool_slots).where(
-                        pool_slots.c.user_id == schedule.user_id, or_(*(pool_slots.c.kind == kind for kind in disabled))
-                    )
-                )
-        changed += [schedule.user_id for schedule in new]
+        if news:
+            elsewhere = {row.pool for row in stored.values()} - {pool}
+            # Should this list be older than theirs, they take their members back.
+            connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=""))
+            _store(database, connection, pool, news, [wanted[row["user_id"]] for row in news])
+            for row in news:
+                copy_schedule(connection, row["user_id"], _chosen(wanted[row["user_id"]]), now)
+        asking = note_requests(connection, (wanted[user_id] for user_id in members), now=now)
+        changed += sorted({*(row["user_id"] for row in news), *asking})
     return changed
+
+
+def _store(
+    database: Database,
+    connection: Connection,
+    pool: str,
+    rows: list[dict[str, Any]],
+    schedules: list[ListedSchedule],
+) -> None:
+    """Store members that are new or changed: their rows, and what their UserSchedules say."""
+    member = database.insert(pool_members)
+    connection.execute(
+        member.on_conflict_do_update(
+            index_elements=["user_id"],
+            set_={name: member.excluded[name] for name in rows[0] if name != "user_id"},
+        ),
+        rows,
+    )
+    slots = [
+        slot_of(schedule.user_id, kind, pool, PRIORITIES[schedule.priority])
+        for schedule in schedules
+        for kind in _enabled(schedule)
+    ]
+    put_slots(database, connection, slots)
+    for schedule in schedules:
+        disabled = [kind for kind in user_kinds() if kind not in _enabled(schedule)]
+        if disabled:
+            connection.execute(
+                delete(pool_slots).where(
+                    pool_slots.c.user_id == schedule.user_id, or_(*(pool_slots.c.kind == kind for kind in disabled))
+                )
+            )
 
 
 def _is_news(wanted: Mapping[str, Any], stored: Any | None) -> bool:
@@ -192,24 +204,6 @@ def _member(schedule: ListedSchedule, pool: str, now: datetime) -> dict[str, Any
 def _leave(connection: Connection, pool: str, user_ids: Collection[str]) -> None:
     for page in chunks(sorted(user_ids)):
         connection.execute(delete(pool_members).where(pool_members.c.pool == pool, pool_members.c.user_id.in_(page)))
-
-
-def _hand_over(connection: Connection, schedules: Sequence[ListedSchedule]) -> None:
-    """Let members leave whom others serve by now: the pool ends what is due, begun or put back, and nothing else."""
-    if not schedules:
-        return
-    # A pod with an older list does not take them back.
-    is_same = pool_members.c.uid == bindparam("of")
-    generation = case((is_same, bindparam("known")), else_=pool_members.c.generation)
-    connection.execute(
-        update(pool_members)
-        .where(pool_members.c.user_id == bindparam("user"))
-        .values(leaving=True, generation=generation),
-        [
-            {"user": one.user_id, "of": one.uid, "known": one.generation}
-            for one in sorted(schedules, key=lambda one: one.user_id)
-        ],
-    )
 
 
 def _return_enrolled(database: Database, connection: Connection, pool: str, named: Collection[str]) -> None:
