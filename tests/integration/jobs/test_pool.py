@@ -26,7 +26,7 @@ from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.pools.schedule_list import apply_list
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
-from catchup_jobs.adapters.database.schema import users
+from catchup_jobs.adapters.database.schema import pool_members, users
 from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.pool.abandonment import PROCESS_DIED
@@ -627,9 +627,13 @@ def dedicated(user_id: str) -> ListedSchedule:
 
 
 def apply(
-    pool: PoolWorld, *schedules: ListedSchedule, name: str = POOL, where: Members = Members.USER_SCHEDULES
+    pool: PoolWorld,
+    *schedules: ListedSchedule,
+    name: str = POOL,
+    where: Members = Members.USER_SCHEDULES,
+    order: int = 0,
 ) -> list[str]:
-    return apply_list(pool.database, name, decode(encode(schedules)), where=where, now=pool.now)
+    return apply_list(pool.database, name, decode(encode(schedules, order=order)), where=where, now=pool.now)
 
 
 def apply_to_enrolled(pool: PoolWorld, *schedules: ListedSchedule) -> None:
@@ -766,6 +770,45 @@ def test_a_pod_with_an_old_list_takes_no_user_from_the_pool_that_serves_them_now
     apply(pool, schedule("ada", generation=2, pool="others"))
 
     assert {overview.pool for overview in overviews(pool.database, now=pool.now)} == {"others"}
+
+
+def listed_members(pool: PoolWorld) -> set[str]:
+    with pool.database.read() as connection:
+        return set(connection.execute(select(pool_members.c.user_id).where(pool_members.c.uid.is_not(None))).scalars())
+
+
+def test_an_older_list_never_undoes_a_newer_one_whatever_happens_between(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+    apply(pool, schedule("ada"), order=7)
+    apply(pool, schedule("bob"), order=8)
+
+    assert apply(pool, schedule("ada"), order=7) == []
+    assert listed_members(pool) == {"bob"}
+    pool.enrol("cy", pool=None)  # has the list read again
+    assert apply(pool, schedule("ada"), schedule("cy"), order=7) == []
+    assert listed_members(pool) == {"bob"}
+    assert apply(pool, schedule("ada"), schedule("cy"), order=9) == ["ada", "cy"]
+    assert listed_members(pool) == {"ada", "cy"}
+
+
+def test_a_list_of_an_operator_that_says_no_order_is_applied_as_before(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+    apply(pool, schedule("ada"), order=7)
+
+    old = replace(decode(encode([schedule("bob")])), order=None)
+    apply_list(pool.database, POOL, old, where=Members.USER_SCHEDULES, now=pool.now)
+    assert listed_members(pool) == {"bob"}
+    apply(pool, schedule("ada"), order=8)
+    assert listed_members(pool) == {"ada"}
+
+
+def test_a_part_that_is_older_than_what_is_known_ends_no_membership(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada", generation=2))
+
+    apply_part(pool, schedule("ada", generation=1, pool="others"))
+
+    assert listed_members(pool) == {"ada"}
 
 
 def test_a_user_who_is_imported_after_the_user_schedule_becomes_a_member(pool: PoolWorld) -> None:
