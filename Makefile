@@ -83,6 +83,9 @@ bench-operator: venv ## The operator beside clients in Go that send the same wri
 	$(BIN)/python tests/benchmarks/reconciliation.py
 	$(BIN)/python tests/benchmarks/reconciliation.py --streaming --sizes 1000,3000
 	$(BIN)/python tests/benchmarks/reconciliation.py --only operator --rounds 1 --sizes 10000
+.PHONY: bench-pool
+bench-pool: venv ## Ten thousand members of a pool and a hundred users with CronJobs, served on a local Kubernetes (half an hour)
+	$(BIN)/python tests/benchmarks/pool_cluster.py
 .PHONY: bench
 bench: venv ## What a pod pays per subcommand, how fast the fleet's suggestions are planned, the database's size per user (minutes)
 	$(BIN)/python tests/benchmarks/pods.py

@@ -15,6 +15,9 @@ _IDLE_SECONDS: Final = 4.0
 _POLL_SECONDS: Final = 0.25
 # The operator's own requests: those about Jobs come from the benchmark, too, but for reads.
 _OPERATORS: Final = {"userschedules", "pods", "events"}
+_STATUS: Final = ("userschedules", "status")
+# Resource and subresource: what is made for UserSchedules and for pools.
+_WRITTEN: Final = {("cronjobs", ""), ("configmaps", ""), ("schedulepools", "status"), _STATUS}
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,9 @@ def counts(cluster: Cluster) -> Counts:
             continue
         labels, number = dict(re.findall(r'(\w+)="([^"]*)"', line)), int(float(line.rsplit(" ", 1)[1]))
         kind, verb = (labels["resource"], labels["subresource"]), labels["verb"]
-        if verb in {"APPLY", "PATCH"} and kind in {("cronjobs", ""), ("userschedules", "status")}:
+        if verb in {"APPLY", "PATCH", "POST", "PUT"} and kind in _WRITTEN:
             writes += number
-            statuses += number if kind[1] else 0
+            statuses += number if kind == _STATUS else 0
         if (kind[0] in _OPERATORS and verb != "WATCH") or (kind[0] == "jobs" and verb in {"GET", "LIST"}):
             requests += number
     return Counts(statuses, writes, requests)

@@ -2,8 +2,9 @@
 
 Run by `make bench-operator`, or alone: `python tests/benchmarks/reconciliation.py --help`. `go-raw` sends the writes
 and does nothing else, `go-controller` is a controller as controller-runtime makes them, `go-controller-lean` one that
-keeps only metadata of CronJobs and Jobs. Each measurement has a fresh API server and etcd; the clients take turns, so
-that a busy moment of the machine touches all. Measured are
+keeps only metadata of CronJobs and Jobs; `operator-pooled` is the operator where all UserSchedules name a pool. Each
+measurement has a fresh API server and etcd; the clients take turns, so that a busy moment of the machine touches all.
+Measured are
 
 - the time until every status is written: of N UserSchedules that exist before the start, or (`--streaming`) are created
   while the client runs;
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import json
 import os
 import platform
 import socket
@@ -54,12 +56,19 @@ TEMPLATE: Final = JobTemplate(image="catchup-jobs:bench")
 
 OPERATOR: Final = "operator"
 GO_RAW: Final = "go-raw"
-CLIENTS: Final = (GO_RAW, "go-controller", "go-controller-lean", OPERATOR)
+POOLED: Final = "operator-pooled"
+CLIENTS: Final = (GO_RAW, "go-controller", "go-controller-lean", OPERATOR, POOLED)
+POOL: Final[dict[str, Any]] = {
+    "apiVersion": "catchup.dev/v1alpha1",
+    "kind": "SchedulePool",
+    "metadata": {"name": "people", "namespace": NAMESPACE},
+    "spec": {"members": "UserSchedules"},
+}
 
 
-def resource(namespace: str, number: int) -> dict[str, Any]:
+def resource(namespace: str, number: int, *, pooled: bool = False) -> dict[str, Any]:
     """One user's resource; zones vary, as they do."""
-    return {
+    made: dict[str, Any] = {
         "apiVersion": "catchup.dev/v1alpha1",
         "kind": "UserSchedule",
         "metadata": {"name": f"user-{number:05}", "namespace": namespace},
@@ -70,6 +79,9 @@ def resource(namespace: str, number: int) -> dict[str, Any]:
             "calendarSync": {"every": "24h"},
         },
     }
+    if pooled:
+        made["spec"]["pool"] = POOL["metadata"]["name"]
+    return made
 
 
 @contextmanager
@@ -80,7 +92,8 @@ def api_server() -> Iterator[LocalCluster]:
         cluster.up()
         try:
             cluster.kubectl("apply", "-f", str(ROOT / "crds"))
-            cluster.kubectl("wait", ESTABLISHED, "crd/userschedules.catchup.dev", "--timeout=180s")
+            definitions = ("crd/userschedules.catchup.dev", "crd/schedulepools.catchup.dev")
+            cluster.kubectl("wait", ESTABLISHED, *definitions, "--timeout=180s")
             cluster.kubectl("create", "namespace", NAMESPACE)
             os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
             yield cluster
@@ -88,14 +101,14 @@ def api_server() -> Iterator[LocalCluster]:
             cluster.down()
 
 
-async def create(namespace: str, count: int) -> None:
+async def create(namespace: str, count: int, *, pooled: bool = False) -> None:
     """Create so many UserSchedules, over 20 connections, where `KUBECONFIG` says."""
     api = KubeClient(await load_access())
     gate = asyncio.Semaphore(CONNECTIONS)
 
     async def one(number: int) -> None:
         async with gate:
-            await api.create(SCHEDULES, resource(namespace, number))
+            await api.create(SCHEDULES, resource(namespace, number, pooled=pooled))
 
     await asyncio.gather(*(one(number) for number in range(count)))
     await api.close()
@@ -132,7 +145,7 @@ def running(client: str, count: int) -> Iterator[subprocess.Popen[bytes]]:
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         env |= {"CATCHUP_NAMESPACES": NAMESPACE, "CATCHUP_JOB_TEMPLATE_FILE": str(template)}
         env |= {"CATCHUP_ROLL_PER_SECOND": "9999", "CATCHUP_RELEASE": socket.gethostname()}
-        if client == OPERATOR:
+        if client in {OPERATOR, POOLED}:
             env |= service_account(Path(directory))
             command = [sys.executable, str(Path(__file__).with_name("in_pod.py")), directory]
         else:
@@ -157,24 +170,28 @@ class Measured:
 
 def measure(client: str, count: int, *, streaming: bool) -> Measured:
     """Measure the first start, the results of Jobs and a restart."""
+    pooled = client == POOLED
     with api_server() as cluster:
+        if pooled:
+            cluster.kubectl("apply", "-f", "-", stdin=json.dumps(POOL))
         if not streaming:
-            asyncio.run(create(NAMESPACE, count))
+            asyncio.run(create(NAMESPACE, count, pooled=pooled))
         results = None
         with running(client, count) as process:
             phase = Phase(cluster, process, from_start=True)
             if streaming:
                 phase.until_idle()
                 phase = Phase(cluster, process)
-                asyncio.run(create(NAMESPACE, count))
+                asyncio.run(create(NAMESPACE, count, pooled=pooled))
             first = phase.until_written(count)
             if client == GO_RAW:
                 return Measured(first)
-            made = cronjobs(cluster)
-            phase = Phase(cluster, process)
-            asyncio.run(run_each_once(made))
-            if client == OPERATOR:
-                results = phase.until_written(len(made))
+            if not pooled:
+                made = cronjobs(cluster)
+                phase = Phase(cluster, process)
+                asyncio.run(run_each_once(made))
+                if client == OPERATOR:
+                    results = phase.until_written(len(made))
         with running(client, count) as process:
             return Measured(first, results, Phase(cluster, process, from_start=True).until_idle())
 

@@ -162,8 +162,17 @@ RULES: Final[dict[str, Schema]] = {
     "postgresql.storage": {"type": ["string", "number"], "pattern": f"^{_QUANTITY}$"},
     "redis.maxmemory": _text("[0-9]+([kKmMgG][bB]?)?", empty=False),
     **dict.fromkeys(
-        ("proxy.http", "proxy.https", "google.apiEndpoint", "google.tokenUri", "twilio.apiBaseUrl"), _text(_URL)
+        (
+            "proxy.http",
+            "proxy.https",
+            "google.apiEndpoint",
+            "google.tokenUri",
+            "twilio.apiBaseUrl",
+            "tracing.endpoint",
+        ),
+        _text(_URL),
     ),
+    **{name: {"minimum": 1, "maximum": 1_000_000_000} for name in ("google.projectQuota", "google.userQuota")},
     "twilio.from": _text(r"([a-z]+:)?\+?[0-9]{3,15}|[0-9 +_&-]{0,10}[A-Za-z][A-Za-z0-9 +_&-]{0,10}"),
     "twilio.messagingServiceSid": _text("[!-~]+"),
     "smtp.host": _text("[!-~]+"),

@@ -118,6 +118,12 @@ class Settings(MessagingSettings):
     ca_file: str | None = _setting(
         Env.CA_FILE, "a PEM file of authorities to trust beside the public ones, by every client"
     )
+    otlp_endpoint: Page | None = _setting(
+        Env.OTLP_ENDPOINT, "where traces go by OTLP over HTTP, such as `http://collector:4318`. Default: no traces"
+    )
+    traceparent: str | None = _setting(
+        Env.TRACEPARENT, "the trace that the run belongs to (W3C Trace Context); set by the chart from an annotation"
+    )
     database: SecretStr | None = _setting(
         Env.DATABASE_URL,
         "`postgresql://user@host/name` or `sqlite:////file`. Default: a SQLite file under"

@@ -93,7 +93,7 @@ def forecast(bodies: Iterable[Mapping[str, Any]], now: datetime, *, digest_sprea
     requests = [0] * MINUTES
     for body in map(with_valid_status, bodies):
         try:
-            schedule = UserSchedule.from_body(body, digest_spread=digest_spread)
+            schedule = UserSchedule.from_body(body, digest_spread=digest_spread).at(now)
         except InvalidSpecError:
             continue
         if schedule.suspend or schedule.pool or (body.get("status") or {}).get("conflictsWith"):

@@ -31,7 +31,7 @@ from catchup_operator.status.waiting import WaitingJob
 _WORKERS: Final = 4
 """Reconciliations at the same time."""
 _RESYNC_SECONDS: Final = 30.0
-"""The time between two resyncs: next runs that have passed, contests that are over, Jobs without a pod."""
+"""The time between two resyncs: next runs that have passed, what is over, Jobs without a pod."""
 _LOOK_SECONDS: Final = 1.0
 _LOOKS: Final = 30
 """How often (once a second) a Job's result waits for its owner to be listed, before that is read."""
@@ -173,8 +173,8 @@ class Controller:
     async def _resync(self) -> None:
         """Periodically enqueue what becomes outdated without an event.
 
-        Every round: resources of which runs must have ended, those whose contests are over, and Jobs of which no pod
-        starts. Every ten minutes: resources in conflict, since the deletion of the older one may have
+        Every round: resources of which runs must have ended, those whose contests or suspensions are over, and Jobs
+        of which no pod starts. Every ten minutes: resources in conflict, since the deletion of the older one may have
         been missed.
         """
         for round_number in count(1):
@@ -184,6 +184,8 @@ class Controller:
                     for key in branch.state.conflicts.not_served():
                         self.enqueue(owner, key)
                 for key in branch.state.contests.settle(time.monotonic()):
+                    self.enqueue(owner, key)
+                for key in branch.state.statuses.resumable(self._now()):
                     self.enqueue(owner, key)
                 for key in branch.job_status.overdue():
                     self._queue.add(_task_name("refresh", key, owner), partial(branch.job_status.refresh, key))

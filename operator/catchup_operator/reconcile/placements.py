@@ -129,8 +129,8 @@ class Dedicated:
 
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
-        schedule = self._read(body)
-        schedule = schedule if older is None else replace(schedule, suspend=True)
+        schedule = self._read(body).at(now)
+        schedule = schedule if older is None else replace(schedule, suspend=True, suspension=None)
         since = active_since(body, schedule, now=now)
         unready = None
         if schedule.pool:
@@ -155,13 +155,13 @@ class Dedicated:
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
         """Return the status patch for a Job's result."""
-        return patches.recorded(body, self._valid(body), result, now=now)
+        return patches.recorded(body, self._valid(body, now), result, now=now)
 
     def refreshed(
         self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
     ) -> dict[str, Any] | None:
         """Return the status patch for kinds whose runs are absent."""
-        schedule = self._valid(body)
+        schedule = self._valid(body, now)
         return None if schedule is None else patches.refreshed(body, schedule, absent, now=now)
 
     def waiting(
@@ -172,7 +172,7 @@ class Dedicated:
 
     def started(self, body: Mapping[str, Any], job: WaitingJob, *, now: datetime) -> dict[str, Any] | None:
         """Return the status patch for a Job of which a pod has started at last."""
-        return patches.started(body, self._valid(body), job, now=now)
+        return patches.started(body, self._valid(body, now), job, now=now)
 
     def _pool(self, body: Mapping[str, Any], schedule: UserSchedule) -> tuple[PoolFacts, bool]:
         """Return the pool, and whether CronJobs serve the user so far, of whom the pods of the pool know then."""
@@ -188,10 +188,10 @@ class Dedicated:
     def _read(self, body: Mapping[str, Any]) -> UserSchedule:
         return UserSchedule.from_body(body, digest_spread=self._template.digest_spread)
 
-    def _valid(self, body: Mapping[str, Any]) -> UserSchedule | None:
-        """Return the spec, or None where it is invalid."""
+    def _valid(self, body: Mapping[str, Any], now: datetime) -> UserSchedule | None:
+        """Return the spec as it is in force at `now`, or None where it is invalid."""
         try:
-            return self._read(body)
+            return self._read(body).at(now)
         except InvalidSpecError:
             return None
 
@@ -221,14 +221,17 @@ class Pooled:
 
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
-        pool = SchedulePool.from_body(body)
-        pool = pool if older is None else replace(pool, suspend=True)
-        patch = partial(pool_status.reconciled, body, pool, template_hash=self._hash, now=now, older=older)
-        return Desired(pool_cronjobs(pool, self._template), patch)
+        pool = SchedulePool.from_body(body).at(now)
+        pool = pool if older is None else replace(pool, suspend=True, suspension=None)
+        since = pool_status.active_since(body, pool, now=now)
+        patch = partial(
+            pool_status.reconciled, body, pool, template_hash=self._hash, active_since=since, now=now, older=older
+        )
+        return Desired(pool_cronjobs(pool, self._template, since), patch)
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
         """Return the status patch for a Job's result."""
-        return pool_status.recorded(body, self._valid(body), result, now=now)
+        return pool_status.recorded(body, self._valid(body, now), result, now=now)
 
     def refreshed(
         self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
@@ -246,9 +249,9 @@ class Pooled:
         """Return the status patch for a Job of which a pod has started at last."""
         return None  # the next tick that succeeds says so
 
-    def _valid(self, body: Mapping[str, Any]) -> SchedulePool | None:
+    def _valid(self, body: Mapping[str, Any], now: datetime) -> SchedulePool | None:
         try:
-            return SchedulePool.from_body(body)
+            return SchedulePool.from_body(body).at(now)
         except InvalidSpecError:
             return None
 

@@ -69,12 +69,12 @@ class PoolStatuses(Statuses):
     def note(self, body: Mapping[str, Any], now: datetime) -> None:
         """Record a pool (with a valid status) that the watch reports, at `now` (aware)."""
         super().note(body, now)
-        self._all.note(key_of(body), facts_of(body))
+        self._all.note(key_of(body), facts_of(body, now))
         uid, status = body["metadata"]["uid"], body.get("status") or {}
         known = self._ticking.get(key_of(body))
         if known is None or known.uid != uid:
             known = self._ticking[key_of(body)] = _Pool(uid)
-        for kind, silence in _silences(body).items():
+        for kind, silence in _silences(body, now).items():
             ticks = known.ticks.setdefault(kind, _Ticks(silence, now))
             if ticks.silence is None:  # from now on
                 ticks.heard_at = now
@@ -136,13 +136,13 @@ class PoolStatuses(Statuses):
         self._ticking.pop(key, None)
 
 
-def facts_of(body: Mapping[str, Any]) -> PoolFacts:
-    """Return what UserSchedules must know of a pool.
+def facts_of(body: Mapping[str, Any], now: datetime) -> PoolFacts:
+    """Return what UserSchedules must know of a pool, at `now` (aware).
 
     None may name one in whose place an older one of its name serves.
     """
     try:
-        pool = SchedulePool.from_body(body)
+        pool = SchedulePool.from_body(body).at(now)
     except InvalidSpecError:
         return PoolFacts(admits=False)
     off = {kind: why for kind in pool.sections if (why := switched_off(pool, kind)) is not None}
@@ -152,10 +152,10 @@ def facts_of(body: Mapping[str, Any]) -> PoolFacts:
     )
 
 
-def _silences(body: Mapping[str, Any]) -> dict[Kind, timedelta | None]:
-    """Return by kind how long no tick may end, None where none is to come."""
+def _silences(body: Mapping[str, Any], now: datetime) -> dict[Kind, timedelta | None]:
+    """Return by kind how long no tick may end, None where none is to come at `now` (aware)."""
     try:
-        pool = SchedulePool.from_body(body)
+        pool = SchedulePool.from_body(body).at(now)
     except InvalidSpecError:
         return dict.fromkeys(user_kinds())
     is_conflict = "conflictsWith" in (body.get("status") or {})

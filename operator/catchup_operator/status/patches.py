@@ -8,12 +8,21 @@ from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.outcomes import Reason
+from catchup_contract.timestamps import format_utc, parse_utc
+from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status import ready
 from catchup_operator.status.absence import ABSENT
 from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
 from catchup_operator.status.job_health import job_health
-from catchup_operator.status.job_section import DISABLED, next_runs, section_of, switched_off, timetable_fields
+from catchup_operator.status.job_section import (
+    DISABLED,
+    SUSPENDED_UNTIL,
+    next_runs,
+    section_of,
+    switched_off,
+    timetable_fields,
+)
 from catchup_operator.status.last_run import is_recorded, is_repetition, last_run_fields
 from catchup_operator.status.member_health import member_health
 from catchup_operator.status.results import Cause, JobResult
@@ -26,6 +35,12 @@ POOLED_HASH: Final = "pooled"
 def is_current(body: Mapping[str, Any], template_hash: str) -> bool:
     """Whether this generation was reconciled with this template, so that there is nothing to write."""
     return _is_observed(body, template_hash) and find_condition(body["status"], READY).get("status") == "True"
+
+
+def must_resume(body: Mapping[str, Any], now: datetime) -> bool:
+    """Whether the status says that the jobs are suspended until a time that has passed, at `now` (aware)."""
+    until = (body.get("status") or {}).get(SUSPENDED_UNTIL)
+    return until is not None and parse_utc(until) <= now
 
 
 def is_known_conflict(body: Mapping[str, Any], template_hash: str, older: object) -> bool:
@@ -84,12 +99,22 @@ def reconciled(
         unready: why the resource is not Ready with these CronJobs, where nothing else is the matter.
     """
     conflict = unready if older is None else ready.conflict(older)
-    readiness = ready.outcome(conflict, contest=contested, held=terminating, suspend=schedule.suspend)
+    readiness = ready.outcome(
+        conflict, contest=contested, held=terminating, suspend=schedule.suspend, suspension=schedule.suspension
+    )
     health = [_health(body, kind, switched_off(schedule, kind)) for kind in cronjobs]
     sections = {kind: {**fields, **timetable_fields(schedule, kind, now)} for kind, fields in cronjobs.items()}
     for kind, since in active_since.items():
         sections.setdefault(kind, {})["activeSince"] = since
-    return applied(body, [readiness, *health], sections, template_hash=template_hash, older=older, now=now)
+    return applied(
+        body,
+        [readiness, *health],
+        sections,
+        template_hash=template_hash,
+        older=older,
+        suspension=schedule.suspension,
+        now=now,
+    )
 
 
 def pooled(
@@ -113,7 +138,7 @@ def pooled(
     elif not is_found:
         readiness = ready.pool_not_found(schedule.pool, has_cronjobs=False)
     elif schedule.suspend:
-        readiness = ready.suspended()
+        readiness = ready.suspended(schedule.suspension)
     elif ready.POOL_SUSPENDED in pool_off.values():
         readiness = ready.pool_suspended(schedule.pool)
     is_served = is_found and older is None
@@ -128,7 +153,15 @@ def pooled(
             **({"activeSince": active_since[kind]} if kind in active_since else {}),
             **(pooled_next_runs(schedule, kind, now) if is_served and off is None else {}),
         }
-    return applied(body, [readiness, *health], sections, template_hash=POOLED_HASH, older=older, now=now)
+    return applied(
+        body,
+        [readiness, *health],
+        sections,
+        template_hash=POOLED_HASH,
+        older=older,
+        suspension=schedule.suspension,
+        now=now,
+    )
 
 
 def troubled(
@@ -157,6 +190,7 @@ def applied(
     *,
     template_hash: str,
     older: object,
+    suspension: Suspension | None,
     now: datetime,
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs of any resource were applied.
@@ -167,6 +201,7 @@ def applied(
         sections: what the section of each kind says of its CronJob and its timetable.
         template_hash: the hash of the job template.
         older: the resource that serves instead (`namespace/name`), or None.
+        suspension: what suspends it, where that has an end.
         now: the time, aware.
     """
     readiness, *health = conditions
@@ -175,6 +210,7 @@ def applied(
         "observedGeneration": body["metadata"]["generation"],
         "templateHash": template_hash,
         "conflictsWith": None if older is None else str(older),
+        SUSPENDED_UNTIL: None if suspension is None else format_utc(suspension.until),
         "conditions": merge_conditions(body, [readiness, *ready.progress(readiness), *health], now),
         **{work[kind].status_section: dict(fields) for kind, fields in sections.items()},
     }

@@ -17,10 +17,11 @@ from catchup_contract.summary import Count
 from catchup_contract.timestamps import format_utc
 from catchup_operator.manifests.names import SCHEDULE_POOL
 from catchup_operator.schedule.schedule_pool import SchedulePool
+from catchup_operator.schedule.timetable import TIMETABLES
 from catchup_operator.status import patches, ready
 from catchup_operator.status.absence import ABSENT
-from catchup_operator.status.conditions import Condition, find_condition, merge_conditions
-from catchup_operator.status.job_section import DISABLED, section_of
+from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
+from catchup_operator.status.job_section import DISABLED, resumed_at, section_of
 from catchup_operator.status.last_run import last_run_fields
 from catchup_operator.status.results import JobResult
 from catchup_operator.status.waiting import is_not_started
@@ -38,6 +39,7 @@ def reconciled(
     cronjobs: Mapping[Kind, Mapping[str, Any]],
     *,
     template_hash: str,
+    active_since: Mapping[Kind, str | None],
     now: datetime,
     older: object = None,
     contested: tuple[str, str] | None = None,
@@ -45,13 +47,39 @@ def reconciled(
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs were applied; the arguments are as those of `patches.reconciled`."""
     conflict = None if older is None else ready.conflict(older, SCHEDULE_POOL)
-    readiness = ready.outcome(conflict, contest=contested, held=terminating, suspend=pool.suspend)
+    readiness = ready.outcome(
+        conflict, contest=contested, held=terminating, suspend=pool.suspend, suspension=pool.suspension
+    )
     health = [_between_ticks(body, pool, kind) for kind in cronjobs]
     sections = {
         kind: {**fields, "display": switched_off(pool, kind) or f"looks every {pool.sections[kind].tick}"}
         for kind, fields in cronjobs.items()
     }
-    return patches.applied(body, [readiness, *health], sections, template_hash=template_hash, older=older, now=now)
+    for kind, since in active_since.items():
+        sections[kind]["activeSince"] = since
+    return patches.applied(
+        body,
+        [readiness, *health],
+        sections,
+        template_hash=template_hash,
+        older=older,
+        suspension=pool.suspension,
+        now=now,
+    )
+
+
+def active_since(body: Mapping[str, Any], pool: SchedulePool, *, now: datetime) -> dict[Kind, str | None]:
+    """Return when the pool was resumed last (RFC 3339, UTC), for each kind with due dates; None where it never was.
+
+    Not when it was made: a member who comes from another placement may bring a digest that was due before.
+    """
+    was_suspended = find_condition(body.get("status") or {}, READY).get("reason") == ready.SUSPENDED
+    resumed = resumed_at(body, now) if was_suspended and not pool.suspend else None
+    return {
+        kind: resumed or section_of(body, kind).get("activeSince")
+        for kind, work in user_kinds().items()
+        if TIMETABLES[work.rule].has_due_dates
+    }
 
 
 def recorded(

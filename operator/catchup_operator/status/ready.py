@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from catchup_contract.timestamps import format_utc
 from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
+from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.status.conditions import READY, RECONCILING, STALLED, Condition
 
 CRONJOB_TERMINATING: Final = "CronJobTerminating"
@@ -26,9 +28,15 @@ def reconciled() -> Condition:
     return Condition(READY, "True", "Reconciled", "the CronJobs are as specified")
 
 
-def suspended() -> Condition:
-    """The CronJobs are applied, suspended as the spec says."""
-    return Condition(READY, "True", SUSPENDED, "the jobs are suspended; set spec.suspend to false to resume them")
+def suspended(suspension: Suspension | None = None) -> Condition:
+    """The jobs are suspended as the spec says: by a suspension with an end, or without one."""
+    message = "the jobs are suspended; set spec.suspend to false to resume them"
+    if suspension is not None:
+        message = (
+            f"the jobs are suspended until {format_utc(suspension.until)}: {suspension.reason}; they resume by "
+            "themselves, or at once when spec.suspension is set to null"
+        )
+    return Condition(READY, "True", SUSPENDED, message)
 
 
 def pooled(pool: str) -> Condition:
@@ -114,6 +122,7 @@ def outcome(
     contest: tuple[str, str] | None,
     held: tuple[str, tuple[str, ...]] | None,
     suspend: bool,
+    suspension: Suspension | None,
 ) -> Condition:
     """Return the condition after the CronJobs were applied.
 
@@ -121,7 +130,8 @@ def outcome(
         conflict: that another resource serves instead, or None.
         contest: a CronJob that another writer changes back each time, and how.
         held: a CronJob that is being deleted, and the finalizers that hold it.
-        suspend: whether the spec says so.
+        suspend: whether the spec says so at present.
+        suspension: what says so, where that has an end.
     """
     if conflict is not None:
         return conflict
@@ -129,7 +139,7 @@ def outcome(
         return contested(*contest)
     if held is not None:
         return cronjob_terminating(*held)
-    return suspended() if suspend else reconciled()
+    return suspended(suspension) if suspend else reconciled()
 
 
 def progress(ready: Condition) -> list[Condition]:

@@ -82,6 +82,9 @@ def _trouble(snapshot: Snapshot) -> Iterator[Metric]:
 
 def _pools(snapshot: Snapshot) -> Iterator[Metric]:
     pools = snapshot.pools
+    failing: dict[tuple[str, ...], int] = {
+        (pool, kind, reason): number for (kind, reason, pool), number in snapshot.failing.items() if pool
+    }
     yield _labelled("pool_members", "Users whom a pool serves.", ("pool",), pools.members)
     yield _labelled(
         "pool_members_late",
@@ -93,7 +96,7 @@ def _pools(snapshot: Snapshot) -> Iterator[Metric]:
         "pool_members_failing",
         "Members of a pool whose latest run of a kind failed, by its reason.",
         ("pool", "kind", "reason"),
-        {(pool, kind, reason): number for (kind, reason, pool), number in snapshot.failing.items() if pool},
+        failing,
     )
     yield _labelled(
         "pool_oldest_sync_timestamp_seconds",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +24,8 @@ from catchup_jobs.adapters.files.schedule_list import read_schedule_list
 from catchup_jobs.adapters.process import current_process
 from catchup_jobs.cli.jobs.harness import locks_of, reported
 from catchup_jobs.cli.jobs.registry import body_of
-from catchup_jobs.cli.resources import Clients, Resources, open_database
+from catchup_jobs.cli.jobs.threads import ThreadClients
+from catchup_jobs.cli.resources import Resources, open_database
 from catchup_jobs.jobs.pool.abandonment import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
 from catchup_jobs.jobs.run.endings import Ending, Report, report_of
@@ -60,13 +60,14 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         current_process(settings.pod_uid or str(uuid.uuid4())) as process,
         open_database(settings, process, connections=_CONNECTIONS) as database,
         locks_of(kind, settings, database) as locks,
+        closing(ThreadClients()) as clients,
     ):
         if settings.schedule_list is not None:
             _apply_list(database, pool, settings, Path(settings.schedule_list), started_at)
         # By hand, nobody says the interval: it stays what the pool's own pods were told.
         every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
         version = f"{metadata.version('tzdata')} {every}"
-        store = PoolSlots(database, pool, kind, every, version, shard, shards)
+        store = PoolSlots(database, pool, kind, every, version, shard, shards, settings.digest_since)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
         runs = _Runs(
             kind=kind,
@@ -76,9 +77,9 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
             process=process,
             deadline=deadline,
             store=DatabaseRunStore(database),
+            clients=clients,
         )
-        with closing(runs):
-            result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
+        result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
         counts, trouble = _counts(result), None
         if shard == 0:
             counts |= store.counts(now=process.now()) if counts_the_pool(settings.slot) else {}
@@ -111,7 +112,7 @@ def _counts(result: TickResult) -> dict[Count, int]:
     }
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Runs:
     """Makes the runs of members; its methods are called from several threads and raise nothing."""
 
@@ -122,13 +123,12 @@ class _Runs:
     process: Process
     deadline: datetime
     store: RunStore
-    _of_thread: threading.local = field(default_factory=threading.local)
-    _clients: list[Clients] = field(default_factory=list)
+    clients: ThreadClients
 
     def serve(self, member: Member, slot: datetime) -> Report:
         """Make the run of a member for a slot."""
         body = body_of(self.kind, member.user_id)
-        resources = Resources(self.settings, self.database, self._thread_clients(), member.when.digest)
+        resources = Resources(self.settings, self.database, self.clients.get(), member.when.digest)
         remaining = (self.deadline - self.process.now()).total_seconds()
         return run_job(
             lambda context: body(context, resources),
@@ -145,17 +145,5 @@ class _Runs:
         """Close the run of a member for a slot with a dead letter."""
         return abandon(self._run(member, slot), store=self.store, process=self.process, lease=_LEASE)
 
-    def close(self) -> None:
-        """Close the clients of all threads."""
-        for clients in self._clients:
-            clients.close()
-
     def _run(self, member: Member, slot: datetime) -> Run:
         return Run(self.kind, member.user_id, slot, manual_id="")
-
-    def _thread_clients(self) -> Clients:
-        clients: Clients | None = getattr(self._of_thread, "clients", None)
-        if clients is None:
-            clients = self._of_thread.clients = Clients()
-            self._clients.append(clients)
-        return clients

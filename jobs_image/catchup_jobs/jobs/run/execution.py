@@ -36,6 +36,7 @@ from catchup_jobs.jobs.run.ports import (
     RunStore,
 )
 from catchup_jobs.jobs.run.retries import named_wait, retry_delay
+from catchup_jobs.jobs.run.spans import Span, span
 
 _LOCK_POLL_SECONDS: Final = 1.0
 """How often a run that waits for its lock asks for it."""
@@ -80,10 +81,15 @@ def run_job(
         waits=waits,
         lease_margin=lease_margin,
     )
-    with structlog.contextvars.bound_contextvars(
-        run_key=run.key, user=run.subject, kind=run.kind.name, slot=run.slot.isoformat() if run.slot else None
+    slot = run.slot.isoformat() if run.slot else None
+    with (
+        span("run", kind=run.kind.name, slot=slot) as traced,
+        structlog.contextvars.bound_contextvars(
+            run_key=run.key, user=run.subject, kind=run.kind.name, slot=slot, trace_id=traced.trace_id
+        ),
     ):
         ending = execution.perform(started_at)
+        _describe(traced, ending, execution.attempts)
         report = report_of(ending, run.kind, started_at, process.now(), attempts=execution.attempts)
         _log.info(
             "run ended",
@@ -94,6 +100,13 @@ def run_job(
             **{count.value: number for count, number in ending.counts.items()},
         )
     return report
+
+
+def _describe(traced: Span, ending: Ending, attempts: int) -> None:
+    reason = ending.reason.value if ending.reason else None
+    traced.set({"catchup.outcome": ending.outcome.value, "catchup.reason": reason, "catchup.attempts": attempts})
+    if ending.exit_code != ExitCode.DONE:
+        traced.fail(reason or ending.outcome.value)
 
 
 @dataclass
@@ -199,7 +212,8 @@ class _Execution:
             with structlog.contextvars.bound_contextvars(attempt=context.attempt):
                 try:
                     context.check_stop()
-                    result = self.body(context)
+                    with span("pass", attempt=context.attempt):
+                        result = self.body(context)
                 except TemporaryError as error:
                     wait = self._after_failure(error)
                     if isinstance(wait, Ending):

@@ -47,7 +47,9 @@ def pool_numbers(connection: Connection, now: datetime) -> PoolNumbers:
     members = {row.pool: row.number for row in connection.execute(counted)}
     if not members:
         return PoolNumbers({}, {}, {})
-    late = dict.fromkeys(((pool, kind.name) for pool in members for kind in user_kinds()), 0)
+    late: dict[tuple[str, ...], int] = dict.fromkeys(
+        ((pool, kind.name) for pool in members for kind in user_kinds()), 0
+    )
     for row in connection.execute(
         select(pool_slots.c.pool, pool_slots.c.kind, func.count().label("number"))
         .select_from(pool_slots.join(pool_members))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, func, select
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.intervals import intervals_before
-from catchup_jobs.adapters.database.pools.trouble import EVERY, in_trouble, is_late
+from catchup_jobs.adapters.database.pools.trouble import EVERY, in_trouble, is_late, is_served
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import RunState
 
@@ -26,7 +26,7 @@ _FRESH_INTERVALS: Final = 3
 def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime) -> dict[Count, int]:
     """Return the counts of a pool for a kind; those of syncs for the sync only."""
     mine = and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind)
-    members = select(func.count()).select_from(pool_slots.join(pool_members)).where(mine)
+    members = select(func.count()).select_from(pool_slots.join(pool_members)).where(mine, is_served(now))
     failing = in_trouble(kind, func.count()).where(pool_slots.c.pool == pool)
     counts = {
         Count.MEMBERS: _number(connection, members),
@@ -42,7 +42,7 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
     synced = (
         select(runs.c.started_at)
         .join(pool_members, pool_members.c.user_id == runs.c.subject)
-        .where(pool_members.c.pool == pool, runs.c.kind == SYNC, runs.c.state == RunState.DONE)
+        .where(pool_members.c.pool == pool, is_served(now), runs.c.kind == SYNC, runs.c.state == RunState.DONE)
     )
     # A failure after a fresh success counts: of each member either.
     failing = in_trouble(SYNC, pool_slots.c.user_id).where(pool_slots.c.pool == pool)

@@ -185,17 +185,19 @@ def _enabled(schedule: ListedSchedule) -> list[Kind]:
 
 
 def _member(schedule: ListedSchedule, pool: str, now: datetime) -> dict[str, Any]:
+    suspended_until = parse_utc(schedule.suspended_until) if schedule.suspended_until else None
     return {
         "user_id": schedule.user_id,
         "pool": pool,
         "uid": schedule.uid,
         "generation": schedule.generation,
         # Just resumed where it is not known: what was due before is not sent.
-        "digest_since": parse_utc(schedule.digest_since) if schedule.digest_since else now,
+        "digest_since": parse_utc(schedule.digest_since) if schedule.digest_since else suspended_until or now,
         "time_zone": schedule.time_zone,
         "digest_day": DigestDay(schedule.digest_day) if schedule.digest_day else None,
         "digest_time": time.fromisoformat(schedule.digest_time) if schedule.digest_time else None,
         "sync_every": schedule.sync_every or None,
+        "suspended_until": suspended_until,
     }
 
 

@@ -43,6 +43,7 @@ class PoolSlots:
 
     Attributes:
         every: the interval of the pool's syncs.
+        since: when the pool was resumed (UTC): what fell due before is not caught up on.
         version: changes with everything from which due times are computed, apart from the user: the zone data, and
             `every`.
     """
@@ -54,6 +55,7 @@ class PoolSlots:
     version: str
     shard: int = 0
     shards: int = 1
+    since: datetime | None = None
 
     def schedule(self, *, now: datetime, limit: int) -> int:
         """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
@@ -93,8 +95,9 @@ class PoolSlots:
         return len(rows)
 
     def _due_at(self, row: Any, now: datetime) -> datetime | None:
+        is_suspended = row.suspended_until is not None and row.suspended_until > now
         # Whoever is due stays due: which slot that serves, the claim decides.
-        if row.due_at is not None and (row.due_at <= now or row.unfinished is not None):
+        if row.due_at is not None and (row.unfinished is not None or (row.due_at <= now and not is_suspended)):
             due: datetime = row.due_at
             return due
         slots = self._slots(row)
@@ -225,7 +228,7 @@ class PoolSlots:
 
     def _when(self, row: Any) -> When:
         if row.uid is None:
-            return When(row.time_zone, row.digest_day, row.digest_time, row.digest_since, self.every)
+            return When(row.time_zone, row.digest_day, row.digest_time, row.digest_since, self.every, self.since)
         # A kind that the UserSchedule disables has no row in `pool_slots`.
         return When(
             row.schedules_time_zone,
@@ -233,6 +236,7 @@ class PoolSlots:
             row.schedules_digest_time or time.fromisoformat(DEFAULT_DIGEST_TIME),
             row.digest_since,
             row.sync_every or self.every,
+            max((at for at in (row.suspended_until, self.since) if at is not None), default=None),
         )
 
 
@@ -244,6 +248,7 @@ def _whens(*others: ColumnElement[Any]) -> Select[Any]:
         pool_members.c.uid,
         pool_members.c.digest_since,
         pool_members.c.sync_every,
+        pool_members.c.suspended_until,
         pool_members.c.time_zone.label("schedules_time_zone"),
         pool_members.c.digest_day.label("schedules_digest_day"),
         pool_members.c.digest_time.label("schedules_digest_time"),

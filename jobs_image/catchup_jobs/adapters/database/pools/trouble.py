@@ -77,6 +77,12 @@ def troubles(connection: Connection, pool: str, kind: Kind, *, limit: int | None
         yield Trouble(row.user_id, row.uid, reason, row.finished_at)
 
 
+def is_served(now: datetime) -> ColumnElement[bool]:
+    """Return the condition for members (of `pool_members`) who are not suspended, at `now` (aware)."""
+    until = pool_members.c.suspended_until
+    return or_(until.is_(None), until <= now)
+
+
 def is_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
     """Return whether a member (of `pool_slots`, `pool_members`) was not served in time, at `now` (aware)."""
     is_interval = kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL
@@ -102,7 +108,7 @@ def late(connection: Connection, pool: str, kind: Kind, *, now: datetime, limit:
     statement = (
         select(pool_slots.c.user_id, pool_members.c.uid, WAITING_SINCE.label("since"))
         .select_from(pool_slots.join(pool_members))
-        .where(and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind), is_late(kind, now))
+        .where(and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind), is_served(now), is_late(kind, now))
         .order_by(WAITING_SINCE, pool_slots.c.user_id)
         .limit(limit)
     )
