@@ -11,7 +11,7 @@ from datetime import datetime, time
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, Select, delete, or_, select, update
 
 from catchup_contract.api import (
     DEFAULT_DIGEST_DAY,
@@ -29,7 +29,7 @@ from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.users import copy_schedule
 from catchup_jobs.adapters.database.pools.leaving import hand_over
-from catchup_jobs.adapters.database.pools.members import PRIORITIES, join_enrolled, put_slots, slot_of
+from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, PRIORITIES, join_enrolled, put_slots, slot_of
 from catchup_jobs.adapters.database.pools.requests import note_requests
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
 from catchup_jobs.domain.people.users import Schedule
@@ -45,7 +45,8 @@ def apply_list(
 
     Their rows get the UserSchedule's values, which suggestions and digests by hand need, too.
 
-    A list that is not complete makes members and ends no membership. A UserSchedule of which a newer generation is
+    A list that is older than the one that was applied last is left out: pods of overlapping ticks may have either. One
+    that is not complete makes members and ends no membership. A UserSchedule of which a newer generation is
     known already is left out, and so is one of a user whom the database does not have. Nothing is read but a hash where
     the list is the last one.
 
@@ -57,9 +58,9 @@ def apply_list(
         JobError: the database cannot be used.
     """
     with database.read() as connection:
-        known = connection.execute(select(pool_lists.c.digest).where(pool_lists.c.pool == pool)).scalar()
-    digest = f"{listed.digest} {where}"
-    if known == digest and listed.is_complete:
+        known = connection.execute(_applied(pool)).scalar()
+    applied = _text(listed, where)
+    if (known == applied and listed.is_complete) or _is_older(listed, known):
         return []
     if known is None and not listed.is_complete:
         raise TemporaryError("the list of UserSchedules is not complete yet: nobody knows whom they serve")
@@ -72,11 +73,17 @@ def apply_list(
             if one.is_served and one.pool == pool and _is_readable(one, now)
         }
     with database.write() as connection:
+        if _is_older(listed, connection.execute(_applied(pool).with_for_update()).scalar()):
+            return []  # another pod has applied a newer one meanwhile
         changed = _admit(database, connection, pool, wanted, now)
-        columns = (pool_members.c.user_id, pool_members.c.uid, pool_members.c.leaving)
+        columns = (pool_members.c.user_id, pool_members.c.uid, pool_members.c.generation, pool_members.c.leaving)
         members = connection.execute(select(*columns).where(pool_members.c.pool == pool)).all()
+        # Of a list that is not complete, a part may be older than the index says.
+        generations = {one.uid: one.generation for one in listed.schedules}
+        known_as = [one for one in members if one.uid in generations]
+        newer = {one.user_id for one in known_as if generations[one.uid] < one.generation}
         # By enrolment nobody is served whom a UserSchedule names, nor by a UserSchedule who is on the list otherwise.
-        ends = {one.user_id for one in members if one.user_id in named and one.user_id not in wanted}
+        ends = {one.user_id for one in members if one.user_id in named and one.user_id not in wanted} - newer
         if where is not Members.DATABASE:
             ends |= {one.user_id for one in members if one.uid is None}
         if listed.is_complete:
@@ -87,7 +94,7 @@ def apply_list(
         if listed.is_complete:
             if where is Members.DATABASE:
                 _return_enrolled(database, connection, pool, named)
-            _note(database, connection, pool, digest)
+            _note(database, connection, pool, applied)
     return changed
 
 
@@ -105,7 +112,7 @@ def _admit(
         if news:
             elsewhere = {row.pool for row in stored.values()} - {pool}
             # Should this list be older than theirs, they take their members back.
-            connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=""))
+            connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=HEAD_ALONE))
             _store(database, connection, pool, news, [wanted[row["user_id"]] for row in news])
             for row in news:
                 copy_schedule(connection, row["user_id"], _chosen(wanted[row["user_id"]]), now)
@@ -217,6 +224,33 @@ def _return_enrolled(database: Database, connection: Connection, pool: str, name
         # No UserSchedule owns their schedule any more.
         connection.execute(update(users).where(users.c.id.in_(page)).values(schedule_seen_at=None))
         join_enrolled(database, connection, page)
+
+
+def known_pools(database: Database) -> dict[str, Members | None]:
+    """Return the pools of which a pod has run in a cluster, with where their members are, None where unknown."""
+    with database.read() as connection:
+        rows = connection.execute(select(pool_lists.c.pool, pool_lists.c.digest)).all()
+    letters = {_letter(where): where for where in Members}
+    return {row.pool: letters.get(row.digest[HEAD - 1 : HEAD]) for row in rows}
+
+
+def _applied(pool: str) -> Select[Any]:
+    return select(pool_lists.c.digest).where(pool_lists.c.pool == pool)
+
+
+def _text(listed: ScheduleList, where: Members) -> str:
+    """Return what is stored of a list that was applied."""
+    return f"#{listed.order or 0:015}{_letter(where)} {listed.digest}"
+
+
+def _letter(where: Members) -> str:
+    return where.value[0]
+
+
+def _is_older(listed: ScheduleList, applied: str | None) -> bool:
+    """Return whether a newer list was applied; of one that says no order, and before the first one, nobody knows."""
+    is_known = applied is not None and applied.startswith("#")
+    return is_known and listed.order is not None and listed.order < int(str(applied)[1 : HEAD - 1])
 
 
 def _note(database: Database, connection: Connection, pool: str, digest: str) -> None:
