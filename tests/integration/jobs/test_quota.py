@@ -104,8 +104,8 @@ def test_many_pods_at_once_never_pass_the_projects_quota_and_all_finish(
 
 def test_one_users_requests_wait_for_the_users_quota_alone(redis_url: str) -> None:
     with (
-        closing(RedisQuota.open(redis_url, "ada", project=10_000, user=60)) as ada,
-        closing(RedisQuota.open(redis_url, "grace", project=10_000, user=60)) as grace,
+        closing(RedisQuota.open(redis_url, "ada", project=10_000, user=60, day=10**6)) as ada,
+        closing(RedisQuota.open(redis_url, "grace", project=10_000, user=60, day=10**6)) as grace,
     ):
         waits = [ada.reserve() for _ in range(14)]
         assert waits[:12] == [0.0] * 12
@@ -115,13 +115,13 @@ def test_one_users_requests_wait_for_the_users_quota_alone(redis_url: str) -> No
 
 def test_a_minute_holds_no_more_than_the_quota_wherever_it_begins(redis_url: str) -> None:
     # By the waits alone: whoever asks at once for two minutes' worth is spread over them.
-    with closing(RedisQuota.open(redis_url, "ada", project=10**6, user=60)) as quota:
+    with closing(RedisQuota.open(redis_url, "ada", project=10**6, user=60, day=10**6)) as quota:
         instants = [quota.reserve() for _ in range(120)]
     assert most_in_any(60.0, instants) <= 60
 
 
 def test_without_redis_the_quota_cannot_be_asked(redis_of_its_own: RedisServer) -> None:
-    with closing(RedisQuota.open(redis_of_its_own.url, "ada", project=10, user=10)) as quota:
+    with closing(RedisQuota.open(redis_of_its_own.url, "ada", project=10, user=10, day=10**6)) as quota:
         assert quota.reserve() == 0.0
         redis_of_its_own.stop()
         with pytest.raises(TemporaryError, match="Redis"):

@@ -1,7 +1,8 @@
 """The calendar sync of one user: list, events of each selected calendar, availability.
 
-Cost of a sync in which nothing changed: one request for the list and one for each selected calendar, no event write.
-A calendar that fails keeps its last events and its sync token; the others are synced.
+Cost of a sync in which nothing changed: one request for each selected calendar, no event write. The list is read once a
+day, and at once where a calendar answers that it is gone or forbidden. A calendar that fails keeps its last events and
+its sync token; the others are synced.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import LEFT_OUT, Count
 from catchup_jobs.domain.calendar.access_token import ReconnectNeededError
 from catchup_jobs.domain.calendar.events import UnreadableEvent
+from catchup_jobs.domain.calendar.list_age import is_list_due
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, choose_sync, full_window
 from catchup_jobs.domain.stored_enums import CalendarError, TokenState
 from catchup_jobs.jobs.run.checkpoint import Counts
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
+_LOST: Final = {CalendarError.NOT_FOUND, CalendarError.FORBIDDEN}
 _LISTED: Final = "listed"
 _FINISHED: Final = "finished"
 
@@ -74,7 +77,7 @@ class CalendarSync:
     Attributes:
         google: makes the access to Google, or returns None when no OAuth client is configured; called only for a
             user who is connected, since the client costs time to import.
-        full: read every selected calendar whole.
+        full: read the calendar list, and every selected calendar whole.
     """
 
     google: Callable[[], Google | None]
@@ -110,13 +113,15 @@ class CalendarSync:
         keeper = StoredAccessTokens(context, kept, store=self.tokens, refresher=google.refresher)
         source = google.calendars(keeper, QuotaGate(context, google.quota) if google.quota else _at_once)
         try:
-            failed = self._sync_calendars(context, source, progress, zone)
+            if not progress.listed and (self.full or is_list_due(context.subject, kept.listed_at, now=context.now())):
+                self._update_list(context, source, keeper, progress)
+            failed = self._sync_calendars(context, source, keeper, progress, zone)
         except ReconnectNeededError:
             keeper.mark_reconnect()
             _log.warning("the user must connect the calendar again")
             return Result(Outcome.SKIPPED, Reason.RECONNECT, progress.counts.all())
         except DailyLimitError:
-            _log.warning("Google's limit of requests a day is reached, the next slot tries again")
+            _log.warning("the limit of requests to Google a day is reached, the next slot tries again")
             return Result(Outcome.SKIPPED, Reason.DAILY_LIMIT, progress.counts.all())
         finally:
             progress.counts.add(Count.API_REQUESTS, source.requests)
@@ -129,15 +134,18 @@ class CalendarSync:
         return Result(Outcome.DONE, Reason.PARTIAL if is_partial else None, counts)
 
     def _sync_calendars(
-        self, context: RunContext, source: CalendarSource, progress: _Progress, zone: ZoneInfo
+        self,
+        context: RunContext,
+        source: CalendarSource,
+        keeper: StoredAccessTokens,
+        progress: _Progress,
+        zone: ZoneInfo,
     ) -> list[StoredCalendar]:
         """Sync what is unfinished and return the calendars that failed.
 
         Raises:
             TemporaryError: calendars failed temporarily, and either attempts remain or no calendar succeeded.
         """
-        if not progress.listed:
-            self._update_list(context, source, progress)
         failed: list[StoredCalendar] = []
         temporary: TemporaryError | None = None
         for calendar in self.calendars.selected(context.subject):
@@ -146,6 +154,9 @@ class CalendarSync:
             try:
                 reading = self._read(context, source, calendar)
             except CalendarFailedError as error:
+                if not progress.listed and error.reason in _LOST and error.reason is not calendar.error:
+                    self._update_list(context, source, keeper, progress)
+                    return self._sync_calendars(context, source, keeper, progress, zone)
                 if error.reason is CalendarError.NOT_FOUND and not calendar.primary:
                     self._deselect(context, calendar, progress)
                     continue
@@ -164,7 +175,9 @@ class CalendarSync:
             raise temporary
         return failed
 
-    def _update_list(self, context: RunContext, source: CalendarSource, progress: _Progress) -> None:
+    def _update_list(
+        self, context: RunContext, source: CalendarSource, keeper: StoredAccessTokens, progress: _Progress
+    ) -> None:
         entries = []
         for page in source.calendars():
             context.check_stop()
@@ -180,6 +193,7 @@ class CalendarSync:
         )
         if stored.calendars_gone:
             _log.warning("selected calendars are gone from the user's list", calendars=stored.calendars_gone)
+        keeper.mark_listed()
         progress.add_stored(stored)
         progress.list_done()
 

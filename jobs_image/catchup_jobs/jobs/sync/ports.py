@@ -51,7 +51,7 @@ class SyncTokenExpiredError(Exception):
 
 
 class DailyLimitError(Exception):
-    """The project's limit of requests a day is reached: the next slot tries again. Not a failure of the job."""
+    """Google's limit of requests a day, or our budget below it, is reached: the next slot tries again. No failure."""
 
 
 class AccessTokens(Protocol):
@@ -92,7 +92,11 @@ class RequestQuota(Protocol):
     """Google's quota, shared by all processes. Raises JobError."""
 
     def reserve(self) -> float:
-        """Reserve one request; return how long to wait before it may be made, in seconds."""
+        """Reserve one request; return how long to wait before it may be made, in seconds.
+
+        Raises:
+            DailyLimitError: the day's budget has no place for it.
+        """
         ...
 
 
@@ -106,11 +110,17 @@ class TokenRefresher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A stored token; `version` is what a change is compared with."""
+    """A stored token.
+
+    Attributes:
+        version: what a change is compared with.
+        listed_at: when the calendar list was read (UTC), None where it was not since the user connected.
+    """
 
     token: OAuthToken
     state: TokenState
     version: int
+    listed_at: datetime | None = None
 
 
 class TokenStore(Protocol):
@@ -128,15 +138,20 @@ class TokenStore(Protocol):
         """Store that the user must connect again, if the token was not changed since `version` was read."""
         ...
 
+    def mark_listed(self, user_id: str, *, version: int, now: datetime) -> None:
+        """Store that the calendar list was read, if the token was not changed since `version` was read."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class StoredCalendar:
-    """A calendar that the user selected and still has."""
+    """A calendar that the user selected and still has; `error` says why it could not be read the last time."""
 
     id: int
     google_id: str = field(repr=False)
     primary: bool
     state: SyncState
+    error: CalendarError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ class DatabaseCalendarStore:
             calendars.c.sync_token,
             calendars.c.params_hash,
             calendars.c.horizon_end,
+            calendars.c.last_error,
         )
         statement = select(*columns).where(calendars.c.user_id == user_id, _ACTIVE).order_by(calendars.c.id)
         with self._database.read() as connection:
@@ -106,6 +107,7 @@ class DatabaseCalendarStore:
                     row.google_id,
                     row.is_primary,
                     SyncState(row.sync_token, row.params_hash, row.horizon_end),
+                    row.last_error,
                 )
                 for row in connection.execute(statement)
             ]

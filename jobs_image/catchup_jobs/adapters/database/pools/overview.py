@@ -65,9 +65,7 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
     synced = (
         select(runs.c.started_at)
         .join(pool_members, pool_members.c.user_id == runs.c.subject)
-        .where(
-            pool_members.c.pool == pool, ~pool_members.c.leaving, runs.c.kind == SYNC, runs.c.state == RunState.DONE
-        )
+        .where(pool_members.c.pool == pool, ~pool_members.c.leaving, runs.c.kind == SYNC, runs.c.state == RunState.DONE)
     )
     fresh = synced.where(runs.c.started_at >= intervals_before(now, _FRESH_INTERVALS, _EVERY)).subquery()
     oldest = connection.execute(synced.order_by(runs.c.started_at).limit(1)).scalar()

@@ -23,8 +23,6 @@ def upgrade() -> None:
         sa.Column("leaving", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()),
     )
     leaving: sa.ColumnElement[bool] = sa.column("leaving", sa.Boolean)
-    op.create_index(
-        "ix_pool_members_leaving", "pool_members", ["pool"], postgresql_where=leaving, sqlite_where=leaving
-    )
+    op.create_index("ix_pool_members_leaving", "pool_members", ["pool"], postgresql_where=leaving, sqlite_where=leaving)
     op.add_column("oauth_tokens", sa.Column("calendars_listed_at", UtcDateTime))
     op.execute("UPDATE schema_info SET version = 16")
