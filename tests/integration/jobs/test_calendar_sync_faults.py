@@ -268,6 +268,32 @@ def test_page_3_of_a_first_sync_fails_and_leaves_nothing_half_read(world: SyncWo
     assert len(world.stored_events()) == 5
 
 
+@pytest.mark.parametrize("page_is_known", [True, False], ids=["goes on", "page not known any more"])
+def test_a_sync_that_is_longer_than_its_deadline_goes_on_where_it_was(world: SyncWorld, page_is_known: bool) -> None:
+    class Slow:
+        def reserve(self) -> float:
+            world.pass_time(seconds=150)
+            return 0.0
+
+    for number in range(9):
+        world.add_event(f"e{number}", f"{TUESDAY} 1{number}:00")
+    world.google.set(page_size=2)
+    world.quota = Slow()
+    assert outcome(world.sync(manual_id="long")) == (ExitCode.TEMPORARY, Outcome.RETRY, Reason.DEADLINE)
+    assert not world.stored_events()
+    if not page_is_known:
+        world.quota = None
+        world.google.add_fault(kind="events", page=4, status=400)
+
+    report = world.sync(manual_id="long")
+
+    assert (outcome(report), report.summary.attempts) == (DONE, 0)
+    pages = [entry["page"] for entry in world.google.requests() if entry["kind"] == "events"]
+    assert pages == [1, 2, 3, *([4, 5] if page_is_known else [4, 1, 2, 3, 4, 5])]
+    assert len(world.stored_events()) == 9
+    assert world.run_row().checkpoint is None
+
+
 def test_when_every_calendar_stays_unavailable_the_run_is_a_dead_letter(world: SyncWorld) -> None:
     world.google.add_fault(kind="events", times=None, status=500)
     assert outcome(world.sync()) == SPENT

@@ -18,7 +18,7 @@ from catchup_contract.summary import LEFT_OUT, Count
 from catchup_jobs.domain.calendar.access_token import ReconnectNeededError
 from catchup_jobs.domain.calendar.events import UnreadableEvent
 from catchup_jobs.domain.calendar.list_age import is_list_due
-from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, choose_sync, full_window
+from catchup_jobs.domain.calendar.sync_window import FullSync, choose_sync, full_window
 from catchup_jobs.domain.stored_enums import CalendarError, TokenState
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.context import Result
@@ -27,13 +27,13 @@ from catchup_jobs.jobs.sync.access_tokens import StoredAccessTokens
 from catchup_jobs.jobs.sync.availability import refresh_availability
 from catchup_jobs.jobs.sync.ports import CalendarFailedError, DailyLimitError, SyncTokenExpiredError
 from catchup_jobs.jobs.sync.quota import QuotaGate
+from catchup_jobs.jobs.sync.reading import Reading, read_calendar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from zoneinfo import ZoneInfo
 
     from catchup_jobs.domain.calendar.events import Received
-    from catchup_jobs.domain.calendar.sync_window import IncrementalSync
     from catchup_jobs.jobs.run.context import RunContext
     from catchup_jobs.jobs.sync.ports import (
         AccessTokens,
@@ -197,7 +197,7 @@ class CalendarSync:
         progress.add_stored(stored)
         progress.list_done()
 
-    def _read(self, context: RunContext, source: CalendarSource, calendar: StoredCalendar) -> _Reading:
+    def _read(self, context: RunContext, source: CalendarSource, calendar: StoredCalendar) -> Reading:
         """Read a calendar's changes, or all of it where a full sync is due."""
         how = choose_sync(
             calendar.state,
@@ -207,13 +207,13 @@ class CalendarSync:
             force_full=self.full,
         )
         try:
-            return _read_pages(context, source, calendar, how)
+            return read_calendar(context, source, calendar, how)
         except SyncTokenExpiredError:
             _log.info("the sync token is no longer good, reading the calendar whole", calendar=calendar.id)
-            return _read_pages(context, source, calendar, FullSync(full_window(context.now())))
+            return read_calendar(context, source, calendar, FullSync(full_window(context.now())))
 
     def _store(
-        self, context: RunContext, calendar: StoredCalendar, reading: _Reading, zone: ZoneInfo, progress: _Progress
+        self, context: RunContext, calendar: StoredCalendar, reading: Reading, zone: ZoneInfo, progress: _Progress
     ) -> None:
         context.check_stop()
         stored = self.calendars.apply(
@@ -282,25 +282,3 @@ class _Progress:
             self.counts.add(Count.CALENDARS_GONE, stored.calendars_gone)
         self.counts.add(Count.SUGGESTIONS_MOVED, stored.suggestions_moved)
         self.counts.add(Count.SUGGESTIONS_EXPIRED, stored.suggestions_expired)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """All that Google sent of a calendar, and the sync state after it."""
-
-    how: FullSync | IncrementalSync
-    events: list[Received]
-    state: SyncState
-
-
-def _read_pages(
-    context: RunContext, source: CalendarSource, calendar: StoredCalendar, how: FullSync | IncrementalSync
-) -> _Reading:
-    """Read all pages; nothing is stored before the last one has arrived."""
-    events: list[Received] = []
-    sync_token: str | None = None
-    for page in source.events(calendar.google_id, how):
-        context.check_stop()
-        events += page.events
-        sync_token = page.next_sync_token
-    return _Reading(how, events, SyncState(sync_token, source.params_hash, how.window.end))

@@ -32,10 +32,11 @@ class ListedCalendar:
 
 @dataclass(frozen=True, slots=True)
 class SyncedEvents:
-    """One page of events. `next_sync_token` comes on the last page only."""
+    """One page of events. `next_sync_token` comes on the last page only, `next_page` on all others."""
 
     events: tuple[Received, ...]
     next_sync_token: str | None
+    next_page: str | None = None
 
 
 class CalendarFailedError(Exception):
@@ -83,8 +84,10 @@ class CalendarSource(Protocol):
         """Yield the pages of the calendar list, with None for an entry that cannot be read."""
         ...
 
-    def events(self, calendar_id: str, how: FullSync | IncrementalSync) -> Iterator[SyncedEvents]:
-        """Yield the pages of a calendar's events."""
+    def events(
+        self, calendar_id: str, how: FullSync | IncrementalSync, *, first_page: str | None = None
+    ) -> Iterator[SyncedEvents]:
+        """Yield the pages of a calendar's events, from the one that `SyncedEvents.next_page` named on."""
         ...
 
 

@@ -123,7 +123,15 @@ class DatabaseRunStore:
             connection.execute(
                 update(runs)
                 .where(runs.c.run_key == row["run_key"])
-                .values(state=RunState.FAILED, reason=reason, owner=None, lease_until=None, finished_at=now)
+                .values(
+                    state=RunState.FAILED,
+                    reason=reason,
+                    owner=None,
+                    lease_until=None,
+                    finished_at=now,
+                    # Nobody goes on with it, and it may hold what a calendar says.
+                    checkpoint=None,
+                )
             )
             self._write_dead_letter(connection, row, DeadLetter(reason, LEASE_EXPIRED), row["attempts"], now)
             seconds = (now - row["started_at"]).total_seconds()
