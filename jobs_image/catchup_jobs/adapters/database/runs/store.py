@@ -230,8 +230,8 @@ def _at_least(attempts: int) -> Any:
 
 def _delete_older(connection: Connection, run: Run, closing: Closing, now: datetime) -> None:
     # The latest run of a kind and subject is kept, and failures for 90 days. A run at whose slot nothing was due is no
-    # news of its subject: it replaces only others of its sort. A slot that nobody tries any more, since the user was
-    # moved meanwhile, is answered by a later one that ended well.
+    # news of its subject: it replaces only others of its sort. A slot that was put back and that nobody tries any more,
+    # since the user was moved meanwhile, is answered by a later one that ended well. One that crashed is told.
     nothing_was_due = closing.reason is Reason.NOT_DUE
     answers = run.slot is not None and (closing.state is RunState.DONE or closing.reason is Reason.ALREADY_DONE)
     started_at = select(runs.c.started_at).where(runs.c.run_key == run.key).scalar_subquery()
@@ -245,7 +245,7 @@ def _delete_older(connection: Connection, run: Run, closing: Closing, now: datet
             or_(
                 runs.c.state.in_((RunState.DONE, RunState.SKIPPED)),
                 and_(runs.c.state == RunState.FAILED, runs.c.finished_at < now - KEEP_FAILURES),
-                and_(runs.c.state.in_(UNFINISHED_RUNS), runs.c.slot < run.slot) if answers else false(),
+                and_(runs.c.state == RunState.RETRY, runs.c.slot < run.slot) if answers else false(),
             ),
         )
     )
