@@ -167,8 +167,7 @@ class DatabaseUsers:
         Returns False for an unknown user.
         """
         with self._database.read() as connection:
-            differs = select(users.c.id).where(*differs(user_id, schedule))
-            if connection.execute(differs).one_or_none() is None:
+            if connection.execute(select(users.c.id).where(*differs(user_id, schedule))).one_or_none() is None:
                 return False
         with self._database.write() as connection:
             copy_schedule(connection, user_id, schedule, now)
