@@ -50,6 +50,7 @@ class ListedSchedule:
             there. Enrolment in the database does not serve the user then either.
         digest_since: since when digests are due (RFC 3339, UTC), empty where unknown.
         suspended_until: until when it is suspended (RFC 3339, UTC), empty where it is not, or without an end.
+        sync_requested_at, digest_requested_at: when a run by hand was asked for last (RFC 3339, UTC), empty for never.
         digest_chosen: the time that the UserSchedule says, `HH:MM`, where `digest_time` is another.
     """
 
@@ -66,6 +67,8 @@ class ListedSchedule:
     digest_since: str = ""
     digest_chosen: str = ""
     suspended_until: str = ""
+    sync_requested_at: str = ""
+    digest_requested_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

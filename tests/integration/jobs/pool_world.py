@@ -5,15 +5,20 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from catchup_contract.cadence import Cadence
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import SYNC, Kind
+from catchup_contract.pools import Members
+from catchup_contract.schedule_list import ListedSchedule, ScheduleList, decode, encode
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
+from catchup_jobs.adapters.database.pools.overview import overviews
+from catchup_jobs.adapters.database.pools.schedule_list import apply_list
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import dead_letters, pool_slots, runs
@@ -24,7 +29,7 @@ from catchup_jobs.jobs.pool.abandonment import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.execution import run_job
-from catchup_jobs.jobs.run.ports import Process, Run
+from catchup_jobs.jobs.run.ports import Process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +51,7 @@ class PoolWorld:
     Attributes:
         body: what each run does; a test replaces it.
         served: the users and slots that ticks served, in order.
+        requested: the users and requests by hand that ticks served, in order.
         begun: the users whose body was called, in order.
     """
 
@@ -59,6 +65,7 @@ class PoolWorld:
     locks: RunLocks | None = None
     body: Callable[[RunContext], Result] = lambda _: Result()
     served: list[tuple[str, datetime]] = field(default_factory=list)
+    requested: list[tuple[str, datetime]] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     _pods: Any = field(default_factory=lambda: itertools.count(1))
@@ -115,16 +122,17 @@ class PoolWorld:
         locks = self.locks or FileLocks(self.lock_directory)
         runs_of = DatabaseRunStore(self.database)
 
-        def run_of(member: Member, slot: datetime) -> Run:
-            return Run(self.kind, member.user_id, slot, "")
-
-        def serve(member: Member, slot: datetime) -> Report:
+        def serve(member: Member) -> Report:
             with self._lock:
-                self.served.append((member.user_id, slot))
+                if member.requested_at is None:
+                    assert member.slot is not None
+                    self.served.append((member.user_id, member.slot))
+                else:
+                    self.requested.append((member.user_id, member.requested_at))
                 on_served()
             return run_job(
                 self._begin,
-                run_of(member, slot),
+                member.run(self.kind),
                 store=runs_of,
                 locks=locks,
                 process=process,
@@ -133,8 +141,8 @@ class PoolWorld:
                 lease_margin=timedelta(minutes=15),
             )
 
-        def give_up(member: Member, slot: datetime) -> Report:
-            return abandon(run_of(member, slot), store=runs_of, process=process, lease=timedelta(minutes=15))
+        def give_up(member: Member) -> Report:
+            return abandon(member.run(self.kind), store=runs_of, process=process, lease=timedelta(minutes=15))
 
         return Tick(self.kind, store or self.store(), Work(serve, give_up), process, deadline, workers)()
 
@@ -169,3 +177,43 @@ class PoolWorld:
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += timedelta(seconds=seconds)
+
+
+def cadence_of(user_id: str) -> Cadence:
+    """Return the cadence of a member's syncs."""
+    return Cadence.of_user("sync", 30, user_id)
+
+
+def schedule(user_id: str, **fields: Any) -> ListedSchedule:
+    """Return a UserSchedule that names the pool, every 30 minutes and Sundays at 09:00 in Berlin."""
+    return replace(
+        ListedSchedule(user_id, f"uid-{user_id}", 1, POOL, "Europe/Berlin", "30m", "Sunday", "09:00"), **fields
+    )
+
+
+def dedicated(user_id: str) -> ListedSchedule:
+    return schedule(user_id, pool="")
+
+
+def apply(
+    pool: PoolWorld,
+    *schedules: ListedSchedule,
+    name: str = POOL,
+    where: Members = Members.USER_SCHEDULES,
+    order: int = 0,
+) -> list[str]:
+    return apply_list(pool.database, name, decode(encode(schedules, order=order)), where=where, now=pool.now)
+
+
+def apply_to_enrolled(pool: PoolWorld, *schedules: ListedSchedule) -> None:
+    apply(pool, *schedules, where=Members.DATABASE)
+
+
+def apply_part(pool: PoolWorld, *schedules: ListedSchedule) -> None:
+    whole = decode(encode(schedules))
+    part = ScheduleList(whole.schedules, is_complete=False, digest=whole.digest)
+    apply_list(pool.database, POOL, part, where=Members.USER_SCHEDULES, now=pool.now)
+
+
+def held(pool: PoolWorld) -> int:
+    return max((overview.held for overview in overviews(pool.database, now=pool.now)), default=0)

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from integration.jobs.pool_world import NOW, PoolWorld
-from integration.jobs.test_pool import apply, cadence_of, pool, schedule
+from integration.jobs.pool_world import NOW, PoolWorld, apply, cadence_of, schedule
 
 from catchup_contract.kinds import DIGEST
 from catchup_contract.summary import Count
@@ -16,8 +15,6 @@ from catchup_contract.timestamps import format_utc
 
 if TYPE_CHECKING:
     from catchup_contract.schedule_list import ListedSchedule
-
-__all__ = ["pool"]  # a fixture
 
 UNTIL = NOW + timedelta(hours=6)
 

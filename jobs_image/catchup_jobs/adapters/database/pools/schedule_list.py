@@ -1,6 +1,7 @@
 """The list of UserSchedules, applied to the members of a pool.
 
-A user whom a UserSchedule names is never served by enrolment, whatever that UserSchedule says.
+A user whom a UserSchedule names is never served by enrolment, whatever that UserSchedule says. A user whom others serve
+by now leaves: what was due before is the pool's to end, since CronJobs start nothing from before they were made.
 """
 
 from __future__ import annotations
@@ -26,8 +27,12 @@ from catchup_contract.schedule_list import ListedSchedule, ScheduleList
 from catchup_contract.timestamps import parse_utc
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.people.users import copy_schedule
+from catchup_jobs.adapters.database.pools.leaving import hand_over
 from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, PRIORITIES, join_enrolled, put_slots, slot_of
+from catchup_jobs.adapters.database.pools.requests import note_requests
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
+from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 _log = structlog.get_logger()
@@ -71,26 +76,25 @@ def apply_list(
         if _is_older(listed, connection.execute(_applied(pool).with_for_update()).scalar()):
             return []  # another pod has applied a newer one meanwhile
         changed = _admit(database, connection, pool, wanted, now)
-        columns = (pool_members.c.user_id, pool_members.c.uid, pool_members.c.generation)
+        columns = (pool_members.c.user_id, pool_members.c.uid, pool_members.c.generation, pool_members.c.leaving)
         members = connection.execute(select(*columns).where(pool_members.c.pool == pool)).all()
-        stored = {row.user_id: row.uid for row in members}
         # Of a list that is not complete, a part may be older than the index says.
         generations = {one.uid: one.generation for one in listed.schedules}
-        newer = {
-            row.user_id for row in members if row.uid and generations.get(row.uid, row.generation) < row.generation
-        }
+        known_as = [one for one in members if one.uid in generations]
+        newer = {one.user_id for one in known_as if generations[one.uid] < one.generation}
         # By enrolment nobody is served whom a UserSchedule names, nor by a UserSchedule who is on the list otherwise.
-        leaving = {user_id for user_id in stored if user_id in named and user_id not in wanted} - newer
+        ends = {one.user_id for one in members if one.user_id in named and one.user_id not in wanted} - newer
         if where is not Members.DATABASE:
-            leaving |= {user_id for user_id, uid in stored.items() if uid is None}
+            ends |= {one.user_id for one in members if one.uid is None}
         if listed.is_complete:
-            gone = {user_id for user_id, uid in stored.items() if uid is not None and user_id not in named}
-            _leave(connection, pool, leaving | gone)
+            ends |= {one.user_id for one in members if one.uid is not None and one.user_id not in named}
+        served = {one.user_id: one for one in listed.schedules if one.is_served and one.user_id in ends}
+        _leave(connection, pool, ends - served.keys())
+        hand_over(connection, [served[one.user_id] for one in members if one.user_id in served and not one.leaving])
+        if listed.is_complete:
             if where is Members.DATABASE:
                 _return_enrolled(database, connection, pool, named)
             _note(database, connection, pool, applied)
-        else:
-            _leave(connection, pool, leaving)
     return changed
 
 
@@ -105,38 +109,48 @@ def _admit(
         stored = {row.user_id: row for row in rows}
         members = {user_id: _member(wanted[user_id], pool, now) for user_id in page if user_id in known_users}
         news = [row for user_id, row in members.items() if _is_news(row, stored.get(user_id))]
-        if not news:
-            continue
-        new = [wanted[row["user_id"]] for row in news]
-        elsewhere = {row.pool for row in stored.values()} - {pool}
-        # Should this list be older than theirs, they take their members back.
-        connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=HEAD_ALONE))
-        member = database.insert(pool_members)
-        connection.execute(
-            member.on_conflict_do_update(
-                index_elements=["user_id"],
-                set_={name: member.excluded[name] for name in news[0] if name != "user_id"},
-            ),
-            news,
-        )
-        for schedule in new:
-            _copy(connection, schedule, now)
-        slots = [
-            slot_of(schedule.user_id, kind, pool, PRIORITIES[schedule.priority])
-            for schedule in new
-            for kind in _enabled(schedule)
-        ]
-        put_slots(database, connection, slots)
-        for schedule in new:
-            disabled = [kind for kind in user_kinds() if kind not in _enabled(schedule)]
-            if disabled:
-                connection.execute(
-                    delete(pool_slots).where(
-                        pool_slots.c.user_id == schedule.user_id, or_(*(pool_slots.c.kind == kind for kind in disabled))
-                    )
-                )
-        changed += [schedule.user_id for schedule in new]
+        if news:
+            elsewhere = {row.pool for row in stored.values()} - {pool}
+            # Should this list be older than theirs, they take their members back.
+            connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=HEAD_ALONE))
+            _store(database, connection, pool, news, [wanted[row["user_id"]] for row in news])
+            for row in news:
+                copy_schedule(connection, row["user_id"], _chosen(wanted[row["user_id"]]), now)
+        asking = note_requests(connection, (wanted[user_id] for user_id in members), now=now)
+        changed += sorted({*(row["user_id"] for row in news), *asking})
     return changed
+
+
+def _store(
+    database: Database,
+    connection: Connection,
+    pool: str,
+    rows: list[dict[str, Any]],
+    schedules: list[ListedSchedule],
+) -> None:
+    """Store members that are new or changed: their rows, and what their UserSchedules say."""
+    member = database.insert(pool_members)
+    connection.execute(
+        member.on_conflict_do_update(
+            index_elements=["user_id"],
+            set_={name: member.excluded[name] for name in rows[0] if name != "user_id"},
+        ),
+        rows,
+    )
+    slots = [
+        slot_of(schedule.user_id, kind, pool, PRIORITIES[schedule.priority])
+        for schedule in schedules
+        for kind in _enabled(schedule)
+    ]
+    put_slots(database, connection, slots)
+    for schedule in schedules:
+        disabled = [kind for kind in user_kinds() if kind not in _enabled(schedule)]
+        if disabled:
+            connection.execute(
+                delete(pool_slots).where(
+                    pool_slots.c.user_id == schedule.user_id, or_(*(pool_slots.c.kind == kind for kind in disabled))
+                )
+            )
 
 
 def _is_news(wanted: Mapping[str, Any], stored: Any | None) -> bool:
@@ -162,21 +176,13 @@ def _is_readable(schedule: ListedSchedule, now: datetime) -> bool:
     return is_valid
 
 
-def _copy(connection: Connection, schedule: ListedSchedule, now: datetime) -> None:
-    """Copy a UserSchedule to the user's row, as a sync's pod of the user's own does."""
-    values = {
-        "time_zone": schedule.time_zone,
-        "digest_day": DigestDay(schedule.digest_day or DEFAULT_DIGEST_DAY),
-        "digest_time": time.fromisoformat(schedule.digest_chosen or schedule.digest_time or DEFAULT_DIGEST_TIME),
-        "sync_every": schedule.sync_every or DEFAULT_SYNC_EVERY,
-    }
-    connection.execute(
-        update(users)
-        .where(
-            users.c.id == schedule.user_id,
-            or_(users.c.schedule_seen_at.is_(None), *(users.c[name] != value for name, value in values.items())),
-        )
-        .values(**values, schedule_seen_at=now, updated_at=now, planning_version=users.c.planning_version + 1)
+def _chosen(schedule: ListedSchedule) -> Schedule:
+    """Return what the user chose, as a sync's pod of the user's own is told."""
+    return Schedule(
+        schedule.time_zone,
+        DigestDay(schedule.digest_day or DEFAULT_DIGEST_DAY),
+        time.fromisoformat(schedule.digest_chosen or schedule.digest_time or DEFAULT_DIGEST_TIME),
+        schedule.sync_every or DEFAULT_SYNC_EVERY,
     )
 
 
@@ -198,6 +204,7 @@ def _member(schedule: ListedSchedule, pool: str, now: datetime) -> dict[str, Any
         "digest_time": time.fromisoformat(schedule.digest_time) if schedule.digest_time else None,
         "sync_every": schedule.sync_every or None,
         "suspended_until": suspended_until,
+        "leaving": False,
     }
 
 
@@ -211,7 +218,7 @@ def _return_enrolled(database: Database, connection: Connection, pool: str, name
     without = (
         select(pool_enrolments.c.user_id)
         .outerjoin(pool_members, pool_members.c.user_id == pool_enrolments.c.user_id)
-        .where(pool_enrolments.c.pool == pool, pool_members.c.user_id.is_(None))
+        .where(pool_enrolments.c.pool == pool, or_(pool_members.c.user_id.is_(None), pool_members.c.leaving))
     )
     for page in chunks(sorted(set(connection.execute(without).scalars()) - set(named))):
         # No UserSchedule owns their schedule any more.

@@ -8,18 +8,21 @@ from datetime import datetime, time, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, true, update
 
 from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.outcomes import Reason
+from catchup_contract.requests import is_live
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.pools import leaving
 from catchup_jobs.adapters.database.pools.overview import pool_counts
 from catchup_jobs.adapters.database.pools.trouble import troubles
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
+from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.domain.placement.slots import Slots, When, slots_of
 from catchup_jobs.jobs.pool.ports import Member, Settlement
 
@@ -32,6 +35,13 @@ _CLAIMED: Final = (
     update(pool_slots)
     .where(pool_slots.c.user_id == bindparam("user"))
     .values(due_at=bindparam("due"), owner=bindparam("by"), deaths=bindparam("died"), unfinished=bindparam("slot"))
+)
+
+_SLOT: Final = (
+    pool_slots.c.due_at,
+    pool_slots.c.unfinished,
+    pool_slots.c.requested_at,
+    pool_slots.c.is_requested,
 )
 
 _log = structlog.get_logger()
@@ -60,7 +70,7 @@ class PoolSlots:
     def schedule(self, *, now: datetime, limit: int) -> int:
         """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
         stale = (
-            _whens(pool_slots.c.due_at, pool_slots.c.unfinished)
+            _whens(*_SLOT)
             .join(pool_slots, pool_slots.c.user_id == pool_members.c.user_id)
             .where(
                 *self._mine(),
@@ -83,8 +93,11 @@ class PoolSlots:
                     pool_slots.c.pool == self.pool,
                     pool_slots.c.owner.is_(None),
                 )
-                .values(due_at=bindparam("due"), version=self.version),
-                [{"user": row.user_id, "due": self._due_at(row, now)} for row in rows],
+                .values(due_at=bindparam("due"), unfinished=bindparam("slot"), version=self.version),
+                [
+                    {"user": row.user_id, "due": self._due_at(row, now), "slot": self._unfinished(row, now)}
+                    for row in rows
+                ],
             )
             if self.kind is SYNC:
                 # The interval by which a sync is overdue; a UserSchedule says its own.
@@ -95,15 +108,19 @@ class PoolSlots:
         return len(rows)
 
     def _due_at(self, row: Any, now: datetime) -> datetime | None:
-        is_suspended = row.suspended_until is not None and row.suspended_until > now
         # Whoever is due stays due: which slot that serves, the claim decides.
-        if row.due_at is not None and (row.unfinished is not None or (row.due_at <= now and not is_suspended)):
+        is_due = row.due_at is not None and row.due_at <= now and not _is_suspended(row, now)
+        if is_due or (row.due_at is not None and row.unfinished is not None):
             due: datetime = row.due_at
-            return due
+            return due if is_due or not _is_requested(row, now) else now
+        if _is_requested(row, now):
+            return now
         slots = self._slots(row)
         if slots is None:
             _log.warning("the user's schedule cannot be read, the user is not served", user=row.user_id)
             return None
+        if row.leaving:
+            return slots.after(now)
         if row.due_at is None and slots.missed(now) is not None:
             # A new user need not wait for a first sync, and one who comes from another placement may come at the minute
             # of a slot. A run that has ended there is not repeated.
@@ -111,6 +128,19 @@ class PoolSlots:
         latest = slots.latest(now)
         # An edit shortly before the new time is read shortly after it.
         return now if latest is not None and now - latest < _JUST_EDITED else slots.after(now)
+
+    def release(self, *, now: datetime) -> None:
+        """End the membership of users who leave the pool and for whom nothing is due, begun or put back."""
+        leaving.release(self.database, self.kind, self._mine(), now=now)
+
+    def _unfinished(self, row: Any, now: datetime) -> datetime | None:
+        """Return the slot that is due beside a request, so that it is served after it; else the one that there is."""
+        unfinished: datetime | None = row.unfinished
+        is_due = row.due_at is not None and row.due_at <= now
+        if unfinished is not None or not (is_due and _is_requested(row, now)):
+            return unfinished
+        slots = self._slots(row)
+        return None if slots is None else slots.latest(now)
 
     def due(self, *, now: datetime, limit: int) -> list[str]:
         """Return the users who are due, without those of `suspects`: by priority, the longest first.
@@ -136,7 +166,7 @@ class PoolSlots:
     def claim(self, user_ids: Sequence[str], owner: str, *, now: datetime, until: datetime) -> list[Member]:
         """Claim users who are still due, for the process `owner` until `until`; return those it got."""
         wanted = (
-            _whens(pool_slots.c.unfinished, pool_slots.c.owner, pool_slots.c.deaths)
+            _whens(*_SLOT, pool_slots.c.version, pool_slots.c.owner, pool_slots.c.deaths)
             .join(pool_slots, pool_slots.c.user_id == pool_members.c.user_id)
             .where(pool_slots.c.user_id.in_(user_ids), *self._mine(), pool_slots.c.due_at <= now)
             # In one order everywhere, or two transactions could wait for each other.
@@ -165,8 +195,10 @@ class PoolSlots:
             return None
         # An owner who is still there has let the claim end without settling it.
         deaths = row.deaths + (row.owner is not None)
-        slot = row.unfinished or slots.latest(now)
-        return Member(row.user_id, self._when(row), slots, slot, row.unfinished is not None, deaths)
+        # A request that came after it was computed when the member is due waits for that to be computed again.
+        requested_at = row.requested_at if row.version == self.version and _is_requested(row, now) else None
+        slot = row.unfinished or (slots.latest(now) if requested_at is None else None)
+        return Member(row.user_id, self._when(row), slots, slot, row.unfinished is not None, deaths, requested_at)
 
     def _slots(self, row: Any) -> Slots | None:
         """Return the user's slots, None where the schedule holds what this version cannot read."""
@@ -189,10 +221,21 @@ class PoolSlots:
                     due_at=bindparam("due"),
                     unfinished=bindparam("slot"),
                     deaths=bindparam("died"),
+                    # A newer request stays.
+                    is_requested=and_(
+                        pool_slots.c.is_requested,
+                        func.coalesce(pool_slots.c.requested_at != bindparam("request", type_=UtcDateTime()), true()),
+                    ),
                     owner=None,
                 ),
                 [
-                    {"user": one.user_id, "due": one.due_at, "slot": one.unfinished, "died": one.deaths}
+                    {
+                        "user": one.user_id,
+                        "due": one.due_at,
+                        "slot": one.unfinished,
+                        "died": one.deaths,
+                        "request": one.answered,
+                    }
                     # In one order everywhere, or two transactions could wait for each other.
                     for one in sorted(settlements, key=lambda one: one.user_id)
                 ],
@@ -240,12 +283,22 @@ class PoolSlots:
         )
 
 
+def _is_suspended(row: Any, now: datetime) -> bool:
+    return row.suspended_until is not None and bool(row.suspended_until > now)
+
+
+def _is_requested(row: Any, now: datetime) -> bool:
+    """Return whether a run by hand is to be made at `now`."""
+    return bool(row.is_requested) and is_live(row.requested_at, now) and not _is_suspended(row, now)
+
+
 def _whens(*others: ColumnElement[Any]) -> Select[Any]:
     """Return the statement for members with what says when they are due: the UserSchedule, or the user's row."""
     return select(
         *others,
         pool_members.c.user_id,
         pool_members.c.uid,
+        pool_members.c.leaving,
         pool_members.c.digest_since,
         pool_members.c.sync_every,
         pool_members.c.suspended_until,
