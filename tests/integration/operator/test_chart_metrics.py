@@ -9,12 +9,15 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from integration.operator.conftest import CHART, Namespace
+from integration.operator.conftest import CHART, ROOT, Namespace
+from waiting import eventually
 
 from catchup_dev.binaries import ensure
+from catchup_dev.console import Failure
 
 pytestmark = pytest.mark.xdist_group("chart")
 
+DEFINITIONS: Final = ROOT / "tests/prometheus-operator/definitions.yaml"
 SECRETS: Final = "--set=database.existingSecret=d,redis.existingSecret=r,encryption.existingSecret=k"
 SWITCHES: Final = ("enabled", "serviceMonitor.enabled", "podMonitor.enabled", "alerts.enabled", "dashboard.enabled")
 
@@ -67,6 +70,30 @@ def test_monitors_select_the_pods_and_ports_that_serve_metrics(
     assert pods["selector"]["matchLabels"].items() <= operator["metadata"]["labels"].items()
     names = {port["name"] for port in operator["spec"]["containers"][0]["ports"]}
     assert {endpoint["port"] for endpoint in pods["podMetricsEndpoints"]} <= names
+
+
+@pytest.fixture
+def prometheus_operator(namespace: Namespace) -> None:
+    """Have the definitions of the Prometheus operator on the API server."""
+    namespace.cluster.kubectl("apply", "--server-side", "-f", str(DEFINITIONS))
+    namespace.cluster.kubectl("wait", "--for=condition=Established", "-f", str(DEFINITIONS))
+
+
+@pytest.mark.parametrize("access", ["open", "reviewed"])
+def test_the_prometheus_operator_accepts_the_monitors_and_rules(
+    prometheus_operator: None, namespace: Namespace, access: str
+) -> None:
+    switches = [f"--set=metrics.{switch}=true" for switch in SWITCHES]
+    found = rendered(*switches, f"--set=metrics.access={access},metrics.tokenSecret=scraper")
+    for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"):
+        (document,) = (each for (of, _), each in found.items() if of == kind)
+        document["metadata"]["namespace"] = namespace.name
+        create = ("create", "--dry-run=server", "--validate=strict", "-f", "-")
+        assert "created" in eventually(lambda: namespace.kubectl(*create, stdin=yaml.safe_dump(document)))  # noqa: B023
+        wrong = {**document, "spec": {**document["spec"], "endpoint": []}}
+        with pytest.raises(Failure) as failure:
+            namespace.kubectl(*create, stdin=yaml.safe_dump(wrong))
+        assert 'unknown field "spec.endpoint"' in failure.value.log
 
 
 def test_the_exporter_runs_as_often_as_asked_and_holds_no_token(
