@@ -9,6 +9,9 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 from integration.operator.conftest import CHART, ROOT, Namespace
 from waiting import eventually
 
@@ -180,3 +183,33 @@ def test_the_dashboard_asks_only_for_what_the_rules_and_the_products_serve(
     assert done.returncode == 0, done.stdout + done.stderr
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
     assert len(set(places)) == len(places)
+
+
+def lost(given: Any, read: Any, place: str = "") -> list[str]:
+    """Return the places of a document that a reading of it does not have."""
+    if isinstance(given, dict):
+        return [
+            found
+            for name, value in given.items()
+            for found in (lost(value, read[name], f"{place}.{name}") if name in (read or {}) else [f"{place}.{name}"])
+        ]
+    if isinstance(given, list):
+        pairs = zip(given, read, strict=True)
+        return [found for number, (one, other) in enumerate(pairs) for found in lost(one, other, f"{place}[{number}]")]
+    return [] if given == read else [place]
+
+
+def test_grafana_knows_every_field_of_the_dashboard() -> None:
+    register_default_plugins()
+    dashboard = json.loads((CHART / "files/dashboard.json").read_text())
+
+    def read(document: dict[str, Any]) -> Any:
+        return json.loads(JSONEncoder().encode(Dashboard.from_json(document)))
+
+    assert lost(dashboard, read(dashboard)) == []
+    dashboard["panels"][1]["fieldConfig"]["defaults"]["units"] = "s"
+    dashboard["panels"][1]["targets"][0]["exprs"] = "up"
+    assert lost(dashboard, read(dashboard)) == [
+        ".panels[1].targets[0].exprs",
+        ".panels[1].fieldConfig.defaults.units",
+    ]
