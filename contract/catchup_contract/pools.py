@@ -37,3 +37,13 @@ SNAPSHOT_MINUTES: Final = 5
 def counts_the_pool(slot: datetime | None) -> bool:
     """Return whether the tick of a slot (UTC) counts the whole pool; one that is started by hand (None) does."""
     return slot is None or slot.minute % SNAPSHOT_MINUTES == 0
+
+
+def pages_max(tick: str) -> int:
+    """Return how many pages come round within `SNAPSHOT_MINUTES` with a tick, a key of `TICKS_MINUTES`; at least 1."""
+    return max(1, SNAPSHOT_MINUTES // TICKS_MINUTES[tick])
+
+
+def turn_of(slot: datetime | None, tick: str) -> int:
+    """Return the number of the tick of a slot (UTC), one more than that of the tick before; 0 for one by hand."""
+    return 0 if slot is None else int(slot.timestamp()) // (60 * TICKS_MINUTES[tick])

@@ -46,6 +46,7 @@ class ListedSchedule:
         is_served: False where it is suspended or invalid, an older UserSchedule serves the user, or its pool is not
             there. Enrolment in the database does not serve the user then either.
         digest_since: since when digests are due (RFC 3339, UTC), empty where unknown.
+        suspended_until: until when it is suspended (RFC 3339, UTC), empty where it is not, or without an end.
         digest_chosen: the time that the UserSchedule says, `HH:MM`, where `digest_time` is another.
     """
 
@@ -61,6 +62,7 @@ class ListedSchedule:
     is_served: bool = True
     digest_since: str = ""
     digest_chosen: str = ""
+    suspended_until: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Final
 from catchup_contract.kinds import Kind, kind_named
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.timestamps import format_utc, parse_utc
+from catchup_contract.trouble import TroublePage
 
 
 class Count(StrEnum):
@@ -76,6 +77,9 @@ class Summary:
 
     Written as JSON to the container's termination message (at most 4096 bytes, the limit of the kubelet) and
     read by the operator, which trusts no pod.
+
+    Attributes:
+        trouble: of a pool's pod, a page of the members who are in trouble; they are named by hashes.
     """
 
     kind: Kind
@@ -85,6 +89,7 @@ class Summary:
     attempts: int = 0
     reason: Reason | None = None
     counts: dict[Count, int] = field(default_factory=dict)
+    trouble: TroublePage | None = None
 
     def to_json(self) -> str:
         """Return the JSON text, e.g. `{"job":"sync","outcome":"done",...}`."""
@@ -98,6 +103,8 @@ class Summary:
         }
         if self.reason is not None:
             document["reason"] = self.reason
+        if self.trouble is not None:
+            document["trouble"] = self.trouble.to_document()
         return json.dumps(document, separators=(",", ":"))
 
     @classmethod
@@ -119,6 +126,7 @@ class Summary:
                 attempts=_count(document["attempts"]),
                 reason=Reason(document["reason"]) if "reason" in document else None,
                 counts={Count(name): _count(value) for name, value in document["counts"].items()},
+                trouble=TroublePage.from_document(document["trouble"]) if "trouble" in document else None,
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InvalidSummaryError(f"not a run summary ({type(error).__name__})") from None

@@ -41,6 +41,8 @@ def run(*, json_logs: bool, verbose: bool) -> None:
       CATCHUP_LOG_LEVEL          info, or debug as with --verbose (default info)
       CATCHUP_HEALTH_PORT        serve /healthz, /readyz and /metrics on this port
       CATCHUP_ROLL_PER_SECOND    rate of a rollout, in UserSchedules per second (default 10)
+      CATCHUP_MEMBER_WRITES_PER_SECOND
+                                 writes that tell of members of pools in trouble, per second (default 5)
       CATCHUP_DIGEST_SPREAD_MINUTES
                                  spread digests over this many minutes after their chosen time (default 0)
       CATCHUP_RELEASE            identity in the Lease of each namespace (default: the host's name)

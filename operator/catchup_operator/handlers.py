@@ -72,6 +72,7 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
         rollout=rollout,
         scopes=scopes,
         digest_spread=template.digest_spread,
+        member_writes_per_second=options.member_writes_per_second,
         instruments=memo.instruments,
         now=utc_now,
     )

@@ -19,6 +19,7 @@ ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
 ENV_HEALTH_PORT: Final = "CATCHUP_HEALTH_PORT"
 ENV_LOG_LEVEL: Final = "CATCHUP_LOG_LEVEL"
 ENV_ROLL_PER_SECOND: Final = "CATCHUP_ROLL_PER_SECOND"
+ENV_MEMBER_WRITES_PER_SECOND: Final = "CATCHUP_MEMBER_WRITES_PER_SECOND"
 ENV_DIGEST_SPREAD: Final = "CATCHUP_DIGEST_SPREAD_MINUTES"
 ENV_RELEASE: Final = "CATCHUP_RELEASE"
 ENV_METRICS_ACCESS: Final = "CATCHUP_METRICS_ACCESS"
@@ -34,6 +35,11 @@ VARIABLES: Final = (
     (ENV_HEALTH_PORT, "none", "the port on which `/healthz`, `/readyz` and `/metrics` are served"),
     (ENV_LOG_LEVEL, "info", "what is logged: `info`, or `debug` for each step of the reconciliation"),
     (ENV_ROLL_PER_SECOND, "10", "the rate of the rollout of a changed job template, in UserSchedules per second"),
+    (
+        ENV_MEMBER_WRITES_PER_SECOND,
+        "5",
+        "how many writes a second may tell of members of pools who are in trouble, or not any more",
+    ),
     (
         ENV_DIGEST_SPREAD,
         "0",
@@ -55,6 +61,7 @@ DIGEST_SPREAD_MAX: Final = SPREAD_MAX // timedelta(minutes=1)
 _PORT_MAX: Final = 65535
 _LOG_LEVELS: Final = ("info", "debug")
 _ROLL_PER_SECOND: Final = "10"
+_MEMBER_WRITES_PER_SECOND: Final = "5"
 
 
 class InvalidOptionError(ValueError):
@@ -71,6 +78,7 @@ class Options:
         verbose: whether each step of the reconciliation is logged.
         health_port: the port of `/healthz`, `/readyz` and `/metrics`, or None.
         roll_per_second: the rate of the rollout of a changed job template, in UserSchedules per second.
+        member_writes_per_second: how many writes a second may tell of members of pools who are in trouble.
         digest_spread: the window in minutes over which digests are spread after their chosen time.
         release: the identity by which the operator holds the Lease of each served namespace.
         review_metrics: whether the API server is asked who may read `/metrics`.
@@ -83,6 +91,7 @@ class Options:
     roll_per_second: float
     digest_spread: int
     release: str
+    member_writes_per_second: float = float(_MEMBER_WRITES_PER_SECOND)
     review_metrics: bool = False
 
     @classmethod
@@ -94,9 +103,6 @@ class Options:
         level = env.get(ENV_LOG_LEVEL) or "info"
         if level not in _LOG_LEVELS:
             raise InvalidOptionError(f"{ENV_LOG_LEVEL} must be {' or '.join(_LOG_LEVELS)}, not {level!r}")
-        rate = env.get(ENV_ROLL_PER_SECOND) or _ROLL_PER_SECOND
-        if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", rate) or not float(rate):
-            raise InvalidOptionError(f"{ENV_ROLL_PER_SECOND} must be a number above 0 and below 10000, not {rate!r}")
         spread = env.get(ENV_DIGEST_SPREAD) or "0"
         if not re.fullmatch(r"[0-9]{1,3}", spread) or int(spread) > DIGEST_SPREAD_MAX:
             raise InvalidOptionError(
@@ -113,11 +119,19 @@ class Options:
             job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
             verbose=level == "debug",
             health_port=int(port) if port else None,
-            roll_per_second=float(rate),
+            roll_per_second=_rate(env, ENV_ROLL_PER_SECOND, _ROLL_PER_SECOND),
+            member_writes_per_second=_rate(env, ENV_MEMBER_WRITES_PER_SECOND, _MEMBER_WRITES_PER_SECOND),
             digest_spread=int(spread),
             release=release,
             review_metrics=access == MetricsAccess.REVIEWED,
         )
+
+
+def _rate(env: Mapping[str, str], name: str, default: str) -> float:
+    rate = env.get(name) or default
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", rate) or not float(rate):
+        raise InvalidOptionError(f"{name} must be a number above 0 and below 10000, not {rate!r}")
+    return float(rate)
 
 
 def served_namespaces(env: Mapping[str, str]) -> tuple[str, ...]:

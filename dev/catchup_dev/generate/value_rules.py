@@ -72,6 +72,14 @@ _ENV_ENTRY: Final[Schema] = {
     },
 }
 _DEADLINE: Final[Schema] = {"minimum": 60, "maximum": 2592000}
+_RATE: Final = {
+    # `--set` makes a string of 0.5.
+    "type": ["number", "string"],
+    "minimum": 0.001,
+    "maximum": 9999,
+    "multipleOf": 0.001,
+    "pattern": r"^[0-9]{1,4}(\.[0-9]{1,3})?$",
+}
 _HISTORY: Final[Schema] = {"minimum": 0, "maximum": 100}
 
 # By a value's path, or else by its last part. A fragment may replace the type, which else is that of the default.
@@ -136,14 +144,7 @@ RULES: Final[dict[str, Schema]] = {
     "operator.namespaces": {"items": {"type": "string", **_text(_LABEL, empty=False, maxLength=63)}},
     "operator.logLevel": {"enum": ["info", "debug"]},
     "operator.digestSpreadMinutes": {"minimum": 0, "maximum": 240},
-    "operator.rollPerSecond": {
-        # `--set` makes a string of 0.5.
-        "type": ["number", "string"],
-        "minimum": 0.001,
-        "maximum": 9999,
-        "multipleOf": 0.001,
-        "pattern": r"^[0-9]{1,4}(\.[0-9]{1,3})?$",
-    },
+    **dict.fromkeys(("operator.rollPerSecond", "operator.memberWritesPerSecond"), _RATE),
     "jobs.logLevel": {"enum": ["info", "warning", "error"]},
     "activeDeadlineSeconds": _DEADLINE,
     **dict.fromkeys(("successfulJobsHistoryLimit", "failedJobsHistoryLimit"), _HISTORY),
@@ -159,7 +160,15 @@ RULES: Final[dict[str, Schema]] = {
     "postgresql.storage": {"type": ["string", "number"], "pattern": f"^{_QUANTITY}$"},
     "redis.maxmemory": _text("[0-9]+([kKmMgG][bB]?)?", empty=False),
     **dict.fromkeys(
-        ("proxy.http", "proxy.https", "google.apiEndpoint", "google.tokenUri", "twilio.apiBaseUrl"), _text(_URL)
+        (
+            "proxy.http",
+            "proxy.https",
+            "google.apiEndpoint",
+            "google.tokenUri",
+            "twilio.apiBaseUrl",
+            "tracing.endpoint",
+        ),
+        _text(_URL),
     ),
     **{name: {"minimum": 1, "maximum": 1_000_000_000} for name in _QUOTAS},
     "twilio.from": _text(r"([a-z]+:)?\+?[0-9]{3,15}|[0-9 +_&-]{0,10}[A-Za-z][A-Za-z0-9 +_&-]{0,10}"),

@@ -20,6 +20,12 @@ made of the values `jobs`. */}}
   value: {{ .Values.planning.strategy | quote }}
 - name: CATCHUP_CONTACT_HOURS
   value: {{ .Values.planning.contactHours | quote }}
+{{- with .Values.tracing.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+- name: TRACEPARENT
+  valueFrom: {fieldRef: {fieldPath: "metadata.annotations['catchup.dev/traceparent']"}}
+{{- end }}
 {{ with .Values.database -}}
 {{- include "catchup.secretEnv" (dict "variable" "CATCHUP_DATABASE_URL" "secret" (include "catchup.databaseSecret" $) "key" (.existingSecret | empty | ternary "url" .existingSecretKey)) }}
 {{- end }}

@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "schedule": ("catchup_jobs.cli.users.schedule", "Print UserSchedule resources for users in the database."),
     "pool": ("catchup_jobs.cli.operations.pool", "See which pools have members, and how they do."),
     "runs": ("catchup_jobs.cli.operations.runs", "See what ran, and how it ended."),
+    "backfill": ("catchup_jobs.cli.operations.backfill", "Sync many users now, at a rate."),
     "failures": ("catchup_jobs.cli.operations.failures", "List, retry or discard runs that were given up."),
     "deliveries": ("catchup_jobs.cli.operations.deliveries", "See which messages went out, and what became of them."),
     "metrics": ("catchup_jobs.cli.operations.metrics", "Serve the numbers of the installation for Prometheus."),

@@ -19,7 +19,7 @@ from pydantic_settings import SettingsConfigDict
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.env import Env
 from catchup_contract.kinds import Kind
-from catchup_contract.pools import Members
+from catchup_contract.pools import DEFAULT_TICK, Members
 from catchup_contract.run_keys import slot_of
 from catchup_jobs.adapters.files.authorities import trust
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file, split_keys
@@ -28,7 +28,7 @@ from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings.data_directory import data_directory
 from catchup_jobs.settings.messaging import MessagingSettings
 from catchup_jobs.settings.messaging import setting as _setting
-from catchup_jobs.settings.times import Hours, Interval, TimeOfDay, TimeZone
+from catchup_jobs.settings.times import Hours, Interval, Tick, TimeOfDay, TimeZone
 from catchup_jobs.settings.web_addresses import Page
 
 LogLevel = Literal["info", "warning", "error"]
@@ -91,6 +91,11 @@ class Settings(MessagingSettings):
         "whom `--pool` serves: `Database` or `UserSchedules`; set by the operator. Default: `Database`",
         default=Members.DATABASE,
     )
+    pool_tick: Tick = _setting(
+        Env.POOL_TICK,
+        "how often `--pool` runs, such as `1m`; set by the operator. Default: `1m`",
+        default=DEFAULT_TICK,
+    )
     schedule_list: str | None = _setting(
         Env.SCHEDULE_LIST, "the folder with the list of UserSchedules; set by the operator in a pool's pods"
     )
@@ -112,6 +117,12 @@ class Settings(MessagingSettings):
     )
     ca_file: str | None = _setting(
         Env.CA_FILE, "a PEM file of authorities to trust beside the public ones, by every client"
+    )
+    otlp_endpoint: Page | None = _setting(
+        Env.OTLP_ENDPOINT, "where traces go by OTLP over HTTP, such as `http://collector:4318`. Default: no traces"
+    )
+    traceparent: str | None = _setting(
+        Env.TRACEPARENT, "the trace that the run belongs to (W3C Trace Context); set by the chart from an annotation"
     )
     database: SecretStr | None = _setting(
         Env.DATABASE_URL,

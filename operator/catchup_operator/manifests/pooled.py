@@ -18,13 +18,19 @@ from catchup_operator.schedule.schedule_pool import SchedulePool
 _ONE_POD: Final[Mapping[str, Any]] = {"backoffLimit": 0, "podFailurePolicy": pod_failure_policy("FailJob")}
 
 
-def pool_cronjobs(pool: SchedulePool, template: JobTemplate) -> dict[Kind, dict[str, Any]]:
-    """Return the manifest of the CronJob of each kind; one that is disabled is suspended."""
-    works = (_work(pool, template, kind) for kind in pool.sections)
+def pool_cronjobs(
+    pool: SchedulePool, template: JobTemplate, active_since: Mapping[Kind, str | None]
+) -> dict[Kind, dict[str, Any]]:
+    """Return the manifest of the CronJob of each kind; one that is disabled is suspended.
+
+    `active_since` says when the pool was resumed last (RFC 3339, UTC), for each kind with due dates; None where it
+    never was.
+    """
+    works = (_work(pool, template, kind, active_since.get(kind)) for kind in pool.sections)
     return {work.kind: cronjob(SCHEDULE_POOL, pool, work, template) for work in works}
 
 
-def _work(pool: SchedulePool, template: JobTemplate, kind: Kind) -> Work:
+def _work(pool: SchedulePool, template: JobTemplate, kind: Kind, since: str | None) -> Work:
     section = pool.sections[kind]
     fields = ((name, field) for name, (owner, field) in SPEC_FIELDS.items() if owner is kind)
     return Work(
@@ -39,8 +45,10 @@ def _work(pool: SchedulePool, template: JobTemplate, kind: Kind) -> Work:
         args=(kind.name, "--pool", pool.name),
         env={
             **{name: section.fields[field] for name, field in fields if field in section.fields},
+            **({Env.DIGEST_SINCE: since} if since else {}),
             Env.POOL_SHARDS: str(section.shards),
             Env.POOL_MEMBERS: pool.members.value,
+            Env.POOL_TICK: section.tick,
             Env.SCHEDULE_LIST: FOLDER,
         },
         volumes=(list_volume(),),

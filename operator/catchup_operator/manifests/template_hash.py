@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from catchup_contract.kinds import user_kinds
+from catchup_contract.kinds import DIGEST, user_kinds
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.dedicated import desired_cronjobs
 from catchup_operator.manifests.names import fingerprint
@@ -49,7 +49,7 @@ def template_hash(template: JobTemplate) -> str:
 def pool_template_hash(template: JobTemplate) -> str:
     """Return the hash of SchedulePools, whose CronJobs depend on no zone."""
     bodies = ({"metadata": {**_METADATA, "name": "sample"}, "spec": spec} for spec in _POOLS)
-    pools = (pool_cronjobs(SchedulePool.from_body(body), template) for body in bodies)
+    pools = (pool_cronjobs(SchedulePool.from_body(body), template, {DIGEST: _SINCE}) for body in bodies)
     return fingerprint([asdict(template), [list(manifests.values()) for manifests in pools]])
 
 

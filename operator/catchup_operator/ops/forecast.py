@@ -109,13 +109,13 @@ def forecast(
     known: dict[tuple[str, str], SchedulePool] = {}
     for body in map(with_valid_status, pools):
         with suppress(InvalidSpecError):
-            pool = SchedulePool.from_body(body)
+            pool = SchedulePool.from_body(body).at(now)
             if not (pool.suspend or (body.get("status") or {}).get("conflictsWith")):
                 known[pool.namespace, pool.name] = pool
                 day.add_ticks(pool, members=int((body.get("status") or {}).get("members") or 0))
     for body in map(with_valid_status, bodies):
         with suppress(InvalidSpecError):
-            schedule = UserSchedule.from_body(body, digest_spread=digest_spread)
+            schedule = UserSchedule.from_body(body, digest_spread=digest_spread).at(now)
             if schedule.suspend or (body.get("status") or {}).get("conflictsWith"):
                 continue
             serving = known.get((schedule.namespace, schedule.pool))

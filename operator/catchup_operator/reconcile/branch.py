@@ -31,6 +31,7 @@ class Branch:
     state: State
     reconciler: Reconciler
     job_status: JobStatusUpdater
+    writer: StatusWriter
 
 
 def branches(
@@ -61,5 +62,6 @@ def branches(
                 writer=writer,
                 now=now,
             ),
+            writer,
         )
     return made

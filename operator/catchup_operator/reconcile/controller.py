@@ -17,12 +17,13 @@ from catchup_operator.kube.resources import CRONJOBS, JOBS, POOLS
 from catchup_operator.kube.watch import Watch
 from catchup_operator.manifests.names import SCHEDULE_POOL, SELECTOR, USER_SCHEDULE, Key, Owner
 from catchup_operator.reconcile.branch import Branch, OwnerRollout
+from catchup_operator.reconcile.member_statuses import MemberStatuses
 from catchup_operator.reconcile.observers import CronJobObserver, JobObserver, OwnerObserver
 from catchup_operator.reconcile.schedule_lists import ScheduleLists
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, QueueState, RetryAfterError, WorkQueue
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
-from catchup_operator.state.pools import Pools
+from catchup_operator.state.pools import Pools, PoolSubscriber
 from catchup_operator.state.waiting_jobs import WaitingJobs
 from catchup_operator.status.results import FinishedJob
 from catchup_operator.status.waiting import WaitingJob
@@ -30,7 +31,7 @@ from catchup_operator.status.waiting import WaitingJob
 _WORKERS: Final = 4
 """Reconciliations at the same time."""
 _RESYNC_SECONDS: Final = 30.0
-"""The time between two resyncs: next runs that have passed, contests that are over, Jobs without a pod."""
+"""The time between two resyncs: next runs that have passed, what is over, Jobs without a pod."""
 _LOOK_SECONDS: Final = 1.0
 _LOOKS: Final = 30
 """How often (once a second) a Job's result waits for its owner to be listed, before that is read."""
@@ -55,6 +56,7 @@ class Controller:
         rollout: OwnerRollout,
         scopes: Scopes,
         digest_spread: int,
+        member_writes_per_second: float,
         instruments: Instruments,
         now: Callable[[], datetime],
     ) -> None:
@@ -79,8 +81,15 @@ class Controller:
         self._waiting: list[WaitingJobs] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._pools = pools
+        self._member_statuses = MemberStatuses(
+            client,
+            branches[USER_SCHEDULE],
+            queue=self._queue,
+            per_second=member_writes_per_second,
+            now=now,
+        )
         drift.subscribe(self._on_drift)
-        pools.subscribe(self._on_pool)
+        pools.subscribe(PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.tell))
         for owner, branch in branches.items():
             branch.state.conflicts.subscribe(partial(self.enqueue, owner))
 
@@ -132,6 +141,7 @@ class Controller:
         loops += [
             self._lists.run(),
             self._scopes.run(),
+            self._member_statuses.run(),
             self._resync(),
             self._rollout.run(lambda item: self.enqueue(*item)),
         ]
@@ -162,8 +172,8 @@ class Controller:
     async def _resync(self) -> None:
         """Periodically enqueue what becomes outdated without an event.
 
-        Every round: resources of which runs must have ended, those whose contests are over, and Jobs of which no pod
-        starts. Every ten minutes: resources in conflict, since the deletion of the older one may have
+        Every round: resources of which runs must have ended, those whose contests or suspensions are over, and Jobs
+        of which no pod starts. Every ten minutes: resources in conflict, since the deletion of the older one may have
         been missed.
         """
         for round_number in count(1):
@@ -173,6 +183,8 @@ class Controller:
                     for key in branch.state.conflicts.not_served():
                         self.enqueue(owner, key)
                 for key in branch.state.contests.settle(time.monotonic()):
+                    self.enqueue(owner, key)
+                for key in branch.state.statuses.resumable(self._now()):
                     self.enqueue(owner, key)
                 for key in branch.job_status.overdue():
                     self._queue.add(_task_name("refresh", key, owner), partial(branch.job_status.refresh, key))
@@ -207,6 +219,11 @@ class Controller:
         self._lists.changed()
         for key in self._branches[USER_SCHEDULE].state.statuses.members_of(pool):
             self.enqueue(USER_SCHEDULE, key)
+
+    def _on_pool_switched(self, pool: Key) -> None:
+        """Have the members of a pool that was suspended or resumed say so, at the bounded rate."""
+        for key in self._branches[USER_SCHEDULE].state.statuses.members_of(pool):
+            self._rollout.add((USER_SCHEDULE, key))
 
     def _on_started(self, job: WaitingJob) -> None:
         name = _task_name("started", (job.namespace, job.name))

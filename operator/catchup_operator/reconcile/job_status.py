@@ -71,6 +71,7 @@ class JobStatusUpdater:
             if finished.failure and cause is None and not pods:
                 cause = await self._cause_of(finished, pods)
             result = result_of(finished, pods, self._required_objects, cause=cause)
+            self._statuses.note_result(key, result)
             patch = self._placement.recorded(body, result, now=self._now())
             if patch:
                 await self._writer.write(stored, patch)

@@ -21,9 +21,9 @@ from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule, pool_of
 from catchup_operator.state.conflicts import name_of, user_of
 from catchup_operator.state.pool_statuses import PoolStatuses
-from catchup_operator.state.pools import Pools
+from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.state.statuses import Statuses
-from catchup_operator.status import patches, pool_status
+from catchup_operator.status import patches, pool_status, ready
 from catchup_operator.status.conditions import Condition
 from catchup_operator.status.job_section import active_since, section_of
 from catchup_operator.status.results import Cause, JobResult
@@ -122,19 +122,24 @@ class Dedicated:
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
         """Whether this generation was reconciled with a template, so that there is nothing to write."""
         pool = pool_of(body)
+        facts = self._pools.facts((body["metadata"]["namespace"], pool)) if pool else None
         # While the pools are not known, the status is believed.
-        is_missing = bool(pool) and self._pools.admits((body["metadata"]["namespace"], pool)) is False
-        return patches.is_current(body, applied_hash) and not is_missing
+        is_as_the_pool = facts is None or (facts.admits and patches.agrees_with_pool(body, facts.off))
+        return patches.is_current(body, applied_hash) and is_as_the_pool
 
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
-        schedule = self._read(body)
-        schedule = schedule if older is None else replace(schedule, suspend=True)
+        schedule = self._read(body).at(now)
+        schedule = schedule if older is None else replace(schedule, suspend=True, suspension=None)
         since = active_since(body, schedule, now=now)
+        unready = None
         if schedule.pool:
-            is_found = self._is_found(body, schedule)
-            patch = partial(patches.pooled, body, schedule, active_since=since, now=now, is_found=is_found, older=older)
-            return Desired({}, lambda _, **__: patch())
+            pool, has_cronjobs = self._pool(body, schedule)
+            if pool.admits or not has_cronjobs or older is not None:
+                patch = partial(patches.pooled, is_found=pool.admits, pool_off=pool.off, older=older)
+                return Desired({}, lambda _, **__: patch(body, schedule, active_since=since, now=now))
+            # A pool that comes a moment after its members finds them served.
+            unready = ready.pool_not_found(schedule.pool, has_cronjobs=True)
         manifests = desired_cronjobs(schedule, self._template, since)
         patch = partial(
             patches.reconciled,
@@ -144,18 +149,19 @@ class Dedicated:
             active_since=since,
             now=now,
             older=older,
+            unready=unready,
         )
         return Desired(manifests, patch)
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
         """Return the status patch for a Job's result."""
-        return patches.recorded(body, self._valid(body), result, now=now)
+        return patches.recorded(body, self._valid(body, now), result, now=now)
 
     def refreshed(
         self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
     ) -> dict[str, Any] | None:
         """Return the status patch for kinds whose runs are absent."""
-        schedule = self._valid(body)
+        schedule = self._valid(body, now)
         return None if schedule is None else patches.refreshed(body, schedule, absent, now=now)
 
     def waiting(
@@ -166,25 +172,26 @@ class Dedicated:
 
     def started(self, body: Mapping[str, Any], job: WaitingJob, *, now: datetime) -> dict[str, Any] | None:
         """Return the status patch for a Job of which a pod has started at last."""
-        return patches.started(body, self._valid(body), job, now=now)
+        return patches.started(body, self._valid(body, now), job, now=now)
 
-    def _is_found(self, body: Mapping[str, Any], schedule: UserSchedule) -> bool:
-        """Whether the pool is there, and knows of the UserSchedule where CronJobs serve it so far."""
-        is_found = self._pools.admits((schedule.namespace, schedule.pool))
-        if is_found is None:
+    def _pool(self, body: Mapping[str, Any], schedule: UserSchedule) -> tuple[PoolFacts, bool]:
+        """Return the pool, and whether CronJobs serve the user so far, of whom the pods of the pool know then."""
+        pool = self._pools.facts((schedule.namespace, schedule.pool))
+        if pool is None:
             raise WaitsForPoolError("the SchedulePools are not listed yet", seconds=_POOL_SECONDS)
         has_cronjobs = any("cronJobName" in section_of(body, kind) for kind in schedule.sections)
-        if is_found and has_cronjobs and not self._pools.is_told(schedule.namespace, schedule.uid, schedule.generation):
+        is_told = self._pools.is_told(schedule.namespace, schedule.uid, schedule.generation)
+        if pool.admits and has_cronjobs and not is_told:
             raise WaitsForPoolError("the pods of the pool do not know it yet", seconds=_POOL_SECONDS)
-        return is_found
+        return pool, has_cronjobs
 
     def _read(self, body: Mapping[str, Any]) -> UserSchedule:
         return UserSchedule.from_body(body, digest_spread=self._template.digest_spread)
 
-    def _valid(self, body: Mapping[str, Any]) -> UserSchedule | None:
-        """Return the spec, or None where it is invalid."""
+    def _valid(self, body: Mapping[str, Any], now: datetime) -> UserSchedule | None:
+        """Return the spec as it is in force at `now`, or None where it is invalid."""
         try:
-            return self._read(body)
+            return self._read(body).at(now)
         except InvalidSpecError:
             return None
 
@@ -214,14 +221,17 @@ class Pooled:
 
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
-        pool = SchedulePool.from_body(body)
-        pool = pool if older is None else replace(pool, suspend=True)
-        patch = partial(pool_status.reconciled, body, pool, template_hash=self._hash, now=now, older=older)
-        return Desired(pool_cronjobs(pool, self._template), patch)
+        pool = SchedulePool.from_body(body).at(now)
+        pool = pool if older is None else replace(pool, suspend=True, suspension=None)
+        since = pool_status.active_since(body, pool, now=now)
+        patch = partial(
+            pool_status.reconciled, body, pool, template_hash=self._hash, active_since=since, now=now, older=older
+        )
+        return Desired(pool_cronjobs(pool, self._template, since), patch)
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
         """Return the status patch for a Job's result."""
-        return pool_status.recorded(body, self._valid(body), result, now=now)
+        return pool_status.recorded(body, self._valid(body, now), result, now=now)
 
     def refreshed(
         self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
@@ -239,9 +249,9 @@ class Pooled:
         """Return the status patch for a Job of which a pod has started at last."""
         return None  # the next tick that succeeds says so
 
-    def _valid(self, body: Mapping[str, Any]) -> SchedulePool | None:
+    def _valid(self, body: Mapping[str, Any], now: datetime) -> SchedulePool | None:
         try:
-            return SchedulePool.from_body(body)
+            return SchedulePool.from_body(body).at(now)
         except InvalidSpecError:
             return None
 

@@ -79,6 +79,8 @@ class Reconciler:
         ref = self._state.conflicts.add(body)
         if self._state.conflicts.older_than(ref) is not None:
             return False
+        if patches.must_resume(body, self._now()):
+            return False
         if not self._placement.is_current(body, self._placement.template_hash(body)):
             applied_hash = (body.get("status") or {}).get("templateHash")
             if not applied_hash or not self._placement.is_current(body, applied_hash):
@@ -167,7 +169,7 @@ class Reconciler:
         older = await self._older(body)
         if older is not None:
             return patches.is_known_conflict(body, applied_hash, older)
-        return self._placement.is_current(body, applied_hash)
+        return self._placement.is_current(body, applied_hash) and not patches.must_resume(body, self._now())
 
     async def _older(self, body: Mapping[str, Any]) -> OwnerRef | None:
         """Return the older resource that serves instead, after a check that it exists, or None."""

@@ -1,4 +1,4 @@
-"""The rollout of a changed job template to all CronJobs, at a bounded rate.
+"""The rollout of a change to all resources that it concerns, at a bounded rate: of the job template, or of a pool.
 
 Only the keys are kept: each status names the hash of the template by which its CronJobs were applied, and the next
 start of the operator continues with those that name another one.
@@ -59,4 +59,6 @@ class Rollout(Generic[T]):
         if self._waiting and now - self._logged_at < _LOG_SECONDS:
             return
         self._logged_at = now
-        logger.info("the job template has changed: %d resources rolled, %d to go", self._done, len(self._waiting))
+        logger.info(
+            "a change of the job template or a pool: %d resources rolled, %d to go", self._done, len(self._waiting)
+        )

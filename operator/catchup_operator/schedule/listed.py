@@ -10,6 +10,7 @@ from typing import Any
 from catchup_contract.api import USER_ID_PATTERN
 from catchup_contract.kinds import DIGEST, SYNC
 from catchup_contract.schedule_list import ListedSchedule
+from catchup_contract.timestamps import format_utc
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.user_schedule import UserSchedule
 
@@ -60,6 +61,8 @@ def known_schedule(body: Mapping[str, Any], *, digest_since: str, digest_spread:
         priority=schedule.priority,
         is_served=not (schedule.suspend or is_ending),
         digest_since=digest_since,
+        # The clock of the pool's pods ends the suspension: the list stays as it is.
+        suspended_until=format_utc(schedule.suspension.until) if schedule.suspension else "",
         digest_chosen=chosen["time"] if digest.enabled and chosen["time"] != due["time"] else "",
     )
     return KnownSchedule(created, is_ending, listed)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY, SYNC_INTERVALS_MINUTES
 from catchup_contract.kinds import Kind, Rule, user_kinds
 from catchup_contract.pools import DEFAULT_TICK, POOL_NAME_PATTERN, SHARDS_MAX, TICKS_MINUTES, Members
 from catchup_operator.schedule.fields import InvalidSpecError, boolean, mapping, one_of, whole_number
+from catchup_operator.schedule.suspension import Suspension, in_force, suspension_of
 
 _MEMBERS: Final = tuple(members.value for members in Members)
 # The fields that a pool says for its members, with their values and default; days and times are each member's own.
@@ -52,6 +54,7 @@ class SchedulePool:
     sections: Mapping[Kind, PoolSection]
     suspend: bool
     members: Members
+    suspension: Suspension | None = None
 
     @property
     def admits_schedules(self) -> bool:
@@ -86,7 +89,13 @@ class SchedulePool:
             sections=sections,
             suspend=boolean(spec, "suspend", default=False),
             members=Members(members),
+            suspension=suspension_of(spec),
         )
+
+    def at(self, now: datetime) -> SchedulePool:
+        """Return the pool as it is in force at `now` (aware); see `UserSchedule.at`."""
+        suspend, suspension = in_force(self.suspend, self.suspension, now)
+        return replace(self, suspend=suspend, suspension=suspension)
 
 
 def _name(metadata: Mapping[str, Any]) -> str:

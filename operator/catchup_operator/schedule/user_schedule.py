@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.pools import POOL_NAME_PATTERN
 from catchup_operator.schedule.fields import InvalidSpecError, boolean, mapping, matching, one_of
+from catchup_operator.schedule.suspension import Suspension, in_force, suspension_of
 from catchup_operator.schedule.timetable import TIMETABLES, Timetable
 
 _PRIORITIES: Final = ("low", "normal", "high")
@@ -46,6 +48,7 @@ class UserSchedule:
     suspend: bool
     pool: str
     """The SchedulePool that serves the user, empty where CronJobs of the UserSchedule do."""
+    suspension: Suspension | None = None
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any], *, digest_spread: int = 0) -> UserSchedule:
@@ -87,7 +90,16 @@ class UserSchedule:
             priority=one_of(spec, "priority", _PRIORITIES, "normal"),
             suspend=boolean(spec, "suspend", default=False),
             pool=matching(spec, "pool", f"({POOL_NAME_PATTERN})?", "the name of a SchedulePool, or empty", ""),
+            suspension=suspension_of(spec),
         )
+
+    def at(self, now: datetime) -> UserSchedule:
+        """Return the schedule as it is in force at `now` (aware): `suspend` tells whether it is suspended then.
+
+        `suspension` is left where it alone suspends the schedule.
+        """
+        suspend, suspension = in_force(self.suspend, self.suspension, now)
+        return replace(self, suspend=suspend, suspension=suspension)
 
 
 def _time_zone(spec: Mapping[str, Any]) -> ZoneInfo:

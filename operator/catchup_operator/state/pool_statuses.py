@@ -9,14 +9,15 @@ from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.pools import TICK_DEADLINE_SECONDS, counts_the_pool
+from catchup_contract.trouble import TroublePage
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
-from catchup_operator.state.pools import Pools
+from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.state.statuses import Statuses
 from catchup_operator.status.conditions import find_condition
-from catchup_operator.status.pool_status import MEMBERS_LATE, switched_off
-from catchup_operator.status.results import FinishedJob
+from catchup_operator.status.pool_status import MEMBERS_FAILING, MEMBERS_LATE, switched_off
+from catchup_operator.status.results import FinishedJob, JobResult
 
 TICKS_MISSED: Final = 3
 """So many ticks without an end of one, beside the deadline of a tick, count as ticks that do not come."""
@@ -31,6 +32,8 @@ class _Ticks:
         heard_at: when the last tick ended, or was told to be missing.
         ended_at: when the last tick ended.
         status, reason: of the condition.
+        set_hash, pages: of the members in trouble, and which pages of them are known.
+        is_partial: whether a page of them is not known.
     """
 
     silence: timedelta | None
@@ -38,6 +41,15 @@ class _Ticks:
     ended_at: datetime | None = None
     status: str = ""
     reason: str = ""
+    set_hash: str = ""
+    pages: set[int] = field(default_factory=set)
+    is_partial: bool = False
+
+    def note_page(self, page: TroublePage) -> None:
+        if page.set_hash != self.set_hash:
+            self.set_hash, self.pages = page.set_hash, set()
+        self.pages.add(page.number)
+        self.is_partial = len(self.pages) < page.pages
 
 
 @dataclass(slots=True)
@@ -57,12 +69,12 @@ class PoolStatuses(Statuses):
     def note(self, body: Mapping[str, Any], now: datetime) -> None:
         """Record a pool (with a valid status) that the watch reports, at `now` (aware)."""
         super().note(body, now)
-        self._all.note(key_of(body), admits=_admits_schedules(body))
+        self._all.note(key_of(body), facts_of(body, now))
         uid, status = body["metadata"]["uid"], body.get("status") or {}
         known = self._ticking.get(key_of(body))
         if known is None or known.uid != uid:
             known = self._ticking[key_of(body)] = _Pool(uid)
-        for kind, silence in _silences(body).items():
+        for kind, silence in _silences(body, now).items():
             ticks = known.ticks.setdefault(kind, _Ticks(silence, now))
             if ticks.silence is None:  # from now on
                 ticks.heard_at = now
@@ -81,7 +93,8 @@ class PoolStatuses(Statuses):
     def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
         """Whether nothing is to be read and written for a tick that has ended; None while the pool is not known.
 
-        Needed are the last ticks that count the pool, that failed, or that end well after one that did not.
+        Needed are the last ticks that count the pool, that failed, or that end well after one that did not, and those
+        that tell a page of the members in trouble that is not known.
         """
         known = self._ticking.get(key)
         if known is None:
@@ -91,7 +104,16 @@ class PoolStatuses(Statuses):
             return True
         if finished.failure or counts_the_pool(finished.slot):
             return bool(super().is_recorded(key, finished))
-        return ticks.status == "True" or ticks.reason == MEMBERS_LATE
+        if ticks.is_partial:
+            return False
+        return ticks.status == "True" or ticks.reason in {MEMBERS_LATE, MEMBERS_FAILING}
+
+    def note_result(self, key: Key, result: JobResult) -> None:
+        """Record what a tick says of the members in trouble."""
+        known = self._ticking.get(key)
+        if known is not None and result.trouble is not None:
+            known.ticks[result.kind].note_page(result.trouble)
+            self._all.note_trouble(key, result.kind, result.trouble)
 
     def overdue_kinds(self, body: Mapping[str, Any], now: datetime) -> list[Kind]:
         """Return the kinds of which no tick has ended for too long; they are told once in that time."""
@@ -114,18 +136,26 @@ class PoolStatuses(Statuses):
         self._ticking.pop(key, None)
 
 
-def _admits_schedules(body: Mapping[str, Any]) -> bool:
-    """Whether UserSchedules may name a pool: not where an older one of its name serves in its place."""
+def facts_of(body: Mapping[str, Any], now: datetime) -> PoolFacts:
+    """Return what UserSchedules must know of a pool, at `now` (aware).
+
+    None may name one in whose place an older one of its name serves.
+    """
     try:
-        return SchedulePool.from_body(body).admits_schedules and "conflictsWith" not in (body.get("status") or {})
+        pool = SchedulePool.from_body(body).at(now)
     except InvalidSpecError:
-        return False
+        return PoolFacts(admits=False)
+    off = {kind: why for kind in pool.sections if (why := switched_off(pool, kind)) is not None}
+    return PoolFacts(
+        admits=pool.admits_schedules and "conflictsWith" not in (body.get("status") or {}),
+        off={kind: f"Pool{why}" for kind, why in off.items()},
+    )
 
 
-def _silences(body: Mapping[str, Any]) -> dict[Kind, timedelta | None]:
-    """Return by kind how long no tick may end, None where none is to come."""
+def _silences(body: Mapping[str, Any], now: datetime) -> dict[Kind, timedelta | None]:
+    """Return by kind how long no tick may end, None where none is to come at `now` (aware)."""
     try:
-        pool = SchedulePool.from_body(body)
+        pool = SchedulePool.from_body(body).at(now)
     except InvalidSpecError:
         return dict.fromkeys(user_kinds())
     is_conflict = "conflictsWith" in (body.get("status") or {})

@@ -3,33 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from catchup_contract.kinds import Kind
+from catchup_contract.trouble import TroublePage
 from catchup_operator.manifests.names import Key
 
 
+@dataclass(frozen=True, slots=True)
+class PoolFacts:
+    """What UserSchedules must know of a pool.
+
+    Attributes:
+        admits: whether they may name it.
+        off: why kinds are switched off (`PoolSuspended`, `PoolDisabled`).
+    """
+
+    admits: bool
+    off: Mapping[Kind, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSubscriber:
+    """Who follows pools.
+
+    Attributes:
+        changed: called with a pool that appears, goes, or admits other members.
+        switched: called with one that switches kinds on or off.
+        trouble: called with a page of the members who are in trouble with a kind.
+    """
+
+    changed: Callable[[Key], None] = lambda _: None
+    switched: Callable[[Key], None] = lambda _: None
+    trouble: Callable[[Key, Kind, TroublePage], None] = lambda *_: None
+
+
+_GONE = PoolFacts(admits=False)
+
+
 class Pools:
-    """Tracks the pools of the served namespaces; reports each that appears, goes, or admits other members."""
+    """Tracks the pools of the served namespaces and reports what concerns their members."""
 
     def __init__(self) -> None:
-        self._admits: dict[Key, bool] = {}
+        self._known: dict[Key, PoolFacts] = {}
         self._listed: set[str | None] = set()
         self._told: dict[str, Mapping[str, int]] = {}
-        self._on_change: Callable[[Key], None] | None = None
+        self._subscriber = PoolSubscriber()
 
-    def subscribe(self, on_change: Callable[[Key], None]) -> None:
-        """Call `on_change(pool)` for every change from now on."""
-        self._on_change = on_change
+    def subscribe(self, subscriber: PoolSubscriber) -> None:
+        """Tell `subscriber` of everything from now on."""
+        self._subscriber = subscriber
 
-    def note(self, pool: Key, *, admits: bool) -> None:
-        """Record a pool that exists, and whether UserSchedules may name it."""
-        if self._admits.get(pool) is not admits:
-            self._admits[pool] = admits
-            self._report(pool)
+    def note(self, pool: Key, facts: PoolFacts) -> None:
+        """Record a pool that exists."""
+        before = self._known.get(pool)
+        self._known[pool] = facts
+        if before is None or before.admits is not facts.admits:
+            self._subscriber.changed(pool)
+        elif before.off != facts.off:
+            self._subscriber.switched(pool)
+
+    def note_trouble(self, pool: Key, kind: Kind, page: TroublePage) -> None:
+        """Record what a tick says of the members in trouble."""
+        self._subscriber.trouble(pool, kind, page)
 
     def forget(self, pool: Key) -> None:
         """Record that a pool is gone."""
-        if self._admits.pop(pool, None) is not None:
-            self._report(pool)
+        if self._known.pop(pool, None) is not None:
+            self._subscriber.changed(pool)
 
     def note_listed(self, namespace: str | None) -> None:
         """Record that all pools of a namespace (None: of all) are known."""
@@ -37,13 +78,18 @@ class Pools:
 
     def namespaces(self) -> set[str]:
         """Return the namespaces that have a pool."""
-        return {namespace for namespace, _ in self._admits}
+        return {namespace for namespace, _ in self._known}
+
+    def facts(self, pool: Key) -> PoolFacts | None:
+        """Return what is known of a pool, of one that does not exist as well; None while that is not known."""
+        if self._listed.isdisjoint((None, pool[0])):
+            return None
+        return self._known.get(pool, _GONE)
 
     def admits(self, pool: Key) -> bool | None:
         """Whether a pool exists and UserSchedules may name it; None while that is not known."""
-        if self._listed.isdisjoint((None, pool[0])):
-            return None
-        return self._admits.get(pool, False)
+        facts = self.facts(pool)
+        return None if facts is None else facts.admits
 
     def note_told(self, namespace: str, members: Mapping[str, int]) -> None:
         """Record the list that the pods of a namespace read: of each member the uid and the generation."""
@@ -52,7 +98,3 @@ class Pools:
     def is_told(self, namespace: str, uid: str, generation: int) -> bool:
         """Whether the pods of a namespace know this generation of a UserSchedule as a member, or a newer one."""
         return self._told.get(namespace, {}).get(uid, -1) >= generation
-
-    def _report(self, pool: Key) -> None:
-        if self._on_change is not None:
-            self._on_change(pool)

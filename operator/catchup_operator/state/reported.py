@@ -43,6 +43,10 @@ class ReportedConditions:
         told = tuple(Told(name, has.get("status", _NONE), has.get("reason", _NONE), placement) for name, has in found)
         self._told[key_of(body)] = self._combinations.setdefault(told, told)
 
+    def told(self, key: Key, condition: str) -> Told | None:
+        """Return a condition of a resource, None where the watch has not reported it."""
+        return next((told for told in self._told.get(key, ()) if told.type == condition), None)
+
     def forget(self, key: Key) -> None:
         """Record that a resource is gone."""
         self._told.pop(key, None)

@@ -11,8 +11,8 @@ from catchup_contract.timestamps import parse_utc
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.schedule.user_schedule import pool_of
 from catchup_operator.status.absence import overdue_at
-from catchup_operator.status.job_section import section_of
-from catchup_operator.status.results import FinishedJob
+from catchup_operator.status.job_section import SUSPENDED_UNTIL, section_of
+from catchup_operator.status.results import FinishedJob, JobResult
 
 
 class Statuses:
@@ -28,7 +28,8 @@ class Statuses:
         # The time and a hash of the name of the last Job, as integers: there are two for each resource.
         self._last_runs: dict[Kind, dict[Key, tuple[int, int]]] = {kind: {} for kind in user_kinds()}
         self._known: set[Key] = set()
-        self._pools: dict[Key, str] = {}
+        self._pools: dict[Key, tuple[str, str]] = {}
+        self._resumptions: dict[Key, datetime] = {}
 
     def write_started(self, body: Mapping[str, Any]) -> None:
         """Record that a status of this generation is about to be written."""
@@ -53,7 +54,12 @@ class Statuses:
         return self._unobserved.get(key_of(body)) == (body["metadata"]["uid"], body["metadata"]["generation"])
 
     def note_next_runs(self, key: Key, status: Mapping[str, Any]) -> None:
-        """Record the next runs in a status, or in a patch of it."""
+        """Record the next runs and the end of a suspension in a status, or in a patch of it."""
+        if SUSPENDED_UNTIL in status:
+            until = status[SUSPENDED_UNTIL]
+            self._resumptions.pop(key, None)
+            if until is not None:
+                self._resumptions[key] = parse_utc(until)
         for kind, work in user_kinds().items():
             section = status.get(work.status_section)
             if section is None or "nextRunTimes" not in section:
@@ -65,6 +71,13 @@ class Statuses:
             else:
                 next_runs.pop(key, None)
 
+    def resumable(self, now: datetime) -> list[Key]:
+        """Return the resources whose suspension has ended, at `now` (aware), and whose status does not say so; once."""
+        ended = [key for key, until in self._resumptions.items() if until <= now]
+        for key in ended:
+            del self._resumptions[key]
+        return ended
+
     def forget_next_runs(self, key: Key) -> None:
         """Record that the status names no next run that is to be replaced."""
         for next_runs in self._next_runs.values():
@@ -74,13 +87,13 @@ class Statuses:
         """Record a resource (with a valid status) that the watch reports, at `now` (aware)."""
         self.note_last_runs(key_of(body), body.get("status") or {})
         if pool := pool_of(body):
-            self._pools[key_of(body)] = pool
+            self._pools[key_of(body)] = (pool, body["metadata"]["uid"])
         else:
             self._pools.pop(key_of(body), None)
 
-    def members_of(self, pool: Key) -> list[Key]:
-        """Return the resources whose spec names a SchedulePool."""
-        return [key for key, name in self._pools.items() if (key[0], name) == pool]
+    def members_of(self, pool: Key) -> dict[Key, str]:
+        """Return the resources whose spec names a SchedulePool, with their uids."""
+        return {key: uid for key, (name, uid) in self._pools.items() if (key[0], name) == pool}
 
     def note_last_runs(self, key: Key, status: Mapping[str, Any]) -> None:
         """Record the last runs in a status, or in a patch of it; the resource is known from now on."""
@@ -93,6 +106,9 @@ class Statuses:
 
     def note_finished(self, key: Key, finished: FinishedJob) -> None:
         """Record that a Job has ended; a result counts by itself here."""
+
+    def note_result(self, key: Key, result: JobResult) -> None:
+        """Record what a Job's pods say; the status has all of it here."""
 
     def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
         """Whether the status has the result of a Job or a later one; None while the resource is not known.
@@ -118,6 +134,7 @@ class Statuses:
         """Record that a resource is gone."""
         self._unobserved.pop(key, None)
         self.forget_next_runs(key)
+        self._resumptions.pop(key, None)
         self._known.discard(key)
         self._pools.pop(key, None)
         for last_runs in self._last_runs.values():

@@ -14,6 +14,7 @@ from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.ready import SUSPENDED
 
 DISABLED: Final = "Disabled"
+SUSPENDED_UNTIL: Final = "suspendedUntil"
 CRONJOB_FIELDS: Final = ("cronJobName", "cronJobUID", "cronJobGeneration", "schedule", "timeZone", "fingerprint")
 
 _NEXT_RUNS: Final = 3
@@ -66,7 +67,8 @@ def next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, li
 def active_since(body: Mapping[str, Any], schedule: UserSchedule, *, now: datetime) -> dict[Kind, str | None]:
     """Return since when (RFC 3339, UTC) each kind with due dates has run without a pause, None for one switched off.
 
-    The time is that of the status, or for a UserSchedule without a status that of its creation, or else `now`.
+    The time is that of the status, or for a UserSchedule without a status that of its creation, or else that of its
+    resumption.
     """
     created = body["metadata"].get("creationTimestamp") or format_utc(now)
     since: dict[Kind, str | None] = {}
@@ -74,9 +76,19 @@ def active_since(body: Mapping[str, Any], schedule: UserSchedule, *, now: dateti
         if not section.chosen.has_due_dates:
             continue
         before = section_of(body, kind)
-        running_since = before.get("activeSince") or (format_utc(now) if before else created)
+        running_since = before.get("activeSince") or (resumed_at(body, now) if before else created)
         since[kind] = None if switched_off(schedule, kind) else str(running_since)
     return since
+
+
+def resumed_at(body: Mapping[str, Any], now: datetime) -> str:
+    """Return when jobs resumed (RFC 3339, UTC) that were switched off: at the end that the status names, or `now`.
+
+    An operator that was away at that end loses no digest that was due after it.
+    """
+    until = (body.get("status") or {}).get(SUSPENDED_UNTIL)
+    at = format_utc(now)
+    return at if until is None else min(until, at)
 
 
 def since_of_list(body: Mapping[str, Any]) -> str:

@@ -7,13 +7,24 @@ from datetime import datetime
 from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.outcomes import Reason
+from catchup_contract.timestamps import format_utc, parse_utc
+from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status import ready
 from catchup_operator.status.absence import ABSENT
 from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
 from catchup_operator.status.job_health import job_health
-from catchup_operator.status.job_section import next_runs, section_of, switched_off, timetable_fields
+from catchup_operator.status.job_section import (
+    DISABLED,
+    SUSPENDED_UNTIL,
+    next_runs,
+    section_of,
+    switched_off,
+    timetable_fields,
+)
 from catchup_operator.status.last_run import is_recorded, is_repetition, last_run_fields
+from catchup_operator.status.member_health import member_health
 from catchup_operator.status.results import Cause, JobResult
 from catchup_operator.status.waiting import WaitingJob, is_not_started, known_cause, not_started
 
@@ -26,6 +37,12 @@ def is_current(body: Mapping[str, Any], template_hash: str) -> bool:
     return _is_observed(body, template_hash) and find_condition(body["status"], READY).get("status") == "True"
 
 
+def must_resume(body: Mapping[str, Any], now: datetime) -> bool:
+    """Whether the status says that the jobs are suspended until a time that has passed, at `now` (aware)."""
+    until = (body.get("status") or {}).get(SUSPENDED_UNTIL)
+    return until is not None and parse_utc(until) <= now
+
+
 def is_known_conflict(body: Mapping[str, Any], template_hash: str, older: object) -> bool:
     """Whether the status of this generation and template names this `older` UserSchedule as the one that is served."""
     return (
@@ -33,6 +50,17 @@ def is_known_conflict(body: Mapping[str, Any], template_hash: str, older: object
         and find_condition(body["status"], READY).get("reason") == ready.CONFLICT
         and body["status"].get("conflictsWith") == str(older)
     )
+
+
+def agrees_with_pool(body: Mapping[str, Any], pool_off: Mapping[Kind, str]) -> bool:
+    """Whether the status of a pool's member says which kinds the pool has switched off."""
+    status, of_pool = body.get("status") or {}, {ready.POOL_SUSPENDED, ready.POOL_DISABLED}
+    for kind, work in user_kinds().items():
+        reason = find_condition(status, work.condition).get("reason")
+        # What the spec itself switches off comes first.
+        if reason not in {ready.SUSPENDED, DISABLED} and pool_off.get(kind) != (reason if reason in of_pool else None):
+            return False
+    return True
 
 
 def _is_observed(body: Mapping[str, Any], template_hash: str) -> bool:
@@ -54,6 +82,7 @@ def reconciled(
     older: object = None,
     contested: tuple[str, str] | None = None,
     terminating: tuple[str, tuple[str, ...]] | None = None,
+    unready: Condition | None = None,
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs were applied.
 
@@ -67,14 +96,25 @@ def reconciled(
         older: the UserSchedule that serves the user instead (`namespace/name`).
         contested: a CronJob that another writer changes back each time, and how.
         terminating: a CronJob that is being deleted, and the finalizers that hold it.
+        unready: why the resource is not Ready with these CronJobs, where nothing else is the matter.
     """
-    conflict = None if older is None else ready.conflict(older)
-    readiness = ready.outcome(conflict, contest=contested, held=terminating, suspend=schedule.suspend)
+    conflict = unready if older is None else ready.conflict(older)
+    readiness = ready.outcome(
+        conflict, contest=contested, held=terminating, suspend=schedule.suspend, suspension=schedule.suspension
+    )
     health = [_health(body, kind, switched_off(schedule, kind)) for kind in cronjobs]
     sections = {kind: {**fields, **timetable_fields(schedule, kind, now)} for kind, fields in cronjobs.items()}
     for kind, since in active_since.items():
         sections.setdefault(kind, {})["activeSince"] = since
-    return applied(body, [readiness, *health], sections, template_hash=template_hash, older=older, now=now)
+    return applied(
+        body,
+        [readiness, *health],
+        sections,
+        template_hash=template_hash,
+        older=older,
+        suspension=schedule.suspension,
+        now=now,
+    )
 
 
 def pooled(
@@ -84,31 +124,58 @@ def pooled(
     active_since: Mapping[Kind, str | None],
     now: datetime,
     is_found: bool,
+    pool_off: Mapping[Kind, str],
     older: object = None,
 ) -> dict[str, Any] | None:
     """Return the patch for a UserSchedule that names a pool: what its CronJobs and their runs left goes.
 
-    The arguments are as those of `reconciled`; `is_found` says whether there is such a pool.
+    The arguments are as those of `reconciled`; `is_found` says whether there is such a pool, and `pool_off` which kinds
+    it has switched off (`PoolSuspended`, `PoolDisabled`).
     """
     readiness = ready.pooled(schedule.pool)
     if older is not None:
         readiness = ready.conflict(older)
     elif not is_found:
-        readiness = ready.pool_not_found(schedule.pool)
+        readiness = ready.pool_not_found(schedule.pool, has_cronjobs=False)
     elif schedule.suspend:
-        readiness = ready.suspended()
-    texts = "the job is switched off by the spec", "see `catchup-jobs runs list`, and the status of the SchedulePool"
+        readiness = ready.suspended(schedule.suspension)
+    elif ready.POOL_SUSPENDED in pool_off.values():
+        readiness = ready.pool_suspended(schedule.pool)
+    is_served = is_found and older is None
     health, sections = [], {}
     for kind in schedule.sections:
-        off = switched_off(schedule, kind) or ready.POOLED
-        health.append(Condition(user_kinds()[kind].condition, "Unknown", off, texts[off == ready.POOLED]))
+        off = pool_off.get(kind) if is_served else None
+        # What ticks said goes: the next one says it again if it holds.
+        health.append(member_health(schedule, kind, pool_off=off, trouble=None))
         sections[kind] = {
             **dict.fromkeys(section_of(body, kind)),
-            "display": timetable_fields(schedule, kind, now)["display"],
+            "display": timetable_fields(schedule, kind, now)["display"] if off is None else off.removeprefix("Pool"),
             **({"activeSince": active_since[kind]} if kind in active_since else {}),
-            **(pooled_next_runs(schedule, kind, now) if is_found and older is None else {}),
+            **(pooled_next_runs(schedule, kind, now) if is_served and off is None else {}),
         }
-    return applied(body, [readiness, *health], sections, template_hash=POOLED_HASH, older=older, now=now)
+    return applied(
+        body,
+        [readiness, *health],
+        sections,
+        template_hash=POOLED_HASH,
+        older=older,
+        suspension=schedule.suspension,
+        now=now,
+    )
+
+
+def troubled(
+    body: Mapping[str, Any], schedule: UserSchedule, troubles: Mapping[Kind, Reason | None], *, now: datetime
+) -> dict[str, Any] | None:
+    """Return the patch for what a tick says of a member: of each kind why it is in trouble, None where it is not."""
+    if find_condition(body.get("status") or {}, READY).get("reason") != ready.POOLED:
+        return None
+    told = [
+        member_health(schedule, kind, pool_off=None, trouble=trouble)
+        for kind, trouble in troubles.items()
+        if find_condition(body["status"], user_kinds()[kind].condition).get("reason") != ready.POOL_DISABLED
+    ]
+    return _if_changed(body, {"conditions": merge_conditions(body, told, now)})
 
 
 def pooled_next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
@@ -123,6 +190,7 @@ def applied(
     *,
     template_hash: str,
     older: object,
+    suspension: Suspension | None,
     now: datetime,
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs of any resource were applied.
@@ -133,6 +201,7 @@ def applied(
         sections: what the section of each kind says of its CronJob and its timetable.
         template_hash: the hash of the job template.
         older: the resource that serves instead (`namespace/name`), or None.
+        suspension: what suspends it, where that has an end.
         now: the time, aware.
     """
     readiness, *health = conditions
@@ -141,6 +210,7 @@ def applied(
         "observedGeneration": body["metadata"]["generation"],
         "templateHash": template_hash,
         "conflictsWith": None if older is None else str(older),
+        SUSPENDED_UNTIL: None if suspension is None else format_utc(suspension.until),
         "conditions": merge_conditions(body, [readiness, *ready.progress(readiness), *health], now),
         **{work[kind].status_section: dict(fields) for kind, fields in sections.items()},
     }
@@ -153,7 +223,9 @@ def refreshed(
     """Return the patch for kinds whose runs are `absent`: their conditions, and their next runs from now on."""
     work = user_kinds()
     if schedule.pool:
-        due = {kind: pooled_next_runs(schedule, kind, now) for kind in schedule.sections}
+        # A kind that the pool has switched off has none.
+        shown = [kind for kind in schedule.sections if "nextRunTimes" in section_of(body, kind)]
+        due = {kind: pooled_next_runs(schedule, kind, now) for kind in shown}
         return _if_changed(body, {work[kind].status_section: fields for kind, fields in due.items() if fields})
     if not absent:
         return None

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.outcomes import ADVICE, Reason
 from catchup_contract.summary import Count
 from catchup_contract.timestamps import format_utc
 from catchup_operator.manifests.names import SCHEDULE_POOL
 from catchup_operator.schedule.schedule_pool import SchedulePool
+from catchup_operator.schedule.timetable import TIMETABLES
 from catchup_operator.status import patches, ready
 from catchup_operator.status.absence import ABSENT
-from catchup_operator.status.conditions import Condition, find_condition, merge_conditions
-from catchup_operator.status.job_section import DISABLED, section_of
+from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
+from catchup_operator.status.job_section import DISABLED, resumed_at, section_of
 from catchup_operator.status.last_run import last_run_fields
 from catchup_operator.status.results import JobResult
 from catchup_operator.status.waiting import is_not_started
 
 MEMBERS_LATE: Final = "MembersLate"
+MEMBERS_FAILING: Final = "MembersFailing"
 TICKS_SUCCEED: Final = "TicksSucceed"
 # Fields of the status for which the larger number of both kinds of job counts.
 _WORST: Final = {"failing": Count.MEMBERS_FAILING, "late": Count.MEMBERS_LATE}
@@ -35,6 +39,7 @@ def reconciled(
     cronjobs: Mapping[Kind, Mapping[str, Any]],
     *,
     template_hash: str,
+    active_since: Mapping[Kind, str | None],
     now: datetime,
     older: object = None,
     contested: tuple[str, str] | None = None,
@@ -42,13 +47,39 @@ def reconciled(
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs were applied; the arguments are as those of `patches.reconciled`."""
     conflict = None if older is None else ready.conflict(older, SCHEDULE_POOL)
-    readiness = ready.outcome(conflict, contest=contested, held=terminating, suspend=pool.suspend)
+    readiness = ready.outcome(
+        conflict, contest=contested, held=terminating, suspend=pool.suspend, suspension=pool.suspension
+    )
     health = [_between_ticks(body, pool, kind) for kind in cronjobs]
     sections = {
         kind: {**fields, "display": switched_off(pool, kind) or f"looks every {pool.sections[kind].tick}"}
         for kind, fields in cronjobs.items()
     }
-    return patches.applied(body, [readiness, *health], sections, template_hash=template_hash, older=older, now=now)
+    for kind, since in active_since.items():
+        sections[kind]["activeSince"] = since
+    return patches.applied(
+        body,
+        [readiness, *health],
+        sections,
+        template_hash=template_hash,
+        older=older,
+        suspension=pool.suspension,
+        now=now,
+    )
+
+
+def active_since(body: Mapping[str, Any], pool: SchedulePool, *, now: datetime) -> dict[Kind, str | None]:
+    """Return when the pool was resumed last (RFC 3339, UTC), for each kind with due dates; None where it never was.
+
+    Not when it was made: a member who comes from another placement may bring a digest that was due before.
+    """
+    was_suspended = find_condition(body.get("status") or {}, READY).get("reason") == ready.SUSPENDED
+    resumed = resumed_at(body, now) if was_suspended and not pool.suspend else None
+    return {
+        kind: resumed or section_of(body, kind).get("activeSince")
+        for kind, work in user_kinds().items()
+        if TIMETABLES[work.rule].has_due_dates
+    }
 
 
 def recorded(
@@ -65,7 +96,8 @@ def recorded(
     if not has_counted:
         del fields["counts"]
     off = None if pool is None else switched_off(pool, result.kind)
-    condition = health(result.kind, {**section, **fields}, switched_off=off)
+    shared = {} if result.trouble is None else result.trouble.shared
+    condition = health(result.kind, {**section, **fields}, switched_off=off, shared=shared)
     if not (has_counted or _is_news(body, condition)):
         return None
     numbers = _numbers(body, pool, result) if has_counted else {}
@@ -79,8 +111,18 @@ def told(body: Mapping[str, Any], conditions: Iterable[Condition], *, now: datet
     return {"conditions": merge_conditions(body, news, now)} if news else None
 
 
-def health(kind: Kind, section: Mapping[str, Any], *, switched_off: str | None = None) -> Condition:
-    """Return the condition of a kind by the last tick in its section of the new status."""
+def health(
+    kind: Kind,
+    section: Mapping[str, Any],
+    *,
+    switched_off: str | None = None,
+    shared: Mapping[Reason, int] = MappingProxyType({}),
+) -> Condition:
+    """Return the condition of a kind by the last tick in its section of the new status.
+
+    Args:
+        shared: causes that so many members share that they are told here alone, with their numbers.
+    """
     condition = user_kinds()[kind].condition
     if switched_off:
         return Condition(condition, "Unknown", switched_off, f"the {kind} is switched off by the spec")
@@ -96,10 +138,15 @@ def health(kind: Kind, section: Mapping[str, Any], *, switched_off: str | None =
     if late:
         text = (
             f"{late} of {members} members are late; give the {kind} more shards, and see with `catchup-jobs runs list` "
-            "whether runs wait for a quota"
+            "whether runs wait for a quota; `catchup-jobs pool members` lists them"
         )
         return Condition(condition, "False", MEMBERS_LATE, text)
-    text = f"{failing} of {members} members fail; see `catchup-jobs failures list`" if failing else "ticks end well"
+    if shared:
+        causes = "; ".join(
+            f"{number} with {cause.camel_case}: {ADVICE[cause].text}" for cause, number in shared.items()
+        )
+        return Condition(condition, "False", MEMBERS_FAILING, f"{failing} of {members} members fail, {causes}")
+    text = f"{failing} of {members} members fail; see `catchup-jobs pool members`" if failing else "ticks end well"
     return Condition(condition, "True", TICKS_SUCCEED, text)
 
 
@@ -112,7 +159,7 @@ def switched_off(pool: SchedulePool, kind: Kind) -> str | None:
 
 def _between_ticks(body: Mapping[str, Any], pool: SchedulePool, kind: Kind) -> Condition:
     before, off = find_condition(body.get("status") or {}, user_kinds()[kind].condition), switched_off(pool, kind)
-    if off is None and (before.get("reason") in ABSENT or is_not_started(before)):
+    if off is None and (before.get("reason") in {*ABSENT, MEMBERS_FAILING} or is_not_started(before)):
         return Condition(before["type"], before["status"], before["reason"], before["message"])
     return health(kind, section_of(body, kind), switched_off=off)
 

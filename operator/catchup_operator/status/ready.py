@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from catchup_contract.timestamps import format_utc
 from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
+from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.status.conditions import READY, RECONCILING, STALLED, Condition
 
 CRONJOB_TERMINATING: Final = "CronJobTerminating"
@@ -14,6 +16,8 @@ CONFLICT: Final = "Conflict"
 PERMISSION_MISSING: Final = "PermissionMissing"
 SUSPENDED: Final = "Suspended"
 POOLED: Final = "Pooled"
+POOL_SUSPENDED: Final = "PoolSuspended"
+POOL_DISABLED: Final = "PoolDisabled"
 
 _SERVED: Final = {USER_SCHEDULE: "the user is", SCHEDULE_POOL: "the users of a pool of this name are"}
 _IN_PROGRESS: Final = {CONTESTED, CRONJOB_TERMINATING, PERMISSION_MISSING}
@@ -24,9 +28,15 @@ def reconciled() -> Condition:
     return Condition(READY, "True", "Reconciled", "the CronJobs are as specified")
 
 
-def suspended() -> Condition:
-    """The CronJobs are applied, suspended as the spec says."""
-    return Condition(READY, "True", SUSPENDED, "the jobs are suspended; set spec.suspend to false to resume them")
+def suspended(suspension: Suspension | None = None) -> Condition:
+    """The jobs are suspended as the spec says: by a suspension with an end, or without one."""
+    message = "the jobs are suspended; set spec.suspend to false to resume them"
+    if suspension is not None:
+        message = (
+            f"the jobs are suspended until {format_utc(suspension.until)}: {suspension.reason}; they resume by "
+            "themselves, or at once when spec.suspension is set to null"
+        )
+    return Condition(READY, "True", SUSPENDED, message)
 
 
 def pooled(pool: str) -> Condition:
@@ -34,10 +44,17 @@ def pooled(pool: str) -> Condition:
     return Condition(READY, "True", POOLED, f"the SchedulePool {pool} serves the user")
 
 
-def pool_not_found(pool: str) -> Condition:
-    """There is no such SchedulePool in the namespace."""
+def pool_suspended(pool: str) -> Condition:
+    """The SchedulePool that is to serve the user is suspended."""
+    message = f"the SchedulePool {pool} is suspended, so nobody serves the user; set its spec.suspend to false"
+    return Condition(READY, "True", POOL_SUSPENDED, message)
+
+
+def pool_not_found(pool: str, *, has_cronjobs: bool) -> Condition:
+    """There is no such SchedulePool in the namespace; CronJobs that the user has stay until there is."""
     message = (
-        f"this namespace has no SchedulePool {pool} with members: UserSchedules, so nobody serves the user; "
+        f"this namespace has no SchedulePool {pool} with members: UserSchedules, so "
+        f"{'CronJobs of its own go on serving' if has_cronjobs else 'nobody serves'} the user; "
         "make it, or name another one in spec.pool"
     )
     return Condition(READY, "False", "PoolNotFound", message)
@@ -105,6 +122,7 @@ def outcome(
     contest: tuple[str, str] | None,
     held: tuple[str, tuple[str, ...]] | None,
     suspend: bool,
+    suspension: Suspension | None,
 ) -> Condition:
     """Return the condition after the CronJobs were applied.
 
@@ -112,7 +130,8 @@ def outcome(
         conflict: that another resource serves instead, or None.
         contest: a CronJob that another writer changes back each time, and how.
         held: a CronJob that is being deleted, and the finalizers that hold it.
-        suspend: whether the spec says so.
+        suspend: whether the spec says so at present.
+        suspension: what says so, where that has an end.
     """
     if conflict is not None:
         return conflict
@@ -120,7 +139,7 @@ def outcome(
         return contested(*contest)
     if held is not None:
         return cronjob_terminating(*held)
-    return suspended() if suspend else reconciled()
+    return suspended(suspension) if suspend else reconciled()
 
 
 def progress(ready: Condition) -> list[Condition]:

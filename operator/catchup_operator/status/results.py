@@ -14,6 +14,7 @@ from catchup_contract.outcomes import ADVICE, ExitCode, Outcome, Reason
 from catchup_contract.run_keys import slot_of
 from catchup_contract.summary import InvalidSummaryError, Summary
 from catchup_contract.timestamps import parse_utc
+from catchup_contract.trouble import TroublePage
 from catchup_operator.manifests.names import Owner, owner_of
 from catchup_operator.manifests.pod import CONTAINER
 
@@ -114,6 +115,7 @@ class JobResult:
         result: Succeeded, Skipped or Failed.
         reason: CamelCase.
         message: for a failure, what happened and what to do.
+        trouble: of a tick, a page of the members who are in trouble.
     """
 
     kind: Kind
@@ -124,6 +126,7 @@ class JobResult:
     message: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     slot: datetime | None = None
+    trouble: TroublePage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,7 @@ def result_of(
     shards = _last_terminations(pods)
     failed = [each for each in shards if each.exit_code] if finished.failure else []
     last = max(failed or shards, key=lambda termination: termination.at, default=None)
-    summary = _summary_of(finished, last)
+    summary, summaries = _summary_of(finished, last), [_summary_of(finished, shard) for shard in shards]
     message = None
     if finished.failure is None:
         result = "Skipped" if summary is not None and summary.outcome is Outcome.SKIPPED else "Succeeded"
@@ -175,8 +178,10 @@ def result_of(
         result=result,
         reason=reason,
         message=message,
-        counts=_added(_summary_of(finished, shard) for shard in shards),
+        counts=_added(summaries),
         slot=finished.slot,
+        # The first shard tells it.
+        trouble=next((each.trouble for each in summaries if each is not None and each.trouble is not None), None),
     )
 
 

@@ -27,6 +27,7 @@ _STATUS: Final = {
     "templateHash": str,
     "conflictsWith": str,
     "servedBy": str,
+    "suspendedUntil": str,
     "conditions": list,
     # Of pools.
     **dict.fromkeys(("members", "synced", "failing", "late"), int),
@@ -57,6 +58,8 @@ def _is_valid(status: Any) -> bool:
     if not _has_types(status, {**_STATUS, **dict.fromkeys(names, Mapping)}):
         return False
     try:
+        if "suspendedUntil" in status:
+            parse_utc(status["suspendedUntil"])
         if not all(_is_valid_section(status.get(name) or {}) for name in names):
             return False
     except (ValueError, TypeError, AttributeError):

@@ -236,7 +236,7 @@ from catchup_jobs.cli import main
 try:
     main()
 finally:
-    heavy = ("twilio", "requests", "phonenumbers", "jinja2", "cryptography", "smtplib")
+    heavy = ("twilio", "requests", "phonenumbers", "jinja2", "cryptography", "smtplib", "opentelemetry")
     print("PROBE", *(name for name in heavy if name in sys.modules))
 """
 

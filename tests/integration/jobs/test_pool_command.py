@@ -12,9 +12,10 @@ from integration.jobs.test_sync_command import Shell, shell
 from integration.services import wait_until
 from sqlalchemy import update
 
-from catchup_contract.outcomes import ExitCode, Outcome
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.schedule_list import ListedSchedule, encode
 from catchup_contract.summary import Count
+from catchup_contract.trouble import mark_of
 from catchup_jobs.adapters.database.schema import pool_slots
 
 __all__ = ["shell"]  # a fixture
@@ -122,6 +123,30 @@ def test_user_show_says_which_pool_serves_the_user_and_when(shell: Shell) -> Non
     assert shown["due"]["digest"] is None
     assert "people (by enrolment); next digest not computed yet, next sync" in shell.run("user", "show", "bob")
     assert json.loads(shell.out("user", "show", "ada", "--output", "json"))["pool"] is None
+
+
+def test_a_member_in_trouble_is_told_by_the_tick_and_listed_with_what_to_do(shell: Shell) -> None:
+    enrol(shell, "ada", "bob")
+    folder = shell.directory / "schedules"
+    folder.mkdir()
+    listed = ListedSchedule("ada", "uid-ada", 1, "people", BERLIN, "30m", "Sunday", "09:00")
+    for name, content in encode([listed]).items():
+        (folder / name).write_bytes(content)
+    shell.environment |= {"CATCHUP_SCHEDULE_LIST": str(folder), "CATCHUP_POOL_MEMBERS": "UserSchedules"}
+    shell.google.revoke("ada@example.net")
+
+    shell.run("sync", "--pool", "people")
+
+    trouble = shell.summary().trouble
+    assert trouble is not None
+    assert trouble.members == {mark_of("uid-ada"): Reason.RECONNECT}
+    (failing,) = json.loads(shell.out("pool", "members", "people", "--failing", "--output", "json"))
+    assert (failing["user"], failing["by"], failing["kind"]) == ("ada", "UserSchedule", "sync")
+    assert (failing["trouble"], "connect the calendar again" in failing["advice"]) == ("reconnect", True)
+    make_due(shell)
+    late = json.loads(shell.out("pool", "members", "people", "--late", "--output", "json"))
+    assert {(row["user"], row["trouble"], row["since"]) for row in late} == {("ada", "late", "2026-01-01T00:00:00Z")}
+    assert "no member of others is in trouble" in shell.run("pool", "members", "others")
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b'{"parts": ["x"]}'], ids=["missing", "empty", "without its part"])

@@ -136,7 +136,7 @@ def pools_cronjobs(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The CronJobs that the operator makes from that file for a pool."""
     metadata = {"namespace": "people", "name": "people", "uid": "0", "generation": 1}
     pool = SchedulePool.from_body({"metadata": metadata, "spec": {"calendarSync": {"shards": 2}}})
-    return [*pool_cronjobs(pool, _loaded(documents)).values()]
+    return [*pool_cronjobs(pool, _loaded(documents), {}).values()]
 
 
 def suggestions_cronjob(documents: list[dict[str, Any]]) -> dict[str, Any]:

@@ -113,6 +113,10 @@ CASES: list[tuple[str, Any, Env | str, bool]] = [
     ),
     *(("google.projectQuota", value, Env.GOOGLE_PROJECT_QUOTA, value > 0) for value in (1, 20_000_000, 0, -1)),
     *(("google.userQuota", value, Env.GOOGLE_USER_QUOTA, value > 0) for value in (1, 600, 0)),
+    *(
+        ("tracing.endpoint", value, Env.OTLP_ENDPOINT, value.startswith("http"))
+        for value in ("http://collector.observability:4318", "https://collector.test", "collector:4318")
+    ),
     *(("twilio.from", value, Env.TWILIO_FROM, True) for value in ("+15550100000", "12345", "CatchUp", "Catch-Up 1")),
     *(
         ("twilio.from", value, Env.TWILIO_FROM, False)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.xdist_group("chart")
 
 ZONE = "must be an IANA time zone such as 'Europe/Berlin' or 'Etc/UTC'"
 USER = "must be lower-case letters, digits and dashes"
+PAUSE = {"reason": "ops", "until": "2026-12-01T08:00:00Z"}
 TIME = 'must be a time of day from "00:00" to "23:59", as HH:MM'
 
 
@@ -70,6 +71,10 @@ def refusal(namespace: Namespace, spec: Any, name: str = "ada", **metadata: Any)
         ({"userId": "ada", "pool": "My Pool"}, "spec.pool", "must be the name of a SchedulePool"),
         ({"userId": "ada", "pool": "a" * 41}, "spec.pool", "may not be more than 40"),
         ({"userId": "ada", "suspend": "yes"}, "spec.suspend", "must be of type boolean"),
+        ({"userId": "ada", "suspension": {"reason": "ops"}}, "spec.suspension.until", "Required value"),
+        ({"userId": "ada", "suspension": {**PAUSE, "reason": ""}}, "spec.suspension.reason", "at least 1 char"),
+        ({"userId": "ada", "suspension": {**PAUSE, "until": "tomorrow"}}, "spec.suspension.until", "date-time"),
+        ({"userId": "ada", "suspension": {**PAUSE, "end": "x"}}, "spec.suspension.end", "unknown field"),
         ({"userId": "ada", "timezone": "Etc/UTC"}, "spec.timezone", "unknown field"),
     ],
 )
@@ -114,7 +119,19 @@ def test_defaults_are_filled_in_by_the_api_server(namespace: Namespace) -> None:
 
 def test_explain_reads_as_documentation(namespace: Namespace) -> None:
     names = eventually(lambda: namespace.kubectl("explain", "userschedule.spec", "--recursive"))
-    for field in ("userId", "timeZone", "calendarSync", "every", "digest", "day", "time", "priority", "suspend"):
+    for field in (
+        "userId",
+        "timeZone",
+        "calendarSync",
+        "every",
+        "digest",
+        "day",
+        "time",
+        "priority",
+        "suspend",
+        "suspension",
+        "until",
+    ):
         assert field in names
     assert "Default: 30m" in namespace.kubectl("explain", "userschedule.spec.calendarSync.every")
 
@@ -125,4 +142,4 @@ def test_get_prints_the_promised_columns(namespace: Namespace) -> None:
     usual = ["NAME", "READY", "TIMEZONE", "SYNC", "DIGEST", "LAST-SYNC", "NEXT-DIGEST", "POOL", "AGE"]
     assert header.split() == usual
     wide = namespace.kubectl("get", "us", "-o", "wide").splitlines()[0]
-    assert wide.split() == [*usual, "USER", "FAILURES", "CALENDARS", "REASON", "MESSAGE"]
+    assert wide.split() == [*usual, "USER", "FAILURES", "CALENDARS", "SUSPENDED-UNTIL", "REASON", "MESSAGE"]

@@ -26,6 +26,7 @@ NAME = "at most 40 lower-case letters, digits and dashes"
         ({"digest": {"shards": 0}}, "greater than or equal to 1"),
         ({"calendarSync": {"shards": 65}}, "less than or equal to 64"),
         ({"suspend": "yes"}, "must be of type boolean"),
+        ({"suspension": {"until": "2026-12-01T08:00:00Z"}}, "spec.suspension.reason: Required value"),
         ({"digest": {"every": "1h"}}, "unknown field"),
     ],
 )

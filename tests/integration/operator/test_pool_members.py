@@ -13,11 +13,14 @@ import pytest
 import yaml
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
 from integration.operator.operator_process import OperatorProcess
-from integration.operator.test_pools import RARE
+from integration.operator.test_pools import COUNTS, RARE, summary, tick
 from integration.operator.test_schedule_list import by_user
 from kopf.testing import KopfRunner
 from waiting import eventually
 
+from catchup_contract.outcomes import Reason
+from catchup_contract.summary import Count
+from catchup_contract.trouble import page_of
 from catchup_operator.status.conditions import find_condition
 
 # The tests without faults share one API server, those with faults another.
@@ -81,6 +84,72 @@ def test_a_pool_that_is_missing_serves_nobody_until_it_is_there_and_a_pool_of_th
     namespace.kubectl("delete", "spool", "people")
     eventually(lambda: ready(namespace) == ("False", "PoolNotFound"))
     assert "nextRuns" not in namespace.schedule()["status"]["digest"]
+
+
+def test_a_user_whose_new_pool_is_not_there_keeps_the_cronjobs_until_it_is(
+    operator: KopfRunner, namespace: Namespace
+) -> None:
+    namespace.apply("ada")
+    namespace.ready()
+    before = [item["metadata"]["uid"] for item in namespace.items("cronjobs")]
+    namespace.apply("ada", pool="people")
+    eventually(lambda: ready(namespace) == ("False", "PoolNotFound"))
+    assert [item["metadata"]["uid"] for item in namespace.items("cronjobs")] == before
+    assert [item["spec"]["suspend"] for item in namespace.items("cronjobs")] == [False, False]
+    namespace.apply_pool("people", **POOL)
+    eventually(lambda: ready(namespace) == ("True", "Pooled"))
+    assert users_cronjobs(namespace) == []
+    assert [each.is_served for each in by_user(namespace)["ada"]] == [True]
+
+
+def test_members_of_a_suspended_pool_say_so_until_it_is_resumed(operator: KopfRunner, namespace: Namespace) -> None:
+    namespace.apply_pool("people", **POOL)
+    namespace.apply("ada", pool="people")
+    eventually(lambda: ready(namespace) == ("True", "Pooled"))
+    namespace.apply_pool("people", **POOL, suspend=True)
+    eventually(lambda: ready(namespace) == ("True", "PoolSuspended"))
+    status = namespace.schedule()["status"]
+    assert status["digest"].keys() == {"display", "activeSince"}
+    assert namespace.kubectl("get", "us", "ada", "--no-headers").split()[3:5] == ["Suspended", "Suspended"]
+    namespace.apply_pool("people", **POOL)
+    eventually(lambda: ready(namespace) == ("True", "Pooled"))
+    assert len(namespace.schedule()["status"]["digest"]["nextRuns"]) == 3
+
+
+def test_members_in_trouble_are_told_and_taken_back_also_by_an_operator_that_was_away(
+    operator_process: StartOperator, namespace: Namespace
+) -> None:
+    def told(name: str) -> tuple[str, str]:
+        found = find_condition(namespace.schedule(name).get("status") or {}, "SyncHealthy")
+        return found.get("status", ""), found.get("reason", "")
+
+    def page(**troubles: Reason) -> str:
+        uids = {name: namespace.schedule(name)["metadata"]["uid"] for name in troubles}
+        trouble = page_of([(uids[name], reason) for name, reason in troubles.items()], 3)
+        counted = {Count.MEMBERS: 3, Count.MEMBERS_FAILING: len(troubles)}
+        return summary(members=counted, trouble=trouble)
+
+    namespace.apply_pool("people", **POOL)
+    for name in ("ada", "bob", "cy"):
+        namespace.apply(name, pool="people")
+    with operator_process():
+        namespace.ready_pool()
+        for name in ("ada", "bob", "cy"):
+            namespace.ready(name)
+        before = namespace.writes()
+        tick(namespace, COUNTS, message=page(ada=Reason.RECONNECT, bob=Reason.BUDGET_SPENT))
+        eventually(lambda: (told("ada"), told("bob")) == (("False", "Reconnect"), ("False", "BudgetSpent")))
+        assert (told("cy"), ready(namespace)) == (("Unknown", "Pooled"), ("True", "Pooled"))
+        assert namespace.writes() - before == 3  # of the pool, and of two members
+        events = namespace.kubectl("get", "events", "--field-selector=involvedObject.name=ada", "-o", "name")
+        assert len(events.split()) == 1
+        tick(namespace, COUNTS + 10, message=page(ada=Reason.RECONNECT, bob=Reason.BUDGET_SPENT))
+        eventually(lambda: namespace.writes() - before == 4)  # of the pool alone
+    with operator_process():
+        namespace.apply("dee")
+        namespace.ready("dee")  # by then the others are known
+        tick(namespace, COUNTS + 20, message=page(cy=Reason.CRASHED))
+        eventually(lambda: (told("ada"), told("cy")) == (("Unknown", "Pooled"), ("False", "Crashed")))
 
 
 def test_a_user_who_moves_into_a_pool_keeps_the_cronjobs_until_its_pods_know_and_has_them_again_on_the_way_back(

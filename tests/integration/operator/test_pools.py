@@ -22,6 +22,7 @@ from waiting import eventually
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count, Summary
+from catchup_contract.trouble import TroublePage
 from catchup_operator.status.conditions import find_condition
 
 # The tests without faults share one API server, those with faults another.
@@ -50,10 +51,11 @@ def summary(
     *,
     kind: Kind = SYNC,
     members: dict[Count, int] | None = None,
+    trouble: TroublePage | None = None,
 ) -> str:
     now = datetime.now(UTC)
     served = {Count.USERS_SERVED: 7, Count.USERS_FAILED: 1, Count.USERS_DEFERRED: 0}
-    return Summary(kind, outcome, now, now, 1, reason, {**served, **(members or {})}).to_json()
+    return Summary(kind, outcome, now, now, 1, reason, {**served, **(members or {})}, trouble).to_json()
 
 
 def tick(namespace: Namespace, slot: int, *, kind: Kind = SYNC, exit_code: int = 0, message: str) -> str:
@@ -232,7 +234,7 @@ def test_a_tick_that_counts_the_pool_reaches_the_status_by_one_write(
     assert condition(namespace) == (
         "True",
         "TicksSucceed",
-        "4 of 3000 members fail; see `catchup-jobs failures list`",
+        "4 of 3000 members fail; see `catchup-jobs pool members`",
     )
     assert namespace.writes() - before == 1
     digest = {Count.MEMBERS: 3000, Count.MEMBERS_FAILING: 9, Count.MEMBERS_LATE: 2}

@@ -20,10 +20,11 @@ def test_values_are_read() -> None:
         "CATCHUP_LOG_LEVEL": "debug",
         "CATCHUP_HEALTH_PORT": "8080",
         "CATCHUP_ROLL_PER_SECOND": "0.5",
+        "CATCHUP_MEMBER_WRITES_PER_SECOND": "2",
         "CATCHUP_DIGEST_SPREAD_MINUTES": "30",
         "CATCHUP_RELEASE": "people/catchup-jobs",
     }
-    wanted = Options(("people", "friends"), Path("/t.yaml"), True, 8080, 0.5, 30, "people/catchup-jobs")
+    wanted = Options(("people", "friends"), Path("/t.yaml"), True, 8080, 0.5, 30, "people/catchup-jobs", 2.0)
     assert Options.from_env(env) == wanted
 
 
@@ -34,6 +35,7 @@ def test_values_are_read() -> None:
         ("CATCHUP_LOG_LEVEL", "DEBUG"),
         ("CATCHUP_LOG_LEVEL", "trace"),
         *(("CATCHUP_ROLL_PER_SECOND", value) for value in ("0", "0.000", "-1", "nan", "inf", "1e9", "fast", "٣")),
+        *(("CATCHUP_MEMBER_WRITES_PER_SECOND", value) for value in ("0", "-1", "10000")),
         *(("CATCHUP_DIGEST_SPREAD_MINUTES", value) for value in ("-1", "241", "0.5", "1h", "٣")),
         *(("CATCHUP_RELEASE", value) for value in ("a b", "a\n", "ü", "a" * 254)),
     ],

@@ -7,6 +7,7 @@ import socket
 from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import httplib2
 from httplib2.decode import DecodeLimitError, DecodeRatioError
@@ -14,6 +15,7 @@ from httplib2.decode import DecodeLimitError, DecodeRatioError
 from catchup_jobs.adapters.google.proxy import tunnel_to
 from catchup_jobs.adapters.time_limit import OverTimeError, within
 from catchup_jobs.jobs.run.errors import TemporaryError
+from catchup_jobs.jobs.run.spans import answered, http_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -120,6 +122,12 @@ class Http(httplib2.Http):  # type: ignore[misc]
             TemporaryError: no complete response arrived; the message has the class of the error only.
         """
         named["connection_type"] = _HttpsConnection if uri.startswith("https:") else _HttpConnection
+        with http_span(method, urlsplit(uri).hostname) as traced:
+            response, content = self._bounded(uri, method, named)
+            answered(traced, response.status)
+        return response, content
+
+    def _bounded(self, uri: str, method: str, named: dict[str, Any]) -> tuple[httplib2.Response, bytes]:
         ask, connections = super().request, self.connections
 
         def asked() -> tuple[httplib2.Response, bytes]:
@@ -130,7 +138,7 @@ class Http(httplib2.Http):  # type: ignore[misc]
                     _close(connections)
 
         try:
-            response, content = within(min(REQUEST_SECONDS, self.seconds_left()), asked)
+            return within(min(REQUEST_SECONDS, self.seconds_left()), asked)
         except OverTimeError:
             # What goes on in the other thread ends with its connection; the next request makes a new one.
             self.connections = {}
@@ -142,7 +150,6 @@ class Http(httplib2.Http):  # type: ignore[misc]
         except (OSError, http.client.HTTPException, httplib2.HttpLib2Error) as error:
             self.close()
             raise TemporaryError(f"no answer from Google ({type(error).__name__})") from None
-        return response, content
 
 
 def _hang_up(connections: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from catchup_jobs.adapters.messaging.smtp_replies import PERMANENT, Stage, meani
 from catchup_jobs.domain.digest.addresses import Mailbox, is_email
 from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError
+from catchup_jobs.jobs.run.spans import smtp_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,11 +149,18 @@ class SmtpEmail:
             content = email.as_bytes()
         except Exception as error:  # noqa: BLE001 - whatever it is: nothing was sent
             return NotSent(f"the message cannot be written ({type(error).__name__})")
+        with smtp_span(self._server.host, self._server.port) as traced:
+            answer = self._deliver(message.to, content, email["Message-ID"])
+            if not isinstance(answer, Accepted):
+                traced.fail(type(answer).__name__)
+        return answer
+
+    def _deliver(self, to: str, content: bytes, message_id: str) -> Answer:
         try:
             with self._connected() as smtp:
                 self._open_session(smtp)
-                self._envelope(smtp, message.to)
-                return self._content(smtp, content, email["Message-ID"])
+                self._envelope(smtp, to)
+                return self._content(smtp, content, message_id)
         except _Stop as stop:
             return stop.answer
         except (OSError, smtplib.SMTPException, ValueError) as error:

@@ -16,6 +16,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 
 from catchup_jobs.adapters.time_limit import OverTimeError, within
+from catchup_jobs.jobs.run.spans import answered, http_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,11 +107,13 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
         self.was_asked = True
         ask = partial(session.send, request, timeout=self._timeouts, allow_redirects=allow_redirects, **process)
         limit = min(self._request_seconds, self._seconds_left())
-        try:
-            # What is known of the answer is kept here: a request that is given up may still be answered.
-            self.last_status, self.last_headers, body = within(limit, lambda: _answer_to(ask))
-        except OverTimeError:
-            raise UnreadableAnswerError("not whole in time") from None
+        with http_span(request.method or "", urlsplit(request.url or "").hostname) as traced:
+            try:
+                # What is known of the answer is kept here: a request that is given up may still be answered.
+                self.last_status, self.last_headers, body = within(limit, lambda: _answer_to(ask))
+            except OverTimeError:
+                raise UnreadableAnswerError("not whole in time") from None
+            answered(traced, self.last_status)
         if body is None:
             raise UnreadableAnswerError("longer than 4 MiB")
         return Response(self.last_status, body.decode("utf-8", "replace"), self.last_headers)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
-from catchup_contract.pools import TICK_DEADLINE_SECONDS, counts_the_pool
+from catchup_contract.pools import TICK_DEADLINE_SECONDS, Members, counts_the_pool, pages_max, turn_of
 from catchup_contract.summary import Count
+from catchup_contract.trouble import page_of
 from catchup_jobs.adapters.database.pools.members import interval_of
 from catchup_jobs.adapters.database.pools.schedule_list import apply_list
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
@@ -24,7 +24,8 @@ from catchup_jobs.adapters.files.schedule_list import read_schedule_list
 from catchup_jobs.adapters.process import current_process
 from catchup_jobs.cli.jobs.harness import locks_of, reported
 from catchup_jobs.cli.jobs.registry import body_of
-from catchup_jobs.cli.resources import Clients, Resources, open_database
+from catchup_jobs.cli.jobs.threads import ThreadClients
+from catchup_jobs.cli.resources import Resources, open_database
 from catchup_jobs.jobs.pool.abandonment import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
 from catchup_jobs.jobs.run.endings import Ending, Report, report_of
@@ -33,6 +34,7 @@ from catchup_jobs.jobs.run.ports import Process, Run, RunLocks, RunStore
 
 if TYPE_CHECKING:
     from catchup_contract.kinds import Kind
+    from catchup_contract.trouble import TroublePage
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.jobs.pool.ports import Member
     from catchup_jobs.settings import Settings
@@ -58,13 +60,14 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         current_process(settings.pod_uid or str(uuid.uuid4())) as process,
         open_database(settings, process, connections=_CONNECTIONS) as database,
         locks_of(kind, settings, database) as locks,
+        closing(ThreadClients()) as clients,
     ):
         if settings.schedule_list is not None:
             _apply_list(database, pool, settings, Path(settings.schedule_list), started_at)
         # By hand, nobody says the interval: it stays what the pool's own pods were told.
         every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
         version = f"{metadata.version('tzdata')} {every}"
-        store = PoolSlots(database, pool, kind, every, version, shard, shards)
+        store = PoolSlots(database, pool, kind, every, version, shard, shards, settings.digest_since)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
         runs = _Runs(
             kind=kind,
@@ -74,15 +77,25 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
             process=process,
             deadline=deadline,
             store=DatabaseRunStore(database),
+            clients=clients,
         )
-        with closing(runs):
-            result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
-        counts = _counts(result)
-        if shard == 0 and counts_the_pool(settings.slot):
-            counts |= store.counts(now=process.now())
+        result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
+        counts, trouble = _counts(result), None
+        if shard == 0:
+            counts |= store.counts(now=process.now()) if counts_the_pool(settings.slot) else {}
+            trouble = _page(store, settings)
     outcome, exit_code, reason = exit_of(result)
     _log.info("tick ended", pool=pool, kind=kind.name, **{count.value: number for count, number in counts.items()})
-    return report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, datetime.now(UTC))
+    report = report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, datetime.now(UTC))
+    return replace(report, summary=replace(report.summary, trouble=trouble))
+
+
+def _page(store: PoolSlots, settings: Settings) -> TroublePage | None:
+    """Return the page of members in trouble whose turn it is; of users without a resource only with the counts."""
+    if settings.pool_members is Members.DATABASE and not counts_the_pool(settings.slot):
+        return None
+    tick = settings.pool_tick
+    return page_of(store.troubles(), store.size(), turn=turn_of(settings.slot, tick), pages_max=pages_max(tick))
 
 
 def _apply_list(database: Database, pool: str, settings: Settings, folder: Path, now: datetime) -> None:
@@ -99,7 +112,7 @@ def _counts(result: TickResult) -> dict[Count, int]:
     }
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Runs:
     """Makes the runs of members; its methods are called from several threads and raise nothing."""
 
@@ -110,13 +123,12 @@ class _Runs:
     process: Process
     deadline: datetime
     store: RunStore
-    _of_thread: threading.local = field(default_factory=threading.local)
-    _clients: list[Clients] = field(default_factory=list)
+    clients: ThreadClients
 
     def serve(self, member: Member, slot: datetime) -> Report:
         """Make the run of a member for a slot."""
         body = body_of(self.kind, member.user_id)
-        resources = Resources(self.settings, self.database, self._thread_clients(), member.when.digest)
+        resources = Resources(self.settings, self.database, self.clients.get(), member.when.digest)
         remaining = (self.deadline - self.process.now()).total_seconds()
         return run_job(
             lambda context: body(context, resources),
@@ -133,17 +145,5 @@ class _Runs:
         """Close the run of a member for a slot with a dead letter."""
         return abandon(self._run(member, slot), store=self.store, process=self.process, lease=_LEASE)
 
-    def close(self) -> None:
-        """Close the clients of all threads."""
-        for clients in self._clients:
-            clients.close()
-
     def _run(self, member: Member, slot: datetime) -> Run:
         return Run(self.kind, member.user_id, slot, manual_id="")
-
-    def _thread_clients(self) -> Clients:
-        clients: Clients | None = getattr(self._of_thread, "clients", None)
-        if clients is None:
-            clients = self._of_thread.clients = Clients()
-            self._clients.append(clients)
-        return clients

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.outcomes import advice_of
 from catchup_jobs.adapters.database.pools.overview import overviews
+from catchup_jobs.adapters.database.pools.trouble import late, troubles
+from catchup_jobs.cli.parameters import KIND, POOL_NAME
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.cli.tables import JSON, echo_rows, output_option
+from catchup_jobs.cli.tables import JSON, echo_rows, limit_option, output_option
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
     from catchup_jobs.adapters.database.pools.overview import PoolOverview
+    from catchup_jobs.adapters.database.pools.trouble import Trouble, Waiting
 
 _COLUMNS: Final = {
     "pool": "POOL",
@@ -26,6 +35,15 @@ _COLUMNS: Final = {
     "failing": "FAILING",
     "waiting": "LONGEST WAIT",
 }
+_MEMBER_COLUMNS: Final = {
+    "user": "USER",
+    "by": "BY",
+    "kind": "KIND",
+    "trouble": "TROUBLE",
+    "since": "SINCE",
+    "advice": "WHAT TO DO",
+}
+_LATE_ADVICE: Final = "due and not served in time; see whether its run waits for a quota: `catchup-jobs runs list`"
 
 
 @click.group()
@@ -39,7 +57,8 @@ def show(output: str) -> None:
     """Show each pool and kind of job, one a line.
 
     HELD are enrolled users whom a UserSchedule names, so that the pool does not serve them by their enrolment. DUE are
-    members who wait to be served, IN FLIGHT those who are being served, FAILING those with a run that was given up.
+    members who wait to be served, IN FLIGHT those who are being served, FAILING those whose last run failed or asks
+    somebody to act: see `catchup-jobs pool members`.
 
     \b
     Examples:
@@ -54,6 +73,60 @@ def show(output: str) -> None:
         click.echo(
             "no pool has members: name one with the key `pool` in the file of `catchup-jobs user import`", err=True
         )
+
+
+@pool.command()
+@click.argument("name", metavar="POOL", type=POOL_NAME)
+@click.option("--late", "is_late", is_flag=True, help="Only members who are due and were not served in time.")
+@click.option("--failing", is_flag=True, help="Only members whose last run failed or asks somebody to act.")
+@click.option("--kind", type=KIND, help="Only this kind of job.")
+@limit_option
+@output_option
+def members(*, name: str, is_late: bool, failing: bool, kind: Kind | None, limit: int, output: str) -> None:
+    """Show the members of a pool who are late or failing, one a line; without an option both.
+
+    SINCE is the slot that waits of a late member, and the end of the last run of a failing one.
+
+    \b
+    Examples:
+      catchup-jobs pool members people --late
+      catchup-jobs pool members people --failing --kind sync --output json
+    """
+    now, both = datetime.now(UTC), is_late == failing
+    kinds = [each for each in user_kinds() if kind in {None, each}]
+    with open_database(Settings.load()) as database, database.read() as connection:
+        rows = [
+            *(_late_rows(connection, name, kinds, now, limit) if is_late or both else ()),
+            *(_failing_rows(connection, name, kinds, limit) if failing or both else ()),
+        ][:limit]
+    echo_rows(_MEMBER_COLUMNS, rows, output)
+    if not rows and output != JSON:
+        click.echo(f"no member of {name} is in trouble; `catchup-jobs pool show` has all pools", err=True)
+
+
+def _late_rows(
+    connection: Connection, pool: str, kinds: list[Kind], now: datetime, limit: int
+) -> Iterator[dict[str, Any]]:
+    for kind in kinds:
+        for one in late(connection, pool, kind, now=now, limit=limit):
+            yield _member_row(one, kind, "late", _LATE_ADVICE)
+
+
+def _failing_rows(connection: Connection, pool: str, kinds: list[Kind], limit: int) -> Iterator[dict[str, Any]]:
+    for kind in kinds:
+        for one in troubles(connection, pool, kind, limit=limit):
+            yield _member_row(one, kind, one.reason.value, advice_of(one.reason))
+
+
+def _member_row(member: Trouble | Waiting, kind: Kind, trouble: str, advice: str) -> dict[str, Any]:
+    return {
+        "user": member.user_id,
+        "by": "enrolment" if member.uid is None else "UserSchedule",
+        "kind": kind.name,
+        "trouble": trouble,
+        "since": member.since,
+        "advice": advice,
+    }
 
 
 def _row(overview: PoolOverview, now: datetime) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,8 @@ from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.cadence import Cadence
 from catchup_contract.digest_rule import DigestDay, DigestTime, occurrence_of_slot
 from catchup_contract.kinds import Kind, Rule
+
+_INSTANT: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class When:
     Attributes:
         digest_since: digests that fell due before are not caught up on (UTC).
         sync_every: a key of `catchup_contract.api.SYNC_INTERVALS_MINUTES`.
+        resumes_at: the end of a suspension, present or past (UTC): what falls due before is not served.
     """
 
     time_zone: str
@@ -28,11 +31,13 @@ class When:
     digest_time: time
     digest_since: datetime | None
     sync_every: str
+    resumes_at: datetime | None = None
 
     @property
     def digest(self) -> DigestTime:
         """The digest's part of it."""
-        return DigestTime(ZoneInfo(self.time_zone), self.digest_day, self.digest_time, self.digest_since)
+        since = max((at for at in (self.digest_since, self.resumes_at) if at is not None), default=None)
+        return DigestTime(ZoneInfo(self.time_zone), self.digest_day, self.digest_time, since)
 
 
 class Slots(Protocol):
@@ -54,15 +59,18 @@ class Slots(Protocol):
 @dataclass(frozen=True, slots=True)
 class _IntervalSlots:
     cadence: Cadence
+    since: datetime | None
 
     def latest(self, now: datetime) -> datetime | None:
-        return self.cadence.latest(now)
+        latest = self.cadence.latest(now)
+        return latest if self.since is None or latest >= self.since else None
 
     def missed(self, now: datetime) -> datetime | None:
-        return self.cadence.latest(now)
+        return self.latest(now)
 
     def after(self, at: datetime) -> datetime:
-        return next(self.cadence.due_after(at))
+        # A slot at the very end of a suspension is served.
+        return next(self.cadence.due_after(at if self.since is None else max(at, self.since - _INSTANT)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,8 @@ class _LocalTimeSlots:
 
 
 def _interval_slots(kind: Kind, user_id: str, when: When) -> Slots:
-    return _IntervalSlots(Cadence.of_user(kind.name, SYNC_INTERVALS_MINUTES[when.sync_every], user_id))
+    cadence = Cadence.of_user(kind.name, SYNC_INTERVALS_MINUTES[when.sync_every], user_id)
+    return _IntervalSlots(cadence, when.resumes_at)
 
 
 def _local_time_slots(_kind: Kind, _user_id: str, when: When) -> Slots:

@@ -92,21 +92,20 @@ class CalendarSync:
         Raises:
             JobError: see `jobs.run.errors`.
         """
-        zone = self.availability.zone(context.subject)
-        if zone is None:
+        user = self.tokens.user(context.subject)
+        if user is None:
             raise PermanentError(
                 "there is no such user in the database: import it with `catchup-jobs user import`",
                 reason=Reason.UNKNOWN_USER,
             )
-        kept = self.tokens.load(context.subject)
-        if kept is None:
+        if user.token is None:
             return Result(Outcome.SKIPPED, Reason.NOT_CONNECTED)
-        if kept.state is TokenState.RECONNECT:
+        if user.token.state is TokenState.RECONNECT:
             return Result(Outcome.SKIPPED, Reason.RECONNECT)
         google = self.google()
         if google is None:
             return Result(Outcome.SKIPPED, Reason.NOT_CONFIGURED)
-        return self._sync(context, kept, google, zone)
+        return self._sync(context, user.token, google, user.zone)
 
     def _sync(self, context: RunContext, kept: StoredToken, google: Google, zone: ZoneInfo) -> Result:
         progress = _Progress(context.checkpoint)
@@ -114,8 +113,10 @@ class CalendarSync:
         source = google.calendars(keeper, QuotaGate(context, google.quota) if google.quota else _at_once)
         try:
             if not progress.listed and (self.full or is_list_due(context.subject, kept.listed_at, now=context.now())):
-                self._update_list(context, source, keeper, progress)
-            failed = self._sync_calendars(context, source, keeper, progress, zone)
+                selected = self._update_list(context, source, keeper, progress)
+            else:
+                selected = self.calendars.selected(context.subject)
+            failed = self._sync_calendars(context, source, keeper, progress, zone, selected=selected)
         except ReconnectNeededError:
             keeper.mark_reconnect()
             _log.warning("the user must connect the calendar again")
@@ -140,6 +141,8 @@ class CalendarSync:
         keeper: StoredAccessTokens,
         progress: _Progress,
         zone: ZoneInfo,
+        *,
+        selected: list[StoredCalendar],
     ) -> list[StoredCalendar]:
         """Sync what is unfinished and return the calendars that failed.
 
@@ -148,15 +151,15 @@ class CalendarSync:
         """
         failed: list[StoredCalendar] = []
         temporary: TemporaryError | None = None
-        for calendar in self.calendars.selected(context.subject):
+        for calendar in selected:
             if calendar.id in progress.finished:
                 continue
             try:
                 reading = self._read(context, source, calendar)
             except CalendarFailedError as error:
                 if not progress.listed and error.reason in _LOST and error.reason is not calendar.error:
-                    self._update_list(context, source, keeper, progress)
-                    return self._sync_calendars(context, source, keeper, progress, zone)
+                    selected = self._update_list(context, source, keeper, progress)
+                    return self._sync_calendars(context, source, keeper, progress, zone, selected=selected)
                 if error.reason is CalendarError.NOT_FOUND and not calendar.primary:
                     self._deselect(context, calendar, progress)
                     continue
@@ -177,7 +180,7 @@ class CalendarSync:
 
     def _update_list(
         self, context: RunContext, source: CalendarSource, keeper: StoredAccessTokens, progress: _Progress
-    ) -> None:
+    ) -> list[StoredCalendar]:
         entries = []
         for page in source.calendars():
             context.check_stop()
@@ -188,7 +191,7 @@ class CalendarSync:
             _log.warning("entries of the calendar list cannot be read, they are left out", entries=unreadable)
             progress.counts.add(Count.CALENDARS_UNREADABLE, unreadable)
         context.check_stop()
-        stored = self.calendars.update_list(
+        stored, selected = self.calendars.update_list(
             context.subject, listed, complete=not unreadable, now=context.now(), fence=context.fence
         )
         if stored.calendars_gone:
@@ -196,6 +199,7 @@ class CalendarSync:
         keeper.mark_listed()
         progress.add_stored(stored)
         progress.list_done()
+        return selected
 
     def _read(self, context: RunContext, source: CalendarSource, calendar: StoredCalendar) -> Reading:
         """Read a calendar's changes, or all of it where a full sync is due."""

@@ -24,7 +24,7 @@ def pool(name: str = "people", **spec: Any) -> SchedulePool:
 
 
 def cronjob(kind: Kind, template: JobTemplate = TEMPLATE, **spec: Any) -> dict[str, Any]:
-    return pool_cronjobs(pool(**spec), template)[kind]
+    return pool_cronjobs(pool(**spec), template, {})[kind]
 
 
 def job(found: dict[str, Any]) -> dict[str, Any]:
@@ -159,3 +159,10 @@ def test_the_largest_list_that_kubernetes_objectives_admit_fits_into_the_configm
     ]
     sizes = [len(content) for content in encode(some, LIST_PARTS).values()]
     assert max(sizes) < 2**20 / 4
+
+
+def test_a_pool_that_was_resumed_tells_its_digests_since_when() -> None:
+    found = pool_cronjobs(pool(), TEMPLATE, {DIGEST: "2026-11-29T12:00:00Z"})
+    assert env(found[DIGEST])[Env.DIGEST_SINCE] == "2026-11-29T12:00:00Z"
+    assert Env.DIGEST_SINCE not in env(found[SYNC])
+    assert Env.DIGEST_SINCE not in env(cronjob(DIGEST))

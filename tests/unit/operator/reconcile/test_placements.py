@@ -7,9 +7,12 @@ import pytest
 from unit.operator.factories import TEMPLATE, body
 from unit.operator.status.test_patches import merge
 
-from catchup_contract.kinds import DIGEST
+from catchup_contract.kinds import DIGEST, SYNC, Kind
+from catchup_contract.outcomes import Reason
 from catchup_operator.reconcile.placements import Dedicated, WaitsForPoolError
-from catchup_operator.state.pools import Pools
+from catchup_operator.schedule.user_schedule import UserSchedule
+from catchup_operator.state.pools import PoolFacts, Pools
+from catchup_operator.status import patches
 from catchup_operator.status.conditions import find_condition
 from catchup_operator.status.validation import with_valid_status
 
@@ -27,11 +30,11 @@ RAN = {
 }
 
 
-def pools(*, admits: bool | None = True) -> Pools:
+def pools(*, admits: bool | None = True, off: dict[Kind, str] | None = None) -> Pools:
     found = Pools()
     if admits is not None:
         found.note_listed("people")
-        found.note(("people", "night"), admits=admits)
+        found.note(("people", "night"), PoolFacts(admits, off or {}))
     return found
 
 
@@ -80,6 +83,101 @@ def test_without_its_pool_nobody_serves_the_user_and_no_digest_is_announced() ->
     after = reconciled(POOLED, pools(admits=False))
     assert ready(after) == ("False", "PoolNotFound")
     assert "nextRuns" not in after["status"]["digest"]
+
+
+def test_cronjobs_that_a_user_has_stay_until_the_pool_is_there_and_knows() -> None:
+    served = {**POOLED, "status": {"digest": RAN, "sync": {"cronJobName": "ada-sync-x"}}}
+    desired = Dedicated(TEMPLATE, pools(admits=False)).desired(served, older=None, now=NOW)
+    assert desired.manifests.keys() == {SYNC, DIGEST}
+    after = dict(merge(served, {"status": desired.patch({})}))
+    assert ready(after) == ("False", "PoolNotFound")
+    assert "go on serving" in find_condition(after["status"], "Ready")["message"]
+    assert find_condition(after["status"], "Stalled")["status"] == "True"
+    with pytest.raises(WaitsForPoolError):
+        Dedicated(TEMPLATE, pools()).desired(after, older=None, now=NOW)
+    known = pools()
+    known.note_told("people", {"uid-1": 1})
+    assert ready(reconciled(after, known)) == ("True", "Pooled")
+
+
+OFF = {SYNC: "PoolSuspended", DIGEST: "PoolSuspended"}
+
+
+def test_members_of_a_suspended_pool_say_so_and_announce_nothing() -> None:
+    after = reconciled(reconciled(POOLED, pools()), pools(off=OFF))
+    assert ready(after) == ("True", "PoolSuspended")
+    assert after["status"]["digest"] == {"display": "Suspended", "activeSince": CREATED}
+    assert find_condition(after["status"], "SyncHealthy")["reason"] == "PoolSuspended"
+    assert Dedicated(TEMPLATE, pools(off=OFF)).refreshed(after, {}, now=NOW) is None
+    again = reconciled(after, pools())
+    assert ready(again) == ("True", "Pooled")
+    assert len(again["status"]["digest"]["nextRuns"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "off", "is_current"),
+    [
+        ({}, {}, True),
+        ({}, {DIGEST: "PoolDisabled"}, False),
+        ({}, OFF, False),
+        ({"suspend": True}, OFF, True),
+        ({"digest": {"enabled": False}}, {DIGEST: "PoolDisabled"}, True),
+        ({"digest": {"enabled": False}}, OFF, False),
+    ],
+    ids=["all", "pool's digest", "pool suspended", "both suspended", "both without digest", "without, suspended"],
+)
+def test_a_member_is_current_while_its_status_says_what_the_pool_has_switched_off(
+    spec: dict[str, Any], off: dict[Kind, str], is_current: bool
+) -> None:
+    before = body({"pool": "night", **spec}, creationTimestamp=CREATED)
+    after = reconciled(before, pools())
+    for known, expected in ((pools(off=off), is_current), (pools(), True)):
+        placement = Dedicated(TEMPLATE, known)
+        assert placement.is_current(after, placement.template_hash(after)) is expected
+    if not is_current:
+        after = reconciled(after, pools(off=off))
+        placement = Dedicated(TEMPLATE, pools(off=off))
+        assert placement.is_current(after, placement.template_hash(after))
+
+
+def troubled(before: dict[str, Any], troubles: dict[Kind, Reason | None]) -> dict[str, Any] | None:
+    patch = patches.troubled(before, UserSchedule.from_body(before), troubles, now=NOW)
+    return None if patch is None else dict(merge(before, {"status": patch}))
+
+
+def test_trouble_of_a_member_is_told_as_of_a_user_with_cronjobs_and_taken_back() -> None:
+    well = reconciled(POOLED, pools())
+    after = troubled(well, {SYNC: Reason.RECONNECT, DIGEST: None})
+    assert after is not None
+    told = find_condition(after["status"], "SyncHealthy")
+    assert (told["status"], told["reason"]) == ("False", "Reconnect")
+    assert "connect the calendar again" in told["message"]
+    assert find_condition(after["status"], "DigestHealthy") == find_condition(well["status"], "DigestHealthy")
+    assert (after["status"]["sync"], ready(after)) == (well["status"]["sync"], ("True", "Pooled"))
+    assert troubled(after, {SYNC: Reason.RECONNECT}) is None
+    placement = Dedicated(TEMPLATE, pools())
+    assert placement.is_current(after, placement.template_hash(after))
+    assert troubled(after, {SYNC: None}) == well
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        POOLED,
+        reconciled(POOLED, pools(admits=False)),
+        reconciled(POOLED, pools(), older="people/older"),
+        reconciled(POOLED, pools(off=OFF)),
+    ],
+    ids=["without a status", "without a pool", "in conflict", "in a suspended pool"],
+)
+def test_of_a_user_whom_no_pool_serves_no_trouble_is_told(before: dict[str, Any]) -> None:
+    assert troubled(before, {SYNC: Reason.RECONNECT}) is None
+
+
+def test_an_edit_takes_back_what_was_told_until_a_tick_says_it_again() -> None:
+    after = troubled(reconciled(POOLED, pools()), {SYNC: Reason.RECONNECT})
+    assert after is not None
+    assert find_condition(reconciled(after, pools())["status"], "SyncHealthy")["reason"] == "Pooled"
 
 
 def test_a_younger_one_of_the_user_is_in_conflict_in_a_pool_too() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -49,8 +50,36 @@ def test_defaults_are_those_of_the_schema() -> None:
         ({"calendarSync": {"enabled": "yes"}}, "enabled"),
         ({"priority": "urgent"}, "priority"),
         ({"suspend": "no"}, "suspend"),
+        ({"suspension": "tomorrow"}, "suspension"),
+        ({"suspension": {"until": "2026-12-01T08:00:00Z"}}, "suspension.reason"),
+        ({"suspension": {"reason": "ops"}}, "suspension.until"),
+        ({"suspension": {"reason": "ops", "until": "2026-12-01T08:00:00"}}, "suspension.until"),
+        ({"suspension": {"reason": "ops", "until": "2026-13-01T08:00:00Z"}}, "suspension.until"),
     ],
 )
 def test_a_value_that_the_schema_would_refuse_is_refused_by_name(spec: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidSpecError, match=f"^{field} "):
         UserSchedule.from_body(body(spec))
+
+
+UNTIL = datetime(2026, 12, 1, 8, tzinfo=UTC)
+SUSPENSION = {"reason": "ops, mailboxes move", "until": "2026-12-01T09:00:00+01:00"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "before", "after"),
+    [
+        ({}, (False, None), (False, None)),
+        ({"suspend": True}, (True, None), (True, None)),
+        ({"suspension": SUSPENSION}, (True, UNTIL), (False, None)),
+        ({"suspension": SUSPENSION, "suspend": False}, (True, UNTIL), (False, None)),
+        # Without an end.
+        ({"suspension": SUSPENSION, "suspend": True}, (True, None), (True, None)),
+    ],
+)
+def test_a_suspension_holds_until_its_end_and_suspend_without_one(
+    spec: dict[str, Any], before: tuple[bool, datetime | None], after: tuple[bool, datetime | None]
+) -> None:
+    for now, expected in ((UNTIL - timedelta(seconds=1), before), (UNTIL, after)):
+        found = UserSchedule.from_body(body(spec)).at(now)
+        assert (found.suspend, found.suspension and found.suspension.until) == expected

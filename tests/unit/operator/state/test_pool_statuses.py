@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from catchup_contract.kinds import DIGEST, SYNC, Kind
+from catchup_contract.trouble import TroublePage
 from catchup_operator.manifests.names import SCHEDULE_POOL
 from catchup_operator.state.pool_statuses import PoolStatuses
 from catchup_operator.state.pools import Pools
-from catchup_operator.status.results import FinishedJob
+from catchup_operator.status.results import FinishedJob, JobResult
 
 NOW = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
 KEY = ("here", "people")
@@ -76,6 +77,21 @@ def test_a_tick_that_ends_well_is_read_where_the_status_says_otherwise(
     status: str, reason: str, is_needed: bool
 ) -> None:
     assert known(sync=status, reason=reason).is_recorded(KEY, finished(COUNTS_NOT)) is not is_needed
+
+
+def page(number: int, pages: int, set_hash: str = "s") -> JobResult:
+    told = TroublePage(set_hash, number, pages, {}, {})
+    return JobResult(SYNC, "people-pool-sync-1", NOW, "Succeeded", trouble=told)
+
+
+def test_ticks_are_read_until_all_pages_of_the_members_in_trouble_are_known() -> None:
+    statuses = known()
+    needed = []
+    for result in (page(0, 1), page(0, 3, "t"), page(1, 3, "t"), page(1, 3, "t"), page(2, 3, "t"), page(0, 3, "u")):
+        statuses.note_result(KEY, result)
+        needed.append(not statuses.is_recorded(KEY, finished(COUNTS_NOT)))
+    assert needed == [False, True, True, True, False, True]
+    assert statuses.is_recorded(KEY, finished(COUNTS_NOT, kind=DIGEST)) is not None
 
 
 def test_a_failed_tick_is_no_news_once_a_later_one_has_ended() -> None:

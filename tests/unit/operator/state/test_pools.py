@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from catchup_contract.kinds import DIGEST
 from catchup_operator.manifests.names import Key
-from catchup_operator.state.pools import Pools
+from catchup_operator.state.pools import PoolFacts, Pools, PoolSubscriber
 
 POOL = ("people", "night")
 
@@ -13,7 +14,7 @@ def test_a_pool_is_missing_only_once_all_of_its_namespace_are_known() -> None:
     assert pools.admits(POOL) is None
     pools.note_listed("people")
     assert pools.admits(POOL) is False
-    pools.note(POOL, admits=True)
+    pools.note(POOL, PoolFacts(admits=True))
     assert pools.admits(POOL) is True
     everywhere = Pools()
     everywhere.note_listed(None)
@@ -23,13 +24,23 @@ def test_a_pool_is_missing_only_once_all_of_its_namespace_are_known() -> None:
 def test_each_change_is_reported_once() -> None:
     changes: list[Key] = []
     pools = Pools()
-    pools.subscribe(changes.append)
+    pools.subscribe(PoolSubscriber(changed=changes.append))
     for admits in (False, False, True, True):
-        pools.note(POOL, admits=admits)
+        pools.note(POOL, PoolFacts(admits))
     assert pools.namespaces() == {"people"}
     pools.forget(POOL)
     pools.forget(POOL)
     assert (changes, pools.namespaces()) == ([POOL, POOL, POOL], set())
+
+
+def test_a_pool_that_is_switched_on_or_off_is_reported_as_such_once() -> None:
+    changes: list[Key] = []
+    pools = Pools()
+    pools.note(POOL, PoolFacts(admits=True))
+    pools.subscribe(PoolSubscriber(switched=changes.append))
+    for off in ({}, {DIGEST: "PoolDisabled"}, {DIGEST: "PoolDisabled"}, {}):
+        pools.note(POOL, PoolFacts(admits=True, off=off))
+    assert changes == [POOL, POOL]
 
 
 def test_a_member_is_told_by_its_uid_and_generation() -> None:

@@ -52,6 +52,11 @@ def test_who_is_not_served_is_listed_all_the_same_so_that_nobody_else_serves_the
     assert listed(schedule)["uid-1"].is_served is False
 
 
+def test_a_suspension_with_an_end_is_listed_with_it_so_that_the_clock_of_the_pods_ends_it() -> None:
+    found = listed(body({"suspension": {"reason": "ops", "until": "2026-12-01T09:00:00+01:00"}}))["uid-1"]
+    assert (found.is_served, found.suspended_until) == (True, "2026-12-01T08:00:00Z")
+
+
 def test_of_two_for_one_user_the_older_is_served_and_the_younger_never_even_where_the_older_is_suspended() -> None:
     younger = body(name="other", uid="uid-2", creationTimestamp=NEW)
     served = {uid: each.is_served for uid, each in listed(younger, body(creationTimestamp=OLD)).items()}

@@ -10,6 +10,7 @@ from unit.operator.factories import body, schedule
 
 from catchup_contract.kinds import DIGEST, SYNC
 from catchup_operator.status import patches, ready
+from catchup_operator.status.conditions import find_condition
 from catchup_operator.status.job_section import active_since, cronjob_fields, next_runs
 from catchup_operator.status.results import JobResult
 
@@ -191,6 +192,47 @@ def test_a_digest_runs_since_it_was_made_or_resumed_and_an_edit_does_not_change_
         resumed = merge(current, {"status": stopped})
         assert "activeSince" not in resumed["status"]["digest"]
         assert active_since(resumed, schedule(), now=later) == {DIGEST: "2026-11-24T09:00:00Z"}
+
+
+SUSPENSION = {"suspension": {"reason": "ops, mailboxes move", "until": "2026-11-24T09:00:00Z"}}
+
+
+def test_a_suspension_is_told_with_its_reason_and_end_and_a_digest_that_is_due_after_its_end_is_not_lost() -> None:
+    current, end = after_reconcile(), NOW + timedelta(days=1)
+    paused = schedule(SUSPENSION).at(NOW)
+    off = active_since(current, paused, now=NOW)
+    patch = patches.reconciled(current, paused, BOTH, template_hash="h", active_since=off, now=NOW)
+    suspended = merge(current, {"status": patch})
+    found = suspended["status"]
+    assert (found["suspendedUntil"], found["sync"]["display"]) == ("2026-11-24T09:00:00Z", "Suspended")
+    ready_now = find_condition(found, "Ready")
+    assert (ready_now["status"], ready_now["reason"]) == ("True", "Suspended")
+    assert "until 2026-11-24T09:00:00Z: ops, mailboxes move; they resume by themselves" in ready_now["message"]
+    assert [patches.must_resume(suspended, at) for at in (end - timedelta(seconds=1), end)] == [False, True]
+    # The operator was away at the end.
+    late = end + timedelta(hours=1)
+    resumed = schedule(SUSPENSION).at(late)
+    since = active_since(suspended, resumed, now=late)
+    assert since == {DIGEST: "2026-11-24T09:00:00Z"}
+    patch = patches.reconciled(suspended, resumed, BOTH, template_hash="h", active_since=since, now=late)
+    running = merge(suspended, {"status": patch})
+    assert "suspendedUntil" not in running["status"]
+    assert not patches.must_resume(running, late)
+    # Resumed by hand before its end: from now on.
+    early = end - timedelta(hours=1)
+    assert active_since(suspended, schedule().at(early), now=early) == {DIGEST: "2026-11-24T08:00:00Z"}
+
+
+def test_a_suspended_user_schedule_in_a_pool_says_so_and_has_its_next_runs_again_at_the_end() -> None:
+    found = body({"pool": "people", **SUSPENSION})
+    for now, reason in ((NOW, "Suspended"), (NOW + timedelta(days=1), "Pooled")):
+        read = schedule({"pool": "people", **SUSPENSION}).at(now)
+        since = active_since(found, read, now=now)
+        patch = patches.pooled(found, read, active_since=since, now=now, is_found=True, pool_off={})
+        found = merge(found, {"status": patch})
+        assert find_condition(found["status"], "Ready")["reason"] == reason
+        assert ("nextRuns" in found["status"]["digest"]) is (reason == "Pooled")
+    assert found["status"]["digest"]["activeSince"] == "2026-11-24T09:00:00Z"
 
 
 def test_runs_are_counted_and_a_success_ends_the_failures_but_keeps_the_last_error() -> None:

@@ -9,6 +9,8 @@ from unit.operator.manifests.test_pooled import pool
 from unit.operator.status.test_patches import merge
 
 from catchup_contract.kinds import DIGEST, SYNC
+from catchup_contract.outcomes import Reason
+from catchup_contract.trouble import TroublePage
 from catchup_operator.status import pool_status
 from catchup_operator.status.conditions import Condition, find_condition
 from catchup_operator.status.results import JobResult
@@ -37,7 +39,7 @@ def body(**spec: Any) -> dict[str, Any]:
 
 
 def new(**spec: Any) -> dict[str, Any]:
-    patch = pool_status.reconciled(body(**spec), pool(**spec), CRONJOBS, template_hash="h", now=NOW)
+    patch = pool_status.reconciled(body(**spec), pool(**spec), CRONJOBS, template_hash="h", active_since={}, now=NOW)
     return dict(merge(body(**spec), {"status": patch}))
 
 
@@ -61,7 +63,10 @@ def test_a_new_pool_says_that_no_tick_has_ended_and_the_same_again_is_no_patch()
         ("Unknown", "NoRunYet"),
         ("Unknown", "NoRunYet"),
     )
-    assert pool_status.reconciled(found, pool(), CRONJOBS, template_hash="h", now=NOW + timedelta(days=1)) is None
+    assert (
+        pool_status.reconciled(found, pool(), CRONJOBS, template_hash="h", active_since={}, now=NOW + timedelta(days=1))
+        is None
+    )
 
 
 def test_a_quiet_tick_is_written_only_where_it_changes_a_condition() -> None:
@@ -99,6 +104,19 @@ def test_members_are_late_until_a_count_says_otherwise() -> None:
     assert told(after(found, replace(SUCCESS, counts=COUNTED))) == ("True", "TicksSucceed")
 
 
+def test_a_cause_that_many_share_is_told_of_the_pool_until_a_count_says_otherwise() -> None:
+    counted = replace(SUCCESS, counts={**COUNTED, "membersFailing": 9})
+    shared = replace(counted, trouble=TroublePage("s", 0, 1, {}, {Reason.RECONNECT: 7}))
+    found = after(new(), shared)
+    assert told(found) == ("False", "MembersFailing")
+    message = find_condition(found["status"], "SyncHealthy")["message"]
+    assert message.startswith("9 of 100 members fail, 7 with Reconnect: ")
+    patch = pool_status.reconciled(found, pool(), CRONJOBS, template_hash="h2", active_since={}, now=NOW)
+    assert told(dict(merge(found, {"status": patch}))) == ("False", "MembersFailing")
+    later = replace(counted, job_name="people-pool-sync-29401205", finished_at=NOW + timedelta(minutes=5))
+    assert told(after(found, later)) == ("True", "TicksSucceed")
+
+
 def test_of_both_kinds_the_larger_number_of_members_in_trouble_counts() -> None:
     found = after(new(), replace(SUCCESS, counts={**COUNTED, "membersLate": 7}))
     digest = replace(SUCCESS, kind=DIGEST, counts={"members": 99, "membersFailing": 5, "membersLate": 1})
@@ -130,7 +148,7 @@ def test_what_is_told_of_ticks_that_do_not_come_is_told_once_and_stays_at_an_edi
     patch = pool_status.told(new(), [missing], now=NOW)
     found = merge(new(), {"status": patch})
     assert pool_status.told(found, [replace(missing, message="none, still")], now=NOW) is None
-    edited = pool_status.reconciled(found, pool(), CRONJOBS, template_hash="other", now=NOW)
+    edited = pool_status.reconciled(found, pool(), CRONJOBS, template_hash="other", active_since={}, now=NOW)
     assert edited is not None
     assert told({"status": edited}) == ("False", "RunMissing")
     assert told(after(found, SUCCESS)) == ("True", "TicksSucceed")
@@ -138,8 +156,36 @@ def test_what_is_told_of_ticks_that_do_not_come_is_told_once_and_stays_at_an_edi
 
 def test_a_conflict_names_the_older_pool_and_stalls() -> None:
     patch = pool_status.reconciled(
-        body(), pool(suspend=True), CRONJOBS, template_hash="h", now=NOW, older="there/people"
+        body(),
+        pool(suspend=True),
+        CRONJOBS,
+        template_hash="h",
+        active_since={},
+        now=NOW,
+        older="there/people",
     )
     assert patch is not None
     assert (patch["conflictsWith"], told({"status": patch}, "Ready")) == ("there/people", ("False", "Conflict"))
     assert told({"status": patch}, "Stalled") == ("True", "Conflict")
+
+
+def test_a_pool_says_since_when_it_was_resumed_and_nothing_of_when_it_was_made() -> None:
+    spec: dict[str, Any] = {"suspension": {"reason": "ops", "until": "2026-11-29T12:00:00Z"}}
+    made = new()
+    assert pool_status.active_since(made, pool(), now=NOW) == {DIGEST: None}
+    paused = pool(**spec).at(NOW)
+    patch = pool_status.reconciled(made, paused, CRONJOBS, template_hash="h", active_since={DIGEST: None}, now=NOW)
+    suspended = merge(made, {"status": patch})
+    assert suspended["status"]["suspendedUntil"] == "2026-11-29T12:00:00Z"
+    assert told(suspended, "Ready") == ("True", "Suspended")
+    # The operator was away at the end of the suspension.
+    late = NOW + timedelta(hours=4)
+    assert pool_status.active_since(suspended, pool(**spec).at(late), now=late) == {DIGEST: "2026-11-29T12:00:00Z"}
+    by_hand = pool_status.active_since(suspended, pool(), now=NOW + timedelta(hours=1))
+    assert by_hand == {DIGEST: "2026-11-29T10:00:00Z"}
+    resumed = pool_status.reconciled(
+        suspended, pool(), CRONJOBS, template_hash="h", active_since=by_hand, now=NOW + timedelta(hours=1)
+    )
+    running = merge(suspended, {"status": resumed})
+    assert "suspendedUntil" not in running["status"]
+    assert pool_status.active_since(running, pool(), now=NOW + timedelta(days=9)) == by_hand

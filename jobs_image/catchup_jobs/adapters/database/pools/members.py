@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, or_, select, update
 
 from catchup_contract.cadence import stable_hash
-from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots
@@ -87,6 +87,19 @@ def interval_of(database: Database, pool: str) -> str | None:
     with database.read() as connection:
         every: str | None = connection.execute(told.limit(1)).scalar()
     return every
+
+
+def syncable_members(database: Database, pool: str, *, now: datetime) -> list[str]:
+    """Return the members of a pool whose calendars are synced, without those who are suspended at `now` (aware)."""
+    until = pool_members.c.suspended_until
+    statement = (
+        select(pool_slots.c.user_id)
+        .join_from(pool_slots, pool_members)
+        .where(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, or_(until.is_(None), until <= now))
+        .order_by(pool_slots.c.user_id)
+    )
+    with database.read() as connection:
+        return list(connection.execute(statement).scalars())
 
 
 def reschedule(connection: Connection, user_ids: Iterable[str]) -> None:

@@ -4,79 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, and_, func, select
 
-from catchup_contract.api import DEFAULT_SYNC_EVERY
-from catchup_contract.kinds import SYNC, Kind, Rule
+from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.intervals import intervals_before
-from catchup_jobs.adapters.database.schema import dead_letters, pool_enrolments, pool_members, pool_slots, runs
+from catchup_jobs.adapters.database.pools.trouble import EVERY, in_trouble, is_late, is_served
+from catchup_jobs.adapters.database.schema import pool_enrolments, pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import RunState
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
 
-_LATE: Final = timedelta(hours=1)
-"""A digest of a pool's member that is due for longer than this counts as late."""
 _FRESH_INTERVALS: Final = 3
 """A member of a pool counts as synced where the last success is younger than so many intervals."""
 
 
-_EVERY: Final = func.coalesce(pool_members.c.sync_every, DEFAULT_SYNC_EVERY)
-# A claim and a run that is put back move `due_at` on, and the slot waits.
-_WAITING_SINCE: Final = func.coalesce(pool_slots.c.unfinished, pool_slots.c.due_at, type_=pool_slots.c.due_at.type)
-
-
 def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime) -> dict[Count, int]:
     """Return the counts of a pool for a kind; those of syncs for the sync only."""
-    mine = and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind, ~pool_members.c.leaving)
-    members = select(func.count()).select_from(pool_slots.join(pool_members)).where(mine)
-    late_before = intervals_before(now, 1, _EVERY) if _is_interval(kind) else now - _LATE
+    mine = and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind)
+    members = select(func.count()).select_from(pool_slots.join(pool_members)).where(mine, is_served(now))
+    failing = in_trouble(kind, func.count()).where(pool_slots.c.pool == pool)
     counts = {
         Count.MEMBERS: _number(connection, members),
-        Count.MEMBERS_LATE: _number(connection, members.where(late_before > _WAITING_SINCE)),
-        Count.MEMBERS_FAILING: _number(connection, _failing(pool, kind)),
+        Count.MEMBERS_LATE: _number(connection, members.where(is_late(kind, now))),
+        Count.MEMBERS_FAILING: _number(connection, failing),
     }
     if kind is SYNC:
         counts |= _freshness(connection, pool, now=now)
     return counts
 
 
-def _failing(pool: str, kind: Kind) -> Select[Any]:
-    """Return the number of members whose latest run failed; a later one that did not ends it."""
-    later = runs.alias("later")
-    succeeded = select(later.c.run_key).where(
-        later.c.kind == runs.c.kind,
-        later.c.subject == runs.c.subject,
-        later.c.started_at > runs.c.started_at,
-        later.c.state.in_((RunState.DONE, RunState.SKIPPED)),
-    )
-    return (
-        select(func.count(func.distinct(runs.c.subject)))
-        .select_from(runs.join(pool_slots, and_(pool_slots.c.user_id == runs.c.subject, pool_slots.c.kind == kind)))
-        .where(pool_slots.c.pool == pool, runs.c.kind == kind, runs.c.state == RunState.FAILED, ~succeeded.exists())
-    )
-
-
 def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Count, int]:
     synced = (
         select(runs.c.started_at)
         .join(pool_members, pool_members.c.user_id == runs.c.subject)
-        .where(pool_members.c.pool == pool, ~pool_members.c.leaving, runs.c.kind == SYNC, runs.c.state == RunState.DONE)
+        .where(pool_members.c.pool == pool, is_served(now), runs.c.kind == SYNC, runs.c.state == RunState.DONE)
     )
-    fresh = synced.where(runs.c.started_at >= intervals_before(now, _FRESH_INTERVALS, _EVERY)).subquery()
+    # A failure after a fresh success counts: of each member either.
+    failing = in_trouble(SYNC, pool_slots.c.user_id).where(pool_slots.c.pool == pool)
+    fresh = synced.where(
+        runs.c.started_at >= intervals_before(now, _FRESH_INTERVALS, EVERY), runs.c.subject.not_in(failing)
+    ).subquery()
     oldest = connection.execute(synced.order_by(runs.c.started_at).limit(1)).scalar()
     counts = {Count.MEMBERS_SYNCED: _number(connection, select(func.count()).select_from(fresh))}
     if oldest is not None:
         counts[Count.OLDEST_SYNC_SECONDS] = max(0, int((now - oldest).total_seconds()))
     return counts
-
-
-def _is_interval(kind: Kind) -> bool:
-    return kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL
 
 
 def _number(connection: Connection, statement: object) -> int:
@@ -92,6 +69,7 @@ class PoolOverview:
         held: enrolled users whom a UserSchedule names, and whom the pool does not serve therefore.
         due: members who wait to be served.
         in_flight: members who are being served.
+        failing: members whose last run failed or asks somebody to act.
         longest_due_at: since when the one who waits longest is due (UTC), None where nobody is due.
     """
 
@@ -138,20 +116,16 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
         .where(pool_members.c.user_id.is_(None))
         .group_by(pool_enrolments.c.pool)
     )
-    failing = (
-        select(*key, func.count(func.distinct(dead_letters.c.subject)))
-        .select_from(
-            pool_slots.join(
-                dead_letters,
-                and_(dead_letters.c.subject == pool_slots.c.user_id, dead_letters.c.kind == pool_slots.c.kind),
-            )
-        )
-        .group_by(*key)
-    )
     with database.read() as connection:
         rows = connection.execute(statement).all()
         held_of: dict[str, int] = {row.pool: row.number for row in connection.execute(held)}
-        failures = {(pool, kind): number for pool, kind, number in connection.execute(failing)}
+        failures = {
+            (pool, kind): number
+            for kind in user_kinds()
+            for pool, number in connection.execute(
+                in_trouble(kind, pool_slots.c.pool, func.count()).group_by(pool_slots.c.pool)
+            )
+        }
     for row in rows:
         yield PoolOverview(
             row.pool,

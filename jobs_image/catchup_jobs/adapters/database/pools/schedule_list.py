@@ -27,8 +27,10 @@ from catchup_contract.schedule_list import ListedSchedule, ScheduleList
 from catchup_contract.timestamps import parse_utc
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.people.users import copy_schedule
 from catchup_jobs.adapters.database.pools.members import PRIORITIES, join_enrolled, put_slots, slot_of
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
+from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 _log = structlog.get_logger()
@@ -113,7 +115,7 @@ def _admit(
             news,
         )
         for schedule in new:
-            _copy(connection, schedule, now)
+            copy_schedule(connection, schedule.user_id, _chosen(schedule), now)
         slots = [
             slot_of(schedule.user_id, kind, pool, PRIORITIES[schedule.priority])
             for schedule in new
@@ -155,21 +157,13 @@ def _is_readable(schedule: ListedSchedule, now: datetime) -> bool:
     return is_valid
 
 
-def _copy(connection: Connection, schedule: ListedSchedule, now: datetime) -> None:
-    """Copy a UserSchedule to the user's row, as a sync's pod of the user's own does."""
-    values = {
-        "time_zone": schedule.time_zone,
-        "digest_day": DigestDay(schedule.digest_day or DEFAULT_DIGEST_DAY),
-        "digest_time": time.fromisoformat(schedule.digest_chosen or schedule.digest_time or DEFAULT_DIGEST_TIME),
-        "sync_every": schedule.sync_every or DEFAULT_SYNC_EVERY,
-    }
-    connection.execute(
-        update(users)
-        .where(
-            users.c.id == schedule.user_id,
-            or_(users.c.schedule_seen_at.is_(None), *(users.c[name] != value for name, value in values.items())),
-        )
-        .values(**values, schedule_seen_at=now, updated_at=now, planning_version=users.c.planning_version + 1)
+def _chosen(schedule: ListedSchedule) -> Schedule:
+    """Return what the user chose, as a sync's pod of the user's own is told."""
+    return Schedule(
+        schedule.time_zone,
+        DigestDay(schedule.digest_day or DEFAULT_DIGEST_DAY),
+        time.fromisoformat(schedule.digest_chosen or schedule.digest_time or DEFAULT_DIGEST_TIME),
+        schedule.sync_every or DEFAULT_SYNC_EVERY,
     )
 
 
@@ -178,17 +172,19 @@ def _enabled(schedule: ListedSchedule) -> list[Kind]:
 
 
 def _member(schedule: ListedSchedule, pool: str, now: datetime) -> dict[str, Any]:
+    suspended_until = parse_utc(schedule.suspended_until) if schedule.suspended_until else None
     return {
         "user_id": schedule.user_id,
         "pool": pool,
         "uid": schedule.uid,
         "generation": schedule.generation,
         # Just resumed where it is not known: what was due before is not sent.
-        "digest_since": parse_utc(schedule.digest_since) if schedule.digest_since else now,
+        "digest_since": parse_utc(schedule.digest_since) if schedule.digest_since else suspended_until or now,
         "time_zone": schedule.time_zone,
         "digest_day": DigestDay(schedule.digest_day) if schedule.digest_day else None,
         "digest_time": time.fromisoformat(schedule.digest_time) if schedule.digest_time else None,
         "sync_every": schedule.sync_every or None,
+        "suspended_until": suspended_until,
         "leaving": False,
     }
 

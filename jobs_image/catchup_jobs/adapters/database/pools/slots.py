@@ -14,10 +14,12 @@ from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.local_time import is_time_zone
+from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools.overview import pool_counts
+from catchup_jobs.adapters.database.pools.trouble import troubles
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
 from catchup_jobs.domain.placement.slots import Slots, When, slots_of
 from catchup_jobs.jobs.pool.ports import Member, Settlement
@@ -42,6 +44,7 @@ class PoolSlots:
 
     Attributes:
         every: the interval of the pool's syncs.
+        since: when the pool was resumed (UTC): what fell due before is not caught up on.
         version: changes with everything from which due times are computed, apart from the user: the zone data, and
             `every`.
     """
@@ -53,6 +56,7 @@ class PoolSlots:
     version: str
     shard: int = 0
     shards: int = 1
+    since: datetime | None = None
 
     def schedule(self, *, now: datetime, limit: int) -> int:
         """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
@@ -92,8 +96,9 @@ class PoolSlots:
         return len(rows)
 
     def _due_at(self, row: Any, now: datetime) -> datetime | None:
+        is_suspended = row.suspended_until is not None and row.suspended_until > now
         # Whoever is due stays due: which slot that serves, the claim decides.
-        if row.due_at is not None and (row.due_at <= now or row.unfinished is not None):
+        if row.due_at is not None and (row.unfinished is not None or (row.due_at <= now and not is_suspended)):
             due: datetime = row.due_at
             return due
         slots = self._slots(row)
@@ -237,13 +242,24 @@ class PoolSlots:
         with self.database.read() as connection:
             return pool_counts(connection, self.pool, self.kind, now=now)
 
+    def troubles(self) -> list[tuple[str | None, Reason]]:
+        """Return of each member in trouble the uid of the UserSchedule (None for an enrolled user) and why."""
+        with self.database.read() as connection:
+            return [(trouble.uid, trouble.reason) for trouble in troubles(connection, self.pool, self.kind)]
+
+    def size(self) -> int:
+        """Return how many members the pool has for the kind, over all shards."""
+        mine = (pool_slots.c.pool == self.pool, pool_slots.c.kind == self.kind)
+        with self.database.read() as connection:
+            return int(connection.execute(select(func.count()).select_from(pool_slots).where(*mine)).scalar_one())
+
     def _mine(self) -> list[ColumnElement[bool]]:
         mine = [pool_slots.c.pool == self.pool, pool_slots.c.kind == self.kind]
         return mine if self.shards == 1 else [*mine, pool_slots.c.bucket % self.shards == self.shard]
 
     def _when(self, row: Any) -> When:
         if row.uid is None:
-            return When(row.time_zone, row.digest_day, row.digest_time, row.digest_since, self.every)
+            return When(row.time_zone, row.digest_day, row.digest_time, row.digest_since, self.every, self.since)
         # A kind that the UserSchedule disables has no row in `pool_slots`.
         return When(
             row.schedules_time_zone,
@@ -251,6 +267,7 @@ class PoolSlots:
             row.schedules_digest_time or time.fromisoformat(DEFAULT_DIGEST_TIME),
             row.digest_since,
             row.sync_every or self.every,
+            max((at for at in (row.suspended_until, self.since) if at is not None), default=None),
         )
 
 
@@ -263,6 +280,7 @@ def _whens(*others: ColumnElement[Any]) -> Select[Any]:
         pool_members.c.leaving,
         pool_members.c.digest_since,
         pool_members.c.sync_every,
+        pool_members.c.suspended_until,
         pool_members.c.time_zone.label("schedules_time_zone"),
         pool_members.c.digest_day.label("schedules_digest_day"),
         pool_members.c.digest_time.label("schedules_digest_time"),

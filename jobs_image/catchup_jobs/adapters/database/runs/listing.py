@@ -178,3 +178,15 @@ def _past_run(row: Row[Any]) -> PastRun:
         started_at=row.started_at,
         finished_at=row.finished_at,
     )
+
+
+def ended_since(database: Database, kind: Kind, subjects: Sequence[str], since: datetime) -> set[str]:
+    """Return those subjects of whom a run that began since then (aware) has ended well, or had nothing to do."""
+    statement = select(runs.c.subject).where(
+        runs.c.kind == kind,
+        runs.c.subject.in_(subjects),
+        runs.c.started_at >= since,
+        runs.c.state.in_((RunState.DONE, RunState.SKIPPED)),
+    )
+    with database.read() as connection:
+        return set(connection.execute(statement).scalars())

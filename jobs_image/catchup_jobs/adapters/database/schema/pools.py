@@ -28,6 +28,7 @@ _LEAVING: Final[ColumnElement[bool]] = column("leaving", Boolean)
 # `uid`, `generation`: of the UserSchedule; null for an enrolled user, as what follows but `sync_every`, which is the
 # pool's: the user's row says when.
 # `digest_since`: digests that fell due before are not caught up on.
+# `suspended_until`: nothing that falls due before is served.
 # `leaving`: others serve the user by now, and the pool ends what was due before.
 pool_members: Final = Table(
     "pool_members",
@@ -41,6 +42,7 @@ pool_members: Final = Table(
     Column("digest_day", ContractEnum(DigestDay, "digest_day")),
     Column("digest_time", Time),
     Column("sync_every", Text),
+    Column("suspended_until", UtcDateTime),
     Column("leaving", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Index(None, "pool"),
     Index("ix_pool_members_leaving", "pool", postgresql_where=_LEAVING, sqlite_where=_LEAVING),
@@ -51,6 +53,7 @@ pool_members: Final = Table(
 # `version`: of what `due_at` was computed from, empty where that has changed.
 # `due_at`: when the member is due, or when the present claim ends; null until it is computed.
 # `unfinished`: the slot of a run that is tried again.
+# `requested_at`: the newest request by hand that is known. `is_requested`: it is not served yet.
 # `owner`: the process that has claimed the member. `deaths`: processes that died or crashed in the unfinished run.
 pool_slots: Final = Table(
     "pool_slots",
@@ -65,6 +68,8 @@ pool_slots: Final = Table(
     Column("version", Text, nullable=False, server_default=""),
     Column("due_at", UtcDateTime),
     Column("unfinished", UtcDateTime),
+    Column("requested_at", UtcDateTime),
+    Column("is_requested", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Column("owner", Text),
     Column("deaths", Integer, nullable=False, server_default="0"),
     Index(None, "pool", "kind", "due_at"),

@@ -1,6 +1,6 @@
 """Members who leave a pool, and when each user's list of calendars was read.
 
-Revision ID: 0016
+Revision ID: 0014
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from alembic import op
 
 from catchup_jobs.adapters.database.types import UtcDateTime
 
-revision = "0016"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
@@ -25,4 +25,4 @@ def upgrade() -> None:
     leaving: sa.ColumnElement[bool] = sa.column("leaving", sa.Boolean)
     op.create_index("ix_pool_members_leaving", "pool_members", ["pool"], postgresql_where=leaving, sqlite_where=leaving)
     op.add_column("oauth_tokens", sa.Column("calendars_listed_at", UtcDateTime))
-    op.execute("UPDATE schema_info SET version = 16")
+    op.execute("UPDATE schema_info SET version = 14")

@@ -1,0 +1,150 @@
+"""The members of a pool who are in trouble, as a tick tells the operator of them.
+
+A termination message has room for one page. Which page a member is on follows from the member alone, so that each page
+is complete by itself: a member of that page whom it does not name is in no trouble.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from catchup_contract.cadence import stable_hash
+from catchup_contract.outcomes import ADVICE, Reason
+
+SHARED_PART: Final = 0.05
+"""A cause that a larger part of a pool's members share is told of the pool alone."""
+SHARED_FROM: Final = 10
+"""A cause that no more members of a pool share than this is told of each of them, however small the pool is."""
+PAGE_MEMBERS: Final = 250
+"""The members that a page of a tick's message names at most: so many fit beside the counts."""
+# 48 bits: two of 10,000 UserSchedules share a mark once in six million pools.
+_MARK_BYTES: Final = 6
+_MARK_LENGTH: Final = 8
+_HASH_LENGTH: Final = 16
+_PAGES_MAX: Final = 64
+
+# A run that found its work done, or nothing due, says nothing of its user.
+NO_NEWS: Final = frozenset({Reason.NOT_DUE, Reason.ALREADY_DONE})
+"""Reasons of runs that leave what is known of their user as it is."""
+ASKS_SOMEBODY: Final = frozenset(reason for reason, advice in ADVICE.items() if advice.act)
+"""Reasons for which somebody must act, also where the run did not fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class TroublePage:
+    """A page of the members who are in trouble.
+
+    Attributes:
+        set_hash: of all pages together: equal ones have equal hashes.
+        number: of this page, from 0.
+        pages: how many there are.
+        members: by the mark of a UserSchedule (`mark_of`), why its user is in trouble.
+        shared: causes that are told of the pool alone, with the number of their members.
+    """
+
+    set_hash: str
+    number: int
+    pages: int
+    members: Mapping[str, Reason]
+    shared: Mapping[Reason, int]
+
+    def has_room_for(self, mark: str) -> bool:
+        """Return whether a UserSchedule would be on this page if its user were in trouble."""
+        return _place(mark, self.pages) == self.number
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the page as JSON values; marks of one reason are written without anything between them."""
+        marks: dict[str, str] = {}
+        for mark, reason in sorted(self.members.items()):
+            marks[reason] = marks.get(reason, "") + mark
+        return {
+            "set": self.set_hash,
+            "page": self.number,
+            "pages": self.pages,
+            "members": marks,
+            "shared": dict(self.shared),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> TroublePage:
+        """Read what `to_document` returned.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: it is something else.
+        """
+        set_hash, number, pages = document["set"], document["page"], document["pages"]
+        if not (isinstance(set_hash, str) and len(set_hash) <= _HASH_LENGTH):
+            raise ValueError("not a hash")
+        if not (type(number) is type(pages) is int and 0 <= number < pages <= _PAGES_MAX):
+            raise ValueError("not a page")
+        members = {
+            marks[place : place + _MARK_LENGTH]: Reason(reason)
+            for reason, marks in document["members"].items()
+            for place in range(0, len(marks), _MARK_LENGTH)
+        }
+        shared = {Reason(reason): _positive(number) for reason, number in document["shared"].items()}
+        return cls(set_hash, number, pages, members, shared)
+
+
+def _positive(value: object) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError("not a number of members")
+    return value
+
+
+def mark_of(uid: str) -> str:
+    """Return what a page calls the UserSchedule with this uid: eight letters."""
+    return urlsafe_b64encode(hashlib.sha256(uid.encode()).digest()[:_MARK_BYTES]).decode()
+
+
+def page_of(
+    troubles: Iterable[tuple[str | None, Reason]], members: int, *, turn: int = 0, pages_max: int = 1
+) -> TroublePage:
+    """Return the page whose turn it is.
+
+    Where the pages have no room for all, the most frequent causes are told of the pool alone.
+
+    Args:
+        troubles: of each member in trouble the uid of the UserSchedule (None for a user of the database, whom no
+            resource shows) and why.
+        members: how many members the pool has.
+        turn: the number of the tick; successive ticks tell successive pages.
+        pages_max: how many pages there may be.
+    """
+    known = list(troubles)
+    causes = Counter(reason for _, reason in known)
+    most = max(SHARED_FROM, SHARED_PART * members)
+    shared = {reason: number for reason, number in causes.items() if number > most}
+    told = {mark_of(uid): reason for uid, reason in known if uid is not None and reason not in shared}
+    while (pages := _pages_for(told, pages_max)) is None:
+        frequent, _ = Counter(told.values()).most_common(1)[0]
+        shared[frequent] = causes[frequent]
+        told = {mark: reason for mark, reason in told.items() if reason is not frequent}
+    number = turn % pages
+    text = "\n".join(f"{mark} {reason}" for mark, reason in sorted(told.items()))
+    return TroublePage(
+        set_hash=hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH],
+        number=number,
+        pages=pages,
+        members={mark: reason for mark, reason in told.items() if _place(mark, pages) == number},
+        shared=dict(sorted(shared.items())),
+    )
+
+
+def _pages_for(told: Iterable[str], pages_max: int) -> int | None:
+    """Return the smallest number of pages that have room for all, None where the largest has none."""
+    marks = list(told)
+    for pages in range(1, pages_max + 1):
+        longest = max(Counter(_place(mark, pages) for mark in marks).values(), default=0)
+        if longest <= PAGE_MEMBERS:
+            return pages
+    return None
+
+
+def _place(mark: str, pages: int) -> int:
+    return stable_hash("trouble", mark) % pages

@@ -1,0 +1,117 @@
+"""Members of pools who are in trouble, by their last run, and who are late."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+
+from catchup_contract.api import DEFAULT_SYNC_EVERY
+from catchup_contract.kinds import Kind, Rule
+from catchup_contract.outcomes import Reason
+from catchup_contract.trouble import ASKS_SOMEBODY, NO_NEWS
+from catchup_jobs.adapters.database.intervals import intervals_before
+from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
+from catchup_jobs.domain.stored_enums import UNFINISHED_RUNS, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+_LATE: Final = timedelta(hours=1)
+"""A digest of a pool's member that is due for longer than this counts as late."""
+EVERY: Final = func.coalesce(pool_members.c.sync_every, DEFAULT_SYNC_EVERY)
+# A claim and a run that is put back move `due_at` on, and the slot waits.
+WAITING_SINCE: Final = func.coalesce(pool_slots.c.unfinished, pool_slots.c.due_at, type_=pool_slots.c.due_at.type)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A member in trouble.
+
+    Attributes:
+        uid: of the UserSchedule; None for an enrolled user.
+        since: when the last run ended (UTC).
+    """
+
+    user_id: str
+    uid: str | None
+    reason: Reason
+    since: datetime | None
+
+
+def in_trouble(kind: Kind, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Return the statement for members of any pool whose last run of a kind failed, or asks somebody to act.
+
+    The last run counts, however fresh the success before it is. One that is under way, or is tried again, is none yet.
+    """
+    last = (
+        select(runs.c.run_key)
+        .where(
+            runs.c.kind == kind,
+            runs.c.subject == pool_slots.c.user_id,
+            runs.c.state.not_in(UNFINISHED_RUNS),
+            or_(runs.c.reason.is_(None), runs.c.reason.not_in(NO_NEWS)),
+        )
+        .order_by(runs.c.started_at.desc())
+        .limit(1)
+        .correlate(pool_slots)
+        .scalar_subquery()
+    )
+    return (
+        select(*columns)
+        .select_from(pool_slots.join(pool_members).join(runs, runs.c.run_key == last))
+        .where(pool_slots.c.kind == kind, ~pool_members.c.leaving)
+        .where(or_(runs.c.state == RunState.FAILED, runs.c.reason.in_(ASKS_SOMEBODY)))
+    )
+
+
+def troubles(connection: Connection, pool: str, kind: Kind, *, limit: int | None = None) -> Iterator[Trouble]:
+    """Yield the members of a pool who are in trouble with a kind, by their ids."""
+    statement = in_trouble(kind, pool_slots.c.user_id, pool_members.c.uid, runs.c.reason, runs.c.finished_at)
+    mine = statement.where(pool_slots.c.pool == pool).order_by(pool_slots.c.user_id).limit(limit)
+    for row in connection.execute(mine):
+        reason = row.reason if isinstance(row.reason, Reason) else Reason.CRASHED
+        yield Trouble(row.user_id, row.uid, reason, row.finished_at)
+
+
+def is_served(now: datetime) -> ColumnElement[bool]:
+    """Return the condition for members (of `pool_members`) who are not suspended and do not leave, at `now` (aware)."""
+    until = pool_members.c.suspended_until
+    return and_(~pool_members.c.leaving, or_(until.is_(None), until <= now))
+
+
+def is_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
+    """Return whether a member (of `pool_slots`, `pool_members`) was not served in time, at `now` (aware)."""
+    is_interval = kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL
+    before = intervals_before(now, 1, EVERY) if is_interval else now - _LATE
+    return before > WAITING_SINCE
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A member who is due and was not served in time.
+
+    Attributes:
+        since: the slot that waits (UTC).
+    """
+
+    user_id: str
+    uid: str | None
+    since: datetime
+
+
+def late(connection: Connection, pool: str, kind: Kind, *, now: datetime, limit: int) -> Iterator[Waiting]:
+    """Yield the members of a pool who are late with a kind, the longest first."""
+    statement = (
+        select(pool_slots.c.user_id, pool_members.c.uid, WAITING_SINCE.label("since"))
+        .select_from(pool_slots.join(pool_members))
+        .where(and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind), is_served(now), is_late(kind, now))
+        .order_by(WAITING_SINCE, pool_slots.c.user_id)
+        .limit(limit)
+    )
+    for row in connection.execute(statement):
+        yield Waiting(row.user_id, row.uid, row.since)

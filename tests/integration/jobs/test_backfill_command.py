@@ -1,0 +1,73 @@
+"""`catchup-jobs backfill` as a person types it."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+from integration.jobs.test_pool_command import PEOPLE, enrol, states
+from integration.jobs.test_sync_command import Shell, shell
+from integration.services import wait_until
+
+from catchup_contract.outcomes import ExitCode
+
+__all__ = ["shell"]  # a fixture
+
+
+def test_all_members_are_synced_now_and_a_second_run_from_the_same_start_passes_them_over(shell: Shell) -> None:
+    enrol(shell, *PEOPLE)
+    shell.run("sync", "--pool", "people")
+
+    printed = shell.run("backfill", "--pool", "people", "--rate", "50/s")
+
+    assert "3 users: 3 synced, 0 skipped, 0 failed, 0 passed over" in printed
+    runs = json.loads(shell.out("runs", "list", "--output", "json"))
+    assert {run["subject"] for run in runs if run["slot"] is None} == set(PEOPLE)
+    assert "0 synced, 0 skipped, 0 failed, 3 passed over" in shell.run("backfill", "--pool", "people", "--since", "5m")
+
+
+def test_a_failure_is_one_line_and_the_command_that_is_printed_goes_on_with_it(shell: Shell) -> None:
+    enrol(shell, *PEOPLE)
+    users = "\n".join((*PEOPLE, "nobody", "ada"))
+
+    out, err = shell.both("backfill", "--users", "-", "--rate", "50/s", stdin=users, code=ExitCode.PERMANENT)
+
+    assert out == "nobody  unknown_user: the database has no such user; import the user, or delete this UserSchedule\n"
+    assert "4 users: 3 synced, 0 skipped, 1 failed, 0 passed over" in err
+    assert '"event"' not in err
+    shell.run("user", "import", "-", stdin=json.dumps({"id": "nobody", "name": "Nobody"}))
+    since = err.splitlines()[-1].rpartition(" ")[2]
+    again = shell.run("backfill", "--users", "-", "--since", since, stdin=users)
+    assert "4 users: 0 synced, 1 skipped, 0 failed, 3 passed over" in again
+
+
+def test_a_signal_ends_the_sync_that_was_begun_and_the_rest_is_left(shell: Shell) -> None:
+    enrol(shell, *PEOPLE)
+    shell.google.add_fault(kind="events", user="ada@example.net", delay=2)
+    process = shell.start("backfill", "--pool", "people", "--rate", "1/m")
+    wait_until(lambda: any(fault["fired"] for fault in shell.google.faults()), "ada's calendar is being read")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate()
+
+    assert process.returncode == ExitCode.TEMPORARY
+    assert "3 users: 1 synced, 0 skipped, 0 failed, 0 passed over, 2 left" in err
+    assert states(shell) == {"ada": ["done"]}
+    assert "to go on: catchup-jobs backfill --pool people --since 20" in err
+    assert "no failures" in shell.run("failures", "list")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Give --users FILE or --pool NAME."),
+        (("--users", "-", "--pool", "people"), "Give --users FILE or --pool NAME."),
+        (("--pool", "people", "--rate", "fast"), "2/s, 30/m"),
+        (("--pool", "people", "--rate", "0/s"), "2/s, 30/m"),
+        (("--pool", "people", "--since", "yesterday"), "RFC 3339, or how long ago"),
+        (("--pool", "people"), "pool people has no members"),
+        (("--users", "-"), "a user id is lower-case letters"),
+    ],
+)
+def test_a_mistake_is_told(shell: Shell, arguments: tuple[str, ...], message: str) -> None:
+    assert message in shell.run("backfill", *arguments, stdin="ada\nBob\n", code=ExitCode.PERMANENT)

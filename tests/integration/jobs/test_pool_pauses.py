@@ -1,0 +1,136 @@
+"""Suspensions that end by themselves, as the pods of a pool see them: by the list of UserSchedules and the clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from integration.jobs.pool_world import NOW, PoolWorld, apply, cadence_of, schedule
+
+from catchup_contract.kinds import DIGEST
+from catchup_contract.summary import Count
+from catchup_contract.timestamps import format_utc
+
+if TYPE_CHECKING:
+    from catchup_contract.schedule_list import ListedSchedule
+
+UNTIL = NOW + timedelta(hours=6)
+
+
+def suspended(user_id: str, until: datetime = UNTIL) -> ListedSchedule:
+    return schedule(user_id, suspended_until=format_utc(until))
+
+
+def play(pool: PoolWorld, until: datetime, minutes: int = 5) -> None:
+    """Make ticks until a time."""
+    while pool.now < until:
+        pool.tick()
+        pool.pass_time(minutes=minutes)
+
+
+def test_who_is_suspended_is_not_served_and_is_again_from_the_first_slot_after_the_end_on(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+    apply(pool, schedule("ada"), schedule("bob"))
+    pool.tick()
+    assert sorted(pool.users_served()) == ["ada", "bob"]
+    pool.served.clear()
+    apply(pool, replace(suspended("ada"), generation=2), schedule("bob"))
+
+    play(pool, UNTIL)
+    assert set(pool.users_served()) == {"bob"}
+    play(pool, UNTIL + timedelta(minutes=31))
+
+    # The list stayed as it was.
+    first = next(cadence_of("ada").due_after(UNTIL - timedelta(seconds=1)))
+    assert next(slot for user, slot in pool.served if user == "ada") == first
+
+
+def test_who_was_due_when_the_suspension_came_is_not_served_in_it(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada"))
+    pool.make_due()
+    apply(pool, replace(suspended("ada"), generation=2))
+    # A tick that runs already has computed when members are due.
+    pool.version = pool.row("ada").version
+
+    pool.tick()
+
+    assert pool.served == []
+    assert pool.row("ada").due_at == next(cadence_of("ada").due_after(UNTIL - timedelta(seconds=1)))
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_digest_that_was_due_in_a_suspension_is_not_sent_and_the_next_one_is(pool: PoolWorld, is_told: bool) -> None:
+    due = datetime(2026, 11, 29, 8, tzinfo=UTC)  # Sunday, 09:00 in Berlin
+    until = due + timedelta(minutes=30)
+    pool.kind, pool.now = DIGEST, due - timedelta(hours=1)
+    pool.enrol("ada", pool=None)
+    apply(pool, suspended("ada", until))
+
+    play(pool, until + timedelta(minutes=5))
+    if is_told:
+        # What the operator lists once it has written the status.
+        apply(pool, replace(suspended("ada", until), digest_since=format_utc(until)))
+    play(pool, due + timedelta(hours=5), minutes=30)
+    assert pool.served == []
+    pool.now = due + timedelta(days=7)
+    pool.tick()
+
+    assert [slot for _, slot in pool.served] == [due + timedelta(days=7)]
+
+
+def test_a_digest_that_is_due_at_the_end_of_a_suspension_is_sent(pool: PoolWorld) -> None:
+    due = datetime(2026, 11, 29, 8, tzinfo=UTC)
+    pool.kind, pool.now = DIGEST, due - timedelta(hours=1)
+    pool.enrol("ada", pool=None)
+    apply(pool, suspended("ada", due))
+
+    play(pool, due + timedelta(minutes=6))
+
+    assert pool.served == [("ada", due)]
+
+
+def test_a_pool_that_was_resumed_sends_no_digest_that_fell_due_before(pool: PoolWorld) -> None:
+    due = datetime(2026, 11, 29, 8, tzinfo=UTC)
+    resumed = due + timedelta(minutes=30)
+    pool.kind, pool.now = DIGEST, due - timedelta(days=1)
+    pool.enrol("ada")
+    pool.tick()
+    # No tick comes while the pool is suspended.
+    pool.now = resumed
+    store = replace(pool.store(), since=resumed)
+
+    for _ in range(6):
+        pool.tick(store=store)
+        pool.pass_time(hours=1)
+
+    assert pool.served == []
+    assert pool.row("ada").due_at == due + timedelta(days=7)
+
+
+def test_whoever_is_suspended_does_not_count_as_a_member_who_waits(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+    apply(pool, schedule("ada"), schedule("bob"))
+    pool.tick()
+    apply(pool, replace(suspended("ada"), generation=2), schedule("bob"))
+    play(pool, UNTIL, minutes=30)
+
+    counts = pool.store().counts(now=pool.now - timedelta(minutes=30))
+
+    assert {count: counts[count] for count in (Count.MEMBERS, Count.MEMBERS_SYNCED, Count.MEMBERS_LATE)} == {
+        Count.MEMBERS: 1,
+        Count.MEMBERS_SYNCED: 1,
+        Count.MEMBERS_LATE: 0,
+    }
+    assert counts[Count.OLDEST_SYNC_SECONDS] < 3600
+    assert pool.store().counts(now=pool.now)[Count.MEMBERS] == 2
+
+
+def test_a_list_that_changes_for_others_writes_nothing_for_who_is_suspended(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+    assert apply(pool, suspended("ada")) == ["ada"]
+    pool.pass_time(hours=1)
+
+    assert apply(pool, suspended("ada"), schedule("bob")) == ["bob"]

@@ -1,0 +1,127 @@
+"""A backfill serves each user once, paced, and leaves the rest where it must stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from catchup_contract.kinds import SYNC
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_jobs.jobs.pool.backfill import Backfill, BackfillResult, exit_of
+from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER
+from catchup_jobs.jobs.run.endings import Ending, Report, report_of
+from catchup_jobs.jobs.run.ports import Process
+
+NOW = datetime(2026, 11, 30, 8, tzinfo=UTC)
+ENDINGS = {
+    "failed": Ending(Outcome.FAILED, ExitCode.PERMANENT, Reason.BUDGET_SPENT),
+    "skipped": Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.NOT_CONNECTED),
+    "down": Ending(Outcome.RETRY, ExitCode.TEMPORARY, Reason.UNAVAILABLE),
+    "misconfigured": Ending(Outcome.FAILED, ExitCode.MISCONFIGURED, Reason.MISCONFIGURED),
+}
+
+
+@dataclass
+class World:
+    """Users whose runs end as their names say; a clock that only waits turn."""
+
+    now: datetime = NOW
+    stopping: bool = False
+    passed: set[str] = field(default_factory=set)
+    begun: list[tuple[str, datetime]] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    progress: list[int] = field(default_factory=list)
+    stop_after: int = 0
+
+    def serve(self, user_id: str) -> Report:
+        self.begun.append((user_id, self.now))
+        if len(self.begun) == self.stop_after:
+            self.stopping = True
+        ending = ENDINGS.get(user_id.split("-", maxsplit=1)[0], Ending(Outcome.DONE, ExitCode.DONE))
+        return report_of(ending, SYNC, self.now, self.now)
+
+    def passed_of(self, page: Sequence[str]) -> Collection[str]:
+        return self.passed & set(page)
+
+    def backfill(
+        self, *user_ids: str, interval: timedelta = timedelta(seconds=0.5), workers: int = 1
+    ) -> BackfillResult:
+        return Backfill(
+            serve=self.serve,
+            passed_of=self.passed_of,
+            process=Process(lambda: self.now, self._sleep, lambda: 0.5, lambda: self.stopping, "process"),
+            interval=interval,
+            on_end=lambda user_id, _: self.told.append(user_id),
+            on_progress=lambda result: self.progress.append(result.left),
+            workers=workers,
+        )(user_ids)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def counts(result: BackfillResult) -> tuple[int, int, int, int, int]:
+    return result.served, result.skipped, result.failed, result.passed, result.left
+
+
+def test_each_user_is_served_once_and_counted_by_how_the_run_ended() -> None:
+    world = World(passed={"passed-1"})
+    names = ["a", "failed-1", "skipped-1", "passed-1", "b"]
+    result = world.backfill(*names)
+    assert counts(result) == (2, 1, 1, 1, 0)
+    assert [user for user, _ in world.begun] == world.told == ["a", "failed-1", "skipped-1", "b"]
+    assert exit_of(result) is ExitCode.PERMANENT
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.5, 7])
+def test_runs_begin_no_faster_than_the_rate_and_a_backfill_says_how_far_it_is(seconds: float) -> None:
+    world, interval = World(), timedelta(seconds=seconds)
+    world.backfill(*(f"user-{number}" for number in range(250)), interval=interval)
+    starts = [at for _, at in world.begun]
+    assert len(starts) == 250
+    assert min(later - sooner for sooner, later in pairwise(starts)) >= interval
+    assert len(world.progress) == pytest.approx(250 * seconds / 10, abs=250 * seconds / 10 * 0.2 + 1)
+    assert world.progress == sorted(world.progress, reverse=True)
+
+
+def test_a_signal_ends_what_was_begun_and_leaves_the_rest() -> None:
+    world = World(stop_after=3)
+    result = world.backfill(*"abcdef")
+    assert counts(result) == (3, 0, 0, 0, 3)
+    assert exit_of(result) is ExitCode.TEMPORARY
+
+
+@pytest.mark.parametrize(("name", "code"), [("down", ExitCode.TEMPORARY), ("misconfigured", ExitCode.MISCONFIGURED)])
+def test_a_cause_of_the_installation_stops_it(name: str, code: ExitCode) -> None:
+    world = World()
+    result = world.backfill("a", *(f"{name}-{number}" for number in range(50)))
+    assert (result.failed, result.left) == (GIVE_UP_AFTER, 50 - GIVE_UP_AFTER)
+    assert exit_of(result) is code
+
+
+def test_so_many_users_are_served_at_once_and_no_more() -> None:
+    world, most, lock, both = World(), [0, 0], threading.Lock(), threading.Event()
+
+    def serve(user_id: str) -> Report:
+        with lock:
+            most[0] += 1
+            most[1] = max(most)
+            if most[0] == 2:
+                both.set()
+        assert both.wait(30)
+        with lock:
+            most[0] -= 1
+        return World.serve(world, user_id)
+
+    world.serve = serve  # type: ignore[method-assign]
+    result = world.backfill(*"abcdef", workers=2, interval=timedelta(0))
+    assert (result.served, most[1]) == (6, 2)
+
+
+def test_nobody_is_left_and_nobody_failed() -> None:
+    assert exit_of(World().backfill("a", "b")) is ExitCode.DONE
