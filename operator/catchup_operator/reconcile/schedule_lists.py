@@ -105,9 +105,15 @@ class ScheduleLists:
 
     async def _settle(self) -> None:
         """Return after a change, once there was quiet, or when it is time to look at the ConfigMaps."""
+        leaves = self._known.seconds_to_leave()
         try:
-            await asyncio.wait_for(self._event.wait(), _CHECK_SECONDS)
+            await asyncio.wait_for(
+                self._event.wait(), _CHECK_SECONDS if leaves is None else min(leaves, _CHECK_SECONDS)
+            )
         except TimeoutError:
+            if self._known.let_leave():
+                self.changed()
+                self._event.clear()
             return
         latest = time.monotonic() + _LONGEST_SECONDS
         while self._event.is_set() and time.monotonic() < latest:

@@ -2,36 +2,87 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from catchup_contract.schedule_list import ListedSchedule
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.schedule.listed import KnownSchedule, known_schedule
 from catchup_operator.status.job_section import since_of_list
+from catchup_operator.status.patches import POOLED_HASH
 from catchup_operator.status.validation import with_valid_status
+
+# Longer than the pods' longest tick and the age of a mounted file together.
+STAY_SECONDS: Final = 900.0
+"""How long a UserSchedule that a pool serves stays on its list at least, so that the pool's pods have seen it there."""
 
 
 class KnownSchedules:
-    """Tracks them by key."""
+    """Tracks them by key.
 
-    def __init__(self, digest_spread: int) -> None:
+    One that leaves a pool is listed as its member until it has CronJobs, and for as long as its pods may not have seen
+    that it came: what falls due while it has no CronJobs is the pool's, and both serve it meanwhile by the same runs.
+
+    Args:
+        digest_spread: the window in minutes over which local times are spread.
+        clock: returns the time in seconds.
+    """
+
+    def __init__(self, digest_spread: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._digest_spread = digest_spread
+        self._clock = clock
         self._known: dict[Key, KnownSchedule] = {}
+        self._pooled_since: dict[Key, float] = {}
+        self._leaving: set[Key] = set()
 
     def observe(self, body: Mapping[str, Any]) -> bool:
         """Record a UserSchedule; return whether that changes the list."""
-        since = since_of_list(with_valid_status(body))
-        known = known_schedule(body, digest_since=since, digest_spread=self._digest_spread)
-        before = self._known.get(key_of(body))
+        key, body = key_of(body), with_valid_status(body)
+        known = known_schedule(body, digest_since=since_of_list(body), digest_spread=self._digest_spread)
+        before = self._known.get(key)
+        if known is None or (before is not None and before.listed.uid != known.listed.uid):
+            self.forget(key)
         if known is None:
-            return self.forget(key_of(body))
-        self._known[key_of(body)] = known
+            return before is not None
+        is_pooled = (body.get("status") or {}).get("templateHash") == POOLED_HASH
+        if is_pooled:
+            self._pooled_since.setdefault(key, self._clock())
+        self._leaving.discard(key)
+        listed = self._known.get(key)
+        if listed is not None and listed.listed.pool and not known.listed.pool and (is_pooled or self._stays(key)):
+            known = replace(known, listed=replace(known.listed, pool=listed.listed.pool))
+            if not is_pooled:
+                self._leaving.add(key)
+        elif not known.listed.pool:
+            self._pooled_since.pop(key, None)
+        self._known[key] = known
         return known != before
+
+    def let_leave(self) -> bool:
+        """List those as left who have stayed long enough; return whether that changes the list."""
+        left = {key for key in self._leaving if not self._stays(key)}
+        for key in left:
+            known = self._known[key]
+            self._known[key] = replace(known, listed=replace(known.listed, pool=""))
+            self._pooled_since.pop(key, None)
+        self._leaving -= left
+        return bool(left)
+
+    def seconds_to_leave(self) -> float | None:
+        """Return the seconds until the next one has stayed long enough, None where nobody leaves."""
+        ends = (self._pooled_since[key] + STAY_SECONDS for key in self._leaving)
+        return max(0.0, min(ends) - self._clock()) if self._leaving else None
+
+    def _stays(self, key: Key) -> bool:
+        since = self._pooled_since.get(key)
+        return since is not None and self._clock() < since + STAY_SECONDS
 
     def forget(self, key: Key) -> bool:
         """Record that a UserSchedule is gone; return whether that changes the list."""
+        self._pooled_since.pop(key, None)
+        self._leaving.discard(key)
         return self._known.pop(key, None) is not None
 
     def keys_in(self, namespace: str | None) -> set[Key]:

@@ -8,6 +8,7 @@ import pytest
 from integration.jobs.database_faults import dying_before_a_commit, losing_a_commit
 from integration.jobs.digest_world import DigestWorld
 from integration.jobs.fleet_world import FleetWorld
+from integration.jobs.pool_world import PoolWorld
 from integration.jobs.sync_world import BERLIN, EMAIL, SyncWorld
 
 from catchup_dev.doubles.google.client import GoogleDouble
@@ -52,6 +53,12 @@ def world(database: Database, google: GoogleDouble, tmp_path: Path) -> SyncWorld
 def fleet(database: Database, tmp_path: Path) -> FleetWorld:
     """A database without users, on each backend in turn."""
     return FleetWorld(database, tmp_path / "locks")
+
+
+@pytest.fixture
+def pool(database: Database, tmp_path: Path) -> PoolWorld:
+    """An empty pool, on each database in turn."""
+    return PoolWorld(database, tmp_path / "locks")
 
 
 @pytest.fixture(params=[dying_before_a_commit, losing_a_commit], ids=["server dies", "reply lost"])

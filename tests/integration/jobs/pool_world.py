@@ -5,15 +5,20 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from catchup_contract.cadence import Cadence
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import SYNC, Kind
+from catchup_contract.pools import Members
+from catchup_contract.schedule_list import ListedSchedule, ScheduleList, decode, encode
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
+from catchup_jobs.adapters.database.pools.overview import overviews
+from catchup_jobs.adapters.database.pools.schedule_list import apply_list
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import dead_letters, pool_slots, runs
@@ -172,3 +177,39 @@ class PoolWorld:
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += timedelta(seconds=seconds)
+
+
+def cadence_of(user_id: str) -> Cadence:
+    """Return the cadence of a member's syncs."""
+    return Cadence.of_user("sync", 30, user_id)
+
+
+def schedule(user_id: str, **fields: Any) -> ListedSchedule:
+    """Return a UserSchedule that names the pool, every 30 minutes and Sundays at 09:00 in Berlin."""
+    return replace(
+        ListedSchedule(user_id, f"uid-{user_id}", 1, POOL, "Europe/Berlin", "30m", "Sunday", "09:00"), **fields
+    )
+
+
+def dedicated(user_id: str) -> ListedSchedule:
+    return schedule(user_id, pool="")
+
+
+def apply(
+    pool: PoolWorld, *schedules: ListedSchedule, name: str = POOL, where: Members = Members.USER_SCHEDULES
+) -> list[str]:
+    return apply_list(pool.database, name, decode(encode(schedules)), where=where, now=pool.now)
+
+
+def apply_to_enrolled(pool: PoolWorld, *schedules: ListedSchedule) -> None:
+    apply(pool, *schedules, where=Members.DATABASE)
+
+
+def apply_part(pool: PoolWorld, *schedules: ListedSchedule) -> None:
+    whole = decode(encode(schedules))
+    part = ScheduleList(whole.schedules, is_complete=False, digest=whole.digest)
+    apply_list(pool.database, POOL, part, where=Members.USER_SCHEDULES, now=pool.now)
+
+
+def held(pool: PoolWorld) -> int:
+    return max((overview.held for overview in overviews(pool.database, now=pool.now)), default=0)

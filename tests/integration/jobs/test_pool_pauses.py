@@ -7,17 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from integration.jobs.pool_world import NOW, PoolWorld
-from integration.jobs.test_pool import apply, cadence_of, pool, schedule
+from integration.jobs.pool_world import NOW, PoolWorld, apply, cadence_of, schedule
 
 from catchup_contract.kinds import DIGEST
+from catchup_contract.pools import Members
 from catchup_contract.summary import Count
 from catchup_contract.timestamps import format_utc
 
 if TYPE_CHECKING:
     from catchup_contract.schedule_list import ListedSchedule
-
-__all__ = ["pool"]  # a fixture
 
 UNTIL = NOW + timedelta(hours=6)
 
@@ -137,3 +135,16 @@ def test_a_list_that_changes_for_others_writes_nothing_for_who_is_suspended(pool
     pool.pass_time(hours=1)
 
     assert apply(pool, suspended("ada"), schedule("bob")) == ["bob"]
+
+
+def test_an_enrolled_user_whose_suspended_user_schedule_goes_is_suspended_no_more(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    apply(pool, suspended("ada", pool.now + timedelta(days=9)), where=Members.USER_SCHEDULES)
+    # Another UserSchedule without a pool takes over, and is deleted.
+    apply(pool, replace(suspended("ada"), uid="other", pool=""), where=Members.DATABASE)
+    apply(pool, where=Members.DATABASE)
+
+    play(pool, pool.now + timedelta(minutes=31))
+
+    assert "ada" in pool.users_served()
+    assert pool.store().counts(now=pool.now)[Count.MEMBERS] == 1

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from integration.jobs.pool_world import PoolWorld
-from integration.jobs.test_pool import apply, cadence_of, dies, pool, schedule
+from integration.jobs.pool_world import PoolWorld, apply, cadence_of, schedule
+from integration.jobs.test_pool_pods import dies
 
 from catchup_contract.kinds import DIGEST
 from catchup_contract.timestamps import format_utc
@@ -17,9 +17,6 @@ from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
 if TYPE_CHECKING:
     from catchup_contract.schedule_list import ListedSchedule
     from catchup_jobs.jobs.run.context import Result, RunContext
-
-__all__ = ["pool"]  # a fixture
-
 
 SINCE = "2026-11-01T00:00:00Z"
 
@@ -191,3 +188,16 @@ def test_a_digest_is_asked_for_by_itself(pool: PoolWorld) -> None:
     # Without a slot: the digest's body takes it as one by hand, for which quiet hours hold.
     assert pool.states() == {f"digest:ada:requested-{format_utc(pool.now)}": "done"}
     assert pool.row("ada").due_at == due_at
+
+
+def test_a_request_of_a_user_who_leaves_is_served_by_the_pool_that_was_asked(pool: PoolWorld) -> None:
+    made(pool, "ada")
+    at = pool.now
+    apply(pool, asked("ada", at))
+    apply(pool, asked("ada", at, pool=""))
+
+    pool.tick()
+    pool.tick()
+
+    assert (pool.requested, pool.served) == ([("ada", at)], [])
+    assert apply(pool, asked("ada", at, pool="")) == []

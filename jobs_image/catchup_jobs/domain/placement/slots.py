@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.cadence import Cadence
-from catchup_contract.digest_rule import FOLLOW_UPS, DigestDay, DigestTime
+from catchup_contract.digest_rule import DigestDay, DigestTime, occurrence_of_slot
 from catchup_contract.kinds import Kind, Rule
 
 _INSTANT: Final = timedelta(microseconds=1)
@@ -82,7 +82,8 @@ class _LocalTimeSlots:
 
     def missed(self, now: datetime) -> datetime | None:
         latest = self.digest.latest_firing(now)
-        return latest if latest is not None and now - latest < FOLLOW_UPS[0] else None
+        due = None if latest is None else occurrence_of_slot(latest, self.digest)
+        return None if due is None or due.is_late(now) else latest
 
     def after(self, at: datetime) -> datetime:
         return next(self.digest.firings_after(at))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEATHS_MAX: Final = 2
 """A member of a pool during whose run so many processes died or crashed gets a dead letter."""
 _UNRECORDED: Final = timedelta(seconds=30)
-"""After this time a pool tries a run again whose end could not be recorded."""
+"""After this time a pool tries a run again whose end could not be recorded, or that another process has locked."""
 _AFTER_CRASH: Final = timedelta(seconds=10)
 """After this time a pool tries a run again that met an unexpected error."""
 
@@ -34,6 +34,10 @@ def settlement_of(report: Report, member: Member, *, now: datetime) -> Settlemen
         wait = _UNRECORDED if report.retry_in is None else timedelta(seconds=report.retry_in)
         # The next slot does not wait for a server that named a long time: it may be a digest's last one.
         return Settlement(member.user_id, min(now + wait, member.slots.after(now)), slot, member.deaths)
+    if report.summary.reason is Reason.LOCKED:
+        # The other run may be a late one of the user's own CronJob, which ends without serving this slot.
+        unfinished = slot if member.is_retry or member.requested_at is not None else None
+        return Settlement(member.user_id, min(now + _UNRECORDED, member.slots.after(now)), unfinished, member.deaths)
     if member.requested_at is not None:
         # A slot that was due meanwhile is next.
         due_at = member.slots.after(now) if slot is None else now

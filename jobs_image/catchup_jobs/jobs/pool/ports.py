@@ -68,6 +68,10 @@ class PoolStore(Protocol):
         """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
         ...
 
+    def release(self, *, now: datetime) -> None:
+        """End the membership of users who leave the pool and for whom nothing is due, begun or put back."""
+        ...
+
     def due(self, *, now: datetime, limit: int) -> list[str]:
         """Return the users who are due, without those of `suspects`: by priority, the longest first."""
         ...

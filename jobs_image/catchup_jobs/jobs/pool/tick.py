@@ -125,6 +125,7 @@ class Tick:
                 break
         if total:
             _log.info("computed when members are due", members=total)
+        self.store.release(now=self.process.now())
 
     def _serve_suspects(self) -> None:
         for user_id in self.store.suspects(now=self.process.now()):

@@ -8,6 +8,7 @@ from unit.operator.factories import body
 from catchup_contract.schedule_list import ListedSchedule
 from catchup_operator.manifests.names import Key
 from catchup_operator.state.schedule_list import KnownSchedules
+from catchup_operator.status.patches import POOLED_HASH
 
 OLD, NEW = "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"
 
@@ -107,3 +108,30 @@ def test_only_what_the_list_says_is_a_change() -> None:
     assert known.observe(body(status={"digest": {"activeSince": OLD}})) is True
     assert known.forget(("people", "ada")) is True
     assert known.forget(("people", "ada")) is False
+
+
+@pytest.mark.parametrize(("minutes_in_the_pool", "stays_minutes"), [(60, 0), (2, 13)])
+def test_who_leaves_a_pool_is_its_member_until_there_are_cronjobs_and_its_pods_have_seen_it(
+    minutes_in_the_pool: int, stays_minutes: int
+) -> None:
+    now = [0.0]
+    known = KnownSchedules(0, lambda: now[0])
+
+    def listed_pool() -> str:
+        (entry,) = known.listed("people", lambda key: key == ("people", "staff"))
+        return entry.pool
+
+    def observe(spec: dict[str, Any], generation: int, template_hash: str) -> None:
+        known.observe(body(spec, generation=generation, status={"templateHash": template_hash}))
+
+    observe({"pool": "staff"}, 2, "of-cronjobs")
+    observe({"pool": "staff"}, 2, POOLED_HASH)
+    now[0] += minutes_in_the_pool * 60
+    observe({}, 3, POOLED_HASH)
+    assert (listed_pool(), known.let_leave(), known.seconds_to_leave()) == ("staff", False, None)
+    observe({}, 3, "of-cronjobs")
+    if stays_minutes:
+        assert (listed_pool(), known.let_leave(), known.seconds_to_leave()) == ("staff", False, stays_minutes * 60)
+        now[0] += stays_minutes * 60
+        assert known.let_leave()
+    assert (listed_pool(), known.seconds_to_leave()) == ("", None)

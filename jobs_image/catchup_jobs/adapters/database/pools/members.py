@@ -16,6 +16,8 @@ from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, p
 
 # Any number of shards up to `pools.SHARDS_MAX` splits so many buckets evenly enough.
 _BUCKETS: Final = 65536
+# An enrolled user has no value there.
+_OF_A_SCHEDULE: Final = ("uid", "generation", "time_zone", "digest_day", "digest_time", "suspended_until")
 PRIORITIES: Final = {"high": 0, "normal": 1, "low": 2}
 
 
@@ -62,13 +64,16 @@ def join_enrolled(database: Database, connection: Connection, user_ids: Collecti
     enrolled = connection.execute(
         select(pool_enrolments.c.user_id, pool_enrolments.c.pool, pool_enrolments.c.since)
         .outerjoin(pool_members, pool_members.c.user_id == pool_enrolments.c.user_id)
-        .where(pool_enrolments.c.user_id.in_(user_ids), pool_members.c.uid.is_(None))
+        .where(pool_enrolments.c.user_id.in_(user_ids), or_(pool_members.c.uid.is_(None), pool_members.c.leaving))
     ).all()
     if not enrolled:
         return
     member = database.insert(pool_members)
     connection.execute(
-        member.on_conflict_do_update(index_elements=["user_id"], set_={"pool": member.excluded.pool}),
+        member.on_conflict_do_update(
+            index_elements=["user_id"],
+            set_={"pool": member.excluded.pool, "leaving": False, **dict.fromkeys(_OF_A_SCHEDULE)},
+        ),
         [{"user_id": row.user_id, "pool": row.pool, "digest_since": row.since} for row in enrolled],
     )
     put_slots(database, connection, [slot_of(row.user_id, kind, row.pool) for row in enrolled for kind in user_kinds()])
@@ -90,7 +95,8 @@ def syncable_members(database: Database, pool: str, *, now: datetime) -> list[st
     statement = (
         select(pool_slots.c.user_id)
         .join_from(pool_slots, pool_members)
-        .where(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, or_(until.is_(None), until <= now))
+        .where(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, ~pool_members.c.leaving)
+        .where(or_(until.is_(None), until <= now))
         .order_by(pool_slots.c.user_id)
     )
     with database.read() as connection:

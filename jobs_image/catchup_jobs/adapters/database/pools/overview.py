@@ -98,6 +98,7 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
             func.min(pool_slots.c.due_at, type_=pool_slots.c.due_at.type).filter(is_due).label("longest"),
         )
         .join_from(pool_slots, pool_members)
+        .where(~pool_members.c.leaving)
         .group_by(*key)
         .order_by(*key)
     )
@@ -109,6 +110,7 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
                 pool_members.c.user_id == pool_enrolments.c.user_id,
                 pool_members.c.pool == pool_enrolments.c.pool,
                 pool_members.c.uid.is_(None),
+                ~pool_members.c.leaving,
             ),
         )
         .where(pool_members.c.user_id.is_(None))
@@ -155,7 +157,9 @@ class Membership:
 def membership(connection: Connection, user_id: str) -> Membership | None:
     """Return a user's pool, None for a user of no pool."""
     member = connection.execute(
-        select(pool_members.c.pool, pool_members.c.uid).where(pool_members.c.user_id == user_id)
+        select(pool_members.c.pool, pool_members.c.uid).where(
+            pool_members.c.user_id == user_id, ~pool_members.c.leaving
+        )
     ).one_or_none()
     if member is None:
         enrolled = connection.execute(

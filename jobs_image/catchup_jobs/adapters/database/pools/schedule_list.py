@@ -1,16 +1,17 @@
 """The list of UserSchedules, applied to the members of a pool.
 
-A user whom a UserSchedule names is never served by enrolment, whatever that UserSchedule says.
+A user whom a UserSchedule names is never served by enrolment, whatever that UserSchedule says. A user whom others serve
+by now leaves: what was due before is the pool's to end, since CronJobs start nothing from before they were made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, time
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, bindparam, case, delete, or_, select, update
 
 from catchup_contract.api import (
     DEFAULT_DIGEST_DAY,
@@ -69,24 +70,21 @@ def apply_list(
         }
     with database.write() as connection:
         changed = _admit(database, connection, pool, wanted, now)
-        stored = {
-            row.user_id: row.uid
-            for row in connection.execute(
-                select(pool_members.c.user_id, pool_members.c.uid).where(pool_members.c.pool == pool)
-            )
-        }
+        columns = (pool_members.c.user_id, pool_members.c.uid, pool_members.c.leaving)
+        members = connection.execute(select(*columns).where(pool_members.c.pool == pool)).all()
         # By enrolment nobody is served whom a UserSchedule names, nor by a UserSchedule who is on the list otherwise.
-        leaving = {user_id for user_id in stored if user_id in named and user_id not in wanted}
+        ends = {one.user_id for one in members if one.user_id in named and one.user_id not in wanted}
         if where is not Members.DATABASE:
-            leaving |= {user_id for user_id, uid in stored.items() if uid is None}
+            ends |= {one.user_id for one in members if one.uid is None}
         if listed.is_complete:
-            gone = {user_id for user_id, uid in stored.items() if uid is not None and user_id not in named}
-            _leave(connection, pool, leaving | gone)
+            ends |= {one.user_id for one in members if one.uid is not None and one.user_id not in named}
+        served = {one.user_id: one for one in listed.schedules if one.is_served and one.user_id in ends}
+        _leave(connection, pool, ends - served.keys())
+        _hand_over(connection, [served[one.user_id] for one in members if one.user_id in served and not one.leaving])
+        if listed.is_complete:
             if where is Members.DATABASE:
                 _return_enrolled(database, connection, pool, named)
             _note(database, connection, pool, digest)
-        else:
-            _leave(connection, pool, leaving)
     return changed
 
 
@@ -204,6 +202,7 @@ def _member(schedule: ListedSchedule, pool: str, now: datetime) -> dict[str, Any
         "digest_time": time.fromisoformat(schedule.digest_time) if schedule.digest_time else None,
         "sync_every": schedule.sync_every or None,
         "suspended_until": suspended_until,
+        "leaving": False,
     }
 
 
@@ -212,12 +211,30 @@ def _leave(connection: Connection, pool: str, user_ids: Collection[str]) -> None
         connection.execute(delete(pool_members).where(pool_members.c.pool == pool, pool_members.c.user_id.in_(page)))
 
 
+def _hand_over(connection: Connection, schedules: Sequence[ListedSchedule]) -> None:
+    """Let members leave whom others serve by now: the pool ends what is due, begun or put back, and nothing else."""
+    if not schedules:
+        return
+    # A pod with an older list does not take them back.
+    is_same = pool_members.c.uid == bindparam("of")
+    generation = case((is_same, bindparam("known")), else_=pool_members.c.generation)
+    connection.execute(
+        update(pool_members)
+        .where(pool_members.c.user_id == bindparam("user"))
+        .values(leaving=True, generation=generation),
+        [
+            {"user": one.user_id, "of": one.uid, "known": one.generation}
+            for one in sorted(schedules, key=lambda one: one.user_id)
+        ],
+    )
+
+
 def _return_enrolled(database: Database, connection: Connection, pool: str, named: Collection[str]) -> None:
     """Make enrolled users members again whom no UserSchedule names any more."""
     without = (
         select(pool_enrolments.c.user_id)
         .outerjoin(pool_members, pool_members.c.user_id == pool_enrolments.c.user_id)
-        .where(pool_enrolments.c.pool == pool, pool_members.c.user_id.is_(None))
+        .where(pool_enrolments.c.pool == pool, or_(pool_members.c.user_id.is_(None), pool_members.c.leaving))
     )
     for page in chunks(sorted(set(connection.execute(without).scalars()) - set(named))):
         # No UserSchedule owns their schedule any more.

@@ -64,7 +64,8 @@ def in_trouble(kind: Kind, *columns: ColumnElement[Any]) -> Select[Any]:
     return (
         select(*columns)
         .select_from(pool_slots.join(pool_members).join(runs, runs.c.run_key == last))
-        .where(pool_slots.c.kind == kind, or_(runs.c.state == RunState.FAILED, runs.c.reason.in_(ASKS_SOMEBODY)))
+        .where(pool_slots.c.kind == kind, ~pool_members.c.leaving)
+        .where(or_(runs.c.state == RunState.FAILED, runs.c.reason.in_(ASKS_SOMEBODY)))
     )
 
 
@@ -78,9 +79,9 @@ def troubles(connection: Connection, pool: str, kind: Kind, *, limit: int | None
 
 
 def is_served(now: datetime) -> ColumnElement[bool]:
-    """Return the condition for members (of `pool_members`) who are not suspended, at `now` (aware)."""
+    """Return the condition for members (of `pool_members`) who are not suspended and do not leave, at `now` (aware)."""
     until = pool_members.c.suspended_until
-    return or_(until.is_(None), until <= now)
+    return and_(~pool_members.c.leaving, or_(until.is_(None), until <= now))
 
 
 def is_late(kind: Kind, now: datetime) -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, delete, or_, select, true, update
+from sqlalchemy import Connection, and_, case, delete, false, or_, select, true, update
 
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
@@ -183,7 +183,7 @@ class DatabaseRunStore:
                 row = {"run_key": run.key, "kind": run.kind, "subject": run.subject, "slot": run.slot}
                 self._write_dead_letter(connection, row, closing.dead_letter, closing.attempts, now)
             if not unfinished:
-                _delete_older(connection, run, now, nothing_was_due=closing.reason is Reason.NOT_DUE)
+                _delete_older(connection, run, closing, now)
             end = End(str(run.kind), closing.state, closing.reason, run.key, (now - started_at).total_seconds())
             count_ends(self._database, connection, [end], now)
         return True
@@ -220,9 +220,12 @@ def _at_least(attempts: int) -> Any:
     return case((runs.c.attempts > attempts, runs.c.attempts), else_=attempts)
 
 
-def _delete_older(connection: Connection, run: Run, now: datetime, *, nothing_was_due: bool) -> None:
+def _delete_older(connection: Connection, run: Run, closing: Closing, now: datetime) -> None:
     # The latest run of a kind and subject is kept, and failures for 90 days. A run at whose slot nothing was due is no
-    # news of its subject: it replaces only others of its sort.
+    # news of its subject: it replaces only others of its sort. A slot that nobody tries any more, since the user was
+    # moved meanwhile, is answered by a later one that ended well.
+    nothing_was_due = closing.reason is Reason.NOT_DUE
+    answers = run.slot is not None and (closing.state is RunState.DONE or closing.reason is Reason.ALREADY_DONE)
     started_at = select(runs.c.started_at).where(runs.c.run_key == run.key).scalar_subquery()
     connection.execute(
         delete(runs).where(
@@ -234,6 +237,7 @@ def _delete_older(connection: Connection, run: Run, now: datetime, *, nothing_wa
             or_(
                 runs.c.state.in_((RunState.DONE, RunState.SKIPPED)),
                 and_(runs.c.state == RunState.FAILED, runs.c.finished_at < now - KEEP_FAILURES),
+                and_(runs.c.state.in_(UNFINISHED_RUNS), runs.c.slot < run.slot) if answers else false(),
             ),
         )
     )

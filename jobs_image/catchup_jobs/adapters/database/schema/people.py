@@ -55,6 +55,7 @@ commute_windows: Final = _weekly("commute_windows")
 preferred_windows: Final = _weekly("preferred_windows")
 
 # `account`: keyed HMAC of the provider's account id, null where unknown. `version`: for compare-and-swap.
+# `calendars_listed_at`: when the list of calendars was read with this grant, null where it never was.
 oauth_tokens: Final = Table(
     "oauth_tokens",
     metadata,
@@ -67,5 +68,6 @@ oauth_tokens: Final = Table(
     Column("expires_at", UtcDateTime),
     Column("version", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("calendars_listed_at", UtcDateTime),
     Index(None, "state"),
 )

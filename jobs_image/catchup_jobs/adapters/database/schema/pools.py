@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text, Time, false
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text, Time, column, false
+from sqlalchemy.sql.elements import ColumnElement
 
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import KINDS
@@ -21,11 +22,14 @@ pool_enrolments: Final = Table(
     Index(None, "pool"),
 )
 
+_LEAVING: Final[ColumnElement[bool]] = column("leaving", Boolean)
+
 # Whom pools serve: enrolled users whom no UserSchedule names, and users of UserSchedules that name a pool.
 # `uid`, `generation`: of the UserSchedule; null for an enrolled user, as what follows but `sync_every`, which is the
 # pool's: the user's row says when.
 # `digest_since`: digests that fell due before are not caught up on.
 # `suspended_until`: nothing that falls due before is served.
+# `leaving`: others serve the user by now, and the pool ends what was due before.
 pool_members: Final = Table(
     "pool_members",
     metadata,
@@ -39,7 +43,9 @@ pool_members: Final = Table(
     Column("digest_time", Time),
     Column("sync_every", Text),
     Column("suspended_until", UtcDateTime),
+    Column("leaving", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Index(None, "pool"),
+    Index("ix_pool_members_leaving", "pool", postgresql_where=_LEAVING, sqlite_where=_LEAVING),
 )
 
 # `bucket`: a hash of the user's id, of which the shard is the remainder.

@@ -1,0 +1,192 @@
+"""A pool serves whoever is due, at the slots of a CronJob of their own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import pytest
+from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
+
+from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_contract.cadence import Cadence
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.kinds import DIGEST
+from catchup_jobs.adapters.database.people.users import DatabaseUsers
+from catchup_jobs.domain.people.users import Schedule
+
+if TYPE_CHECKING:
+    from catchup_jobs.adapters.database.engine import Database
+
+
+def test_a_member_is_served_at_the_slots_of_a_cronjob_of_their_own(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    first = cadence_of("ada").latest(NOW)
+    due = first + timedelta(minutes=30)
+
+    pool.tick()
+    assert pool.served == [("ada", first)]
+    pool.tick()
+    assert len(pool.served) == 1
+    pool.now = due + timedelta(seconds=20)
+    pool.tick()
+
+    assert pool.served == [("ada", first), ("ada", due)]
+    assert pool.states() == {f"sync:ada:{due:%Y-%m-%dT%H:%M:%SZ}": "done"}
+    assert pool.row("ada").due_at == due + timedelta(minutes=30)
+
+
+def test_of_missed_slots_the_newest_alone_is_served(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    pool.tick()
+    pool.pass_time(hours=7)
+
+    pool.tick()
+    pool.tick()
+
+    assert pool.served[1:] == [("ada", cadence_of("ada").latest(pool.now))]
+
+
+def test_whoever_is_due_longest_is_served_first(pool: PoolWorld) -> None:
+    names = [f"user-{number}" for number in range(12)]
+    pool.enrol(*names)
+    for number, name in enumerate(names):
+        pool.make_due([name], at=NOW - timedelta(minutes=number + 1))
+
+    pool.tick(workers=1)
+
+    assert pool.users_served() == names[::-1]
+
+
+@pytest.mark.parametrize(
+    ("zone", "clock", "now"),
+    [
+        ("Europe/Berlin", time(9), datetime(2026, 11, 28, tzinfo=UTC)),
+        ("Asia/Beirut", time(9), datetime(2026, 3, 28, tzinfo=UTC)),  # the gap at midnight of 29 March
+        ("Australia/Lord_Howe", time(23, 45), datetime(2026, 10, 3, tzinfo=UTC)),  # half an hour
+        ("America/New_York", time(1, 30), datetime(2026, 10, 31, tzinfo=UTC)),  # a time that is shown twice
+    ],
+)
+def test_a_digest_is_tried_at_its_due_time_and_its_follow_ups(
+    pool: PoolWorld, zone: str, clock: time, now: datetime
+) -> None:
+    pool.kind, pool.now = DIGEST, now
+    pool.enrol("ada", time_zone=zone, digest_time=clock)
+    pool.tick()
+    for _ in range(3):
+        pool.now = pool.row("ada").due_at + timedelta(seconds=10)
+        pool.tick()
+
+    due = pool.served[0][1]
+    local = due.astimezone(ZoneInfo(zone))
+    assert (local.weekday(), local.time()) == (6, clock)
+    later = [due + timedelta(hours=hours) for hours in (1, 3)]
+    tried = [slot for _, slot in pool.served]
+    same_day = [at for at in later if at.astimezone(ZoneInfo(zone)).date() == local.date()]
+    assert tried[: 1 + len(same_day)] == [due, *same_day]
+
+
+def test_a_digest_that_was_due_before_the_user_joined_is_not_sent(pool: PoolWorld) -> None:
+    pool.kind, pool.now = DIGEST, datetime(2026, 11, 29, 8, 30, tzinfo=UTC)  # half an hour after Sunday's due time
+    pool.enrol("ada")
+
+    for _ in range(6):
+        pool.tick()
+        pool.pass_time(hours=1)
+
+    assert pool.served == []
+    assert pool.row("ada").due_at == datetime(2026, 12, 6, 8, tzinfo=UTC)
+
+
+def test_an_edited_schedule_counts_from_the_next_tick_on(pool: PoolWorld) -> None:
+    pool.kind = DIGEST
+    pool.enrol("ada")
+    pool.tick()
+
+    pool.enrol("ada", digest_time=time(18, 30))
+    pool.tick()
+
+    assert pool.row("ada").due_at == datetime(2026, 11, 29, 17, 30, tzinfo=UTC)
+
+
+def test_a_schedule_that_a_user_schedules_pod_copied_counts_from_the_next_tick_on(
+    pool: PoolWorld, database: Database
+) -> None:
+    pool.kind = DIGEST
+    pool.enrol("ada")
+    pool.tick()
+
+    copied = Schedule("Etc/UTC", DigestDay.DAILY, time(7), "30m")
+    DatabaseUsers(database).record_schedule("ada", copied, now=pool.now)
+    pool.tick()
+
+    assert pool.row("ada").due_at == datetime(2026, 11, 24, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("every", sorted(SYNC_INTERVALS_MINUTES))
+def test_another_interval_of_the_pool_moves_all_members(pool: PoolWorld, every: str) -> None:
+    pool.enrol("ada", "bob")
+    pool.tick()
+
+    pool.every, pool.version = every, f"2026z {every}"
+    pool.tick()
+
+    minutes = SYNC_INTERVALS_MINUTES[every]
+    assert {name: pool.row(name).due_at for name in ("ada", "bob")} == {
+        name: next(Cadence.of_user("sync", minutes, name).due_after(NOW)) for name in ("ada", "bob")
+    }
+
+
+def test_other_zone_data_move_nobody_who_is_due(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob")
+    pool.make_due(["bob"])
+    pool.tick()
+    pool.served.clear()
+    pool.make_due(["ada"])
+
+    pool.version = "2027a 30m"
+    pool.tick()
+
+    assert pool.users_served() == ["ada"]
+
+
+def test_a_user_who_left_is_served_no_more_and_one_who_moved_by_the_other_pool(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", "cy")
+    pool.enrol("bob", pool=None)
+    pool.enrol("cy", pool="others")
+    pool.make_due()
+
+    pool.tick()
+    assert pool.users_served() == ["ada"]
+    pool.tick(store=pool.store(pool="others"))
+    assert pool.users_served() == ["ada", "cy"]
+
+
+def test_shards_share_the_members(pool: PoolWorld) -> None:
+    names = [f"user-{number}" for number in range(40)]
+    pool.enrol(*names)
+    pool.make_due()
+
+    shares = []
+    for shard in range(3):
+        pool.served.clear()
+        pool.tick(store=pool.store(shard=shard, shards=3))
+        shares.append(set(pool.users_served()))
+
+    assert sum(map(len, shares)) == len(names)
+    assert set().union(*shares) == set(names)
+    assert min(map(len, shares)) > len(names) / 6
+
+
+def test_nobody_is_lost_or_served_twice_when_the_number_of_shards_changes_in_the_middle(pool: PoolWorld) -> None:
+    names = [f"user-{number}" for number in range(40)]
+    pool.enrol(*names)
+    pool.make_due()
+
+    pool.tick(store=pool.store(shard=0, shards=2))
+    for shard in range(5):
+        pool.tick(store=pool.store(shard=shard, shards=5))
+
+    assert Counter(pool.users_served()) == Counter(names)

@@ -1,0 +1,241 @@
+"""What goes wrong with one user of a pool costs no other user anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
+from sqlalchemy import update
+
+from catchup_contract.kinds import DIGEST, SYNC, Kind
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
+from catchup_jobs.adapters.database.schema import users
+from catchup_jobs.jobs.pool.abandonment import PROCESS_DIED
+from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER, exit_of
+from catchup_jobs.jobs.run.context import Result, RunContext
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
+from catchup_jobs.jobs.run.ports import HeldBy, Lock, Run
+
+if TYPE_CHECKING:
+    pass
+
+
+def test_a_temporary_failure_is_put_back_for_its_delay_while_others_go_on(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob")
+    pool.make_due(["ada"], at=NOW - timedelta(minutes=2))
+    pool.make_due(["bob"])
+    failures = iter([TemporaryError("x"), TemporaryError("x")])
+
+    def body(context: RunContext) -> Result:
+        if context.subject == "ada" and (failure := next(failures, None)):
+            raise failure
+        return Result()
+
+    pool.body = body
+    result = pool.tick(workers=1)
+
+    slot = cadence_of("ada").latest(NOW)
+    assert pool.users_served() == ["ada", "bob", "ada", "ada"]
+    assert {begun for user, begun in pool.served if user == "ada"} == {slot}
+    assert [round(seconds) for seconds in pool.slept] == [2, 4]
+    assert (result.served, result.deferred, result.failed) == (4, 2, 0)
+    assert set(pool.states().values()) == {"done"}
+
+
+def test_a_spent_budget_is_the_users_dead_letter_and_is_not_tried_each_minute(pool: PoolWorld) -> None:
+    slot = next(cadence_of("ada").due_after(NOW))
+    pool.now = slot + timedelta(seconds=5)
+    pool.enrol("ada", "bob")
+    pool.make_due()
+
+    def body(context: RunContext) -> Result:
+        if context.subject == "ada":
+            raise TemporaryError("x")
+        return Result()
+
+    pool.body = body
+    result = pool.tick()
+    for _ in range(3):
+        pool.pass_time(minutes=1)
+        pool.tick()
+
+    key = f"sync:ada:{slot:%Y-%m-%dT%H:%M:%SZ}"
+    assert pool.dead_letters() == {key: "TemporaryError"}
+    assert Counter(pool.users_served())["ada"] == 4
+    assert exit_of(result) == (Outcome.DONE, ExitCode.DONE, None)
+    assert pool.row("ada").due_at == slot + timedelta(minutes=30)
+
+
+def test_a_slot_that_is_tried_again_is_ended_before_the_next_one_is_served(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    slot = next(cadence_of("ada").due_after(NOW))
+    pool.tick()
+    pool.now = slot + timedelta(minutes=29, seconds=50)
+    failures = iter([TemporaryError("quota", wait_seconds=60)])
+
+    def body(_: RunContext) -> Result:
+        if failure := next(failures, None):
+            raise failure
+        return Result()
+
+    pool.body = body
+    pool.tick()
+    pool.pass_time(seconds=70)
+    pool.tick()
+
+    assert pool.served[1:] == [("ada", slot), ("ada", slot), ("ada", slot + timedelta(minutes=30))]
+    assert pool.dead_letters() == {}
+
+
+def test_a_poisonous_user_costs_nobody_else_anything(pool: PoolWorld) -> None:
+    names = [f"user-{number}" for number in range(60)]
+    pool.enrol("poison", *names)
+    pool.make_due()
+
+    def body(context: RunContext) -> Result:
+        if context.subject == "poison":
+            raise ZeroDivisionError
+        return Result()
+
+    pool.body = body
+    result = pool.tick()
+
+    served = Counter(pool.users_served())
+    assert served.pop("poison") == 2
+    assert served == Counter(names)
+    assert list(pool.dead_letters().values()) == [PROCESS_DIED]
+    assert exit_of(result)[1] is ExitCode.DONE
+
+
+@pytest.mark.parametrize("kind", [SYNC, DIGEST], ids=str)
+def test_a_user_whose_zone_is_not_known_stops_nobody_else(pool: PoolWorld, kind: Kind) -> None:
+    """A row of a newer version, or of an image with other zone data."""
+    pool.kind = kind
+    pool.enrol("ada", "bob")
+    pool.make_due()
+    with pool.database.write() as connection:
+        connection.execute(update(users).where(users.c.id == "ada").values(time_zone="Moon/Base"))
+    pool.tick()
+    pool.version = "2027a 30m"
+    pool.tick()
+
+    assert "ada" not in pool.users_served()
+    assert pool.row("ada").due_at is None
+    assert pool.row("bob").due_at > pool.now
+
+
+def test_a_long_wait_that_a_server_names_ends_at_the_next_slot_and_makes_no_dead_letter(pool: PoolWorld) -> None:
+    pool.kind, pool.now = DIGEST, datetime(2026, 11, 29, 7, 59, tzinfo=UTC)
+    pool.enrol("ada")
+    pool.tick()
+    pool.now = datetime(2026, 11, 29, 8, 0, 10, tzinfo=UTC)
+
+    def body(context: RunContext) -> Result:
+        if context.now().hour < 11:
+            raise TemporaryError("429", wait_seconds=4 * 3600)
+        return Result()
+
+    pool.body = body
+    pool.tick()
+    assert pool.row("ada").due_at == datetime(2026, 11, 29, 9, tzinfo=UTC)
+    for hour in (9, 11):
+        pool.now = datetime(2026, 11, 29, hour, 0, 10, tzinfo=UTC)
+        DatabaseRunStore(pool.database).open(
+            Run(DIGEST, "bob", pool.now, ""), now=pool.now, lease_until=pool.now + timedelta(hours=9)
+        )
+        pool.tick()
+
+    assert pool.dead_letters() == {}
+    assert [slot.hour for _, slot in pool.served] == [8, 8, 8, 11]
+
+
+def test_an_edit_shortly_before_the_new_time_is_in_time(pool: PoolWorld) -> None:
+    pool.kind, pool.now = DIGEST, datetime(2026, 11, 29, 7, 50, tzinfo=UTC)
+    pool.enrol("ada", digest_time=time(18))
+    pool.tick()
+    pool.enrol("ada", digest_time=time(9))  # 08:00 UTC
+
+    pool.now = datetime(2026, 11, 29, 8, 0, 3, tzinfo=UTC)
+    pool.tick()
+
+    assert pool.served == [("ada", datetime(2026, 11, 29, 8, tzinfo=UTC))]
+
+
+def test_an_error_of_ours_in_every_run_ends_the_tick_as_temporary(pool: PoolWorld) -> None:
+    names = [f"user-{number:02}" for number in range(GIVE_UP_AFTER * 2)]
+    pool.enrol(*names)
+    pool.make_due()
+
+    def body(_: RunContext) -> Result:
+        raise ZeroDivisionError
+
+    pool.body = body
+    result = pool.tick(workers=1)
+
+    assert exit_of(result) == (Outcome.RETRY, ExitCode.TEMPORARY, Reason.CRASHED)
+    assert len(pool.served) == GIVE_UP_AFTER
+
+
+def test_bad_data_of_one_user_end_that_users_slot_alone(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob")
+    pool.make_due()
+
+    def body(context: RunContext) -> Result:
+        if context.subject == "ada":
+            raise PermanentError("bad")
+        return Result()
+
+    pool.body = body
+    result = pool.tick()
+
+    assert (result.served, result.failed) == (2, 1)
+    assert exit_of(result)[1] is ExitCode.DONE
+    assert len(pool.dead_letters()) == 1
+
+
+def test_a_wrong_setting_ends_the_tick_as_misconfigured_and_leaves_the_rest_due(pool: PoolWorld) -> None:
+    names = [f"user-{number:02}" for number in range(GIVE_UP_AFTER * 2)]
+    pool.enrol(*names)
+    pool.make_due()
+
+    def body(_: RunContext) -> Result:
+        raise MisconfiguredError("no key")
+
+    pool.body = body
+    result = pool.tick(workers=1)
+
+    assert exit_of(result) == (Outcome.FAILED, ExitCode.MISCONFIGURED, Reason.MISCONFIGURED)
+    assert len(pool.served) == GIVE_UP_AFTER
+    left = set(names) - set(pool.users_served())
+    assert all(pool.row(name).due_at <= pool.now and pool.row(name).owner is None for name in left)
+
+
+class NoLocks:
+    """A Redis that is gone."""
+
+    def acquire(self, lock_name: str, run_key: str) -> Lock | HeldBy:
+        raise TemporaryError("no answer from Redis")
+
+    def attempts(self, run_key: str) -> int:
+        raise TemporaryError("no answer from Redis")
+
+    def record_attempt(self, run_key: str, attempt_id: str) -> int:
+        raise TemporaryError("no answer from Redis")
+
+
+def test_locks_that_cannot_be_taken_end_the_tick_as_temporary_and_records_no_attempt(pool: PoolWorld) -> None:
+    names = [f"user-{number:02}" for number in range(GIVE_UP_AFTER * 2)]
+    pool.enrol(*names)
+    pool.make_due()
+    pool.locks = NoLocks()
+
+    result = pool.tick(workers=2)
+
+    assert exit_of(result) == (Outcome.RETRY, ExitCode.TEMPORARY, Reason.UNAVAILABLE)
+    assert result.served < len(names)
+    assert pool.states() == {}  # no run was begun, of which the end would be missed
+    assert pool.dead_letters() == {}

@@ -1,0 +1,183 @@
+"""Nobody is lost or served twice, whatever happens to a pod of a pool."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
+
+from catchup_jobs.adapters.database.pools.overview import overviews
+from catchup_jobs.adapters.database.pools.slots import PoolSlots
+from catchup_jobs.jobs.pool.abandonment import PROCESS_DIED
+from catchup_jobs.jobs.pool.ports import Settlement
+from catchup_jobs.jobs.run.context import Result, RunContext
+from catchup_jobs.jobs.run.errors import TemporaryError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def test_on_sigterm_what_was_begun_is_put_back_and_the_rest_stays_due(pool: PoolWorld) -> None:
+    names = [f"user-{number}" for number in range(10)]
+    pool.enrol(*names)
+    pool.make_due()
+
+    def body(context: RunContext) -> Result:
+        pool.stopping = True
+        context.check_stop()
+        return Result()
+
+    pool.body = body
+    pool.tick(workers=1)
+    assert len(pool.served) == 1
+    pool.stopping = False
+    pool.body = lambda _: Result()
+    pool.tick()
+
+    assert Counter(pool.users_served()) == Counter([*names, pool.served[0][0]])
+    assert pool.dead_letters() == {}
+    assert set(pool.states().values()) == {"done"}
+
+
+def test_two_ticks_at_once_serve_each_user_once(pool: PoolWorld) -> None:
+    names = [f"user-{number}" for number in range(60)]
+    pool.enrol(*names)
+    pool.make_due()
+    gate = threading.Barrier(2, timeout=60)
+    errors: list[BaseException] = []
+
+    def one() -> None:
+        try:
+            gate.wait()
+            pool.tick()
+        except BaseException as error:  # noqa: BLE001 - shown by the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    assert Counter(pool.users_served()) == Counter(names)
+
+
+def dies(pool: PoolWorld, *user_ids: str) -> None:
+    """Let a pod die that has claimed these users."""
+    claimed = pool.store().claim(user_ids, "dead-pod", now=pool.now, until=pool.now + timedelta(seconds=1))
+    assert [member.user_id for member in claimed] == list(user_ids)
+    pool.pass_time(seconds=2)
+
+
+def test_who_was_in_flight_when_a_pod_died_is_served_first_and_alone(pool: PoolWorld) -> None:
+    others = [f"user-{number}" for number in range(8)]
+    pool.enrol("ada", "bob", *others)
+    pool.make_due()
+    dies(pool, "ada", "bob")
+    in_flight: list[int] = []
+
+    def body(_: RunContext) -> Result:
+        in_flight.append(sum(overview.in_flight for overview in overviews(pool.database, now=pool.now)))
+        return Result()
+
+    pool.body = body
+    pool.tick()
+
+    assert set(pool.users_served()[:2]) == {"ada", "bob"}
+    assert in_flight[:2] == [1, 1]
+    assert Counter(pool.users_served()) == Counter(["ada", "bob", *others])
+    assert pool.dead_letters() == {}
+    assert pool.row("ada").deaths == 0
+
+
+def test_a_second_death_is_the_users_dead_letter(pool: PoolWorld) -> None:
+    pool.enrol("poison", "ada")
+    pool.make_due()
+    for _ in range(2):
+        dies(pool, "poison")
+
+    pool.tick()
+
+    slot = cadence_of("poison").latest(pool.now)
+    assert pool.users_served() == ["ada"]
+    assert pool.dead_letters() == {f"sync:poison:{slot:%Y-%m-%dT%H:%M:%SZ}": PROCESS_DIED}
+    assert pool.row("poison").due_at == slot + timedelta(minutes=30)
+
+
+def test_a_claim_that_ended_and_was_taken_over_is_not_settled_by_its_first_owner(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    pool.make_due()
+    store = pool.store()
+    dies(pool, "ada")
+    until = pool.now + timedelta(minutes=5)
+    assert store.claim(["ada"], "second", now=pool.now, until=until)
+
+    store.settle("dead-pod", [Settlement("ada", NOW)])
+
+    assert (pool.row("ada").owner, pool.row("ada").due_at) == ("second", until)
+
+
+def test_a_claimed_user_cannot_be_claimed_again(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    pool.make_due()
+    until = pool.now + timedelta(minutes=5)
+
+    assert pool.store().claim(["ada"], "first", now=pool.now, until=until)
+    assert pool.store().claim(["ada"], "second", now=pool.now, until=until) == []
+    assert pool.store().due(now=pool.now, limit=10) == []
+
+
+def test_near_its_deadline_a_pod_begins_no_run(pool: PoolWorld) -> None:
+    names = [f"user-{number}" for number in range(10)]
+    pool.enrol(*names)
+    pool.make_due()
+
+    def body(_: RunContext) -> Result:
+        pool.pass_time(seconds=100)
+        return Result()
+
+    pool.body = body
+    pool.tick(workers=1, seconds=300)
+
+    assert len(pool.served) == 3
+
+
+def test_a_settlement_that_could_not_be_written_is_written_later_and_counts_as_no_death(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"user-{number}" for number in range(6)]
+    pool.enrol(*names)
+    pool.make_due()
+    settle, failures = PoolSlots.settle, iter([TemporaryError("a failover")])
+
+    def failing(store: PoolSlots, owner: str, settlements: Sequence[Settlement]) -> None:
+        if failure := next(failures, None):
+            raise failure
+        settle(store, owner, settlements)
+
+    monkeypatch.setattr(PoolSlots, "settle", failing)
+
+    with pytest.raises(TemporaryError):
+        pool.tick()
+
+    assert next(failures, None) is None
+    assert all(pool.row(name).owner is None and pool.row(name).deaths == 0 for name in names)
+
+
+def test_the_dead_letter_is_of_the_slot_in_which_processes_died(pool: PoolWorld) -> None:
+    pool.enrol("poison")
+    slot = next(cadence_of("poison").due_after(NOW))
+    pool.tick()
+    pool.now = slot + timedelta(minutes=29)
+    for _ in range(2):
+        dies(pool, "poison")
+        pool.pass_time(minutes=2)
+
+    pool.tick()
+
+    assert list(pool.dead_letters()) == [f"sync:poison:{slot:%Y-%m-%dT%H:%M:%SZ}"]

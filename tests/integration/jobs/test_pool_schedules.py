@@ -1,0 +1,221 @@
+"""Users whom UserSchedules name: who is a member, and when they are served."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from integration.jobs.pool_world import (
+    NOW,
+    PoolWorld,
+    apply,
+    apply_part,
+    apply_to_enrolled,
+    dedicated,
+    held,
+    schedule,
+)
+from sqlalchemy import select
+
+from catchup_contract.cadence import Cadence
+from catchup_contract.kinds import DIGEST, SYNC, Kind
+from catchup_contract.schedule_list import ListedSchedule
+from catchup_jobs.adapters.database.pools.overview import overviews
+from catchup_jobs.adapters.database.schema import users
+from catchup_jobs.jobs.run.errors import TemporaryError
+
+if TYPE_CHECKING:
+    pass
+
+
+@pytest.mark.parametrize(
+    "names_ada",
+    [
+        dedicated("ada"),
+        schedule("ada", pool="others"),
+        schedule("ada", is_served=False),
+        schedule("ada", pool="", is_served=False),
+    ],
+    ids=["CronJobs of its own", "another pool", "suspended", "in conflict"],
+)
+def test_whom_a_user_schedule_names_is_not_served_by_enrolment_until_it_is_gone(
+    pool: PoolWorld, names_ada: ListedSchedule
+) -> None:
+    pool.enrol("ada", "bob")
+    pool.tick()
+    pool.served.clear()
+
+    apply_to_enrolled(pool, names_ada, dedicated("stranger"))
+    pool.tick()
+    pool.pass_time(minutes=30)
+    pool.tick()
+    assert (pool.users_served(), held(pool)) == (["bob"], 1)
+    apply_to_enrolled(pool, dedicated("stranger"))
+    pool.tick()
+    assert held(pool) == 0
+    pool.now = pool.row("ada").due_at
+    pool.tick()
+    assert "ada" in pool.users_served()
+
+
+def test_an_import_of_a_user_whom_a_user_schedule_names_makes_no_member(pool: PoolWorld) -> None:
+    apply_to_enrolled(pool, dedicated("ada"))
+
+    pool.enrol("ada")
+    apply_to_enrolled(pool, dedicated("ada"))
+    pool.tick()
+
+    assert held(pool) == 0  # the pool has no member, and so no line
+    assert list(overviews(pool.database, now=pool.now)) == []
+
+
+def test_a_pool_of_user_schedules_serves_nobody_by_enrolment_and_the_other_way_round(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    pool.enrol("bob", pool=None)
+
+    def members() -> list[tuple[int, int]]:
+        return [(shown.members, shown.by_schedules) for shown in overviews(pool.database, now=pool.now)][:1]
+
+    apply_to_enrolled(pool, schedule("bob"))
+    assert members() == [(1, 0)]
+    apply(pool, schedule("bob"))
+    assert members() == [(1, 1)]
+    apply_to_enrolled(pool, schedule("bob"))
+    assert members() == [(1, 0)]
+
+
+def test_a_list_that_is_not_complete_ends_no_membership(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+    apply(pool, schedule("ada"))
+
+    apply_part(pool, schedule("bob"))
+
+    assert {overview.by_schedules for overview in overviews(pool.database, now=pool.now)} == {2}
+    apply(pool, schedule("bob"))
+    assert {overview.by_schedules for overview in overviews(pool.database, now=pool.now)} == {1}
+
+
+def test_before_a_complete_list_was_read_nobody_is_served(pool: PoolWorld) -> None:
+    with pytest.raises(TemporaryError, match="not complete yet"):
+        apply_part(pool, schedule("ada"))
+
+
+def test_a_user_schedule_that_names_the_pool_says_when(pool: PoolWorld) -> None:
+    pool.kind = DIGEST
+    pool.enrol("ada", pool=None, digest_time=time(6))
+    apply(pool, schedule("ada", time_zone="Asia/Kathmandu", digest_day="Daily", digest_time="07:15"))
+
+    pool.tick()
+
+    assert pool.row("ada").due_at == datetime(2026, 11, 24, 1, 30, tzinfo=UTC)
+
+
+def test_the_sync_of_a_user_schedule_has_its_own_interval(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada", sync_every="6h"))
+
+    pool.tick()
+
+    assert pool.served == [("ada", Cadence.of_user("sync", 360, "ada").latest(NOW))]
+    assert pool.row("ada").due_at == next(Cadence.of_user("sync", 360, "ada").due_after(NOW))
+
+
+@pytest.mark.parametrize(("field", "kind"), [("sync_every", SYNC), ("digest_day", DIGEST)])
+def test_a_kind_that_a_user_schedule_disables_is_not_served(pool: PoolWorld, field: str, kind: Kind) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada"))
+    apply(pool, schedule("ada", generation=2, **{field: ""}))
+
+    shown = [overview.kind for overview in overviews(pool.database, now=pool.now)]
+
+    assert shown == [other for other in (DIGEST, SYNC) if other is not kind]
+
+
+def test_an_older_generation_never_overwrites_a_newer_one(pool: PoolWorld) -> None:
+    pool.kind = DIGEST
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada", generation=3, digest_time="18:00"))
+    apply(pool, schedule("ada", generation=2, digest_time="07:00"))
+
+    pool.tick()
+
+    assert pool.row("ada").due_at == datetime(2026, 11, 29, 17, tzinfo=UTC)
+
+
+def test_a_pod_with_an_old_list_takes_no_user_from_the_pool_that_serves_them_now(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada"))
+    apply(pool, schedule("ada", generation=2, pool="others"), name="others")
+
+    apply(pool, schedule("ada"), dedicated("bob"))
+    apply(pool, schedule("ada", generation=2, pool="others"))
+
+    assert {overview.pool for overview in overviews(pool.database, now=pool.now)} == {"others"}
+
+
+def test_a_user_who_is_imported_after_the_user_schedule_becomes_a_member(pool: PoolWorld) -> None:
+    assert apply(pool, schedule("ada")) == []
+
+    pool.enrol("ada", pool=None)
+
+    assert apply(pool, schedule("ada")) == ["ada"]
+
+
+def test_users_of_high_priority_are_served_first_until_others_have_waited_for_half_an_hour(pool: PoolWorld) -> None:
+    names = ["high", "normal", "low", "low-for-long"]
+    pool.enrol(*names, pool=None)
+    apply(pool, *(schedule(name, priority=name.partition("-")[0]) for name in names))
+    pool.make_due()
+    pool.make_due(["low-for-long"], at=NOW - timedelta(minutes=31))
+    pool.make_due(["high"], at=NOW)
+
+    pool.tick(workers=1)
+
+    assert pool.users_served() == ["low-for-long", "high", "normal", "low"]
+
+
+def test_what_was_due_before_a_user_schedule_was_resumed_is_not_sent_while_nobody_knows_since_when(
+    pool: PoolWorld,
+) -> None:
+    pool.kind, pool.now = DIGEST, datetime(2026, 11, 29, 8, 0, 30, tzinfo=UTC)
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada"))
+
+    pool.tick()
+
+    assert pool.served == []
+
+
+def test_a_changed_spread_of_digests_is_followed_and_the_users_row_keeps_the_chosen_time(pool: PoolWorld) -> None:
+    pool.kind = DIGEST
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada"))
+    apply(pool, schedule("ada", digest_time="09:40", digest_chosen="09:00"))
+
+    pool.tick()
+
+    assert pool.row("ada").due_at == datetime(2026, 11, 29, 8, 40, tzinfo=UTC)
+    with pool.database.read() as connection:
+        assert connection.execute(select(users.c.digest_time)).scalar() == time(9)
+
+
+def test_a_user_whose_user_schedule_is_gone_may_be_given_another_time_by_import(pool: PoolWorld) -> None:
+    pool.kind = DIGEST
+    pool.enrol("ada")
+    apply(pool, schedule("ada", digest_time="10:00"))
+    apply_to_enrolled(pool)
+
+    pool.enrol("ada", digest_time=time(18, 30))
+    pool.tick()
+
+    assert pool.row("ada").due_at == datetime(2026, 11, 29, 17, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("fields", [{"time_zone": "Moon/Base"}, {"digest_day": "Someday"}, {"sync_every": "7m"}])
+def test_a_user_schedule_that_this_version_cannot_read_stops_nobody_else(
+    pool: PoolWorld, fields: dict[str, str]
+) -> None:
+    pool.enrol("ada", "bob", pool=None)
+
+    assert apply(pool, schedule("ada", **fields), schedule("bob")) == ["bob"]
