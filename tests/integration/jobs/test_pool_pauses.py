@@ -13,6 +13,7 @@ from catchup_contract.kinds import DIGEST
 from catchup_contract.pools import Members
 from catchup_contract.summary import Count
 from catchup_contract.timestamps import format_utc
+from catchup_jobs.adapters.database.schema import pool_slots
 
 if TYPE_CHECKING:
     from catchup_contract.schedule_list import ListedSchedule
@@ -137,12 +138,17 @@ def test_a_list_that_changes_for_others_writes_nothing_for_who_is_suspended(pool
     assert apply(pool, suspended("ada"), schedule("bob")) == ["bob"]
 
 
-def test_an_enrolled_user_whose_suspended_user_schedule_goes_is_suspended_no_more(pool: PoolWorld) -> None:
+def test_whoever_is_enrolled_while_leaving_is_not_suspended_by_what_the_user_schedule_said(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, suspended("ada", pool.now + timedelta(days=9)))
+    # A slot that was begun keeps the user in the pool.
+    with pool.database.write() as connection:
+        connection.execute(pool_slots.update().values(owner="pod", due_at=pool.now + timedelta(minutes=5)))
+    apply(pool, replace(suspended("ada"), generation=2, pool=""))
     pool.enrol("ada")
-    apply(pool, suspended("ada", pool.now + timedelta(days=9)), where=Members.USER_SCHEDULES)
-    # Another UserSchedule without a pool takes over, and is deleted.
-    apply(pool, replace(suspended("ada"), uid="other", pool=""), where=Members.DATABASE)
     apply(pool, where=Members.DATABASE)
+    with pool.database.write() as connection:
+        connection.execute(pool_slots.update().values(owner=None))
 
     play(pool, pool.now + timedelta(minutes=31))
 
