@@ -53,15 +53,15 @@ hooks: venv ## Let git run the checks of make lint before each commit
 PREPARE = $(BIN)/python -m catchup_dev.prepare
 PYTEST_PARALLEL = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations=20
 .PHONY: test
-test: lint ## Everything: lint, then all tiers side by side
+test: lint ## Lint, then all tiers side by side
 	$(PREPARE)
-	$(PYTEST_PARALLEL) tests
+	CATCHUP_SAMPLE=1 $(PYTEST_PARALLEL) --hypothesis-profile=quick tests
 .PHONY: test-all
-test-all: venv ## In full what make test plays a sample of: random examples, a kill at each line, ten thousand users
+test-all: venv ## In full what make test plays a sample of: both databases, random examples, a kill at each line, the pages of the docs
 	$(PREPARE)
-	CATCHUP_ALL=1 $(PYTEST_PARALLEL) -m "sampled or hypothesis" tests
+	CATCHUP_ALL=1 $(PYTEST_PARALLEL) -m "sampled or hypothesis or both_databases or release" tests
 .PHONY: test-unit
-test-unit: venv ## Unit tests: seconds, no services, fewer random examples than make test, no test marked slow
+test-unit: venv ## Unit tests: seconds, no services, no test marked slow
 	$(BIN)/pytest -n 2 --hypothesis-profile=quick -m "not slow" tests/unit
 .PHONY: test-integration
 test-integration: venv ## A real API server, Redis, PostgreSQL and SQLite; doubles of Google

@@ -9,8 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, settings
-from samples import IN_FULL
+from samples import IN_FULL, IS_SAMPLE, is_chosen
 
 # A busy machine is no defect: no example is judged by the time that it took.
 settings.register_profile(
@@ -22,6 +23,36 @@ settings.register_profile(
 # For the development loop: `make test-unit`.
 settings.register_profile("quick", settings.get_profile("untimed"), max_examples=10)
 settings.load_profile("untimed")
+
+# The parameters of fixtures in `integration/conftest.py`.
+DATABASES: Final = ("sqlite", "postgresql")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that are for both databases, and leave out what a sample leaves out."""
+    left_out = [item for item in items if not _is_played(item)]
+    if left_out:
+        items[:] = [item for item in items if item not in set(left_out)]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _is_played(item: pytest.Item) -> bool:
+    database = _database_of(item)
+    if database is not None:
+        item.add_marker(pytest.mark.both_databases)
+    if not IS_SAMPLE:
+        return True
+    if item.get_closest_marker("release") is not None:
+        return False
+    return database is None or is_chosen(item.nodeid.replace(database, ""), DATABASES, database)
+
+
+def _database_of(item: pytest.Item) -> str | None:
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    found = (parameters.get(name) for name in ("database_url", "empty_database_url"))
+    return next((str(each) for each in found if each is not None), None)
+
 
 _MEMORY: Final = Path("/dev/shm")
 # A run of all tests has up to two gigabytes of temporary files at a time: databases, a node's containers.

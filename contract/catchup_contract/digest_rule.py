@@ -149,9 +149,15 @@ class DigestTime:
         None where the last one is more than a week ago.
         """
         today = local_date(now, self.zone)
-        # A weekday may be missing in a zone that skipped a date, and a due time may be on the next date's clock.
-        firings = (at for days in range(-8, 2) for at in self.firings_on(today + timedelta(days=days)) if at <= now)
-        return max(firings, default=None)
+        latest: datetime | None = None
+        # A weekday may be missing in a zone that skipped a date.
+        for days in range(1, -9, -1):
+            firings = [at for at in self.firings_on(today + timedelta(days=days)) if at <= now]
+            if latest is not None:
+                # One date more: its due time may be on the clock of the one that was found.
+                return max([latest, *firings])
+            latest = max(firings, default=None)
+        return latest
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # One cluster of its own.
-pytestmark = pytest.mark.xdist_group("own-cluster")
+pytestmark = [pytest.mark.xdist_group("own-cluster"), pytest.mark.release]
 
 _DOCKERFILE = """\
 ARG BASE_IMAGE

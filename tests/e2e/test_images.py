@@ -23,6 +23,7 @@ _PINNED = re.compile(r"^(\S+==[^\\]+?)\s*\\?$", re.MULTILINE)
 _DPKG = "var/lib/dpkg/status"
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("name", LOCKS)
 def test_two_builds_have_one_digest(name: str, tmp_path: Path) -> None:
     dockerfile, context = images.KNOWN[name]

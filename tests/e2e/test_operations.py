@@ -123,6 +123,7 @@ def session(tmp_path: Path) -> Iterator[dict[str, str]]:
         cluster.down()
 
 
+@pytest.mark.release
 def test_the_session_of_the_page_runs_as_it_stands_and_leaves_nothing(session: dict[str, str], tmp_path: Path) -> None:
     # It writes files: into a tree that has what it names.
     for name in ("helm", "examples"):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import DATABASES
 from integration.services import PostgresServer, RedisServer, postgres_server, redis_server
 
 from catchup_jobs.adapters.database.engine import Database
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-BACKENDS = ("sqlite", "postgresql")
 _numbers = itertools.count(1)
 
 
@@ -78,7 +78,7 @@ def migrated_template(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
     return template
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=DATABASES)
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database without a schema, on each backend in turn."""
     if request.param == "sqlite":
@@ -89,7 +89,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
         yield server.url(name)
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=DATABASES)
 def database_url(
     request: pytest.FixtureRequest, tmp_path: Path, migrated_template: Callable[[str], str]
 ) -> Iterator[str]:

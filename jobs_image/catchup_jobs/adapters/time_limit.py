@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,20 +32,49 @@ def within(seconds: float, call: Callable[[], T]) -> T:
         OverTimeError: it took longer.
         BaseException: what the call raises.
     """
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-            errors.append(error)
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="bounded call", daemon=True)
-    thread.start()
-    thread.join(max(seconds, 0.0))
-    if errors:
-        raise errors[0]
-    if not results:
+    try:
+        thread = _idle.pop()
+    except IndexError:
+        thread = _Thread()
+    bounded = _Bounded(partial(contextvars.copy_context().run, call))
+    thread.calls.put(bounded)
+    if not bounded.ended.acquire(timeout=max(seconds, 0.0)):
         raise OverTimeError
-    return results[0]
+    if bounded.error is not None:
+        raise bounded.error
+    result: T = bounded.result
+    return result
+
+
+class _Bounded:
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
+        self.result: Any = None
+        self.error: BaseException | None = None
+        # Held until the call has ended.
+        self.ended = threading.Lock()
+        self.ended.acquire()
+
+
+class _Thread:
+    """Makes one call after the other: to start a thread for each would be dearer than most calls."""
+
+    def __init__(self) -> None:
+        self.calls: SimpleQueue[_Bounded] = SimpleQueue()
+        threading.Thread(target=self._run, name="bounded calls", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._make(self.calls.get())
+
+    def _make(self, bounded: _Bounded) -> None:
+        try:
+            bounded.result = bounded.call()
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+            bounded.error = error
+        _idle.append(self)
+        bounded.ended.release()
+
+
+# Its methods are atomic. A thread whose call was left to itself comes back when that has ended.
+_idle: Final[list[_Thread]] = []

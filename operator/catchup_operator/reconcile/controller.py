@@ -76,6 +76,7 @@ class Controller:
             scopes=scopes,
             queue=self._queue,
             pools=pools,
+            now=now,
         )
         self._watches: list[Watch] = []
         self._waiting: list[WaitingJobs] = []

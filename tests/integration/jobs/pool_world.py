@@ -196,9 +196,13 @@ def dedicated(user_id: str) -> ListedSchedule:
 
 
 def apply(
-    pool: PoolWorld, *schedules: ListedSchedule, name: str = POOL, where: Members = Members.USER_SCHEDULES
+    pool: PoolWorld,
+    *schedules: ListedSchedule,
+    name: str = POOL,
+    where: Members = Members.USER_SCHEDULES,
+    order: int = 0,
 ) -> list[str]:
-    return apply_list(pool.database, name, decode(encode(schedules)), where=where, now=pool.now)
+    return apply_list(pool.database, name, decode(encode(schedules, order=order)), where=where, now=pool.now)
 
 
 def apply_to_enrolled(pool: PoolWorld, *schedules: ListedSchedule) -> None:

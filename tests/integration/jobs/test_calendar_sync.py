@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration.jobs.database_faults import refusing
+from integration.jobs.database_faults import refusing, statements
 from integration.jobs.sync_world import ADA, EMAIL, NOW, SyncWorld, outcome
 from sqlalchemy import event, insert
 
@@ -359,6 +359,14 @@ def test_the_number_of_statements_does_not_grow_with_the_number_of_events(world:
     assert cost(10) <= few
     world.sync(full=True)
     assert cost(120) <= few + 2
+
+
+def test_a_sync_in_which_nothing_changed_makes_few_statements(world: SyncWorld) -> None:
+    world.add_event("e", f"{TUESDAY} 10:00")
+    world.sync()
+    with statements(world.database) as seen:
+        world.sync()
+    assert len(seen) <= 12, "\n".join(seen)
 
 
 def test_past_events_are_cleared_out_by_full_syncs_and_not_counted_as_removed(world: SyncWorld) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -67,6 +68,20 @@ def test_a_lock_is_kept_alive_until_it_is_released(locks: RedisLocks, client: re
     lock.release()
     assert not lock.is_held()
     assert not client.exists(LOCK_KEY)
+
+
+def test_one_thread_keeps_all_locks_alive_and_one_that_vanished_harms_no_other(
+    locks: RedisLocks, client: redis.Redis
+) -> None:
+    held = [taken(locks.acquire(f"sync:user-{number}", RUN)) for number in range(3)]
+    assert sum(thread.name == "lock-extension" for thread in threading.enumerate()) == 1
+    client.delete("catchup:lock:sync:user-1")
+    wait_until(lambda: not held[1].is_held(), "the loss is noticed")
+    time.sleep(3)  # one and a half times their TTL
+    assert [lock.is_held() for lock in held] == [True, False, True]
+    for lock in held:
+        lock.release()
+    assert client.keys("catchup:lock:*") == []
 
 
 def test_a_lock_that_vanished_is_noticed_and_another_ones_is_not_released(

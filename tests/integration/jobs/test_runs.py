@@ -51,7 +51,7 @@ def opened(store: DatabaseRunStore, run: Run, owner: str = "pod", now: datetime 
 
 def test_a_new_run_is_open_with_a_lease(store: DatabaseRunStore, database: Database) -> None:
     record = store.open(run_at(0), now=NOW, lease_until=NOW + LEASE)
-    assert record == RunRecord(RunState.OPEN, 0, {})
+    assert record == RunRecord(RunState.OPEN, 0, {}, is_new=True)
     assert rows(database)[run_at(0).key].lease_until == NOW + LEASE
 
 
@@ -140,6 +140,46 @@ def test_a_newer_run_of_the_same_user_makes_the_older_ones_writes_stale(
         check_fence(connection, Fence(older.key, "old"))
     with database.write() as connection:
         check_fence(connection, Fence(run_at(0, "bob").key, "bobs"))
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_who_opens_a_run_as_its_owner_takes_it_over_as_well(
+    store: DatabaseRunStore, database: Database, is_new: bool
+) -> None:
+    older, run = opened(store, run_at(0), "old"), run_at(30)
+    if not is_new:
+        store.open(run, now=NOW, lease_until=NOW + LEASE)
+        opened(store, older, "old")
+        with database.write() as connection:
+            connection.execute(runs.update().where(runs.c.run_key == run.key).values(attempts=2))
+    opened(store, run_at(0, "bob"), "bobs")
+    record = store.open(run, now=NOW, lease_until=NOW + LEASE, owner="new")
+    assert (record.state, record.attempts, record.is_new) == (RunState.OPEN, 0 if is_new else 2, is_new)
+    assert {key: row.owner for key, row in rows(database).items()} == {
+        older.key: None,
+        run.key: "new",
+        run_at(0, "bob").key: "bobs",
+    }
+
+
+def test_a_new_run_has_no_letter_of_its_own_and_replaces_that_of_the_run_it_replays(
+    store: DatabaseRunStore, database: Database
+) -> None:
+    failed = opened(store, run_at(0))
+    store.close(failed, "pod", closing(RunState.FAILED, LETTER), now=NOW)
+    replay = Run(SYNC, "ada", failed.slot, "", replays=failed.key)
+    assert store.open(replay, now=NOW, lease_until=NOW + LEASE, owner="pod").is_new
+    assert rows(database, dead_letters) == {}
+
+
+def test_the_first_run_of_an_hour_deletes_dead_letters_of_more_than_90_days_of_all_users(
+    store: DatabaseRunStore, database: Database
+) -> None:
+    for subject, days in (("old", -91), ("young", -89)):
+        now = NOW + timedelta(days=days)
+        store.close(opened(store, run_at(0, subject), now=now), "pod", closing(RunState.FAILED, LETTER), now=now)
+    store.close(opened(store, run_at(0)), "pod", closing(RunState.DONE), now=NOW)
+    assert [row.subject for row in rows(database, dead_letters).values()] == ["young"]
 
 
 def test_a_process_that_only_waited_does_not_close_another_ones_run(

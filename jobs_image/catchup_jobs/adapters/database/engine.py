@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
@@ -99,16 +99,8 @@ class Database:
             yield connection
 
     def insert(self, table: Table) -> Insert:
-        """Return an INSERT that knows `on_conflict_do_update` and `on_conflict_do_nothing`."""
-        if self.backend == "postgresql":
-            from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - each backend imports its own
-
-            return postgresql.insert(table)
-        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
-
-        # The two classes share these methods and their parameters, but no base class.
-        insert: Any = sqlite.insert(table)
-        return insert  # type: ignore[no-any-return]
+        """Return `insert_into` for this database."""
+        return insert_into(self.backend, table)
 
     def close(self) -> None:
         """Close all connections."""
@@ -123,6 +115,19 @@ class Database:
             if classified is None:
                 raise
             raise classified from None
+
+
+def insert_into(backend: str, table: Table) -> Insert:
+    """Return an INSERT that knows `on_conflict_do_update` and `on_conflict_do_nothing`, for `Database.backend`."""
+    if backend == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - each backend imports its own
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+    # The two classes share these methods and their parameters, but no base class.
+    insert: Any = sqlite.insert(table)
+    return insert  # type: ignore[no-any-return]
 
 
 def _engine(url: URL, *, migrating: bool = False, connections: int = 1) -> Engine:
@@ -165,9 +170,22 @@ def _postgresql(url: URL, settings: str, connections: int) -> Engine:
 
     _ping_after_a_pause(engine)
 
+    # Without READ WRITE: a standby refuses that as a feature that it does not have, not as a write.
+    begins = {
+        is_read_only: f"BEGIN{' READ ONLY' if is_read_only else ''}; {settings}" for is_read_only in (True, False)
+    }
+
     def begin(connection: Connection) -> None:
-        # Without READ WRITE: a standby refuses that as a feature that it does not have, not as a write.
-        connection.exec_driver_sql(f"BEGIN{' READ ONLY' if _is_read_only(connection) else ''}; {settings}")
+        statement = begins[_is_read_only(connection)]
+        driver: Any = connection.connection.driver_connection
+        try:
+            # Past SQLAlchemy, for which it would be as dear as any other statement.
+            driver.execute(statement)
+        except engine.dialect.loaded_dbapi.Error:
+            # Once more by SQLAlchemy, which knows what the error means for the connection.
+            with suppress(engine.dialect.loaded_dbapi.Error):
+                driver.rollback()
+            connection.exec_driver_sql(statement)
 
     event.listen(engine, "begin", begin)
     return engine

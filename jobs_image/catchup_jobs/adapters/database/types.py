@@ -34,8 +34,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        """Return what converts a value, None for PostgreSQL: in a session of `engine.py` the driver gives aware UTC."""
+        return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
+
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return aware UTC, whatever the session's zone is."""
+        """Return aware UTC."""
         if value is None:
             return None
         instant: datetime = value

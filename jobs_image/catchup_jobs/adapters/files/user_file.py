@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, time
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, Field, StrictBool, ValidationError
 
@@ -61,6 +61,9 @@ class _Hours(Entry):
     end: _TimeOfDay
 
 
+H = TypeVar("H", bound=_Hours)
+
+
 class _Weekly(_Hours):
     days: Annotated[list[Weekday], Field(min_length=1)]
 
@@ -75,20 +78,21 @@ def _without_repeats(entries: list[_Weekly]) -> list[_Weekly]:
     return entries
 
 
-_WeeklyList = Annotated[list[_Weekly], AfterValidator(_without_repeats)]
-
-
-def _not_all_day(night: _Hours | None) -> _Hours | None:
-    if night is not None and night.start == night.end:
+def _not_all_day(hours: H) -> H:
+    if hours.start == hours.end:
         raise ValueError("must end at another time than it starts")
-    return night
+    return hours
+
+
+_WeeklyList = Annotated[list[_Weekly], AfterValidator(_without_repeats)]
+_CommuteList = Annotated[list[Annotated[_Weekly, AfterValidator(_not_all_day)]], AfterValidator(_without_repeats)]
 
 
 class _Availability(Entry):
     manual_blocks: _WeeklyList = Field(default_factory=list)
-    commute_windows: _WeeklyList = Field(default_factory=list)
+    commute_windows: _CommuteList = Field(default_factory=list)
     preferred_hours: _WeeklyList = Field(default_factory=list)
-    night: Annotated[_Hours | None, AfterValidator(_not_all_day)] = None
+    night: Annotated[_Hours, AfterValidator(_not_all_day)] | None = None
 
     def parameters(self) -> AvailabilityParameters:
         night = self.night

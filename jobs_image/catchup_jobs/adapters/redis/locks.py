@@ -1,7 +1,7 @@
 """Locks and attempts in Redis.
 
 The client never repeats a command: after a lost reply this module reads whether the command took effect.
-A thread extends a lock until it is released. A lock of a process that died expires.
+A thread extends locks until they are released. A lock of a process that died expires.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import redis
 from redis.exceptions import AuthenticationError, AuthorizationError
@@ -37,9 +38,14 @@ _TAKE: Final = (
     " return redis.call('get', KEYS[1])"
 )
 _RELEASE: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
-_EXTEND: Final = (
-    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
-)
+# KEYS locks, ARGV their values and the milliseconds; returns for each whether it was extended.
+_EXTEND: Final = """
+local extended = {}
+for i, key in ipairs(KEYS) do
+  extended[i] = redis.call('get', key) == ARGV[i] and redis.call('pexpire', key, ARGV[#ARGV]) or 0
+end
+return extended
+"""
 
 
 class RedisLocks:
@@ -48,6 +54,10 @@ class RedisLocks:
     def __init__(self, client: redis.Redis, *, lock_seconds: float = LOCK_SECONDS) -> None:
         self._client = client
         self._lock_seconds = lock_seconds
+        self._held: set[_RedisLock] = set()
+        self._guard = threading.Lock()
+        self._keeper: threading.Thread | None = None
+        self._closed = threading.Event()
 
     @classmethod
     def open(cls, url: str, *, lock_seconds: float = LOCK_SECONDS) -> RedisLocks:
@@ -59,7 +69,10 @@ class RedisLocks:
         return cls(connect(url), lock_seconds=lock_seconds)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; locks that were not released expire."""
+        self._closed.set()
+        if self._keeper is not None:
+            self._keeper.join(timeout=2 * TIMEOUT_SECONDS)
         with suppress(*FAILURES):
             self._client.close()
 
@@ -75,10 +88,46 @@ class RedisLocks:
         with as_job_errors():
             holder = self._take(key, value)
         if holder == value:
-            return _RedisLock(self._client, key, value, self._lock_seconds, asked_at)
+            # From before the request, so that it ends no later than in Redis.
+            return self._hold(_RedisLock(key, value, asked_at + self._lock_seconds, self._release))
         if not isinstance(holder, str) or not _VALUE.fullmatch(holder):
             raise TemporaryError("what answers is no Redis, or holds values of another program under our keys")
         return HeldBy(holder.partition(_SEPARATOR)[2])
+
+    def _hold(self, lock: _RedisLock) -> _RedisLock:
+        with self._guard:
+            self._held.add(lock)
+            if self._keeper is None:
+                self._keeper = threading.Thread(target=self._keep, name="lock-extension", daemon=True)
+                self._keeper.start()
+        return lock
+
+    def _release(self, lock: _RedisLock) -> None:
+        with self._guard:
+            self._held.discard(lock)
+        with suppress(*FAILURES):
+            self._client.eval(_RELEASE, 1, lock.key, lock.value)
+
+    def _keep(self) -> None:
+        while not self._closed.wait(self._lock_seconds / 3):
+            with self._guard:
+                held = [lock for lock in self._held if not lock.is_lost]
+            # After a failure it is tried again after another third; `is_held` says whether that is too late.
+            with suppress(*FAILURES):
+                self._extend(held)
+
+    def _extend(self, locks: list[_RedisLock]) -> None:
+        if not locks:
+            return
+        asked_at = time.monotonic()
+        keys, values = [lock.key for lock in locks], [lock.value for lock in locks]
+        milliseconds = math.ceil(self._lock_seconds * 1000)
+        answer: Any = self._client.eval(_EXTEND, len(keys), *keys, *values, milliseconds)
+        for lock, extended in zip(locks, answer, strict=True):
+            if extended:
+                lock.held_until = asked_at + self._lock_seconds
+            else:
+                lock.is_lost = True
 
     def _take(self, key: str, value: str) -> object:
         """Try to take the lock; return the holder's value."""
@@ -122,43 +171,23 @@ class RedisLocks:
 
 
 class _RedisLock:
-    """A lock in Redis, which a thread extends each time a third of its time has passed."""
+    """A lock in Redis, which is extended each time a third of its time has passed."""
 
-    def __init__(self, client: redis.Redis, key: str, value: str, seconds: float, asked_at: float) -> None:
-        self._client = client
-        self._key = key
-        self._value = value
-        self._seconds = seconds
-        # From before the request, so that it ends no later than in Redis.
-        self._held_until = asked_at + seconds
-        self._lost = False
-        self._released = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="lock-extension", daemon=True)
-        self._thread.start()
+    def __init__(self, key: str, value: str, held_until: float, release: Callable[[_RedisLock], None]) -> None:
+        self.key = key
+        self.value = value
+        self.held_until = held_until
+        self.is_lost = False
+        self._release = release
 
     def is_held(self) -> bool:
         """Whether the time last granted has not passed; a process that was stopped for longer gets False."""
-        return not self._lost and time.monotonic() < self._held_until
+        return not self.is_lost and time.monotonic() < self.held_until
 
     def release(self) -> None:
         """Release the lock if it is still ours; if Redis cannot be reached, it expires."""
-        self._released.set()
-        self._thread.join(timeout=2 * TIMEOUT_SECONDS)
-        with suppress(*FAILURES):
-            self._client.eval(_RELEASE, 1, self._key, self._value)
-        self._lost = True
-
-    def _keep(self) -> None:
-        while not self._released.wait(self._seconds / 3) and not self._lost:
-            asked_at = time.monotonic()
-            try:
-                extended = self._client.eval(_EXTEND, 1, self._key, self._value, math.ceil(self._seconds * 1000))
-            except FAILURES:
-                continue  # tried again after another third; `is_held` says whether that is too late
-            if extended:
-                self._held_until = asked_at + self._seconds
-            else:
-                self._lost = True
+        self._release(self)
+        self.is_lost = True
 
 
 def _attempts_key(run_key: str) -> str:

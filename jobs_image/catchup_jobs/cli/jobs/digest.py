@@ -82,7 +82,7 @@ def _preview(user_id: str) -> None:
     settings, now = Settings.load(), datetime.now(UTC)
     with open_database(settings) as database:
         store = DatabaseDigests(database, DatabaseAddresses(database, lambda: encryption_of(settings, database)))
-        recipient = store.recipient(user_id)
+        recipient = store.recipient(user_id, now=now)
         if recipient is None:
             raise unknown_user(user_id)
         when = digest_time_of(settings) or recipient.when

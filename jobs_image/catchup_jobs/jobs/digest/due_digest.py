@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from catchup_contract.digest_rule import DigestTime, Occurrence
     from catchup_jobs.domain.digest.channels import Channel, Destination
     from catchup_jobs.jobs.digest.messenger import Messenger
-    from catchup_jobs.jobs.digest.ports import Delivery, DigestStore, Recipient
+    from catchup_jobs.jobs.digest.ports import Delivery, DigestStore, Recipient, StoredDigest
     from catchup_jobs.jobs.run.context import RunContext
 
 # Longer than any call to a provider takes, timeouts included.
 LEASE: Final = timedelta(seconds=90)
 """How long a claim may stay silent before another process looks the message up."""
+# The next run of a weekly digest is the last one that asks for a message's status.
+FOLLOW_UP_SPAN: Final = timedelta(days=8)
+"""How long after sending the status of a message is asked for."""
 _LOOK_UP_DELAY_SECONDS: Final = 1.0
 """The wait before a message that may have been sent is looked up."""
 # In the run's checkpoint: the id of an attempt that did not reach the provider, whatever the database says about it.
@@ -90,6 +93,11 @@ class DueDigest:
         if error.wait_seconds is None:
             return self.context.is_last_attempt
         return not self.context.has_time_for(error.wait_seconds)
+
+    def stored(self) -> StoredDigest:
+        """Return what the run finds."""
+        now = self.context.now()
+        return self.store.stored(self.user_id, self.occurrence.due_date, since=now - FOLLOW_UP_SPAN, now=now)
 
     def deliveries(self) -> Mapping[Channel, Delivery]:
         """Return the deliveries as they are stored now."""

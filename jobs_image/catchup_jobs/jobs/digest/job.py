@@ -56,13 +56,13 @@ class Digest:
         Raises:
             JobError: see `jobs.run.execution`. All channels are tried before an error of one is raised.
         """
-        recipient = self._store.recipient(context.subject)
+        now = context.now()
+        recipient = self._store.recipient(context.subject, now=now)
         if recipient is None:
             raise PermanentError(
                 "there is no such user: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
             )
         when = self._when or recipient.when
-        now = context.now()
         occurrence = occurrence_by_hand(now, when) if context.slot is None else occurrence_of_slot(context.slot, when)
         if occurrence is None:
             return Result(Outcome.SKIPPED, Reason.NOT_DUE)
@@ -80,14 +80,15 @@ class Digest:
 
 
 def _perform(digest: DueDigest) -> Result:
-    settle_earlier_attempts(digest)
-    deliveries = digest.deliveries()
+    stored = digest.stored()
+    settle_earlier_attempts(digest, stored)
+    deliveries = digest.deliveries() if stored.deliveries else stored.deliveries
     if not any(delivery.status in ATTEMPTED for delivery in deliveries.values()):
         if digest.occurrence.is_late(digest.context.now()):
-            return _end_late(digest, deliveries)
+            return _end_late(digest, deliveries, stored.skip_reason)
         reason = _reason_to_skip(digest)
         if reason is not None:
-            return _skip(digest, reason)
+            return _skip(digest, reason, stored.skip_reason)
     destinations = digest.destinations()
     statuses: dict[Channel, DeliveryStatus | None] = {}
     given_up: set[Channel] = set()
@@ -107,27 +108,29 @@ def _perform(digest: DueDigest) -> Result:
 def _reason_to_skip(digest: DueDigest) -> SkipReason | None:
     if digest.recipient.paused:
         return SkipReason.PAUSED
+    if not digest.recipient.has_news:
+        return SkipReason.EMPTY
     selected = digest.store.selection(digest.user_id, digest.occurrence.due_date, now=digest.context.now())
     return None if selected else SkipReason.EMPTY
 
 
-def _end_late(digest: DueDigest, deliveries: Mapping[Channel, Delivery]) -> Result:
+def _end_late(digest: DueDigest, deliveries: Mapping[Channel, Delivery], earlier: SkipReason | None) -> Result:
     # In a zone with two offsets a firing comes four hours after the due time. It is no news about a date that an
     # earlier one skipped.
     if not deliveries:
-        earlier = digest.store.skip_reason(digest.user_id, digest.occurrence.due_date)
-        return _skip(digest, earlier or SkipReason.LATE)
+        return _skip(digest, earlier or SkipReason.LATE, earlier)
     if all(delivery.status is DeliveryStatus.SKIPPED for delivery in deliveries.values()):
         _raise_error(digest)
         return result_of(deliveries, digest.counts)
-    return _skip(digest, SkipReason.LATE)
+    return _skip(digest, SkipReason.LATE, earlier)
 
 
-def _skip(digest: DueDigest, reason: SkipReason) -> Result:
+def _skip(digest: DueDigest, reason: SkipReason, earlier: SkipReason | None) -> Result:
     _raise_error(digest)
     context = digest.context
     context.check_stop()
-    digest.store.skip(digest.user_id, digest.occurrence, reason, now=context.now(), fence=context.fence)
+    if reason is not earlier:
+        digest.store.skip(digest.user_id, digest.occurrence, reason, now=context.now(), fence=context.fence)
     return Result(Outcome.SKIPPED, REASONS[reason])
 
 

@@ -24,11 +24,14 @@ class Recipient:
 
     Attributes:
         when: the digest's time in the database; the values of a UserSchedule take precedence.
+        has_news: whether a first message may hold anything now: without suggestions and without a reason to connect the
+            calendar again, it does not.
     """
 
     name: str = field(repr=False)
     when: DigestTime
     paused: bool
+    has_news: bool
 
     def chosen(self, when: DigestTime) -> DigestTime:
         """Return the time that the user chose, given the one that the digest falls due at.
@@ -63,6 +66,22 @@ class Delivery:
     code: str = ""
     attempts: int = 0
     final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDigest:
+    """What a due date's run finds.
+
+    Attributes:
+        deliveries: those of the due date, by the channels that this code knows.
+        skip_reason: why the due date's digest was skipped, None if it was not.
+        unsettled: deliveries of any due date that were attempted lately and are not settled: those whose status at the
+            provider was not final, and those of earlier due dates in status `sending` whose lease has expired.
+    """
+
+    deliveries: Mapping[Channel, Delivery]
+    skip_reason: SkipReason | None
+    unsettled: Sequence[Delivery]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +129,12 @@ class DigestStore(Protocol):
     Methods that take a fence refuse to write for a process that lost its run.
     """
 
-    def recipient(self, user_id: str) -> Recipient | None:
+    def recipient(self, user_id: str, *, now: datetime) -> Recipient | None:
         """Return a user, None for an unknown one."""
+        ...
+
+    def stored(self, user_id: str, due_date: date, *, since: datetime, now: datetime) -> StoredDigest:
+        """Return what a due date's run finds; `since`: how long ago an unsettled delivery was attempted at most."""
         ...
 
     def destinations(self, user_id: str) -> Mapping[Channel, Destination]:
@@ -122,18 +145,8 @@ class DigestStore(Protocol):
         """Return the deliveries of a due date's digest."""
         ...
 
-    def unsettled(self, user_id: str, *, since: datetime, now: datetime) -> Sequence[Delivery]:
-        """Return the deliveries that were attempted at or after an instant and are not settled: those whose status at
-        the provider was not final, and those in status `sending` whose lease has expired.
-        """
-        ...
-
     def selection(self, user_id: str, due_date: date, *, now: datetime) -> Selection:
         """Return what a claim would send now."""
-        ...
-
-    def skip_reason(self, user_id: str, due_date: date) -> SkipReason | None:
-        """Return why a due date's digest was skipped, None if it was not."""
         ...
 
     def skip(self, user_id: str, occurrence: Occurrence, reason: SkipReason, *, now: datetime, fence: Fence) -> None:

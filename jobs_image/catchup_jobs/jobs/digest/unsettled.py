@@ -16,31 +16,27 @@ if TYPE_CHECKING:
 
     from catchup_jobs.jobs.digest.due_digest import DueDigest
     from catchup_jobs.jobs.digest.gateway import Accepted, Refused
-    from catchup_jobs.jobs.digest.ports import Delivery
+    from catchup_jobs.jobs.digest.ports import Delivery, StoredDigest
 
 # A message that the provider does not list within this time will not appear.
 LOOK_UP_SPAN: Final = timedelta(minutes=2)
 """How long a message that may have been sent is looked up."""
 _LOOK_UP_INTERVAL_SECONDS: Final = 20.0
 """How often a message that may have been sent is looked up."""
-# The next run of a weekly digest is the last one that asks for a message's status.
-FOLLOW_UP_SPAN: Final = timedelta(days=8)
-"""How long after sending the status of a message is asked for."""
 
 _log = structlog.get_logger()
 
 
-def settle_earlier_attempts(digest: DueDigest) -> None:
+def settle_earlier_attempts(digest: DueDigest, stored: StoredDigest) -> None:
     """Settle what earlier attempts left, of this due date and of those of the last eight days.
 
     An error of this due date's deliveries is added to `digest.errors`. An error of earlier ones is only logged: the
     next run asks again, and what is due today must not wait for it.
     """
-    for delivery in digest.deliveries().values():
+    for delivery in stored.deliveries.values():
         _settle(digest, delivery)
-    now = digest.context.now()
-    for delivery in digest.store.unsettled(digest.user_id, since=now - FOLLOW_UP_SPAN, now=now):
-        _follow_up(digest, delivery, now)
+    for delivery in stored.unsettled:
+        _follow_up(digest, delivery, digest.context.now())
 
 
 def _settle(digest: DueDigest, delivery: Delivery) -> None:

@@ -34,8 +34,7 @@ def abandon(run: Run, *, store: RunStore, process: Process, lease: timedelta) ->
 
 def _abandon(run: Run, store: RunStore, process: Process, lease: timedelta) -> Ending:
     now = process.now()
-    store.open(run, now=now, lease_until=now + lease)
-    record = store.take_over(run, process.process_id)
+    record = store.open(run, now=now, lease_until=now + lease, owner=process.process_id)
     if record.state is RunState.DONE:
         return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.ALREADY_DONE)
     _log.error("processes died while they served this user, the run is given up", run_key=run.key, user=run.subject)

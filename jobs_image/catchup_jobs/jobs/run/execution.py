@@ -33,6 +33,7 @@ from catchup_jobs.jobs.run.ports import (
     Process,
     Run,
     RunLocks,
+    RunRecord,
     RunStore,
 )
 from catchup_jobs.jobs.run.retries import named_wait, retry_delay
@@ -122,24 +123,31 @@ class _Execution:
     lease_margin: timedelta
     attempts: int = 0
     passes: int = 0
+    is_new: bool = False
     is_open: bool = False
     is_closed: bool = False
     checkpoint: dict[str, Any] = field(default_factory=dict)
 
     def perform(self, started_at: datetime) -> Ending:
         # Who does not wait for the lock opens the run under it: one that could not begin is none.
-        return self._guarded(lambda: self._open(started_at) or self._under_lock(started_at))
+        return self._guarded(lambda: (self.waits and self._open(started_at)) or self._under_lock(started_at))
 
-    def _open(self, started_at: datetime, *, is_locked: bool = False) -> Ending | None:
-        if self.is_open or not (self.waits or is_locked):
-            return None
-        record = self.store.open(self.run, now=started_at, lease_until=self.deadline + self.lease_margin)
+    def _open(self, started_at: datetime, *, owner: str | None = None) -> Ending | None:
+        record = self.store.open(self.run, now=started_at, lease_until=self.deadline + self.lease_margin, owner=owner)
         self.is_open = True
-        self.attempts, self.checkpoint = record.attempts, record.checkpoint
+        return self._go_on(record)
+
+    def _go_on(self, record: RunRecord) -> Ending | None:
         if record.state is RunState.DONE:
             self.is_closed = True
             return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.ALREADY_DONE)
+        self.attempts, self.checkpoint, self.is_new = record.attempts, record.checkpoint, record.is_new
         return None
+
+    def _take_over(self, started_at: datetime) -> Ending | None:
+        if self.is_open:
+            return self._go_on(self.store.take_over(self.run, self.owner))
+        return self._open(started_at, owner=self.owner)
 
     def _guarded(self, step: Callable[[], Ending]) -> Ending:
         # Errors outside of the passes end the process's part in the run: no attempt is recorded, no pass repeated.
@@ -162,14 +170,10 @@ class _Execution:
             lock = self._wait_for_lock()
             if lock is None:
                 return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.LOCKED)
-            if (ended := self._open(started_at, is_locked=True)) is not None:
+            if (ended := self._take_over(started_at)) is not None:
                 return ended
-            record = self.store.take_over(self.run, self.owner)
-            if record.state is RunState.DONE:
-                self.is_closed = True
-                return Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.ALREADY_DONE)
-            self.checkpoint = record.checkpoint
-            self.attempts = max(record.attempts, self.locks.attempts(self.run.key))
+            if not self.is_new:
+                self.attempts = max(self.attempts, self.locks.attempts(self.run.key))
             return self._passes(lock)
 
         try:

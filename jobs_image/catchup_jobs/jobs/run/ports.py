@@ -46,11 +46,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What the database holds of a run when a process opens it or takes it over."""
+    """What the database holds of a run when a process opens it or takes it over.
+
+    Attributes:
+        is_new: whether it had nothing of the run before.
+    """
 
     state: RunState
     attempts: int = 0
     checkpoint: dict[str, Any] = field(default_factory=dict)
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +100,15 @@ class Fence:
 class RunStore(Protocol):
     """Runs and dead letters. Every method is one transaction and raises `JobError`."""
 
-    def open(self, run: Run, *, now: datetime, lease_until: datetime) -> RunRecord:
+    def open(self, run: Run, *, now: datetime, lease_until: datetime, owner: str | None = None) -> RunRecord:
         """Record that the run goes on (unless it is done) and remove its dead letter.
 
         Now and then it also fails runs with expired leases.
 
         The dead letter of the run that it replays is removed too: this run replaces it.
+
+        Args:
+            owner: takes the run over as well; see there.
         """
         ...
 

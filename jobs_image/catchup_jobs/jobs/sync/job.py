@@ -89,21 +89,20 @@ class CalendarSync:
         Raises:
             JobError: see `jobs.run.errors`.
         """
-        zone = self.availability.zone(context.subject)
-        if zone is None:
+        user = self.tokens.user(context.subject)
+        if user is None:
             raise PermanentError(
                 "there is no such user in the database: import it with `catchup-jobs user import`",
                 reason=Reason.UNKNOWN_USER,
             )
-        kept = self.tokens.load(context.subject)
-        if kept is None:
+        if user.token is None:
             return Result(Outcome.SKIPPED, Reason.NOT_CONNECTED)
-        if kept.state is TokenState.RECONNECT:
+        if user.token.state is TokenState.RECONNECT:
             return Result(Outcome.SKIPPED, Reason.RECONNECT)
         google = self.google()
         if google is None:
             return Result(Outcome.SKIPPED, Reason.NOT_CONFIGURED)
-        return self._sync(context, kept, google, zone)
+        return self._sync(context, user.token, google, user.zone)
 
     def _sync(self, context: RunContext, kept: StoredToken, google: Google, zone: ZoneInfo) -> Result:
         progress = _Progress(context.checkpoint)
@@ -136,11 +135,13 @@ class CalendarSync:
         Raises:
             TemporaryError: calendars failed temporarily, and either attempts remain or no calendar succeeded.
         """
-        if not progress.listed:
-            self._update_list(context, source, progress)
+        if progress.listed:
+            selected = self.calendars.selected(context.subject)
+        else:
+            selected = self._update_list(context, source, progress)
         failed: list[StoredCalendar] = []
         temporary: TemporaryError | None = None
-        for calendar in self.calendars.selected(context.subject):
+        for calendar in selected:
             if calendar.id in progress.finished:
                 continue
             try:
@@ -164,7 +165,7 @@ class CalendarSync:
             raise temporary
         return failed
 
-    def _update_list(self, context: RunContext, source: CalendarSource, progress: _Progress) -> None:
+    def _update_list(self, context: RunContext, source: CalendarSource, progress: _Progress) -> list[StoredCalendar]:
         entries = []
         for page in source.calendars():
             context.check_stop()
@@ -175,13 +176,14 @@ class CalendarSync:
             _log.warning("entries of the calendar list cannot be read, they are left out", entries=unreadable)
             progress.counts.add(Count.CALENDARS_UNREADABLE, unreadable)
         context.check_stop()
-        stored = self.calendars.update_list(
+        stored, selected = self.calendars.update_list(
             context.subject, listed, complete=not unreadable, now=context.now(), fence=context.fence
         )
         if stored.calendars_gone:
             _log.warning("selected calendars are gone from the user's list", calendars=stored.calendars_gone)
         progress.add_stored(stored)
         progress.list_done()
+        return selected
 
     def _read(self, context: RunContext, source: CalendarSource, calendar: StoredCalendar) -> _Reading:
         """Read a calendar's changes, or all of it where a full sync is due."""

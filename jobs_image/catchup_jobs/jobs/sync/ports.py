@@ -113,8 +113,20 @@ class StoredToken:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoredUser:
+    """A user; `token` is None for one who never connected a calendar."""
+
+    zone: ZoneInfo
+    token: StoredToken | None
+
+
 class TokenStore(Protocol):
     """The users' tokens, encrypted. Methods raise JobError."""
+
+    def user(self, user_id: str) -> StoredUser | None:
+        """Return a user with the token, None for an unknown user."""
+        ...
 
     def load(self, user_id: str) -> StoredToken | None:
         """Return the user's token, or None for a user who never connected a calendar."""
@@ -160,8 +172,12 @@ class CalendarStore(Protocol):
 
     def update_list(
         self, user_id: str, listed: Sequence[ListedCalendar], *, complete: bool, now: datetime, fence: Fence
-    ) -> Stored:
-        """Make the stored list equal Google's; of a complete list, calendars that are missing are gone."""
+    ) -> tuple[Stored, list[StoredCalendar]]:
+        """Make the stored list equal Google's; of a complete list, calendars that are missing are gone.
+
+        Returns:
+            What changed, and what `selected` returns then.
+        """
         ...
 
     def selected(self, user_id: str) -> list[StoredCalendar]:
@@ -212,10 +228,6 @@ class AvailabilityInputs:
 
 class AvailabilityStore(Protocol):
     """Free slots of users, and what they are computed from. Methods raise JobError."""
-
-    def zone(self, user_id: str) -> ZoneInfo | None:
-        """Return a user's time zone, None for an unknown user."""
-        ...
 
     def inputs(self, user_id: str) -> AvailabilityInputs | None:
         """Return a user's inputs, None for an unknown user."""

@@ -21,8 +21,18 @@ def test_a_call_that_takes_too_long_is_left_to_itself_and_keeps_no_process_alive
     over = threading.Event()
     with pytest.raises(OverTimeError):
         within(seconds, over.wait)
-    (left,) = (thread for thread in threading.enumerate() if thread.name == "bounded call")
-    assert left.daemon
+    assert within(60, lambda: "x") == "x"
+    assert all(thread.daemon for thread in _threads())
     over.set()
-    left.join(60)
-    assert not left.is_alive()
+
+
+def test_calls_one_after_the_other_share_a_thread() -> None:
+    within(60, lambda: "x")
+    before = set(_threads())
+    for _ in range(10):
+        within(60, lambda: "x")
+    assert set(_threads()) == before
+
+
+def _threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "bounded calls"]

@@ -120,6 +120,10 @@ def contact(**changes: Any) -> dict[str, Any]:
         (weekly(days=[]), "ada: availability.manualBlocks[0].days: must have 1 or more entries"),
         (weekly(days=["MO", "MO"]), "ada: availability.manualBlocks: holds two entries that start on MO 10:00"),
         ({"availability": {"night": {"start": "07:00", "end": "07:00"}}}, "ada: availability.night: must end"),
+        (
+            {"availability": {"commuteWindows": [{"days": ["MO"], "start": "08:00", "end": "08:00"}]}},
+            "ada: availability.commuteWindows[0]: must end at another time than it starts",
+        ),
         ({"city": " "}, "ada: city: must not be blank"),
         (contact(id=None), "ada: contacts[0].id: must be a string"),
         (contact(name="B\ud800"), "ada: contacts[0].name: must hold whole characters"),

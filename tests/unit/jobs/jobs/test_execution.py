@@ -48,7 +48,7 @@ class World:
         if what in self.faults:
             raise self.faults[what]
 
-    def open(self, run: Run, *, now: datetime, lease_until: datetime) -> RunRecord:
+    def open(self, run: Run, *, now: datetime, lease_until: datetime, owner: str | None = None) -> RunRecord:
         assert lease_until == now + timedelta(seconds=600 + 60)
         self._happen("open")
         return self.record

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
 from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
 from catchup_jobs.adapters.database.people.hours import hours_of, require_zone
@@ -25,21 +25,35 @@ if TYPE_CHECKING:
     from catchup_jobs.jobs.run.ports import Fence
 
 
+_SELECTED: Final = and_(calendars.c.selected, calendars.c.removed_at.is_(None))
+# A row for each selected calendar, or one without.
+_INPUTS: Final = (
+    select(
+        users.c.id,
+        users.c.time_zone,
+        users.c.night_start,
+        users.c.night_end,
+        users.c.availability_computed_at,
+        users.c.availability_fingerprint,
+        select(func.count()).where(free_slots.c.user_id == users.c.id).scalar_subquery().label("slots"),
+        calendars.c.id.label("calendar_id"),
+        calendars.c.is_primary,
+        calendars.c.last_error,
+        calendars.c.last_full_sync_at,
+        calendars.c.last_success_at,
+        calendars.c.horizon_end,
+    )
+    .outerjoin_from(users, calendars, and_(calendars.c.user_id == users.c.id, _SELECTED))
+    .where(users.c.id == bindparam("user"))
+    .order_by(calendars.c.id)
+)
+
+
 class DatabaseAvailabilityStore:
     """`jobs.sync.ports.AvailabilityStore` in the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def zone(self, user_id: str) -> ZoneInfo | None:
-        """Return a user's time zone, None for an unknown user.
-
-        Raises:
-            PermanentError: it is not one that is known.
-        """
-        with self._database.read() as connection:
-            name = connection.execute(select(users.c.time_zone).where(users.c.id == user_id)).scalar_one_or_none()
-        return None if name is None else require_zone(name)
 
     def inputs(self, user_id: str) -> AvailabilityInputs | None:
         """Return a user's inputs, None for an unknown user.
@@ -47,28 +61,27 @@ class DatabaseAvailabilityStore:
         Raises:
             PermanentError: the user's time zone is not one that is known.
         """
-        stored = select(func.count()).where(free_slots.c.user_id == users.c.id).scalar_subquery().label("slots")
         with self._database.read() as connection:
-            user = connection.execute(select(users, stored).where(users.c.id == user_id)).one_or_none()
-            if user is None:
+            rows = connection.execute(_INPUTS, {"user": user_id}).all()
+            if not rows:
                 return None
-            states = connection.execute(
-                select(
-                    calendars.c.id,
-                    calendars.c.is_primary,
-                    calendars.c.last_error,
-                    calendars.c.last_full_sync_at,
-                    calendars.c.last_success_at,
-                    calendars.c.horizon_end,
-                )
-                .where(_selected(user_id))
-                .order_by(calendars.c.id)
-            ).all()
+            user = rows[0]
             parameters = hours_of(connection, [user])[user_id]
         return AvailabilityInputs(
             zone=require_zone(user.time_zone),
             parameters=parameters,
-            calendars=tuple(SyncedCalendar(*state) for state in states),
+            calendars=tuple(
+                SyncedCalendar(
+                    row.calendar_id,
+                    row.is_primary,
+                    row.last_error,
+                    row.last_full_sync_at,
+                    row.last_success_at,
+                    row.horizon_end,
+                )
+                for row in rows
+                if row.calendar_id is not None
+            ),
             computed_at=user.availability_computed_at,
             fingerprint=user.availability_fingerprint,
             slots=user.slots,
@@ -134,4 +147,4 @@ class DatabaseAvailabilityStore:
 
 
 def _selected(user_id: str) -> ColumnElement[bool]:
-    return and_(calendars.c.user_id == user_id, calendars.c.selected, calendars.c.removed_at.is_(None))
+    return and_(calendars.c.user_id == user_id, _SELECTED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, select, update
 
 from catchup_jobs.adapters.database.calendars.events import change_events, stored_events
 from catchup_jobs.adapters.database.calendars.suggestion_repair import repair_suggestions
@@ -19,7 +19,7 @@ from catchup_jobs.domain.stored_enums import CalendarError
 from catchup_jobs.jobs.sync.ports import ListedCalendar, Stored, StoredCalendar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
@@ -31,6 +31,28 @@ if TYPE_CHECKING:
     from catchup_jobs.jobs.run.ports import Fence
 
 _ACTIVE: Final = and_(calendars.c.selected, calendars.c.removed_at.is_(None))
+_LIST: Final = (
+    select(
+        calendars.c.id,
+        calendars.c.google_id,
+        calendars.c.summary,
+        calendars.c.is_primary,
+        calendars.c.access_role,
+        calendars.c.time_zone,
+        calendars.c.selected,
+        calendars.c.removed_at,
+        calendars.c.sync_token,
+        calendars.c.params_hash,
+        calendars.c.horizon_end,
+    )
+    .where(calendars.c.user_id == bindparam("user"))
+    .order_by(calendars.c.id)
+)
+_READ_WHOLE: Final = update(calendars).where(calendars.c.id == bindparam("calendar"), _ACTIVE)
+# One that was mended meanwhile still counts, until the next full sync.
+_READ_CHANGES: Final = _READ_WHOLE.values(
+    unreadable_events=calendars.c.unreadable_events + bindparam("more_unreadable")
+)
 # The values of a calendar whose events were deleted: the next sync of it is a full one.
 _NEVER_SYNCED: Final[dict[str, Any]] = {
     "sync_token": None,
@@ -52,13 +74,16 @@ class DatabaseCalendarStore:
 
     def update_list(
         self, user_id: str, listed: Sequence[ListedCalendar], *, complete: bool, now: datetime, fence: Fence
-    ) -> Stored:
+    ) -> tuple[Stored, list[StoredCalendar]]:
         """Make the stored list equal Google's; the events of calendars that are gone are deleted.
 
         Only from a complete list is a calendar gone that is not in it.
 
         A new calendar is selected if it is the user's primary one, so that a new user's first sync has a calendar to
         read. Nothing is written where nothing differs.
+
+        Returns:
+            What changed, and the calendars to sync.
         """
         with self._database.read() as connection:
             stored = _stored_list(connection, user_id)
@@ -73,7 +98,7 @@ class DatabaseCalendarStore:
         gone = missing if complete else []
         gone_selected = sum(row.id in gone and row.selected for row in stored.values())
         if not (added or changed or gone):
-            return Stored()
+            return Stored(), _selected(stored.values())
         with self._database.write() as connection:
             check_fence(connection, fence)
             if added:
@@ -81,34 +106,18 @@ class DatabaseCalendarStore:
             for values in changed:
                 row_id = values.pop("row_id")
                 connection.execute(update(calendars).where(calendars.c.id == row_id).values(**values))
-            if not gone:
-                return Stored()
-            dropped = _drop(connection, gone, removed_at=now)
-            bump_planning_version(connection, [user_id])
-            repaired = repair_suggestions(connection, user_id, now, self._rules)
-            return _stored(Changes(), repaired, dropped=dropped, calendars_gone=gone_selected)
+            result = Stored()
+            if gone:
+                dropped = _drop(connection, gone, removed_at=now)
+                bump_planning_version(connection, [user_id])
+                repaired = repair_suggestions(connection, user_id, now, self._rules)
+                result = _stored(Changes(), repaired, dropped=dropped, calendars_gone=gone_selected)
+            return result, _selected(_stored_list(connection, user_id).values())
 
     def selected(self, user_id: str) -> list[StoredCalendar]:
         """Return the calendars to sync, oldest first."""
-        columns = (
-            calendars.c.id,
-            calendars.c.google_id,
-            calendars.c.is_primary,
-            calendars.c.sync_token,
-            calendars.c.params_hash,
-            calendars.c.horizon_end,
-        )
-        statement = select(*columns).where(calendars.c.user_id == user_id, _ACTIVE).order_by(calendars.c.id)
         with self._database.read() as connection:
-            return [
-                StoredCalendar(
-                    row.id,
-                    row.google_id,
-                    row.is_primary,
-                    SyncState(row.sync_token, row.params_hash, row.horizon_end),
-                )
-                for row in connection.execute(statement)
-            ]
+            return _selected(_stored_list(connection, user_id).values())
 
     def apply(
         self,
@@ -128,6 +137,7 @@ class DatabaseCalendarStore:
         meanwhile is left unchanged.
         """
         full = isinstance(how, FullSync)
+        unreadable = sum(isinstance(event, UnreadableEvent) for event in received)
         progress: dict[str, Any] = {
             "sync_token": state.sync_token,
             "params_hash": state.params_hash,
@@ -135,16 +145,14 @@ class DatabaseCalendarStore:
             "last_success_at": now,
             "last_error": None,
         }
-        unreadable = sum(isinstance(event, UnreadableEvent) for event in received)
         if full:
             progress |= {"last_full_sync_at": now, "unreadable_events": unreadable}
-        elif unreadable:
-            # One that was mended meanwhile still counts, until the next full sync.
-            progress["unreadable_events"] = calendars.c.unreadable_events + unreadable
+        else:
+            progress["more_unreadable"] = unreadable
         with self._database.write() as connection:
             check_fence(connection, fence)
-            statement = update(calendars).where(calendars.c.id == calendar_id, _ACTIVE).values(**progress)
-            if connection.execute(statement).rowcount == 0:
+            synced = _READ_WHOLE if full else _READ_CHANGES
+            if connection.execute(synced, progress | {"calendar": calendar_id}).rowcount == 0:
                 return Stored()
             if not received and not full:
                 return Stored()
@@ -228,18 +236,17 @@ class DatabaseCalendarStore:
 
 
 def _stored_list(connection: Connection, user_id: str) -> dict[str, Any]:
-    columns = (
-        calendars.c.id,
-        calendars.c.google_id,
-        calendars.c.summary,
-        calendars.c.is_primary,
-        calendars.c.access_role,
-        calendars.c.time_zone,
-        calendars.c.selected,
-        calendars.c.removed_at,
-    )
-    rows = connection.execute(select(*columns).where(calendars.c.user_id == user_id))
-    return {row.google_id: row for row in rows}
+    return {row.google_id: row for row in connection.execute(_LIST, {"user": user_id})}
+
+
+def _selected(rows: Iterable[Any]) -> list[StoredCalendar]:
+    return [
+        StoredCalendar(
+            row.id, row.google_id, row.is_primary, SyncState(row.sync_token, row.params_hash, row.horizon_end)
+        )
+        for row in rows
+        if row.selected and row.removed_at is None
+    ]
 
 
 def _new_row(user_id: str, calendar: ListedCalendar) -> dict[str, Any]:

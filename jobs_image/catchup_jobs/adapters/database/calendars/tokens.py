@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.schema import calendars, oauth_tokens
+from catchup_jobs.adapters.database.people.hours import require_zone
+from catchup_jobs.adapters.database.schema import calendars, oauth_tokens, users
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.domain.calendar.access_token import OAuthToken
 from catchup_jobs.domain.stored_enums import Provider, TokenState
 from catchup_jobs.jobs.run.errors import PermanentError
-from catchup_jobs.jobs.sync.ports import StoredToken
+from catchup_jobs.jobs.sync.ports import StoredToken, StoredUser
+
+_TOKEN: Final = (
+    oauth_tokens.c.ciphertext,
+    oauth_tokens.c.expires_at,
+    oauth_tokens.c.state,
+    oauth_tokens.c.version,
+)
+_USER: Final = (
+    select(users.c.time_zone, *_TOKEN).outerjoin_from(users, oauth_tokens).where(users.c.id == bindparam("user"))
+)
 
 
 class DatabaseTokens:
@@ -24,6 +35,19 @@ class DatabaseTokens:
         self._database = database
         self._encryption = encryption
 
+    def user(self, user_id: str) -> StoredUser | None:
+        """Return a user with the token, None for an unknown user.
+
+        Raises:
+            PermanentError: the user's time zone is not one that is known.
+            MisconfiguredError: see `load`.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(_USER, {"user": user_id}).one_or_none()
+        if row is None:
+            return None
+        return StoredUser(require_zone(row.time_zone), None if row.version is None else self._stored(user_id, row))
+
     def load(self, user_id: str) -> StoredToken | None:
         """Return the user's token, None for a user who never connected a calendar.
 
@@ -31,9 +55,10 @@ class DatabaseTokens:
             MisconfiguredError: it was sealed with a key that is not configured; nothing is changed.
         """
         with self._database.read() as connection:
-            row = connection.execute(select(oauth_tokens).where(oauth_tokens.c.user_id == user_id)).one_or_none()
-        if row is None:
-            return None
+            row = connection.execute(select(*_TOKEN).where(oauth_tokens.c.user_id == user_id)).one_or_none()
+        return None if row is None else self._stored(user_id, row)
+
+    def _stored(self, user_id: str, row: Any) -> StoredToken:
         token = _read(self._encryption.open(user_id, row.ciphertext), row.expires_at)
         return StoredToken(token, row.state, row.version)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import exists, func, or_, select, update
 
 from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, oauth_tokens, suggestions
 from catchup_jobs.domain.digest.channels import ATTEMPTED, MAYBE_SENT
@@ -16,7 +16,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date, datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
+
+
+_IS_PENDING: Final = (
+    suggestions.c.status == SuggestionStatus.PENDING,
+    suggestions.c.booked_event_id.is_(None),
+    contacts.c.excluded.is_(False),
+    contacts.c.archived.is_(False),
+)
+
+
+def has_news(of_user: ColumnElement[str], now: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Return whether a user has pending suggestions, or must connect the calendar again."""
+    pending = exists().where(
+        suggestions.c.user_id == of_user,
+        suggestions.c.start_at > now,
+        contacts.c.id == suggestions.c.contact_id,
+        *_IS_PENDING,
+    )
+    must_reconnect = exists().where(oauth_tokens.c.user_id == of_user, oauth_tokens.c.state == TokenState.RECONNECT)
+    return or_(pending, must_reconnect)
 
 
 def selection(connection: Connection, user_id: str, due_date: date, now: datetime) -> Selection:
@@ -44,14 +64,7 @@ def _pending(connection: Connection, user_id: str, now: datetime) -> dict[int, D
             suggestions.c.contact_id,
         )
         .join(contacts, contacts.c.id == suggestions.c.contact_id)
-        .where(
-            suggestions.c.user_id == user_id,
-            suggestions.c.status == SuggestionStatus.PENDING,
-            suggestions.c.booked_event_id.is_(None),
-            suggestions.c.start_at > now,
-            contacts.c.excluded.is_(False),
-            contacts.c.archived.is_(False),
-        )
+        .where(suggestions.c.user_id == user_id, suggestions.c.start_at > now, *_IS_PENDING)
         .order_by(suggestions.c.start_at, suggestions.c.id)
     )
     return {

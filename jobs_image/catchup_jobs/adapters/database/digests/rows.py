@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, and_, bindparam, delete, literal, select
 
+from catchup_jobs.adapters.database.engine import insert_into
 from catchup_jobs.adapters.database.schema import deliveries, digests
-from catchup_jobs.domain.stored_enums import DeliveryStatus
+from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.ports import Delivery
 
 if TYPE_CHECKING:
@@ -37,11 +39,50 @@ def ensure_digest(
     )
     if connection.execute(created.on_conflict_do_nothing(index_elements=["user_id", "due_date"])).rowcount:
         # Old digests are deleted when a new one is created.
-        connection.execute(delete(digests).where(digests.c.user_id == user_id, digests.c.created_at < now - KEEP))
+        connection.execute(_OLD, {"of_user": user_id, "before": now - KEEP})
     # Locked, so that the claims of a date's channels take turns.
     statement = select(digests.c.id).where(digests.c.user_id == user_id, digests.c.due_date == occurrence.due_date)
     digest_id: int = connection.execute(statement.with_for_update()).scalar_one()
     return digest_id
+
+
+def skip_digest(
+    database: Database,
+    connection: Connection,
+    user_id: str,
+    occurrence: Occurrence,
+    *,
+    reason: SkipReason,
+    now: datetime,
+) -> None:
+    """Record that a due date's digest is skipped; the digest is created if it is missing."""
+    values = {
+        "user_id": user_id,
+        "due_date": occurrence.due_date,
+        "due_at": occurrence.due_at,
+        "skip_reason": reason,
+        "created_at": now,
+        "updated_at": now,
+        "of_user": user_id,
+        "before": now - KEEP,
+    }
+    if connection.execute(_skipped(database.backend), values).scalar_one():
+        connection.execute(_OLD, values)
+
+
+_is_old: Final = and_(digests.c.user_id == bindparam("of_user"), digests.c.created_at < bindparam("before"))
+_OLD: Final = delete(digests).where(_is_old)
+
+
+@cache
+def _skipped(backend: str) -> Any:
+    """Return a statement that returns whether the user has digests that are no longer kept."""
+    skipped = insert_into(backend, digests)
+    has_old = select(literal(value=True)).where(_is_old).exists().correlate(None)
+    return skipped.on_conflict_do_update(
+        index_elements=["user_id", "due_date"],
+        set_={"skip_reason": skipped.excluded.skip_reason, "updated_at": skipped.excluded.updated_at},
+    ).returning(has_old)
 
 
 def ensure_delivery(

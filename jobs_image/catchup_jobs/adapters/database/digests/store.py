@@ -6,25 +6,26 @@ claim on they are marked as delivered and do not move.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, bindparam, func, or_, select, update
 
 from catchup_contract.digest_rule import DigestTime, Occurrence
 from catchup_contract.local_time import is_time_zone
-from catchup_jobs.adapters.database.digests.items import mark, selection
-from catchup_jobs.adapters.database.digests.rows import delivery_of, ensure_delivery, ensure_digest
+from catchup_jobs.adapters.database.digests.items import has_news, mark, selection
+from catchup_jobs.adapters.database.digests.rows import delivery_of, ensure_delivery, ensure_digest, skip_digest
 from catchup_jobs.adapters.database.digests.settlement import mark_unknown, settle
 from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import deliveries, digests, users
+from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.domain.digest.channels import CHANNELS, Channel, Destination, may_send
 from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.gateway import Answer
-from catchup_jobs.jobs.digest.ports import Claim, Delivery, Recipient
+from catchup_jobs.jobs.digest.ports import Claim, Delivery, Recipient, StoredDigest
 from catchup_jobs.jobs.run.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -37,6 +38,36 @@ if TYPE_CHECKING:
 # The error code of a delivery that was given up without an answer of its provider.
 _UNAVAILABLE: Final = "unavailable"
 
+_RECIPIENT: Final = select(
+    users.c.name,
+    users.c.time_zone,
+    users.c.digest_day,
+    users.c.digest_time,
+    users.c.paused,
+    has_news(users.c.id, bindparam("now", type_=UtcDateTime())).label("has_news"),
+).where(users.c.id == bindparam("user"))
+_lately: Final = deliveries.c.attempted_at >= bindparam("since")
+_not_final: Final = and_(
+    _lately,
+    deliveries.c.status == DeliveryStatus.SENT,
+    deliveries.c.provider_final.is_(False),
+    deliveries.c.provider_id.is_not(None),
+)
+_expired: Final = and_(
+    _lately, deliveries.c.status == DeliveryStatus.SENDING, deliveries.c.lease_until < bindparam("now")
+)
+_STORED: Final = (
+    select(
+        digests.c.due_date,
+        digests.c.skip_reason.label("digest_skip_reason"),
+        deliveries,
+        _not_final.label("is_not_final"),
+        _expired.label("is_expired"),
+    )
+    .outerjoin_from(digests, deliveries)
+    .where(digests.c.user_id == bindparam("user"), or_(digests.c.due_date == bindparam("due"), _not_final, _expired))
+)
+
 
 class DatabaseDigests:
     """`jobs.digest.ports.DigestStore` in the database."""
@@ -47,23 +78,35 @@ class DatabaseDigests:
         self._has_links = has_links
         self._addresses = addresses
 
-    def recipient(self, user_id: str) -> Recipient | None:
+    def recipient(self, user_id: str, *, now: datetime) -> Recipient | None:
         """Return a user, None for an unknown one.
 
         Raises:
             PermanentError: the user's time zone is not a known IANA zone.
         """
         with self._database.read() as connection:
-            row = connection.execute(
-                select(users.c.name, users.c.time_zone, users.c.digest_day, users.c.digest_time, users.c.paused).where(
-                    users.c.id == user_id
-                )
-            ).one_or_none()
+            row = connection.execute(_RECIPIENT, {"user": user_id, "now": now}).one_or_none()
         if row is None:
             return None
         if not is_time_zone(row.time_zone):
             raise PermanentError(f"the user's time zone {row.time_zone!r} is not a known IANA zone")
-        return Recipient(row.name, DigestTime(ZoneInfo(row.time_zone), row.digest_day, row.digest_time), row.paused)
+        when = DigestTime(ZoneInfo(row.time_zone), row.digest_day, row.digest_time)
+        return Recipient(row.name, when, row.paused, row.has_news)
+
+    def stored(self, user_id: str, due_date: date, *, since: datetime, now: datetime) -> StoredDigest:
+        """Return what a due date's run finds, see `StoredDigest`."""
+        with self._database.read() as connection:
+            rows = connection.execute(_STORED, {"user": user_id, "due": due_date, "since": since, "now": now}).all()
+        known = [row for row in rows if isinstance(row.channel, Channel)]
+        return StoredDigest(
+            deliveries={row.channel: delivery_of(row) for row in known if row.due_date == due_date},
+            skip_reason=next((row.digest_skip_reason for row in rows if row.due_date == due_date), None),
+            unsettled=[
+                delivery_of(row)
+                for row in known
+                if (row.is_expired and row.due_date != due_date) or (row.is_not_final and row.channel.can_look_up)
+            ],
+        )
 
     def destinations(self, user_id: str) -> Mapping[Channel, Destination]:
         """Return a user's destination for every channel."""
@@ -83,54 +126,16 @@ class DatabaseDigests:
         with self._database.read() as connection:
             return {row.channel: delivery_of(row) for row in connection.execute(statement)}
 
-    def unsettled(self, user_id: str, *, since: datetime, now: datetime) -> Sequence[Delivery]:
-        """Return the deliveries that were attempted at or after an instant and are not settled: those whose status at
-        the provider was not final, and those in status `sending` whose lease has expired.
-        """
-        not_final = and_(
-            deliveries.c.channel.in_([channel for channel in CHANNELS.values() if channel.can_look_up]),
-            deliveries.c.status == DeliveryStatus.SENT,
-            deliveries.c.provider_final.is_(False),
-            deliveries.c.provider_id.is_not(None),
-        )
-        expired = and_(
-            deliveries.c.channel.in_(CHANNELS.values()),
-            deliveries.c.status == DeliveryStatus.SENDING,
-            deliveries.c.lease_until < now,
-        )
-        statement = (
-            select(deliveries)
-            .join(digests)
-            .where(
-                digests.c.user_id == user_id,
-                deliveries.c.attempted_at >= since,
-                or_(not_final, expired),
-            )
-        )
-        with self._database.read() as connection:
-            return [delivery_of(row) for row in connection.execute(statement)]
-
     def selection(self, user_id: str, due_date: date, *, now: datetime) -> Selection:
         """Return what a claim would send now."""
         with self._database.read() as connection:
             return selection(connection, user_id, due_date, now)
 
-    def skip_reason(self, user_id: str, due_date: date) -> SkipReason | None:
-        """Return why a due date's digest was skipped, None if it was not."""
-        statement = select(digests.c.skip_reason).where(digests.c.user_id == user_id, digests.c.due_date == due_date)
-        with self._database.read() as connection:
-            return connection.execute(statement).scalar_one_or_none()
-
     def skip(self, user_id: str, occurrence: Occurrence, reason: SkipReason, *, now: datetime, fence: Fence) -> None:
-        """Record that a due date's digest is skipped; nothing is written if that is stored already."""
-        if self.skip_reason(user_id, occurrence.due_date) is reason:
-            return
+        """Record that a due date's digest is skipped. A later claim overrides this."""
         with self._database.write() as connection:
             check_fence(connection, fence)
-            digest_id = ensure_digest(self._database, connection, user_id, occurrence, now)
-            connection.execute(
-                update(digests).where(digests.c.id == digest_id).values(skip_reason=reason, updated_at=now)
-            )
+            skip_digest(self._database, connection, user_id, occurrence, reason=reason, now=now)
 
     def skip_channel(
         self,

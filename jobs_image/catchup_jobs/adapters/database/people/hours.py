@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import literal, select, union_all
+from sqlalchemy import bindparam, literal, select, union_all
 
 from catchup_contract.local_time import is_time_zone
 from catchup_jobs.adapters.database.schema import commute_windows, manual_blocks, preferred_windows
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 # The tables of weekly windows, by their field in `AvailabilityParameters`.
 WINDOWS: Final = {"blocks": manual_blocks, "commutes": commute_windows, "preferred": preferred_windows}
+_WINDOWS: Final = union_all(
+    *(
+        select(literal(name), table.c.user_id, table.c.weekday, table.c.start_time, table.c.end_time).where(
+            table.c.user_id.in_(bindparam("users", expanding=True))
+        )
+        for name, table in WINDOWS.items()
+    )
+)
 _ORDER: Final = {weekday: number for number, weekday in enumerate(Weekday)}
 
 
@@ -60,13 +68,7 @@ def _windows(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str]
     if not ids:
         return {}
     windows: dict[tuple[str, str], list[WeeklyWindow]] = {}
-    selects = (
-        select(literal(name), table.c.user_id, table.c.weekday, table.c.start_time, table.c.end_time).where(
-            table.c.user_id.in_(ids)
-        )
-        for name, table in WINDOWS.items()
-    )
-    for name, user_id, weekday, start, end in connection.execute(union_all(*selects)).all():
+    for name, user_id, weekday, start, end in connection.execute(_WINDOWS, {"users": ids}).all():
         windows.setdefault((name, user_id), []).append(WeeklyWindow(weekday, start, end))
     for of_user in windows.values():
         of_user.sort(key=lambda window: (_ORDER[window.weekday], window.start))

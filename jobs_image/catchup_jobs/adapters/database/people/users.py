@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
 
 from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.database.chunks import CHUNK, chunks
@@ -164,25 +164,29 @@ class DatabaseUsers:
         Nothing is written where the values are the same, so that a sync without changes stays read-only.
         Returns False for an unknown user.
         """
-        values = _schedule(schedule)
         with self._database.read() as connection:
-            row = connection.execute(select(users).where(users.c.id == user_id)).mappings().one_or_none()
-        same = row is None or all(row[name] == value for name, value in values.items())
-        if row is None or (same and row["schedule_seen_at"] is not None):
-            return False
+            differs = select(users.c.id).where(*_differs(user_id, _schedule(schedule)))
+            if connection.execute(differs).one_or_none() is None:
+                return False
         with self._database.write() as connection:
-            connection.execute(
-                update(users)
-                .where(users.c.id == user_id)
-                .values(
-                    **values,
-                    schedule_seen_at=now,
-                    updated_at=now,
-                    planning_version=users.c.planning_version + 1,
-                )
-            )
+            copy_schedule(connection, user_id, schedule, now)
             reschedule(connection, [user_id])
         return True
+
+
+def copy_schedule(connection: Connection, user_id: str, schedule: Schedule, now: datetime) -> None:
+    """Copy a UserSchedule's values to the user's row, where they differ."""
+    values = _schedule(schedule)
+    connection.execute(
+        update(users)
+        .where(*_differs(user_id, values))
+        .values(**values, schedule_seen_at=now, updated_at=now, planning_version=users.c.planning_version + 1)
+    )
+
+
+def _differs(user_id: str, values: dict[str, Any]) -> tuple[ColumnElement[bool], ...]:
+    changed = (users.c[name] != value for name, value in values.items())
+    return users.c.id == user_id, or_(users.c.schedule_seen_at.is_(None), *changed)
 
 
 def _person(user: User, now: datetime) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, true, update
 
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
-from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.pools import leaving
 from catchup_jobs.adapters.database.pools.due import DueRules, member_rows
 from catchup_jobs.adapters.database.pools.overview import pool_counts
 from catchup_jobs.adapters.database.pools.trouble import troubles
@@ -103,31 +103,7 @@ class PoolSlots:
 
     def release(self, *, now: datetime) -> None:
         """End the membership of users who leave the pool and for whom nothing is due, begun or put back."""
-        ended = (
-            select(pool_slots.c.user_id)
-            .join(pool_members)
-            .where(
-                *self._mine(),
-                pool_members.c.leaving,
-                pool_slots.c.owner.is_(None),
-                pool_slots.c.unfinished.is_(None),
-                or_(pool_slots.c.due_at > now, pool_slots.c.due_at.is_(None)),
-            )
-        )
-        with self.database.read() as connection:
-            if connection.execute(ended.limit(1)).first() is None:
-                return
-        with self.database.write() as connection:
-            locked = ended.order_by(pool_slots.c.user_id).with_for_update(of=pool_slots, skip_locked=True)
-            for page in chunks(connection.execute(locked).scalars()):
-                is_here = pool_slots.c.user_id.in_(page)
-                connection.execute(delete(pool_slots).where(pool_slots.c.kind == self.kind, is_here))
-                others = select(pool_slots.c.user_id).where(is_here)
-                connection.execute(
-                    delete(pool_members).where(
-                        pool_members.c.user_id.in_(page), pool_members.c.leaving, pool_members.c.user_id.not_in(others)
-                    )
-                )
+        leaving.release(self.database, self.kind, self._mine(), now=now)
 
     def due(self, *, now: datetime, limit: int) -> list[str]:
         """Return the users who are due, without those of `suspects`: by priority, the longest first.

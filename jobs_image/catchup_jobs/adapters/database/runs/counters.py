@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
 
 from catchup_contract.cadence import stable_hash
 from catchup_contract.outcomes import Reason
-from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.engine import Database, insert_into
 from catchup_jobs.adapters.database.schema import run_counts
 from catchup_jobs.domain.stored_enums import RunState
 
@@ -50,8 +51,12 @@ class Total:
     seconds: float
 
 
-def count_ends(database: Database, connection: Connection, ends: Iterable[End], now: datetime) -> None:
-    """Count ends of runs; the last step of a transaction, since others wait for its rows."""
+def count_ends(database: Database, connection: Connection, ends: Iterable[End], now: datetime) -> bool:
+    """Count ends of runs; the last step of a transaction, since others wait for its rows.
+
+    Returns:
+        Whether one of them is the first of its kind and sort in this hour, so that now and then is the time to tidy up.
+    """
     runs: Counter[tuple[str, str, str, int]] = Counter()
     seconds: dict[tuple[str, str, str, int], float] = {}
     for end in ends:
@@ -61,9 +66,12 @@ def count_ends(database: Database, connection: Connection, ends: Iterable[End], 
         seconds[key] = seconds.get(key, 0.0) + max(end.seconds, 0.0)
     hour = now.replace(minute=0, second=0, microsecond=0)
     # In one order everywhere, or two transactions could wait for each other.
+    is_first = False
     for key in sorted(runs):
         if _add(database, connection, hour, key, runs=runs[key], seconds=seconds[key]) == runs[key]:
             _fold(database, connection, key, hour - KEEP)
+            is_first = True
+    return is_first
 
 
 def totals(connection: Connection) -> list[Total]:
@@ -78,15 +86,20 @@ def _add(
     database: Database, connection: Connection, hour: datetime, key: tuple[Any, ...], *, runs: int, seconds: float
 ) -> int:
     """Add to a counter; return its new value."""
-    added = database.insert(run_counts).values(**_named(hour, key), runs=runs, seconds=seconds)
-    statement = added.on_conflict_do_update(
+    row = {**_named(hour, key), "runs": runs, "seconds": seconds}
+    return int(connection.execute(_added(database.backend), row).scalar_one())
+
+
+@cache
+def _added(backend: str) -> Any:
+    added = insert_into(backend, run_counts)
+    return added.on_conflict_do_update(
         index_elements=["hour", "kind", "state", "reason", "stripe"],
         set_={
             "runs": run_counts.c.runs + added.excluded.runs,
             "seconds": run_counts.c.seconds + added.excluded.seconds,
         },
     ).returning(run_counts.c.runs)
-    return int(connection.execute(statement).scalar_one())
 
 
 def _fold(database: Database, connection: Connection, key: tuple[Any, ...], before: datetime) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, delete, false, or_, select, true, update
+from sqlalchemy import Connection, Integer, and_, bindparam, case, delete, func, literal, or_, select, update
 
 from catchup_contract.outcomes import Reason
-from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.engine import Database, insert_into
 from catchup_jobs.adapters.database.runs.counters import End, count_ends
 from catchup_jobs.adapters.database.schema import dead_letters, runs
+from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.domain.stored_enums import UNFINISHED_RUNS, RunState
 from catchup_jobs.jobs.run.context import RunInterruptedError
 from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, Run, RunRecord
@@ -24,6 +26,61 @@ _SWEEP_LIMIT: Final = 100
 _SWEEP_EVERY: Final = timedelta(minutes=1)
 LEASE_EXPIRED: Final = "LeaseExpired"
 
+_RECORD: Final = (runs.c.state, runs.c.attempts, runs.c.checkpoint)
+# Made once: to build a statement for each run takes as long as to execute it.
+_this: Final = runs.c.run_key == bindparam("key")
+_of_subject: Final = (runs.c.kind == bindparam("of_kind"), runs.c.subject == bindparam("of_subject"))
+_OWNER: Final = select(runs.c.owner).where(_this).with_for_update(read=True)
+_REOPENED: Final = (
+    # Another process may execute the run under the same key: its owner and its start stay.
+    update(runs)
+    .where(_this, runs.c.state != RunState.DONE)
+    .values(state=RunState.OPEN, reason=None, finished_at=None, lease_until=bindparam("lease"))
+    .returning(*_RECORD)
+)
+_another: Final = and_(*_of_subject, runs.c.owner.is_not(None), ~_this)
+_DISOWNED: Final = update(runs).where(_another).values(owner=None)
+_TAKEN_OVER: Final = (
+    update(runs)
+    .where(or_(and_(_this, runs.c.state != RunState.DONE), _another))
+    .values(owner=case((_this, bindparam("by")), else_=None))
+    .returning(runs.c.run_key, *_RECORD)
+)
+_CLOSED: Final = (
+    update(runs)
+    .where(_this, runs.c.state != RunState.DONE, or_(runs.c.owner == bindparam("by"), runs.c.owner.is_(None)))
+    .values(
+        state=bindparam("ended"),
+        reason=bindparam("why"),
+        # It never decreases. Portable: PostgreSQL has GREATEST for this, SQLite MAX with two arguments.
+        attempts=case((runs.c.attempts > bindparam("made"), runs.c.attempts), else_=bindparam("made", type_=Integer)),
+        counts=bindparam("counted"),
+        checkpoint=bindparam("reached"),
+        owner=None,
+        finished_at=bindparam("at"),
+    )
+    .returning(runs.c.started_at)
+)
+_CLOSED_FOR_GOOD: Final = _CLOSED.values(lease_until=None)
+_CLOSED_FOR_NOW: Final = _CLOSED.values(
+    lease_until=func.coalesce(bindparam("lease", type_=UtcDateTime()), runs.c.lease_until)
+)
+# The latest run of a kind and subject is kept, and failures for 90 days.
+_OLDER: Final = delete(runs).where(
+    *_of_subject,
+    ~_this,
+    runs.c.started_at <= bindparam("began"),
+    or_(
+        runs.c.state.in_((RunState.DONE, RunState.SKIPPED)),
+        and_(runs.c.state == RunState.FAILED, runs.c.finished_at < bindparam("before")),
+        # A slot that nobody tries any more, since the user was moved meanwhile, is answered by a later one that ended
+        # well.
+        and_(runs.c.state.in_(UNFINISHED_RUNS), runs.c.slot < bindparam("answered")),
+    ),
+)
+# A run at whose slot nothing was due is no news of its subject: it replaces only others of its sort.
+_OLDER_NOT_DUE: Final = _OLDER.where(runs.c.reason == Reason.NOT_DUE)
+
 
 def check_fence(connection: Connection, fence: Fence) -> None:
     """Refuse the transaction if another process has taken the run over; call it first in every write transaction.
@@ -33,9 +90,7 @@ def check_fence(connection: Connection, fence: Fence) -> None:
     Raises:
         RunInterruptedError: the process has lost its lock, perhaps without noticing.
     """
-    owner = connection.execute(
-        select(runs.c.owner).where(runs.c.run_key == fence.run_key).with_for_update(read=True)
-    ).scalar_one_or_none()
+    owner = connection.execute(_OWNER, {"key": fence.run_key}).scalar_one_or_none()
     if owner != fence.owner:
         raise RunInterruptedError("another process has taken the run over", reason=Reason.UNAVAILABLE)
 
@@ -61,12 +116,17 @@ class DatabaseRunStore:
         self._database = database
         self._swept_at: datetime | None = None
 
-    def open(self, run: Run, *, now: datetime, lease_until: datetime) -> RunRecord:
+    def open(self, run: Run, *, now: datetime, lease_until: datetime, owner: str | None = None) -> RunRecord:
         """Record that the run goes on, remove its dead letter, and fail runs with expired leases."""
         with self._database.write() as connection:
-            record = self._reopen(connection, run, now, lease_until)
-            if record.state is not RunState.DONE:
-                answered = [key for key in (run.key, run.replays) if key is not None]
+            record = self._insert(connection, run, now, lease_until, owner)
+            if record is None:
+                record = _reopen(connection, run, lease_until)
+                if record.state is not RunState.DONE and owner is not None:
+                    record = _take_over(connection, run, owner)
+            # A run that was not there has no dead letter.
+            answered = [key for key in (None if record.is_new else run.key, run.replays) if key is not None]
+            if answered and record.state is not RunState.DONE:
                 connection.execute(delete(dead_letters).where(dead_letters.c.run_key.in_(answered)))
             # Not for each of the users that a pool's pod serves.
             if self._swept_at is None or now - self._swept_at >= _SWEEP_EVERY:
@@ -74,29 +134,27 @@ class DatabaseRunStore:
                 self._swept_at = now
         return record
 
-    def _reopen(self, connection: Connection, run: Run, now: datetime, lease_until: datetime) -> RunRecord:
-        opened = self._database.insert(runs).values(
-            run_key=run.key,
-            kind=run.kind,
-            subject=run.subject,
-            slot=run.slot,
-            state=RunState.OPEN,
-            attempts=0,
-            lease_until=lease_until,
-            started_at=now,
-        )
-        # Another process may execute the run under the same key: its owner and its start stay.
-        reopened = opened.on_conflict_do_update(
-            index_elements=["run_key"],
-            set_={
-                "state": RunState.OPEN,
-                "reason": None,
-                "finished_at": None,
-                "lease_until": opened.excluded.lease_until,
-            },
-            where=runs.c.state != RunState.DONE,
-        )
-        return _record(connection.execute(reopened.returning(*_RECORD)).one_or_none())
+    def _insert(
+        self, connection: Connection, run: Run, now: datetime, lease_until: datetime, owner: str | None
+    ) -> RunRecord | None:
+        """Record a new run and, if any, `owner` as the only one of its subject; return None where it is not new."""
+        values = {
+            "run_key": run.key,
+            "kind": run.kind,
+            "subject": run.subject,
+            "slot": run.slot,
+            "state": RunState.OPEN,
+            "attempts": 0,
+            "owner": owner,
+            "lease_until": lease_until,
+            "started_at": now,
+        }
+        row = connection.execute(_inserted(self._database.backend), values | _named(run)).one_or_none()
+        if row is None:
+            return None
+        if owner is not None and row.others:
+            connection.execute(_DISOWNED, _named(run))
+        return RunRecord(RunState.OPEN, is_new=True)
 
     def _sweep(self, connection: Connection, now: datetime) -> None:
         # Only the columns of a dead letter: a value elsewhere in the row that cannot be loaded must not fail the sweep.
@@ -132,17 +190,8 @@ class DatabaseRunStore:
 
     def take_over(self, run: Run, owner: str) -> RunRecord:
         """Make `owner` the only process whose writes for this kind and subject are accepted."""
-        is_this = runs.c.run_key == run.key
-        is_another = and_(runs.c.kind == run.kind, runs.c.subject == run.subject, runs.c.owner.is_not(None), ~is_this)
-        taken_over = (
-            update(runs)
-            .where(or_(and_(is_this, runs.c.state != RunState.DONE), is_another))
-            .values(owner=case((is_this, owner), else_=None))
-            .returning(runs.c.run_key, *_RECORD)
-        )
         with self._database.write() as connection:
-            rows = {row.run_key: row for row in connection.execute(taken_over)}
-        return _record(rows.get(run.key))
+            return _take_over(connection, run, owner)
 
     def record_attempt(self, fence: Fence, *, attempts: int, reason: Reason, checkpoint: dict[str, Any]) -> None:
         """Store the number of attempts; it never decreases."""
@@ -151,41 +200,52 @@ class DatabaseRunStore:
             connection.execute(
                 update(runs)
                 .where(runs.c.run_key == fence.run_key)
-                .values(attempts=_at_least(attempts), reason=reason, checkpoint=checkpoint or None)
+                .values(
+                    attempts=case((runs.c.attempts > attempts, runs.c.attempts), else_=attempts),
+                    reason=reason,
+                    checkpoint=checkpoint or None,
+                )
             )
 
     def close(self, run: Run, owner: str, closing: Closing, *, now: datetime) -> bool:
         """Record the end and delete older runs; return False if another process has taken the run over."""
         unfinished = closing.state in UNFINISHED_RUNS
+        values: dict[str, Any] = {
+            "key": run.key,
+            "by": owner,
+            "ended": closing.state,
+            "why": closing.reason,
+            "made": closing.attempts,
+            "counted": closing.counts or None,
+            "reached": closing.checkpoint or None,
+            "at": now,
+        }
         with self._database.write() as connection:
-            started_at = connection.execute(
-                update(runs)
-                .where(
-                    runs.c.run_key == run.key,
-                    runs.c.state != RunState.DONE,
-                    or_(runs.c.owner == owner, runs.c.owner.is_(None)),
-                )
-                .values(
-                    state=closing.state,
-                    reason=closing.reason,
-                    attempts=_at_least(closing.attempts),
-                    counts=closing.counts or None,
-                    checkpoint=closing.checkpoint or None,
-                    owner=None,
-                    lease_until=(closing.lease_until or runs.c.lease_until) if unfinished else None,
-                    finished_at=now,
-                )
-                .returning(runs.c.started_at)
-            ).scalar_one_or_none()
+            ended = (
+                connection.execute(_CLOSED_FOR_NOW, values | {"lease": closing.lease_until})
+                if unfinished
+                else connection.execute(_CLOSED_FOR_GOOD, values)
+            )
+            started_at = ended.scalar_one_or_none()
             if started_at is None:
                 return False
             if closing.dead_letter is not None:
                 row = {"run_key": run.key, "kind": run.kind, "subject": run.subject, "slot": run.slot}
                 self._write_dead_letter(connection, row, closing.dead_letter, closing.attempts, now)
             if not unfinished:
-                _delete_older(connection, run, closing, now)
+                answers = closing.state is RunState.DONE or closing.reason is Reason.ALREADY_DONE
+                connection.execute(
+                    _OLDER_NOT_DUE if closing.reason is Reason.NOT_DUE else _OLDER,
+                    _named(run)
+                    | {
+                        "began": started_at,
+                        "before": now - KEEP_FAILURES,
+                        "answered": run.slot if answers else None,
+                    },
+                )
             end = End(str(run.kind), closing.state, closing.reason, run.key, (now - started_at).total_seconds())
-            count_ends(self._database, connection, [end], now)
+            if count_ends(self._database, connection, [end], now):
+                connection.execute(delete(dead_letters).where(dead_letters.c.created_at < now - KEEP_FAILURES))
         return True
 
     def _write_dead_letter(
@@ -205,7 +265,23 @@ class DatabaseRunStore:
         )
 
 
-_RECORD: Final = (runs.c.state, runs.c.attempts, runs.c.checkpoint)
+def _named(run: Run) -> dict[str, Any]:
+    return {"key": run.key, "of_kind": run.kind, "of_subject": run.subject}
+
+
+@cache
+def _inserted(backend: str) -> Any:
+    others = select(literal(value=True)).where(_another).exists().correlate(None).label("others")
+    return insert_into(backend, runs).on_conflict_do_nothing(index_elements=["run_key"]).returning(others)
+
+
+def _reopen(connection: Connection, run: Run, lease_until: datetime) -> RunRecord:
+    return _record(connection.execute(_REOPENED, {"key": run.key, "lease": lease_until}).one_or_none())
+
+
+def _take_over(connection: Connection, run: Run, owner: str) -> RunRecord:
+    rows = {row.run_key: row for row in connection.execute(_TAKEN_OVER, _named(run) | {"by": owner})}
+    return _record(rows.get(run.key))
 
 
 def _record(row: Any | None) -> RunRecord:
@@ -213,38 +289,3 @@ def _record(row: Any | None) -> RunRecord:
     if row is None:
         return RunRecord(RunState.DONE)
     return RunRecord(row.state, row.attempts, dict(row.checkpoint or {}))
-
-
-def _at_least(attempts: int) -> Any:
-    # Portable: PostgreSQL has GREATEST for this, SQLite MAX with two arguments.
-    return case((runs.c.attempts > attempts, runs.c.attempts), else_=attempts)
-
-
-def _delete_older(connection: Connection, run: Run, closing: Closing, now: datetime) -> None:
-    # The latest run of a kind and subject is kept, and failures for 90 days. A run at whose slot nothing was due is no
-    # news of its subject: it replaces only others of its sort. A slot that nobody tries any more, since the user was
-    # moved meanwhile, is answered by a later one that ended well.
-    nothing_was_due = closing.reason is Reason.NOT_DUE
-    answers = run.slot is not None and (closing.state is RunState.DONE or closing.reason is Reason.ALREADY_DONE)
-    started_at = select(runs.c.started_at).where(runs.c.run_key == run.key).scalar_subquery()
-    connection.execute(
-        delete(runs).where(
-            runs.c.kind == run.kind,
-            runs.c.subject == run.subject,
-            runs.c.run_key != run.key,
-            runs.c.started_at <= started_at,
-            runs.c.reason == Reason.NOT_DUE if nothing_was_due else true(),
-            or_(
-                runs.c.state.in_((RunState.DONE, RunState.SKIPPED)),
-                and_(runs.c.state == RunState.FAILED, runs.c.finished_at < now - KEEP_FAILURES),
-                and_(runs.c.state.in_(UNFINISHED_RUNS), runs.c.slot < run.slot) if answers else false(),
-            ),
-        )
-    )
-    connection.execute(
-        delete(dead_letters).where(
-            dead_letters.c.kind == run.kind,
-            dead_letters.c.subject == run.subject,
-            dead_letters.c.created_at < now - KEEP_FAILURES,
-        )
-    )
