@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Nobody is late sooner, whatever the interval.
 _SOONEST: Final = timedelta(minutes=min(SYNC_INTERVALS_MINUTES.values()))
-_OLDEST_RUNS: Final = 20_000
+_OLDEST_RUNS: Final = 5_000
 """Oldest successful syncs that the metric of each pool's oldest sync is read from."""
 
 
