@@ -37,6 +37,7 @@ class Env(StrEnum):
     GOOGLE_TOKEN_URI = "CATCHUP_GOOGLE_TOKEN_URI"  # noqa: S105 - the variable's name
     GOOGLE_PROJECT_QUOTA = "CATCHUP_GOOGLE_PROJECT_QUOTA"
     GOOGLE_USER_QUOTA = "CATCHUP_GOOGLE_USER_QUOTA"
+    GOOGLE_DAY_QUOTA = "CATCHUP_GOOGLE_DAY_QUOTA"
     GOOGLE_AUTH_URI = "CATCHUP_GOOGLE_AUTH_URI"  # of the consent page; only `calendar connect --installed-app` reads it
     TWILIO_ACCOUNT_SID = "CATCHUP_TWILIO_ACCOUNT_SID"
     TWILIO_AUTH_TOKEN = "CATCHUP_TWILIO_AUTH_TOKEN"  # noqa: S105 - the variable's name

@@ -156,7 +156,7 @@ class Demo:
         return name
 
     def _start_failing(self, user: str) -> str:
-        self._stack.google.add_fault(kind="calendarList", user=CALENDARS[user][0], status=503, times=None)
+        self._stack.google.add_fault(kind="events", user=CALENDARS[user][0], status=503, times=None)
         return self._start("sync", user)
 
     def _dead_letter(self, user: str, name: str) -> None:

@@ -11,12 +11,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
 from catchup_contract.outcomes import ExitCode
 from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD, ENV_RELEASE, served_namespaces
+
+_NOT_FOUND: Final = 404
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,6 +87,20 @@ def run(*, json_logs: bool, verbose: bool) -> None:
     help="Mark minutes with more requests to Google.",
 )
 @click.option(
+    "--max-requests-a-day",
+    type=click.IntRange(0),
+    default=1_000_000,
+    show_default=True,
+    help="The requests to Google that a day may have.",
+)
+@click.option(
+    "--if",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Show what a change of all users and pools would do: every, pool, tick, shards, members; repeatable.",
+)
+@click.option(
     "--digest-spread",
     type=click.IntRange(0, DIGEST_SPREAD_MAX),
     default=0,
@@ -95,42 +111,73 @@ def run(*, json_logs: bool, verbose: bool) -> None:
 )
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def forecast_command(
-    *, namespaces: tuple[str, ...], max_pods: int, max_requests: int, digest_spread: int, output: str
+    *,
+    namespaces: tuple[str, ...],
+    max_pods: int,
+    max_requests: int,
+    max_requests_a_day: int,
+    changes: tuple[str, ...],
+    digest_spread: int,
+    output: str,
 ) -> None:
     """Draw the pods and the Google requests of the next 24 hours, minute by minute, in UTC.
 
-    Reads all UserSchedules with the service account of its pod, or else by KUBECONFIG. Minutes above a limit are
-    marked, with the setting that would flatten them. Exits 0 if there is none, else 1; 75 if the API server does not
-    answer, 78 if none is configured.
+    Reads all UserSchedules and SchedulePools with the service account of its pod, or else by KUBECONFIG. Minutes above
+    a limit are marked, with the setting that would flatten them. Exits 0 if there is none and the day is within its
+    limit, else 1; 75 if the API server does not answer, 78 if none is configured. Changes nothing.
 
     \b
-    Example:
+    Examples:
       catchup-operator forecast --max-pods 300
+      catchup-operator forecast --if every=15m --if pool=people
     """
     from catchup_operator.kube.client import KubeClient  # noqa: PLC0415
     from catchup_operator.kube.config import load_access  # noqa: PLC0415
-    from catchup_operator.kube.resources import SCHEDULES  # noqa: PLC0415
-    from catchup_operator.ops import forecast, forecast_report  # noqa: PLC0415
+    from catchup_operator.kube.errors import ApiError  # noqa: PLC0415
+    from catchup_operator.kube.resources import POOLS, SCHEDULES  # noqa: PLC0415
+    from catchup_operator.ops import forecast, forecast_report, what_if  # noqa: PLC0415
 
-    async def read() -> list[dict[str, Any]]:
+    try:
+        changed = what_if.parse(changes)
+    except what_if.InvalidChangeError as error:
+        raise click.BadParameter(str(error), param_hint="--if") from None
+
+    async def pools_of(client: KubeClient, namespace: str | None) -> list[dict[str, Any]]:
+        try:
+            return [body async for body in client.list_items(POOLS, namespace)]
+        except ApiError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return []  # their definition is not there
+
+    async def read() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         client = KubeClient(await load_access())
         try:
-            found: list[dict[str, Any]] = []
+            schedules: list[dict[str, Any]] = []
+            pools: list[dict[str, Any]] = []
             for namespace in namespaces or served_namespaces(os.environ) or (None,):
                 bodies = [body async for body in client.list_items(SCHEDULES, namespace)]
-                if not bodies:
+                of_namespace = await pools_of(client, namespace)
+                if not (bodies or of_namespace):
                     click.echo(f"note: there are no UserSchedules in {namespace or 'any namespace'}", err=True)
-                found += bodies
-            return found
+                schedules += bodies
+                pools += of_namespace
+            return schedules, pools
         finally:
             await client.close()
 
     with _exit_on_error():
-        bodies = asyncio.run(read())
-    result = forecast.forecast(bodies, datetime.now(UTC), digest_spread=digest_spread)
+        bodies, pools = asyncio.run(read())
+    result = forecast.forecast(
+        what_if.schedules(bodies, changed),
+        datetime.now(UTC),
+        pools=what_if.pools(pools, changed, namespaces=[body["metadata"]["namespace"] for body in bodies]),
+        digest_spread=digest_spread,
+    )
     render = {"json": forecast_report.as_json, "text": forecast_report.as_text}[output]
-    click.echo(render(result, max_pods=max_pods, max_requests=max_requests))
-    sys.exit(1 if result.peaks(max_pods=max_pods, max_requests=max_requests) else 0)
+    click.echo(render(result, max_pods=max_pods, max_requests=max_requests, max_requests_a_day=max_requests_a_day))
+    is_above = result.requests_of_the_day > max_requests_a_day
+    sys.exit(1 if is_above or result.peaks(max_pods=max_pods, max_requests=max_requests) else 0)
 
 
 @main.command("prepare-uninstall")

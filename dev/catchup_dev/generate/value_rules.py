@@ -21,6 +21,7 @@ _LABEL_VALUE: Final = "([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _QUANTITY: Final = r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?"
 _URL: Final = r"https?://[^\s?#]+"
+_QUOTAS: Final = ("google.projectQuota", "google.userQuota", "google.dayQuota")
 
 
 def _text(pattern: str, *, empty: bool = True, **more: Any) -> Schema:
@@ -172,7 +173,7 @@ RULES: Final[dict[str, Schema]] = {
         ),
         _text(_URL),
     ),
-    **{name: {"minimum": 1, "maximum": 1_000_000_000} for name in ("google.projectQuota", "google.userQuota")},
+    **{name: {"minimum": 1, "maximum": 1_000_000_000} for name in _QUOTAS},
     "twilio.from": _text(r"([a-z]+:)?\+?[0-9]{3,15}|[0-9 +_&-]{0,10}[A-Za-z][A-Za-z0-9 +_&-]{0,10}"),
     "twilio.messagingServiceSid": _text("[!-~]+"),
     "smtp.host": _text("[!-~]+"),

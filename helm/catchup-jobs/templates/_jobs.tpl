@@ -52,6 +52,8 @@ made of the values `jobs`. */}}
   value: {{ .projectQuota | int64 | quote }}
 - name: CATCHUP_GOOGLE_USER_QUOTA
   value: {{ .userQuota | int64 | quote }}
+- name: CATCHUP_GOOGLE_DAY_QUOTA
+  value: {{ .dayQuota | int64 | quote }}
 {{- end }}
 {{- with .Values.twilio }}
 {{- if .existingSecret }}

@@ -157,6 +157,13 @@ class Settings(MessagingSettings):
     google_user_quota: int = _setting(
         Env.GOOGLE_USER_QUOTA, "requests a minute that Google grants each user. Default: 600", default=600, ge=1
     )
+    google_day_quota: int = _setting(
+        Env.GOOGLE_DAY_QUOTA,
+        "requests a day that the syncs may make, all together; above, they are skipped until there is room. "
+        "Default: 1000000, which Google grants a project",
+        default=1_000_000,
+        ge=1,
+    )
     google_auth_uri: Page | None = _setting(
         Env.GOOGLE_AUTH_URI, "another server in place of Google's consent page; for `calendar connect` only"
     )

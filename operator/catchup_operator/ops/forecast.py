@@ -1,27 +1,30 @@
 """A forecast of the pods that start and of the requests to Google, for each minute of the next 24 hours. No I/O.
 
 Thousands of schedules can be reasonable one by one and a peak together: every digest on Sunday at nine. For each minute
-above a limit the forecast names the setting that would flatten it.
+above a limit the forecast names the setting that would flatten it. Users of a pool start no pods; its ticks do.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, assert_never
 
+from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.kinds import SYNC, Kind, Rule, user_kinds
 from catchup_operator.schedule.fields import InvalidSpecError
+from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.job_section import section_of
 from catchup_operator.status.validation import with_valid_status
 
 MINUTES: Final = 24 * 60
-# A sync lists the calendars and the changes of one of them. Kinds that are not named here send none.
-_MIN_REQUESTS: Final = {SYNC: 2}
+# A sync asks for the changes of one calendar. Kinds that are not named here send none.
+_MIN_REQUESTS: Final = {SYNC: 1}
 """The least number of requests to Google per run that `forecast` counts; a count in the status overrides it."""
 _DAY: Final = timedelta(days=1)
 
@@ -41,14 +44,16 @@ class Forecast:
     """Counts for each of the 1,440 minutes from `start` (UTC, a full minute).
 
     Attributes:
-        starts: for each kind and minute the pods that start, by the timetable of their schedules.
-        requests: the expected requests to Google.
+        starts: for each kind and minute the pods that start, by what flattens them.
+        asked: for each minute the expected requests to Google, by what flattens them.
+        lists: requests for calendar lists, one for each synced user at some minute of the day.
         digest_spread: the window in minutes over which local times are spread.
     """
 
     start: datetime
     starts: Mapping[Kind, tuple[Counter[str], ...]]
-    requests: tuple[int, ...]
+    asked: tuple[Counter[str], ...]
+    lists: int
     digest_spread: int
 
     def pods_of(self, kind: Kind) -> tuple[int, ...]:
@@ -60,6 +65,16 @@ class Forecast:
         """All pods that start, by minute."""
         return tuple(map(sum, zip(*map(self.pods_of, self.starts), strict=True)))
 
+    @property
+    def requests(self) -> tuple[int, ...]:
+        """The expected requests to Google by minute, without those for lists."""
+        return tuple(minute.total() for minute in self.asked)
+
+    @property
+    def requests_of_the_day(self) -> int:
+        """All requests to Google in the 24 hours."""
+        return sum(self.requests) + self.lists
+
     def peaks(self, *, max_pods: int, max_requests: int) -> list[Peak]:
         """Return the minutes above a limit, in order."""
         return [
@@ -69,46 +84,109 @@ class Forecast:
         ]
 
     def _advice(self, minute: int, too_many_pods: bool) -> str:
-        kinds = self.starts if too_many_pods else _MIN_REQUESTS
-        kind = max(kinds, key=lambda kind: self.starts[kind][minute].total())
-        ((timetable, pods),) = self.starts[kind][minute].most_common(1)
+        if not too_many_pods:
+            ((setting, requests),) = self.asked[minute].most_common(1)
+            return setting.format(f"{requests} of the requests")
+        kind = max(self.starts, key=lambda kind: self.starts[kind][minute].total())
+        ((setting, pods),) = self.starts[kind][minute].most_common(1)
+        return setting.format(f"{pods} of the pods")
+
+
+def forecast(
+    bodies: Iterable[Mapping[str, Any]],
+    now: datetime,
+    *,
+    pools: Iterable[Mapping[str, Any]] = (),
+    digest_spread: int = 0,
+) -> Forecast:
+    """Return what UserSchedules and SchedulePools start in the 24 hours after `now` (aware).
+
+    The members of a pool of the database are those that its status counts. `digest_spread` is the operator's option, in
+    minutes; another value shows what it would change.
+    """
+    start = now.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    day = _Day(start, digest_spread)
+    known: dict[tuple[str, str], SchedulePool] = {}
+    for body in map(with_valid_status, pools):
+        with suppress(InvalidSpecError):
+            pool = SchedulePool.from_body(body).at(now)
+            if not (pool.suspend or (body.get("status") or {}).get("conflictsWith")):
+                known[pool.namespace, pool.name] = pool
+                day.add_ticks(pool, members=int((body.get("status") or {}).get("members") or 0))
+    for body in map(with_valid_status, bodies):
+        with suppress(InvalidSpecError):
+            schedule = UserSchedule.from_body(body, digest_spread=digest_spread).at(now)
+            if schedule.suspend or (body.get("status") or {}).get("conflictsWith"):
+                continue
+            serving = known.get((schedule.namespace, schedule.pool))
+            if not schedule.pool or (serving is not None and serving.admits_schedules):
+                day.add_user(body, schedule, serving)
+    return day.forecast()
+
+
+class _Day:
+    """Counts by minute, while they are made."""
+
+    def __init__(self, start: datetime, digest_spread: int) -> None:
+        self._start = start
+        self._digest_spread = digest_spread
+        self._starts: dict[Kind, list[Counter[str]]] = {
+            kind: [Counter() for _ in range(MINUTES)] for kind in user_kinds()
+        }
+        self._asked: list[Counter[str]] = [Counter() for _ in range(MINUTES)]
+        self._lists = 0
+
+    def add_user(self, body: Mapping[str, Any], schedule: UserSchedule, pool: SchedulePool | None) -> None:
+        """Add the runs of a UserSchedule: pods of its own, or none where the pods of a pool make them."""
+        for kind, section in schedule.sections.items():
+            if not section.enabled or (pool is not None and not pool.sections[kind].enabled):
+                continue
+            per_run = _requests_per_run(body, kind)
+            self._lists += kind is SYNC
+            setting = self._setting(kind, " ".join(section.chosen.spec_fields.values()), schedule.time_zone)
+            for minute in _firings(section.effective.cron_schedule(), self._start):
+                self._starts[kind][minute][setting] += pool is None
+                self._asked[minute][setting] += per_run
+
+    def add_ticks(self, pool: SchedulePool, *, members: int) -> None:
+        """Add the pods of a pool's ticks, and the requests for its members where the database has them."""
+        for kind, section in pool.sections.items():
+            if not section.enabled:
+                continue
+            spec = f"spec.{user_kinds()[kind].spec_section}"
+            setting = f"{spec}.tick and shards of the SchedulePool {pool.name}: {{}} are its {kind}s"
+            first = -(self._start.hour * 60 + self._start.minute) % section.tick_minutes
+            for minute in range(first, MINUTES, section.tick_minutes):
+                self._starts[kind][minute][setting] += section.shards
+            if pool.admits_schedules or kind not in _MIN_REQUESTS:
+                continue
+            self._lists += members
+            every = section.fields["every"]
+            setting = f"{spec}.every of the SchedulePool {pool.name}: {{}} are {kind}s every {every}"
+            interval, requests = SYNC_INTERVALS_MINUTES[every], members * _MIN_REQUESTS[kind]
+            for minute in range(MINUTES):
+                # Members are spread evenly over the interval.
+                self._asked[minute][setting] += (minute + 1) * requests // interval - minute * requests // interval
+
+    def forecast(self) -> Forecast:
+        """Return what was added."""
+        starts = {kind: tuple(map(_positive, minutes)) for kind, minutes in self._starts.items()}
+        return Forecast(self._start, starts, tuple(map(_positive, self._asked)), self._lists, self._digest_spread)
+
+    def _setting(self, kind: Kind, timetable: str, zone: str) -> str:
         work = user_kinds()[kind]
         match work.rule:
             case Rule.INTERVAL:
-                return f"spec.{work.spec_section}.every: {pods} of the pods are {kind}s every {timetable}"
+                return f"spec.{work.spec_section}.every: {{}} are {kind}s every {timetable}"
             case Rule.LOCAL_TIME:
-                spread = f"operator.digestSpreadMinutes is {self.digest_spread}"
-                return f"spec.{work.spec_section}.time: {pods} of the pods are {kind}s of {timetable}, and {spread}"
+                spread = f"operator.digestSpreadMinutes is {self._digest_spread}"
+                return f"spec.{work.spec_section}.time: {{}} are {kind}s of {timetable} {zone}, and {spread}"
             case _:
                 assert_never(work.rule)
 
 
-def forecast(bodies: Iterable[Mapping[str, Any]], now: datetime, *, digest_spread: int = 0) -> Forecast:
-    """Return what the UserSchedules start in the 24 hours after `now` (aware).
-
-    `digest_spread` is the operator's option, in minutes; another value shows what it would change.
-    """
-    start = now.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
-    starts: dict[Kind, list[Counter[str]]] = {kind: [Counter() for _ in range(MINUTES)] for kind in user_kinds()}
-    requests = [0] * MINUTES
-    for body in map(with_valid_status, bodies):
-        try:
-            schedule = UserSchedule.from_body(body, digest_spread=digest_spread).at(now)
-        except InvalidSpecError:
-            continue
-        if schedule.suspend or schedule.pool or (body.get("status") or {}).get("conflictsWith"):
-            continue
-        for kind, section in schedule.sections.items():
-            if not section.enabled:
-                continue
-            per_run = _requests_per_run(body, kind)
-            timetable = " ".join(section.chosen.spec_fields.values())
-            if section.chosen.has_due_dates:
-                timetable += f" {schedule.time_zone}"
-            for minute in _firings(section.effective.cron_schedule(), start):
-                starts[kind][minute][timetable] += 1
-                requests[minute] += per_run
-    return Forecast(start, {kind: tuple(minutes) for kind, minutes in starts.items()}, tuple(requests), digest_spread)
+def _positive(counter: Counter[str]) -> Counter[str]:
+    return +counter
 
 
 def _requests_per_run(body: Mapping[str, Any], kind: Kind) -> int:

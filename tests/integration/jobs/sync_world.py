@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from catchup_dev.doubles.google.client import GoogleDouble
     from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.jobs.sync.ports import RequestQuota
 
 ADA = "ada"
 EMAIL = "ada@example.com"
@@ -58,6 +59,7 @@ class SyncWorld:
     lock_directory: Path
     now: datetime = NOW
     slept: list[float] = field(default_factory=list)
+    quota: RequestQuota | None = None
     client_id: str | None = CLIENT_ID
     client_secret: str = CLIENT_SECRET
     socket_timeout: float = 5
@@ -99,6 +101,7 @@ class SyncWorld:
         """Add a calendar at the double; select it after a sync has listed it."""
         self.google.add_calendar(EMAIL, google_id, time_zone=BERLIN)
         if selected:
+            self.forget_list()
             self.sync()
             self.select(google_id)
 
@@ -132,6 +135,11 @@ class SyncWorld:
                 deadline_seconds=600,
             )
 
+    def forget_list(self) -> None:
+        """Let the next sync read the calendar list, as the first one of a day does."""
+        with self.database.write() as connection:
+            connection.execute(update(oauth_tokens).values(calendars_listed_at=None))
+
     def pass_time(self, **duration: float) -> None:
         self.now += timedelta(**duration)
 
@@ -148,6 +156,7 @@ class SyncWorld:
         return Google(
             GoogleOAuth(self.client_id, self.client_secret, now=clock, token_uri=self.google.token_uri, http=http()),
             lambda tokens, turn: GoogleCalendar(service, tokens, turn, now=clock),
+            self.quota,
         )
 
     # What came of it -------------------------------------------------------------------------------------------

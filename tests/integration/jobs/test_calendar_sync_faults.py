@@ -92,7 +92,6 @@ def test_an_access_token_that_google_rejects_early_is_refreshed_once(world: Sync
     assert [(entry["kind"], entry["status"]) for entry in world.google.requests()] == [
         ("refused", 401),
         ("token", 200),
-        ("calendarList", 200),
         ("events", 200),
     ]
 
@@ -227,6 +226,7 @@ def test_one_failed_calendar_keeps_its_events_and_the_others_sync(
 def test_a_calendar_that_fails_once_is_tried_again_within_the_run_and_only_that(world: SyncWorld) -> None:
     world.add_calendar("team")
     world.sync()
+    world.forget_list()
     world.google.clear_requests()
     world.google.add_fault(kind="events", calendar=EMAIL, status=503)
     report = world.sync()
@@ -268,6 +268,32 @@ def test_page_3_of_a_first_sync_fails_and_leaves_nothing_half_read(world: SyncWo
     assert len(world.stored_events()) == 5
 
 
+@pytest.mark.parametrize("page_is_known", [True, False], ids=["goes on", "page not known any more"])
+def test_a_sync_that_is_longer_than_its_deadline_goes_on_where_it_was(world: SyncWorld, page_is_known: bool) -> None:
+    class Slow:
+        def reserve(self) -> float:
+            world.pass_time(seconds=150)
+            return 0.0
+
+    for number in range(9):
+        world.add_event(f"e{number}", f"{TUESDAY} 1{number}:00")
+    world.google.set(page_size=2)
+    world.quota = Slow()
+    assert outcome(world.sync(manual_id="long")) == (ExitCode.TEMPORARY, Outcome.RETRY, Reason.DEADLINE)
+    assert not world.stored_events()
+    if not page_is_known:
+        world.quota = None
+        world.google.add_fault(kind="events", page=4, status=400)
+
+    report = world.sync(manual_id="long")
+
+    assert (outcome(report), report.summary.attempts) == (DONE, 0)
+    pages = [entry["page"] for entry in world.google.requests() if entry["kind"] == "events"]
+    assert pages == [1, 2, 3, *([4, 5] if page_is_known else [4, 1, 2, 3, 4, 5])]
+    assert len(world.stored_events()) == 9
+    assert world.run_row().checkpoint is None
+
+
 def test_when_every_calendar_stays_unavailable_the_run_is_a_dead_letter(world: SyncWorld) -> None:
     world.google.add_fault(kind="events", times=None, status=500)
     assert outcome(world.sync()) == SPENT
@@ -278,6 +304,7 @@ def test_when_every_calendar_stays_unavailable_the_run_is_a_dead_letter(world: S
 def test_the_calendar_list_failing_keeps_everything_as_it_was(world: SyncWorld) -> None:
     world.add_event("a", f"{TUESDAY} 10:00")
     world.sync()
+    world.forget_list()
     world.google.add_fault(kind="calendarList", times=None, status=500)
     assert outcome(world.sync()) == SPENT
     assert fired(world) == [4]
@@ -289,6 +316,7 @@ def test_page_2_of_the_calendar_list_failing_removes_no_calendar(world: SyncWorl
     world.google.add_calendar(EMAIL, "team")
     world.google.add_calendar(EMAIL, "zoo")
     world.sync()
+    world.forget_list()
     world.google.set(page_size=1)
     world.google.add_fault(kind="calendarList", page=2, times=None, status=500)
     assert outcome(world.sync()) == SPENT
@@ -327,11 +355,13 @@ def test_odd_entries_of_the_calendar_list_are_left_out_and_take_no_calendar_away
     world.add_calendar("team")
     odd = {"id": "odd", "summary": 5, "accessRole": [], "timeZone": "a\x00b", "primary": "yes", "deleted": 0}
     items = [*ENTRIES, {"id": EMAIL, "primary": True, "summary": "Ada"}, odd]
+    world.forget_list()
     world.google.add_fault(kind="calendarList", body=json.dumps({"items": items}))
     report = world.sync()
     assert (outcome(report), fired(world)) == (PARTIAL, [1])
     assert report.summary.counts[Count.CALENDARS_UNREADABLE] == len(ENTRIES)
     assert {row.google_id for row in world.calendars.listing(ADA)} == {EMAIL, "team", "odd"}
+    world.forget_list()
     assert outcome(world.sync()) == DONE
     assert {row.google_id for row in world.calendars.listing(ADA)} == {EMAIL, "team"}
 
@@ -345,13 +375,14 @@ def test_a_calendar_to_which_the_access_is_lost_is_deselected_and_said_once(worl
     world.sync()
     world.google.add_fault(kind="events", calendar="team", status=404, body=NOT_FOUND, times=None)
     report = world.sync()
-    assert (outcome(report), fired(world)) == (PARTIAL, [1])
+    # The calendar is asked again after the list was read, which has it.
+    assert (outcome(report), fired(world)) == (PARTIAL, [2])
     assert (report.summary.counts[Count.CALENDARS_GONE], report.summary.counts[Count.CALENDARS_FAILED]) == (1, 0)
     team = world.calendar("team")
     assert (team.selected, team.last_error) == (False, CalendarError.NOT_FOUND)
     assert world.free(TUESDAY) == ["09:00-21:00"]
     assert outcome(world.sync()) == DONE
-    assert fired(world) == [1]
+    assert fired(world) == [2]
     world.google.clear_faults()
     world.select("team")
     assert outcome(world.sync()) == DONE
@@ -396,7 +427,7 @@ def test_a_calendar_that_was_forbidden_from_the_first_sync_on_keeps_nobody_from_
     world.add_calendar("team")
     world.google.add_fault(kind="events", calendar="team", status=403, reason="forbidden", times=None)
     assert outcome(world.sync()) == PARTIAL
-    assert fired(world) == [1]
+    assert fired(world) == [2]
     assert world.free(TUESDAY) == ["09:00-21:00"]
 
 
@@ -418,6 +449,7 @@ def test_a_page_without_items_takes_no_event_away(world: SyncWorld, fault: dict[
 @pytest.mark.parametrize("body", ["{}", '{"items": []}'])
 def test_a_list_without_the_primary_calendar_takes_no_calendar_away(world: SyncWorld, body: str) -> None:
     world.sync()
+    world.forget_list()
     world.google.add_fault(kind="calendarList", times=None, body=body)
     assert outcome(world.sync()) == SPENT
     assert fired(world) == [4]
@@ -530,6 +562,7 @@ def test_an_outage_books_attempts_even_when_it_names_a_wait(world: SyncWorld, ki
 def test_calendars_done_before_a_usage_limit_are_not_read_again(world: SyncWorld) -> None:
     world.add_calendar("team")
     world.sync()
+    world.forget_list()
     world.google.clear_requests()
     world.google.add_fault(kind="events", calendar="team", status=429, retry_after="5")
     assert outcome(world.sync()) == DONE

@@ -81,7 +81,7 @@ def test_without_its_services_it_says_so_tells_no_old_number_and_goes_on_when_th
 
 def test_the_quota_is_told_as_the_share_of_the_bucket_that_is_used(shell: Shell, redis_url: str) -> None:
     env = {"CATCHUP_GOOGLE_PROJECT_QUOTA": "100"}
-    quota = RedisQuota.open(redis_url, "ada", project=100, user=1000)
+    quota = RedisQuota.open(redis_url, "ada", project=100, user=1000, day=10**6)
     for _ in range(1000):  # a fifth of a minute's quota may be used at once: 20. The others wait for ten minutes
         quota.reserve()
     quota.close()

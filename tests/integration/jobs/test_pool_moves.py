@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import DIGEST, SYNC, Kind
+from catchup_contract.outcomes import Reason
 from catchup_contract.schedule_list import ListedSchedule
 from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.pools.overview import overviews
@@ -289,6 +290,9 @@ def test_a_run_that_nobody_tries_any_more_since_its_user_moved_makes_no_dead_let
     store, earlier = DatabaseRunStore(pool.database), pool.now - timedelta(minutes=40)
     abandoned = Run(SYNC, "ada", earlier, "")
     store.open(abandoned, now=earlier, lease_until=pool.now + timedelta(minutes=1))
+    store.take_over(abandoned, "own-pod")
+    put_back = Closing(RunState.RETRY, Reason.TERMINATED, 0, {}, {})
+    assert store.close(abandoned, "own-pod", put_back, now=earlier)
 
     pool.tick()
     pool.pass_time(minutes=31)

@@ -37,7 +37,7 @@ def use_all(url: str) -> None:
         again.release()
         assert locks.record_attempt(RUN, "a:1") == 1
         assert locks.attempts(RUN) == 1
-    with closing(RedisQuota.open(url, "ada", project=600, user=60)) as quota:
+    with closing(RedisQuota.open(url, "ada", project=600, user=60, day=10**6)) as quota:
         assert quota.reserve() == 0
     with closing(RedisProgress.open(url)) as board:
         board.show("all", {"state": "running", "users": 1})
@@ -46,7 +46,7 @@ def use_all(url: str) -> None:
 
 def each_use(url: str) -> list[Callable[[], object]]:
     """Return what jobs do with Redis, one by one."""
-    locks, quota = RedisLocks.open(url), RedisQuota.open(url, "ada", project=600, user=60)
+    locks, quota = RedisLocks.open(url), RedisQuota.open(url, "ada", project=600, user=60, day=10**6)
     return [
         lambda: locks.acquire(NAME, RUN),
         lambda: locks.attempts(RUN),
@@ -144,7 +144,7 @@ def test_an_acl_user_with_less_is_a_misconfiguration(acl: redis.Redis, redis_url
     admit(acl, SECRET, grant)
     url = redis_url.replace("redis://", "redis://catchup:s3%2Fc%3Ar%40e%25t@")
     with (
-        closing(RedisQuota.open(url, "ada", project=9, user=9)) as quota,
+        closing(RedisQuota.open(url, "ada", project=9, user=9, day=10**6)) as quota,
         pytest.raises(MisconfiguredError, match="what the user may do"),
     ):
         quota.reserve()

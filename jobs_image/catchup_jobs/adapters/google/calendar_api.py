@@ -160,8 +160,15 @@ class GoogleCalendar:
         if not has_primary:
             raise TemporaryError("Google's calendar list lacks the primary calendar, which every account has")
 
-    def events(self, calendar_id: str, how: FullSync | IncrementalSync) -> Iterator[SyncedEvents]:
+    def events(
+        self, calendar_id: str, how: FullSync | IncrementalSync, *, first_page: str | None = None
+    ) -> Iterator[SyncedEvents]:
         """Yield the pages of a calendar's events; only the last one has the next sync token.
+
+        Args:
+            calendar_id: the calendar.
+            how: all of it, or what changed; with `first_page` the same as when that was named.
+            first_page: the page to begin with, None for the first one.
 
         Raises:
             SyncTokenExpiredError: the calendar needs a full sync.
@@ -180,12 +187,14 @@ class GoogleCalendar:
         endless = CalendarFailedError(
             f"a calendar's events have more than {MOST_PAGES} pages", reason=CalendarError.BAD_DATA
         )
-        for document in self._pages(self._methods.list_events, parameters, _EVENTS_KIND, meaning, endless):
-            is_last = token_of(document, "nextPageToken") is None
-            sync_token = token_of(document, "nextSyncToken") if is_last else None
-            if is_last and sync_token is None:
+        for document in self._pages(
+            self._methods.list_events, parameters, _EVENTS_KIND, meaning, endless, first_page=first_page
+        ):
+            next_page = token_of(document, "nextPageToken")
+            sync_token = token_of(document, "nextSyncToken") if next_page is None else None
+            if next_page is None and sync_token is None:
                 raise TemporaryError("the last page of a calendar's events has no sync token")
-            yield SyncedEvents(tuple(read_event(item) for item in items_of(document)), sync_token)
+            yield SyncedEvents(tuple(read_event(item) for item in items_of(document)), sync_token, next_page)
 
     def _pages(
         self,
@@ -194,6 +203,8 @@ class GoogleCalendar:
         kind: str,
         meaning: Callable[[Refusal], Exception],
         endless: Exception,
+        *,
+        first_page: str | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield the pages of a list.
 
@@ -202,8 +213,9 @@ class GoogleCalendar:
             kind: what a page calls itself.
             meaning: what a refusal means that does not mean the same everywhere.
             endless: what it means that more than `MOST_PAGES` come.
+            first_page: the page to begin with, None for the first one.
         """
-        page_token: str | None = None
+        page_token = first_page
         seen: set[str] = set()
         for _ in range(MOST_PAGES):
             try:

@@ -1,7 +1,8 @@
-"""Google's quotas, shared by all pods: token buckets in Redis, one for the project and one a user.
+"""Google's quotas, shared by all pods: token buckets in Redis, one for the project, one a user, and one for the day.
 
 A request reserves a token: the level may fall below zero, and the request then waits until it would be zero again. So a
-hundred pods that start at once form a queue with one command each.
+hundred pods that start at once form a queue with one command each. For the day's bucket nobody waits, since that might
+take hours: where it is empty, the request is refused.
 """
 
 from __future__ import annotations
@@ -11,19 +12,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from catchup_jobs.adapters.redis.client import as_job_errors, connect, with_one_retry
 from catchup_jobs.adapters.redis.errors import FAILURES
+from catchup_jobs.jobs.sync.ports import DailyLimitError
 
 if TYPE_CHECKING:
     import redis
 
 _PREFIX: Final = "catchup:quota:google"
+_DAY_KEY: Final = f"{_PREFIX}:day"
 _MINUTE: Final = 60.0
+_DAY: Final = 86400.0
 # The share of a minute's quota that may be used at once. The rest flows in during that minute, so that no minute,
 # whenever it begins, has more requests than the quota.
 _BURST: Final = 0.2
 """The share of a minute's quota of Google that may be used at once."""
 
-# KEYS: buckets. ARGV: for each its capacity and the tokens that flow in per second. Returns the seconds to wait, as
-# text. It uses Redis's clock, since those of the pods may differ.
+# KEYS: buckets, that of the day first. ARGV: for each its capacity and the tokens that flow in per second. Returns the
+# seconds to wait, as text, and nothing where the day's bucket is empty. It uses Redis's clock, since those of the pods
+# may differ.
 _RESERVE: Final = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
@@ -34,6 +39,7 @@ for i, key in ipairs(KEYS) do
   local level = tonumber(kept[1]) or capacity
   local passed = math.max(0, now - (tonumber(kept[2]) or now))
   level = math.min(capacity, level + passed * flow) - 1
+  if i == 1 and level < 0 then return false end
   redis.call('HSET', key, 'level', tostring(level), 'at', tostring(now))
   redis.call('PEXPIRE', key, math.ceil((capacity - level) / flow * 1000) + 1000)
   if level < 0 then wait = math.max(wait, -level / flow) end
@@ -51,7 +57,7 @@ def project_used(client: redis.Redis, project: int) -> float:
     Raises:
         TemporaryError, MisconfiguredError: Redis cannot be used.
     """
-    capacity, flow = _bucket(project)
+    capacity, flow = _bucket(project, _MINUTE)
 
     def ask() -> tuple[Any, Any]:
         with client.pipeline(transaction=False) as pipeline:
@@ -69,28 +75,29 @@ def project_used(client: redis.Redis, project: int) -> float:
     return used
 
 
-def _bucket(requests: int) -> tuple[float, float]:
-    """Return the capacity of a bucket and the tokens that flow in per second, for so many requests per minute."""
-    return max(1.0, requests * _BURST), requests * (1 - _BURST) / _MINUTE
+def _bucket(requests: int, seconds: float) -> tuple[float, float]:
+    """Return the capacity of a bucket and the tokens that flow in per second, for requests in so many seconds."""
+    return max(1.0, requests * _BURST), requests * (1 - _BURST) / seconds
 
 
 class RedisQuota:
     """`jobs.sync.ports.RequestQuota` of one user, in Redis."""
 
-    def __init__(self, client: redis.Redis, user_id: str, *, project: int, user: int) -> None:
-        """Take the requests per minute that Google grants to the project and to each user."""
+    def __init__(self, client: redis.Redis, user_id: str, *, project: int, user: int, day: int) -> None:
+        """Take the requests per minute of the project and of each user, and those per day of the project."""
         self._client = client
-        self._keys = [_PREFIX, f"{_PREFIX}:{user_id}"]
-        self._arguments = [value for requests in (project, user) for value in _bucket(requests)]
+        self._keys = [_DAY_KEY, _PREFIX, f"{_PREFIX}:user:{user_id}"]
+        buckets = (_bucket(day, _DAY), _bucket(project, _MINUTE), _bucket(user, _MINUTE))
+        self._arguments = [value for bucket in buckets for value in bucket]
 
     @classmethod
-    def open(cls, url: str, user_id: str, *, project: int, user: int) -> RedisQuota:
+    def open(cls, url: str, user_id: str, *, project: int, user: int, day: int) -> RedisQuota:
         """Return the quota behind a URL (`redis://…`, `rediss://…`); connects on first use.
 
         Raises:
             MisconfiguredError: the URL is malformed.
         """
-        return cls(connect(url), user_id, project=project, user=user)
+        return cls(connect(url), user_id, project=project, user=user, day=day)
 
     def close(self) -> None:
         """Close all connections."""
@@ -103,6 +110,7 @@ class RedisQuota:
         A reservation that is not used, or made twice since a reply was lost, delays later requests a little.
 
         Raises:
+            DailyLimitError: the day's bucket is empty; nothing is reserved.
             TemporaryError, MisconfiguredError: Redis cannot be used.
         """
 
@@ -110,4 +118,7 @@ class RedisQuota:
             return self._client.eval(_RESERVE, len(self._keys), *self._keys, *self._arguments)
 
         with as_job_errors():
-            return float(with_one_retry(ask))
+            wait = with_one_retry(ask)
+        if wait is None:
+            raise DailyLimitError("the budget of requests to Google a day is spent")
+        return float(wait)

@@ -109,4 +109,10 @@ def _quota(settings: Settings, user_id: str, clients: Clients) -> RedisQuota | N
     from catchup_jobs.adapters.redis.quota import RedisQuota  # noqa: PLC0415
 
     redis = clients.once("redis", lambda: connect(url))
-    return RedisQuota(redis, user_id, project=settings.google_project_quota, user=settings.google_user_quota)
+    return RedisQuota(
+        redis,
+        user_id,
+        project=settings.google_project_quota,
+        user=settings.google_user_quota,
+        day=settings.google_day_quota,
+    )

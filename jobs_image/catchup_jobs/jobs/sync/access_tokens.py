@@ -46,6 +46,10 @@ class StoredAccessTokens:
         self._context.check_stop()
         self._store.mark_reconnect(self._context.subject, version=self._kept.version, now=self._context.now())
 
+    def mark_listed(self) -> None:
+        """Store that the calendar list was read with this token, unless another one was stored meanwhile."""
+        self._store.mark_listed(self._context.subject, version=self._kept.version, now=self._context.now())
+
     def _refresh(self) -> str:
         self._context.check_stop()
         token = self._refresher.refresh(self._kept.token)

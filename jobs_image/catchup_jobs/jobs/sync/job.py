@@ -1,7 +1,8 @@
 """The calendar sync of one user: list, events of each selected calendar, availability.
 
-Cost of a sync in which nothing changed: one request for the list and one for each selected calendar, no event write.
-A calendar that fails keeps its last events and its sync token; the others are synced.
+Cost of a sync in which nothing changed: one request for each selected calendar, no event write. The list is read once a
+day, and at once where a calendar answers that it is gone or forbidden. A calendar that fails keeps its last events and
+its sync token; the others are synced.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import LEFT_OUT, Count
 from catchup_jobs.domain.calendar.access_token import ReconnectNeededError
 from catchup_jobs.domain.calendar.events import UnreadableEvent
-from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState, choose_sync, full_window
+from catchup_jobs.domain.calendar.list_age import is_list_due
+from catchup_jobs.domain.calendar.sync_window import FullSync, choose_sync, full_window
 from catchup_jobs.domain.stored_enums import CalendarError, TokenState
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.context import Result
@@ -25,13 +27,13 @@ from catchup_jobs.jobs.sync.access_tokens import StoredAccessTokens
 from catchup_jobs.jobs.sync.availability import refresh_availability
 from catchup_jobs.jobs.sync.ports import CalendarFailedError, DailyLimitError, SyncTokenExpiredError
 from catchup_jobs.jobs.sync.quota import QuotaGate
+from catchup_jobs.jobs.sync.reading import Reading, read_calendar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from zoneinfo import ZoneInfo
 
     from catchup_jobs.domain.calendar.events import Received
-    from catchup_jobs.domain.calendar.sync_window import IncrementalSync
     from catchup_jobs.jobs.run.context import RunContext
     from catchup_jobs.jobs.sync.ports import (
         AccessTokens,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
+_LOST: Final = {CalendarError.NOT_FOUND, CalendarError.FORBIDDEN}
 _LISTED: Final = "listed"
 _FINISHED: Final = "finished"
 
@@ -74,7 +77,7 @@ class CalendarSync:
     Attributes:
         google: makes the access to Google, or returns None when no OAuth client is configured; called only for a
             user who is connected, since the client costs time to import.
-        full: read every selected calendar whole.
+        full: read the calendar list, and every selected calendar whole.
     """
 
     google: Callable[[], Google | None]
@@ -109,13 +112,17 @@ class CalendarSync:
         keeper = StoredAccessTokens(context, kept, store=self.tokens, refresher=google.refresher)
         source = google.calendars(keeper, QuotaGate(context, google.quota) if google.quota else _at_once)
         try:
-            failed = self._sync_calendars(context, source, progress, zone)
+            if not progress.listed and (self.full or is_list_due(context.subject, kept.listed_at, now=context.now())):
+                selected = self._update_list(context, source, keeper, progress)
+            else:
+                selected = self.calendars.selected(context.subject)
+            failed = self._sync_calendars(context, source, keeper, progress, zone, selected=selected)
         except ReconnectNeededError:
             keeper.mark_reconnect()
             _log.warning("the user must connect the calendar again")
             return Result(Outcome.SKIPPED, Reason.RECONNECT, progress.counts.all())
         except DailyLimitError:
-            _log.warning("Google's limit of requests a day is reached, the next slot tries again")
+            _log.warning("the limit of requests to Google a day is reached, the next slot tries again")
             return Result(Outcome.SKIPPED, Reason.DAILY_LIMIT, progress.counts.all())
         finally:
             progress.counts.add(Count.API_REQUESTS, source.requests)
@@ -128,17 +135,20 @@ class CalendarSync:
         return Result(Outcome.DONE, Reason.PARTIAL if is_partial else None, counts)
 
     def _sync_calendars(
-        self, context: RunContext, source: CalendarSource, progress: _Progress, zone: ZoneInfo
+        self,
+        context: RunContext,
+        source: CalendarSource,
+        keeper: StoredAccessTokens,
+        progress: _Progress,
+        zone: ZoneInfo,
+        *,
+        selected: list[StoredCalendar],
     ) -> list[StoredCalendar]:
         """Sync what is unfinished and return the calendars that failed.
 
         Raises:
             TemporaryError: calendars failed temporarily, and either attempts remain or no calendar succeeded.
         """
-        if progress.listed:
-            selected = self.calendars.selected(context.subject)
-        else:
-            selected = self._update_list(context, source, progress)
         failed: list[StoredCalendar] = []
         temporary: TemporaryError | None = None
         for calendar in selected:
@@ -147,6 +157,9 @@ class CalendarSync:
             try:
                 reading = self._read(context, source, calendar)
             except CalendarFailedError as error:
+                if not progress.listed and error.reason in _LOST and error.reason is not calendar.error:
+                    selected = self._update_list(context, source, keeper, progress)
+                    return self._sync_calendars(context, source, keeper, progress, zone, selected=selected)
                 if error.reason is CalendarError.NOT_FOUND and not calendar.primary:
                     self._deselect(context, calendar, progress)
                     continue
@@ -165,7 +178,9 @@ class CalendarSync:
             raise temporary
         return failed
 
-    def _update_list(self, context: RunContext, source: CalendarSource, progress: _Progress) -> list[StoredCalendar]:
+    def _update_list(
+        self, context: RunContext, source: CalendarSource, keeper: StoredAccessTokens, progress: _Progress
+    ) -> list[StoredCalendar]:
         entries = []
         for page in source.calendars():
             context.check_stop()
@@ -181,11 +196,12 @@ class CalendarSync:
         )
         if stored.calendars_gone:
             _log.warning("selected calendars are gone from the user's list", calendars=stored.calendars_gone)
+        keeper.mark_listed()
         progress.add_stored(stored)
         progress.list_done()
         return selected
 
-    def _read(self, context: RunContext, source: CalendarSource, calendar: StoredCalendar) -> _Reading:
+    def _read(self, context: RunContext, source: CalendarSource, calendar: StoredCalendar) -> Reading:
         """Read a calendar's changes, or all of it where a full sync is due."""
         how = choose_sync(
             calendar.state,
@@ -195,13 +211,13 @@ class CalendarSync:
             force_full=self.full,
         )
         try:
-            return _read_pages(context, source, calendar, how)
+            return read_calendar(context, source, calendar, how)
         except SyncTokenExpiredError:
             _log.info("the sync token is no longer good, reading the calendar whole", calendar=calendar.id)
-            return _read_pages(context, source, calendar, FullSync(full_window(context.now())))
+            return read_calendar(context, source, calendar, FullSync(full_window(context.now())))
 
     def _store(
-        self, context: RunContext, calendar: StoredCalendar, reading: _Reading, zone: ZoneInfo, progress: _Progress
+        self, context: RunContext, calendar: StoredCalendar, reading: Reading, zone: ZoneInfo, progress: _Progress
     ) -> None:
         context.check_stop()
         stored = self.calendars.apply(
@@ -270,25 +286,3 @@ class _Progress:
             self.counts.add(Count.CALENDARS_GONE, stored.calendars_gone)
         self.counts.add(Count.SUGGESTIONS_MOVED, stored.suggestions_moved)
         self.counts.add(Count.SUGGESTIONS_EXPIRED, stored.suggestions_expired)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """All that Google sent of a calendar, and the sync state after it."""
-
-    how: FullSync | IncrementalSync
-    events: list[Received]
-    state: SyncState
-
-
-def _read_pages(
-    context: RunContext, source: CalendarSource, calendar: StoredCalendar, how: FullSync | IncrementalSync
-) -> _Reading:
-    """Read all pages; nothing is stored before the last one has arrived."""
-    events: list[Received] = []
-    sync_token: str | None = None
-    for page in source.events(calendar.google_id, how):
-        context.check_stop()
-        events += page.events
-        sync_token = page.next_sync_token
-    return _Reading(how, events, SyncState(sync_token, source.params_hash, how.window.end))

@@ -32,10 +32,11 @@ class ListedCalendar:
 
 @dataclass(frozen=True, slots=True)
 class SyncedEvents:
-    """One page of events. `next_sync_token` comes on the last page only."""
+    """One page of events. `next_sync_token` comes on the last page only, `next_page` on all others."""
 
     events: tuple[Received, ...]
     next_sync_token: str | None
+    next_page: str | None = None
 
 
 class CalendarFailedError(Exception):
@@ -51,7 +52,7 @@ class SyncTokenExpiredError(Exception):
 
 
 class DailyLimitError(Exception):
-    """The project's limit of requests a day is reached: the next slot tries again. Not a failure of the job."""
+    """Google's limit of requests a day, or our budget below it, is reached: the next slot tries again. No failure."""
 
 
 class AccessTokens(Protocol):
@@ -83,8 +84,10 @@ class CalendarSource(Protocol):
         """Yield the pages of the calendar list, with None for an entry that cannot be read."""
         ...
 
-    def events(self, calendar_id: str, how: FullSync | IncrementalSync) -> Iterator[SyncedEvents]:
-        """Yield the pages of a calendar's events."""
+    def events(
+        self, calendar_id: str, how: FullSync | IncrementalSync, *, first_page: str | None = None
+    ) -> Iterator[SyncedEvents]:
+        """Yield the pages of a calendar's events, from the one that `SyncedEvents.next_page` named on."""
         ...
 
 
@@ -92,7 +95,11 @@ class RequestQuota(Protocol):
     """Google's quota, shared by all processes. Raises JobError."""
 
     def reserve(self) -> float:
-        """Reserve one request; return how long to wait before it may be made, in seconds."""
+        """Reserve one request; return how long to wait before it may be made, in seconds.
+
+        Raises:
+            DailyLimitError: the day's budget has no place for it.
+        """
         ...
 
 
@@ -106,11 +113,17 @@ class TokenRefresher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A stored token; `version` is what a change is compared with."""
+    """A stored token.
+
+    Attributes:
+        version: what a change is compared with.
+        listed_at: when the calendar list was read (UTC), None where it was not since the user connected.
+    """
 
     token: OAuthToken
     state: TokenState
     version: int
+    listed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +153,20 @@ class TokenStore(Protocol):
         """Store that the user must connect again, if the token was not changed since `version` was read."""
         ...
 
+    def mark_listed(self, user_id: str, *, version: int, now: datetime) -> None:
+        """Store that the calendar list was read, if the token was not changed since `version` was read."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class StoredCalendar:
-    """A calendar that the user selected and still has."""
+    """A calendar that the user selected and still has; `error` says why it could not be read the last time."""
 
     id: int
     google_id: str = field(repr=False)
     primary: bool
     state: SyncState
+    error: CalendarError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,11 +151,20 @@ def check_no_run_vanished(world: World) -> None:
         opened = any(task.opened for task in tasks)
         # A run that no pod could open is told by Kubernetes alone: the Job failed, and its pods said why.
         pods = [task.pods for task in tasks]
+        # One that was put back is answered by a later slot that ended well.
+        ended = ended or any(_answers(later, tasks[0]) for later in world.tasks)
         assert ended or key in letters or not opened, f"{key} vanished: not ended, no dead letter, its pods: {pods}"
         if not ended and not opened:
             summaries = [summary for task in tasks for _, summary in task.pods if summary]
             told = [each.reason for each in summaries]
             assert set(told) <= {Reason.UNAVAILABLE, Reason.TERMINATED}, f"{key} was never opened, its pods said {told}"
+
+
+def _answers(later: Task, earlier: Task) -> bool:
+    if later.slot is None or earlier.slot is None or later.slot <= earlier.slot:
+        return False
+    is_put_back = any(code == ExitCode.TEMPORARY for code, _ in earlier.pods)
+    return is_put_back and later.settled and (later.kind, later.subject) == (earlier.kind, earlier.subject)
 
 
 def check_no_claim_is_left(world: World) -> None:

@@ -251,7 +251,7 @@ def _fired(faults: list[dict[str, Any]], number: int) -> bool:
 
 @fault()
 def google_fails(world: World, dice: random.Random) -> bool:
-    kind = dice.choice(["events", "calendarList", "token"])
+    kind = dice.choice(["events", "events", "calendarList", "token"])
     return world.until(_google(world, kind=kind, status=dice.choice([500, 503]), times=dice.randint(1, 6)))
 
 
@@ -274,7 +274,7 @@ def google_hangs(world: World, dice: random.Random) -> bool:
 
 @fault()
 def googles_answer_is_cut(world: World, dice: random.Random) -> bool:
-    return world.until(_google(world, kind=dice.choice(["events", "calendarList"]), truncate=True))
+    return world.until(_google(world, kind=dice.choice(["events", "events", "calendarList"]), truncate=True))
 
 
 @fault()
@@ -286,7 +286,9 @@ def sync_tokens_are_good_no_more(world: World, dice: random.Random) -> bool:
 
 @fault()
 def an_access_token_is_refused(world: World, dice: random.Random) -> bool:
-    return world.until(_google(world, kind=dice.choice(["events", "calendarList"]), status=401, reason="authError"))
+    # The list is read once a day.
+    kind = dice.choice(["events", "events", "calendarList"])
+    return world.until(_google(world, kind=kind, status=401, reason="authError"))
 
 
 @fault()

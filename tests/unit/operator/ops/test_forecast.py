@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from unit.operator.factories import body
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.kinds import DIGEST, SYNC
 from catchup_operator.cli import main
+from catchup_operator.ops import what_if
 from catchup_operator.ops.forecast import MINUTES, forecast
 from catchup_operator.ops.forecast_report import as_json, as_text, draw
 
@@ -30,7 +32,8 @@ def minute_of(at: datetime) -> int:
 def test_each_user_is_synced_as_often_in_a_day_as_the_interval_says(every: str, count: int) -> None:
     found = forecast(users(count, calendarSync={"every": every}, digest={"enabled": False}), SATURDAY)
     assert sum(found.pods_of(SYNC)) == count * 24 * 60 // SYNC_INTERVALS_MINUTES[every]
-    assert sum(found.requests) == 2 * sum(found.pods_of(SYNC))
+    assert sum(found.requests) == sum(found.pods_of(SYNC))
+    assert found.requests_of_the_day == sum(found.requests) + count, "the list of each user once"
     assert sum(found.pods_of(DIGEST)) == 0
 
 
@@ -92,7 +95,7 @@ def test_the_interval_that_is_named_is_the_one_of_most_pods_not_of_most_users() 
 def test_minutes_with_too_many_requests_alone_name_the_syncs_though_more_digests_start() -> None:
     (peak,) = (
         peak
-        for peak in forecast(users(50, calendarSync={"every": "5m"}), SATURDAY).peaks(max_pods=1000, max_requests=10)
+        for peak in forecast(users(50, calendarSync={"every": "5m"}), SATURDAY).peaks(max_pods=1000, max_requests=9)
         if peak.at == datetime(2026, 11, 29, 9, tzinfo=UTC)
     )
     assert peak.pods > 50
@@ -115,20 +118,21 @@ def test_the_drawing_has_a_line_an_hour_a_bar_a_minute_and_marks_what_is_too_muc
     assert len(lines) == 24
     assert sum(line.count("!") for line in lines) == 3
     assert all(len(line.split(" ", 1)[1][:60]) == 60 for line in lines)
-    text = as_text(found, max_pods=49, max_requests=10)
+    text = as_text(found, max_pods=49, max_requests=10, max_requests_a_day=10)
     assert "3 minutes above 49 pods" in text
     assert "Sun 09:00  50 pods, 0 requests; spec.digest.time" in text
 
 
 def test_the_json_has_a_number_a_minute() -> None:
-    found = json.loads(as_json(forecast(users(3), SATURDAY), max_pods=0, max_requests=10**6))
+    found = json.loads(as_json(forecast(users(3), SATURDAY), max_pods=0, max_requests=10**6, max_requests_a_day=200))
+    assert (found["googleRequestsOfTheDay"], found["isAboveDayLimit"]) == (147, False)
     assert found["start"] == "2026-11-28T20:01:00Z"
     assert {len(found[name]) for name in ("syncPods", "digestPods", "googleRequests")} == {MINUTES}
     assert found["peaks"]
 
 
 def test_nothing_at_all_can_be_drawn_too() -> None:
-    assert "0 minutes above" in as_text(forecast([], SATURDAY), max_pods=1, max_requests=1)
+    assert "0 minutes above" in as_text(forecast([], SATURDAY), max_pods=1, max_requests=1, max_requests_a_day=1)
 
 
 def test_a_limit_of_nothing_marks_no_idle_minute_and_one_below_that_is_refused() -> None:
@@ -136,3 +140,58 @@ def test_a_limit_of_nothing_marks_no_idle_minute_and_one_below_that_is_refused()
     for option in ("--max-pods", "--max-requests"):
         done = CliRunner().invoke(main, ["forecast", option, "-1"])
         assert (done.exit_code, f"Invalid value for '{option}'" in done.output) == (2, True)
+
+
+def pool(*, counted: int = 0, **spec: Any) -> dict[str, Any]:
+    return body({"members": "UserSchedules", **spec}, name="people", uid="of-pool", status={"members": counted})
+
+
+def test_users_of_a_pool_start_no_pods_but_its_ticks_do_and_ask_google_as_often() -> None:
+    herd = users(90, pool="people")
+    found = forecast(herd, SATURDAY, pools=[pool(calendarSync={"tick": "5m", "shards": 3})])
+    alone = forecast(users(90), SATURDAY)
+    assert sum(found.pods_of(SYNC)) == 3 * 24 * 12
+    assert sum(found.pods_of(DIGEST)) == 24 * 60
+    assert (found.requests, found.requests_of_the_day) == (alone.requests, 90 * 48 + 90)
+    peak = found.peaks(max_pods=3, max_requests=10**6)[0]
+    assert peak.at.minute % 5 == 0
+    assert peak.advice == "spec.calendarSync.tick and shards of the SchedulePool people: 3 of the pods are its syncs"
+
+
+def test_a_pool_of_the_database_asks_for_the_members_that_its_status_counts() -> None:
+    found = forecast([], SATURDAY, pools=[pool(counted=100_000, members="Database")])
+    assert found.requests_of_the_day == 4_900_000
+    assert set(found.requests) == {3333, 3334}
+    assert found.peaks(max_pods=10, max_requests=3333)[0].advice == (
+        "spec.calendarSync.every of the SchedulePool people: 3334 of the requests are syncs every 30m"
+    )
+
+
+@pytest.mark.parametrize("pools", [[], [pool(suspend=True)], [pool(members="Database")]])
+def test_users_of_a_pool_that_serves_them_not_start_nothing_and_ask_nothing(pools: list[dict[str, Any]]) -> None:
+    found = forecast(users(3, pool="people"), SATURDAY, pools=pools)
+    assert found.requests_of_the_day == 0
+
+
+def test_a_change_is_answered_before_it_is_made() -> None:
+    herd, changes = users(90), what_if.parse(["every=1h", "every=15m", "pool=people", "shards=2"])
+    found = forecast(
+        what_if.schedules(herd, changes), SATURDAY, pools=what_if.pools([], changes, namespaces=["people", "people"])
+    )
+    assert sum(found.pods_of(SYNC)) == 2 * 24 * 60
+    assert found.requests_of_the_day == 90 * (96 + 1)
+    back = what_if.schedules(what_if.schedules(herd, changes), what_if.parse(["pool=", "every=30m"]))
+    assert forecast(back, SATURDAY).pods == forecast(herd, SATURDAY).pods
+
+
+def test_a_number_of_members_is_answered_for_pools_of_the_database() -> None:
+    changes = what_if.parse(["members=20000", "every=1h", "tick=10m"])
+    (changed,) = what_if.pools([pool(counted=3, members="Database")], changes, namespaces=[])
+    found = forecast([], SATURDAY, pools=[changed])
+    assert (found.requests_of_the_day, sum(found.pods_of(SYNC))) == (20_000 * 25, 24 * 6)
+
+
+@pytest.mark.parametrize("change", ["every", "every=7m", "pool=A_B", "tick=3m", "shards=0", "members=-1", "moon=1"])
+def test_a_change_that_is_none_is_refused_with_what_there_is(change: str) -> None:
+    done = CliRunner().invoke(main, ["forecast", "--if", change])
+    assert (done.exit_code, f"Invalid value for --if: {change}" in done.output) == (2, True), done.output

@@ -44,6 +44,7 @@ _LIST: Final = (
         calendars.c.sync_token,
         calendars.c.params_hash,
         calendars.c.horizon_end,
+        calendars.c.last_error,
     )
     .where(calendars.c.user_id == bindparam("user"))
     .order_by(calendars.c.id)
@@ -242,7 +243,11 @@ def _stored_list(connection: Connection, user_id: str) -> dict[str, Any]:
 def _selected(rows: Iterable[Any]) -> list[StoredCalendar]:
     return [
         StoredCalendar(
-            row.id, row.google_id, row.is_primary, SyncState(row.sync_token, row.params_hash, row.horizon_end)
+            row.id,
+            row.google_id,
+            row.is_primary,
+            SyncState(row.sync_token, row.params_hash, row.horizon_end),
+            row.last_error,
         )
         for row in rows
         if row.selected and row.removed_at is None

@@ -60,7 +60,7 @@ class DatabaseTokens:
 
     def _stored(self, user_id: str, row: Any) -> StoredToken:
         token = _read(self._encryption.open(user_id, row.ciphertext), row.expires_at)
-        return StoredToken(token, row.state, row.version)
+        return StoredToken(token, row.state, row.version, row.calendars_listed_at)
 
     def connect(self, user_id: str, token: OAuthToken, *, now: datetime, account: str | None = None) -> None:
         """Store a new token, replacing any other.
@@ -77,6 +77,7 @@ class DatabaseTokens:
             "account": self._encryption.lookups("account", account)[0] if account else None,
             "state": TokenState.ACTIVE,
             "updated_at": now,
+            "calendars_listed_at": None,
         }
         statement = self._database.insert(oauth_tokens).values(user_id=user_id, version=1, **values)
         statement = statement.on_conflict_do_update(
@@ -92,6 +93,12 @@ class DatabaseTokens:
     def mark_reconnect(self, user_id: str, *, version: int, now: datetime) -> bool:
         """Store that the user must connect again, if nothing was stored since `version` was read."""
         return self._swap(user_id, version, {"state": TokenState.RECONNECT, "updated_at": now})
+
+    def mark_listed(self, user_id: str, *, version: int, now: datetime) -> None:
+        """Store that the calendar list was read, if nothing was stored since `version` was read."""
+        statement = update(oauth_tokens).where(oauth_tokens.c.user_id == user_id, oauth_tokens.c.version == version)
+        with self._database.write() as connection:
+            connection.execute(statement.values(calendars_listed_at=now))
 
     def _swap(self, user_id: str, version: int, values: dict[str, Any]) -> bool:
         statement = (

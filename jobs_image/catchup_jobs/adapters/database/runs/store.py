@@ -73,9 +73,9 @@ _OLDER: Final = delete(runs).where(
     or_(
         runs.c.state.in_((RunState.DONE, RunState.SKIPPED)),
         and_(runs.c.state == RunState.FAILED, runs.c.finished_at < bindparam("before")),
-        # A slot that nobody tries any more, since the user was moved meanwhile, is answered by a later one that ended
-        # well.
-        and_(runs.c.state.in_(UNFINISHED_RUNS), runs.c.slot < bindparam("answered")),
+        # A slot that was put back and that nobody tries any more, since the user was moved meanwhile, is answered by a
+        # later one that ended well. One that crashed is told.
+        and_(runs.c.state == RunState.RETRY, runs.c.slot < bindparam("answered")),
     ),
 )
 # A run at whose slot nothing was due is no news of its subject: it replaces only others of its sort.
@@ -181,7 +181,15 @@ class DatabaseRunStore:
             connection.execute(
                 update(runs)
                 .where(runs.c.run_key == row["run_key"])
-                .values(state=RunState.FAILED, reason=reason, owner=None, lease_until=None, finished_at=now)
+                .values(
+                    state=RunState.FAILED,
+                    reason=reason,
+                    owner=None,
+                    lease_until=None,
+                    finished_at=now,
+                    # Nobody goes on with it, and it may hold what a calendar says.
+                    checkpoint=None,
+                )
             )
             self._write_dead_letter(connection, row, DeadLetter(reason, LEASE_EXPIRED), row["attempts"], now)
             seconds = (now - row["started_at"]).total_seconds()
