@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 from integration.jobs.pool_world import (
@@ -24,9 +23,6 @@ from catchup_contract.schedule_list import ListedSchedule
 from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.schema import users
 from catchup_jobs.jobs.run.errors import TemporaryError
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.mark.parametrize(
