@@ -110,8 +110,8 @@ ADVICE: Final = {
         act=True,
     ),
     Reason.DAILY_LIMIT: Advice(
-        "the limit of requests to Google a day is reached (Google's, or google.dayQuota), and the next slot tries "
-        "again; ask Google for more quota, or sync less often",
+        "the limit of requests to Google a day is reached (Google's, or google.dayQuota), and the next slot tries"
+        " again; ask Google for more quota, or sync less often",
         act=True,
     ),
     Reason.PAUSED: Advice("the user has paused digests"),

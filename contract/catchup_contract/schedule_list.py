@@ -13,14 +13,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from catchup_contract.cadence import stable_hash
 
 INDEX_FILE: Final = "index.json"
-"""The file with the hashes of the parts: `{"parts": ["<sha256>", ...]}`."""
+"""The file with the hashes of the parts, and the order of the list: `{"parts": ["<sha256>", ...], "order": 1}`."""
 SCHEDULES_PER_PART: Final = 2000
 """How many UserSchedules a part has on average before the number of parts is doubled; some 100 bytes each."""
+ORDER_MAX: Final = 10**15 - 1
+"""The largest order of a list of UserSchedules (milliseconds since 1970)."""
 PARTS_MAX: Final = 64
 """The largest number of parts of a list of UserSchedules."""
 
@@ -47,6 +50,7 @@ class ListedSchedule:
             there. Enrolment in the database does not serve the user then either.
         digest_since: since when digests are due (RFC 3339, UTC), empty where unknown.
         suspended_until: until when it is suspended (RFC 3339, UTC), empty where it is not, or without an end.
+        sync_requested_at, digest_requested_at: when a run by hand was asked for last (RFC 3339, UTC), empty for never.
         digest_chosen: the time that the UserSchedule says, `HH:MM`, where `digest_time` is another.
     """
 
@@ -63,6 +67,8 @@ class ListedSchedule:
     digest_since: str = ""
     digest_chosen: str = ""
     suspended_until: str = ""
+    sync_requested_at: str = ""
+    digest_requested_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +79,13 @@ class ScheduleList:
         is_complete: whether all parts are there and of one age: only then a UserSchedule that is not listed does not
             exist.
         digest: the hash of the index: equal lists have equal hashes.
+        order: a larger one is newer; None of an operator that does not say it.
     """
 
     schedules: tuple[ListedSchedule, ...]
     is_complete: bool
     digest: str
+    order: int | None = None
 
 
 def part_name(number: int) -> str:
@@ -85,11 +93,13 @@ def part_name(number: int) -> str:
     return f"part-{number:02}.json.gz"
 
 
-def encode(schedules: Iterable[ListedSchedule], parts: int | None = None) -> dict[str, bytes]:
+def encode(schedules: Iterable[ListedSchedule], parts: int | None = None, *, order: int = 0) -> dict[str, bytes]:
     """Return the files of a list by name: the index and each part. The same list always gives the same files.
 
     Args:
+        schedules: the UserSchedules.
         parts: how many parts; by default the smallest power of two that suffices.
+        order: see `ScheduleList`.
     """
     ordered = sorted(schedules)
     number = parts or parts_for(len(ordered))
@@ -97,7 +107,7 @@ def encode(schedules: Iterable[ListedSchedule], parts: int | None = None) -> dic
     for schedule in ordered:
         split[part_of(schedule.user_id, number)].append(_document(schedule))
     contents = [json.dumps(part, separators=(",", ":")).encode() for part in split]
-    index = {"parts": [hashlib.sha256(content).hexdigest() for content in contents]}
+    index = {"order": order, "parts": [hashlib.sha256(content).hexdigest() for content in contents]}
     # Without a time in its header, so that the same content gives the same bytes.
     files = {part_name(place): gzip.compress(content, mtime=0) for place, content in enumerate(contents)}
     return {INDEX_FILE: json.dumps(index, separators=(",", ":")).encode(), **files}
@@ -124,7 +134,7 @@ def decode(files: Mapping[str, bytes]) -> ScheduleList:
     """
     if INDEX_FILE not in files:
         raise InvalidListError(f"the list of UserSchedules has no {INDEX_FILE}")
-    hashes = _read_index(files[INDEX_FILE])
+    hashes, order = _read_index(files[INDEX_FILE])
     schedules: list[ListedSchedule] = []
     is_complete = True
     for place, expected in enumerate(hashes):
@@ -135,7 +145,23 @@ def decode(files: Mapping[str, bytes]) -> ScheduleList:
         content, read = _read_part(part_name(place), compressed)
         schedules += read
         is_complete = is_complete and hashlib.sha256(content).hexdigest() == expected
-    return ScheduleList(tuple(schedules), is_complete, hashlib.sha256(files[INDEX_FILE]).hexdigest())
+    return ScheduleList(tuple(schedules), is_complete, hashlib.sha256(files[INDEX_FILE]).hexdigest(), order)
+
+
+def order_of(index: bytes | None) -> int:
+    """Return the order that an index says; 0 where there is none, or it cannot be read."""
+    try:
+        return _read_index(index or b"")[1] or 0
+    except InvalidListError:
+        return 0
+
+
+def order_after(order: int, now: datetime) -> int:
+    """Return the order of a list that is made after one of `order`, at `now` (aware).
+
+    By the clock, so that it also follows lists of which nothing is known any more, as after a backup was restored.
+    """
+    return max(order + 1, int(now.timestamp() * 1000))
 
 
 def _document(schedule: ListedSchedule) -> dict[str, Any]:
@@ -148,14 +174,16 @@ for _name in ("user_id", "uid", "generation"):
     del _DEFAULTS[_name]
 
 
-def _read_index(content: bytes) -> list[Any]:
+def _read_index(content: bytes) -> tuple[list[Any], int | None]:
     try:
-        hashes = json.loads(content)["parts"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        hashes = None
-    if not isinstance(hashes, list) or not 1 <= len(hashes) <= PARTS_MAX:
+        index = json.loads(content)
+        hashes, order = index["parts"], index.get("order")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        hashes, order = None, None
+    is_order = order is None or (type(order) is int and 0 <= order <= ORDER_MAX)
+    if not (isinstance(hashes, list) and 1 <= len(hashes) <= PARTS_MAX and is_order):
         raise InvalidListError(f"{INDEX_FILE} is not the index of a list of UserSchedules")
-    return hashes
+    return hashes, order
 
 
 def _read_part(name: str, compressed: bytes) -> tuple[bytes, list[ListedSchedule]]:

@@ -149,7 +149,7 @@ async def observe(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
         memo.reconciler.forget(event["object"])
     else:
         memo.reconciler.observe(event["object"])
-        if memo.reconciler.must_end(event["object"]):  # kopf calls no other handler for it
+        if memo.reconciler.must_act(event["object"]):  # kopf calls no other handler for it
             memo.controller.enqueue(USER_SCHEDULE, key_of(event["object"]))
 
 

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/metrics.py [--users 100000]
 
-Each user has a token, a calendar, a sync and a digest run, and the digests of 13 weeks. Two
-fleets are read: a calm one in which one user of a hundred fails, and one in which Google has been away for an hour, so
-that every second user fails.
+Each user has a token, a calendar, a sync and a digest run, the digests of 13 weeks, and is a member of one of four
+pools. Two fleets are read: a calm one in which one user of a hundred fails, and one in which Google has been away for
+an hour, so that every second user fails.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / name) for name in ("contract", "jobs_image", "dev", "tests")]
 
+import psycopg  # noqa: E402
 from integration.services import PostgresServer, postgres_server  # noqa: E402
 
 from catchup_jobs.adapters.database.engine import Database  # noqa: E402
@@ -56,6 +57,12 @@ FLEET: Final = (
     """INSERT INTO dead_letters (run_key, kind, subject, reason, error_class, attempts, created_at)
        SELECT 'sync:u' || n, 'sync', 'u' || n, 'unavailable', 'TemporaryError', 4, now()
        FROM generate_series(1, {users} / 100) n""",
+    """INSERT INTO pool_members (user_id, pool, digest_since, sync_every)
+       SELECT 'u' || n, 'pool-' || n % 4, now(), '30m' FROM generate_series(1, {users}) n""",
+    """INSERT INTO pool_slots (user_id, kind, pool, bucket, version, due_at)
+       SELECT 'u' || n, kind, 'pool-' || n % 4, n % 65536, 'v',
+              now() + (n % 1800 - CASE WHEN n % {failing} = 0 AND kind = 'sync' THEN 7200 ELSE 0 END) * interval '1 s'
+       FROM generate_series(1, {users}) n, (VALUES ('sync'), ('digest')) AS kinds (kind)""",
     """INSERT INTO run_counts (hour, kind, state, reason, stripe, runs, seconds)
        SELECT date_trunc('hour', now()) - hour * interval '1 hour', kind, state, reason, stripe, 1000, 3000
        FROM generate_series(0, 14 * 24) hour, (VALUES ('sync'), ('digest'), ('suggestions')) AS kinds (kind),
@@ -74,9 +81,9 @@ def filled(server: PostgresServer, name: str, users: int, failing: int) -> str:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         for statement in FLEET:
             connection.exec_driver_sql(statement.format(users=users, failing=failing).replace("%", "%%"))
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("SET statement_timeout = 0")
-        connection.exec_driver_sql("VACUUM ANALYZE")
+    # The engine begins a transaction by itself, in which there is no VACUUM.
+    with psycopg.connect(url, autocommit=True) as plain:
+        plain.execute("VACUUM ANALYZE")
     database.close()
     return url
 

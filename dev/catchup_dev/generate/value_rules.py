@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from catchup_contract.pools import POOL_NAME_PATTERN
+
 Schema = dict[str, Any]
 
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
@@ -141,6 +143,7 @@ RULES: Final[dict[str, Schema]] = {
         _KEY,
     ),
     # What the operator and the jobs read.
+    "defaultPool": _text(POOL_NAME_PATTERN, maxLength=40),
     "operator.namespaces": {"items": {"type": "string", **_text(_LABEL, empty=False, maxLength=63)}},
     "operator.logLevel": {"enum": ["info", "debug"]},
     "operator.digestSpreadMinutes": {"minimum": 0, "maximum": 240},

@@ -22,7 +22,9 @@ _MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 SELECTOR: Final = f"{_MANAGED_BY}={FIELD_MANAGER},{LABEL_JOB}"
 """The label selector of the CronJobs that the operator applies, and of their Jobs."""
 
-_CRONJOB_NAME_MAX: Final = 52
+LABEL_BY_HAND: Final = "catchup.dev/by-hand"
+"""The label of the CronJob of a request by hand, and of its Job."""
+CRONJOB_NAME_MAX: Final = 52
 _HASH_CHARACTERS: Final = 10
 
 Key = tuple[str, str]
@@ -65,7 +67,7 @@ def cronjob_name(schedule: UserSchedule, kind: Kind) -> str:
     """
     digest = hashlib.sha256("\0".join((schedule.namespace, schedule.uid, kind.name)).encode()).digest()
     suffix = f"-{kind}-{base64.b32encode(digest).decode().lower()[:_HASH_CHARACTERS]}"
-    prefix = schedule.name[: _CRONJOB_NAME_MAX - len(suffix)].replace(".", "-").rstrip("-")
+    prefix = schedule.name[: CRONJOB_NAME_MAX - len(suffix)].replace(".", "-").rstrip("-")
     return prefix + suffix
 
 

@@ -19,10 +19,12 @@ FOLDER: Final = "/etc/catchup/schedule-list"
 VOLUME: Final = "catchup-schedule-list"
 _PREFIX: Final = "catchup-schedule-list"
 
+INDEX: Final = f"{_PREFIX}-index"
+"""The ConfigMap of the index."""
 # The index is written last: it names the parts.
 CONFIGMAPS: Final[Mapping[str, str]] = {
     **{f"{_PREFIX}-{number}": part_name(number) for number in range(LIST_PARTS)},
-    f"{_PREFIX}-index": INDEX_FILE,
+    INDEX: INDEX_FILE,
 }
 """The name of each ConfigMap, and the one file in it."""
 

@@ -76,6 +76,7 @@ class Controller:
             scopes=scopes,
             queue=self._queue,
             pools=pools,
+            now=now,
         )
         self._watches: list[Watch] = []
         self._waiting: list[WaitingJobs] = []
@@ -125,7 +126,7 @@ class Controller:
         """Start the watches, the workers and the periodic loops."""
         pools = self._branches[SCHEDULE_POOL]
         for namespace in self._namespaces:
-            cronjobs = CronJobObserver(self._drift, namespace)
+            cronjobs = CronJobObserver(self._drift, namespace, self._on_spent, self._now)
             waiting = WaitingJobs()
             self._waiting.append(waiting)
             jobs = JobObserver(self._on_finished, waiting, self._on_started)
@@ -213,6 +214,15 @@ class Controller:
                 self._instruments.drift_repaired()
 
         self._queue.add(_task_name("repair", cronjob), repair, delay=branch.state.contests.delay(cronjob))
+
+    def _on_spent(self, cronjob: Key, uid: str) -> None:
+        """Delete a CronJob that has made its one Job."""
+
+        async def delete() -> None:
+            await self._scopes.require(cronjob[0])
+            await self._client.delete(CRONJOBS, *cronjob, uid=uid)
+
+        self._queue.add(_task_name("delete", cronjob), delete)
 
     def _on_pool(self, pool: Key) -> None:
         """Reconcile the UserSchedules that name a pool which appeared, went or admits other members."""

@@ -58,6 +58,14 @@ class CronJobApplier:
         )
         return fields
 
+    async def create_once(self, manifest: Mapping[str, Any]) -> None:
+        """Create a CronJob of a request by hand, unless it was made before. Raises ApiError."""
+        try:
+            await self._client.create(CRONJOBS, manifest)
+        except ApiError as error:
+            if error.status != _CONFLICT:
+                raise
+
     def expect_status(self, body: Mapping[str, Any]) -> None:
         """Expect the CronJobs that the status of a resource names."""
         for key, expected in self._in_status(body):

@@ -12,6 +12,7 @@ from catchup_contract.kinds import Kind
 from catchup_contract.timestamps import parse_utc
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.resources import EVENTS, JOBS, PODS
+from catchup_operator.manifests.by_hand import by_hand_name
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.placements import Placement
 from catchup_operator.reconcile.status_writer import StatusWriter
@@ -62,7 +63,8 @@ class JobStatusUpdater:
                 return
             body = with_valid_status(stored)
             section = section_of(body, finished.kind)
-            if finished.cronjob_uid is None or finished.cronjob_uid != section.get("cronJobUID"):
+            is_ours = finished.cronjob_uid == section.get("cronJobUID") or _is_requested(body, finished)
+            if finished.cronjob_uid is None or not is_ours:
                 return  # of an earlier resource of this name, or a Job that only carries the labels
             if is_recorded(section, finished.finished_at, finished.name):
                 return
@@ -169,3 +171,11 @@ class JobStatusUpdater:
             and not is_recorded(section, job.finished_at, job.name)
             for job in ended
         )
+
+
+def _is_requested(body: Mapping[str, Any], finished: FinishedJob) -> bool:
+    """Whether a Job is of the last request by hand that the status names."""
+    taken = section_of(body, finished.kind).get("requestedAt")
+    return taken is not None and finished.cronjob_name == by_hand_name(
+        body["metadata"], finished.kind, parse_utc(taken)
+    )

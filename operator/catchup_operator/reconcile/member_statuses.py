@@ -83,7 +83,7 @@ class MemberStatuses:
     def _patch(self, stored: dict[str, Any], wanted: Any) -> dict[str, Any] | None:
         body = with_valid_status(stored)
         try:
-            schedule = UserSchedule.from_body(body)
+            schedule = UserSchedule.from_body(body).at(self._now())
         except InvalidSpecError:
             return None
         return patches.troubled(body, schedule, wanted, now=self._now())

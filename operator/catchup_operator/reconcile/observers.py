@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
+from catchup_operator.manifests.by_hand import is_spent
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.reconciler import Reconciler
 from catchup_operator.state.deletion import is_deleted
@@ -15,10 +17,21 @@ from catchup_operator.status.waiting import WaitingJob
 
 
 class CronJobObserver:
-    """Feeds the CronJobs of a namespace (None: of all) to the drift detector."""
+    """Feeds the CronJobs of a namespace (None: of all) to the drift detector.
 
-    def __init__(self, drift: DriftDetector, namespace: str | None) -> None:
+    Calls `on_spent` with the key and the uid of a CronJob of a request by hand that is to be deleted.
+    """
+
+    def __init__(
+        self,
+        drift: DriftDetector,
+        namespace: str | None,
+        on_spent: Callable[[Key, str], None],
+        now: Callable[[], datetime],
+    ) -> None:
         self._drift = drift
+        self._on_spent = on_spent
+        self._now = now
         self._namespace = namespace
         self._listed: set[Key] = set()
 
@@ -29,6 +42,8 @@ class CronJobObserver:
     def observe(self, item: Mapping[str, Any]) -> None:
         """Take a CronJob of a list or an event."""
         self._listed.add(self._drift.observe(item))
+        if is_spent(item["metadata"], self._now()):
+            self._on_spent(key_of(item), item["metadata"]["uid"])
 
     def forget(self, item: Mapping[str, Any]) -> None:
         """Take a CronJob's deletion."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from catchup_contract.kinds import Kind
 from catchup_operator.job_template import JobTemplate
+from catchup_operator.manifests.by_hand import by_hand, by_hand_name
 from catchup_operator.manifests.dedicated import desired_cronjobs
 from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
 from catchup_operator.manifests.pooled import pool_cronjobs
@@ -25,7 +26,8 @@ from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.state.statuses import Statuses
 from catchup_operator.status import patches, pool_status, ready
 from catchup_operator.status.conditions import Condition
-from catchup_operator.status.job_section import active_since, section_of
+from catchup_operator.status.job_section import active_since, section_of, switched_off
+from catchup_operator.status.requests import new_requests
 from catchup_operator.status.results import Cause, JobResult
 from catchup_operator.status.waiting import WaitingJob, not_started
 
@@ -46,12 +48,14 @@ class Desired:
 
     Attributes:
         manifests: the CronJob of each kind. Others that the status names are deleted.
+        once: CronJobs of requests by hand, each made once.
         patch: returns the status patch after they were applied. It takes the fields of each CronJob, and by name
             `contested` and `terminating` as `patches.reconciled` does.
     """
 
     manifests: Mapping[Kind, Mapping[str, Any]]
     patch: Callable[..., dict[str, Any] | None]
+    once: Sequence[Mapping[str, Any]] = ()
 
 
 class Placement(Protocol):
@@ -74,6 +78,9 @@ class Placement(Protocol):
 
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
         """Whether this generation was reconciled with what had this hash, so that there is nothing to write."""
+
+    def must_act(self, body: Mapping[str, Any], now: datetime) -> bool:
+        """Whether there is something to do at `now` (aware) that no edit of the spec tells of."""
 
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         """Return what a resource is to become; with an `older` one that serves instead, it is suspended.
@@ -127,16 +134,28 @@ class Dedicated:
         is_as_the_pool = facts is None or (facts.admits and patches.agrees_with_pool(body, facts.off))
         return patches.is_current(body, applied_hash) and is_as_the_pool
 
+    def must_act(self, body: Mapping[str, Any], now: datetime) -> bool:
+        """Whether a suspension has ended, or a run by hand is asked for."""
+        return patches.must_resume(body, now) or bool(new_requests(body, now))
+
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
         schedule = self._read(body).at(now)
         schedule = schedule if older is None else replace(schedule, suspend=True, suspension=None)
         since = active_since(body, schedule, now=now)
+        # What is switched off makes no runs by hand either.
+        asked = {kind: at for kind, at in new_requests(body, now).items() if not switched_off(schedule, kind)}
         unready = None
         if schedule.pool:
             pool, has_cronjobs = self._pool(body, schedule)
             if pool.admits or not has_cronjobs or older is not None:
-                patch = partial(patches.pooled, is_found=pool.admits, pool_off=pool.off, older=older)
+                patch = partial(
+                    patches.pooled,
+                    is_found=pool.admits,
+                    pool_off=pool.off,
+                    requested={kind: at for kind, at in asked.items() if pool.admits and kind not in pool.off},
+                    older=older,
+                )
                 return Desired({}, lambda _, **__: patch(body, schedule, active_since=since, now=now))
             # A pool that comes a moment after its members finds them served.
             unready = ready.pool_not_found(schedule.pool, has_cronjobs=True)
@@ -148,10 +167,12 @@ class Dedicated:
             template_hash=self._hash,
             active_since=since,
             now=now,
+            requested=asked,
             older=older,
             unready=unready,
         )
-        return Desired(manifests, patch)
+        once = [by_hand(manifests[kind], by_hand_name(body["metadata"], kind, at), now) for kind, at in asked.items()]
+        return Desired(manifests, patch, once)
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
         """Return the status patch for a Job's result."""
@@ -218,6 +239,10 @@ class Pooled:
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
         """Whether this generation was reconciled with a template, so that there is nothing to write."""
         return patches.is_current(body, applied_hash)
+
+    def must_act(self, body: Mapping[str, Any], now: datetime) -> bool:
+        """Whether a suspension has ended."""
+        return patches.must_resume(body, now)
 
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""

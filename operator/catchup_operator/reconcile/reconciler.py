@@ -79,7 +79,7 @@ class Reconciler:
         ref = self._state.conflicts.add(body)
         if self._state.conflicts.older_than(ref) is not None:
             return False
-        if patches.must_resume(body, self._now()):
+        if self._placement.must_act(body, self._now()):
             return False
         if not self._placement.is_current(body, self._placement.template_hash(body)):
             applied_hash = (body.get("status") or {}).get("templateHash")
@@ -144,11 +144,15 @@ class Reconciler:
         if event_type == "DELETED":
             return True
         self._state.reported.observe(with_valid_status(body))
-        return self.must_end(body) or self._state.statuses.is_unobserved(key_of(body))
+        return self.must_act(body) or self._state.statuses.is_unobserved(key_of(body))
 
     def observe(self, body: Mapping[str, Any]) -> None:
         """Record a resource as the watch reports it."""
         self._state.statuses.observe(with_valid_status(body))
+
+    def must_act(self, body: Mapping[str, Any]) -> bool:
+        """Whether there is something to do of which no change of the spec tells."""
+        return self.must_end(body) or self._placement.must_act(with_valid_status(body), self._now())
 
     def must_end(self, body: Mapping[str, Any]) -> bool:
         """Whether a resource is deleted and held by a finalizer, and its status does not say so yet."""
@@ -169,7 +173,7 @@ class Reconciler:
         older = await self._older(body)
         if older is not None:
             return patches.is_known_conflict(body, applied_hash, older)
-        return self._placement.is_current(body, applied_hash) and not patches.must_resume(body, self._now())
+        return self._placement.is_current(body, applied_hash) and not self._placement.must_act(body, self._now())
 
     async def _older(self, body: Mapping[str, Any]) -> OwnerRef | None:
         """Return the older resource that serves instead, after a check that it exists, or None."""
@@ -230,6 +234,8 @@ class Reconciler:
                 if not error.refused:
                     raise
                 raise self._refusal(body, error) from None
+        for manifest in desired.once:
+            await self._cronjobs.create_once(manifest)
         keys = [key_of(manifest) for manifest in desired.manifests.values()]
         changes = ((key, self._state.contests.contested_by(key)) for key in keys)
         held = ((key, self._state.drift.held_by(key)) for key in keys)

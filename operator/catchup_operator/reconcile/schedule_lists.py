@@ -12,10 +12,11 @@ import base64
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from catchup_contract.schedule_list import encode
+from catchup_contract.schedule_list import INDEX_FILE, ListedSchedule, encode, order_after, order_of
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.resources import CONFIGMAPS, SCHEDULES
 from catchup_operator.kube.watch import Watch
@@ -46,6 +47,7 @@ class ScheduleLists:
         scopes: where this operator may write.
         queue: repeats writes that fail.
         pools: which namespaces have a pool, and what their pods have been told.
+        now: a clock, for the order of lists.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class ScheduleLists:
         scopes: Scopes,
         queue: WorkQueue,
         pools: Pools,
+        now: Callable[[], datetime],
     ) -> None:
+        self._now = now
         self._client = client
         self._scopes = scopes
         self._queue = queue
@@ -130,13 +134,30 @@ class ScheduleLists:
             return
         await self._scopes.require(namespace)
         if namespace not in self._lists:
+            stored = await self._stored_index(namespace)
+            # From here on without waiting, or a change could be missed.
             listed = self._known.listed(namespace, self._pools.admits)
             told = {schedule.uid: schedule.generation for schedule in listed if schedule.pool}
-            self._lists[namespace] = encode(listed, manifests.LIST_PARTS), told
+            self._lists[namespace] = self._files(listed, stored), told
         files, members = self._lists[namespace]
         for name, file in manifests.CONFIGMAPS.items():
             await self._apply(namespace, name, file, files[file])
         self._pools.note_told(namespace, members)
+
+    async def _stored_index(self, namespace: str) -> bytes:
+        found = await self._client.get(CONFIGMAPS, namespace, manifests.INDEX)
+        try:
+            return base64.b64decode(((found or {}).get("binaryData") or {}).get(INDEX_FILE) or "")
+        except ValueError:  # somebody has changed it
+            return b""
+
+    def _files(self, listed: Sequence[ListedSchedule], stored: bytes) -> dict[str, bytes]:
+        """Return the files of a list: those that are stored where it is the same list, or of a larger order."""
+        order = order_of(stored)
+        files = encode(listed, manifests.LIST_PARTS, order=order)
+        if files[INDEX_FILE] != stored:
+            files = encode(listed, manifests.LIST_PARTS, order=order_after(order, self._now()))
+        return files
 
     async def _apply(self, namespace: str, name: str, file: str, content: bytes) -> None:
         key, wanted = (namespace, name), fingerprint(base64.b64encode(content).decode())

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from catchup_contract.api import USER_ID_PATTERN
-from catchup_contract.kinds import DIGEST, SYNC
+from catchup_contract.kinds import DIGEST, SYNC, Kind
+from catchup_contract.requests import requested_at
 from catchup_contract.schedule_list import ListedSchedule
 from catchup_contract.timestamps import format_utc
 from catchup_operator.schedule.fields import InvalidSpecError
@@ -63,6 +64,13 @@ def known_schedule(body: Mapping[str, Any], *, digest_since: str, digest_spread:
         digest_since=digest_since,
         # The clock of the pool's pods ends the suspension: the list stays as it is.
         suspended_until=format_utc(schedule.suspension.until) if schedule.suspension else "",
+        sync_requested_at=_request(metadata, SYNC),
+        digest_requested_at=_request(metadata, DIGEST),
         digest_chosen=chosen["time"] if digest.enabled and chosen["time"] != due["time"] else "",
     )
     return KnownSchedule(created, is_ending, listed)
+
+
+def _request(metadata: Mapping[str, Any], kind: Kind) -> str:
+    at = requested_at(metadata, kind)
+    return "" if at is None else format_utc(at)

@@ -79,6 +79,7 @@ def reconciled(
     template_hash: str,
     active_since: Mapping[Kind, str | None],
     now: datetime,
+    requested: Mapping[Kind, datetime] | None = None,
     older: object = None,
     contested: tuple[str, str] | None = None,
     terminating: tuple[str, tuple[str, ...]] | None = None,
@@ -93,6 +94,7 @@ def reconciled(
         template_hash: the hash of the job template.
         active_since: since when each kind with due dates has run (`job_section.active_since`).
         now: the time, aware.
+        requested: the requests by hand (UTC) that were taken.
         older: the UserSchedule that serves the user instead (`namespace/name`).
         contested: a CronJob that another writer changes back each time, and how.
         terminating: a CronJob that is being deleted, and the finalizers that hold it.
@@ -106,6 +108,8 @@ def reconciled(
     sections = {kind: {**fields, **timetable_fields(schedule, kind, now)} for kind, fields in cronjobs.items()}
     for kind, since in active_since.items():
         sections.setdefault(kind, {})["activeSince"] = since
+    for kind, at in (requested or {}).items():
+        sections[kind]["requestedAt"] = format_utc(at)
     return applied(
         body,
         [readiness, *health],
@@ -124,6 +128,7 @@ def pooled(
     active_since: Mapping[Kind, str | None],
     now: datetime,
     is_found: bool,
+    requested: Mapping[Kind, datetime] | None = None,
     pool_off: Mapping[Kind, str],
     older: object = None,
 ) -> dict[str, Any] | None:
@@ -142,6 +147,7 @@ def pooled(
     elif ready.POOL_SUSPENDED in pool_off.values():
         readiness = ready.pool_suspended(schedule.pool)
     is_served = is_found and older is None
+    taken = {kind: format_utc(at) for kind, at in (requested or {}).items()}
     health, sections = [], {}
     for kind in schedule.sections:
         off = pool_off.get(kind) if is_served else None
@@ -149,6 +155,7 @@ def pooled(
         health.append(member_health(schedule, kind, pool_off=off, trouble=None))
         sections[kind] = {
             **dict.fromkeys(section_of(body, kind)),
+            **_request(section_of(body, kind), taken.get(kind)),
             "display": timetable_fields(schedule, kind, now)["display"] if off is None else off.removeprefix("Pool"),
             **({"activeSince": active_since[kind]} if kind in active_since else {}),
             **(pooled_next_runs(schedule, kind, now) if is_served and off is None else {}),
@@ -162,6 +169,12 @@ def pooled(
         suspension=schedule.suspension,
         now=now,
     )
+
+
+def _request(section: Mapping[str, Any], taken: str | None) -> dict[str, str]:
+    """Return the field for the last request by hand that was taken; it stays where there is no newer one."""
+    at = taken or section.get("requestedAt")
+    return {} if at is None else {"requestedAt": at}
 
 
 def troubled(

@@ -15,7 +15,7 @@ from catchup_contract.run_keys import slot_of
 from catchup_contract.summary import InvalidSummaryError, Summary
 from catchup_contract.timestamps import parse_utc
 from catchup_contract.trouble import TroublePage
-from catchup_operator.manifests.names import Owner, owner_of
+from catchup_operator.manifests.names import LABEL_BY_HAND, Owner, owner_of
 from catchup_operator.manifests.pod import CONTAINER
 
 # Reasons of Kubernetes for the failure of a Job (`JobFailed` in batch/v1).
@@ -46,6 +46,7 @@ class FinishedJob:
 
     Attributes:
         owner, owner_name: the resource that it belongs to, by the Job's labels.
+        cronjob_name: the name of that CronJob, or None.
         cronjob_uid: the uid of the CronJob that owns the Job, or None. Only the CronJob controller makes it the
             controller of the Job: not every kubectl does for a manual run, nor does Argo CD.
         slot: the time (UTC) for which the CronJob controller started it, or None for a manual run.
@@ -63,6 +64,7 @@ class FinishedJob:
     slot: datetime | None
     finished_at: datetime
     failure: str | None
+    cronjob_name: str | None = None
 
     @classmethod
     def from_object(cls, item: Mapping[str, Any]) -> FinishedJob | None:
@@ -73,9 +75,11 @@ class FinishedJob:
         if end is None or identity is None:
             return None
         cronjob = _cronjob_of(item)
+        is_by_hand = LABEL_BY_HAND in (item["metadata"].get("labels") or {})
         return cls(
             **identity,
-            slot=slot_of(identity["name"], cronjob["name"]) if cronjob else None,
+            slot=slot_of(identity["name"], cronjob["name"]) if cronjob and not is_by_hand else None,
+            cronjob_name=cronjob["name"] if cronjob else None,
             finished_at=parse_utc(end["lastTransitionTime"]),
             failure=None if end["type"] == "Complete" else str(end.get("reason") or "Failed"),
         )

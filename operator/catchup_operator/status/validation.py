@@ -13,7 +13,7 @@ from catchup_contract.kinds import user_kinds
 from catchup_contract.timestamps import parse_utc
 
 _CONDITION: Final = dict.fromkeys(("type", "status", "reason", "message", "lastTransitionTime"), str)
-_TIMES: Final = ("activeSince", "lastRunTime", "lastSuccessTime")
+_TIMES: Final = ("activeSince", "requestedAt", "lastRunTime", "lastSuccessTime")
 _SECTION: Final = {
     **dict.fromkeys(("display", "cronJobName", "cronJobUID", "schedule", "timeZone", "fingerprint", *_TIMES), str),
     **dict.fromkeys(("lastResult", "lastReason", "lastJobName"), str),

@@ -29,7 +29,7 @@ from catchup_jobs.jobs.pool.abandonment import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.execution import run_job
-from catchup_jobs.jobs.run.ports import Process, Run
+from catchup_jobs.jobs.run.ports import Process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,7 @@ class PoolWorld:
     Attributes:
         body: what each run does; a test replaces it.
         served: the users and slots that ticks served, in order.
+        requested: the users and requests by hand that ticks served, in order.
         begun: the users whose body was called, in order.
     """
 
@@ -64,6 +65,7 @@ class PoolWorld:
     locks: RunLocks | None = None
     body: Callable[[RunContext], Result] = lambda _: Result()
     served: list[tuple[str, datetime]] = field(default_factory=list)
+    requested: list[tuple[str, datetime]] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     _pods: Any = field(default_factory=lambda: itertools.count(1))
@@ -120,16 +122,17 @@ class PoolWorld:
         locks = self.locks or FileLocks(self.lock_directory)
         runs_of = DatabaseRunStore(self.database)
 
-        def run_of(member: Member, slot: datetime) -> Run:
-            return Run(self.kind, member.user_id, slot, "")
-
-        def serve(member: Member, slot: datetime) -> Report:
+        def serve(member: Member) -> Report:
             with self._lock:
-                self.served.append((member.user_id, slot))
+                if member.requested_at is None:
+                    assert member.slot is not None
+                    self.served.append((member.user_id, member.slot))
+                else:
+                    self.requested.append((member.user_id, member.requested_at))
                 on_served()
             return run_job(
                 self._begin,
-                run_of(member, slot),
+                member.run(self.kind),
                 store=runs_of,
                 locks=locks,
                 process=process,
@@ -138,8 +141,8 @@ class PoolWorld:
                 lease_margin=timedelta(minutes=15),
             )
 
-        def give_up(member: Member, slot: datetime) -> Report:
-            return abandon(run_of(member, slot), store=runs_of, process=process, lease=timedelta(minutes=15))
+        def give_up(member: Member) -> Report:
+            return abandon(member.run(self.kind), store=runs_of, process=process, lease=timedelta(minutes=15))
 
         return Tick(self.kind, store or self.store(), Work(serve, give_up), process, deadline, workers)()
 
@@ -193,9 +196,13 @@ def dedicated(user_id: str) -> ListedSchedule:
 
 
 def apply(
-    pool: PoolWorld, *schedules: ListedSchedule, name: str = POOL, where: Members = Members.USER_SCHEDULES
+    pool: PoolWorld,
+    *schedules: ListedSchedule,
+    name: str = POOL,
+    where: Members = Members.USER_SCHEDULES,
+    order: int = 0,
 ) -> list[str]:
-    return apply_list(pool.database, name, decode(encode(schedules)), where=where, now=pool.now)
+    return apply_list(pool.database, name, decode(encode(schedules, order=order)), where=where, now=pool.now)
 
 
 def apply_to_enrolled(pool: PoolWorld, *schedules: ListedSchedule) -> None:

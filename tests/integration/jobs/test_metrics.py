@@ -18,7 +18,16 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.fleet.snapshot import Snapshot, take
 from catchup_jobs.adapters.database.pools.members import enrol
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
-from catchup_jobs.adapters.database.schema import SCHEMA_VERSION, calendars, deliveries, digests, oauth_tokens, users
+from catchup_jobs.adapters.database.schema import (
+    SCHEMA_VERSION,
+    calendars,
+    deliveries,
+    digests,
+    oauth_tokens,
+    pool_slots,
+    users,
+)
+from catchup_jobs.adapters.exporter.families import families
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
 from catchup_jobs.domain.stored_enums import DeliveryStatus, Provider, RunState, TokenState
 from catchup_jobs.jobs.run.ports import Run
@@ -118,15 +127,59 @@ def test_what_fails_is_told_by_its_reason_until_a_later_run_succeeds(database: D
         end(database, run(DIGEST, name), reason=Reason.MISCONFIGURED, at=NOW)
         end(database, run(DIGEST, name, 60), reason=Reason.MISCONFIGURED, at=NOW + HOUR)
     end(database, run(SYNC, "ada"), reason=Reason.BUDGET_SPENT, at=NOW)
-    assert seen(database).failing == {("digest", "misconfigured"): 2, ("sync", "budget_spent"): 1}
+    assert seen(database).failing == {("digest", "misconfigured", ""): 2, ("sync", "budget_spent", ""): 1}
     # A firing at which nothing was due is no success.
     end(database, run(DIGEST, "ada", 90), state=RunState.SKIPPED, reason=Reason.NOT_DUE, at=NOW + 1.5 * HOUR)
-    assert seen(database).failing[("digest", "misconfigured")] == 2
+    assert seen(database).failing[("digest", "misconfigured", "")] == 2
     end(database, run(DIGEST, "ada", 120), state=RunState.DONE, at=NOW + 2 * HOUR)
     end(database, run(SYNC, "ada", 120), state=RunState.DONE, at=NOW + 2 * HOUR)
-    assert seen(database).failing == {("digest", "misconfigured"): 1}
+    assert seen(database).failing == {("digest", "misconfigured", ""): 1}
     end(database, run(DIGEST, "grace", 180), state=RunState.SKIPPED, reason=Reason.EMPTY, at=NOW + 3 * HOUR)
     assert seen(database).failing == {}
+
+
+def test_each_pool_is_told_with_who_is_late_and_who_fails(database: Database) -> None:
+    for name in ("ada", "bob", "cy", "dee"):
+        user(database, name)
+    pools = {"ada": "people", "bob": "people", "cy": "people", "dee": "staff"}
+    with database.write() as connection:
+        enrol(database, connection, pools, now=NOW - DAY)
+    for pool in ("people", "staff"):
+        PoolSlots(database, pool, SYNC, "30m", "2026z 30m").schedule(now=NOW, limit=10)
+    with database.write() as connection:
+        connection.execute(update(pool_slots).values(due_at=NOW + HOUR))
+        for name, minutes in (("ada", 31), ("bob", 29)):
+            mine = update(pool_slots).where(pool_slots.c.user_id == name, pool_slots.c.kind == SYNC)
+            connection.execute(mine.values(due_at=NOW - minutes * MINUTE))
+        put_back = update(pool_slots).where(pool_slots.c.user_id == "dee", pool_slots.c.kind == SYNC)
+        connection.execute(put_back.values(unfinished=NOW - 31 * MINUTE))
+    end(database, run(SYNC, "ada", -90), state=RunState.DONE, at=NOW - 90 * MINUTE)
+    end(database, run(SYNC, "bob", -60), state=RunState.DONE, at=NOW - 60 * MINUTE)
+    end(database, run(SYNC, "cy", -5), reason=Reason.BUDGET_SPENT, at=NOW)
+    end(database, run(SYNC, "stranger", -5), reason=Reason.BUDGET_SPENT, at=NOW)
+
+    found = seen(database)
+
+    assert found.pools.members == {"people": 3, "staff": 1}
+    assert found.pools.late == {
+        ("people", "sync"): 1,
+        ("people", "digest"): 0,
+        ("staff", "sync"): 1,
+        ("staff", "digest"): 0,
+    }
+    assert set(found.pools.oldest_sync) == {"people"}
+    assert found.pools.oldest_sync["people"] < NOW - 80 * MINUTE
+    assert found.failing == {("sync", "budget_spent", ""): 1, ("sync", "budget_spent", "people"): 1}
+    numbers = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families(found)
+        for sample in family.samples
+        if sample.name.startswith(("catchup_pool", "catchup_runs_failing"))
+    }
+    assert numbers["catchup_runs_failing", "sync", "budget_spent"] == 2
+    assert numbers["catchup_pool_members_failing", "people", "sync", "budget_spent"] == 1
+    assert numbers["catchup_pool_members_late", "staff", "sync"] == 1
+    assert numbers["catchup_pool_members", "people"] == 3
 
 
 def test_a_dead_letter_counts_until_its_run_is_retried(database: Database) -> None:
@@ -207,7 +260,7 @@ def test_a_value_that_only_newer_code_knows_is_told_as_it_is(database: Database)
         else:
             connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
         connection.exec_driver_sql("UPDATE runs SET reason = 'eclipse'")
-    assert seen(database).failing == {("sync", "eclipse"): 1}
+    assert seen(database).failing == {("sync", "eclipse", ""): 1}
 
 
 def test_an_empty_database_has_no_trouble(database: Database) -> None:

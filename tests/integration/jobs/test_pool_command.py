@@ -204,6 +204,27 @@ def test_a_user_joins_moves_and_leaves_by_import(shell: Shell) -> None:
     assert members() == {}
 
 
+def test_an_import_tells_of_a_pool_that_has_not_run_and_of_one_that_serves_user_schedules(shell: Shell) -> None:
+    folder = shell.directory / "schedules"
+    folder.mkdir()
+    for name, content in encode([]).items():
+        (folder / name).write_bytes(content)
+    shell.environment["CATCHUP_SCHEDULE_LIST"] = str(folder)
+    shell.run("digest", "--pool", "people")
+    shell.environment["CATCHUP_POOL_MEMBERS"] = "UserSchedules"
+    shell.run("digest", "--pool", "staff")
+
+    pools = {"ada": "people", "bob": "poeple", "cy": "staff", "dee": None}
+    people = [{"id": name, "name": name.title(), "pool": pool} for name, pool in pools.items()]
+    said = shell.run("user", "import", "-", stdin=json.dumps(people))
+
+    assert "3 created, 1 updated" in said
+    assert "bob: pool: no SchedulePool poeple has run yet (known: people)" in said
+    assert "cy: pool: the SchedulePool staff serves UserSchedules that name it" in said
+    assert "ada" not in said.partition("so far:")[2]
+    assert "dee" not in said
+
+
 def test_a_deleted_user_is_no_member(shell: Shell) -> None:
     enrol(shell, "bob")
 

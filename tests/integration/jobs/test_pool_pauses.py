@@ -10,8 +10,10 @@ import pytest
 from integration.jobs.pool_world import NOW, PoolWorld, apply, cadence_of, schedule
 
 from catchup_contract.kinds import DIGEST
+from catchup_contract.pools import Members
 from catchup_contract.summary import Count
 from catchup_contract.timestamps import format_utc
+from catchup_jobs.adapters.database.schema import pool_slots
 
 if TYPE_CHECKING:
     from catchup_contract.schedule_list import ListedSchedule
@@ -134,3 +136,21 @@ def test_a_list_that_changes_for_others_writes_nothing_for_who_is_suspended(pool
     pool.pass_time(hours=1)
 
     assert apply(pool, suspended("ada"), schedule("bob")) == ["bob"]
+
+
+def test_whoever_is_enrolled_while_leaving_is_not_suspended_by_what_the_user_schedule_said(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, suspended("ada", pool.now + timedelta(days=9)))
+    # A slot that was begun keeps the user in the pool.
+    with pool.database.write() as connection:
+        connection.execute(pool_slots.update().values(owner="pod", due_at=pool.now + timedelta(minutes=5)))
+    apply(pool, replace(suspended("ada"), generation=2, pool=""))
+    pool.enrol("ada")
+    apply(pool, where=Members.DATABASE)
+    with pool.database.write() as connection:
+        connection.execute(pool_slots.update().values(owner=None))
+
+    play(pool, pool.now + timedelta(minutes=31))
+
+    assert "ada" in pool.users_served()
+    assert pool.store().counts(now=pool.now)[Count.MEMBERS] == 1

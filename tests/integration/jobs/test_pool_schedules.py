@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from integration.jobs.pool_world import (
     NOW,
+    POOL,
     PoolWorld,
     apply,
     apply_part,
@@ -19,9 +21,11 @@ from sqlalchemy import select
 
 from catchup_contract.cadence import Cadence
 from catchup_contract.kinds import DIGEST, SYNC, Kind
-from catchup_contract.schedule_list import ListedSchedule
+from catchup_contract.pools import Members
+from catchup_contract.schedule_list import ListedSchedule, decode, encode
 from catchup_jobs.adapters.database.pools.overview import overviews
-from catchup_jobs.adapters.database.schema import users
+from catchup_jobs.adapters.database.pools.schedule_list import apply_list
+from catchup_jobs.adapters.database.schema import pool_members, users
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 
@@ -215,3 +219,42 @@ def test_a_user_schedule_that_this_version_cannot_read_stops_nobody_else(
     pool.enrol("ada", "bob", pool=None)
 
     assert apply(pool, schedule("ada", **fields), schedule("bob")) == ["bob"]
+
+
+def listed_members(pool: PoolWorld) -> set[str]:
+    with pool.database.read() as connection:
+        return set(connection.execute(select(pool_members.c.user_id).where(pool_members.c.uid.is_not(None))).scalars())
+
+
+def test_an_older_list_never_undoes_a_newer_one_whatever_happens_between(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+    apply(pool, schedule("ada"), order=7)
+    apply(pool, schedule("bob"), order=8)
+
+    assert apply(pool, schedule("ada"), order=7) == []
+    assert listed_members(pool) == {"bob"}
+    pool.enrol("cy", pool=None)  # has the list read again
+    assert apply(pool, schedule("ada"), schedule("cy"), order=7) == []
+    assert listed_members(pool) == {"bob"}
+    assert apply(pool, schedule("ada"), schedule("cy"), order=9) == ["ada", "cy"]
+    assert listed_members(pool) == {"ada", "cy"}
+
+
+def test_a_list_of_an_operator_that_says_no_order_is_applied_as_before(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+    apply(pool, schedule("ada"), order=7)
+
+    old = replace(decode(encode([schedule("bob")])), order=None)
+    apply_list(pool.database, POOL, old, where=Members.USER_SCHEDULES, now=pool.now)
+    assert listed_members(pool) == {"bob"}
+    apply(pool, schedule("ada"), order=8)
+    assert listed_members(pool) == {"ada"}
+
+
+def test_a_part_that_is_older_than_what_is_known_ends_no_membership(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada", generation=2))
+
+    apply_part(pool, schedule("ada", generation=1, pool="others"))
+
+    assert listed_members(pool) == {"ada"}

@@ -16,6 +16,7 @@ from cryptography.fernet import Fernet
 from integration.jobs.story.clock import Clock
 from integration.jobs.story.pods import Pod, Pods, running
 from integration.jobs.sync_world import CLIENT_ID, CLIENT_SECRET, EMAIL, SyncWorld
+from integration.jobs.test_pool_command import PEOPLE, enrol
 from integration.jobs.test_sync_command import Shell, cluster_shell, shell
 from integration.services import RedisServer
 
@@ -100,6 +101,30 @@ def test_many_pods_at_once_never_pass_the_projects_quota_and_all_finish(
     early = [n for n, instant in enumerate(instants, 1) if instant < began + (n - burst) / flow]
     assert early == []
     assert instants[-1] - began > (2 * PODS - burst) / flow > 3, "the quota did bind"
+
+
+def test_all_members_of_a_pool_at_once_as_after_a_suspension_and_a_backfill_of_them_wait_for_the_projects_quota(
+    cluster_shell: Shell, redis_url: str
+) -> None:
+    enrol(cluster_shell, *PEOPLE)
+    cluster_shell.environment["CATCHUP_GOOGLE_PROJECT_QUOTA"] = str(QUOTA)
+    burst, flow = QUOTA * 0.2, QUOTA * 0.8 / 60
+    cluster_shell.google.clear_requests()
+    began = time.time()
+    with closing(RedisQuota.open(redis_url, "others", project=QUOTA, user=10**6, day=10**6)) as quota:
+        # Others have used what may be used at once.
+        for _ in range(int(burst)):
+            quota.reserve()
+
+    cluster_shell.run("sync", "--pool", "people")
+    printed = cluster_shell.run("backfill", "--pool", "people", "--rate", "99/s")
+
+    assert "3 synced, 0 skipped, 0 failed" in printed
+    instants = sorted(entry["at"] for entry in cluster_shell.google.requests())
+    # The list of calendars is read once a day.
+    assert len(instants) == 3 * len(PEOPLE)
+    early = [n for n, instant in enumerate(instants, 1) if instant < began + n / flow - 0.1]
+    assert early == []
 
 
 def test_one_users_requests_wait_for_the_users_quota_alone(redis_url: str) -> None:

@@ -76,6 +76,7 @@ def template(helm: Path, values: dict[str, Any], *arguments: str) -> subprocess.
         ({"global": {"tolerations": ["gpu"]}}, "/global/tolerations/0"),
         ({"imagePullSecrets": ["registry"]}, "/imagePullSecrets/0"),
         ({"fullnameOverride": "Jobs"}, "/fullnameOverride"),
+        ({"defaultPool": "Our Pool"}, "/defaultPool"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(helm: Path, values: dict[str, Any], says: str) -> None:
@@ -101,6 +102,7 @@ def test_what_set_makes_of_a_wrong_value_is_refused(helm: Path, given: str) -> N
 CASES: list[tuple[str, Any, Env | str, bool]] = [
     *(("operator.rollPerSecond", value, "CATCHUP_ROLL_PER_SECOND", True) for value in (0.001, 0.3, 10, 9999)),
     *(("operator.rollPerSecond", value, "CATCHUP_ROLL_PER_SECOND", False) for value in (0, 0.0005, 0.0001, -1, 10000)),
+    *(("operator.memberWritesPerSecond", value, "CATCHUP_MEMBER_WRITES_PER_SECOND", bool(value)) for value in (0.5, 0)),
     *(("operator.digestSpreadMinutes", value, "CATCHUP_DIGEST_SPREAD_MINUTES", True) for value in (0, 240)),
     *(("operator.digestSpreadMinutes", value, "CATCHUP_DIGEST_SPREAD_MINUTES", False) for value in (-1, 241)),
     *(("operator.logLevel", value, "CATCHUP_LOG_LEVEL", value == "debug") for value in ("debug", "trace")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -10,11 +11,14 @@ from hypothesis import strategies as st
 
 from catchup_contract.schedule_list import (
     INDEX_FILE,
+    ORDER_MAX,
     SCHEDULES_PER_PART,
     InvalidListError,
     ListedSchedule,
     decode,
     encode,
+    order_after,
+    order_of,
     part_name,
     part_of,
     parts_for,
@@ -42,6 +46,15 @@ def test_a_list_is_read_as_it_was_written(listed: list[ListedSchedule], parts: i
 
     assert sorted(read.schedules) == sorted(listed)
     assert read.is_complete
+
+
+def test_each_list_is_newer_than_the_one_before_and_than_all_that_is_forgotten() -> None:
+    files = encode([ADA], order=7)
+    assert (decode(files).order, order_of(files[INDEX_FILE])) == (7, 7)
+    assert [order_of(index) for index in (None, b"", b"nonsense", b'{"parts": ["x"]}')] == [0, 0, 0, 0]
+    now = datetime(2026, 11, 29, tzinfo=UTC)
+    assert order_after(0, now) == now.timestamp() * 1000
+    assert order_after(ORDER_MAX - 1, now) == ORDER_MAX  # another clock was ahead
 
 
 def test_the_order_in_which_schedules_are_known_changes_no_byte() -> None:
@@ -88,6 +101,8 @@ def test_fields_of_a_newer_operator_are_left_out() -> None:
         {INDEX_FILE: b'{"parts": 5}'},
         {INDEX_FILE: b'{"parts": []}'},
         {INDEX_FILE: b"\xff"},
+        {INDEX_FILE: b'{"parts":["x"],"order":"7"}'},
+        {INDEX_FILE: b'{"parts":["x"],"order":-1}'},
         {INDEX_FILE: b'{"parts":["x"]}', part_name(0): b"not gzip"},
         {INDEX_FILE: b'{"parts":["x"]}', part_name(0): gzip.compress(b"{")},
         {INDEX_FILE: b'{"parts":["x"]}', part_name(0): gzip.compress(b'[{"user_id": 5, "uid": "u", "generation": 1}]')},

@@ -62,9 +62,9 @@ _STATES: Final[tuple[tuple[tuple[str, ...], type[JobError], str], ...]] = (
     ),
 )
 
-# A refused connection has no SQLSTATE in psycopg, only the words of libpq, PostgreSQL or PgBouncer: libpq adds it to them
-# by `PQsetErrorVerbosity` alone, which psycopg does not have. In a language other than English, which servers may speak
-# (`lc_messages`, which is the superuser's to set), it counts as temporary. The first that fits gives the advice.
+# A refused connection has no SQLSTATE in psycopg, only the words of libpq, PostgreSQL or PgBouncer: libpq adds it to
+# them by `PQsetErrorVerbosity` alone, which psycopg does not have. In a language other than English, which servers may
+# speak (`lc_messages`, which is the superuser's to set), it counts as temporary. The first that fits gives the advice.
 _WORDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (("unsupported startup parameter",), "PgBouncer takes no such startup parameter: leave out what follows `?`"),
     (

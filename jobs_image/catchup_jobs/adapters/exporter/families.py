@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +18,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     """Yield the metrics of what the database says."""
     yield from _runs(snapshot)
     yield from _trouble(snapshot)
+    yield from _pools(snapshot)
     yield from _suggestions(snapshot)
     yield _labelled("table_rows", "Rows by table; PostgreSQL's own estimate.", ("table",), snapshot.table_rows)
     yield gauge("schema_version", "The newest migration of the database.", snapshot.schema_version)
@@ -48,7 +50,7 @@ def _runs(snapshot: Snapshot) -> Iterator[Metric]:
         "runs_failing",
         "Users (or parts of the fleet) whose latest run of a kind failed, by its reason.",
         ("kind", "reason"),
-        snapshot.failing,
+        _summed(((kind, reason), number) for (kind, reason, _), number in snapshot.failing.items()),
     )
     yield _labelled(
         "dead_letters", "Runs that were given up and wait for a person.", ("kind", "reason"), snapshot.abandoned
@@ -78,6 +80,32 @@ def _trouble(snapshot: Snapshot) -> Iterator[Metric]:
     yield _labelled("calendar_tokens", "Users by the state of their calendar's token.", ("state",), snapshot.tokens)
 
 
+def _pools(snapshot: Snapshot) -> Iterator[Metric]:
+    pools = snapshot.pools
+    failing: dict[tuple[str, ...], int] = {
+        (pool, kind, reason): number for (kind, reason, pool), number in snapshot.failing.items() if pool
+    }
+    yield _labelled("pool_members", "Users whom a pool serves.", ("pool",), pools.members)
+    yield _labelled(
+        "pool_members_late",
+        "Members of a pool who are due and were not served in time.",
+        ("pool", "kind"),
+        pools.late,
+    )
+    yield _labelled(
+        "pool_members_failing",
+        "Members of a pool whose latest run of a kind failed, by its reason.",
+        ("pool", "kind", "reason"),
+        failing,
+    )
+    yield _labelled(
+        "pool_oldest_sync_timestamp_seconds",
+        "When the last sync that succeeded began of the member of a pool who waits longest.",
+        ("pool",),
+        {pool: at.timestamp() for pool, at in pools.oldest_sync.items()},
+    )
+
+
 def _suggestions(snapshot: Snapshot) -> Iterator[Metric]:
     last = [shard.last_success for shard in snapshot.shards]
     if last and None not in last:
@@ -93,6 +121,13 @@ def _suggestions(snapshot: Snapshot) -> Iterator[Metric]:
         "Users for whom the latest suggestion runs have planned so far.",
         sum(shard.users for shard in snapshot.shards),
     )
+
+
+def _summed(numbers: Iterable[tuple[tuple[str, ...], int]]) -> dict[tuple[str, ...], int]:
+    total: Counter[tuple[str, ...]] = Counter()
+    for key, number in numbers:
+        total[key] += number
+    return total
 
 
 def gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

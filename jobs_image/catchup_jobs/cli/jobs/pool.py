@@ -30,7 +30,7 @@ from catchup_jobs.jobs.pool.abandonment import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
 from catchup_jobs.jobs.run.endings import Ending, Report, report_of
 from catchup_jobs.jobs.run.execution import run_job
-from catchup_jobs.jobs.run.ports import Process, Run, RunLocks, RunStore
+from catchup_jobs.jobs.run.ports import Process, RunLocks, RunStore
 
 if TYPE_CHECKING:
     from catchup_contract.kinds import Kind
@@ -125,14 +125,14 @@ class _Runs:
     store: RunStore
     clients: ThreadClients
 
-    def serve(self, member: Member, slot: datetime) -> Report:
-        """Make the run of a member for a slot."""
+    def serve(self, member: Member) -> Report:
+        """Make the run of a member."""
         body = body_of(self.kind, member.user_id)
         resources = Resources(self.settings, self.database, self.clients.get(), member.when.digest)
         remaining = (self.deadline - self.process.now()).total_seconds()
         return run_job(
             lambda context: body(context, resources),
-            self._run(member, slot),
+            member.run(self.kind),
             store=self.store,
             locks=self.locks,
             process=self.process,
@@ -141,9 +141,6 @@ class _Runs:
             lease_margin=_LEASE,
         )
 
-    def give_up(self, member: Member, slot: datetime) -> Report:
-        """Close the run of a member for a slot with a dead letter."""
-        return abandon(self._run(member, slot), store=self.store, process=self.process, lease=_LEASE)
-
-    def _run(self, member: Member, slot: datetime) -> Run:
-        return Run(self.kind, member.user_id, slot, manual_id="")
+    def give_up(self, member: Member) -> Report:
+        """Close the run of a member with a dead letter."""
+        return abandon(member.run(self.kind), store=self.store, process=self.process, lease=_LEASE)

@@ -103,7 +103,7 @@ def backfill(file: TextIO | None, pool: str | None, interval: timedelta, since: 
     """
     if (file is None) == (pool is None):
         raise click.UsageError("Give --users FILE or --pool NAME.")
-    start = since or datetime.now(UTC).replace(microsecond=0)
+    start = since or datetime.now(UTC)
     settings = Settings.load()
     # A failure is printed in one line; the runs' own logs would hide it.
     configure(settings.log_format, "critical")

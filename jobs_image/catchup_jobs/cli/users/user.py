@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import click
 
 from catchup_contract.outcomes import Reason
+from catchup_contract.pools import Members
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.erasure import erase
 from catchup_jobs.adapters.database.people.users import DatabaseUsers, UserOverview
+from catchup_jobs.adapters.database.pools.schedule_list import known_pools
 from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.cli.parameters import USER_ID
@@ -23,7 +25,7 @@ from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from catchup_jobs.adapters.database.engine import Database
 
@@ -54,7 +56,8 @@ def import_(file: TextIO, strict: bool) -> None:
     (`mode` on, off, or fallback: where the SMS cannot do it). SMS need consent, `consentAt` (when) or `consent`; it
     belongs to the number, and so does a STOP, which only a later `consentAt` ends.
 
-    With `pool`, a SchedulePool of this name serves the user, unless a UserSchedule names the user; null ends that.
+    With `pool`, a SchedulePool of this name serves the user, unless a UserSchedule names the user; null ends that. A
+    name of which no SchedulePool has run yet is told.
 
     \b
     Example, and what is in its file:
@@ -94,12 +97,30 @@ def import_(file: TextIO, strict: bool) -> None:
             addresses=_addresses(settings, database),
             pools=pools,
         )
+        doubts = _doubts({user: pool for user, pool in pools.items() if pool}, known_pools(database))
     click.echo(f"{len(imported.created)} created, {len(imported.updated)} updated")
     if imported.kept_schedule:
         click.echo(f"schedule owned by a UserSchedule, left alone: {', '.join(imported.kept_schedule)}")
+    if doubts:
+        click.echo("imported, but nobody serves them so far:\n" + _told(doubts), err=True)
     if read.problems:
         left_out = len(read.problems)
         raise PermanentError(f"{left_out} of {left_out + len(entries)} users left out:\n" + _told(read.problems))
+
+
+def _doubts(pools: Mapping[str, str], known: Mapping[str, Members | None]) -> dict[str, list[str]]:
+    """Return by user why no pod may serve the user by the pool that the file names."""
+    serving = ", ".join(name for name, members in known.items() if members is not Members.USER_SCHEDULES) or "none"
+    doubts = {}
+    for user, name in pools.items():
+        if name not in known:
+            why = f"no SchedulePool {name} has run yet (known: {serving}); see `kubectl get schedulepools`"
+        elif known[name] is Members.USER_SCHEDULES:
+            why = f"the SchedulePool {name} serves UserSchedules that name it, not users of the database"
+        else:
+            continue
+        doubts[user] = [f"pool: {why}"]
+    return doubts
 
 
 def _told(problems: dict[str, list[str]]) -> str:

@@ -23,8 +23,9 @@ _AFTER_CRASH: Final = timedelta(seconds=10)
 """After this time a pool tries a run again that met an unexpected error."""
 
 
-def settlement_of(report: Report, member: Member, slot: datetime, *, now: datetime) -> Settlement:
-    """Return what becomes of the claim of a member whose run for `slot` has ended with this report."""
+def settlement_of(report: Report, member: Member, *, now: datetime) -> Settlement:
+    """Return what becomes of the claim of a member whose run has ended with this report, at `now` (aware)."""
+    slot = member.slot
     if report.exit_code == EXIT_CRASHED:
         return Settlement(member.user_id, now + _AFTER_CRASH, slot, member.deaths + 1)
     if report.summary.outcome is Outcome.RETRY:
@@ -35,9 +36,13 @@ def settlement_of(report: Report, member: Member, slot: datetime, *, now: dateti
         return Settlement(member.user_id, min(now + wait, member.slots.after(now)), slot, member.deaths)
     if report.summary.reason is Reason.LOCKED:
         # The other run may be a late one of the user's own CronJob, which ends without serving this slot.
-        unfinished = slot if member.is_retry else None
+        unfinished = slot if member.is_retry or member.requested_at is not None else None
         return Settlement(member.user_id, min(now + _UNRECORDED, member.slots.after(now)), unfinished, member.deaths)
-    return Settlement(member.user_id, member.slots.after(slot))
+    if member.requested_at is not None:
+        # A slot that was due meanwhile is next.
+        due_at = member.slots.after(now) if slot is None else now
+        return Settlement(member.user_id, due_at, slot, answered=member.requested_at)
+    return Settlement(member.user_id, member.slots.after(slot or now))
 
 
 def is_ours(report: Report) -> bool:

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from catchup_contract.timestamps import format_utc
+from catchup_jobs.jobs.run.ports import Run
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from catchup_contract.kinds import Kind
     from catchup_contract.summary import Count
     from catchup_jobs.domain.placement.slots import Slots, When
 
@@ -20,6 +24,7 @@ class Member:
     Attributes:
         slots: the user's slots of the kind.
         slot: the one to serve (UTC), None where there is none.
+        requested_at: the request by hand (UTC) that is served before the slot, None where there is none.
         is_retry: whether its run was begun before.
         deaths: how many processes died, or crashed, while they served this slot.
     """
@@ -30,6 +35,13 @@ class Member:
     slot: datetime | None
     is_retry: bool
     deaths: int
+    requested_at: datetime | None = None
+
+    def run(self, kind: Kind) -> Run:
+        """Return the run to make: for a request one by hand, the same one each time."""
+        if self.requested_at is not None:
+            return Run(kind, self.user_id, None, f"requested-{format_utc(self.requested_at)}")
+        return Run(kind, self.user_id, self.slot, manual_id="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +51,14 @@ class Settlement:
     Attributes:
         due_at: from when the member is due again (UTC).
         unfinished: the slot to try again then, None where the slot has ended.
+        answered: the request by hand that has ended (UTC).
     """
 
     user_id: str
     due_at: datetime
     unfinished: datetime | None = None
     deaths: int = 0
+    answered: datetime | None = None
 
 
 class PoolStore(Protocol):

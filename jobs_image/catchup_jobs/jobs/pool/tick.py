@@ -51,12 +51,12 @@ class Work:
     """What a worker does for a member; both are called from several threads and raise nothing.
 
     Attributes:
-        serve: makes the run of a member for a slot.
+        serve: makes the run of a member.
         give_up: closes that run with a dead letter, since processes died in it.
     """
 
-    serve: Callable[[Member, datetime], Report]
-    give_up: Callable[[Member, datetime], Report]
+    serve: Callable[[Member], Report]
+    give_up: Callable[[Member], Report]
 
 
 @dataclass(slots=True)
@@ -182,7 +182,7 @@ class Tick:
     def _give_back(self) -> None:
         now = self.process.now()
         self._settlements += [
-            Settlement(member.user_id, now, member.slot if member.is_retry else None, member.deaths)
+            Settlement(member.user_id, now, member.slot if _keeps_slot(member) else None, member.deaths)
             for member in self._claimed
         ]
         self._claimed.clear()
@@ -210,12 +210,12 @@ class Tick:
         return not self.process.stopping()
 
     def _serve(self, member: Member) -> tuple[Settlement, Report | None]:
-        if member.slot is None:
+        if member.slot is None and member.requested_at is None:
             # The schedule was edited after it was computed when the member is due.
             return Settlement(member.user_id, member.slots.after(self.process.now())), None
         make_report = self.work.give_up if member.deaths >= DEATHS_MAX else self.work.serve
-        report = make_report(member, member.slot)
-        return settlement_of(report, member, member.slot, now=self.process.now()), report
+        report = make_report(member)
+        return settlement_of(report, member, now=self.process.now()), report
 
     def _ended(self, settlement: Settlement, report: Report | None) -> None:
         self._settlements.append(settlement)
@@ -234,6 +234,11 @@ class Tick:
         if self._ours_in_a_row >= GIVE_UP_AFTER and not self._result.is_stopped:
             self._result.is_stopped = True
             _log.error("runs fail for a cause of the installation, the rest stays due", runs=self._ours_in_a_row)
+
+
+def _keeps_slot(member: Member) -> bool:
+    """Whether the slot of a member who is given back stays the same: one that was begun, or waits for a request."""
+    return member.is_retry or member.requested_at is not None
 
 
 def exit_of(result: TickResult) -> tuple[Outcome, ExitCode, Reason | None]:

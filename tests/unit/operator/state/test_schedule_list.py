@@ -57,6 +57,18 @@ def test_a_suspension_with_an_end_is_listed_with_it_so_that_the_clock_of_the_pod
     assert (found.is_served, found.suspended_until) == (True, "2026-12-01T08:00:00Z")
 
 
+def test_requests_for_runs_by_hand_are_listed_and_what_is_no_time_is_none() -> None:
+    found = listed(
+        body(
+            annotations={
+                "catchup.dev/sync-requested-at": "2026-12-01T09:00:00+01:00",
+                "catchup.dev/digest-requested-at": "now",
+            }
+        )
+    )["uid-1"]
+    assert (found.sync_requested_at, found.digest_requested_at) == ("2026-12-01T08:00:00Z", "")
+
+
 def test_of_two_for_one_user_the_older_is_served_and_the_younger_never_even_where_the_older_is_suspended() -> None:
     younger = body(name="other", uid="uid-2", creationTimestamp=NEW)
     served = {uid: each.is_served for uid, each in listed(younger, body(creationTimestamp=OLD)).items()}

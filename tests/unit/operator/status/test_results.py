@@ -216,3 +216,10 @@ def test_the_shard_that_failed_says_why_though_others_ended_later() -> None:
     ]
     result = result_of(finished("Failed", "FailedIndexes"), pods)
     assert (result.result, result.reason, result.counts["usersServed"]) == ("Failed", "Unavailable", 5)
+
+
+def test_the_job_of_a_request_serves_no_slot_though_the_controller_names_it_by_its_minute() -> None:
+    assert finished("Complete").slot is not None
+    found = FinishedJob.from_object(job(condition("Complete"), **{"catchup.dev/by-hand": "true"}))
+    assert found is not None
+    assert (found.slot, found.cronjob_name) == (None, "ada-sync-x")

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.fleet import activity, trouble
 from catchup_jobs.adapters.database.fleet.activity import Shard
+from catchup_jobs.adapters.database.fleet.pools import PoolNumbers, pool_numbers
 from catchup_jobs.adapters.database.fleet.trouble import Overdue
 from catchup_jobs.adapters.database.runs.counters import Total, totals
 
@@ -38,6 +39,7 @@ class Snapshot:
     abandoned: Mapping[tuple[str, ...], int]
     unsettled: Mapping[tuple[str, ...], int]
     late_digests: int
+    pools: PoolNumbers
     tokens: Mapping[str, int]
     shards: Sequence[Shard]
     table_rows: Mapping[str, int]
@@ -77,6 +79,7 @@ def take(database: Database, now: datetime, *, shards: int) -> Snapshot:
             abandoned=ask("abandoned", trouble.abandoned),
             unsettled=ask("unsettled", trouble.unsettled_deliveries),
             late_digests=ask("late_digests", lambda asked: trouble.late_digests(asked, now)),
+            pools=ask("pools", lambda asked: pool_numbers(asked, now)),
             tokens=ask("tokens", trouble.tokens),
             shards=ask("shards", lambda asked: activity.shards(asked, shards)),
             table_rows=ask("table_rows", activity.table_rows),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.database.chunks import CHUNK, chunks
@@ -16,6 +16,7 @@ from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
 from catchup_jobs.adapters.database.people.hours import WINDOWS, hours_of
 from catchup_jobs.adapters.database.pools.members import enrol, read_lists_again, reschedule
+from catchup_jobs.adapters.database.schedule_columns import copy_schedule, schedule_columns, schedule_differs
 from catchup_jobs.adapters.database.schema import oauth_tokens, runs, users
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
@@ -105,12 +106,13 @@ class DatabaseUsers:
         imported.kept_schedule.extend(user.id for user in kept)
         if new:
             rows = [
-                {**_person(user, now), **_schedule(user.schedule), "id": user.id, "created_at": now} for user in new
+                {**_person(user, now), **schedule_columns(user.schedule), "id": user.id, "created_at": now}
+                for user in new
             ]
             connection.execute(insert(users), rows)
         for user in people:
             if user.id in seen:
-                schedule = {} if user in kept else _schedule(user.schedule)
+                schedule = {} if user in kept else schedule_columns(user.schedule)
                 values = {**_person(user, now), **schedule, "planning_version": users.c.planning_version + 1}
                 connection.execute(update(users).where(users.c.id == user.id).values(**values))
         for field, table in WINDOWS.items():
@@ -165,28 +167,13 @@ class DatabaseUsers:
         Returns False for an unknown user.
         """
         with self._database.read() as connection:
-            differs = select(users.c.id).where(*_differs(user_id, _schedule(schedule)))
+            differs = select(users.c.id).where(*schedule_differs(user_id, schedule))
             if connection.execute(differs).one_or_none() is None:
                 return False
         with self._database.write() as connection:
             copy_schedule(connection, user_id, schedule, now)
             reschedule(connection, [user_id])
         return True
-
-
-def copy_schedule(connection: Connection, user_id: str, schedule: Schedule, now: datetime) -> None:
-    """Copy a UserSchedule's values to the user's row, where they differ."""
-    values = _schedule(schedule)
-    connection.execute(
-        update(users)
-        .where(*_differs(user_id, values))
-        .values(**values, schedule_seen_at=now, updated_at=now, planning_version=users.c.planning_version + 1)
-    )
-
-
-def _differs(user_id: str, values: dict[str, Any]) -> tuple[ColumnElement[bool], ...]:
-    changed = (users.c[name] != value for name, value in values.items())
-    return users.c.id == user_id, or_(users.c.schedule_seen_at.is_(None), *changed)
 
 
 def _person(user: User, now: datetime) -> dict[str, Any]:
@@ -198,15 +185,6 @@ def _person(user: User, now: datetime) -> dict[str, Any]:
         "night_start": night.start if night else None,
         "night_end": night.end if night else None,
         "updated_at": now,
-    }
-
-
-def _schedule(schedule: Schedule) -> dict[str, Any]:
-    return {
-        "time_zone": schedule.time_zone,
-        "digest_day": schedule.digest_day,
-        "digest_time": schedule.digest_time,
-        "sync_every": schedule.sync_every,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from catchup_contract.cadence import stable_hash
 from catchup_contract.kinds import SYNC, Kind, user_kinds
@@ -17,7 +17,10 @@ from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, p
 # Any number of shards up to `pools.SHARDS_MAX` splits so many buckets evenly enough.
 _BUCKETS: Final = 65536
 # An enrolled user has no value there.
-_OF_A_SCHEDULE: Final = ("uid", "generation", "time_zone", "digest_day", "digest_time")
+_OF_A_SCHEDULE: Final = ("uid", "generation", "time_zone", "digest_day", "digest_time", "suspended_until")
+# What `pool_lists` has of a list that is to be applied again: an older one still is not.
+HEAD: Final = 17
+HEAD_ALONE: Final = func.substr(pool_lists.c.digest, 1, HEAD)
 PRIORITIES: Final = {"high": 0, "normal": 1, "low": 2}
 
 
@@ -43,7 +46,7 @@ def enrol(database: Database, connection: Connection, pools: Mapping[str, str | 
 
 def read_lists_again(connection: Connection) -> None:
     """Have the next tick apply the list of UserSchedules again, since it may name users who are new in the database."""
-    connection.execute(update(pool_lists).values(digest=""))
+    connection.execute(update(pool_lists).values(digest=HEAD_ALONE))
 
 
 def _enrol_page(database: Database, connection: Connection, pools: Mapping[str, str], now: datetime) -> None:
@@ -95,7 +98,8 @@ def syncable_members(database: Database, pool: str, *, now: datetime) -> list[st
     statement = (
         select(pool_slots.c.user_id)
         .join_from(pool_slots, pool_members)
-        .where(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, or_(until.is_(None), until <= now))
+        .where(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, ~pool_members.c.leaving)
+        .where(or_(until.is_(None), until <= now))
         .order_by(pool_slots.c.user_id)
     )
     with database.read() as connection:

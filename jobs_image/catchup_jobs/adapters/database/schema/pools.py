@@ -76,8 +76,8 @@ pool_slots: Final = Table(
     Index(None, "pool", "kind", "version"),
 )
 
-# The hash of the list of UserSchedules that was applied last (`catchup_contract.schedule_list`), empty where members
-# have changed since.
+# The list of UserSchedules that was applied last (`catchup_contract.schedule_list`): `#`, its order in 15 digits, the
+# first letter of where the pool's members are, and, unless members have changed since, its hash.
 pool_lists: Final = Table(
     "pool_lists",
     metadata,
