@@ -148,6 +148,8 @@ class Http(httplib2.Http):  # type: ignore[misc]
             self.close()
             raise TemporaryError("Google's answer is too large") from None
         except (OSError, http.client.HTTPException, httplib2.HttpLib2Error) as error:
+            # httplib2's frame holds the error and the connection: they would wait for the garbage collector.
+            error.__traceback__ = None
             self.close()
             raise TemporaryError(f"no answer from Google ({type(error).__name__})") from None
 
