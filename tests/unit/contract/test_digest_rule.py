@@ -318,3 +318,18 @@ def test_a_date_that_was_due_before_the_schedule_was_made_has_no_firing() -> Non
 
     assert since.latest_firing(at("2026-11-29 09:31")) is None
     assert next(since.firings_after(at("2026-11-29 08:31"))) == at("2026-12-06 08:00")
+
+
+def test_the_first_firing_after_a_far_start_is_found_at_once() -> None:
+    asked: list[date] = []
+
+    class Counted(DigestTime):
+        def due_on(self, day: date) -> datetime | None:
+            asked.append(day)
+            return super().due_on(day)
+
+    since = datetime(2099, 1, 1, tzinfo=UTC)
+    when = Counted(ZoneInfo("Europe/Berlin"), DigestDay.DAILY, time(9), since)
+
+    assert next(when.firings_after(datetime(2026, 11, 23, tzinfo=UTC))) == datetime(2099, 1, 1, 8, tzinfo=UTC)
+    assert len(asked) < 10

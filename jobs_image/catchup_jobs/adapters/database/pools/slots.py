@@ -37,6 +37,14 @@ _CLAIMED: Final = (
     .values(due_at=bindparam("due"), owner=bindparam("by"), deaths=bindparam("died"), unfinished=bindparam("slot"))
 )
 
+_COMPUTED: Final = (
+    update(pool_slots)
+    .where(pool_slots.c.user_id == bindparam("user"))
+    .values(due_at=bindparam("due"), unfinished=bindparam("slot"), version=bindparam("of"))
+)
+# What a schedule raises that this version cannot compute with, such as an interval of a newer one.
+_UNREADABLE: Final = (ValueError, LookupError, ArithmeticError)
+
 _SLOT: Final = (
     pool_slots.c.due_at,
     pool_slots.c.unfinished,
@@ -69,43 +77,51 @@ class PoolSlots:
 
     def schedule(self, *, now: datetime, limit: int) -> int:
         """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
+        unclaimed = (*self._mine(), pool_slots.c.owner.is_(None))
         stale = (
-            _whens(*_SLOT)
+            _whens(*_SLOT, pool_slots.c.version)
             .join(pool_slots, pool_slots.c.user_id == pool_members.c.user_id)
-            .where(
-                *self._mine(),
-                # Not `!=`, for which no index helps.
-                or_(pool_slots.c.version < self.version, pool_slots.c.version > self.version),
-                pool_slots.c.owner.is_(None),
-            )
-            .limit(limit)
+            # Not `!=`, for which no index helps.
+            .where(*unclaimed, or_(pool_slots.c.version < self.version, pool_slots.c.version > self.version))
         )
         with self.database.read() as connection:
-            rows = connection.execute(stale).all()
+            rows = connection.execute(stale.limit(limit)).all()
         if not rows:
             return 0
+        if self._tell_interval(rows):
+            with self.database.read() as connection:
+                rows = connection.execute(stale.where(_is_of(rows))).all()
+        computed = {row: self._computed(row, now) for row in rows}
+        with self.database.write() as connection:
+            # In one order everywhere, or two transactions could wait for each other.
+            locked = select(pool_slots.c.user_id).where(*unclaimed, _is_of(rows)).order_by(pool_slots.c.user_id)
+            connection.execute(locked.with_for_update(skip_locked=True)).all()
+            # A row that was edited meanwhile is computed another time.
+            values = [computed[row] for row in connection.execute(stale.where(_is_of(rows))) if row in computed]
+            if values:
+                connection.execute(_COMPUTED.where(pool_slots.c.kind == self.kind), values)
+        return len(rows)
+
+    def _tell_interval(self, rows: Sequence[Any]) -> bool:
+        """Store the interval by which the sync of an enrolled user is overdue; a UserSchedule says its own."""
+        told = sorted(row.user_id for row in rows if row.uid is None and row.sync_every != self.every)
+        if self.kind is not SYNC or not told:
+            return False
+        one = (pool_members.c.user_id == bindparam("user"), pool_members.c.uid.is_(None))
         with self.database.write() as connection:
             connection.execute(
-                update(pool_slots)
-                .where(
-                    pool_slots.c.user_id == bindparam("user"),
-                    pool_slots.c.kind == self.kind,
-                    pool_slots.c.pool == self.pool,
-                    pool_slots.c.owner.is_(None),
-                )
-                .values(due_at=bindparam("due"), unfinished=bindparam("slot"), version=self.version),
-                [
-                    {"user": row.user_id, "due": self._due_at(row, now), "slot": self._unfinished(row, now)}
-                    for row in rows
-                ],
+                update(pool_members).where(*one).values(sync_every=self.every), [{"user": user_id} for user_id in told]
             )
-            if self.kind is SYNC:
-                # The interval by which a sync is overdue; a UserSchedule says its own.
-                enrolled = [row.user_id for row in rows if row.uid is None]
-                connection.execute(
-                    update(pool_members).where(pool_members.c.user_id.in_(enrolled)).values(sync_every=self.every)
-                )
-        return len(rows)
+        return True
+
+    def _computed(self, row: Any, now: datetime) -> dict[str, Any]:
+        """Return what is stored of a member: one whose schedule cannot be computed harms no other."""
+        try:
+            due_at, unfinished = self._due_at(row, now), self._unfinished(row, now)
+        except _UNREADABLE:
+            _log.warning("it cannot be computed when the user is due, who is not served", user=row.user_id)
+            due_at, unfinished = None, row.unfinished
+        return {"user": row.user_id, "due": due_at, "slot": unfinished, "of": self.version}
 
     def _due_at(self, row: Any, now: datetime) -> datetime | None:
         # Whoever is due stays due: which slot that serves, the claim decides.
@@ -190,6 +206,13 @@ class PoolSlots:
         return [claimed[user_id] for user_id in user_ids if user_id in claimed]
 
     def _member(self, row: Any, now: datetime) -> Member | None:
+        try:
+            return self._claimed(row, now)
+        except _UNREADABLE:
+            _log.warning("the user's schedule cannot be computed, the user is not served", user=row.user_id)
+            return None
+
+    def _claimed(self, row: Any, now: datetime) -> Member | None:
         slots = self._slots(row)
         if slots is None:
             return None
@@ -281,6 +304,10 @@ class PoolSlots:
             row.sync_every or self.every,
             max((at for at in (row.suspended_until, self.since) if at is not None), default=None),
         )
+
+
+def _is_of(rows: Sequence[Any]) -> ColumnElement[bool]:
+    return pool_slots.c.user_id.in_([row.user_id for row in rows])
 
 
 def _is_suspended(row: Any, now: datetime) -> bool:
