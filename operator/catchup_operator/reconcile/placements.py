@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Final, Protocol
 
-from catchup_contract.kinds import Kind
+from catchup_contract.kinds import Kind, user_kinds
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.by_hand import by_hand, by_hand_name
 from catchup_operator.manifests.dedicated import desired_cronjobs
@@ -36,7 +36,7 @@ _POOL_SECONDS: Final = 1.0
 
 
 class WaitsForPoolError(RetryAfterError):
-    """A UserSchedule waits until its pool is known, or knows it. Until then all stays as it is."""
+    """A UserSchedule waits for its pool, or a pool for its list of UserSchedules. Until then all stays as it is."""
 
     log_level = logging.DEBUG
     result = "waits"
@@ -247,6 +247,10 @@ class Pooled:
     def desired(self, body: Mapping[str, Any], *, older: object, now: datetime) -> Desired:
         """Return what a resource is to become. Raises InvalidSpecError, RetryAfterError."""
         pool = SchedulePool.from_body(body).at(now)
+        has_cronjobs = any("cronJobName" in section_of(body, kind) for kind in user_kinds())
+        if not has_cronjobs and not self._pools.has_list((pool.namespace, pool.name)):
+            # ConfigMaps of an earlier pool may say what was true then.
+            raise WaitsForPoolError("the list of UserSchedules is not written yet", seconds=_POOL_SECONDS)
         pool = pool if older is None else replace(pool, suspend=True, suspension=None)
         since = pool_status.active_since(body, pool, now=now)
         patch = partial(

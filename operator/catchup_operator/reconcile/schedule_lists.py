@@ -48,6 +48,9 @@ class ScheduleLists:
         queue: repeats writes that fail.
         pools: which namespaces have a pool, and what their pods have been told.
         now: a clock, for the order of lists.
+
+    Attributes:
+        known: what the list is made of.
     """
 
     def __init__(
@@ -66,11 +69,11 @@ class ScheduleLists:
         self._scopes = scopes
         self._queue = queue
         self._pools = pools
-        self._known = KnownSchedules(digest_spread)
-        self._observers = [_Observer(self._known, namespace, self.changed) for namespace in namespaces]
+        self.known = KnownSchedules(digest_spread)
+        self._observers = [_Observer(self.known, namespace, self.changed) for namespace in namespaces]
         self._watches: list[Watch] = []
         self._event = asyncio.Event()
-        self._lists: dict[str, tuple[Mapping[str, bytes], Mapping[str, int]]] = {}
+        self._lists: dict[str, tuple[Mapping[str, bytes], Mapping[str, int], Sequence[str]]] = {}
         self._written: dict[Key, str] = {}
         self._checked_at = time.monotonic()
 
@@ -109,13 +112,13 @@ class ScheduleLists:
 
     async def _settle(self) -> None:
         """Return after a change, once there was quiet, or when it is time to look at the ConfigMaps."""
-        leaves = self._known.seconds_to_leave()
+        leaves = self.known.seconds_to_leave()
         try:
             await asyncio.wait_for(
                 self._event.wait(), _CHECK_SECONDS if leaves is None else min(leaves, _CHECK_SECONDS)
             )
         except TimeoutError:
-            if self._known.let_leave():
+            if self.known.let_leave():
                 self.changed()
                 self._event.clear()
             return
@@ -136,13 +139,14 @@ class ScheduleLists:
         if namespace not in self._lists:
             stored = await self._stored_index(namespace)
             # From here on without waiting, or a change could be missed.
-            listed = self._known.listed(namespace, self._pools.admits)
-            told = {schedule.uid: schedule.generation for schedule in listed if schedule.pool}
-            self._lists[namespace] = self._files(listed, stored), told
-        files, members = self._lists[namespace]
+            listed = self.known.listed(namespace, self._pools.admits)
+            # Of a pool that is not there nobody is a member yet.
+            told = {each.uid: each.generation for each in listed if self._pools.admits((namespace, each.pool))}
+            self._lists[namespace] = self._files(listed, stored), told, self._pools.names_in(namespace)
+        files, members, pools = self._lists[namespace]
         for name, file in manifests.CONFIGMAPS.items():
             await self._apply(namespace, name, file, files[file])
-        self._pools.note_told(namespace, members)
+        self._pools.note_told(namespace, members, pools)
 
     async def _stored_index(self, namespace: str) -> bytes:
         found = await self._client.get(CONFIGMAPS, namespace, manifests.INDEX)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from catchup_contract.kinds import Kind
@@ -48,6 +48,7 @@ class Pools:
         self._known: dict[Key, PoolFacts] = {}
         self._listed: set[str | None] = set()
         self._told: dict[str, Mapping[str, int]] = {}
+        self._with_list: set[Key] = set()
         self._subscriber = PoolSubscriber()
 
     def subscribe(self, subscriber: PoolSubscriber) -> None:
@@ -69,6 +70,7 @@ class Pools:
 
     def forget(self, pool: Key) -> None:
         """Record that a pool is gone."""
+        self._with_list.discard(pool)
         if self._known.pop(pool, None) is not None:
             self._subscriber.changed(pool)
 
@@ -91,10 +93,24 @@ class Pools:
         facts = self.facts(pool)
         return None if facts is None else facts.admits
 
-    def note_told(self, namespace: str, members: Mapping[str, int]) -> None:
-        """Record the list that the pods of a namespace read: of each member the uid and the generation."""
+    def names_in(self, namespace: str) -> list[str]:
+        """Return the names of the pools of a namespace."""
+        return [name for home, name in self._known if home == namespace]
+
+    def note_told(self, namespace: str, members: Mapping[str, int], pools: Collection[str] = ()) -> None:
+        """Record the list that the pods of a namespace read.
+
+        Args:
+            members: of each member of a pool that is there the uid and the generation.
+            pools: the names of the pools that were there when the list was made.
+        """
         self._told[namespace] = members
+        self._with_list |= {(namespace, name) for name in pools}
 
     def is_told(self, namespace: str, uid: str, generation: int) -> bool:
         """Whether the pods of a namespace know this generation of a UserSchedule as a member, or a newer one."""
         return self._told.get(namespace, {}).get(uid, -1) >= generation
+
+    def has_list(self, pool: Key) -> bool:
+        """Whether the list of a pool's namespace was written since the pool appeared."""
+        return pool in self._with_list

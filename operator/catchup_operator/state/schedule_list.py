@@ -46,13 +46,16 @@ class KnownSchedules:
             self.forget(key)
         if known is None:
             return before is not None
-        is_pooled = (body.get("status") or {}).get("templateHash") == POOLED_HASH
+        status = body.get("status") or {}
+        is_pooled = status.get("templateHash") == POOLED_HASH
         if is_pooled:
             self._pooled_since.setdefault(key, self._clock())
         self._leaving.discard(key)
         listed = self._known.get(key)
-        if listed is not None and listed.listed.pool and not known.listed.pool and (is_pooled or self._stays(key)):
-            known = replace(known, listed=replace(known.listed, pool=listed.listed.pool))
+        # After a restart the status alone says which pool serves the user.
+        pool = listed.listed.pool if listed is not None else status.get("pool", "") if is_pooled else ""
+        if pool and not known.listed.pool and (is_pooled or self._stays(key)):
+            known = replace(known, listed=replace(known.listed, pool=pool))
             if not is_pooled:
                 self._leaving.add(key)
         elif not known.listed.pool:

@@ -167,6 +167,7 @@ def pooled(
         template_hash=POOLED_HASH,
         older=older,
         suspension=schedule.suspension,
+        pool=schedule.pool,
         now=now,
     )
 
@@ -205,6 +206,7 @@ def applied(
     older: object,
     suspension: Suspension | None,
     now: datetime,
+    pool: str | None = None,
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs of any resource were applied.
 
@@ -216,12 +218,14 @@ def applied(
         older: the resource that serves instead (`namespace/name`), or None.
         suspension: what suspends it, where that has an end.
         now: the time, aware.
+        pool: the SchedulePool that has the place of CronJobs, or None.
     """
     readiness, *health = conditions
     work = user_kinds()
     patch: dict[str, Any] = {
         "observedGeneration": body["metadata"]["generation"],
         "templateHash": template_hash,
+        "pool": pool,
         "conflictsWith": None if older is None else str(older),
         SUSPENDED_UNTIL: None if suspension is None else format_utc(suspension.until),
         "conditions": merge_conditions(body, [readiness, *ready.progress(readiness), *health], now),

@@ -28,6 +28,7 @@ _STATUS: Final = {
     "conflictsWith": str,
     "servedBy": str,
     "suspendedUntil": str,
+    "pool": str,
     "conditions": list,
     # Of pools.
     **dict.fromkeys(("members", "synced", "failing", "late"), int),

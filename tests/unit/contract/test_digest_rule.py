@@ -333,3 +333,11 @@ def test_the_first_firing_after_a_far_start_is_found_at_once() -> None:
 
     assert next(when.firings_after(datetime(2026, 11, 23, tzinfo=UTC))) == datetime(2099, 1, 1, 8, tzinfo=UTC)
     assert len(asked) < 10
+
+
+def test_a_time_that_is_skipped_with_the_end_of_its_date_has_no_follow_ups_as_its_cronjob_has_none() -> None:
+    nuuk = DigestTime(ZoneInfo("America/Nuuk"), DigestDay.DAILY, time(23))
+    due = nuuk.due_on(date(2026, 3, 28))
+    assert due == datetime(2026, 3, 29, 1, tzinfo=UTC), "at the jump, from 23:00 to midnight"
+    assert nuuk.firings_of(due) == [due]
+    assert is_last_firing(due, nuuk, Occurrence(date(2026, 3, 28), due))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 from unit.operator.factories import TEMPLATE, body
@@ -9,7 +10,8 @@ from unit.operator.status.test_patches import merge
 
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import Reason
-from catchup_operator.reconcile.placements import Dedicated, WaitsForPoolError
+from catchup_operator.reconcile.placements import Dedicated, Pooled, WaitsForPoolError
+from catchup_operator.reconcile.schedule_lists import ScheduleLists
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.status import patches
@@ -56,6 +58,7 @@ def test_in_a_pool_nothing_stays_of_what_cronjobs_and_their_runs_left_but_since_
     known.note_told("people", {"uid-1": 1})
     after = reconciled({**POOLED, "status": {"digest": RAN, "sync": {"cronJobName": "ada-sync-x"}}}, known)
     assert ready(after) == ("True", "Pooled")
+    assert after["status"]["pool"] == "night"
     assert after["status"]["sync"] == {"display": "every 30m"}
     digest = after["status"]["digest"]
     assert digest.keys() == {"display", "activeSince", "nextRuns", "nextRunTimes"}
@@ -98,6 +101,36 @@ def test_cronjobs_that_a_user_has_stay_until_the_pool_is_there_and_knows() -> No
     known = pools()
     known.note_told("people", {"uid-1": 1})
     assert ready(reconciled(after, known)) == ("True", "Pooled")
+
+
+def test_the_cronjobs_of_a_pool_start_once_the_list_was_written_since_the_pool_appeared() -> None:
+    def pool(**status: Any) -> dict[str, Any]:
+        return {**body(name="night", uid="uid-2", status=status), "spec": {}}
+
+    known = pools()
+    with pytest.raises(WaitsForPoolError):
+        Pooled(TEMPLATE, known).desired(pool(), older=None, now=NOW)
+    # One that has CronJobs, as at a restart of the operator, need not wait.
+    assert Pooled(TEMPLATE, known).desired(pool(sync={"cronJobName": "x"}), older=None, now=NOW).manifests
+    known.note_told("people", {}, ["night"])
+    assert Pooled(TEMPLATE, known).desired(pool(), older=None, now=NOW).manifests.keys() == {SYNC, DIGEST}
+
+
+async def test_members_of_a_pool_that_is_not_there_count_as_told_only_by_a_list_that_was_made_since_it_is() -> None:
+    known = Pools()
+    known.note_listed("people")
+    known.note(("people", "other"), PoolFacts(admits=True))
+    client = MagicMock(get=AsyncMock(return_value=None), apply=AsyncMock())
+    queue = MagicMock()
+    scopes = MagicMock(require=AsyncMock())
+    lists = ScheduleLists(client, ["people"], digest_spread=0, scopes=scopes, queue=queue, pools=known, now=lambda: NOW)
+    lists.known.observe(POOLED)
+    await lists.write("people")
+    known.note(("people", "night"), PoolFacts(admits=True))
+    assert not known.is_told("people", "uid-1", 1)
+    lists.changed()
+    await lists.write("people")
+    assert known.is_told("people", "uid-1", 1)
 
 
 OFF = {SYNC: "PoolSuspended", DIGEST: "PoolSuspended"}

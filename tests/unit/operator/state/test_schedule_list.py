@@ -7,7 +7,7 @@ from unit.operator.factories import body
 
 from catchup_contract.schedule_list import ListedSchedule
 from catchup_operator.manifests.names import Key
-from catchup_operator.state.schedule_list import KnownSchedules
+from catchup_operator.state.schedule_list import STAY_SECONDS, KnownSchedules
 from catchup_operator.status.patches import POOLED_HASH
 
 OLD, NEW = "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"
@@ -135,3 +135,18 @@ def test_who_leaves_a_pool_is_its_member_until_there_are_cronjobs_and_its_pods_h
         now[0] += stays_minutes * 60
         assert known.let_leave()
     assert (listed_pool(), known.seconds_to_leave()) == ("", None)
+
+
+def test_after_a_restart_who_left_a_pool_is_its_member_until_there_are_cronjobs() -> None:
+    now = [0.0]
+    known = KnownSchedules(0, lambda: now[0])
+
+    def listed_pool() -> str:
+        (entry,) = known.listed("people", lambda key: key == ("people", "staff"))
+        return entry.pool
+
+    known.observe(body({}, generation=3, status={"templateHash": POOLED_HASH, "pool": "staff"}))
+    assert (listed_pool(), known.seconds_to_leave()) == ("staff", None)
+    known.observe(body({}, generation=3, status={"templateHash": "of-cronjobs"}))
+    now[0] += STAY_SECONDS
+    assert (known.let_leave(), listed_pool()) == (True, "")
