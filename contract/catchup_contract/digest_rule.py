@@ -139,7 +139,8 @@ class DigestTime:
 
     def firings_after(self, now: datetime) -> Iterator[datetime]:
         """Yield the instants (UTC) later than `now` (aware) at which a digest is tried, in order, without end."""
-        first = local_date(now, self.zone) - timedelta(days=1)
+        begin = now if self.since is None else max(now, self.since)
+        first = local_date(begin, self.zone) - timedelta(days=1)
         for days in count():
             for firing in self.firings_on(first + timedelta(days=days)):
                 if firing > now:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -190,7 +191,7 @@ def _read_part(name: str, compressed: bytes) -> tuple[bytes, list[ListedSchedule
     try:
         content = gzip.decompress(compressed)
         return content, [_schedule(document) for document in json.loads(content)]
-    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise InvalidListError(f"{name} is not part of a list of UserSchedules") from None
 
 

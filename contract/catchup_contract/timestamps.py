@@ -12,7 +12,8 @@ _FORM: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 def format_utc(instant: datetime) -> str:
     """Return an aware datetime in RFC 3339 UTC to the second, e.g. `2026-11-23T08:30:00Z`."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # `strftime` does not pad years before 1000.
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def parse_rfc3339(text: str) -> datetime:

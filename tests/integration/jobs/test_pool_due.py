@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
+from integration.jobs.pool_world import NOW, PoolWorld, apply, cadence_of, schedule
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.cadence import Cadence
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import DIGEST
+from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
+from catchup_jobs.adapters.database.schema import pool_members
 from catchup_jobs.domain.people.users import Schedule
-
-if TYPE_CHECKING:
-    from catchup_jobs.adapters.database.engine import Database
 
 
 def test_a_member_is_served_at_the_slots_of_a_cronjob_of_their_own(pool: PoolWorld) -> None:
@@ -190,3 +189,40 @@ def test_nobody_is_lost_or_served_twice_when_the_number_of_shards_changes_in_the
         pool.tick(store=pool.store(shard=shard, shards=5))
 
     assert Counter(pool.users_served()) == Counter(names)
+
+
+def test_a_schedule_that_cannot_be_computed_harms_no_other_member(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+    apply(pool, schedule("ada"), schedule("bob"))
+    with pool.database.write() as connection:
+        # As a newer version may have stored it.
+        connection.execute(pool_members.update().where(pool_members.c.user_id == "ada").values(sync_every="7m"))
+
+    pool.tick()
+    assert pool.users_served() == ["bob"]
+    pool.make_due()
+    pool.tick()
+
+    assert pool.users_served() == ["bob", "bob"]
+
+
+def test_an_edit_while_it_is_computed_when_a_member_is_due_is_not_lost(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.kind = DIGEST
+    pool.enrol("ada", digest_day=DigestDay.DAILY, digest_time=time(20))
+    write, edits = Database.write, 0
+
+    def edited_before(database: Database) -> Any:
+        nonlocal edits
+        edits += 1
+        if edits == 1:
+            pool.enrol("ada", digest_day=DigestDay.DAILY, digest_time=time(18))
+        return write(database)
+
+    monkeypatch.setattr(Database, "write", edited_before)
+    pool.store().schedule(now=pool.now, limit=100)
+    assert edits > 1
+    pool.store().schedule(now=pool.now, limit=100)
+
+    assert pool.row("ada").due_at == datetime(2026, 11, 23, 17, tzinfo=UTC)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from integration.jobs.pool_world import NOW, PoolWorld, apply, cadence_of, schedule
 
-from catchup_contract.kinds import DIGEST
+from catchup_contract.kinds import DIGEST, SYNC
 from catchup_contract.pools import Members
 from catchup_contract.summary import Count
 from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.schema import pool_slots
 
 if TYPE_CHECKING:
+    from catchup_contract.kinds import Kind
     from catchup_contract.schedule_list import ListedSchedule
 
 UNTIL = NOW + timedelta(hours=6)
@@ -154,3 +155,28 @@ def test_whoever_is_enrolled_while_leaving_is_not_suspended_by_what_the_user_sch
 
     assert "ada" in pool.users_served()
     assert pool.store().counts(now=pool.now)[Count.MEMBERS] == 1
+
+
+@pytest.mark.parametrize("kind", [SYNC, DIGEST])
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59Z", "2099-01-01T00:00:00Z"])
+def test_a_suspension_that_never_ends_harms_no_other_member(pool: PoolWorld, kind: Kind, until: str) -> None:
+    pool.kind = kind
+    pool.enrol("ada", "bob", pool=None)
+    apply(pool, schedule("ada", suspended_until=until), schedule("bob"))
+
+    pool.tick()
+    assert pool.row("ada").due_at.year in {2098, 2099, 9999}
+    pool.now = pool.row("bob").due_at
+    pool.served.clear()
+    pool.tick()
+
+    assert pool.users_served() == ["bob"]
+
+
+def test_a_suspension_that_ended_in_the_first_year_suspends_nobody(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada", suspended_until=format_utc(datetime(1, 1, 1, tzinfo=UTC))))
+
+    pool.tick()
+
+    assert pool.users_served() == ["ada"]

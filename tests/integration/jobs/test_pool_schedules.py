@@ -258,3 +258,41 @@ def test_a_part_that_is_older_than_what_is_known_ends_no_membership(pool: PoolWo
     apply_part(pool, schedule("ada", generation=1, pool="others"))
 
     assert listed_members(pool) == {"ada"}
+
+
+def test_a_priority_of_a_newer_version_counts_as_normal(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+
+    assert apply(pool, schedule("ada", priority="urgent"), schedule("bob")) == ["ada", "bob"]
+    assert pool.row("ada").priority == pool.row("bob").priority
+
+
+def test_a_pool_whose_enrolled_users_are_all_held_is_shown(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    apply_to_enrolled(pool, schedule("ada", is_served=False))
+
+    assert [(one.pool, one.kind, one.members, one.held) for one in overviews(pool.database, now=pool.now)] == [
+        (POOL, DIGEST, 0, 1),
+        (POOL, SYNC, 0, 1),
+    ]
+
+
+def test_an_enrolment_that_ends_while_a_digest_is_due_loses_no_digest(pool: PoolWorld) -> None:
+    due = datetime(2026, 11, 29, 8, tzinfo=UTC)
+    pool.kind, pool.now = DIGEST, due - timedelta(hours=1)
+    pool.enrol("ada", "bob", "cy")
+    pool.tick()
+    pool.now = due + timedelta(seconds=20)
+    # CronJobs of ada's own serve her from the next time on; bob has left for good.
+    apply_to_enrolled(pool, dedicated("ada"))
+    pool.enrol("ada", "bob", pool=None)
+
+    pool.tick()
+    assert sorted(pool.served) == [("ada", due), ("bob", due), ("cy", due)]
+    pool.pass_time(minutes=5)
+    pool.tick()
+    pool.pass_time(days=7)
+    pool.served.clear()
+    pool.tick()
+
+    assert pool.users_served() == ["cy"]

@@ -320,6 +320,21 @@ def test_a_date_that_was_due_before_the_schedule_was_made_has_no_firing() -> Non
     assert next(since.firings_after(at("2026-11-29 08:31"))) == at("2026-12-06 08:00")
 
 
+def test_the_first_firing_after_a_far_start_is_found_at_once() -> None:
+    asked: list[date] = []
+
+    class Counted(DigestTime):
+        def due_on(self, day: date) -> datetime | None:
+            asked.append(day)
+            return super().due_on(day)
+
+    since = datetime(2099, 1, 1, tzinfo=UTC)
+    when = Counted(ZoneInfo("Europe/Berlin"), DigestDay.DAILY, time(9), since)
+
+    assert next(when.firings_after(datetime(2026, 11, 23, tzinfo=UTC))) == datetime(2099, 1, 1, 8, tzinfo=UTC)
+    assert len(asked) < 10
+
+
 def test_a_time_that_is_skipped_with_the_end_of_its_date_has_no_follow_ups_as_its_cronjob_has_none() -> None:
     nuuk = DigestTime(ZoneInfo("America/Nuuk"), DigestDay.DAILY, time(23))
     due = nuuk.due_on(date(2026, 3, 28))

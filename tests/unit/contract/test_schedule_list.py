@@ -105,6 +105,7 @@ def test_fields_of_a_newer_operator_are_left_out() -> None:
         {INDEX_FILE: b'{"parts":["x"],"order":-1}'},
         {INDEX_FILE: b'{"parts":["x"]}', part_name(0): b"not gzip"},
         {INDEX_FILE: b'{"parts":["x"]}', part_name(0): gzip.compress(b"{")},
+        {INDEX_FILE: b'{"parts":["x"]}', part_name(0): gzip.compress(b"[]")[:10] + b"\xff" * 8},
         {INDEX_FILE: b'{"parts":["x"]}', part_name(0): gzip.compress(b'[{"user_id": 5, "uid": "u", "generation": 1}]')},
         {INDEX_FILE: b'{"parts":["x"]}', part_name(0): gzip.compress(b'[{"user_id": "ada"}]')},
     ],

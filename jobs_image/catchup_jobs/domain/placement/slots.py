@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,8 @@ from catchup_contract.digest_rule import DigestDay, DigestTime, occurrence_of_sl
 from catchup_contract.kinds import Kind, Rule
 
 _INSTANT: Final = timedelta(microseconds=1)
+# Dates end with the year 9999, and a slot is looked for in the days after the end of a suspension.
+_LATEST_END: Final = datetime(9999, 12, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,11 @@ class When:
     def digest(self) -> DigestTime:
         """The digest's part of it."""
         since = max((at for at in (self.digest_since, self.resumes_at) if at is not None), default=None)
-        return DigestTime(ZoneInfo(self.time_zone), self.digest_day, self.digest_time, since)
+        return DigestTime(ZoneInfo(self.time_zone), self.digest_day, self.digest_time, _bounded(since))
+
+
+def _bounded(end: datetime | None) -> datetime | None:
+    return None if end is None else min(end, _LATEST_END)
 
 
 class Slots(Protocol):
@@ -70,7 +76,7 @@ class _IntervalSlots:
 
     def after(self, at: datetime) -> datetime:
         # A slot at the very end of a suspension is served.
-        return next(self.cadence.due_after(at if self.since is None else max(at, self.since - _INSTANT)))
+        return next(self.cadence.due_after(at if self.since is None or self.since <= at else self.since - _INSTANT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ class _LocalTimeSlots:
 
 def _interval_slots(kind: Kind, user_id: str, when: When) -> Slots:
     cadence = Cadence.of_user(kind.name, SYNC_INTERVALS_MINUTES[when.sync_every], user_id)
-    return _IntervalSlots(cadence, when.resumes_at)
+    return _IntervalSlots(cadence, _bounded(when.resumes_at))
 
 
 def _local_time_slots(_kind: Kind, _user_id: str, when: When) -> Slots:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from catchup_contract.cadence import stable_hash
 from catchup_contract.kinds import SYNC, Kind, user_kinds
@@ -33,15 +33,29 @@ def enrol(database: Database, connection: Connection, pools: Mapping[str, str | 
     for page in chunks(sorted(pools)):
         leaving = [user_id for user_id in page if pools[user_id] is None]
         connection.execute(delete(pool_enrolments).where(pool_enrolments.c.user_id.in_(leaving)))
-        # UserSchedules keep their members.
-        connection.execute(
-            delete(pool_members).where(pool_members.c.user_id.in_(leaving), pool_members.c.uid.is_(None))
-        )
+        end_enrolments(connection, leaving, now)
         joining = {user_id: pool for user_id in page if (pool := pools[user_id]) is not None}
         if joining:
             _enrol_page(database, connection, joining, now)
     if pools:
         read_lists_again(connection)
+
+
+def end_enrolments(connection: Connection, user_ids: Collection[str], now: datetime) -> None:
+    """End the membership of enrolled users; where something is due or begun, once the pool has ended that."""
+    # UserSchedules keep their members.
+    enrolled = and_(pool_members.c.user_id.in_(user_ids), pool_members.c.uid.is_(None))
+    is_busy = (
+        select(pool_slots.c.user_id)
+        .where(
+            pool_slots.c.user_id == pool_members.c.user_id,
+            or_(pool_slots.c.owner.is_not(None), pool_slots.c.unfinished.is_not(None), pool_slots.c.due_at <= now),
+        )
+        .correlate(pool_members)
+        .exists()
+    )
+    connection.execute(update(pool_members).where(enrolled, is_busy).values(leaving=True))
+    connection.execute(delete(pool_members).where(enrolled, ~pool_members.c.leaving))
 
 
 def read_lists_again(connection: Connection) -> None:

@@ -85,7 +85,7 @@ class PoolOverview:
 
 
 def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
-    """Yield all pools that have members, by name, and each kind. Raises JobError."""
+    """Yield all pools that have members, or enrolled users who are held, by name, and each kind. Raises JobError."""
     key = (pool_slots.c.pool, pool_slots.c.kind)
     is_due = pool_slots.c.due_at <= now  # also where the process that had claimed the member died
     statement = (
@@ -126,8 +126,8 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
                 in_trouble(kind, pool_slots.c.pool, func.count()).group_by(pool_slots.c.pool)
             )
         }
-    for row in rows:
-        yield PoolOverview(
+    found = [
+        PoolOverview(
             row.pool,
             row.kind,
             row.members,
@@ -138,6 +138,16 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
             failures.get((row.pool, row.kind), 0),
             row.longest,
         )
+        for row in rows
+    ]
+    served = {one.pool for one in found}
+    found += [
+        PoolOverview(pool, kind, 0, 0, number, 0, 0, 0, None)
+        for pool, number in held_of.items()
+        if pool not in served
+        for kind in user_kinds()
+    ]
+    yield from sorted(found, key=lambda one: (one.pool, one.kind.name))
 
 
 @dataclass(frozen=True, slots=True)

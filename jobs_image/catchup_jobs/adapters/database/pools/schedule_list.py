@@ -138,7 +138,7 @@ def _store(
         rows,
     )
     slots = [
-        slot_of(schedule.user_id, kind, pool, PRIORITIES[schedule.priority])
+        slot_of(schedule.user_id, kind, pool, PRIORITIES.get(schedule.priority, PRIORITIES["normal"]))
         for schedule in schedules
         for kind in _enabled(schedule)
     ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+import structlog
 from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, true, update
 
 from catchup_contract.kinds import SYNC, Kind
@@ -29,6 +30,15 @@ _CLAIMED: Final = (
     .where(pool_slots.c.user_id == bindparam("user"))
     .values(due_at=bindparam("due"), owner=bindparam("by"), deaths=bindparam("died"), unfinished=bindparam("slot"))
 )
+_COMPUTED: Final = (
+    update(pool_slots)
+    .where(pool_slots.c.user_id == bindparam("user"))
+    .values(due_at=bindparam("due"), unfinished=bindparam("slot"), version=bindparam("of"))
+)
+# What a schedule raises that this version cannot compute with, such as an interval of a newer one.
+_UNREADABLE: Final = (ValueError, LookupError, ArithmeticError)
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,53 +63,57 @@ class PoolSlots:
 
     def schedule(self, *, now: datetime, limit: int) -> int:
         """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
-        stale = (
-            member_rows()
-            .where(
-                *self._mine(),
-                # Not `!=`, for which no index helps.
-                or_(pool_slots.c.version < self.version, pool_slots.c.version > self.version),
-                pool_slots.c.owner.is_(None),
-            )
-            .limit(limit)
-        )
+        unclaimed = (*self._mine(), pool_slots.c.owner.is_(None))
+        # Not `!=`, for which no index helps.
+        is_stale = or_(pool_slots.c.version < self.version, pool_slots.c.version > self.version)
+        stale = member_rows(pool_slots.c.version).where(*unclaimed, is_stale)
         with self.database.read() as connection:
-            rows = connection.execute(stale).all()
+            rows = connection.execute(stale.limit(limit)).all()
         if not rows:
             return 0
+        are_these = pool_slots.c.user_id.in_([row.user_id for row in rows])
+        if self._tell_interval(rows):
+            with self.database.read() as connection:
+                rows = connection.execute(stale.where(are_these)).all()
+        computed = {row: self._computed(row, now) for row in rows}
+        with self.database.write() as connection:
+            # In one order everywhere, or two transactions could wait for each other.
+            locked = select(pool_slots.c.user_id).where(*unclaimed, are_these).order_by(pool_slots.c.user_id)
+            free = connection.execute(locked.with_for_update(skip_locked=True)).scalars().all()
+            # Who was edited or asked for a run meanwhile is computed the next time.
+            current = connection.execute(stale.where(pool_slots.c.user_id.in_(free)))
+            values = [computed[row] for row in current if row in computed]
+            if values:
+                connection.execute(_COMPUTED.where(pool_slots.c.kind == self.kind), values)
+        return len(rows)
+
+    def _tell_interval(self, rows: Sequence[Any]) -> bool:
+        """Store the interval by which the sync of an enrolled user is overdue; a UserSchedule says its own."""
+        told = sorted(row.user_id for row in rows if row.uid is None and row.sync_every != self.every)
+        if self.kind is not SYNC or not told:
+            return False
+        one = (pool_members.c.user_id == bindparam("user"), pool_members.c.uid.is_(None))
         with self.database.write() as connection:
             connection.execute(
-                update(pool_slots)
-                .where(
-                    pool_slots.c.user_id == bindparam("user"),
-                    pool_slots.c.kind == self.kind,
-                    pool_slots.c.pool == self.pool,
-                    pool_slots.c.owner.is_(None),
-                    # A request that has come meanwhile is seen the next time.
-                    pool_slots.c.is_requested == bindparam("asked"),
-                )
-                .values(
-                    due_at=bindparam("due"),
-                    unfinished=func.coalesce(pool_slots.c.unfinished, bindparam("slot", type_=UtcDateTime())),
-                    version=self.version,
-                ),
-                [
-                    {
-                        "user": row.user_id,
-                        "asked": row.is_requested,
-                        "due": self._rules.due_at(row, now),
-                        "slot": self._rules.unfinished(row, now),
-                    }
-                    for row in rows
-                ],
+                update(pool_members).where(*one).values(sync_every=self.every), [{"user": user_id} for user_id in told]
             )
-            if self.kind is SYNC:
-                # The interval by which a sync is overdue; a UserSchedule says its own.
-                enrolled = [row.user_id for row in rows if row.uid is None]
-                connection.execute(
-                    update(pool_members).where(pool_members.c.user_id.in_(enrolled)).values(sync_every=self.every)
-                )
-        return len(rows)
+        return True
+
+    def _computed(self, row: Any, now: datetime) -> dict[str, Any]:
+        """Return what is stored of a member: one whose schedule cannot be computed harms no other."""
+        try:
+            due_at, unfinished = self._rules.due_at(row, now), self._rules.unfinished(row, now)
+        except _UNREADABLE:
+            _log.warning("the user's schedule cannot be computed, the user is not served", user=row.user_id)
+            due_at, unfinished = None, row.unfinished
+        return {"user": row.user_id, "due": due_at, "slot": unfinished, "of": self.version}
+
+    def _member(self, row: Any, now: datetime) -> Member | None:
+        try:
+            return self._rules.member(row, now)
+        except _UNREADABLE:
+            _log.warning("the user's schedule cannot be computed, the user is not served", user=row.user_id)
+            return None
 
     def release(self, *, now: datetime) -> None:
         """End the membership of users who leave the pool and for whom nothing is due, begun or put back."""
@@ -137,7 +151,7 @@ class PoolSlots:
         )
         with self.database.write() as connection:
             rows = connection.execute(wanted).all()
-            claimed = {row.user_id: member for row in rows if (member := self._rules.member(row, now)) is not None}
+            claimed = {row.user_id: member for row in rows if (member := self._member(row, now)) is not None}
             # Whose schedule cannot be read is due no more.
             values = [
                 {"user": user_id, "due": until, "by": owner, "died": member.deaths, "slot": member.slot}
