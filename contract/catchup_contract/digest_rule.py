@@ -132,6 +132,8 @@ class DigestTime:
     def firings_of(self, due: datetime) -> list[datetime]:
         """Return a due instant (UTC) and its follow-ups."""
         today = local_date(due, self.zone)
+        if self.due_on(today) != due:
+            today -= timedelta(days=1)  # a time that the clock skips together with its date's end
         later = (due + follow_up for follow_up in FOLLOW_UPS)
         return [due, *(at for at in later if local_date(at, self.zone) == today)]
 

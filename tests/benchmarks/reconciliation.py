@@ -41,7 +41,7 @@ if __name__ == "__main__":
 from benchmarks import anchor  # noqa: E402 - where the line above finds it
 from benchmarks.finished_jobs import run_each_once  # noqa: E402
 from benchmarks.phases import Cost, Phase  # noqa: E402
-from waiting import ESTABLISHED  # noqa: E402
+from waiting import await_established  # noqa: E402
 
 from catchup_dev.cluster import Cluster as LocalCluster  # noqa: E402
 from catchup_operator.job_template import JobTemplate  # noqa: E402
@@ -92,8 +92,7 @@ def api_server() -> Iterator[LocalCluster]:
         cluster.up()
         try:
             cluster.kubectl("apply", "-f", str(ROOT / "crds"))
-            definitions = ("crd/userschedules.catchup.dev", "crd/schedulepools.catchup.dev")
-            cluster.kubectl("wait", ESTABLISHED, *definitions, "--timeout=180s")
+            await_established(cluster, "userschedules.catchup.dev", "schedulepools.catchup.dev")
             cluster.kubectl("create", "namespace", NAMESPACE)
             os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
             yield cluster

@@ -41,7 +41,11 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     if not bounded.ended.acquire(timeout=max(seconds, 0.0)):
         raise OverTimeError
     if bounded.error is not None:
-        raise bounded.error
+        try:
+            raise bounded.error
+        finally:
+            # Its traceback leads here: what the call held, such as a connection, would wait for the garbage collector.
+            del bounded
     result: T = bounded.result
     return result
 
@@ -72,8 +76,11 @@ class _Thread:
             bounded.result = bounded.call()
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
             bounded.error = error
+        ended = bounded.ended
+        # The traceback leads here, too.
+        del bounded
         _idle.append(self)
-        bounded.ended.release()
+        ended.release()
 
 
 # Its methods are atomic. A thread whose call was left to itself comes back when that has ended.

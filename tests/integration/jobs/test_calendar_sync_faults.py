@@ -35,7 +35,7 @@ PARTIAL = (ExitCode.DONE, Outcome.DONE, Reason.PARTIAL)
 RECONNECT = (ExitCode.DONE, Outcome.SKIPPED, Reason.RECONNECT)
 SPENT = (ExitCode.PERMANENT, Outcome.FAILED, Reason.BUDGET_SPENT)
 TUESDAY = "2026-11-24"
-TOKEN_READ = "FROM oauth_tokens"
+TOKEN_READ = "JOIN oauth_tokens"
 
 
 def fired(world: SyncWorld) -> list[int]:

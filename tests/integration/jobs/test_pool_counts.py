@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from integration.jobs.pool_world import NOW, PoolWorld
 
 from catchup_contract.summary import Count
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_the_counts_say_who_is_synced_late_and_failing(pool: PoolWorld) -> None:

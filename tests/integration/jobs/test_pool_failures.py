@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
+from samples import IN_FULL
 from sqlalchemy import update
 
 from catchup_contract.kinds import DIGEST, SYNC, Kind
@@ -19,9 +19,6 @@ from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER, exit_of
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.run.ports import HeldBy, Lock, Run
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_a_temporary_failure_is_put_back_for_its_delay_while_others_go_on(pool: PoolWorld) -> None:
@@ -91,8 +88,9 @@ def test_a_slot_that_is_tried_again_is_ended_before_the_next_one_is_served(pool:
     assert pool.dead_letters() == {}
 
 
+@pytest.mark.sampled
 def test_a_poisonous_user_costs_nobody_else_anything(pool: PoolWorld) -> None:
-    names = [f"user-{number}" for number in range(60)]
+    names = [f"user-{number}" for number in range(1000 if IN_FULL else 60)]
     pool.enrol("poison", *names)
     pool.make_due()
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from integration.jobs.database_faults import outage
 from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
 
 from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.jobs.pool.abandonment import PROCESS_DIED
 from catchup_jobs.jobs.pool.ports import Settlement
+from catchup_jobs.jobs.pool.tick import TickResult
 from catchup_jobs.jobs.run.context import Result, RunContext
-from catchup_jobs.jobs.run.errors import TemporaryError
+from catchup_jobs.jobs.run.errors import JobError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +68,53 @@ def test_two_ticks_at_once_serve_each_user_once(pool: PoolWorld) -> None:
 
     assert errors == []
     assert Counter(pool.users_served()) == Counter(names)
+
+
+@pytest.mark.parametrize("version", ["2026z 30m", "2027a 30m"], ids=["same zone data", "zone data renewed meanwhile"])
+def test_a_tick_that_is_longer_than_its_interval_and_the_next_one_serve_each_user_once(
+    pool: PoolWorld, version: str
+) -> None:
+    names = [f"user-{number}" for number in range(50)]
+    pool.enrol(*names)
+    pool.make_due()
+    next_tick: list[TickResult] = []
+
+    def body(_: RunContext) -> Result:
+        if len(pool.begun) == 1:
+            pool.pass_time(minutes=1)
+            pool.version = version
+            next_tick.append(pool.tick())
+        return Result()
+
+    pool.body = body
+    first = pool.tick(workers=1)
+
+    assert next_tick[0].served > 0
+    assert first.served > 1
+    assert Counter(pool.users_served()) == Counter(names)
+    assert set(pool.states().values()) == {"done"}
+
+
+def test_a_failover_of_the_database_within_a_batch_loses_nobody(pool: PoolWorld) -> None:
+    names = [f"user-{number}" for number in range(20)]
+    pool.enrol(*names)
+    pool.make_due()
+
+    with outage(pool.database) as go_away, suppress(JobError):
+
+        def body(_: RunContext) -> Result:
+            if len(pool.begun) == 7:
+                go_away()
+            return Result()
+
+        pool.body = body
+        pool.tick()
+    for _ in range(3):
+        pool.pass_time(minutes=7)  # the claims of what could not be settled are over
+        pool.tick()
+
+    assert {key.split(":")[1] for key, state in pool.states().items() if state == "done"} == set(names)
+    assert pool.dead_letters() == {}
 
 
 def dies(pool: PoolWorld, *user_ids: str) -> None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from catchup_contract.schedule_list import ListedSchedule
     from catchup_jobs.jobs.run.context import Result, RunContext
 
-
 SINCE = "2026-11-01T00:00:00Z"
 
 
@@ -189,3 +188,16 @@ def test_a_digest_is_asked_for_by_itself(pool: PoolWorld) -> None:
     # Without a slot: the digest's body takes it as one by hand, for which quiet hours hold.
     assert pool.states() == {f"digest:ada:requested-{format_utc(pool.now)}": "done"}
     assert pool.row("ada").due_at == due_at
+
+
+def test_a_request_of_a_user_who_leaves_is_served_by_the_pool_that_was_asked(pool: PoolWorld) -> None:
+    made(pool, "ada")
+    at = pool.now
+    apply(pool, asked("ada", at))
+    apply(pool, asked("ada", at, pool=""))
+
+    pool.tick()
+    pool.tick()
+
+    assert (pool.requested, pool.served) == ([("ada", at)], [])
+    assert apply(pool, asked("ada", at, pool="")) == []

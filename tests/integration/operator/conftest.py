@@ -21,7 +21,7 @@ from integration.operator.operator_process import OperatorProcess
 from integration.operator.operator_process import operator_process as operator_in_a_process
 from integration.services import free_port
 from kopf.testing import KopfRunner
-from waiting import ESTABLISHED, eventually
+from waiting import await_established, eventually
 
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.local_time import is_time_zone
@@ -75,7 +75,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     try:
         found.kubectl("apply", "-f", str(ROOT / "crds"))
         for plural in ("userschedules", "schedulepools"):
-            found.kubectl("wait", ESTABLISHED, f"crd/{plural}.catchup.dev", "--timeout=180s")
+            await_established(found, f"{plural}.catchup.dev")
             eventually(lambda plural=plural: found.kubectl("get", plural, "-A") is not None)  # type: ignore[misc]
         yield found
     finally:

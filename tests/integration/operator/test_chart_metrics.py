@@ -9,12 +9,18 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from integration.operator.conftest import CHART, Namespace
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+from integration.operator.conftest import CHART, ROOT, Namespace
+from waiting import eventually
 
 from catchup_dev.binaries import ensure
+from catchup_dev.console import Failure
 
 pytestmark = pytest.mark.xdist_group("chart")
 
+DEFINITIONS: Final = ROOT / "tests/prometheus-operator/definitions.yaml"
 SECRETS: Final = "--set=database.existingSecret=d,redis.existingSecret=r,encryption.existingSecret=k"
 SWITCHES: Final = ("enabled", "serviceMonitor.enabled", "podMonitor.enabled", "alerts.enabled", "dashboard.enabled")
 
@@ -67,6 +73,30 @@ def test_monitors_select_the_pods_and_ports_that_serve_metrics(
     assert pods["selector"]["matchLabels"].items() <= operator["metadata"]["labels"].items()
     names = {port["name"] for port in operator["spec"]["containers"][0]["ports"]}
     assert {endpoint["port"] for endpoint in pods["podMetricsEndpoints"]} <= names
+
+
+@pytest.fixture
+def prometheus_operator(namespace: Namespace) -> None:
+    """Have the definitions of the Prometheus operator on the API server."""
+    namespace.cluster.kubectl("apply", "--server-side", "-f", str(DEFINITIONS))
+    namespace.cluster.kubectl("wait", "--for=condition=Established", "-f", str(DEFINITIONS))
+
+
+@pytest.mark.parametrize("access", ["open", "reviewed"])
+def test_the_prometheus_operator_accepts_the_monitors_and_rules(
+    prometheus_operator: None, namespace: Namespace, access: str
+) -> None:
+    switches = [f"--set=metrics.{switch}=true" for switch in SWITCHES]
+    found = rendered(*switches, f"--set=metrics.access={access},metrics.tokenSecret=scraper")
+    for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"):
+        (document,) = (each for (of, _), each in found.items() if of == kind)
+        document["metadata"]["namespace"] = namespace.name
+        create = ("create", "--dry-run=server", "--validate=strict", "-f", "-")
+        assert "created" in eventually(lambda: namespace.kubectl(*create, stdin=yaml.safe_dump(document)))  # noqa: B023
+        wrong = {**document, "spec": {**document["spec"], "endpoint": []}}
+        with pytest.raises(Failure) as failure:
+            namespace.kubectl(*create, stdin=yaml.safe_dump(wrong))
+        assert 'unknown field "spec.endpoint"' in failure.value.log
 
 
 def test_the_exporter_runs_as_often_as_asked_and_holds_no_token(
@@ -153,3 +183,33 @@ def test_the_dashboard_asks_only_for_what_the_rules_and_the_products_serve(
     assert done.returncode == 0, done.stdout + done.stderr
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
     assert len(set(places)) == len(places)
+
+
+def lost(given: Any, read: Any, place: str = "") -> list[str]:
+    """Return the places of a document that a reading of it does not have."""
+    if isinstance(given, dict):
+        return [
+            found
+            for name, value in given.items()
+            for found in (lost(value, read[name], f"{place}.{name}") if name in (read or {}) else [f"{place}.{name}"])
+        ]
+    if isinstance(given, list):
+        pairs = zip(given, read, strict=True)
+        return [found for number, (one, other) in enumerate(pairs) for found in lost(one, other, f"{place}[{number}]")]
+    return [] if given == read else [place]
+
+
+def test_grafana_knows_every_field_of_the_dashboard() -> None:
+    register_default_plugins()
+    dashboard = json.loads((CHART / "files/dashboard.json").read_text())
+
+    def read(document: dict[str, Any]) -> Any:
+        return json.loads(JSONEncoder().encode(Dashboard.from_json(document)))
+
+    assert lost(dashboard, read(dashboard)) == []
+    dashboard["panels"][1]["fieldConfig"]["defaults"]["units"] = "s"
+    dashboard["panels"][1]["targets"][0]["exprs"] = "up"
+    assert lost(dashboard, read(dashboard)) == [
+        ".panels[1].targets[0].exprs",
+        ".panels[1].fieldConfig.defaults.units",
+    ]

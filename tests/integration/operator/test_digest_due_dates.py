@@ -16,9 +16,12 @@ from zoneinfo import ZoneInfo
 import cron_oracle
 import pytest
 from cron_oracle import Firings
+from samples import IN_FULL
 
 from catchup_contract.digest_rule import DigestDay, DigestTime
+from catchup_contract.kinds import DIGEST
 from catchup_contract.local_time import is_time_zone
+from catchup_jobs.domain.placement.slots import When, slots_of
 from catchup_operator.schedule.clock_changes import FIRST, LAST, jumps, offsets
 from catchup_operator.schedule.cron import local_time_schedule
 
@@ -93,6 +96,31 @@ def test_a_digest_fires_at_the_very_instant_at_which_each_date_is_due() -> None:
     lost = {times: found for times, found in zip(tried, cron_oracle.missed(asked, leads), strict=True) if found}
     assert not lost, list(lost.items())[:5]
     assert sum(len(case.due) for case in asked) > 20_000
+
+
+@pytest.mark.sampled
+def test_a_pool_serves_the_slots_of_a_cronjob_of_the_users_own_none_lost_and_none_doubled() -> None:
+    """Around each jump of each clock: what a pool finds one after the other, held against the controller's library."""
+    tried = list(cases())[:: 10 if EVERYTHING else 5 if IN_FULL else 31]
+    asked = []
+    for times in tried:
+        slots, firings = slots_of(DIGEST, "ada", When(times.zone.key, times.day, times.at, None, "30m")), []
+        for jump in jumps(times.zone.key):
+            begin, end = jump.at - 2 * DAY, jump.at + 2 * DAY
+            found, at = [], begin
+            while (at := slots.after(at)) <= end:
+                found.append(at)
+                assert slots.latest(at) == slots.latest(at + MINUTE / 2) == at
+            first = (begin - DAY).date()
+            due = (times.due_on(first + n * DAY) for n in range(7))
+            expected = sorted(firing for each in due if each is not None for firing in times.firings_of(each))
+            assert found == [firing for firing in expected if begin < firing <= end], (times, jump)
+            firings += [int(firing.timestamp()) for firing in found]
+        asked.append(Firings(local_time_schedule(times), sorted(set(firings))))
+    lost = {times: missed for times, missed in zip(tried, cron_oracle.missed(asked), strict=True) if missed}
+    # Its clock jumps by two hours: of a time that is skipped, the last follow-up of the CronJob is at another minute.
+    assert {times.zone.key for times in lost} <= {"Antarctica/Troll"}, list(lost.items())[:5]
+    assert sum(len(case.due) for case in asked) > 2_000
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from integration.operator.conftest import ROOT, Namespace
 from integration.operator.test_faults import TORTURE, StartProcess, converged, name_of, proxy, start
 from integration.operator.test_health import Ask, ask
 from kopf.testing import KopfRunner
-from waiting import ESTABLISHED, eventually
+from waiting import await_established, eventually
 
 # The tests of the operator with faults share one API server, those without faults another, those of the chart a third.
 pytestmark = pytest.mark.xdist_group("operator-faults")
@@ -131,7 +131,7 @@ def without_definition(namespace: Namespace) -> Iterator[Callable[[], None]]:
 
     def bring_back() -> None:
         namespace.kubectl("apply", "-f", str(DEFINITION))
-        namespace.kubectl("wait", ESTABLISHED, "crd/userschedules.catchup.dev", "--timeout=180s")
+        await_established(namespace.cluster, "userschedules.catchup.dev")
         eventually(lambda: namespace.items("userschedules") is not None)
 
     namespace.kubectl("delete", "-f", str(DEFINITION), "--timeout=120s")

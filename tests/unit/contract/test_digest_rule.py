@@ -318,3 +318,11 @@ def test_a_date_that_was_due_before_the_schedule_was_made_has_no_firing() -> Non
 
     assert since.latest_firing(at("2026-11-29 09:31")) is None
     assert next(since.firings_after(at("2026-11-29 08:31"))) == at("2026-12-06 08:00")
+
+
+def test_a_time_that_is_skipped_with_the_end_of_its_date_has_no_follow_ups_as_its_cronjob_has_none() -> None:
+    nuuk = DigestTime(ZoneInfo("America/Nuuk"), DigestDay.DAILY, time(23))
+    due = nuuk.due_on(date(2026, 3, 28))
+    assert due == datetime(2026, 3, 29, 1, tzinfo=UTC), "at the jump, from 23:00 to midnight"
+    assert nuuk.firings_of(due) == [due]
+    assert is_last_firing(due, nuuk, Occurrence(date(2026, 3, 28), due))

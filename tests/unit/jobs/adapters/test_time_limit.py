@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
+from contextlib import suppress
 
 import pytest
 
@@ -24,6 +27,25 @@ def test_a_call_that_takes_too_long_is_left_to_itself_and_keeps_no_process_alive
     assert within(60, lambda: "x") == "x"
     assert all(thread.daemon for thread in _threads())
     over.set()
+
+
+def test_a_call_that_raised_holds_nothing_any_more() -> None:
+    class Connection:
+        pass
+
+    def fail() -> None:
+        connection = Connection()
+        held.append(weakref.ref(connection))
+        raise ConnectionError
+
+    held: list[weakref.ref[Connection]] = []
+    gc.disable()
+    try:
+        with suppress(ConnectionError):
+            within(60, fail)
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_calls_one_after_the_other_share_a_thread() -> None:

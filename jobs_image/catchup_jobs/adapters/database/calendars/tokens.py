@@ -22,6 +22,7 @@ _TOKEN: Final = (
     oauth_tokens.c.expires_at,
     oauth_tokens.c.state,
     oauth_tokens.c.version,
+    oauth_tokens.c.calendars_listed_at,
 )
 _USER: Final = (
     select(users.c.time_zone, *_TOKEN).outerjoin_from(users, oauth_tokens).where(users.c.id == bindparam("user"))

@@ -16,7 +16,7 @@ from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
 from catchup_jobs.adapters.database.people.hours import WINDOWS, hours_of
 from catchup_jobs.adapters.database.pools.members import enrol, read_lists_again, reschedule
-from catchup_jobs.adapters.database.pools.user_rows import copy_schedule, differs, schedule_values
+from catchup_jobs.adapters.database.schedule_columns import copy_schedule, schedule_columns, schedule_differs
 from catchup_jobs.adapters.database.schema import oauth_tokens, runs, users
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
@@ -106,13 +106,13 @@ class DatabaseUsers:
         imported.kept_schedule.extend(user.id for user in kept)
         if new:
             rows = [
-                {**_person(user, now), **schedule_values(user.schedule), "id": user.id, "created_at": now}
+                {**_person(user, now), **schedule_columns(user.schedule), "id": user.id, "created_at": now}
                 for user in new
             ]
             connection.execute(insert(users), rows)
         for user in people:
             if user.id in seen:
-                schedule = {} if user in kept else schedule_values(user.schedule)
+                schedule = {} if user in kept else schedule_columns(user.schedule)
                 values = {**_person(user, now), **schedule, "planning_version": users.c.planning_version + 1}
                 connection.execute(update(users).where(users.c.id == user.id).values(**values))
         for field, table in WINDOWS.items():
@@ -167,7 +167,8 @@ class DatabaseUsers:
         Returns False for an unknown user.
         """
         with self._database.read() as connection:
-            if connection.execute(select(users.c.id).where(*differs(user_id, schedule))).one_or_none() is None:
+            differs = select(users.c.id).where(*schedule_differs(user_id, schedule))
+            if connection.execute(differs).one_or_none() is None:
                 return False
         with self._database.write() as connection:
             copy_schedule(connection, user_id, schedule, now)

@@ -17,7 +17,7 @@ from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, p
 # Any number of shards up to `pools.SHARDS_MAX` splits so many buckets evenly enough.
 _BUCKETS: Final = 65536
 # An enrolled user has no value there.
-_OF_A_SCHEDULE: Final = ("uid", "generation", "time_zone", "digest_day", "digest_time")
+_OF_A_SCHEDULE: Final = ("uid", "generation", "time_zone", "digest_day", "digest_time", "suspended_until")
 # What `pool_lists` has of a list that is to be applied again: an older one still is not.
 HEAD: Final = 17
 HEAD_ALONE: Final = func.substr(pool_lists.c.digest, 1, HEAD)
@@ -98,7 +98,8 @@ def syncable_members(database: Database, pool: str, *, now: datetime) -> list[st
     statement = (
         select(pool_slots.c.user_id)
         .join_from(pool_slots, pool_members)
-        .where(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, or_(until.is_(None), until <= now))
+        .where(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, ~pool_members.c.leaving)
+        .where(or_(until.is_(None), until <= now))
         .order_by(pool_slots.c.user_id)
     )
     with database.read() as connection:

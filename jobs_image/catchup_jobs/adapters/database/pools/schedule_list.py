@@ -30,7 +30,7 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools.leaving import hand_over
 from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, PRIORITIES, join_enrolled, put_slots, slot_of
 from catchup_jobs.adapters.database.pools.requests import note_requests
-from catchup_jobs.adapters.database.pools.user_rows import copy_schedule
+from catchup_jobs.adapters.database.schedule_columns import copy_schedule
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
 from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.jobs.run.errors import TemporaryError

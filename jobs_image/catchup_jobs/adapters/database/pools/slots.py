@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Final
 
-import structlog
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, true, update
 
-from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
-from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import SYNC, Kind
-from catchup_contract.local_time import is_time_zone
 from catchup_contract.outcomes import Reason
-from catchup_contract.requests import is_live
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
+from catchup_jobs.adapters.database.pools.due import DueRules, member_rows
 from catchup_jobs.adapters.database.pools.overview import pool_counts
 from catchup_jobs.adapters.database.pools.trouble import troubles
-from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
+from catchup_jobs.adapters.database.schema import pool_members, pool_slots
 from catchup_jobs.adapters.database.types import UtcDateTime
-from catchup_jobs.domain.placement.slots import Slots, When, slots_of
 from catchup_jobs.jobs.pool.ports import Member, Settlement
 
-_JUST_EDITED: Final = timedelta(minutes=10)
-"""A slot of a pool's member that passed within this time is served, though the schedule was edited meanwhile."""
 _AGED: Final = timedelta(minutes=30)
 """After so much waiting, a member of a pool is served by age, whatever the priority."""
 
@@ -36,15 +29,6 @@ _CLAIMED: Final = (
     .where(pool_slots.c.user_id == bindparam("user"))
     .values(due_at=bindparam("due"), owner=bindparam("by"), deaths=bindparam("died"), unfinished=bindparam("slot"))
 )
-
-_SLOT: Final = (
-    pool_slots.c.due_at,
-    pool_slots.c.unfinished,
-    pool_slots.c.requested_at,
-    pool_slots.c.is_requested,
-)
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +54,7 @@ class PoolSlots:
     def schedule(self, *, now: datetime, limit: int) -> int:
         """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
         stale = (
-            _whens(*_SLOT)
-            .join(pool_slots, pool_slots.c.user_id == pool_members.c.user_id)
+            member_rows()
             .where(
                 *self._mine(),
                 # Not `!=`, for which no index helps.
@@ -92,10 +75,21 @@ class PoolSlots:
                     pool_slots.c.kind == self.kind,
                     pool_slots.c.pool == self.pool,
                     pool_slots.c.owner.is_(None),
+                    # A request that has come meanwhile is seen the next time.
+                    pool_slots.c.is_requested == bindparam("asked"),
                 )
-                .values(due_at=bindparam("due"), unfinished=bindparam("slot"), version=self.version),
+                .values(
+                    due_at=bindparam("due"),
+                    unfinished=func.coalesce(pool_slots.c.unfinished, bindparam("slot", type_=UtcDateTime())),
+                    version=self.version,
+                ),
                 [
-                    {"user": row.user_id, "due": self._due_at(row, now), "slot": self._unfinished(row, now)}
+                    {
+                        "user": row.user_id,
+                        "asked": row.is_requested,
+                        "due": self._rules.due_at(row, now),
+                        "slot": self._rules.unfinished(row, now),
+                    }
                     for row in rows
                 ],
             )
@@ -107,40 +101,9 @@ class PoolSlots:
                 )
         return len(rows)
 
-    def _due_at(self, row: Any, now: datetime) -> datetime | None:
-        # Whoever is due stays due: which slot that serves, the claim decides.
-        is_due = row.due_at is not None and row.due_at <= now and not _is_suspended(row, now)
-        if is_due or (row.due_at is not None and row.unfinished is not None):
-            due: datetime = row.due_at
-            return due if is_due or not _is_requested(row, now) else now
-        if _is_requested(row, now):
-            return now
-        slots = self._slots(row)
-        if slots is None:
-            _log.warning("the user's schedule cannot be read, the user is not served", user=row.user_id)
-            return None
-        if row.leaving:
-            return slots.after(now)
-        if row.due_at is None and slots.missed(now) is not None:
-            # A new user need not wait for a first sync, and one who comes from another placement may come at the minute
-            # of a slot. A run that has ended there is not repeated.
-            return now
-        latest = slots.latest(now)
-        # An edit shortly before the new time is read shortly after it.
-        return now if latest is not None and now - latest < _JUST_EDITED else slots.after(now)
-
     def release(self, *, now: datetime) -> None:
         """End the membership of users who leave the pool and for whom nothing is due, begun or put back."""
         leaving.release(self.database, self.kind, self._mine(), now=now)
-
-    def _unfinished(self, row: Any, now: datetime) -> datetime | None:
-        """Return the slot that is due beside a request, so that it is served after it; else the one that there is."""
-        unfinished: datetime | None = row.unfinished
-        is_due = row.due_at is not None and row.due_at <= now
-        if unfinished is not None or not (is_due and _is_requested(row, now)):
-            return unfinished
-        slots = self._slots(row)
-        return None if slots is None else slots.latest(now)
 
     def due(self, *, now: datetime, limit: int) -> list[str]:
         """Return the users who are due, without those of `suspects`: by priority, the longest first.
@@ -166,8 +129,7 @@ class PoolSlots:
     def claim(self, user_ids: Sequence[str], owner: str, *, now: datetime, until: datetime) -> list[Member]:
         """Claim users who are still due, for the process `owner` until `until`; return those it got."""
         wanted = (
-            _whens(*_SLOT, pool_slots.c.version, pool_slots.c.owner, pool_slots.c.deaths)
-            .join(pool_slots, pool_slots.c.user_id == pool_members.c.user_id)
+            member_rows(pool_slots.c.version, pool_slots.c.owner, pool_slots.c.deaths)
             .where(pool_slots.c.user_id.in_(user_ids), *self._mine(), pool_slots.c.due_at <= now)
             # In one order everywhere, or two transactions could wait for each other.
             .order_by(pool_slots.c.user_id)
@@ -175,7 +137,7 @@ class PoolSlots:
         )
         with self.database.write() as connection:
             rows = connection.execute(wanted).all()
-            claimed = {row.user_id: member for row in rows if (member := self._member(row, now)) is not None}
+            claimed = {row.user_id: member for row in rows if (member := self._rules.member(row, now)) is not None}
             # Whose schedule cannot be read is due no more.
             values = [
                 {"user": user_id, "due": until, "by": owner, "died": member.deaths, "slot": member.slot}
@@ -188,24 +150,6 @@ class PoolSlots:
             if values:
                 connection.execute(_CLAIMED.where(pool_slots.c.kind == self.kind), values)
         return [claimed[user_id] for user_id in user_ids if user_id in claimed]
-
-    def _member(self, row: Any, now: datetime) -> Member | None:
-        slots = self._slots(row)
-        if slots is None:
-            return None
-        # An owner who is still there has let the claim end without settling it.
-        deaths = row.deaths + (row.owner is not None)
-        # A request that came after it was computed when the member is due waits for that to be computed again.
-        requested_at = row.requested_at if row.version == self.version and _is_requested(row, now) else None
-        slot = row.unfinished or (slots.latest(now) if requested_at is None else None)
-        return Member(row.user_id, self._when(row), slots, slot, row.unfinished is not None, deaths, requested_at)
-
-    def _slots(self, row: Any) -> Slots | None:
-        """Return the user's slots, None where the schedule holds what this version cannot read."""
-        when = self._when(row)
-        if not is_time_zone(when.time_zone) or not isinstance(when.digest_day, DigestDay):
-            return None
-        return slots_of(self.kind, row.user_id, when)
 
     def settle(self, owner: str, settlements: Sequence[Settlement]) -> None:
         """End claims. A claim that another process has taken over stays as it is."""
@@ -265,47 +209,10 @@ class PoolSlots:
         with self.database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(pool_slots).where(*mine)).scalar_one())
 
+    @property
+    def _rules(self) -> DueRules:
+        return DueRules(self.kind, self.every, self.version, self.since)
+
     def _mine(self) -> list[ColumnElement[bool]]:
         mine = [pool_slots.c.pool == self.pool, pool_slots.c.kind == self.kind]
         return mine if self.shards == 1 else [*mine, pool_slots.c.bucket % self.shards == self.shard]
-
-    def _when(self, row: Any) -> When:
-        if row.uid is None:
-            return When(row.time_zone, row.digest_day, row.digest_time, row.digest_since, self.every, self.since)
-        # A kind that the UserSchedule disables has no row in `pool_slots`.
-        return When(
-            row.schedules_time_zone,
-            row.schedules_digest_day or DigestDay(DEFAULT_DIGEST_DAY),
-            row.schedules_digest_time or time.fromisoformat(DEFAULT_DIGEST_TIME),
-            row.digest_since,
-            row.sync_every or self.every,
-            max((at for at in (row.suspended_until, self.since) if at is not None), default=None),
-        )
-
-
-def _is_suspended(row: Any, now: datetime) -> bool:
-    return row.suspended_until is not None and bool(row.suspended_until > now)
-
-
-def _is_requested(row: Any, now: datetime) -> bool:
-    """Return whether a run by hand is to be made at `now`."""
-    return bool(row.is_requested) and is_live(row.requested_at, now) and not _is_suspended(row, now)
-
-
-def _whens(*others: ColumnElement[Any]) -> Select[Any]:
-    """Return the statement for members with what says when they are due: the UserSchedule, or the user's row."""
-    return select(
-        *others,
-        pool_members.c.user_id,
-        pool_members.c.uid,
-        pool_members.c.leaving,
-        pool_members.c.digest_since,
-        pool_members.c.sync_every,
-        pool_members.c.suspended_until,
-        pool_members.c.time_zone.label("schedules_time_zone"),
-        pool_members.c.digest_day.label("schedules_digest_day"),
-        pool_members.c.digest_time.label("schedules_digest_time"),
-        users.c.time_zone,
-        users.c.digest_day,
-        users.c.digest_time,
-    ).join_from(pool_members, users)

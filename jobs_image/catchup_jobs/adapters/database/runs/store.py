@@ -74,8 +74,8 @@ _OLDER: Final = delete(runs).where(
         runs.c.state.in_((RunState.DONE, RunState.SKIPPED)),
         and_(runs.c.state == RunState.FAILED, runs.c.finished_at < bindparam("before")),
         # A slot that was put back and that nobody tries any more, since the user was moved meanwhile, is answered by a
-        # later one that ended well. One that crashed is told.
-        and_(runs.c.state == RunState.RETRY, runs.c.slot < bindparam("answered")),
+        # later one that ended well. A crash is told all the same.
+        and_(runs.c.state == RunState.RETRY, runs.c.reason != Reason.CRASHED, runs.c.slot < bindparam("answered")),
     ),
 )
 # A run at whose slot nothing was due is no news of its subject: it replaces only others of its sort.

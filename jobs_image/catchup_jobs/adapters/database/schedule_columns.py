@@ -1,4 +1,4 @@
-"""The values of a UserSchedule in its user's row."""
+"""A user's schedule in the user's row: its columns, and a UserSchedule's values copied to them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from catchup_jobs.adapters.database.schema import users
 from catchup_jobs.domain.people.users import Schedule
 
 
-def schedule_values(schedule: Schedule) -> dict[str, Any]:
-    """Return the columns of `users` that hold a schedule."""
+def schedule_columns(schedule: Schedule) -> dict[str, Any]:
+    """Return the columns of a schedule."""
     return {
         "time_zone": schedule.time_zone,
         "digest_day": schedule.digest_day,
@@ -21,9 +21,9 @@ def schedule_values(schedule: Schedule) -> dict[str, Any]:
     }
 
 
-def differs(user_id: str, schedule: Schedule) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions for the user's row where it says otherwise, or says what no UserSchedule said."""
-    changed = (users.c[name] != value for name, value in schedule_values(schedule).items())
+def schedule_differs(user_id: str, schedule: Schedule) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions under which a user's row has not the values of a UserSchedule."""
+    changed = (users.c[name] != value for name, value in schedule_columns(schedule).items())
     return users.c.id == user_id, or_(users.c.schedule_seen_at.is_(None), *changed)
 
 
@@ -31,9 +31,9 @@ def copy_schedule(connection: Connection, user_id: str, schedule: Schedule, now:
     """Copy a UserSchedule's values to the user's row, where they differ."""
     connection.execute(
         update(users)
-        .where(*differs(user_id, schedule))
+        .where(*schedule_differs(user_id, schedule))
         .values(
-            **schedule_values(schedule),
+            **schedule_columns(schedule),
             schedule_seen_at=now,
             updated_at=now,
             planning_version=users.c.planning_version + 1,

@@ -1,0 +1,134 @@
+"""When a member of a pool is due, and for what: read from the member's rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import ColumnElement, Select, select
+
+from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
+from catchup_contract.digest_rule import DigestDay
+from catchup_contract.kinds import Kind
+from catchup_contract.local_time import is_time_zone
+from catchup_contract.requests import is_live
+from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
+from catchup_jobs.domain.placement.slots import Slots, When, slots_of
+from catchup_jobs.jobs.pool.ports import Member
+
+_JUST_EDITED: Final = timedelta(minutes=10)
+"""A slot of a pool's member that passed within this time is served, though the schedule was edited meanwhile."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DueRules:
+    """How the rows of `member_rows` are read; the attributes are those of `PoolSlots`."""
+
+    kind: Kind
+    every: str
+    version: str
+    since: datetime | None
+
+    def due_at(self, row: Any, now: datetime) -> datetime | None:
+        """Return when a member is due whose schedule is new or changed; None where it cannot be read."""
+        # Whoever is due stays due: which slot that serves, the claim decides.
+        is_due = row.due_at is not None and row.due_at <= now and not _is_suspended(row, now)
+        if is_due or (row.due_at is not None and row.unfinished is not None):
+            due: datetime = row.due_at
+            return due if is_due or not _is_requested(row, now) else now
+        if _is_requested(row, now):
+            return now
+        slots = self._slots(row)
+        if slots is None:
+            _log.warning("the user's schedule cannot be read, the user is not served", user=row.user_id)
+            return None
+        if row.leaving:
+            return slots.after(now)
+        if row.due_at is None and slots.missed(now) is not None:
+            # A new user need not wait for a first sync, and one who comes from another placement may come at the minute
+            # of a slot. A run that has ended there is not repeated.
+            return now
+        latest = slots.latest(now)
+        # An edit shortly before the new time is read shortly after it.
+        return now if latest is not None and now - latest < _JUST_EDITED else slots.after(now)
+
+    def unfinished(self, row: Any, now: datetime) -> datetime | None:
+        """Return the slot that is due beside a request, so that it is served after it; else the one that there is."""
+        unfinished: datetime | None = row.unfinished
+        is_due = row.due_at is not None and row.due_at <= now
+        if unfinished is not None or not (is_due and _is_requested(row, now)):
+            return unfinished
+        slots = self._slots(row)
+        return None if slots is None else slots.latest(now)
+
+    def member(self, row: Any, now: datetime) -> Member | None:
+        """Return a member who is claimed at `now`, None where the schedule cannot be read."""
+        slots = self._slots(row)
+        if slots is None:
+            return None
+        # An owner who is still there has let the claim end without settling it.
+        deaths = row.deaths + (row.owner is not None)
+        # A request that came after it was computed when the member is due waits for that to be computed again.
+        requested_at = row.requested_at if row.version == self.version and _is_requested(row, now) else None
+        slot = row.unfinished or (slots.latest(now) if requested_at is None else None)
+        return Member(row.user_id, self._when(row), slots, slot, row.unfinished is not None, deaths, requested_at)
+
+    def _slots(self, row: Any) -> Slots | None:
+        """Return the user's slots, None where the schedule holds what this version cannot read."""
+        when = self._when(row)
+        if not is_time_zone(when.time_zone) or not isinstance(when.digest_day, DigestDay):
+            return None
+        return slots_of(self.kind, row.user_id, when)
+
+    def _when(self, row: Any) -> When:
+        if row.uid is None:
+            return When(row.time_zone, row.digest_day, row.digest_time, row.digest_since, self.every, self.since)
+        # A kind that the UserSchedule disables has no row in `pool_slots`.
+        return When(
+            row.schedules_time_zone,
+            row.schedules_digest_day or DigestDay(DEFAULT_DIGEST_DAY),
+            row.schedules_digest_time or time.fromisoformat(DEFAULT_DIGEST_TIME),
+            row.digest_since,
+            row.sync_every or self.every,
+            max((at for at in (row.suspended_until, self.since) if at is not None), default=None),
+        )
+
+
+def _is_suspended(row: Any, now: datetime) -> bool:
+    return row.suspended_until is not None and bool(row.suspended_until > now)
+
+
+def _is_requested(row: Any, now: datetime) -> bool:
+    """Return whether a run by hand is to be made at `now`."""
+    return bool(row.is_requested) and is_live(row.requested_at, now) and not _is_suspended(row, now)
+
+
+def member_rows(*others: ColumnElement[Any]) -> Select[Any]:
+    """Return the statement for members and kinds with what says when they are due: a UserSchedule, or the user's row.
+
+    `others` are further columns.
+    """
+    statement = select(
+        *others,
+        pool_slots.c.due_at,
+        pool_slots.c.unfinished,
+        pool_slots.c.requested_at,
+        pool_slots.c.is_requested,
+        pool_members.c.user_id,
+        pool_members.c.uid,
+        pool_members.c.leaving,
+        pool_members.c.digest_since,
+        pool_members.c.sync_every,
+        pool_members.c.suspended_until,
+        pool_members.c.time_zone.label("schedules_time_zone"),
+        pool_members.c.digest_day.label("schedules_digest_day"),
+        pool_members.c.digest_time.label("schedules_digest_time"),
+        users.c.time_zone,
+        users.c.digest_day,
+        users.c.digest_time,
+    ).join_from(pool_members, users)
+    return statement.join(pool_slots, pool_slots.c.user_id == pool_members.c.user_id)
