@@ -250,3 +250,25 @@ def test_a_pool_that_cannot_be_named_so_is_refused_with_the_user(shell: Shell) -
     )
 
     assert "eve: pool" in printed
+
+
+def test_a_user_schedule_of_a_user_whom_nobody_imported_is_told_as_one_with_cronjobs_is(shell: Shell) -> None:
+    folder = shell.directory / "schedules"
+    folder.mkdir()
+    listed = ListedSchedule("nobody", "uid-nobody", 1, "people", BERLIN, "30m", "Sunday", "09:00")
+    for name, content in encode([listed]).items():
+        (folder / name).write_bytes(content)
+    shell.environment |= {"CATCHUP_SCHEDULE_LIST": str(folder), "CATCHUP_POOL_MEMBERS": "UserSchedules"}
+
+    printed = shell.run("sync", "--pool", "people")
+
+    summary = shell.summary()
+    assert summary.trouble is not None
+    assert summary.trouble.members == {mark_of("uid-nobody"): Reason.UNKNOWN_USER}
+    assert summary.counts[Count.MEMBERS_FAILING] == 1
+    assert "the database does not know the users of UserSchedules" in printed
+    shell.run("user", "import", "-", stdin=json.dumps({"id": "nobody", "name": "Nobody"}))
+    shell.run("sync", "--pool", "people")
+    trouble = shell.summary().trouble
+    assert trouble is not None
+    assert Reason.UNKNOWN_USER not in trouble.members.values()
