@@ -146,7 +146,12 @@ def test_a_member_in_trouble_is_told_by_the_tick_and_listed_with_what_to_do(shel
     make_due(shell)
     late = json.loads(shell.out("pool", "members", "people", "--late", "--output", "json"))
     assert {(row["user"], row["trouble"], row["since"]) for row in late} == {("ada", "late", "2026-01-01T00:00:00Z")}
-    assert "no member of others is in trouble" in shell.run("pool", "members", "others")
+    found = json.loads(shell.out("pool", "members", "people", "--limit", "2", "--output", "json"))
+    assert [row["trouble"] for row in found] == ["late", "reconnect"]
+    assert "there are more than these 2" in shell.run("pool", "members", "people", "--limit", "2")
+    (shown, *_) = json.loads(shell.out("pool", "show", "--output", "json"))
+    assert shown["waitingSeconds"] > 0
+    assert f"{shown['waitingSeconds'] // 100}" in shell.run("pool", "show")
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b'{"parts": ["x"]}'], ids=["missing", "empty", "without its part"])
@@ -172,6 +177,8 @@ def test_without_the_list_of_user_schedules_nobody_is_served(shell: Shell, conte
         (("sync", "--pool", "people", "--full"), "--full goes with --user"),
         (("digest", "--pool", "people", "--preview"), "go with --user"),
         (("sync", "--pool", "Péople"), "a pool's name is"),
+        (("pool", "members", "poeple"), "no pool poeple is known"),
+        (("pool", "members", "people", "--kind", "suggestions"), "is not one of 'sync', 'digest'"),
         (("sync", "--pool", "x" * 41), "a pool's name is"),
     ],
 )
@@ -243,3 +250,25 @@ def test_a_pool_that_cannot_be_named_so_is_refused_with_the_user(shell: Shell) -
     )
 
     assert "eve: pool" in printed
+
+
+def test_a_user_schedule_of_a_user_whom_nobody_imported_is_told_as_one_with_cronjobs_is(shell: Shell) -> None:
+    folder = shell.directory / "schedules"
+    folder.mkdir()
+    listed = ListedSchedule("nobody", "uid-nobody", 1, "people", BERLIN, "30m", "Sunday", "09:00")
+    for name, content in encode([listed]).items():
+        (folder / name).write_bytes(content)
+    shell.environment |= {"CATCHUP_SCHEDULE_LIST": str(folder), "CATCHUP_POOL_MEMBERS": "UserSchedules"}
+
+    printed = shell.run("sync", "--pool", "people")
+
+    summary = shell.summary()
+    assert summary.trouble is not None
+    assert summary.trouble.members == {mark_of("uid-nobody"): Reason.UNKNOWN_USER}
+    assert summary.counts[Count.MEMBERS_FAILING] == 1
+    assert "the database does not know the users of UserSchedules" in printed
+    shell.run("user", "import", "-", stdin=json.dumps({"id": "nobody", "name": "Nobody"}))
+    shell.run("sync", "--pool", "people")
+    trouble = shell.summary().trouble
+    assert trouble is not None
+    assert Reason.UNKNOWN_USER not in trouble.members.values()

@@ -74,6 +74,10 @@ def refusal(namespace: Namespace, spec: Any, name: str = "ada", **metadata: Any)
         ({"userId": "ada", "suspension": {"reason": "ops"}}, "spec.suspension.until", "Required value"),
         ({"userId": "ada", "suspension": {**PAUSE, "reason": ""}}, "spec.suspension.reason", "at least 1 char"),
         ({"userId": "ada", "suspension": {**PAUSE, "until": "tomorrow"}}, "spec.suspension.until", "date-time"),
+        *(
+            ({"userId": "ada", "suspension": {**PAUSE, "until": until}}, "spec.suspension.until", "years 2000 to 2199")
+            for until in ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z")
+        ),
         ({"userId": "ada", "suspension": {**PAUSE, "end": "x"}}, "spec.suspension.end", "unknown field"),
         ({"userId": "ada", "timezone": "Etc/UTC"}, "spec.timezone", "unknown field"),
     ],

@@ -27,6 +27,7 @@ NAME = "at most 40 lower-case letters, digits and dashes"
         ({"calendarSync": {"shards": 65}}, "less than or equal to 64"),
         ({"suspend": "yes"}, "must be of type boolean"),
         ({"suspension": {"until": "2026-12-01T08:00:00Z"}}, "spec.suspension.reason: Required value"),
+        ({"suspension": {"reason": "ops", "until": "9999-12-31T23:59:59Z"}}, "must be in the years 2000 to 2199"),
         ({"digest": {"every": "1h"}}, "unknown field"),
     ],
 )

@@ -57,6 +57,8 @@ def _told(item: ErrorDetails) -> str:
             return str(item["ctx"]["error"])
         case "string_pattern_mismatch" if item["loc"][-1] == "id":
             return "must be lower-case letters, digits and dashes, at most 63 characters"
+        case "string_pattern_mismatch" if item["loc"][-1] == "pool":
+            return 'must be lower-case letters, digits and dashes, at most 40 characters; "" or null for no pool'
         case "string_pattern_mismatch":
             return 'must be a time of day from "00:00" to "23:59", as HH:MM'
         case _:

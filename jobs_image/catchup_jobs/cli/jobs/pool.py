@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
+from catchup_contract.outcomes import Reason
 from catchup_contract.pools import TICK_DEADLINE_SECONDS, Members, counts_the_pool, pages_max, turn_of
 from catchup_contract.summary import Count
 from catchup_contract.trouble import page_of
+from catchup_jobs.adapters.database.pools.known import without_user
 from catchup_jobs.adapters.database.pools.members import interval_of
 from catchup_jobs.adapters.database.pools.schedule_list import apply_list
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
@@ -33,7 +35,10 @@ from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Process, RunLocks, RunStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from catchup_contract.kinds import Kind
+    from catchup_contract.schedule_list import ListedSchedule, ScheduleList
     from catchup_contract.trouble import TroublePage
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.jobs.pool.ports import Member
@@ -44,6 +49,8 @@ _CONNECTIONS: Final = 4
 """The connections to PostgreSQL of a pool's pod."""
 _LEASE: Final = timedelta(minutes=15)
 """How long after its pod's deadline a run of a pool's member counts as crashed if nobody has tried it again."""
+_LOGGED: Final = 10
+"""Users whom the database does not know that a tick of a pool names in its log."""
 
 _log = structlog.get_logger()
 
@@ -62,8 +69,9 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         locks_of(kind, settings, database) as locks,
         closing(ThreadClients()) as clients,
     ):
-        if settings.schedule_list is not None:
-            _apply_list(database, pool, settings, Path(settings.schedule_list), started_at)
+        listed = None if settings.schedule_list is None else read_schedule_list(Path(settings.schedule_list))
+        if listed is not None:
+            _apply_list(database, pool, settings, listed, started_at)
         # By hand, nobody says the interval: it stays what the pool's own pods were told.
         every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
         version = f"{metadata.version('tzdata')} {every}"
@@ -82,24 +90,43 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
         counts, trouble = _counts(result), None
         if shard == 0:
-            counts |= store.counts(now=process.now()) if counts_the_pool(settings.slot) else {}
-            trouble = _page(store, settings)
+            unknown = _without_user(database, pool, kind, settings, listed)
+            if counts_the_pool(settings.slot):
+                counts |= store.counts(now=process.now())
+                counts[Count.MEMBERS_FAILING] = counts.get(Count.MEMBERS_FAILING, 0) + len(unknown)
+            trouble = _page(store, settings, unknown)
     outcome, exit_code, reason = exit_of(result)
     _log.info("tick ended", pool=pool, kind=kind.name, **{count.value: number for count, number in counts.items()})
     report = report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, datetime.now(UTC))
     return replace(report, summary=replace(report.summary, trouble=trouble))
 
 
-def _page(store: PoolSlots, settings: Settings) -> TroublePage | None:
+def _without_user(
+    database: Database, pool: str, kind: Kind, settings: Settings, listed: ScheduleList | None
+) -> list[ListedSchedule]:
+    """Return the UserSchedules of the pool whose users nobody has imported, and log that there are some."""
+    if listed is None or settings.pool_members is not Members.USER_SCHEDULES:
+        return []
+    unknown = without_user(database, pool, kind, listed, now=datetime.now(UTC))
+    if unknown and counts_the_pool(settings.slot):
+        some = [one.user_id for one in unknown[:_LOGGED]]
+        _log.warning(
+            "the database does not know the users of UserSchedules: import them", number=len(unknown), users=some
+        )
+    return unknown
+
+
+def _page(store: PoolSlots, settings: Settings, unknown: Sequence[ListedSchedule]) -> TroublePage | None:
     """Return the page of members in trouble whose turn it is; of users without a resource only with the counts."""
     if settings.pool_members is Members.DATABASE and not counts_the_pool(settings.slot):
         return None
     tick = settings.pool_tick
-    return page_of(store.troubles(), store.size(), turn=turn_of(settings.slot, tick), pages_max=pages_max(tick))
+    troubles = [*store.troubles(), *((one.uid, Reason.UNKNOWN_USER) for one in unknown)]
+    return page_of(troubles, store.size() + len(unknown), turn=turn_of(settings.slot, tick), pages_max=pages_max(tick))
 
 
-def _apply_list(database: Database, pool: str, settings: Settings, folder: Path, now: datetime) -> None:
-    changed = apply_list(database, pool, read_schedule_list(folder), where=settings.pool_members, now=now)
+def _apply_list(database: Database, pool: str, settings: Settings, listed: ScheduleList, now: datetime) -> None:
+    changed = apply_list(database, pool, listed, where=settings.pool_members, now=now)
     if changed:
         _log.info("members by UserSchedules are new or changed", members=len(changed))
 

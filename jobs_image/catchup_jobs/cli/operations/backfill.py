@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import time
 import uuid
@@ -28,6 +29,7 @@ from catchup_jobs.cli.log import configure
 from catchup_jobs.cli.parameters import POOL_NAME, USER_ID
 from catchup_jobs.cli.resources import Resources, open_database
 from catchup_jobs.cli.tables import AGE
+from catchup_jobs.domain.text import clean
 from catchup_jobs.jobs.pool.backfill import Backfill, BackfillResult, exit_of
 from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.jobs.run.execution import run_job
@@ -42,21 +44,26 @@ _CONNECTIONS: Final = 4
 """The connections to PostgreSQL of a backfill."""
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 _MINUTE: Final = 60
+_MAX_TEXT: Final = 40
+"""Letters of a wrong line of `--users` that are shown."""
 
 
-class Rate(click.ParamType[timedelta]):
-    """A rate such as `2/s`, as the time between two starts."""
+class Rate(click.ParamType[str]):
+    """A rate such as `2/s`."""
 
     name = "rate"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return it, or fail by naming what is allowed."""
-        if isinstance(value, timedelta):
-            return value
-        found = re.fullmatch(r"([1-9][0-9]{0,4})/([smh])", str(value))
-        if found is None:
+        if re.fullmatch(r"[1-9][0-9]{0,4}/[smh]", str(value), re.ASCII) is None:
             self.fail("a rate is a number from 1 to 99999 and /s, /m or /h: 2/s, 30/m", param, ctx)
-        return timedelta(seconds=_UNITS[found[2]]) / int(found[1])
+        return str(value)
+
+
+def interval_of(rate: str) -> timedelta:
+    """Return the time between two starts at a rate."""
+    number, _, unit = rate.partition("/")
+    return timedelta(seconds=_UNITS[unit]) / int(number)
 
 
 class Since(click.ParamType[datetime]):
@@ -66,12 +73,18 @@ class Since(click.ParamType[datetime]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Return it, or fail by naming what is allowed."""
+        now = datetime.now(UTC)
         try:
-            return parse_rfc3339(str(value))
+            since = parse_rfc3339(str(value))
         except ValueError:
             if re.fullmatch("[0-9]+[mhd]", str(value)):
-                return datetime.now(UTC) - AGE.convert(value, param, ctx)
+                return now - AGE.convert(value, param, ctx)
             self.fail("a time is in RFC 3339, or how long ago: 2026-11-29T08:00:00Z, 90m, 36h", param, ctx)
+        if since > now:
+            self.fail(
+                f"{format_utc(since)} is in the future: give the time at which the first backfill began", param, ctx
+            )
+        return since
 
 
 @click.command()
@@ -79,19 +92,20 @@ class Since(click.ParamType[datetime]):
     "--users", "file", type=click.File(encoding="utf-8"), help="A file with a user's id on each line; - reads them."
 )
 @click.option("--pool", type=POOL_NAME, help="All members of this pool whose calendars are synced.")
-@click.option("--rate", "interval", type=Rate(), default="2/s", metavar="RATE", help="Start so many. Default: 2/s.")
+@click.option("--rate", type=Rate(), default="2/s", metavar="RATE", help="Start so many. Default: 2/s.")
 @click.option(
     "--since",
     type=Since(),
     metavar="TIME",
     help="Pass over who was synced since then: a time, or an age such as 6h. Default: the start of this command.",
 )
-def backfill(file: TextIO | None, pool: str | None, interval: timedelta, since: datetime | None) -> None:
+def backfill(file: TextIO | None, pool: str | None, rate: str, since: datetime | None) -> None:
     """Sync many users now, whether they are due or not, at a rate.
 
     Eight users at a time at most, and never faster than Google's quota for the project admits. Each sync is as one by
-    hand. A failure is printed when it comes, one a line, and kept in `failures list`. SIGTERM or Ctrl-C ends the syncs
-    that were begun. To continue, run the command that is printed then: it passes over who has been synced meanwhile.
+    hand. A failure is printed when it comes, one a line; what was given up is in `failures list`, too, a user whom the
+    database does not know is not. SIGTERM or Ctrl-C ends the syncs that were begun. To continue, run the command that
+    is printed at the start: it passes over who has been synced meanwhile.
 
     Exit 0 if everybody was synced, 65 if a user failed, 75 if users are left, 78 if a setting is wrong.
 
@@ -119,22 +133,41 @@ def backfill(file: TextIO | None, pool: str | None, interval: timedelta, since: 
                 "there is nobody to sync: " + (f"pool {pool} has no members" if pool else "no user ids")
             )
         runs = _Runs(settings, database, locks, process, clients)
-        output = _Output(start, began=process.now())
+        output = _Output(_command(file, pool, rate, start), began=process.now())
+        output.begin(len(user_ids))
         result = Backfill(
             serve=runs.serve,
             passed_of=lambda page: ended_since(database, SYNC, page, start),
             process=process,
-            interval=interval,
+            interval=interval_of(rate),
             on_end=output.ended,
             on_progress=output.progress,
         )(user_ids)
-    output.over(result, f"--pool {pool}" if pool else "--users FILE")
+    output.over(result)
     sys.exit(exit_of(result))
 
 
 def _read(file: TextIO) -> list[str]:
-    lines = [line.strip() for line in read_text(file).splitlines()]
-    return list(dict.fromkeys(USER_ID.convert(line, None, None) for line in lines if line))
+    """Return the users of a file, each once. Raises BadParameter with the line that is no user's id."""
+    user_ids: dict[str, None] = {}
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
+        try:
+            if text := line.strip():
+                user_ids[USER_ID.convert(text, None, None)] = None
+        except click.BadParameter as error:
+            told = f'line {number}, "{clean(text, _MAX_TEXT)}": {error.message}'
+            raise click.BadParameter(told, param_hint="--users") from None
+    return list(user_ids)
+
+
+def _command(file: TextIO | None, pool: str | None, rate: str, start: datetime) -> str:
+    """Return the command that goes on with a backfill, and what standard input must have then."""
+    users, given = f"--pool {pool}", ""
+    if file is not None:
+        is_stdin = file.name == sys.stdin.name
+        users = f"--users {'-' if is_stdin else shlex.quote(file.name)}"
+        given = " (with the same users on standard input)" if is_stdin else ""
+    return f"catchup-jobs backfill {users} --rate {rate} --since {format_utc(start)}{given}"
 
 
 @dataclass(frozen=True)
@@ -166,8 +199,12 @@ class _Runs:
 class _Output:
     """Prints failures to stdout and how far the backfill is to stderr."""
 
-    since: datetime
+    command: str
     began: datetime
+
+    def begin(self, users: int) -> None:
+        """Print how to go on, should this process be killed."""
+        click.echo(f"{users} users; to go on after an interruption: {self.command}", err=True)
 
     def ended(self, user_id: str, report: Report) -> None:
         """Print a run that failed."""
@@ -183,16 +220,15 @@ class _Output:
         left = f", about {_duration(result.left * seconds / ended)} left" if ended else ""
         click.echo(f"{result.total - result.left} of {result.total}: {_counts(result)}{left}", err=True)
 
-    def over(self, result: BackfillResult, users: str) -> None:
+    def over(self, result: BackfillResult) -> None:
         """Print what was done, and how to go on."""
         click.echo(f"{result.total} users: {_counts(result)}{f', {result.left} left' if result.left else ''}", err=True)
         if result.cause is not None and result.cause.summary.reason is not None:
             click.echo(f"stopped: {advice_of(result.cause.summary.reason)}", err=True)
+        if result.error is not None:
+            click.echo(f"stopped: {result.error}", err=True)
         if result.left or result.failed:
-            click.echo(
-                f"to go on: catchup-jobs backfill {users} --since {format_utc(self.since)}",
-                err=True,
-            )
+            click.echo(f"to go on: {self.command}", err=True)
 
 
 def _counts(result: BackfillResult) -> str:

@@ -9,11 +9,13 @@ import click
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.outcomes import advice_of
+from catchup_jobs.adapters.database.pools.known import is_known_pool
 from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.pools.trouble import late, troubles
-from catchup_jobs.cli.parameters import KIND, POOL_NAME
+from catchup_jobs.cli.parameters import POOL_NAME, OneRecord
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import JSON, echo_rows, limit_option, output_option
+from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ _MEMBER_COLUMNS: Final = {
     "since": "SINCE",
     "advice": "WHAT TO DO",
 }
+_KIND: Final = OneRecord("kind", {kind.name: kind for kind in user_kinds()})
 _LATE_ADVICE: Final = "due and not served in time; see whether its run waits for a quota: `catchup-jobs runs list`"
 
 
@@ -68,6 +71,8 @@ def show(output: str) -> None:
     now = datetime.now(UTC)
     with open_database(Settings.load()) as database:
         rows = [_row(overview, now) for overview in overviews(database, now=now)]
+    if output != JSON:
+        rows = [{**row, "waiting": _seconds(row["waitingSeconds"])} for row in rows]
     echo_rows(_COLUMNS, rows, output)
     if not rows and output != JSON:
         click.echo(
@@ -79,7 +84,7 @@ def show(output: str) -> None:
 @click.argument("name", metavar="POOL", type=POOL_NAME)
 @click.option("--late", "is_late", is_flag=True, help="Only members who are due and were not served in time.")
 @click.option("--failing", is_flag=True, help="Only members whose last run failed or asks somebody to act.")
-@click.option("--kind", type=KIND, help="Only this kind of job.")
+@click.option("--kind", type=_KIND, help="Only this kind of job.")
 @limit_option
 @output_option
 def members(*, name: str, is_late: bool, failing: bool, kind: Kind | None, limit: int, output: str) -> None:
@@ -94,14 +99,30 @@ def members(*, name: str, is_late: bool, failing: bool, kind: Kind | None, limit
     """
     now, both = datetime.now(UTC), is_late == failing
     kinds = [each for each in user_kinds() if kind in {None, each}]
-    with open_database(Settings.load()) as database, database.read() as connection:
-        rows = [
-            *(_late_rows(connection, name, kinds, now, limit) if is_late or both else ()),
-            *(_failing_rows(connection, name, kinds, limit) if failing or both else ()),
-        ][:limit]
+    with open_database(Settings.load()) as database:
+        if not is_known_pool(database, name):
+            raise PermanentError(
+                f"no pool {name} is known: it has no member, nobody is enrolled in it, and no pod of it has run; "
+                "`catchup-jobs pool show` has the pools"
+            )
+        # One more than are shown says that there are more.
+        with database.read() as connection:
+            lates = [*_late_rows(connection, name, kinds, now, limit + 1)] if is_late or both else []
+            failings = [*_failing_rows(connection, name, kinds, limit + 1)] if failing or both else []
+    rows = shared(lates, failings, limit)
     echo_rows(_MEMBER_COLUMNS, rows, output)
+    if len(rows) < len(lates) + len(failings):
+        click.echo(
+            f"there are more than these {len(rows)}: raise --limit, or choose by --late, --failing, --kind", err=True
+        )
     if not rows and output != JSON:
         click.echo(f"no member of {name} is in trouble; `catchup-jobs pool show` has all pools", err=True)
+
+
+def shared(lates: list[dict[str, Any]], failings: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """Return at most `limit` rows of both: half of each, and what one leaves is the other's."""
+    late_rows = min(len(lates), max(limit - len(failings), (limit + 1) // 2))
+    return [*lates[:late_rows], *failings[: limit - late_rows]]
 
 
 def _late_rows(
@@ -129,6 +150,10 @@ def _member_row(member: Trouble | Waiting, kind: Kind, trouble: str, advice: str
     }
 
 
+def _seconds(seconds: int | None) -> str | None:
+    return None if seconds is None else f"{seconds} s"
+
+
 def _row(overview: PoolOverview, now: datetime) -> dict[str, Any]:
     longest = overview.longest_due_at
     return {
@@ -140,5 +165,5 @@ def _row(overview: PoolOverview, now: datetime) -> dict[str, Any]:
         "due": overview.due,
         "inFlight": overview.in_flight,
         "failing": overview.failing,
-        "waiting": None if longest is None else f"{int((now - longest).total_seconds())} s",
+        "waitingSeconds": None if longest is None else int((now - longest).total_seconds()),
     }

@@ -1,7 +1,8 @@
 """A backfill: one run for each of many users now, paced, several at once.
 
 A user's run is as one by hand: own row, lock, attempts and dead letter. What was begun is ended; what was not begun is
-left, and a later backfill from the same start passes over who was served meanwhile.
+left, and a later backfill from the same start passes over who was served meanwhile. A user of whom another run is at
+work is tried once more at the end.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from catchup_contract.outcomes import ExitCode, Outcome
+from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_jobs.jobs.pool.endings import is_ours
 from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER, WORKERS
 from catchup_jobs.jobs.run.endings import Report
+from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError
 from catchup_jobs.jobs.run.ports import Process
 
 PAGE: Final = 100
 """A backfill asks for so many users at once who of them was served meanwhile."""
 _REPORT_EVERY: Final = timedelta(seconds=10)
 """How often a backfill says how far it is."""
+_LOCKED_AFTER: Final = timedelta(seconds=15)
+"""How long a backfill waits at its end before it tries users again of whom another run was at work."""
 # Threads end runs, and the main thread looks for that and for a signal.
 _LOOK_SECONDS: Final = 0.2
 
@@ -32,8 +36,8 @@ class BackfillResult:
 
     Attributes:
         passed: those who were served since its start by somebody else, or by an earlier try.
-        left: those who were not begun.
         cause: the report of the run for whose cause, which is the installation's, the backfill stopped.
+        error: what kept the backfill itself from going on.
     """
 
     total: int
@@ -42,10 +46,11 @@ class BackfillResult:
     failed: int = 0
     passed: int = 0
     cause: Report | None = None
+    error: JobError | None = None
 
     @property
     def left(self) -> int:
-        """Those who were not begun, or whose runs go on."""
+        """Those who were not begun, whose runs go on, or of whom another run was at work."""
         return self.total - self.served - self.skipped - self.failed - self.passed
 
 
@@ -69,29 +74,45 @@ class Backfill:
     on_progress: Callable[[BackfillResult], None]
     workers: int = WORKERS
     _in_flight: dict[Future[Report], str] = field(default_factory=dict)
+    _locked: list[str] = field(default_factory=list)
     _ours_in_a_row: int = 0
     _next_start: datetime | None = None
     _next_report: datetime | None = None
 
     def __call__(self, user_ids: Sequence[str]) -> BackfillResult:
-        """Serve the users, in their order. Raises JobError where it cannot be read who is passed."""
+        """Serve the users, in their order."""
         result = BackfillResult(len(user_ids))
         with ThreadPoolExecutor(self.workers, thread_name_prefix="user") as executor:
-            for start in range(0, len(user_ids), PAGE):
-                page = user_ids[start : start + PAGE]
-                if not self._may_begin(result):
-                    break
-                passed = set(self.passed_of(page))
-                result.passed += len(passed)
-                for user_id in page:
-                    if user_id in passed:
-                        continue
-                    if not self._await_turn(result):
-                        break
-                    self._in_flight[executor.submit(self.serve, user_id)] = user_id
-            while self._in_flight:
-                self._look(result, _LOOK_SECONDS)
+            try:
+                self._serve(user_ids, executor, result)
+                self._end_runs(result)
+                if self._locked:
+                    again, self._locked = self._locked, []
+                    self._next_start = self.process.now() + _LOCKED_AFTER
+                    self._serve(again, executor, result)
+            except JobError as error:
+                result.error = error
+            self._end_runs(result)
         return result
+
+    def _serve(self, user_ids: Sequence[str], executor: ThreadPoolExecutor, result: BackfillResult) -> None:
+        """Begin the runs of users. Raises JobError where it cannot be read who is passed."""
+        for start in range(0, len(user_ids), PAGE):
+            page = user_ids[start : start + PAGE]
+            if not self._may_begin(result):
+                break
+            passed = set(self.passed_of(page))
+            result.passed += len(passed)
+            for user_id in page:
+                if user_id in passed:
+                    continue
+                if not self._await_turn(result):
+                    break
+                self._in_flight[executor.submit(self.serve, user_id)] = user_id
+
+    def _end_runs(self, result: BackfillResult) -> None:
+        while self._in_flight:
+            self._look(result, _LOOK_SECONDS)
 
     def _may_begin(self, result: BackfillResult) -> bool:
         return not self.process.stopping() and result.cause is None
@@ -116,7 +137,7 @@ class Backfill:
         done, _ = wait(self._in_flight, timeout=seconds, return_when="FIRST_COMPLETED")
         for future in done:
             user_id, report = self._in_flight.pop(future), future.result()
-            self._count(result, report)
+            self._count(result, user_id, report)
             self.on_end(user_id, report)
         now = self.process.now()
         if self._next_report is None or now >= self._next_report:
@@ -124,9 +145,11 @@ class Backfill:
                 self.on_progress(result)
             self._next_report = now + _REPORT_EVERY
 
-    def _count(self, result: BackfillResult, report: Report) -> None:
+    def _count(self, result: BackfillResult, user_id: str, report: Report) -> None:
         if report.exit_code != ExitCode.DONE:
             result.failed += 1
+        elif report.summary.reason is Reason.LOCKED:
+            self._locked.append(user_id)
         elif report.summary.outcome is Outcome.SKIPPED:
             result.skipped += 1
         else:
@@ -141,6 +164,8 @@ def exit_of(result: BackfillResult) -> ExitCode:
 
     Where it stopped for a cause of the installation: 78 for a setting, else 75.
     """
+    if result.error is not None:
+        return ExitCode.MISCONFIGURED if isinstance(result.error, MisconfiguredError) else ExitCode.TEMPORARY
     if result.cause is not None and result.cause.exit_code == ExitCode.MISCONFIGURED:
         return ExitCode.MISCONFIGURED
     if result.left:

@@ -111,6 +111,7 @@ def contact(**changes: Any) -> dict[str, Any]:
         ({"name": None}, "ada: name: must be a string"),
         ({"timeZone": "Local"}, "ada: timeZone: must be an IANA time zone"),
         ({"timeZone": "TZ=Europe/Berlin"}, "ada: timeZone: must be an IANA time zone"),
+        ({"pool": "My Pool"}, "ada: pool: must be lower-case letters, digits and dashes, at most 40 characters"),
         ({"digest": {"time": "24:00"}}, "ada: digest.time: must be a time of day"),
         ({"digest": {"day": "Mo"}}, "ada: digest.day: must be 'Monday'"),
         ({"calendarSync": {"every": "7m"}}, "ada: calendarSync.every: must be one of 5m, 6m"),

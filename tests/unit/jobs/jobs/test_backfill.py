@@ -15,15 +15,18 @@ from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_jobs.jobs.pool.backfill import Backfill, BackfillResult, exit_of
 from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER
 from catchup_jobs.jobs.run.endings import Ending, Report, report_of
+from catchup_jobs.jobs.run.errors import TemporaryError
 from catchup_jobs.jobs.run.ports import Process
 
 NOW = datetime(2026, 11, 30, 8, tzinfo=UTC)
 ENDINGS = {
     "failed": Ending(Outcome.FAILED, ExitCode.PERMANENT, Reason.BUDGET_SPENT),
     "skipped": Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.NOT_CONNECTED),
+    "locked": Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.LOCKED),
     "down": Ending(Outcome.RETRY, ExitCode.TEMPORARY, Reason.UNAVAILABLE),
     "misconfigured": Ending(Outcome.FAILED, ExitCode.MISCONFIGURED, Reason.MISCONFIGURED),
 }
+DONE = Ending(Outcome.DONE, ExitCode.DONE)
 
 
 @dataclass
@@ -37,15 +40,25 @@ class World:
     told: list[str] = field(default_factory=list)
     progress: list[int] = field(default_factory=list)
     stop_after: int = 0
+    released: set[str] = field(default_factory=set)
+    """Users whose second run finds the lock free."""
+    down_at: int = 0
+    """The page at which the database is down."""
+    pages: int = 0
 
     def serve(self, user_id: str) -> Report:
         self.begun.append((user_id, self.now))
         if len(self.begun) == self.stop_after:
             self.stopping = True
-        ending = ENDINGS.get(user_id.split("-", maxsplit=1)[0], Ending(Outcome.DONE, ExitCode.DONE))
+        ending = ENDINGS.get(user_id.split("-", maxsplit=1)[0], DONE)
+        if user_id in self.released and len([user for user, _ in self.begun if user == user_id]) > 1:
+            ending = DONE
         return report_of(ending, SYNC, self.now, self.now)
 
     def passed_of(self, page: Sequence[str]) -> Collection[str]:
+        self.pages += 1
+        if self.pages == self.down_at:
+            raise TemporaryError("the database is down")
         return self.passed & set(page)
 
     def backfill(
@@ -125,3 +138,21 @@ def test_so_many_users_are_served_at_once_and_no_more() -> None:
 
 def test_nobody_is_left_and_nobody_failed() -> None:
     assert exit_of(World().backfill("a", "b")) is ExitCode.DONE
+
+
+def test_a_user_of_whom_another_run_is_at_work_is_tried_again_at_the_end_and_left_if_it_still_is() -> None:
+    world = World(released={"locked-1"})
+    result = world.backfill("locked-1", "locked-2", "a")
+    assert [user for user, _ in world.begun] == ["locked-1", "locked-2", "a", "locked-1", "locked-2"]
+    assert world.begun[3][1] - world.begun[2][1] >= timedelta(seconds=10)
+    assert (counts(result), exit_of(result)) == ((2, 0, 0, 0, 1), ExitCode.TEMPORARY)
+    world = World(released={"locked-1"})
+    assert exit_of(world.backfill("locked-1", "a")) is ExitCode.DONE
+
+
+def test_an_error_of_the_database_ends_what_was_begun_and_leaves_the_rest() -> None:
+    world = World(down_at=2)
+    result = world.backfill(*(f"user-{number}" for number in range(150)), workers=8)
+    assert (world.pages, len(world.told)) == (2, 100)
+    assert (counts(result), str(result.error)) == ((100, 0, 0, 0, 50), "the database is down")
+    assert exit_of(result) is ExitCode.TEMPORARY

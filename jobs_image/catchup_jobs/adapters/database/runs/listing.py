@@ -181,12 +181,16 @@ def _past_run(row: Row[Any]) -> PastRun:
 
 
 def ended_since(database: Database, kind: Kind, subjects: Sequence[str], since: datetime) -> set[str]:
-    """Return those subjects of whom a run that began since then (aware) has ended well, or had nothing to do."""
+    """Return those subjects of whom a run that began since then (aware) has ended well, or had nothing to do.
+
+    One that another run of the subject kept from its work has done nothing.
+    """
     statement = select(runs.c.subject).where(
         runs.c.kind == kind,
         runs.c.subject.in_(subjects),
         runs.c.started_at >= since,
         runs.c.state.in_((RunState.DONE, RunState.SKIPPED)),
+        or_(runs.c.reason.is_(None), runs.c.reason != Reason.LOCKED),
     )
     with database.read() as connection:
         return set(connection.execute(statement).scalars())
