@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from integration.jobs.pool_world import NOW, PoolWorld, apply, cadence_of, schedule
@@ -14,6 +14,8 @@ from catchup_contract.pools import Members
 from catchup_contract.summary import Count
 from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.schema import pool_slots
+from catchup_jobs.jobs.run.context import Result, RunContext
+from catchup_jobs.jobs.run.errors import TemporaryError
 
 if TYPE_CHECKING:
     from catchup_contract.kinds import Kind
@@ -180,3 +182,23 @@ def test_a_suspension_that_ended_in_the_first_year_suspends_nobody(pool: PoolWor
     pool.tick()
 
     assert pool.users_served() == ["ada"]
+
+
+@pytest.mark.parametrize("fields", [{"suspended_until": format_utc(UNTIL)}, {"is_served": False}], ids=str)
+def test_a_run_that_was_put_back_is_not_tried_in_a_suspension(pool: PoolWorld, fields: dict[str, Any]) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada"))
+
+    def fail(_: RunContext) -> Result:
+        raise TemporaryError("the server is away")
+
+    pool.body = fail
+    pool.tick(seconds=62)
+    assert list(pool.states().values()) == ["retry"]
+    pool.served.clear()
+    apply(pool, schedule("ada", generation=2, **fields))
+
+    play(pool, UNTIL, minutes=30)
+
+    assert pool.served == []
+    assert (pool.states(), pool.dead_letters()) == ({}, {})

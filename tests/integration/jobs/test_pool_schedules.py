@@ -296,3 +296,15 @@ def test_an_enrolment_that_ends_while_a_digest_is_due_loses_no_digest(pool: Pool
     pool.tick()
 
     assert pool.users_served() == ["cy"]
+
+
+def test_who_left_while_the_pool_did_not_tick_is_not_served_weeks_later(pool: PoolWorld) -> None:
+    pool.enrol("ada", "bob", pool=None)
+    apply(pool, schedule("ada"), schedule("bob"))
+    pool.make_due()
+    apply(pool, dedicated("ada"), schedule("bob"))
+    pool.pass_time(days=14)
+
+    pool.tick()
+
+    assert pool.users_served() == ["bob"]

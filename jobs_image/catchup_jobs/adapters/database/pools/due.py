@@ -36,8 +36,8 @@ class DueRules:
     def due_at(self, row: Any, now: datetime) -> datetime | None:
         """Return when a member is due whose schedule is new or changed; None where it cannot be read."""
         # Whoever is due stays due: which slot that serves, the claim decides.
-        is_due = row.due_at is not None and row.due_at <= now and not _is_suspended(row, now)
-        if is_due or (row.due_at is not None and row.unfinished is not None):
+        is_due = row.due_at is not None and row.due_at <= now and not is_suspended(row, now)
+        if is_due or (row.due_at is not None and row.unfinished is not None and not is_suspended(row, now)):
             due: datetime = row.due_at
             return due if is_due or not _is_requested(row, now) else now
         if _is_requested(row, now):
@@ -58,6 +58,8 @@ class DueRules:
 
     def unfinished(self, row: Any, now: datetime) -> datetime | None:
         """Return the slot that is due beside a request, so that it is served after it; else the one that there is."""
+        if is_suspended(row, now):
+            return None
         unfinished: datetime | None = row.unfinished
         is_due = row.due_at is not None and row.due_at <= now
         if unfinished is not None or not (is_due and _is_requested(row, now)):
@@ -74,8 +76,9 @@ class DueRules:
         deaths = row.deaths + (row.owner is not None)
         # A request that came after it was computed when the member is due waits for that to be computed again.
         requested_at = row.requested_at if row.version == self.version and _is_requested(row, now) else None
-        slot = row.unfinished or (slots.latest(now) if requested_at is None else None)
-        return Member(row.user_id, self._when(row), slots, slot, row.unfinished is not None, deaths, requested_at)
+        unfinished = None if is_suspended(row, now) else row.unfinished
+        slot = unfinished or (slots.latest(now) if requested_at is None else None)
+        return Member(row.user_id, self._when(row), slots, slot, unfinished is not None, deaths, requested_at)
 
     def _slots(self, row: Any) -> Slots | None:
         """Return the user's slots, None where the schedule holds what this version cannot read."""
@@ -98,13 +101,14 @@ class DueRules:
         )
 
 
-def _is_suspended(row: Any, now: datetime) -> bool:
+def is_suspended(row: Any, now: datetime) -> bool:
+    """Return whether a member is suspended at `now` (aware)."""
     return row.suspended_until is not None and bool(row.suspended_until > now)
 
 
 def _is_requested(row: Any, now: datetime) -> bool:
     """Return whether a run by hand is to be made at `now`."""
-    return bool(row.is_requested) and is_live(row.requested_at, now) and not _is_suspended(row, now)
+    return bool(row.is_requested) and is_live(row.requested_at, now) and not is_suspended(row, now)
 
 
 def member_rows(*others: ColumnElement[Any]) -> Select[Any]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, or_, select, update
 
+from catchup_contract.digest_rule import LATEST
 from catchup_contract.kinds import Kind
 from catchup_contract.schedule_list import ListedSchedule
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.schema import pool_members, pool_slots
+from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
+from catchup_jobs.domain.stored_enums import RunState
 
 
 def hand_over(connection: Connection, schedules: Sequence[ListedSchedule]) -> None:
@@ -32,8 +34,21 @@ def hand_over(connection: Connection, schedules: Sequence[ListedSchedule]) -> No
     )
 
 
+def forget_put_back(connection: Connection, *which: ColumnElement[bool]) -> None:
+    """Delete the runs that were put back and that nobody tries any more, of the slots with these conditions."""
+    slot = (
+        pool_slots.c.user_id == runs.c.subject,
+        pool_slots.c.kind == runs.c.kind,
+        pool_slots.c.unfinished == runs.c.slot,
+    )
+    of_them = select(pool_slots.c.user_id).where(*slot, *which).correlate(runs).exists()
+    connection.execute(delete(runs).where(runs.c.state == RunState.RETRY, of_them))
+
+
 def release(database: Database, kind: Kind, mine: Sequence[ColumnElement[bool]], *, now: datetime) -> None:
     """End the membership of users who leave a pool and for whom nothing is due, begun or put back.
+
+    What is due for longer than a digest may be late is not ended any more.
 
     Args:
         mine: the conditions for the slots of the pool, the kind and the shard.
@@ -45,9 +60,15 @@ def release(database: Database, kind: Kind, mine: Sequence[ColumnElement[bool]],
         .where(
             *mine,
             pool_members.c.leaving,
-            pool_slots.c.owner.is_(None),
-            pool_slots.c.unfinished.is_(None),
-            or_(pool_slots.c.due_at > now, pool_slots.c.due_at.is_(None)),
+            or_(
+                and_(
+                    pool_slots.c.owner.is_(None),
+                    pool_slots.c.unfinished.is_(None),
+                    or_(pool_slots.c.due_at > now, pool_slots.c.due_at.is_(None)),
+                ),
+                # The pool did not tick meanwhile, and the user is served elsewhere since.
+                pool_slots.c.due_at < now - LATEST,
+            ),
         )
     )
     with database.read() as connection:

@@ -43,6 +43,8 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
         select(runs.c.started_at)
         .join(pool_members, pool_members.c.user_id == runs.c.subject)
         .where(pool_members.c.pool == pool, is_served(now), runs.c.kind == SYNC, runs.c.state == RunState.DONE)
+        # Not by a clock that was ahead.
+        .where(runs.c.started_at <= now)
     )
     # A failure after a fresh success counts: of each member either.
     failing = in_trouble(SYNC, pool_slots.c.user_id).where(pool_slots.c.pool == pool)

@@ -27,7 +27,7 @@ from catchup_contract.schedule_list import ListedSchedule, ScheduleList
 from catchup_contract.timestamps import parse_utc
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.pools.leaving import hand_over
+from catchup_jobs.adapters.database.pools.leaving import forget_put_back, hand_over
 from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, PRIORITIES, join_enrolled, put_slots, slot_of
 from catchup_jobs.adapters.database.pools.requests import note_requests
 from catchup_jobs.adapters.database.schedule_columns import copy_schedule
@@ -210,6 +210,7 @@ def _member(schedule: ListedSchedule, pool: str, now: datetime) -> dict[str, Any
 
 def _leave(connection: Connection, pool: str, user_ids: Collection[str]) -> None:
     for page in chunks(sorted(user_ids)):
+        forget_put_back(connection, pool_slots.c.pool == pool, pool_slots.c.user_id.in_(page))
         connection.execute(delete(pool_members).where(pool_members.c.pool == pool, pool_members.c.user_id.in_(page)))
 
 

@@ -15,7 +15,8 @@ from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
-from catchup_jobs.adapters.database.pools.due import DueRules, member_rows
+from catchup_jobs.adapters.database.pools.due import DueRules, is_suspended, member_rows
+from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts
 from catchup_jobs.adapters.database.pools.trouble import troubles
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots
@@ -83,6 +84,9 @@ class PoolSlots:
             # Who was edited or asked for a run meanwhile is computed the next time.
             current = connection.execute(stale.where(pool_slots.c.user_id.in_(free)))
             values = [computed[row] for row in current if row in computed]
+            put_back = [row.user_id for row in computed if row.unfinished is not None and is_suspended(row, now)]
+            if put_back:
+                forget_put_back(connection, pool_slots.c.kind == self.kind, pool_slots.c.user_id.in_(put_back))
             if values:
                 connection.execute(_COMPUTED.where(pool_slots.c.kind == self.kind), values)
         return len(rows)
