@@ -14,6 +14,7 @@ from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.cadence import Cadence
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import DIGEST
+from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.schema import pool_members
@@ -226,3 +227,14 @@ def test_an_edit_while_it_is_computed_when_a_member_is_due_is_not_lost(
     pool.store().schedule(now=pool.now, limit=100)
 
     assert pool.row("ada").due_at == datetime(2026, 11, 23, 17, tzinfo=UTC)
+
+
+def test_a_sync_of_a_clock_that_was_ahead_does_not_count(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    pool.pass_time(days=1)
+    pool.tick()
+    assert pool.store().counts(now=pool.now)[Count.MEMBERS_SYNCED] == 1
+
+    pool.pass_time(days=-1)
+
+    assert pool.store().counts(now=pool.now)[Count.MEMBERS_SYNCED] == 0

@@ -276,7 +276,7 @@ def test_a_member_who_leaves_while_being_served_does_not_come_back(pool: PoolWor
     pool.tick()
 
     assert pool.users_served() == ["ada"]
-    assert list(overviews(pool.database, now=pool.now)) == []
+    assert all(one.members == 0 for one in overviews(pool.database, now=pool.now))
     for pool.kind in (SYNC, DIGEST):
         pool.tick()
     with pool.database.read() as connection:
