@@ -202,6 +202,16 @@ def commands() -> Iterator[tuple[str, str]]:
                 yield page.stem, line
 
 
+@pytest.fixture
+def enrolled(stack: Stack) -> Iterator[None]:
+    """Somebody whom the pool of the runbooks knows."""
+    entry = {"id": "jules", "name": "Jules", "timeZone": "Europe/Paris", "pool": "people"}
+    stack.catchup_jobs("user", "import", "-", stdin=json.dumps(entry))
+    yield
+    stack.catchup_jobs("user", "delete", "jules", "--yes")
+
+
+@pytest.mark.usefixtures("enrolled")
 def test_every_command_of_the_runbooks_runs_as_it_stands(stack: Stack) -> None:
     folder = ensure(["kubectl"])["kubectl"].parent
     env = {**os.environ, "KUBECONFIG": str(stack.cluster.kubeconfig), "PATH": f"{folder}:{os.environ['PATH']}"}
