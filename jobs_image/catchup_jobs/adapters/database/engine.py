@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
-from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
 from catchup_jobs.adapters.database.errors import classify
 from catchup_jobs.adapters.database.url import parse_url
@@ -181,11 +181,16 @@ def _postgresql(url: URL, settings: str, connections: int) -> Engine:
         try:
             # Past SQLAlchemy, for which it would be as dear as any other statement.
             driver.execute(statement)
-        except engine.dialect.loaded_dbapi.Error:
+        except engine.dialect.loaded_dbapi.Error as error:
             # Once more by SQLAlchemy, which knows what the error means for the connection.
             with suppress(engine.dialect.loaded_dbapi.Error):
                 driver.rollback()
-            connection.exec_driver_sql(statement)
+            try:
+                connection.exec_driver_sql(statement)
+            except DBAPIError as again:
+                # It may only say that the connection is closed; the first says why.
+                again.orig = error
+                raise
 
     event.listen(engine, "begin", begin)
     return engine

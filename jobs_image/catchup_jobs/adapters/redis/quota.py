@@ -27,7 +27,7 @@ _BURST: Final = 0.2
 """The share of a minute's quota of Google that may be used at once."""
 
 # KEYS: buckets, that of the day first. ARGV: for each its capacity and the tokens that flow in per second. Returns the
-# seconds to wait, as text, and nothing where the day's bucket is empty. It uses Redis's clock, since those of the pods
+# seconds to wait, as text, less than 0 where the day's bucket is empty. It uses Redis's clock, since those of the pods
 # may differ.
 _RESERVE: Final = """
 local time = redis.call('TIME')
@@ -39,7 +39,7 @@ for i, key in ipairs(KEYS) do
   local level = tonumber(kept[1]) or capacity
   local passed = math.max(0, now - (tonumber(kept[2]) or now))
   level = math.min(capacity, level + passed * flow) - 1
-  if i == 1 and level < 0 then return false end
+  if i == 1 and level < 0 then return '-1' end
   redis.call('HSET', key, 'level', tostring(level), 'at', tostring(now))
   redis.call('PEXPIRE', key, math.ceil((capacity - level) / flow * 1000) + 1000)
   if level < 0 then wait = math.max(wait, -level / flow) end
@@ -118,7 +118,7 @@ class RedisQuota:
             return self._client.eval(_RESERVE, len(self._keys), *self._keys, *self._arguments)
 
         with as_job_errors():
-            wait = with_one_retry(ask)
-        if wait is None:
+            wait = float(with_one_retry(ask))
+        if wait < 0:
             raise DailyLimitError("the budget of requests to Google a day is spent")
-        return float(wait)
+        return wait
