@@ -222,7 +222,7 @@ def test_a_shared_activity_expires_with_its_calendar(world: SyncWorld, fleet: Fl
     activity(fleet, world)
     with world.database.write() as connection:
         connection.execute(suggestions.delete())
-    world.sync()
+    world.sync(full=True)  # reads the list of calendars
     world.select("team")
     world.google.add_event("team", "boulder", title="Climbing", at=f"{TUESDAY} 15:00")
     world.sync()
