@@ -7,6 +7,7 @@ makes by itself: a server that sends a byte now and then, or a proxy that does, 
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 from functools import partial
 from queue import SimpleQueue
@@ -85,3 +86,5 @@ class _Thread:
 
 # Its methods are atomic. A thread whose call was left to itself comes back when that has ended.
 _idle: Final[list[_Thread]] = []
+# Threads do not live on in a forked process.
+os.register_at_fork(after_in_child=_idle.clear)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import weakref
 from contextlib import suppress
@@ -17,6 +19,24 @@ def test_what_a_call_returns_or_raises_is_the_callers() -> None:
     assert within(60, lambda: None) is None
     with pytest.raises(ZeroDivisionError):
         within(60, lambda: 1 / 0)
+
+
+_FORKED = """
+import os
+from catchup_jobs.adapters.time_limit import within
+within(60, lambda: None)
+child = os.fork()
+if child == 0:
+    os._exit(within(60, lambda: 7))
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_process_waits_for_no_thread_of_its_parent() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _FORKED], env={"PYTHONPATH": ":".join(sys.path)}, check=False
+    )
+    assert done.returncode == 7
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0, -5])
