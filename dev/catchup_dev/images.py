@@ -35,6 +35,9 @@ KNOWN = {
     "redis": (DEV_IMAGES / "redis" / "Dockerfile", DEV_IMAGES / "redis"),
     "postgres": (DEV_IMAGES / "postgres" / "Dockerfile", DEV_IMAGES / "postgres"),
 }
+_BASE_ANNOTATION: Final = "org.opencontainers.image.base.digest"
+# So that a build that is repeated gives the same bytes.
+_REPEATABLE: Final = ("--format=oci", "--timestamp=0", "--identity-label=false")
 _OURS = "localhost/catchup/"
 _KEPT_PER_NAME: Final = 6
 """Builds of an image that the developer's cache keeps."""
@@ -108,7 +111,8 @@ def build_image(
         arguments["BUILD_IMAGE"] = known_image("build", console).reference
     arguments |= build_args or {}
     files = used_files(dockerfile, context)
-    tag = digest([dockerfile.read_bytes(), digest_files(context, files), json.dumps(arguments, sort_keys=True)])
+    how = json.dumps([_REPEATABLE, _BASE_ANNOTATION, arguments], sort_keys=True)
+    tag = digest([dockerfile.read_bytes(), digest_files(context, files), how])
 
     def fill(target: Path) -> None:
         stage(files, context, target)
@@ -194,8 +198,10 @@ def _build(
 
 
 def _bud(reference: str, dockerfile: Path, context: Path, options: list[str], arguments: dict[str, str]) -> None:
-    options = [*options, "--isolation=chroot", "--pull-never", "--format=oci", f"--tag={reference}"]
-    options += ["--timestamp=0", "--identity-label=false"]  # so that a build that is repeated gives the same bytes
+    options = [*options, *_REPEATABLE, "--isolation=chroot", "--pull-never", f"--tag={reference}"]
+    if "BASE_DIGEST" in arguments:
+        # buildah's own names the base as its store has it, which is another one after it was pulled into it again.
+        options.append(f"--annotation={_BASE_ANNOTATION}={arguments['BASE_DIGEST']}")
     ca = next((os.environ[v] for v in _CA_VARIABLES if os.environ.get(v)), _CA_OF_DEBIAN)
     if Path(ca).exists():
         options.append(f"--secret=id=ca,src={ca}")
