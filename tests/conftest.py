@@ -31,18 +31,16 @@ DATABASES: Final = ("sqlite", "postgresql")
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that are for both databases, and leave out what a sample leaves out."""
-    left_out = [item for item in items if not _is_played(item)]
-    if left_out:
-        items[:] = [item for item in items if item not in set(left_out)]
-        config.hook.pytest_deselected(items=left_out)
+    for item in items:
+        if _database_of(item) is not None:
+            item.add_marker(pytest.mark.both_databases)
+    if IS_SAMPLE:
+        config.hook.pytest_deselected(items=[item for item in items if not _is_of_the_sample(item)])
+        items[:] = [item for item in items if _is_of_the_sample(item)]
 
 
-def _is_played(item: pytest.Item) -> bool:
+def _is_of_the_sample(item: pytest.Item) -> bool:
     database = _database_of(item)
-    if database is not None:
-        item.add_marker(pytest.mark.both_databases)
-    if not IS_SAMPLE:
-        return True
     if item.get_closest_marker("release") is not None:
         return False
     return database is None or is_chosen(item.nodeid.replace(database, ""), DATABASES, database)

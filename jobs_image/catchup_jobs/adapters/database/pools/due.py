@@ -36,12 +36,12 @@ class DueRules:
     def due_at(self, row: Any, now: datetime) -> datetime | None:
         """Return when a member is due whose schedule is new or changed; None where it cannot be read."""
         # Whoever is due stays due: which slot that serves, the claim decides.
-        is_due = row.due_at is not None and row.due_at <= now and not is_suspended(row, now)
-        if is_due or (row.due_at is not None and row.unfinished is not None and not is_suspended(row, now)):
-            due: datetime = row.due_at
-            return due if is_due or not _is_requested(row, now) else now
-        if _is_requested(row, now):
+        due: datetime | None = None if is_suspended(row, now) else row.due_at
+        is_due = due is not None and due <= now
+        if not is_due and _is_requested(row, now):
             return now
+        if is_due or (due is not None and row.unfinished is not None):
+            return due
         slots = self._slots(row)
         if slots is None:
             _log.warning("the user's schedule cannot be read, the user is not served", user=row.user_id)

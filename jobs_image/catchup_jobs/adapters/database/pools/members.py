@@ -12,6 +12,7 @@ from catchup_contract.cadence import stable_hash
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.pools.trouble import is_served
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots
 
 # Any number of shards up to `pools.SHARDS_MAX` splits so many buckets evenly enough.
@@ -108,12 +109,10 @@ def interval_of(database: Database, pool: str) -> str | None:
 
 def syncable_members(database: Database, pool: str, *, now: datetime) -> list[str]:
     """Return the members of a pool whose calendars are synced, without those who are suspended at `now` (aware)."""
-    until = pool_members.c.suspended_until
     statement = (
         select(pool_slots.c.user_id)
         .join_from(pool_slots, pool_members)
-        .where(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, ~pool_members.c.leaving)
-        .where(or_(until.is_(None), until <= now))
+        .where(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, is_served(now))
         .order_by(pool_slots.c.user_id)
     )
     with database.read() as connection:
