@@ -64,6 +64,21 @@ def test_a_tick_syncs_all_members_who_are_due_and_says_how_many(shell: Shell) ->
     assert all("Dentist" not in line for line in shell.run("sync", "--pool", "people").splitlines())
 
 
+def test_a_tick_that_counts_serves_whom_a_clock_that_was_ahead_put_hours_away(shell: Shell) -> None:
+    enrol(shell, "ada")
+    shell.run("sync", "--pool", "people")
+    database = shell.database()
+    with database.write() as connection:
+        connection.execute(update(pool_slots).values(due_at=datetime.now(UTC) + timedelta(hours=5)))
+    database.close()
+
+    printed = shell.run("sync", "--pool", "people")
+
+    assert "was a node's clock ahead?" in printed
+    due = json.loads(shell.out("user", "show", "ada", "--output", "json"))["pool"]["due"]["sync"]
+    assert datetime.fromisoformat(due) <= datetime.now(UTC) + timedelta(minutes=30)
+
+
 def test_a_pod_that_is_killed_in_the_middle_costs_nobody_a_sync(shell: Shell) -> None:
     enrol(shell, *PEOPLE)
     shell.google.add_fault(kind="events", user="bob@example.net", delay=60)

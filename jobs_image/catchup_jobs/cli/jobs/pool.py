@@ -76,6 +76,8 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
         version = f"{metadata.version('tzdata')} {every}"
         store = PoolSlots(database, pool, kind, every, version, shard, shards, settings.digest_since)
+        if counts_the_pool(settings.slot) and (far := store.compute_far_anew(now=process.now())):
+            _log.warning("members were due later than their schedule says: was a node's clock ahead?", members=far)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
         runs = _Runs(
             kind=kind,
