@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -138,6 +139,24 @@ def test_user_show_says_which_pool_serves_the_user_and_when(shell: Shell) -> Non
     assert shown["due"]["digest"] is None
     assert "people (by enrolment); next digest not computed yet, next sync" in shell.run("user", "show", "bob")
     assert json.loads(shell.out("user", "show", "ada", "--output", "json"))["pool"] is None
+
+
+def test_user_show_says_until_when_a_member_is_suspended(shell: Shell) -> None:
+    enrol(shell, "ada")
+    folder = shell.directory / "schedules"
+    folder.mkdir()
+    listed = ListedSchedule("ada", "uid-ada", 1, "people", BERLIN, "30m", "Sunday", "09:00")
+    for until, says in (
+        ("2199-01-01T00:00:00Z", "people (by UserSchedule); suspended until 2199-01-01T00:00:00Z"),
+        ("2026-01-01T00:00:00Z", "people (by UserSchedule); next digest"),
+    ):
+        for name, content in encode([replace(listed, suspended_until=until)]).items():
+            (folder / name).write_bytes(content)
+        shell.environment |= {"CATCHUP_SCHEDULE_LIST": str(folder), "CATCHUP_POOL_MEMBERS": "UserSchedules"}
+
+        shell.run("sync", "--pool", "people")
+
+        assert says in shell.run("user", "show", "ada")
 
 
 def test_a_member_in_trouble_is_told_by_the_tick_and_listed_with_what_to_do(shell: Shell) -> None:

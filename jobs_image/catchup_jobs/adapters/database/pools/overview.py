@@ -159,17 +159,19 @@ class Membership:
     Attributes:
         by: `UserSchedule`, `enrolment`, or `nothing`: the user is enrolled, and a UserSchedule names the user.
         due: by the name of a kind, when the user is due (UTC); None until it is computed.
+        suspended_until: the end of a suspension of the user's UserSchedule, present or past (UTC).
     """
 
     pool: str
     by: str
     due: dict[str, datetime | None]
+    suspended_until: datetime | None = None
 
 
 def membership(connection: Connection, user_id: str) -> Membership | None:
     """Return a user's pool, None for a user of no pool."""
     member = connection.execute(
-        select(pool_members.c.pool, pool_members.c.uid).where(
+        select(pool_members.c.pool, pool_members.c.uid, pool_members.c.suspended_until).where(
             pool_members.c.user_id == user_id, ~pool_members.c.leaving
         )
     ).one_or_none()
@@ -187,4 +189,5 @@ def membership(connection: Connection, user_id: str) -> Membership | None:
         member.pool,
         "UserSchedule" if member.uid is not None else "enrolment",
         {row.kind.name: row.due_at for row in due},
+        member.suspended_until,
     )
