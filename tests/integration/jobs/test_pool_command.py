@@ -80,6 +80,50 @@ def test_a_tick_that_counts_serves_whom_a_clock_that_was_ahead_put_hours_away(sh
     assert datetime.fromisoformat(due) <= datetime.now(UTC) + timedelta(minutes=30)
 
 
+def put_list(shell: Shell, *schedules: ListedSchedule) -> None:
+    """Let the operator mount a list of UserSchedules."""
+    folder = shell.directory / "schedules"
+    folder.mkdir(exist_ok=True)
+    for name, content in encode(schedules).items():
+        (folder / name).write_bytes(content)
+    shell.environment["CATCHUP_SCHEDULE_LIST"] = str(folder)
+
+
+@pytest.mark.parametrize("off", ["Suspended", "Disabled"])
+@pytest.mark.parametrize("job", ["sync", "digest"])
+def test_a_tick_by_hand_of_a_pool_that_is_switched_off_serves_and_moves_nobody(
+    shell: Shell, off: str, job: str
+) -> None:
+    enrol(shell, "ada")
+    put_list(shell)
+    shell.run("sync", "--pool", "people")
+    runs = states(shell)
+    # As the younger of two pools of one name would take the member.
+    put_list(shell, ListedSchedule("ada", "uid-ada", 1, "people", BERLIN, "30m", "Sunday", "09:00"))
+    shell.environment |= {"CATCHUP_POOL_MEMBERS": "UserSchedules", "CATCHUP_POOL_OFF": off}
+    make_due(shell)
+
+    printed = shell.run(job, "--pool", "people")
+
+    summary = shell.summary()
+    assert (summary.outcome, summary.reason, summary.counts) == (Outcome.SKIPPED, Reason.SWITCHED_OFF, {})
+    assert "nobody is served" in printed
+    assert states(shell) == runs
+    assert "people (by enrolment)" in shell.run("user", "show", "ada")
+
+
+def test_a_tick_outside_of_the_pods_of_a_pool_is_refused_and_says_how_one_is_played(shell: Shell) -> None:
+    enrol(shell, "ada")
+    put_list(shell)
+    shell.run("digest", "--pool", "people")
+    del shell.environment["CATCHUP_SCHEDULE_LIST"]  # as in the toolbox
+
+    printed = shell.run("sync", "--pool", "people", code=ExitCode.PERMANENT)
+
+    assert "kubectl create job NAME --from=cronjob/people-pool-sync" in printed
+    assert states(shell) == {}
+
+
 def test_a_pod_that_is_killed_in_the_middle_costs_nobody_a_sync(shell: Shell) -> None:
     enrol(shell, *PEOPLE)
     shell.google.add_fault(kind="events", user="bob@example.net", delay=60)
