@@ -17,7 +17,7 @@ from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.schedule_list import ListedSchedule, encode
 from catchup_contract.summary import Count
 from catchup_contract.trouble import mark_of
-from catchup_jobs.adapters.database.schema import pool_slots
+from catchup_jobs.adapters.database.schema import pool_slots, pool_ticks
 
 __all__ = ["shell"]  # a fixture
 
@@ -41,6 +41,14 @@ def make_due(shell: Shell) -> None:
     database = shell.database()
     with database.write() as connection:
         connection.execute(update(pool_slots).values(due_at=LONG_AGO))
+    database.close()
+
+
+def let_ticks_end(shell: Shell, at: datetime) -> None:
+    """Let the last tick of each pool have been at `at`, as of one that was deleted then."""
+    database = shell.database()
+    with database.write() as connection:
+        assert connection.execute(update(pool_ticks).values(at=at)).rowcount
     database.close()
 
 
@@ -308,6 +316,26 @@ def test_an_import_tells_of_a_pool_that_has_not_run_and_of_one_that_serves_user_
     assert "cy: pool: the SchedulePool staff serves UserSchedules that name it" in said
     assert "ada" not in said.partition("so far:")[2]
     assert "dee" not in said
+
+
+def test_a_pool_of_which_no_pod_runs_any_more_is_told_with_since_when(shell: Shell) -> None:
+    enrol(shell, "ada")
+    said = "no pod of the pool people has run"
+    assert said in shell.run("pool", "show")
+    shell.run("digest", "--pool", "people")
+    shown = json.loads(shell.out("pool", "show", "--output", "json"))
+    assert {datetime.fromisoformat(row["lastTick"]) > datetime.now(UTC) - timedelta(minutes=1) for row in shown} == {
+        True
+    }
+    for command in ("show",), ("members", "people"):
+        assert said not in shell.run("pool", *command)
+    let_ticks_end(shell, LONG_AGO)
+    for command in ("show",), ("members", "people"):
+        assert f"{said} since 2026-01-01T00:00:00Z, so that nobody serves its members" in shell.run("pool", *command)
+    # A clock that was ahead.
+    let_ticks_end(shell, datetime(2199, 1, 1, tzinfo=UTC))
+    shell.run("digest", "--pool", "people")
+    assert "2199" not in shell.run("pool", "show")
 
 
 def test_a_deleted_user_is_no_member(shell: Shell) -> None:

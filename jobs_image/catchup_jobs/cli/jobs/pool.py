@@ -21,6 +21,7 @@ from catchup_jobs.adapters.database.pools.known import without_user
 from catchup_jobs.adapters.database.pools.members import interval_of
 from catchup_jobs.adapters.database.pools.schedule_list import apply_list, known_pools
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
+from catchup_jobs.adapters.database.pools.ticks import note_tick
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.schedule_list import read_schedule_list
 from catchup_jobs.adapters.process import current_process
@@ -83,6 +84,8 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
                 f"the pool {pool} is a SchedulePool's: its own pods alone know whether it is suspended, and whom"
                 f" UserSchedules name; `kubectl create job NAME --from=cronjob/{pool}-pool-{kind}` plays a tick"
             )
+        if shard == 0:
+            note_tick(database, pool, now=started_at)
         # By hand, nobody says the interval: it stays what the pool's own pods were told.
         every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
         version = f"{metadata.version('tzdata')} {every}"
