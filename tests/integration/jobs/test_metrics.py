@@ -25,6 +25,7 @@ from catchup_jobs.adapters.database.schema import (
     deliveries,
     digests,
     oauth_tokens,
+    pool_members,
     pool_slots,
     runs,
     users,
@@ -167,17 +168,17 @@ def test_each_pool_is_told_with_who_is_late_and_who_fails(database: Database) ->
 
     found = seen(database)
 
-    assert found.pools.members == {"people": 3, "staff": 1}
-    assert found.pools.late == {
+    assert found.members == {"people": 3, "staff": 1}
+    assert found.late_members == {
         ("people", "sync"): 1,
         ("people", "digest"): 0,
         ("staff", "sync"): 1,
         ("staff", "digest"): 0,
     }
-    assert set(found.pools.oldest_sync) == {"people", "staff"}
-    assert found.pools.oldest_sync["people"] < NOW - 80 * MINUTE
+    assert set(found.oldest_syncs) == {"people", "staff"}
+    assert found.oldest_syncs["people"] < NOW - 80 * MINUTE
     assert found.failing == {("sync", "budget_spent"): 2}
-    assert found.pools.failing == {
+    assert found.failing_members == {
         ("people", "sync", "budget_spent"): 1,
         ("people", "sync", "reconnect"): 1,
         ("staff", "sync", "calendar_unreadable"): 1,
@@ -194,6 +195,21 @@ def test_each_pool_is_told_with_who_is_late_and_who_fails(database: Database) ->
     assert numbers["catchup_pool_members_failing", "people", "sync", "budget_spent"] == 1
     assert numbers["catchup_pool_members_late", "staff", "sync"] == 1
     assert numbers["catchup_pool_members", "people"] == 3
+
+
+def test_a_member_who_is_suspended_or_leaves_is_not_late(database: Database) -> None:
+    for name in ("ada", "bob", "cy"):
+        user(database, name)
+    with database.write() as connection:
+        enrol(database, connection, dict.fromkeys(("ada", "bob", "cy"), "people"), now=NOW - DAY)
+    PoolSlots(database, "people", SYNC, "30m", "2026z 30m").schedule(now=NOW, limit=10)
+    with database.write() as connection:
+        connection.execute(update(pool_slots).values(due_at=NOW - HOUR))
+    assert seen(database).late_members["people", "sync"] == 3
+    with database.write() as connection:
+        for name, values in (("bob", {"suspended_until": NOW + HOUR}), ("cy", {"leaving": True})):
+            connection.execute(update(pool_members).where(pool_members.c.user_id == name).values(values))
+    assert seen(database).late_members["people", "sync"] == 1
 
 
 def test_a_dead_letter_counts_until_its_run_is_retried(database: Database) -> None:

@@ -23,7 +23,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     yield gauge("schema_version", "The newest migration of the database.", snapshot.schema_version)
     yield _labelled(
         "exporter_query_seconds",
-        "What each question to the database took, when it was asked last.",
+        "What each question to the database took, when it was asked last; a dear one is asked more rarely.",
         ("query",),
         snapshot.seconds,
     )
@@ -80,25 +80,24 @@ def _trouble(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _pools(snapshot: Snapshot) -> Iterator[Metric]:
-    pools = snapshot.pools
-    yield _labelled("pool_members", "Users whom a pool serves.", ("pool",), pools.members)
+    yield _labelled("pool_members", "Users whom a pool serves.", ("pool",), snapshot.members)
     yield _labelled(
         "pool_members_late",
         "Members of a pool who are due and were not served in time.",
         ("pool", "kind"),
-        pools.late,
+        snapshot.late_members,
     )
     yield _labelled(
         "pool_members_failing",
         "Members of a pool whose latest run of a kind failed or asks somebody to act, by its reason.",
         ("pool", "kind", "reason"),
-        pools.failing,
+        snapshot.failing_members,
     )
     yield _labelled(
         "pool_oldest_sync_timestamp_seconds",
         "When the last sync that succeeded began of the member of a pool who waits longest.",
         ("pool",),
-        {pool: at.timestamp() for pool, at in pools.oldest_sync.items()},
+        {pool: at.timestamp() for pool, at in snapshot.oldest_syncs.items()},
     )
 
 

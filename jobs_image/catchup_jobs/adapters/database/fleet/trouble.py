@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     Subquery,
     Text,
     func,
@@ -73,9 +74,6 @@ class Overdue:
 
 def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
     """Return the users who can be synced, whose sync ran of late, and whose last success is three slots ago."""
-    # A pool has an interval of its own.
-    every = func.coalesce(pool_members.c.sync_every, users.c.sync_every)
-    since = intervals_before(now, MISSED_SYNCS, every)
     longest = timedelta(minutes=max(SYNC_INTERVALS_MINUTES.values()))
     recent = now - MISSED_SYNCS * longest
     unsuccessful = union_all(
@@ -93,28 +91,41 @@ def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
         .group_by(unsuccessful.c.subject)
         .subquery()
     )
+    # A pool has an interval of its own. By a look at each: a join would read all members of all pools.
+    of_pool = select(pool_members.c.sync_every).where(pool_members.c.user_id == users.c.id).scalar_subquery()
+    every = func.coalesce(of_pool, users.c.sync_every)
+    tried = _once(
+        select(
+            users.c.id,
+            users.c.created_at,
+            failed.c.started_at,
+            intervals_before(now, MISSED_SYNCS, every).label("since"),
+        )
+        .select_from(
+            failed.join(users, users.c.id == failed.c.subject).join(oauth_tokens, oauth_tokens.c.user_id == users.c.id)
+        )
+        .where(oauth_tokens.c.state == TokenState.ACTIVE)
+    )
     last_success = (
         select(func.max(calendars.c.last_success_at))
-        .where(calendars.c.user_id == users.c.id, calendars.c.selected)
+        .where(calendars.c.user_id == tried.c.id, calendars.c.selected)
         .scalar_subquery()
     )
-    found = (
-        select(last_success.label("last_success"))
-        .select_from(
-            failed.join(users, users.c.id == failed.c.subject)
-            .join(oauth_tokens, oauth_tokens.c.user_id == users.c.id)
-            .outerjoin(pool_members, pool_members.c.user_id == users.c.id)
+    found = _once(
+        select(last_success.label("last_success"), tried.c.since).where(
+            tried.c.started_at > tried.c.since, tried.c.created_at < tried.c.since
         )
-        .where(
-            oauth_tokens.c.state == TokenState.ACTIVE,
-            failed.c.started_at > since,
-            users.c.created_at < since,
-            or_(last_success < since, last_success.is_(None)),
-        )
-        .subquery()
     )
-    number, oldest = connection.execute(select(func.count(), func.min(found.c.last_success))).one()
+    statement = select(func.count(), func.min(found.c.last_success)).where(
+        or_(found.c.last_success < found.c.since, found.c.last_success.is_(None))
+    )
+    number, oldest = connection.execute(statement).one()
     return Overdue(number, oldest)
+
+
+def _once(rows: Select[Any]) -> Subquery:
+    """Return rows whose columns are computed once each, however often the rest of the statement names them."""
+    return rows.offset(0).subquery()
 
 
 def failing(connection: Connection, now: datetime) -> dict[tuple[str, ...], int]:
