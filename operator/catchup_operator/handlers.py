@@ -89,10 +89,12 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
             known = StateCollector(states, memo.controller, rollout, scopes, problems=memo.health.readiness_problems)
             gate = MetricsGate(memo.client) if options.review_metrics else None
             listener = memo.get("listener") or listen(options.health_port)
-            memo.http = PodServer()
-            await memo.http.start(
-                listener, memo.health, registry_of(memo.instruments, known), gate, _tls(memo, options)
+            tls = options.metrics_tls and Tls(
+                memo.get("metrics_listener") or listen(options.metrics_port, ENV_METRICS_PORT),
+                ServingCertificate(options.metrics_tls),
             )
+            memo.http = PodServer()
+            await memo.http.start(listener, memo.health, registry_of(memo.instruments, known), gate, tls)
         await discovery.wait()
     except BaseException:
         await clean_up(memo)  # kopf does not clean up after a start that fails

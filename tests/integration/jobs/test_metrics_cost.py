@@ -16,8 +16,8 @@ from sqlalchemy import event
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.fleet.snapshot import Answers, take
 
-# Bounded by hours and reasons, one row, and few rows which a person deals with.
-SMALL = {"run_counts", "schema_info", "dead_letters"}
+# Bounded by hours and reasons, and one row.
+SMALL = {"run_counts", "schema_info"}
 
 
 @pytest.fixture(scope="module")

@@ -125,6 +125,23 @@ def test_prometheus_accepts_the_rules_as_the_chart_makes_them(
     assert "runbook_url: https://wiki.test/CatchUpOperatorDown.md" in rules.read_text()
 
 
+def alerts(*options: str) -> dict[str, dict[str, Any]]:
+    spec = rendered("--set=metrics.alerts.enabled=true", *options)["PrometheusRule", "catchup-jobs"]["spec"]
+    return {rule["alert"]: rule for group in spec["groups"] for rule in group["rules"]}
+
+
+def test_stale_suggestions_are_by_the_schedule_of_their_runs_and_nobodys_while_there_are_none() -> None:
+    by_default = alerts()
+    assert list(by_default.values()) == [
+        rule for group in yaml.safe_load((CHART / "files/alerts.yaml").read_text())["groups"] for rule in group["rules"]
+    ]
+    stale = alerts("--set=metrics.alerts.suggestionsStaleHours=48")["CatchUpSuggestionsStale"]
+    assert "> 172800" in stale["expr"]
+    assert "none has succeeded for 48 hours" in stale["annotations"]["description"]
+    for option in ("suggestions.enabled=false", "suggestions.suspend=true"):
+        assert by_default.keys() - alerts(f"--set={option}").keys() == {"CatchUpSuggestionsStale"}
+
+
 def test_reviewed_access_gives_both_pods_what_they_ask_with_and_prometheus_a_role_to_bind() -> None:
     switches = [f"--set=metrics.{switch}=true" for switch in SWITCHES]
     found = rendered(*switches, "--set=metrics.access=reviewed,metrics.tokenSecret=scraper")

@@ -1,4 +1,4 @@
-"""An index of the slots of pools whose run is tried again, for `catchup-jobs metrics`.
+"""Indexes for `catchup-jobs metrics`: the slots of pools whose run is tried again, and dead letters by their reasons.
 
 Revision ID: 0016
 """
@@ -15,7 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add an index: older code goes on working."""
+    """Add indexes: older code goes on working."""
     is_unfinished = sa.column("unfinished").is_not(None)
     op.create_index(
         "ix_pool_slots_unfinished",
@@ -24,4 +24,5 @@ def upgrade() -> None:
         postgresql_where=is_unfinished,
         sqlite_where=is_unfinished,
     )
+    op.create_index("ix_dead_letters_kind_reason", "dead_letters", ["kind", "reason"])
     op.execute("UPDATE schema_info SET version = 16")
