@@ -102,13 +102,6 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     memo.controller.start()
 
 
-def _tls(memo: kopf.Memo, options: Options) -> Tls | None:
-    if options.metrics_tls is None:
-        return None
-    listener = memo.get("metrics_listener") or listen(options.metrics_port, ENV_METRICS_PORT)
-    return Tls(listener, ServingCertificate(options.metrics_tls))
-
-
 @kopf.on.login()
 async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
     """Return the operator's own access to the API server, so that kopf needs no client of its own."""
