@@ -127,7 +127,7 @@ def plain_url(postgres: PostgresServer, empty_postgresql: str, as_administrator:
 def test_a_role_that_may_not_create_is_told_what_to_grant(plain_url: str) -> None:
     # PostgreSQL 15 gives nobody CREATE on `public` any more.
     code, said = catchup("db", "migrate", url=plain_url)
-    assert (code, "grant the role USAGE" in said, "CREATE" in said) == (ExitCode.MISCONFIGURED, True, True)
+    assert (code, "USAGE" in said, "CREATE" in said) == (ExitCode.MISCONFIGURED, True, True)
 
 
 @pytest.mark.parametrize("command", [("db", "migrate"), ("db", "status"), ("sync", "--user", "ada")])
