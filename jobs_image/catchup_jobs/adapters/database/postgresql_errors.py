@@ -87,6 +87,7 @@ _CAUSES: Final = {
     "57014": "a statement took too long, or somebody cancelled it",
     "57P01": "it shuts down, or somebody ended the connection",
     "57P03": "it starts, stops or recovers",
+    "57P05": "`idle_session_timeout` is too short",
     "58P01": "a file or library that it needs is missing: see its log",
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-import select
+import selectors
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -73,7 +73,9 @@ def _log_in(connection: PGconn) -> None:
     until = time.monotonic() + _SECONDS
     awaited: int = PollingStatus.WRITING
     while awaited in {PollingStatus.READING, PollingStatus.WRITING} and time.monotonic() < until:
-        sockets = [connection.socket]
-        reading, writing = (sockets, []) if awaited == PollingStatus.READING else ([], sockets)
-        select.select(reading, writing, [], max(0.0, until - time.monotonic()))
+        # With the next host it is another socket.
+        with selectors.DefaultSelector() as selector:
+            is_reading = awaited == PollingStatus.READING
+            selector.register(connection.socket, selectors.EVENT_READ if is_reading else selectors.EVENT_WRITE)
+            selector.select(max(0.0, until - time.monotonic()))
         awaited = connection.connect_poll()
