@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MEMBERS = 3
 # With each database, and with one death and two, another part of the lines.
 EVERY = 1 if IN_FULL else 12
-POOLS = 240 // EVERY + 1
+POOLS = 160 // EVERY + 1
 
 
 def users_of(number: int) -> list[str]:

@@ -156,7 +156,7 @@ class Story:
         self.hand += missed
         world.clear_faults()
         world.look_into_the_book()
-        if self.has_pool:
+        if moves or (self.has_pool and number % 2):
             self._pool_serves_everybody(dice)
         checks.check(world)
 
