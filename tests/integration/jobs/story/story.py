@@ -146,7 +146,7 @@ class Story:
         self.hand = self.hand[_AT_ONCE:]
         missed: list[str] = []
         edit = edits.change_calendar if number in _JUMP else dice.choice([edits.edit, edits.change_calendar])
-        meanwhile = self._move_somebody if moves else partial(edit, world)
+        meanwhile = partial(self._move_somebody, leading) if moves else partial(edit, world)
         world.run_all(
             tasks,
             dice,
@@ -160,10 +160,10 @@ class Story:
             self._pool_serves_everybody(dice)
         checks.check(world)
 
-    def _move_somebody(self, dice: random.Random) -> None:
-        """Let a user move, within the runs of this round or beside them."""
-        sleep(dice.random() * 0.8)
-        self._move(dice.choice(self.world.people))
+    def _move_somebody(self, leading: Person, dice: random.Random) -> None:
+        """Let a user move, at the minute of the slot of the `leading` one or within the runs of this round."""
+        sleep(dice.choice([0, dice.random() * 0.8]))
+        self._move(dice.choice([leading, *self.world.people]))
 
     def _move(self, person: Person) -> None:
         world, now = self.world, self.world.clock.now()
