@@ -29,6 +29,7 @@ from waiting import eventually
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import DIGEST, Kind, user_kinds
+from catchup_contract.schedule_list import ListedSchedule
 from catchup_dev.console import Failure
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.dedicated import desired_cronjobs
@@ -161,14 +162,22 @@ def has_cronjobs(namespace: Namespace, body: Mapping[str, Any], wanted: Mapping[
 
 
 def is_listed(namespace: Namespace) -> bool:
-    """Whether the pods of the pools are told what the specs say; where there is no pool, nobody reads it."""
+    """Whether the pods of the pools are told what the specs say; where there is no pool, nobody reads it.
+
+    Who has left a pool stays on the list for a quarter of an hour, so that its pods have seen it: both make one run.
+    """
     pools = {pool["metadata"]["name"] for pool in namespace.items("schedulepools")}
     body = namespace.schedule()
     pool, is_suspended = body["spec"].get("pool", ""), body["spec"]["suspend"]
-    is_served = not is_suspended and (not pool or pool in pools)
-    wanted = [(body["metadata"]["uid"], body["metadata"]["generation"], pool, is_served)]
-    told = [(one.uid, one.generation, one.pool, one.is_served) for one in by_user(namespace).get("ada", [])]
-    return not pools or told == wanted
+    placements = {
+        (name, not is_suspended and (not name or name in pools)) for name in ({pool} if pool else {"", *POOLS})
+    }
+    told = [(one.pool, one.is_served) for one in by_user(namespace).get("ada", []) if is_of(one, body)]
+    return not pools or (len(told) == 1 and told[0] in placements)
+
+
+def is_of(listed: ListedSchedule, body: Mapping[str, Any]) -> bool:
+    return (listed.uid, listed.generation) == (body["metadata"]["uid"], body["metadata"]["generation"])
 
 
 class Torture:
@@ -212,7 +221,6 @@ class Torture:
             self.tell("as wanted")
             if self.dice.random() < 0.3:
                 self.pool(self.dice.choice(POOLS), comes=False)
-            # It does not remember who has left a pool and stays on the list for a quarter of an hour.
             process = self.kill(process, processes)
             eventually(lambda: as_wanted(self.namespace) and is_listed(self.namespace))
             self.tell("as wanted, also by the list")
