@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from catchup_jobs.adapters.database.schema import addresses, consents, deliveries
 from catchup_jobs.domain.digest.channels import CHANNELS, Channel, Destination
@@ -102,30 +102,16 @@ class DatabaseAddresses:
         with self._database.read() as connection:
             return self._overviews(connection, user_id)
 
-    def opt_out(self, user_id: str, channel: Channel, *, now: datetime) -> bool:
-        """Record that the owner of a user's address wants no more messages; return whether there is an address."""
-        return self._opt_out(
-            channel,
-            select(addresses.c.lookup).where(addresses.c.user_id == user_id, addresses.c.channel == channel),
-            now,
-        )
-
     def opt_out_of_digest(self, digest_id: int, channel: Channel, *, now: datetime) -> bool:
         """Record that the owner of the address that a digest was sent to wants no more messages.
 
         Whatever address the user has now. Returns whether the digest was sent by this channel.
         """
-        return self._opt_out(
-            channel,
-            select(deliveries.c.address_lookup).where(
-                deliveries.c.digest_id == digest_id, deliveries.c.channel == channel
-            ),
-            now,
+        used = select(deliveries.c.address_lookup).where(
+            deliveries.c.digest_id == digest_id, deliveries.c.channel == channel
         )
-
-    def _opt_out(self, channel: Channel, lookups: Select[Any], now: datetime) -> bool:
         with self._database.write() as connection:
-            lookup = connection.execute(lookups).scalar_one_or_none()
+            lookup = connection.execute(used).scalar_one_or_none()
             if lookup is None:
                 return False
             record_opt_out(self._database, connection, channel, lookup, now=now)

@@ -70,4 +70,6 @@ dead_letters: Final = Table(
     Column("error_class", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    # After an outage there are many, for 90 days, and they are counted by these.
+    Index(None, "kind", "reason"),
 )
