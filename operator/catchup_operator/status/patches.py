@@ -260,6 +260,17 @@ def not_ready(body: Mapping[str, Any], condition: Condition, *, now: datetime) -
 
 
 def recorded(
+def unserved(body: Mapping[str, Any], *, now: datetime) -> dict[str, Any] | None:
+    """Return the patch for a resource whose CronJobs are deleted, and that no operator serves any more."""
+    sections = {work.status_section: section_of(body, kind) for kind, work in user_kinds().items()}
+    promised = {
+        name: dict.fromkeys(fields)
+        for name, section in sections.items()
+        if (fields := [field for field in ("nextRuns", "nextRunTimes") if field in section])
+    }
+    return _if_changed(body, {**promised, "conditions": merge_conditions(body, [ready.uninstalled()], now)})
+
+
     body: Mapping[str, Any], schedule: UserSchedule | None, result: JobResult, *, now: datetime
 ) -> dict[str, Any] | None:
     """Return the patch for a Job's result; None also where it, or a later one, is recorded.

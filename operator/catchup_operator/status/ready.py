@@ -15,6 +15,7 @@ CONTESTED: Final = "Contested"
 CONFLICT: Final = "Conflict"
 PERMISSION_MISSING: Final = "PermissionMissing"
 SUSPENDED: Final = "Suspended"
+UNINSTALLED: Final = "Uninstalled"
 POOLED: Final = "Pooled"
 POOL_SUSPENDED: Final = "PoolSuspended"
 POOL_DISABLED: Final = "PoolDisabled"
@@ -95,6 +96,15 @@ def terminating(finalizers: tuple[str, ...]) -> Condition:
 
 def invalid_spec(error: Exception) -> Condition:
     """The spec breaks a rule of the schema."""
+def uninstalled() -> Condition:
+    """The operator is gone, or serves the namespace no more."""
+    message = (
+        "the operator was uninstalled, or does not serve this namespace any more: its CronJobs are deleted, and no "
+        "jobs run until the chart is installed again and serves this namespace (operator.namespaces)"
+    )
+    return Condition(READY, "Unknown", UNINSTALLED, message)
+
+
     return Condition(READY, "False", "InvalidSpec", str(error))
 
 
