@@ -1,9 +1,10 @@
 """What a user costs in a pool: CPU of the pool's pod a user and its peak memory, beside a pod of the user's own.
 
-Run by `make bench`, or alone: `python tests/benchmarks/pool.py --help`. PostgreSQL, Redis and the double of Google (by
-TLS) run as processes and threads beside it, and are not counted. Every user has 50 events, of which none has changed.
-The cost a user is the difference of a large and a small tick by the difference of their users, so that the start of the
-process is no part of it. The least of several rounds is shown, since noise only ever adds.
+Run by `make bench`, or alone: `python tests/benchmarks/pool.py --help`. PostgreSQL, Redis and the doubles of Google and
+of a mail server (both by TLS) run as processes and threads beside it, and are not counted. Every user has 50 events, of
+which none has changed, or three suggestions for an email. The cost a user is the difference of a large and a small tick
+by the difference of their users, so that the start of the process is no part of it. The least of several rounds is
+shown, since noise only ever adds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import ssl
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +26,7 @@ from cryptography.fernet import Fernet
 
 from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_dev.doubles.google.server import running
+from catchup_dev.doubles.smtp.server import running as smtp_running
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.encryption import Encryption
@@ -37,7 +40,30 @@ from integration.services import postgres_server, redis_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from catchup_dev.doubles.smtp.control import Control as MailControl
+
 POOL: Final = "bench"
+_CONTACTS: Final = 3
+# Members of the pool who are never due.
+_OTHERS: Final = """
+INSERT INTO users (id, name, time_zone, digest_day, digest_time, sync_every, created_at, updated_at)
+SELECT 'other-' || n, 'Other', 'Europe/Berlin', 'Sunday', '09:00', '30m', now(), now()
+FROM generate_series(1, {others}) n;
+INSERT INTO pool_enrolments (user_id, pool, since) SELECT id, '{pool}', now() FROM users WHERE id LIKE 'other-%';
+INSERT INTO pool_members (user_id, pool, digest_since, sync_every)
+SELECT id, '{pool}', now(), '30m' FROM users WHERE id LIKE 'other-%';
+INSERT INTO pool_slots (user_id, kind, pool, bucket, version, due_at)
+SELECT u.id, like_them.kind, '{pool}', abs(hashtext(u.id)) % 65536, like_them.version, now() + interval '1 hour'
+FROM users u, (SELECT kind, version FROM pool_slots WHERE user_id = 'user-00000') like_them WHERE u.id LIKE 'other-%';
+ANALYZE;
+"""
+_SUGGESTIONS: Final = """
+INSERT INTO suggestions (user_id, contact_id, trigger, status, mode, start_at, end_at, reasoning, created_at,
+                         updated_at)
+SELECT user_id, id, 'time_bound', 'pending', 'call', at, at + interval '1 hour',
+       '42 days since you last met; you aim for monthly', now(), now()
+FROM (SELECT *, date_trunc('hour', now()) + (2 + id % 5) * interval '1 day' AS at FROM contacts) AS with_time;
+"""
 
 
 @dataclass(frozen=True)
@@ -46,14 +72,32 @@ class World:
 
     environment: dict[str, str]
     postgres_url: str
+    mail: MailControl
 
-    def make_due(self, kind: str, users: int) -> None:
+    def tick(self, tick: str, users: int) -> tuple[Cost, float]:
+        """Make one tick of a kind (`_TICKS`) with so many members due; return its cost and the seconds it took.
+
+        Raises:
+            SystemExit: not everybody was served.
+        """
+        self._make_due(tick, users)
+        self.mail.reset()
+        started = time.monotonic()
+        cost = run(Subject(f"{tick} of {users}", (_TICKS[tick], "--pool", POOL), self.environment))
+        seconds = time.monotonic() - started
+        mails = len(self.mail.messages())
+        if mails != (users if tick == "digest by email" else 0):
+            sys.exit(f"{tick} of {users} users sent {mails} emails")
+        return cost, seconds
+
+    def _make_due(self, tick: str, users: int) -> None:
         """Make so many members due, and no others."""
+        kind = _TICKS[tick]
         with psycopg.connect(self.postgres_url, autocommit=True) as connection:
             connection.execute("UPDATE pool_slots SET due_at = now() + interval '1 hour'")
             connection.execute(
                 "UPDATE pool_slots SET due_at = now() - interval '1 minute' WHERE kind = %s AND user_id IN"
-                " (SELECT user_id FROM pool_members ORDER BY user_id LIMIT %s)",
+                " (SELECT user_id FROM pool_members WHERE user_id LIKE 'user-%%' ORDER BY user_id LIMIT %s)",
                 (kind, users),
             )
             # Half an hour after the digest's time, so that all are due for today.
@@ -63,16 +107,20 @@ class World:
                 " digest_time = date_trunc('minute', now() AT TIME ZONE 'Europe/Berlin' - interval '30 minutes')::time"
             )
             connection.execute("DELETE FROM digests")
+            connection.execute("DELETE FROM suggestions")
+            if tick == "digest by email":
+                connection.execute(_SUGGESTIONS)
             # A slot's run ends once: another round needs it undone.
             connection.execute("DELETE FROM runs")
 
 
 @contextmanager
-def world(users: int) -> Iterator[World]:
-    """Yield an installation in which so many members are connected and were synced once."""
+def world(users: int, others: int = 0) -> Iterator[World]:
+    """Yield an installation in which so many members are connected and were synced once, among others."""
     with (
         tempfile.TemporaryDirectory() as directory,
         running() as google,
+        smtp_running(tls=True) as smtp,
         postgres_server() as postgres,
         redis_server() as redis,
     ):
@@ -96,20 +144,36 @@ def world(users: int) -> Iterator[World]:
             # The bench measures the pod, not the wait for Google's quota.
             "CATCHUP_GOOGLE_PROJECT_QUOTA": "10000000",
             "CATCHUP_CA_FILE": str(authority.ca),
+            "CATCHUP_SMTP_HOST": "localhost",
+            "CATCHUP_SMTP_PORT": str(smtp.port),
+            "CATCHUP_SMTP_SECURITY": "tls",
+            "CATCHUP_SMTP_FROM": "CatchUp <digest@example.com>",
+            "CATCHUP_SMTP_CA_FILE": str(smtp.ca_file),
+            "CATCHUP_ACTION_BASE_URL": "https://catchup.example.com/a",
             "CATCHUP_DATABASE_URL": postgres.url("postgres"),
             "CATCHUP_REDIS_URL": redis.url,
             "CATCHUP_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         }
         run(Subject("migrate", ("db", "migrate"), environment))
         members = [
-            {"id": f"user-{number:05}", "name": f"User {number}", "timeZone": "Europe/Berlin", "pool": POOL}
+            {
+                "id": f"user-{number:05}",
+                "name": f"User {number}",
+                "timeZone": "Europe/Berlin",
+                "pool": POOL,
+                "channels": {"email": {"address": f"user-{number}@example.com", "mode": "on"}},
+                "contacts": [{"id": f"c-{each}", "name": f"Contact {each}"} for each in range(_CONTACTS)],
+            }
             for number in range(users)
         ]
         run(Subject("import", ("user", "import", "-"), environment), stdin=json.dumps(members))
         _connect(environment, token, users)
         google.socket = context.wrap_socket(google.socket, server_side=True)
-        made = World(environment, postgres.url("postgres"))
+        made = World(environment, postgres.url("postgres"), smtp.control)
         run(Subject("first sync", ("sync", "--pool", POOL), environment | {"CATCHUP_DEADLINE_SECONDS": "3600"}))
+        run(Subject("first digest", ("digest", "--pool", POOL), environment))
+        with psycopg.connect(made.postgres_url, autocommit=True) as connection:
+            connection.execute(_OTHERS.format(others=others, pool=POOL))
         yield made
 
 
@@ -124,34 +188,35 @@ def _connect(environment: dict[str, str], token: dict[str, object], users: int) 
     database.close()
 
 
-def _by_tls(url: str) -> str:
-    return url.replace("http:", "https:").replace("127.0.0.1", "localhost")
+# What is measured, and the kind of job whose tick it is.
+_TICKS: Final = {"sync": "sync", "digest": "digest", "digest by email": "digest"}
 
 
 def main() -> int:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=400, help="members of the large tick (default: 400)")
+    parser.add_argument("--others", type=int, default=0, help="further members, who are never due (default: none)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (default: 3)")
     options = parser.parse_args()
     small = options.users // 10
-    costs: dict[tuple[str, int], list[Cost]] = {}
-    with world(options.users) as made:
+    costs: dict[tuple[str, int], list[tuple[Cost, float]]] = {}
+    with world(options.users, options.others) as made:
         for number in range(options.rounds):
             sys.stderr.write(f"\rpool: round {number + 1} of {options.rounds} ")
-            for kind in ("sync", "digest"):
+            for tick in _TICKS:
                 for users in (0, small, options.users):
-                    made.make_due(kind, users)
-                    cost = run(Subject(f"{kind} of {users}", (kind, "--pool", POOL), made.environment))
-                    costs.setdefault((kind, users), []).append(cost)
+                    costs.setdefault((tick, users), []).append(made.tick(tick, users))
         sys.stderr.write("\n")
-    print("| tick | nobody due, CPU s | a user, CPU ms | peak memory, MB |")
-    print("|---|---|---|---|")
-    for kind in ("sync", "digest"):
-        least = {users: min(cost.cpu for cost in costs[kind, users]) for users in (0, small, options.users)}
+    print("| tick | nobody due, CPU s | a user, CPU ms | peak memory, MB | the tick, s |")
+    print("|---|---|---|---|---|")
+    for tick in _TICKS:
+        least = {users: min(cost.cpu for cost, _ in costs[tick, users]) for users in (0, small, options.users)}
         each = (least[options.users] - least[small]) / (options.users - small) * 1000
-        peak = max(cost.peak for cost in costs[kind, options.users])
-        print(f"| {kind}, {options.users} users | {least[0]:.2f} | {each:.1f} | {peak:.0f} |")
+        peak = max(cost.peak for cost, _ in costs[tick, options.users])
+        seconds = min(seconds for _, seconds in costs[tick, options.users])
+        name = f"{tick}, {options.users} users"
+        print(f"| {name} | {least[0]:.2f} | {each:.1f} | {peak:.0f} | {seconds:.1f} |")
     return 0
 
 

@@ -212,6 +212,7 @@ def enrolled(stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("enrolled")
+@pytest.mark.release
 def test_every_command_of_the_runbooks_runs_as_it_stands(stack: Stack) -> None:
     folder = ensure(["kubectl"])["kubectl"].parent
     env = {**os.environ, "KUBECONFIG": str(stack.cluster.kubeconfig), "PATH": f"{folder}:{os.environ['PATH']}"}

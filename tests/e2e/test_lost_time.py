@@ -21,6 +21,7 @@ from catchup_dev.stack import Stack
 pytestmark = [
     # The installation is that of the other tests.
     pytest.mark.xdist_group("product"),
+    pytest.mark.release,
     # They are started first and looked at late: Kubernetes waits 70 seconds between its pods.
     pytest.mark.usefixtures("crashing"),
 ]

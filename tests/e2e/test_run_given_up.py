@@ -12,7 +12,7 @@ from waiting import eventually
 
 from catchup_dev.stack import Stack
 
-pytestmark = pytest.mark.xdist_group("product")
+pytestmark = [pytest.mark.xdist_group("product"), pytest.mark.release]
 
 
 def test_a_run_whose_pods_crashed_is_one_dead_letter_once_its_lease_ran_out(

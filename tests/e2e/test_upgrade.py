@@ -23,7 +23,7 @@ from catchup_dev.console import Console
 from catchup_dev.stack import CHART, RELEASE, Stack, build_images
 
 # The installation of the product's tests, and its cluster.
-pytestmark = pytest.mark.xdist_group("product")
+pytestmark = [pytest.mark.xdist_group("product"), pytest.mark.release]
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "upgrades"

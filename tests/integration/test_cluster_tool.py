@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # One cluster for all of them.
-pytestmark = pytest.mark.xdist_group("cluster-tool")
+pytestmark = [pytest.mark.xdist_group("cluster-tool"), pytest.mark.release]
 
 
 def processes_of(directory: Path) -> list[str]:

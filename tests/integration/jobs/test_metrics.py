@@ -17,6 +17,7 @@ from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.fleet.snapshot import Snapshot, take
 from catchup_jobs.adapters.database.pools.members import enrol
+from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.schema import (
     SCHEMA_VERSION,
@@ -26,6 +27,7 @@ from catchup_jobs.adapters.database.schema import (
     oauth_tokens,
     pool_members,
     pool_slots,
+    runs,
     users,
 )
 from catchup_jobs.adapters.exporter.families import families
@@ -128,13 +130,13 @@ def test_what_fails_is_told_by_its_reason_until_a_later_run_succeeds(database: D
         end(database, run(DIGEST, name), reason=Reason.MISCONFIGURED, at=NOW)
         end(database, run(DIGEST, name, 60), reason=Reason.MISCONFIGURED, at=NOW + HOUR)
     end(database, run(SYNC, "ada"), reason=Reason.BUDGET_SPENT, at=NOW)
-    assert seen(database).failing == {("digest", "misconfigured", ""): 2, ("sync", "budget_spent", ""): 1}
+    assert seen(database).failing == {("digest", "misconfigured"): 2, ("sync", "budget_spent"): 1}
     # A firing at which nothing was due is no success.
     end(database, run(DIGEST, "ada", 90), state=RunState.SKIPPED, reason=Reason.NOT_DUE, at=NOW + 1.5 * HOUR)
-    assert seen(database).failing[("digest", "misconfigured", "")] == 2
+    assert seen(database).failing[("digest", "misconfigured")] == 2
     end(database, run(DIGEST, "ada", 120), state=RunState.DONE, at=NOW + 2 * HOUR)
     end(database, run(SYNC, "ada", 120), state=RunState.DONE, at=NOW + 2 * HOUR)
-    assert seen(database).failing == {("digest", "misconfigured", ""): 1}
+    assert seen(database).failing == {("digest", "misconfigured"): 1}
     end(database, run(DIGEST, "grace", 180), state=RunState.SKIPPED, reason=Reason.EMPTY, at=NOW + 3 * HOUR)
     assert seen(database).failing == {}
 
@@ -158,6 +160,11 @@ def test_each_pool_is_told_with_who_is_late_and_who_fails(database: Database) ->
     end(database, run(SYNC, "bob", -60), state=RunState.DONE, at=NOW - 60 * MINUTE)
     end(database, run(SYNC, "cy", -5), reason=Reason.BUDGET_SPENT, at=NOW)
     end(database, run(SYNC, "stranger", -5), reason=Reason.BUDGET_SPENT, at=NOW)
+    end(database, run(SYNC, "bob", -5), state=RunState.SKIPPED, reason=Reason.RECONNECT, at=NOW)
+    end(database, run(SYNC, "dee", -5), state=RunState.DONE, at=NOW)
+    with database.write() as connection:
+        unreadable = update(runs).where(runs.c.subject == "dee").values(reason=Reason.CALENDAR_UNREADABLE)
+        connection.execute(unreadable)
 
     found = seen(database)
 
@@ -168,9 +175,16 @@ def test_each_pool_is_told_with_who_is_late_and_who_fails(database: Database) ->
         ("staff", "sync"): 1,
         ("staff", "digest"): 0,
     }
-    assert set(found.oldest_syncs) == {"people"}
+    assert set(found.oldest_syncs) == {"people", "staff"}
     assert found.oldest_syncs["people"] < NOW - 80 * MINUTE
-    assert found.failing == {("sync", "budget_spent", ""): 1, ("sync", "budget_spent", "people"): 1}
+    assert found.failing == {("sync", "budget_spent"): 2}
+    assert found.failing_members == {
+        ("people", "sync", "budget_spent"): 1,
+        ("people", "sync", "reconnect"): 1,
+        ("staff", "sync", "calendar_unreadable"): 1,
+    }
+    shown = {one.pool: one.failing for one in overviews(database, now=NOW) if one.kind is SYNC}
+    assert shown == {"people": 2, "staff": 1}, "the same as FAILING of `pool show`"
     numbers = {
         (sample.name, *sample.labels.values()): sample.value
         for family in families(found)
@@ -276,7 +290,7 @@ def test_a_value_that_only_newer_code_knows_is_told_as_it_is(database: Database)
         else:
             connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
         connection.exec_driver_sql("UPDATE runs SET reason = 'eclipse'")
-    assert seen(database).failing == {("sync", "eclipse", ""): 1}
+    assert seen(database).failing == {("sync", "eclipse"): 1}
 
 
 def test_an_empty_database_has_no_trouble(database: Database) -> None:

@@ -84,6 +84,7 @@ def delete(namespace: Namespace) -> None:
     namespace.cluster.kubectl("delete", "namespace", namespace.name, "--timeout=60s")
 
 
+@pytest.mark.release
 def test_a_served_namespace_that_is_deleted_breaks_neither_readiness_nor_upgrade_nor_uninstall(
     installed: Installed,
     act_as_operator: Callable[[list[Namespace]], Release],

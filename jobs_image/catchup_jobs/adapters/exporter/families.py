@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -50,7 +49,7 @@ def _runs(snapshot: Snapshot) -> Iterator[Metric]:
         "runs_failing",
         "Users (or parts of the fleet) whose latest run of a kind failed, by its reason.",
         ("kind", "reason"),
-        _summed(((kind, reason), number) for (kind, reason, _), number in snapshot.failing.items()),
+        snapshot.failing,
     )
     yield _labelled(
         "dead_letters", "Runs that were given up and wait for a person.", ("kind", "reason"), snapshot.abandoned
@@ -81,9 +80,6 @@ def _trouble(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _pools(snapshot: Snapshot) -> Iterator[Metric]:
-    failing: dict[tuple[str, ...], int] = {
-        (pool, kind, reason): number for (kind, reason, pool), number in snapshot.failing.items() if pool
-    }
     yield _labelled("pool_members", "Users whom a pool serves.", ("pool",), snapshot.members)
     yield _labelled(
         "pool_members_late",
@@ -93,9 +89,9 @@ def _pools(snapshot: Snapshot) -> Iterator[Metric]:
     )
     yield _labelled(
         "pool_members_failing",
-        "Members of a pool whose latest run of a kind failed, by its reason.",
+        "Members of a pool whose latest run of a kind failed or asks somebody to act, by its reason.",
         ("pool", "kind", "reason"),
-        failing,
+        snapshot.failing_members,
     )
     yield _labelled(
         "pool_oldest_sync_timestamp_seconds",
@@ -120,13 +116,6 @@ def _suggestions(snapshot: Snapshot) -> Iterator[Metric]:
         "Users for whom the latest suggestion runs have planned so far.",
         sum(shard.users for shard in snapshot.shards),
     )
-
-
-def _summed(numbers: Iterable[tuple[tuple[str, ...], int]]) -> dict[tuple[str, ...], int]:
-    total: Counter[tuple[str, ...]] = Counter()
-    for key, number in numbers:
-        total[key] += number
-    return total
 
 
 def gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

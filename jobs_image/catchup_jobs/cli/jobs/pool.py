@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
-from catchup_contract.outcomes import Reason
+from catchup_contract.outcomes import ExitCode, Outcome, Reason, advice_of
 from catchup_contract.pools import TICK_DEADLINE_SECONDS, Members, counts_the_pool, pages_max, turn_of
 from catchup_contract.summary import Count
 from catchup_contract.trouble import page_of
 from catchup_jobs.adapters.database.pools.known import without_user
 from catchup_jobs.adapters.database.pools.members import interval_of
-from catchup_jobs.adapters.database.pools.schedule_list import apply_list
+from catchup_jobs.adapters.database.pools.schedule_list import apply_list, known_pools
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
+from catchup_jobs.adapters.database.pools.ticks import note_tick
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.schedule_list import read_schedule_list
 from catchup_jobs.adapters.process import current_process
@@ -31,6 +32,7 @@ from catchup_jobs.cli.resources import Resources, open_database
 from catchup_jobs.jobs.pool.abandonment import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
 from catchup_jobs.jobs.run.endings import Ending, Report, report_of
+from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Process, RunLocks, RunStore
 
@@ -61,7 +63,12 @@ def execute_tick(kind: Kind, pool: str) -> int:
 
 
 def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
+    """Make the tick. Raises JobError."""
     started_at = datetime.now(UTC)
+    if settings.pool_off is not None:
+        # Before the list is applied: the members may be those of an older pool of this name.
+        _log.warning("nobody is served", pool=pool, kind=kind.name, why=advice_of(Reason.SWITCHED_OFF))
+        return report_of(Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.SWITCHED_OFF), kind, started_at, started_at)
     shard, shards = settings.pool_shard
     with (
         current_process(settings.pod_uid or str(uuid.uuid4())) as process,
@@ -72,10 +79,19 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         listed = None if settings.schedule_list is None else read_schedule_list(Path(settings.schedule_list))
         if listed is not None:
             _apply_list(database, pool, settings, listed, started_at)
+        elif pool in known_pools(database):
+            raise PermanentError(
+                f"the pool {pool} is a SchedulePool's: its own pods alone know whether it is suspended, and whom"
+                f" UserSchedules name; `kubectl create job NAME --from=cronjob/{pool}-pool-{kind}` plays a tick"
+            )
+        if shard == 0:
+            note_tick(database, pool, now=started_at)
         # By hand, nobody says the interval: it stays what the pool's own pods were told.
         every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
         version = f"{metadata.version('tzdata')} {every}"
         store = PoolSlots(database, pool, kind, every, version, shard, shards, settings.digest_since)
+        if counts_the_pool(settings.slot) and (far := store.compute_far_anew(now=process.now())):
+            _log.warning("members were due later than their schedule says: was a node's clock ahead?", members=far)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
         runs = _Runs(
             kind=kind,

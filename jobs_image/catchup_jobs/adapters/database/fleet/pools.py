@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Text, and_, func, or_, select, type_coerce
 
-from catchup_contract.kinds import SYNC, user_kinds
-from catchup_jobs.adapters.database.pools.trouble import is_late, is_served, may_be_late
+from catchup_contract.kinds import SYNC, Kind, user_kinds
+from catchup_contract.trouble import ASKS_SOMEBODY
+from catchup_jobs.adapters.database.pools.trouble import in_trouble, is_late, is_served, may_be_late
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import RunState
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _OLDEST_RUNS: Final = 5_000
 """Oldest successful syncs that the metric of each pool's oldest sync is read from."""
+# In an outage all members fail. So many are enough to see that.
+_TROUBLED_RUNS: Final = 20_000
+"""Runs that failed, or ask somebody to act, that the metric of each pool's failing members is read from at most."""
 
 
 def members(connection: Connection) -> dict[str, int]:
@@ -49,6 +53,25 @@ def late_members(connection: Connection, pools: Iterable[str], now: datetime) ->
     for row in connection.execute(statement):
         late[row.pool, row.kind.name] = row.number
     return late
+
+
+def failing_members(connection: Connection) -> dict[tuple[str, ...], int]:
+    """Return how many members' last run failed or asks somebody to act, by pool, kind and reason."""
+    return {key: number for kind in user_kinds() for key, number in _failing(connection, kind).items()}
+
+
+def _failing(connection: Connection, kind: Kind) -> dict[tuple[str, ...], int]:
+    is_troubled = or_(runs.c.state == RunState.FAILED, runs.c.reason.in_(ASKS_SOMEBODY))
+    # Few are in trouble: their last runs are looked up, and not those of all members.
+    few = select(runs.c.subject).where(runs.c.kind == kind, is_troubled).limit(_TROUBLED_RUNS).subquery()
+    # As text: a reason that only newer code knows is told as it is.
+    reason = func.coalesce(type_coerce(runs.c.reason, Text()), "")
+    rows = connection.execute(
+        in_trouble(kind, pool_slots.c.pool, reason, func.count())
+        .where(pool_slots.c.user_id.in_(select(few.c.subject)))
+        .group_by(pool_slots.c.pool, reason)
+    )
+    return {(pool, kind.name, why): number for pool, why, number in rows}
 
 
 def oldest_syncs(connection: Connection) -> dict[str, datetime]:

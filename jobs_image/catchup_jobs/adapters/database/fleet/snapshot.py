@@ -74,6 +74,7 @@ class Snapshot:
     late_digests: int
     members: Mapping[str, int]
     late_members: Mapping[tuple[str, ...], int]
+    failing_members: Mapping[tuple[str, ...], int]
     oldest_syncs: Mapping[str, datetime]
     tokens: Mapping[str, int]
     shards: Sequence[Shard]
@@ -118,6 +119,7 @@ def take(database: Database, now: datetime, *, shards: int, earlier: Answers | N
             late_digests=ask("late_digests", lambda asked: trouble.late_digests(asked, now)),
             members=members,
             late_members=ask("late_members", lambda asked: pools.late_members(asked, members, now)),
+            failing_members=ask("failing_members", pools.failing_members) if members else {},
             oldest_syncs=ask("oldest_syncs", pools.oldest_syncs) if members else {},
             tokens=ask("tokens", trouble.tokens),
             shards=ask("shards", lambda asked: activity.shards(asked, shards)),

@@ -129,7 +129,7 @@ def _once(rows: Select[Any]) -> Subquery:
 
 
 def failing(connection: Connection, now: datetime) -> dict[tuple[str, ...], int]:
-    """Return by kind, reason and pool (or "") how many subjects' latest run failed. A later success ends it."""
+    """Return by kind and reason how many subjects' latest run failed. A later success ends it."""
     return {
         key: number
         for kind in KINDS.values()
@@ -150,10 +150,7 @@ def _failing_of(connection: Connection, kind: Kind, since: datetime) -> dict[tup
         )
         .scalar_subquery()
     )
-    # The few that fail are looked up one by one.
-    pool = select(pool_members.c.pool).where(pool_members.c.user_id == failed.c.subject).scalar_subquery()
-    key = (failed.c.kind, failed.c.reason, func.coalesce(pool, ""))
-    return _counted(connection, *key, where=[failed.c.started_at == latest])
+    return _counted(connection, failed.c.kind, failed.c.reason, where=[failed.c.started_at == latest])
 
 
 def _newest(kind: Kind, state: RunState, since: datetime, *only: ColumnElement[bool]) -> Subquery:

@@ -17,7 +17,13 @@ from catchup_jobs.adapters.database.schema.people import (
     preferred_windows,
     users,
 )
-from catchup_jobs.adapters.database.schema.pools import pool_enrolments, pool_lists, pool_members, pool_slots
+from catchup_jobs.adapters.database.schema.pools import (
+    pool_enrolments,
+    pool_lists,
+    pool_members,
+    pool_slots,
+    pool_ticks,
+)
 from catchup_jobs.adapters.database.schema.runs import dead_letters, run_counts, runs, schema_info
 from catchup_jobs.adapters.database.schema.suggestions import (
     contact_groups,
@@ -56,6 +62,7 @@ __all__ = [
     "pool_lists",
     "pool_members",
     "pool_slots",
+    "pool_ticks",
     "preferred_windows",
     "run_counts",
     "runs",

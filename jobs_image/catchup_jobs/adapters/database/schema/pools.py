@@ -86,3 +86,11 @@ pool_lists: Final = Table(
     Column("pool", Text, primary_key=True),
     Column("digest", Text, nullable=False),
 )
+
+# When a pod of a pool has run last, within `pools.ticks.NOTED_EVERY`.
+pool_ticks: Final = Table(
+    "pool_ticks",
+    metadata,
+    Column("pool", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+)
