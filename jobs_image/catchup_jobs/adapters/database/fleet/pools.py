@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Text, and_, func, or_, select, type_coerce
+from sqlalchemy import Text, and_, func, or_, select, type_coerce, union
 
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_contract.trouble import ASKS_SOMEBODY
@@ -22,7 +22,7 @@ _OLDEST_RUNS: Final = 5_000
 """Oldest successful syncs that the metric of each pool's oldest sync is read from."""
 # In an outage all members fail. So many are enough to see that.
 _TROUBLED_RUNS: Final = 20_000
-"""Runs that failed, or ask somebody to act, that the metric of each pool's failing members is read from at most."""
+"""Newest runs that failed, and as many that ask somebody to act, that the metric of failing members is read from."""
 
 
 def members(connection: Connection) -> dict[str, int]:
@@ -61,9 +61,19 @@ def failing_members(connection: Connection) -> dict[tuple[str, ...], int]:
 
 
 def _failing(connection: Connection, kind: Kind) -> dict[tuple[str, ...], int]:
-    is_troubled = or_(runs.c.state == RunState.FAILED, runs.c.reason.in_(ASKS_SOMEBODY))
     # Few are in trouble: their last runs are looked up, and not those of all members.
-    few = select(runs.c.subject).where(runs.c.kind == kind, is_troubled).limit(_TROUBLED_RUNS).subquery()
+    few = union(
+        *(
+            select(
+                select(runs.c.subject)
+                .where(runs.c.kind == kind, is_so)
+                .order_by(runs.c.started_at.desc())
+                .limit(_TROUBLED_RUNS)
+                .subquery()
+            )
+            for is_so in (runs.c.state == RunState.FAILED, runs.c.reason.in_(sorted(ASKS_SOMEBODY)))
+        )
+    ).subquery()
     # As text: a reason that only newer code knows is told as it is.
     reason = func.coalesce(type_coerce(runs.c.reason, Text()), "")
     rows = connection.execute(
