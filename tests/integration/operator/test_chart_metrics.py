@@ -51,12 +51,29 @@ def everything() -> dict[tuple[str, str], dict[str, Any]]:
 def test_nothing_of_it_is_there_by_default(everything: dict[tuple[str, str], dict[str, Any]]) -> None:
     assert everything.keys() - rendered().keys() == {
         ("Deployment", "catchup-jobs-metrics"),
+        ("PodDisruptionBudget", "catchup-jobs-metrics"),
         ("Service", "catchup-jobs-metrics"),
         ("ServiceMonitor", "catchup-jobs-metrics"),
         ("PodMonitor", "catchup-jobs-operator"),
         ("PrometheusRule", "catchup-jobs"),
         ("ConfigMap", "catchup-jobs-dashboard"),
     }
+
+
+def test_several_exporters_prefer_different_nodes_and_are_evicted_one_by_one(
+    everything: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    template = everything["Deployment", "catchup-jobs-metrics"]["spec"]["template"]
+    budget = everything["PodDisruptionBudget", "catchup-jobs-metrics"]["spec"]
+    assert budget["maxUnavailable"] == 1
+    (apart,) = template["spec"]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    for selector in (budget["selector"], apart["podAffinityTerm"]["labelSelector"]):
+        assert selector["matchLabels"].items() <= template["metadata"]["labels"].items()
+    alone = rendered("--set=metrics.enabled=true")
+    assert ("PodDisruptionBudget", "catchup-jobs-metrics") not in alone
+    assert "affinity" not in alone["Deployment", "catchup-jobs-metrics"]["spec"]["template"]["spec"]
+    own = rendered("--set=metrics.enabled=true,metrics.replicas=2", '--set-json=jobs.affinity={"nodeAffinity":{}}')
+    assert own["Deployment", "catchup-jobs-metrics"]["spec"]["template"]["spec"]["affinity"] == {"nodeAffinity": {}}
 
 
 def test_monitors_select_the_pods_and_ports_that_serve_metrics(
