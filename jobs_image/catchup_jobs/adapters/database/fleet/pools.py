@@ -9,7 +9,7 @@ from sqlalchemy import Text, and_, func, or_, select, type_coerce, union
 
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_contract.trouble import ASKS_SOMEBODY
-from catchup_jobs.adapters.database.pools.trouble import in_trouble, is_late, is_served, may_be_late
+from catchup_jobs.adapters.database.pools.trouble import is_late, is_served, last_run, may_be_late
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import RunState
 
@@ -62,10 +62,10 @@ def failing_members(connection: Connection) -> dict[tuple[str, ...], int]:
 
 def _failing(connection: Connection, kind: Kind) -> dict[tuple[str, ...], int]:
     # Few are in trouble: their last runs are looked up, and not those of all members.
-    few = union(
+    newest = union(
         *(
             select(
-                select(runs.c.subject)
+                select(runs.c.run_key, runs.c.subject, runs.c.reason)
                 .where(runs.c.kind == kind, is_so)
                 .order_by(runs.c.started_at.desc())
                 .limit(_TROUBLED_RUNS)
@@ -74,12 +74,25 @@ def _failing(connection: Connection, kind: Kind) -> dict[tuple[str, ...], int]:
             for is_so in (runs.c.state == RunState.FAILED, runs.c.reason.in_(sorted(ASKS_SOMEBODY)))
         )
     ).subquery()
+    # By a look at each, as below.
+    pool = (
+        select(pool_slots.c.pool)
+        .select_from(pool_slots.join(pool_members))
+        .where(pool_slots.c.user_id == newest.c.subject, pool_slots.c.kind == kind, ~pool_members.c.leaving)
+        .scalar_subquery()
+    )
     # As text: a reason that only newer code knows is told as it is.
-    reason = func.coalesce(type_coerce(runs.c.reason, Text()), "")
+    reason = func.coalesce(type_coerce(newest.c.reason, Text()), "")
+    found = (
+        select(pool.label("pool"), reason.label("reason"))
+        .where(newest.c.run_key == last_run(kind, newest.c.subject))
+        .offset(0)
+        .subquery()
+    )
     rows = connection.execute(
-        in_trouble(kind, pool_slots.c.pool, reason, func.count())
-        .where(pool_slots.c.user_id.in_(select(few.c.subject)))
-        .group_by(pool_slots.c.pool, reason)
+        select(found.c.pool, found.c.reason, func.count())
+        .where(found.c.pool.is_not(None))
+        .group_by(found.c.pool, found.c.reason)
     )
     return {(pool, kind.name, why): number for pool, why, number in rows}
 
