@@ -53,7 +53,7 @@ INSERT INTO pool_enrolments (user_id, pool, since) SELECT id, '{pool}', now() FR
 INSERT INTO pool_members (user_id, pool, digest_since, sync_every)
 SELECT id, '{pool}', now(), '30m' FROM users WHERE id LIKE 'other-%';
 INSERT INTO pool_slots (user_id, kind, pool, bucket, version, due_at)
-SELECT u.id, like_them.kind, '{pool}', abs(hashtext(u.id)) % 65536, like_them.version, now() + interval '1 hour'
+SELECT u.id, like_them.kind, '{pool}', abs(hashtext(u.id)) % 65536, like_them.version, now() + interval '20 minutes'
 FROM users u, (SELECT kind, version FROM pool_slots WHERE user_id = 'user-00000') like_them WHERE u.id LIKE 'other-%';
 ANALYZE;
 """
@@ -94,7 +94,8 @@ class World:
         """Make so many members due, and no others."""
         kind = _TICKS[tick]
         with psycopg.connect(self.postgres_url, autocommit=True) as connection:
-            connection.execute("UPDATE pool_slots SET due_at = now() + interval '1 hour'")
+            # Sooner than after an interval: who is due later is computed anew, as after a clock that was ahead.
+            connection.execute("UPDATE pool_slots SET due_at = now() + interval '20 minutes'")
             connection.execute(
                 "UPDATE pool_slots SET due_at = now() - interval '1 minute' WHERE kind = %s AND user_id IN"
                 " (SELECT user_id FROM pool_members WHERE user_id LIKE 'user-%%' ORDER BY user_id LIMIT %s)",
