@@ -1,4 +1,4 @@
-"""What a digest costs, in what can be counted: statements, statements made anew, TLS contexts."""
+"""What a digest costs, in what can be counted: statements, statements made anew, TLS contexts, keys."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from shutil import copyfile
 from typing import TYPE_CHECKING, Any
 
+from cryptography.fernet import Fernet
 from integration.jobs.database_faults import statements
 from integration.jobs.digest_world import ADA, BOB, DUE, DigestWorld
 from integration.jobs.test_digest import SENT, skipped, told
@@ -18,12 +19,17 @@ from sqlalchemy.sql.base import Generative
 
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.messaging.smtp_email import SmtpEmail
+from catchup_jobs.cli.resources import encryption_of
 from catchup_jobs.jobs.digest.gateway import Accepted, Unusable
+from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from catchup_jobs.adapters.database.engine import Database
+    from catchup_jobs.adapters.encryption import Encryption
 
 
 # What every kind of job does beside its own work: runs, their counters and the sweep of those that crashed.
@@ -103,3 +109,15 @@ def test_all_emails_of_a_process_share_a_tls_context_until_the_authorities_are_r
     os.utime(ca_file, ns=(0, 0))
     assert isinstance(sender.send(letter()), Accepted)
     assert made == [str(ca_file)] * 2, "a file that was renewed is read again"
+
+
+def test_keys_are_made_once_for_all_users_of_a_process(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def encryption() -> Encryption:
+        return encryption_of(Settings.load(), database)
+
+    monkeypatch.setenv("CATCHUP_DATABASE_URL", "postgresql://nobody@localhost/none")
+    monkeypatch.setenv("CATCHUP_ENCRYPTION_KEYS", Fernet.generate_key().decode())
+    first = encryption()
+    assert encryption() is first
+    monkeypatch.setenv("CATCHUP_ENCRYPTION_KEYS", Fernet.generate_key().decode())
+    assert encryption().key_id != first.key_id
