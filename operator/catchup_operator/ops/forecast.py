@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, Final, assert_never
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_contract.cadence import CALENDAR_LIST_MINUTES
 from catchup_contract.kinds import SYNC, Kind, Rule, user_kinds
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
@@ -24,6 +25,7 @@ from catchup_operator.status.job_section import section_of
 from catchup_operator.status.validation import with_valid_status
 
 MINUTES: Final = 24 * 60
+_LISTS_A_DAY: Final = MINUTES // CALENDAR_LIST_MINUTES
 # A sync asks for the changes of one calendar. Kinds that are not named here send none.
 _MIN_REQUESTS: Final = {SYNC: 1}
 """The least number of requests to Google per run that `forecast` counts; a count in the status overrides it."""
@@ -165,7 +167,7 @@ class _Day:
             if not section.enabled or (pool is not None and not pool.sections[kind].enabled):
                 continue
             per_run = _requests_per_run(body, kind)
-            self._lists += kind is SYNC
+            self._lists += _LISTS_A_DAY * (kind is SYNC)
             setting = self._setting(kind, " ".join(section.chosen.spec_fields.values()), schedule.time_zone)
             for minute in _firings(section.effective.cron_schedule(), self._start):
                 if minute < first:
@@ -185,7 +187,7 @@ class _Day:
                 self._starts[kind][minute][setting] += section.shards
             if pool.admits_schedules or kind not in _MIN_REQUESTS:
                 continue
-            self._lists += members
+            self._lists += _LISTS_A_DAY * members
             every = section.fields["every"]
             setting = f"{spec}.every of the SchedulePool {pool.name}: {{}} are {kind}s every {every}"
             interval, requests = SYNC_INTERVALS_MINUTES[every], members * _MIN_REQUESTS[kind]

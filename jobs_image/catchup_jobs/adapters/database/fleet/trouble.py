@@ -26,6 +26,8 @@ from sqlalchemy import (
 )
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_contract.cadence import MISSED_SYNCS
+from catchup_contract.digest_rule import LATE_AFTER
 from catchup_contract.kinds import KINDS, SYNC, Kind
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.intervals import intervals_before
@@ -41,10 +43,6 @@ from catchup_jobs.adapters.database.schema import (
 )
 from catchup_jobs.domain.stored_enums import DeliveryStatus, RunState, TokenState
 
-MISSED_SYNCS: Final = 3
-"""A sync is overdue when so many slots have passed since a calendar of the user was read."""
-LATE_AFTER: Final = timedelta(hours=1)
-"""A digest is late when a message of it waits for so long after its due time."""
 # A digest is not sent any more four hours after its due time; the day after nobody need be called for it.
 _LATE_UNTIL: Final = timedelta(days=1)
 """A digest counts as late until this long after its due time."""

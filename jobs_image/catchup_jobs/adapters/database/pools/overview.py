@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, and_, func, select
 
+from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.intervals import intervals_before
@@ -19,9 +20,6 @@ from catchup_jobs.domain.stored_enums import RunState
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
-
-_FRESH_INTERVALS: Final = 3
-"""A member of a pool counts as synced where the last success is younger than so many intervals."""
 
 
 def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime) -> dict[Count, int]:
@@ -50,7 +48,7 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
     # A failure after a fresh success counts: of each member either.
     failing = in_trouble(SYNC, pool_slots.c.user_id).where(pool_slots.c.pool == pool)
     fresh = synced.where(
-        runs.c.started_at >= intervals_before(now, _FRESH_INTERVALS, EVERY), runs.c.subject.not_in(failing)
+        runs.c.started_at >= intervals_before(now, MISSED_SYNCS, EVERY), runs.c.subject.not_in(failing)
     ).subquery()
     oldest = connection.execute(synced.order_by(runs.c.started_at).limit(1)).scalar()
     counts = {Count.MEMBERS_SYNCED: _number(connection, select(func.count()).select_from(fresh))}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, or_, select
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY, SYNC_INTERVALS_MINUTES
+from catchup_contract.digest_rule import LATE_AFTER
 from catchup_contract.kinds import Kind, Rule
 from catchup_contract.outcomes import Reason
 from catchup_contract.trouble import ASKS_SOMEBODY, NO_NEWS
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_LATE: Final = timedelta(hours=1)
-"""A digest of a pool's member that is due for longer than this counts as late."""
 # Nobody is late with a sync sooner, whatever the interval.
 _SOONEST: Final = timedelta(minutes=min(SYNC_INTERVALS_MINUTES.values()))
 EVERY: Final = func.coalesce(pool_members.c.sync_every, DEFAULT_SYNC_EVERY)
@@ -92,13 +91,13 @@ def is_served(now: datetime) -> ColumnElement[bool]:
 
 def is_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
     """Return whether a member (of `pool_slots`, `pool_members`) was not served in time, at `now` (aware)."""
-    before = intervals_before(now, 1, EVERY) if _is_interval(kind) else now - _LATE
+    before = intervals_before(now, 1, EVERY) if _is_interval(kind) else now - LATE_AFTER
     return before > WAITING_SINCE
 
 
 def may_be_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
     """Return a condition that slots (of `pool_slots`) meet whose members are late, and few others, by indexes only."""
-    before = now - (_SOONEST if _is_interval(kind) else _LATE)
+    before = now - (_SOONEST if _is_interval(kind) else LATE_AFTER)
     return or_(pool_slots.c.due_at < before, pool_slots.c.unfinished < before)
 
 
