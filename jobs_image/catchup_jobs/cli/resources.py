@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from catchup_contract.outcomes import Reason
@@ -101,9 +102,16 @@ def encryption_of(settings: Settings, database: Database) -> Encryption:
         JobError: the database cannot be used.
     """
     from catchup_jobs.adapters.database.people.sealed import sealed_in  # noqa: PLC0415
+
+    return _encryption(tuple(settings.encryption_keys(lambda: sealed_in(database))))
+
+
+@lru_cache(maxsize=1)
+def _encryption(keys: tuple[str, ...]) -> Encryption:
+    # Once for all users whom a process serves.
     from catchup_jobs.adapters.encryption import Encryption  # noqa: PLC0415
 
-    return Encryption(settings.encryption_keys(lambda: sealed_in(database)))
+    return Encryption(keys)
 
 
 def sealing_encryption_of(settings: Settings, database: Database, *, keys_lost: bool) -> Encryption:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -12,6 +13,9 @@ from catchup_operator.kube import resources
 
 # The text of an RBAC denial. A quota and an admission policy also answer 403, with other texts.
 _FORBIDDEN: Final = re.compile(r'cannot (\w+) resource "([\w/]+)"')
+_NOT_FOUND: Final = 404
+# The server's texts of a precondition that does not hold, of code 409; they name no field.
+_OTHER_UID: Final = re.compile(r"UID in (?:the )?precondition")
 _INTERNAL: Final = 500
 # Of code 500, though no retry changes it: the manifest is not of the type that the server declares.
 _UNTYPED: Final = "failed to create typed patch object"
@@ -21,11 +25,38 @@ _DOUBLINGS_MAX: Final = 20
 
 
 class ApiError(Exception):
-    """The API server refused a request, or could not be reached (status 0). The text is the server's own."""
+    """The API server refused a request, or could not be reached (status 0). The text is the server's own.
 
-    def __init__(self, status: int, message: str) -> None:
+    `reason` is that of the server's Status object, `fields` are the paths of the fields that it refuses.
+    """
+
+    def __init__(self, status: int, message: str, *, reason: str = "", fields: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.reason = reason
+        self.fields = frozenset(fields)
+
+    @classmethod
+    def from_reply(cls, status: int, body: bytes) -> ApiError:
+        """Return the error that a reply tells; its body is a Status object, or of whoever answers in its place."""
+        try:
+            told = resources.STATUS.decode(body)
+        except msgspec.DecodeError:
+            told = resources.Status()
+        causes = (told.details.causes if told.details else None) or ()
+        return cls(
+            status, message_of(body), reason=told.reason, fields=(cause.field for cause in causes if cause.field)
+        )
+
+    @property
+    def already_exists(self) -> bool:
+        """Whether there is an object of that name. A quota that is written at the moment answers 409, too."""
+        return self.reason == "AlreadyExists"
+
+    @property
+    def is_of_another(self) -> bool:
+        """Whether there is no object of that name and uid. An admission that refuses answers 409 and 422, too."""
+        return self.status == _NOT_FOUND or "metadata.uid" in self.fields or bool(_OTHER_UID.search(str(self)))
 
     @property
     def missing_permission(self) -> str | None:

@@ -123,11 +123,25 @@ class ApiResources(msgspec.Struct):
     resources: list[ApiResource] | None = None
 
 
+class StatusCause(msgspec.Struct):
+    """One of several causes of an error."""
+
+    field: str = ""
+
+
+class StatusDetails(msgspec.Struct):
+    """What an error is about."""
+
+    causes: list[StatusCause] | None = None
+
+
 class Status(msgspec.Struct):
     """The API server's description of an error."""
 
     code: int = 0
     message: str = ""
+    reason: str = ""
+    details: StatusDetails | None = None
 
 
 EVENT: Final = msgspec.json.Decoder(WatchEvent)

@@ -16,7 +16,7 @@ from yarl import URL
 
 from catchup_operator.instruments import Instruments
 from catchup_operator.kube.access import Access, CredentialsError
-from catchup_operator.kube.errors import ApiError, message_of
+from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import verb_and_resource
 from catchup_operator.manifests.names import FIELD_MANAGER
 
@@ -137,7 +137,7 @@ class Transport:
                 )
                 answer.status = response.status
             if response.status >= 400:  # noqa: PLR2004
-                raise ApiError(response.status, message_of(await response.read()))
+                raise ApiError.from_reply(response.status, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from None
         return response

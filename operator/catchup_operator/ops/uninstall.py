@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 from catchup_operator.kube.client import KubeClient
@@ -14,6 +15,7 @@ from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CONFIGMAPS, CRONJOBS, DEPLOYMENTS, LEASE_NAME, LEASES
 from catchup_operator.manifests.names import SELECTOR
 from catchup_operator.manifests.schedule_list import CONFIGMAPS as LIST
+from catchup_operator.ops.farewell import Farewell
 
 _STOP_SECONDS: Final = 60
 """How long an uninstall waits for the operator's pod to end."""
@@ -27,9 +29,12 @@ class StillRunningError(Exception):
 
 @dataclass(slots=True)
 class Left:
-    """What was done: the CronJobs that were deleted, and why namespaces could not be looked into."""
+    """What was done: the CronJobs that were deleted, the resources whose status does not say that nobody serves them,
+    and why namespaces could not be looked into.
+    """
 
     deleted: int = 0
+    untold: int = 0
     unreachable: dict[str, str] = field(default_factory=dict)
 
 
@@ -37,6 +42,8 @@ async def prepare_uninstall(
     namespace: str, deployment: str, namespaces: Sequence[str], *, spare: Collection[str] = (), release: str = ""
 ) -> Left:
     """Delete the operator's Deployment, wait until its pods are gone, delete its CronJobs, its ConfigMaps and Leases.
+
+    The statuses of what the release has served say so then.
 
     Args:
         namespace, deployment: the Deployment. An upgrade makes it again.
@@ -53,13 +60,19 @@ async def prepare_uninstall(
     left = Left()
     try:
         await _stop(client, namespace, deployment)
-        for found, cronjobs in (await _cronjobs(client, namespaces, left)).items():
-            if found not in spare:
-                await client.delete_all(CRONJOBS, found, selector=SELECTOR)
-                for name in LIST:
-                    await client.delete(CONFIGMAPS, found, name)
-                await _release(client, found, release)
-                left.deleted += cronjobs
+        cronjobs = await _cronjobs(client, namespaces, left)
+        leaves = [found for found in cronjobs if found not in spare]
+        for found in leaves:
+            await client.delete_all(CRONJOBS, found, selector=SELECTOR)
+            for name in LIST:
+                await client.delete(CONFIGMAPS, found, name)
+            left.deleted += cronjobs[found]
+        # Before another release may take the Lease.
+        farewell = Farewell(client, release, lambda: datetime.now(UTC))
+        await farewell.tell([found for found in namespaces if found not in left.unreachable], spare=spare)
+        left.untold = farewell.untold
+        for found in leaves:
+            await _release(client, found, release)
         return left
     finally:
         await client.close()

@@ -209,9 +209,9 @@ class Controller:
         async def repair() -> None:
             if self._drift.has_drifted(cronjob):
                 key = (cronjob[0], expected.owner_name)
-                await branch.reconciler.reconcile_key(key, drifted=cronjob)
-                branch.state.contests.repaired(cronjob, key, time.monotonic())
-                self._instruments.drift_repaired()
+                if await branch.reconciler.repair(key, cronjob):
+                    branch.state.contests.repaired(cronjob, key, time.monotonic())
+                    self._instruments.drift_repaired()
 
         self._queue.add(_task_name("repair", cronjob), repair, delay=branch.state.contests.delay(cronjob))
 

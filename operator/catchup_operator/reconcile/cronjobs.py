@@ -19,8 +19,6 @@ from catchup_operator.state.ownership import change, other_managers, taken_over
 from catchup_operator.status.job_section import CRONJOB_FIELDS, cronjob_fields, section_of
 
 _CONFLICT: Final = 409
-# It is gone, another one has its name, or it cannot be changed any more.
-_NOT_THERE: Final = {404, _CONFLICT, 422}
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +61,7 @@ class CronJobApplier:
         try:
             await self._client.create(CRONJOBS, manifest)
         except ApiError as error:
-            if error.status != _CONFLICT:
+            if not error.already_exists:
                 raise
 
     def expect_status(self, body: Mapping[str, Any]) -> None:
@@ -79,15 +77,26 @@ class CronJobApplier:
         for key, expected in self._in_status(body):
             self._drift.restore(key, expected)
 
+    def is_as_told(self, body: Mapping[str, Any], cronjob: Key) -> bool:
+        """Whether a CronJob is observed as the status of a resource names it; if so, expect it."""
+        return any(key == cronjob and self._drift.adopt(key, expected) for key, expected in self._in_status(body))
+
     async def suspend(self, body: Mapping[str, Any]) -> None:
-        """Suspend the CronJobs that the status of a resource names, where they are still there. Raises ApiError."""
+        """Suspend the CronJobs that the status of a resource names, where they are still there.
+
+        Raises:
+            ApiError: one could not be suspended; all others were tried.
+        """
+        failed: ApiError | None = None
         for key, expected in self._in_status(body):
             self._drift.forget(key)
             try:
                 await self._client.merge(CRONJOBS, *key, {"metadata": {"uid": expected.uid}, "spec": {"suspend": True}})
             except ApiError as error:
-                if error.status not in _NOT_THERE:
-                    raise
+                if not error.is_of_another:
+                    failed = error
+        if failed is not None:
+            raise failed
 
     async def delete(self, body: Mapping[str, Any], *, keep: Collection[Kind]) -> None:
         """Delete the CronJobs that the status of a resource names, but those of the kinds to keep. Raises ApiError.
@@ -103,7 +112,7 @@ class CronJobApplier:
             try:
                 await self._client.delete(CRONJOBS, *key, uid=section.get("cronJobUID"))
             except ApiError as error:
-                if error.status != _CONFLICT:  # another one has its name
+                if not error.is_of_another:
                     raise
 
     async def _apply(
@@ -136,8 +145,10 @@ class CronJobApplier:
             self._contests.changed(key, change(metadata))
             if metadata["uid"] != uid and not self._belongs_to(metadata, owner):
                 raise ApiError(422, f"a CronJob {name} exists and is not ours; delete or rename it")
-            editors = ", ".join(other_managers(metadata)) or "somebody"
-            logger.info("%s/%s: %s edited CronJob %s; taking over", owner["namespace"], owner["name"], editors, name)
+            if editors := ", ".join(other_managers(metadata)):
+                logger.info(
+                    "%s/%s: %s edited CronJob %s; taking over", owner["namespace"], owner["name"], editors, name
+                )
             await self._take_over(manifest, metadata)
         applied = await self._client.apply(CRONJOBS, manifest, force=True)
         if other_managers(applied["metadata"]):  # a record that was stripped: the server has made one of all fields

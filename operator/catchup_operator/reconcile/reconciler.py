@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.manifests.names import Key, Owner, key_of
 from catchup_operator.reconcile.cronjobs import CronJobApplier
 from catchup_operator.reconcile.placements import Placement
+from catchup_operator.reconcile.refusals import Refusals, RefusedError
 from catchup_operator.reconcile.rollout import Rollout
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.status_writer import StatusWriter
-from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.state import State
 from catchup_operator.state.conflicts import OwnerRef
@@ -24,22 +25,7 @@ from catchup_operator.status import patches, ready
 from catchup_operator.status.conditions import READY, find_condition
 from catchup_operator.status.validation import with_valid_status
 
-# A quota or a policy: somebody must change it. An edit of the resource is reconciled at once.
-_REFUSED_RETRY_SECONDS: Final = 600.0
-"""The delay after a CronJob was refused by a quota, a policy or its type."""
-# Nothing but a retry notices that a permission was granted, or that a webhook answers again.
-_UNNOTICED_RETRY_SECONDS: Final = 20.0
-"""The delay after a missing permission, or an admission webhook that does not answer."""
-
 logger = logging.getLogger(__name__)
-
-
-class _RefusedError(RetryAfterError):
-    """The API server refuses a CronJob; `patch` is the status that says why."""
-
-    def __init__(self, message: str, patch: Mapping[str, Any] | None, *, seconds: float) -> None:
-        super().__init__(message, seconds=seconds)
-        self.patch = patch
 
 
 class Reconciler:
@@ -64,6 +50,7 @@ class Reconciler:
         self._rollout = rollout
         self._scopes = scopes
         self._writer = writer
+        self._refusals = Refusals(now)
         self._now = now
 
     def is_up_to_date(self, body: Mapping[str, Any]) -> bool:
@@ -108,8 +95,10 @@ class Reconciler:
         async with self._writer.lock(key_of(body)):
             await self._reconcile(stored, first=True)
 
-    async def reconcile_key(self, key: Key, *, drifted: Key | None = None) -> None:
-        """Read and reconcile a resource: for a retry, a conflict, a rollout, or because a CronJob drifted.
+    async def repair(self, key: Key, cronjob: Key) -> bool:
+        """Read and reconcile a resource of which a CronJob drifted; whether that CronJob had to be restored.
+
+        Not where another pod of this release has applied it, while both run.
 
         Raises:
             RetryAfterError: the API server refuses a CronJob; the status says so.
@@ -118,23 +107,39 @@ class Reconciler:
         async with self._writer.lock(key):
             body = await self._client.get(self._owner.plural, *key)
             owner_uid = None if body is None or is_deleted(body) else body["metadata"]["uid"]
-            if drifted and owner_uid != self._state.drift.owner_uid(drifted):
-                self._state.drift.forget(drifted)  # the garbage collector deletes it with its owner
-                return
+            if body is None or owner_uid != self._state.drift.owner_uid(cronjob):
+                self._state.drift.forget(cronjob)  # the garbage collector deletes it with its owner
+                return False
+            told = with_valid_status(body)
+            if self._cronjobs.is_as_told(told, cronjob):
+                return False
+            is_known = patches.is_observed(told, self._placement.template_hash(told))
+            was_as_expected = self._state.drift.was_as_expected(cronjob)
+            await self._reconcile(body)
+            if not is_known or was_as_expected():
+                return False
+            logger.info("%s/%s: CronJob %s was changed or deleted; restored it", *key, cronjob[1])
+            return True
+
+    async def reconcile_key(self, key: Key) -> None:
+        """Read and reconcile a resource: for a retry, a conflict or a rollout.
+
+        Raises:
+            RetryAfterError: the API server refuses a CronJob; the status says so.
+            ApiError: for everything that a retry may solve.
+        """
+        async with self._writer.lock(key):
+            body = await self._client.get(self._owner.plural, *key)
             if body is None:
                 self._state.reported.forget(key)
-                return
-            if owner_uid is None:
+            elif is_deleted(body):
                 await self._end(body)
-                return
-            if drifted:
-                logger.info("%s/%s: CronJob %s was changed or deleted; restoring it", *key, drifted[1])
-            elif await self._is_reconciled(with_valid_status(body), self._placement.template_hash(body)):
-                return
-            await self._reconcile(body)
+            elif not await self._is_reconciled(with_valid_status(body), self._placement.template_hash(body)):
+                await self._reconcile(body)
 
     def forget(self, body: Mapping[str, Any]) -> None:
         """Forget a resource that was deleted; a younger one takes over."""
+        self._refusals.end(key_of(body))
         self._state.conflicts.remove(key_of(body), body["metadata"]["uid"])
         self._state.statuses.forget(key_of(body))
         self._state.reported.forget(key_of(body))
@@ -158,14 +163,23 @@ class Reconciler:
         """Whether a resource is deleted and held by a finalizer, and its status does not say so yet."""
         if not leaves_work(body):
             return False
-        return find_condition(with_valid_status(body).get("status") or {}, READY).get("reason") != ready.TERMINATING
+        status, generation = with_valid_status(body).get("status") or {}, body["metadata"]["generation"]
+        if self._refusals.is_known(key_of(body)) and status.get("observedGeneration") == generation:
+            return False  # a retry is on its way; the deletion is a generation of its own
+        return find_condition(status, READY).get("reason") != ready.TERMINATING
 
     async def _end(self, stored: Mapping[str, Any]) -> None:
         # Kubernetes deletes the CronJobs once their owner is gone. Until then they would go on starting Jobs.
         if not leaves_work(stored):
             return
         body = with_valid_status(stored)
-        await self._cronjobs.suspend(body)
+        try:
+            with self._refusals.told(body, partial(ready.not_suspended, held_by(stored))):
+                await self._cronjobs.suspend(body)
+        except RefusedError as error:  # they go on, so that a younger one does not serve yet
+            await self._writer.write(stored, error.patch)
+            raise
+        self._refusals.end(key_of(body))
         self._state.conflicts.remove(key_of(body), body["metadata"]["uid"])
         await self._writer.write(stored, patches.not_ready(body, ready.terminating(held_by(stored)), now=self._now()))
 
@@ -200,7 +214,7 @@ class Reconciler:
         body = with_valid_status(stored)
         try:
             patch = await self._apply(body)
-        except _RefusedError as error:
+        except RefusedError as error:
             await self._writer.write(stored, error.patch, announce_rejected=first)
             raise
         if not patch:
@@ -216,7 +230,7 @@ class Reconciler:
         logger.info("%s/%s: generation %d: %s", *key_of(body), body["metadata"]["generation"], reason)
 
     async def _apply(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Apply the CronJobs; return the status patch. Raises _RefusedError, ApiError."""
+        """Apply the CronJobs; return the status patch. Raises RefusedError, ApiError."""
         now = self._now()
         older = await self._older(body)
         try:
@@ -225,17 +239,15 @@ class Reconciler:
             return patches.not_ready(body, ready.invalid_spec(error), now=now)
         if older is not None:
             logger.info("%s/%s: not served, since %s is older", *key_of(body), older)
-        await self._cronjobs.delete(body, keep=desired.manifests)
-        fields = {}
-        for kind, manifest in desired.manifests.items():
-            try:
-                fields[kind] = await self._cronjobs.apply(body, kind, manifest)
-            except ApiError as error:
-                if not error.refused:
-                    raise
-                raise self._refusal(body, error) from None
-        for manifest in desired.once:
-            await self._cronjobs.create_once(manifest)
+        with self._refusals.told(body, ready.not_deleted):
+            await self._cronjobs.delete(body, keep=desired.manifests)
+        with self._refusals.told(body, ready.refused):
+            fields = {
+                kind: await self._cronjobs.apply(body, kind, manifest) for kind, manifest in desired.manifests.items()
+            }
+            for manifest in desired.once:
+                await self._cronjobs.create_once(manifest)
+        self._refusals.end(key_of(body))
         keys = [key_of(manifest) for manifest in desired.manifests.values()]
         changes = ((key, self._state.contests.contested_by(key)) for key in keys)
         held = ((key, self._state.drift.held_by(key)) for key in keys)
@@ -246,17 +258,6 @@ class Reconciler:
         )
         self._state.statuses.note_next_runs(key_of(body), patch or body.get("status") or {})
         return patch
-
-    def _refusal(self, body: Mapping[str, Any], error: ApiError) -> _RefusedError:
-        permission = error.missing_permission
-        if permission is not None:
-            condition, seconds = ready.permission_missing(permission, error), _UNNOTICED_RETRY_SECONDS
-        elif error.webhook_failed:
-            condition, seconds = ready.webhook_failed(error), _UNNOTICED_RETRY_SECONDS
-        else:
-            condition, seconds = ready.refused(error), _REFUSED_RETRY_SECONDS
-        patch = patches.not_ready(body, condition, now=self._now())
-        return _RefusedError(condition.message, patch, seconds=seconds)
 
     def _remember(self, body: Mapping[str, Any]) -> None:
         self._state.statuses.note_next_runs(key_of(body), body["status"])

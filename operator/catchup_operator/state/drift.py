@@ -48,6 +48,14 @@ class _ObservedCronJob:
             is_deleting="deletionTimestamp" in metadata,
         )
 
+    def is_as(self, applied: ExpectedCronJob) -> bool:
+        """Whether nobody has changed it since it was `applied`."""
+        return (
+            (self.uid, self.generation, self.owner_uid) == (applied.uid, applied.generation, applied.owner_uid)
+            and self.has_labels
+            and not self.is_deleting
+        )
+
 
 class DriftDetector:
     """Compares expected and observed CronJobs and reports those that differ."""
@@ -90,14 +98,34 @@ class DriftDetector:
     def is_unchanged(self, key: Key, applied: ExpectedCronJob) -> bool:
         """Whether a CronJob is observed exactly as it was `applied`, and no later apply is recorded."""
         observed = self._observed.get(key)
-        return (
-            observed is not None
-            and self._expected.get(key, applied) == applied
-            and (observed.uid, observed.generation) == (applied.uid, applied.generation)
-            and observed.owner_uid == applied.owner_uid
-            and observed.has_labels
-            and not observed.is_deleting
-        )
+        return observed is not None and self._expected.get(key, applied) == applied and observed.is_as(applied)
+
+    def adopt(self, key: Key, applied: ExpectedCronJob) -> bool:
+        """Expect a CronJob as another pod of this release has `applied` it, unless it has drifted from that.
+
+        Whether it is expected so. An observation that is older than that apply is no drift.
+        """
+        before = self._expected.get(key)
+        if before is None:
+            return False
+        self._expected[key] = applied
+        if self.has_drifted(key):
+            self._expected[key] = before
+            return False
+        self._unrecorded.pop(key, None)
+        return True
+
+    def was_as_expected(self, key: Key) -> Callable[[], bool]:
+        """Return a function that says whether a CronJob as it is observed now is, by then, what is expected."""
+        observed = self._observed.get(key)
+
+        def is_expected() -> bool:
+            expected = self._expected.get(key)
+            if expected is None or expected.held_by:
+                return True
+            return observed is not None and observed.is_as(expected)
+
+        return is_expected
 
     def owner_uid(self, key: Key) -> str | None:
         """Return the uid of the resource for which a CronJob is expected."""

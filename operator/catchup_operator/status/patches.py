@@ -34,7 +34,7 @@ POOLED_HASH: Final = "pooled"
 
 def is_current(body: Mapping[str, Any], template_hash: str) -> bool:
     """Whether this generation was reconciled with this template, so that there is nothing to write."""
-    return _is_observed(body, template_hash) and find_condition(body["status"], READY).get("status") == "True"
+    return is_observed(body, template_hash) and find_condition(body["status"], READY).get("status") == "True"
 
 
 def must_resume(body: Mapping[str, Any], now: datetime) -> bool:
@@ -46,7 +46,7 @@ def must_resume(body: Mapping[str, Any], now: datetime) -> bool:
 def is_known_conflict(body: Mapping[str, Any], template_hash: str, older: object) -> bool:
     """Whether the status of this generation and template names this `older` UserSchedule as the one that is served."""
     return (
-        _is_observed(body, template_hash)
+        is_observed(body, template_hash)
         and find_condition(body["status"], READY).get("reason") == ready.CONFLICT
         and body["status"].get("conflictsWith") == str(older)
     )
@@ -63,7 +63,8 @@ def agrees_with_pool(body: Mapping[str, Any], pool_off: Mapping[Kind, str]) -> b
     return True
 
 
-def _is_observed(body: Mapping[str, Any], template_hash: str) -> bool:
+def is_observed(body: Mapping[str, Any], template_hash: str) -> bool:
+    """Whether the status speaks of this generation and this template."""
     status = body.get("status") or {}
     return (
         status.get("observedGeneration") == body["metadata"]["generation"]
@@ -257,6 +258,17 @@ def not_ready(body: Mapping[str, Any], condition: Condition, *, now: datetime) -
         "conditions": merge_conditions(body, [condition, *ready.progress(condition)], now),
     }
     return _if_changed(body, patch)
+
+
+def unserved(body: Mapping[str, Any], *, now: datetime) -> dict[str, Any] | None:
+    """Return the patch for a resource whose CronJobs are deleted, and that no operator serves any more."""
+    sections = {work.status_section: section_of(body, kind) for kind, work in user_kinds().items()}
+    promised = {
+        name: dict.fromkeys(fields)
+        for name, section in sections.items()
+        if (fields := [field for field in ("nextRuns", "nextRunTimes") if field in section])
+    }
+    return _if_changed(body, {**promised, "conditions": merge_conditions(body, [ready.uninstalled()], now)})
 
 
 def recorded(

@@ -73,7 +73,11 @@ def active_since(body: Mapping[str, Any], pool: SchedulePool, *, now: datetime) 
 
     Not when it was made: a member who comes from another placement may bring a digest that was due before.
     """
-    was_suspended = find_condition(body.get("status") or {}, READY).get("reason") == ready.SUSPENDED
+    reason = find_condition(body.get("status") or {}, READY).get("reason")
+    was_suspended = reason == ready.SUSPENDED or (
+        reason == ready.UNINSTALLED
+        and any(section_of(body, kind).get("display") == ready.SUSPENDED for kind in user_kinds())
+    )
     resumed = resumed_at(body, now) if was_suspended and not pool.suspend else None
     return {
         kind: resumed or section_of(body, kind).get("activeSince")

@@ -9,17 +9,20 @@ from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
 from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.status.conditions import READY, RECONCILING, STALLED, Condition
 
+CRONJOB_REFUSED: Final = "CronJobRefused"
 CRONJOB_TERMINATING: Final = "CronJobTerminating"
 TERMINATING: Final = "Terminating"
 CONTESTED: Final = "Contested"
 CONFLICT: Final = "Conflict"
 PERMISSION_MISSING: Final = "PermissionMissing"
+UNINSTALLED: Final = "Uninstalled"
 SUSPENDED: Final = "Suspended"
 POOLED: Final = "Pooled"
 POOL_SUSPENDED: Final = "PoolSuspended"
 POOL_DISABLED: Final = "PoolDisabled"
 
 _SERVED: Final = {USER_SCHEDULE: "the user is", SCHEDULE_POOL: "the users of a pool of this name are"}
+_RETRIES: Final = "retried within half a minute at first, every ten minutes later"
 _IN_PROGRESS: Final = {CONTESTED, CRONJOB_TERMINATING, PERMISSION_MISSING}
 
 
@@ -93,6 +96,15 @@ def terminating(finalizers: tuple[str, ...]) -> Condition:
     return Condition(READY, "False", TERMINATING, message)
 
 
+def uninstalled() -> Condition:
+    """The operator is gone, or serves the namespace no more."""
+    message = (
+        "the operator was uninstalled, or does not serve this namespace any more: its CronJobs are deleted, and no "
+        "jobs run until the chart is installed again and serves this namespace (operator.namespaces)"
+    )
+    return Condition(READY, "Unknown", UNINSTALLED, message)
+
+
 def invalid_spec(error: Exception) -> Condition:
     """The spec breaks a rule of the schema."""
     return Condition(READY, "False", "InvalidSpec", str(error))
@@ -100,14 +112,31 @@ def invalid_spec(error: Exception) -> Condition:
 
 def refused(error: object) -> Condition:
     """The API server refuses a CronJob: a quota, an admission, its type, or a CronJob of that name exists."""
-    message = f"a CronJob cannot be applied: {error}; retried every ten minutes, and at once when the spec is edited"
-    return Condition(READY, "False", "CronJobRefused", message)
+    return _refused(f"a CronJob cannot be applied: {error}; {_RETRIES}, and at once when the spec is edited")
+
+
+def not_deleted(error: object) -> Condition:
+    """The API server refuses the deletion of a CronJob that the spec does not want any more."""
+    message = f"a CronJob that is not wanted any more cannot be deleted, and goes on: {error}"
+    return _refused(f"{message}; {_RETRIES}, and at once when the spec is edited")
+
+
+def not_suspended(finalizers: tuple[str, ...], error: object) -> Condition:
+    """The resource is being deleted, and its `finalizers` hold it; a CronJob of it cannot be suspended."""
+    return _refused(
+        f"this resource is being deleted and waits for {', '.join(finalizers)}; its CronJobs go on starting runs, "
+        f"since one cannot be suspended: {error}; {_RETRIES}"
+    )
+
+
+def _refused(message: str) -> Condition:
+    return Condition(READY, "False", CRONJOB_REFUSED, message)
 
 
 def webhook_failed(error: object) -> Condition:
     """An admission webhook does not answer."""
     message = f"a CronJob cannot be applied: {error}; see that the webhook's pods run; retried every 20 seconds"
-    return Condition(READY, "False", "CronJobRefused", message)
+    return _refused(message)
 
 
 def permission_missing(permission: str, error: object) -> Condition:

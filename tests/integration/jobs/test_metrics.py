@@ -15,6 +15,7 @@ from sqlalchemy import Table, delete, insert, update
 from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.fleet import pools
 from catchup_jobs.adapters.database.fleet.snapshot import Snapshot, take
 from catchup_jobs.adapters.database.pools.members import enrol
 from catchup_jobs.adapters.database.pools.overview import overviews
@@ -144,9 +145,9 @@ def test_what_fails_is_told_by_its_reason_until_a_later_run_succeeds(database: D
 def test_each_pool_is_told_with_who_is_late_and_who_fails(database: Database) -> None:
     for name in ("ada", "bob", "cy", "dee"):
         user(database, name)
-    pools = {"ada": "people", "bob": "people", "cy": "people", "dee": "staff"}
+    enrolled = {"ada": "people", "bob": "people", "cy": "people", "dee": "staff"}
     with database.write() as connection:
-        enrol(database, connection, pools, now=NOW - DAY)
+        enrol(database, connection, enrolled, now=NOW - DAY)
     for pool in ("people", "staff"):
         PoolSlots(database, pool, SYNC, "30m", "2026z 30m").schedule(now=NOW, limit=10)
     with database.write() as connection:
@@ -210,6 +211,22 @@ def test_a_member_who_is_suspended_or_leaves_is_not_late(database: Database) -> 
         for name, values in (("bob", {"suspended_until": NOW + HOUR}), ("cy", {"leaving": True})):
             connection.execute(update(pool_members).where(pool_members.c.user_id == name).values(values))
     assert seen(database).late_members["people", "sync"] == 1
+
+
+def test_old_failures_of_others_do_not_hide_who_fails_now(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_TROUBLED_RUNS", 2)
+    for name in ("ada", "bob", "cy", "dee"):
+        user(database, name)
+    with database.write() as connection:
+        enrol(database, connection, dict.fromkeys(("ada", "bob", "cy", "dee"), "people"), now=NOW - DAY)
+    PoolSlots(database, "people", SYNC, "30m", "2026z 30m").schedule(now=NOW, limit=10)
+    for name in ("ada", "bob"):  # an outage, which is over
+        for minutes in (-300, -270):
+            end(database, run(SYNC, name, minutes), reason=Reason.BUDGET_SPENT, at=NOW + minutes * MINUTE)
+        end(database, run(SYNC, name, -240), state=RunState.DONE, at=NOW - 240 * MINUTE)
+    end(database, run(SYNC, "cy", -10), reason=Reason.BUDGET_SPENT, at=NOW - 10 * MINUTE)
+    end(database, run(SYNC, "dee", -5), state=RunState.SKIPPED, reason=Reason.RECONNECT, at=NOW - 5 * MINUTE)
+    assert seen(database).failing_members == {("people", "sync", "budget_spent"): 1, ("people", "sync", "reconnect"): 1}
 
 
 def test_a_dead_letter_counts_until_its_run_is_retried(database: Database) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from kopf.testing import KopfRunner
 from waiting import eventually
 
 from catchup_contract.outcomes import Outcome
+from catchup_operator.reconcile.reconciler import Reconciler
 from catchup_operator.status.conditions import find_condition
 
 # The tests of the operator with faults share one API server, those without faults another, those of the chart a third.
@@ -326,6 +328,41 @@ def test_two_operators_at_once_do_not_undo_each_other(operator_process: StartPro
         assert namespace.writes() == before
         assert len(namespace.items("cronjobs")) == 4
         assert (one.poll(), two.poll()) == (None, None)
+
+
+def test_what_another_pod_of_the_release_applies_is_no_edit(
+    operator_process: StartProcess,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    *,
+    namespace: Namespace,
+) -> None:
+    # At once, so that the other pod has not written its status yet.
+    monkeypatch.setattr("catchup_operator.state.contests.SETTLE_SECONDS", 0.0)
+    looked: list[bool] = []
+    repair = Reconciler.repair
+
+    async def spied(self: Reconciler, *arguments: Any) -> bool:
+        looked.append(await repair(self, *arguments))
+        return looked[-1]
+
+    monkeypatch.setattr(Reconciler, "repair", spied)
+    request.getfixturevalue("operator")
+    caplog.set_level("INFO")
+    with operator_process():
+        for edit in count():
+            namespace.apply("ada", calendarSync={"every": ("30m", "1h")[edit % 2]})
+            namespace.ready("ada")
+            if len(looked) >= 3:
+                break
+        time.sleep(3)
+    told = caplog.text + (tmp_path / "operator.log").read_text()
+    assert not [line for line in told.splitlines() if "restored" in line or "edited" in line]
+    assert not any(looked)
+    namespace.kubectl("delete", "cronjobs", "--all")  # and what is one is told
+    eventually(lambda: any(looked) and "restored" in caplog.text)
 
 
 def test_an_api_server_and_etcd_that_were_killed_and_started_again_are_gone_on_with(

@@ -21,6 +21,7 @@ from integration.operator.test_releases import Release
 from waiting import eventually
 
 from catchup_operator.kube.resources import LEASE_NAME
+from catchup_operator.status.conditions import find_condition
 
 # The tests of the chart share one API server, those of the operator two others.
 pytestmark = pytest.mark.xdist_group("chart")
@@ -166,6 +167,14 @@ def test_a_namespace_that_leaves_is_left_without_cronjobs_and_the_younger_schedu
     assert "deleted 2 CronJobs" in done.stdout
     assert gone.name in done.stderr
     assert friends.items("cronjobs") == []
+    left = friends.schedule()["status"]
+    told = find_condition(left, "Ready")
+    assert (told["status"], told["reason"]) == ("Unknown", "Uninstalled")
+    assert "no jobs run until the chart is installed again and serves this namespace" in told["message"]
+    assert not [name for kind in ("sync", "digest") for name in left[kind] if name.startswith("nextRun")]
+    assert left["digest"]["activeSince"]
+    assert "does not say" not in done.stderr
+    assert find_condition(people.schedule()["status"], "Ready")["reason"] == "Conflict"
     assert not friends.kubectl("get", "leases", "-o", "name").count(LEASE_NAME)
     assert len(people.items("cronjobs")) == 2
     installed.serve("upgrade", [people], "--no-hooks")

@@ -121,7 +121,7 @@ def start_operator(
     role: dict[str, Any], operator_env: dict[str, str], namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], KopfRunner]:
     """The operator in this process with only the permissions of its Role, and with short retry delays."""
-    monkeypatch.setattr("catchup_operator.reconcile.reconciler._UNNOTICED_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.refusals._UNNOTICED_RETRY_SECONDS", 1.0)
     monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 1.0)
     for name, value in operator_env.items():
         monkeypatch.setenv(name, value)
@@ -252,7 +252,7 @@ def test_the_operator_uses_each_permission_of_its_role_and_asks_for_no_other(
     role: dict[str, Any], start_operator: StartOperator, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("catchup_operator.state.waiting_jobs._FIRST_LOOK", timedelta(0))
-    monkeypatch.setattr("catchup_operator.reconcile.reconciler._REFUSED_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.refusals._REFUSED_MAX_SECONDS", 1.0)
     monkeypatch.setattr("catchup_operator.reconcile.scopes._CHECK_SECONDS", 1.0)
     monkeypatch.setattr("catchup_operator.state.namespace_lease.RENEW_SECONDS", 1)
     namespace.apply("ada")

@@ -388,10 +388,10 @@ def is_refused(namespace: Namespace) -> bool:
     return False
 
 
-def policy(namespace: Namespace) -> list[str]:
-    """Forbid CronJobs by an admission policy."""
+def policy(namespace: Namespace, operation: str = "CREATE") -> list[str]:
+    """Forbid an operation on CronJobs by an admission policy; return what must be deleted to allow it again."""
     name = namespace.name
-    rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["cronjobs"]}
+    rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": [operation], "resources": ["cronjobs"]}
     here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
     objects = [
         {
@@ -413,7 +413,8 @@ def policy(namespace: Namespace) -> list[str]:
         }.items()
     ]
     namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
-    eventually(lambda: is_refused(namespace))
+    if operation == "CREATE":
+        eventually(lambda: is_refused(namespace))
     return [f"validatingadmissionpolicy/{name}", f"validatingadmissionpolicybinding/{name}"]
 
 
@@ -451,8 +452,8 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
     forbid: Callable[[Namespace], list[str]],
     words: str,
 ) -> None:
-    for retry in ("_REFUSED_RETRY_SECONDS", "_UNNOTICED_RETRY_SECONDS"):
-        monkeypatch.setattr(f"catchup_operator.reconcile.reconciler.{retry}", 1.0)
+    for retry in ("_REFUSED_MAX_SECONDS", "_UNNOTICED_RETRY_SECONDS"):
+        monkeypatch.setattr(f"catchup_operator.reconcile.refusals.{retry}", 1.0)
     request.getfixturevalue("operator")
     cause = forbid(namespace)
     namespace.apply("ada")
@@ -506,7 +507,7 @@ def test_of_variables_that_the_template_names_twice_the_last_one_reaches_the_pod
 def test_a_cronjob_of_the_wanted_name_that_is_not_ours_is_never_taken(
     namespace: Namespace, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, job: Kind
 ) -> None:
-    monkeypatch.setattr("catchup_operator.reconcile.reconciler._REFUSED_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.refusals._REFUSED_MAX_SECONDS", 1.0)
     namespace.apply("ada")
     name = cronjob_name(UserSchedule.from_body(namespace.schedule()), job)
     namespace.kubectl("create", "cronjob", name, "--image=theirs", "--schedule=1 1 1 1 *")

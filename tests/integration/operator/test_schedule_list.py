@@ -22,6 +22,7 @@ from waiting import eventually
 
 from catchup_contract.schedule_list import ListedSchedule, ScheduleList, decode, part_of
 from catchup_operator.manifests.schedule_list import CONFIGMAPS, LIST_PARTS
+from catchup_operator.status.conditions import find_condition
 
 # The tests without faults share one API server, those with faults another.
 pytestmark = pytest.mark.xdist_group("operator")
@@ -142,14 +143,22 @@ def test_a_list_that_somebody_changed_is_restored(
     eventually(lambda: by_user(namespace).keys() == {"ada"})
 
 
-def test_the_preparation_of_an_uninstall_takes_the_cronjobs_of_pools_and_the_list_with_it(
+def test_the_preparation_of_an_uninstall_takes_the_cronjobs_of_pools_and_the_list_with_it_and_all_say_so(
     operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace
 ) -> None:
+    def readiness() -> set[tuple[str, str]]:
+        found = [namespace.schedule("ada"), namespace.schedule("bob"), namespace.get("schedulepools", "people")]
+        ready = [find_condition(item["status"], "Ready") for item in found]
+        return {(condition["status"], condition["reason"]) for condition in ready}
+
+    operator_env["CATCHUP_RELEASE"] = "people/first"
     namespace.apply("ada")
-    namespace.apply_pool("people", **RARE)
+    namespace.apply("bob", pool="people")
+    namespace.apply_pool("people", members="UserSchedules", **RARE)
     with operator_process():
         namespace.ready("ada")
         namespace.ready_pool()
+        eventually(lambda: readiness() == {("True", "Reconciled"), ("True", "Pooled")})
         eventually(lambda: read(namespace) is not None)
     program = str(Path(sys.executable).parent / "catchup-operator")
     command = [program, "prepare-uninstall", "-n", namespace.name, f"--deployment={namespace.name}/operator"]
@@ -158,3 +167,8 @@ def test_the_preparation_of_an_uninstall_takes_the_cronjobs_of_pools_and_the_lis
     eventually(lambda: not namespace.items("cronjobs"))
     assert namespace.items("configmaps", COMPONENT) == []
     assert len(namespace.items("schedulepools")) == 1
+    assert readiness() == {("Unknown", "Uninstalled")}
+    with operator_process():  # as after a new installation
+        eventually(lambda: readiness() == {("True", "Reconciled"), ("True", "Pooled")})
+    assert len(namespace.items("cronjobs")) == 4
+    assert namespace.items("events") == []  # neither an uninstall nor an installation is a user's trouble

@@ -137,7 +137,7 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
     assert drifts == []
     state.drift.observe_deletion(key_of(cronjob))
     assert drifts == [(key_of(cronjob), "ada")]
-    await reconciler.reconcile_key(KEY, drifted=key_of(cronjob))
+    assert await reconciler.repair(KEY, key_of(cronjob))
     assert api.applied[3:] == ["reminder"]
 
     assert sum(forecast([api.schedule], NOW + timedelta(days=4)).pods_of(kind)) > 0

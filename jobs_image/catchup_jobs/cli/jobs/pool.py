@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -59,19 +59,24 @@ _log = structlog.get_logger()
 
 def execute_tick(kind: Kind, pool: str) -> int:
     """Serve the members of a pool who are due for a kind; return the process's exit code."""
-    return reported(kind, lambda settings: _perform(kind, pool, settings))
+
+    def run(settings: Settings) -> Report:
+        # First: a container's first process ignores SIGTERM until it has a handler.
+        with current_process(settings.pod_uid or str(uuid.uuid4())) as process:
+            return _perform(kind, pool, settings, process)
+
+    return reported(kind, run)
 
 
-def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
+def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Report:
     """Make the tick. Raises JobError."""
-    started_at = datetime.now(UTC)
+    started_at = process.now()
     if settings.pool_off is not None:
         # Before the list is applied: the members may be those of an older pool of this name.
         _log.warning("nobody is served", pool=pool, kind=kind.name, why=advice_of(Reason.SWITCHED_OFF))
         return report_of(Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.SWITCHED_OFF), kind, started_at, started_at)
     shard, shards = settings.pool_shard
     with (
-        current_process(settings.pod_uid or str(uuid.uuid4())) as process,
         open_database(settings, process, connections=_CONNECTIONS) as database,
         locks_of(kind, settings, database) as locks,
         closing(ThreadClients()) as clients,
@@ -106,24 +111,24 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
         counts, trouble = _counts(result), None
         if shard == 0:
-            unknown = _without_user(database, pool, kind, settings, listed)
+            unknown = _without_user(database, pool, kind, settings, listed, now=process.now())
             if counts_the_pool(settings.slot):
                 counts |= store.counts(now=process.now())
                 counts[Count.MEMBERS_FAILING] = counts.get(Count.MEMBERS_FAILING, 0) + len(unknown)
             trouble = _page(store, settings, unknown)
     outcome, exit_code, reason = exit_of(result)
     _log.info("tick ended", pool=pool, kind=kind.name, **{count.value: number for count, number in counts.items()})
-    report = report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, datetime.now(UTC))
+    report = report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, process.now())
     return replace(report, summary=replace(report.summary, trouble=trouble))
 
 
 def _without_user(
-    database: Database, pool: str, kind: Kind, settings: Settings, listed: ScheduleList | None
+    database: Database, pool: str, kind: Kind, settings: Settings, listed: ScheduleList | None, *, now: datetime
 ) -> list[ListedSchedule]:
     """Return the UserSchedules of the pool whose users nobody has imported, and log that there are some."""
     if listed is None or settings.pool_members is not Members.USER_SCHEDULES:
         return []
-    unknown = without_user(database, pool, kind, listed, now=datetime.now(UTC))
+    unknown = without_user(database, pool, kind, listed, now=now)
     if unknown and counts_the_pool(settings.slot):
         some = [one.user_id for one in unknown[:_LOGGED]]
         _log.warning(

@@ -131,3 +131,32 @@ def test_one_that_is_missing_when_a_restarted_operator_remembers_it_is_drift(dri
     detector.observe_list(None, set())
     detector.expect(KEY, EXPECTED, just_applied=False)
     assert drifts == ["ada"]
+
+
+def test_a_cronjob_that_another_pod_of_the_release_has_applied_is_expected_as_the_status_names_it(
+    detector: DriftDetector, drifts: list[str]
+) -> None:
+    detector.expect(KEY, EXPECTED, just_applied=True)
+    detector.observe(cronjob(generation=3))
+    assert detector.has_drifted(KEY)
+    assert not detector.adopt(KEY, EXPECTED)  # an edit: the status still names the one before
+    assert detector.has_drifted(KEY)
+    assert detector.adopt(KEY, replace(EXPECTED, generation=3))
+    assert not detector.has_drifted(KEY)
+    detector.observe(cronjob(generation=4))
+    assert detector.adopt(KEY, replace(EXPECTED, generation=5))  # of which the watch has not told yet
+    assert not detector.has_drifted(KEY)
+
+
+@pytest.mark.parametrize(
+    ("change", "was_expected"),
+    [({}, True), ({"generation": 4}, False), ({"labels": {}}, False), ({"ownerReferences": []}, False)],
+)
+def test_a_cronjob_was_restored_only_if_the_apply_has_changed_it(
+    detector: DriftDetector, change: dict[str, Any], was_expected: bool
+) -> None:
+    detector.expect(KEY, EXPECTED, just_applied=True)
+    detector.observe(cronjob(**{"generation": 3, **change}))
+    was_as_expected = detector.was_as_expected(KEY)
+    detector.expect(KEY, replace(EXPECTED, generation=3), just_applied=True)
+    assert was_as_expected() is was_expected

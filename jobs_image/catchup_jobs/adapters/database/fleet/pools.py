@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Text, and_, func, or_, select, type_coerce
+from sqlalchemy import Text, and_, func, or_, select, type_coerce, union
 
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_contract.trouble import ASKS_SOMEBODY
-from catchup_jobs.adapters.database.pools.trouble import in_trouble, is_late, is_served, may_be_late
+from catchup_jobs.adapters.database.pools.trouble import is_late, is_served, last_run, may_be_late
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import RunState
 
@@ -22,7 +22,7 @@ _OLDEST_RUNS: Final = 5_000
 """Oldest successful syncs that the metric of each pool's oldest sync is read from."""
 # In an outage all members fail. So many are enough to see that.
 _TROUBLED_RUNS: Final = 20_000
-"""Runs that failed, or ask somebody to act, that the metric of each pool's failing members is read from at most."""
+"""Newest runs that failed, and as many that ask somebody to act, that the metric of failing members is read from."""
 
 
 def members(connection: Connection) -> dict[str, int]:
@@ -61,15 +61,38 @@ def failing_members(connection: Connection) -> dict[tuple[str, ...], int]:
 
 
 def _failing(connection: Connection, kind: Kind) -> dict[tuple[str, ...], int]:
-    is_troubled = or_(runs.c.state == RunState.FAILED, runs.c.reason.in_(ASKS_SOMEBODY))
     # Few are in trouble: their last runs are looked up, and not those of all members.
-    few = select(runs.c.subject).where(runs.c.kind == kind, is_troubled).limit(_TROUBLED_RUNS).subquery()
+    newest = union(
+        *(
+            select(
+                select(runs.c.run_key, runs.c.subject, runs.c.reason)
+                .where(runs.c.kind == kind, is_so)
+                .order_by(runs.c.started_at.desc())
+                .limit(_TROUBLED_RUNS)
+                .subquery()
+            )
+            for is_so in (runs.c.state == RunState.FAILED, runs.c.reason.in_(sorted(ASKS_SOMEBODY)))
+        )
+    ).subquery()
+    # By a look at each, as below.
+    pool = (
+        select(pool_slots.c.pool)
+        .select_from(pool_slots.join(pool_members))
+        .where(pool_slots.c.user_id == newest.c.subject, pool_slots.c.kind == kind, ~pool_members.c.leaving)
+        .scalar_subquery()
+    )
     # As text: a reason that only newer code knows is told as it is.
-    reason = func.coalesce(type_coerce(runs.c.reason, Text()), "")
+    reason = func.coalesce(type_coerce(newest.c.reason, Text()), "")
+    found = (
+        select(pool.label("pool"), reason.label("reason"))
+        .where(newest.c.run_key == last_run(kind, newest.c.subject))
+        .offset(0)
+        .subquery()
+    )
     rows = connection.execute(
-        in_trouble(kind, pool_slots.c.pool, reason, func.count())
-        .where(pool_slots.c.user_id.in_(select(few.c.subject)))
-        .group_by(pool_slots.c.pool, reason)
+        select(found.c.pool, found.c.reason, func.count())
+        .where(found.c.pool.is_not(None))
+        .group_by(found.c.pool, found.c.reason)
     )
     return {(pool, kind.name, why): number for pool, why, number in rows}
 

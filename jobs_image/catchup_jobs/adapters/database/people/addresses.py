@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from catchup_jobs.adapters.database.schema import addresses, consents, deliveries
 from catchup_jobs.domain.digest.channels import CHANNELS, Channel, Destination
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.encryption import Encryption
     from catchup_jobs.domain.digest.addresses import GivenAddress
     from catchup_jobs.domain.stored_enums import ChannelMode
+
+_ADDRESSES: Final = (
+    select(addresses).where(addresses.c.user_id == bindparam("user")).order_by(addresses.c.channel.desc())
+)
+_CONSENTS: Final = select(consents.c.consented_at, consents.c.opted_out_at).where(
+    consents.c.channel == bindparam("of"), consents.c.lookup.in_(bindparam("lookups", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +118,8 @@ class DatabaseAddresses:
         return True
 
     def _overviews(self, connection: Connection, user_id: str) -> list[AddressOverview]:
-        rows = connection.execute(
-            select(addresses)
-            .where(addresses.c.user_id == user_id, addresses.c.channel.in_(CHANNELS.values()))
-            .order_by(addresses.c.channel.desc())
-        ).all()
-        return [self._overview(connection, user_id, row) for row in rows]
+        rows = connection.execute(_ADDRESSES, {"user": user_id}).all()
+        return [self._overview(connection, user_id, row) for row in rows if isinstance(row.channel, Channel)]
 
     def _overview(self, connection: Connection, user_id: str, row: Any) -> AddressOverview:
         address = self._encryption.open(user_id, row.ciphertext).decode()
@@ -215,11 +218,7 @@ def _consent_times(
     connection: Connection, channel: Channel, lookups: Iterable[str]
 ) -> tuple[datetime | None, datetime | None]:
     """Return when the owner of an address consented and opted out, under whichever key that was recorded."""
-    rows = connection.execute(
-        select(consents.c.consented_at, consents.c.opted_out_at).where(
-            consents.c.channel == channel, consents.c.lookup.in_(sorted(lookups))
-        )
-    ).all()
+    rows = connection.execute(_CONSENTS, {"of": channel, "lookups": sorted(lookups)}).all()
     consented = [row.consented_at for row in rows if row.consented_at is not None]
     opted_out = [row.opted_out_at for row in rows if row.opted_out_at is not None]
     return max(consented, default=None), max(opted_out, default=None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, or_, select
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY, SYNC_INTERVALS_MINUTES
 from catchup_contract.digest_rule import LATE_AFTER
@@ -44,27 +44,31 @@ class Trouble:
     since: datetime | None
 
 
+def last_run(kind: Kind, subject: ColumnElement[str]) -> ScalarSelect[str]:
+    """Return the key of the last run of a kind that says something of a subject, which the statement names."""
+    of_subject = runs.alias()
+    return (
+        select(of_subject.c.run_key)
+        .where(
+            of_subject.c.kind == kind,
+            of_subject.c.subject == subject,
+            of_subject.c.state.not_in(UNFINISHED_RUNS),
+            or_(of_subject.c.reason.is_(None), of_subject.c.reason.not_in(NO_NEWS)),
+        )
+        .order_by(of_subject.c.started_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
 def in_trouble(kind: Kind, *columns: ColumnElement[Any]) -> Select[Any]:
     """Return the statement for members of any pool whose last run of a kind failed, or asks somebody to act.
 
     The last run counts, however fresh the success before it is. One that is under way, or is tried again, is none yet.
     """
-    last = (
-        select(runs.c.run_key)
-        .where(
-            runs.c.kind == kind,
-            runs.c.subject == pool_slots.c.user_id,
-            runs.c.state.not_in(UNFINISHED_RUNS),
-            or_(runs.c.reason.is_(None), runs.c.reason.not_in(NO_NEWS)),
-        )
-        .order_by(runs.c.started_at.desc())
-        .limit(1)
-        .correlate(pool_slots)
-        .scalar_subquery()
-    )
     return (
         select(*columns)
-        .select_from(pool_slots.join(pool_members).join(runs, runs.c.run_key == last))
+        .select_from(pool_slots.join(pool_members).join(runs, runs.c.run_key == last_run(kind, pool_slots.c.user_id)))
         .where(pool_slots.c.kind == kind, ~pool_members.c.leaving)
         .where(or_(runs.c.state == RunState.FAILED, runs.c.reason.in_(ASKS_SOMEBODY)))
     )

@@ -9,6 +9,7 @@ from typing import Final
 
 from catchup_jobs.adapters.database.schema.base import NAMING_CONVENTION, metadata
 from catchup_jobs.adapters.database.schema.calendar import calendars, events, free_slots
+from catchup_jobs.adapters.database.schema.contacts import contact_groups, contact_tags, contacts, interactions
 from catchup_jobs.adapters.database.schema.messaging import addresses, consents, deliveries, digests
 from catchup_jobs.adapters.database.schema.people import (
     commute_windows,
@@ -25,13 +26,7 @@ from catchup_jobs.adapters.database.schema.pools import (
     pool_ticks,
 )
 from catchup_jobs.adapters.database.schema.runs import dead_letters, run_counts, runs, schema_info
-from catchup_jobs.adapters.database.schema.suggestions import (
-    contact_groups,
-    contact_tags,
-    contacts,
-    interactions,
-    suggestions,
-)
+from catchup_jobs.adapters.database.schema.suggestions import suggestions
 
 # The newest migration's number: what this code needs at least, and what `schema_info.min_code` is compared with.
 SCHEMA_VERSION: Final = 16

@@ -1,4 +1,4 @@
-"""Indexes for `catchup-jobs metrics`: the slots of pools whose run is tried again, and dead letters by their reasons.
+"""Indexes for `catchup-jobs metrics`: slots of pools whose run is tried again, dead letters and runs by their reasons.
 
 Revision ID: 0016
 """
@@ -25,4 +25,12 @@ def upgrade() -> None:
         sqlite_where=is_unfinished,
     )
     op.create_index("ix_dead_letters_kind_reason", "dead_letters", ["kind", "reason"])
+    has_reason = sa.column("reason").is_not(None)
+    op.create_index(
+        "ix_runs_reason",
+        "runs",
+        ["kind", "reason", "started_at"],
+        postgresql_where=has_reason,
+        sqlite_where=has_reason,
+    )
     op.execute("UPDATE schema_info SET version = 16")

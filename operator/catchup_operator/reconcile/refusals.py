@@ -1,0 +1,76 @@
+"""Refusals: requests that fail until somebody changes something. The status says so, and they are tried again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from catchup_operator.kube.errors import ApiError, backoff_seconds
+from catchup_operator.manifests.names import Key, key_of
+from catchup_operator.reconcile.work_queue import RetryAfterError
+from catchup_operator.status import patches, ready
+from catchup_operator.status.conditions import Condition
+
+# Nothing tells that a quota or a policy was lifted: a watch would need the right to read those of all namespaces.
+_REFUSED_FIRST_SECONDS: Final = 30.0
+"""The longest first delay after a CronJob was refused by a quota, a policy or its type; each further one is doubled."""
+_REFUSED_MAX_SECONDS: Final = 600.0
+"""The longest delay after a CronJob was refused by a quota, a policy or its type."""
+# Nothing but a retry notices that a permission was granted, or that a webhook answers again.
+_UNNOTICED_RETRY_SECONDS: Final = 20.0
+"""The delay after a missing permission, or an admission webhook that does not answer."""
+
+
+class RefusedError(RetryAfterError):
+    """The API server refuses a CronJob; `patch` is the status that says why."""
+
+    def __init__(self, message: str, patch: Mapping[str, Any] | None, *, seconds: float) -> None:
+        super().__init__(message, seconds=seconds)
+        self.patch = patch
+
+
+class Refusals:
+    """Turns refusals into conditions, and counts those of each resource until one request succeeds."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._in_a_row: Counter[Key] = Counter()
+
+    @contextmanager
+    def told(self, body: Mapping[str, Any], explain: Callable[[object], Condition]) -> Iterator[None]:
+        """Raise RefusedError in place of a refusal within the block; other errors pass.
+
+        `explain` returns the condition of a refusal that only time, or somebody who lifts it, can end.
+        """
+        try:
+            yield
+        except ApiError as error:
+            if not error.refused:
+                raise
+            raise self._refusal(body, error, explain) from None
+
+    def is_known(self, key: Key) -> bool:
+        """Whether a resource has been refused something, so that a retry is on its way."""
+        return key in self._in_a_row
+
+    def end(self, key: Key) -> None:
+        """Forget the refusals of a resource: nothing is refused any more, or it is gone."""
+        self._in_a_row.pop(key, None)
+
+    def _refusal(
+        self, body: Mapping[str, Any], error: ApiError, explain: Callable[[object], Condition]
+    ) -> RefusedError:
+        permission = error.missing_permission
+        if permission is not None:
+            condition, seconds = ready.permission_missing(permission, error), _UNNOTICED_RETRY_SECONDS
+        elif error.webhook_failed:
+            condition, seconds = ready.webhook_failed(error), _UNNOTICED_RETRY_SECONDS
+        else:
+            key = key_of(body)
+            self._in_a_row[key] += 1
+            condition = explain(error)
+            seconds = backoff_seconds(self._in_a_row[key], first=_REFUSED_FIRST_SECONDS, longest=_REFUSED_MAX_SECONDS)
+        return RefusedError(condition.message, patches.not_ready(body, condition, now=self._now()), seconds=seconds)

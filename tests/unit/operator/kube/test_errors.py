@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from catchup_operator.kube.errors import ApiError
+
+UID = "9b5c1f3e-2d54-4b63-9d0c-6a4f0ad3e1c7"
+
+
+def error(code: int, message: str, **status: Any) -> ApiError:
+    return ApiError.from_reply(
+        code, json.dumps({"kind": "Status", "code": code, "message": message, **status}).encode()
+    )
+
+
+# The texts are those of an API server 1.36.
+@pytest.mark.parametrize(
+    ("answer", "is_of_another"),
+    [
+        (error(404, 'cronjobs.batch "a" not found', reason="NotFound"), True),
+        (
+            error(
+                422,
+                f'CronJob.batch "a" is invalid: metadata.uid: Invalid value: "{UID}": field is immutable',
+                reason="Invalid",
+                details={"causes": [{"reason": "FieldValueInvalid", "field": "metadata.uid"}]},
+            ),
+            True,
+        ),
+        (
+            error(
+                409,
+                'Operation cannot be fulfilled on CronJob.batch "a": the UID in the precondition (x) does not match '
+                f"the UID in record ({UID}). The object might have been deleted and then recreated",
+                reason="Conflict",
+            ),
+            True,
+        ),
+        (error(409, "Precondition failed: UID in precondition: x, UID in object meta: y", reason="Conflict"), True),
+        (
+            error(
+                422,
+                "cronjobs.batch \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'p' denied request: no",
+                reason="Invalid",
+                details={"causes": [{"message": "no"}]},
+            ),
+            False,
+        ),
+        (error(409, 'admission webhook "w" denied the request', reason="Conflict"), False),
+        (error(409, 'Operation cannot be fulfilled on resourcequotas "q"', reason="Conflict"), False),
+        (ApiError.from_reply(422, b"<html>a proxy's own page</html>"), False),
+    ],
+    ids=range(8),
+)
+def test_only_a_uid_that_differs_means_another_object(answer: ApiError, is_of_another: bool) -> None:
+    assert answer.is_of_another is is_of_another
+
+
+def test_a_quota_that_is_written_at_the_moment_is_no_object_of_that_name() -> None:
+    assert error(409, 'cronjobs.batch "a" already exists', reason="AlreadyExists").already_exists
+    assert not error(409, 'Operation cannot be fulfilled on resourcequotas "q"', reason="Conflict").already_exists

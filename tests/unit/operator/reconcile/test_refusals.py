@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+from unit.operator.factories import body
+
+from catchup_operator.kube.errors import ApiError
+from catchup_operator.manifests.names import key_of
+from catchup_operator.reconcile.refusals import Refusals, RefusedError
+from catchup_operator.status import ready
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def refusals(monkeypatch: pytest.MonkeyPatch) -> Refusals:
+    monkeypatch.setattr("random.uniform", lambda _, highest: highest)
+    return Refusals(lambda: NOW)
+
+
+def delay(refusals: Refusals, error: ApiError) -> float:
+    with pytest.raises(RefusedError) as refused, refusals.told(body(), ready.refused):
+        raise error
+    return refused.value.seconds
+
+
+def test_what_is_refused_is_tried_again_soon_at_first_and_every_ten_minutes_later(refusals: Refusals) -> None:
+    quota = ApiError(403, 'cronjobs.batch "a" is forbidden: exceeded quota')
+    assert [delay(refusals, quota) for _ in range(7)] == [30, 60, 120, 240, 480, 600, 600]
+    assert refusals.is_known(key_of(body()))
+    refusals.end(key_of(body()))
+    assert not refusals.is_known(key_of(body()))
+    assert delay(refusals, quota) == 30
+
+
+def test_a_missing_permission_and_a_webhook_that_is_away_are_tried_every_twenty_seconds(refusals: Refusals) -> None:
+    for error in (
+        ApiError(403, 'User "x" cannot patch resource "cronjobs" in API group "batch"'),
+        ApiError(500, 'Internal error occurred: failed calling webhook "w"'),
+    ):
+        assert [delay(refusals, error) for _ in range(3)] == [20, 20, 20]
+
+
+def test_a_suspension_that_is_refused_says_that_the_cronjobs_go_on_and_why(refusals: Refusals) -> None:
+    explain = partial(ready.not_suspended, ("a.example/b",))
+    with pytest.raises(RefusedError) as refused, refusals.told(body(), explain):
+        raise ApiError(422, "no CronJobs on Sundays")
+    assert refused.value.patch is not None
+    condition = refused.value.patch["conditions"][0]
+    assert (condition["status"], condition["reason"]) == ("False", "CronJobRefused")
+    assert "waits for a.example/b; its CronJobs go on starting runs" in condition["message"]
+    assert "no CronJobs on Sundays; retried within half a minute" in condition["message"]
+
+
+def test_what_a_retry_may_solve_is_no_refusal(refusals: Refusals) -> None:
+    with pytest.raises(ApiError, match="the object has been modified"), refusals.told(body(), ready.refused):
+        raise ApiError(409, "the object has been modified")
