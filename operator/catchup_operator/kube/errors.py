@@ -82,7 +82,7 @@ def message_of(body: bytes) -> str:
         message = resources.STATUS.decode(body).message
     except msgspec.DecodeError:
         message = ""
-    return message or body[:500].decode(errors="replace")
+    return message or body[:500].decode(errors="replace").strip()
 
 
 def backoff_seconds(failures: int, *, first: float, longest: float) -> float:
