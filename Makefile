@@ -95,7 +95,7 @@ bench: venv ## What a pod pays per subcommand, how fast the fleet's suggestions 
 	$(BIN)/python tests/benchmarks/pool.py
 
 .PHONY: generate
-generate: venv ## Make the generated files: the chart's CRD, schema and README, docs/configuration.md, docs/numbers.md
+generate: venv ## Make the generated files: the chart's CRD, schema and README, docs/configuration.md, docs/numbers.md, tables of docs/scaling.md
 	$(BIN)/python -m catchup_dev.generate
 
 ##@ Local Kubernetes

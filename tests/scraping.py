@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import urllib.error
 import urllib.request
 from typing import Final
@@ -23,10 +24,10 @@ def answers(url: str) -> bool:
         return False
 
 
-def scraped(url: str) -> dict[str, float]:
+def scraped(url: str, context: ssl.SSLContext | None = None) -> dict[str, float]:
     """Return the samples as `name` or `name{label=value,...}` with sorted labels, asked for in OpenMetrics."""
     request = urllib.request.Request(url, headers={"Accept": OPEN_METRICS})
-    with urllib.request.urlopen(request, timeout=10) as reply:
+    with urllib.request.urlopen(request, timeout=10, context=context) as reply:
         assert reply.headers["Content-Type"].startswith(OPEN_METRICS)
         return samples(reply.read().decode())
 

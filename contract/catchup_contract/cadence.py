@@ -15,6 +15,11 @@ _RARE: Final = 12 * _HOUR
 kind's deadline.
 """
 
+CALENDAR_LIST_MINUTES: Final = 24 * _HOUR
+"""How often a user's list of calendars is read, in minutes: it seldom changes, and each reading is a request."""
+MISSED_SYNCS: Final = 3
+"""A sync is overdue when so many intervals have passed since the last success."""
+
 
 def stable_hash(*parts: str) -> int:
     """Return a 256-bit number that depends on the parts only (Python's own `hash` differs between processes)."""

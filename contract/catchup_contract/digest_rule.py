@@ -23,6 +23,8 @@ FOLLOW_UPS: Final = (timedelta(hours=1), timedelta(hours=3))
 """After the due time, the CronJob of a digest fires again after these times."""
 LATEST: Final = timedelta(hours=4)
 """A digest is not sent later than this after its due time."""
+LATE_AFTER: Final = timedelta(hours=1)
+"""A digest that waits for longer than this after its due time counts as late."""
 QUIET_FROM: Final = time(21)
 """The local time from which no SMS is sent."""
 QUIET_UNTIL: Final = time(8)

@@ -16,6 +16,7 @@ class Env(StrEnum):
     POOL_SHARDS = "CATCHUP_POOL_SHARDS"
     POOL_MEMBERS = "CATCHUP_POOL_MEMBERS"
     POOL_TICK = "CATCHUP_POOL_TICK"
+    POOL_OFF = "CATCHUP_POOL_OFF"  # why a tick, which somebody starts by hand, serves nobody
     SCHEDULE_LIST = "CATCHUP_SCHEDULE_LIST"  # the folder with the files of `schedule_list`
     CRONJOB_NAME = "CATCHUP_CRONJOB_NAME"
     JOB_NAME = "CATCHUP_JOB_NAME"

@@ -52,6 +52,7 @@ class Reason(StrEnum):
     NO_CHANNEL = "no_channel"  # the user has no address, or does not want or may not get messages there
     QUIET_HOURS = "quiet_hours"
     UNDELIVERED = "undelivered"  # every message was refused for good
+    SWITCHED_OFF = "switched_off"  # a tick of a pool by hand
     UNCONFIRMED = "unconfirmed"  # a message may have been sent, and the provider does not list it
 
     @property
@@ -122,6 +123,10 @@ ADVICE: Final = {
     Reason.QUIET_HOURS: Advice("it was night where the user is, and there is no email"),
     Reason.UNDELIVERED: Advice(
         "every message was refused for good; see the user's addresses with `catchup-jobs user show`", act=True
+    ),
+    Reason.SWITCHED_OFF: Advice(
+        "the SchedulePool is suspended, has this kind of job disabled, or is younger than another one of its name, so"
+        " that a tick by hand serves nobody; see `kubectl get schedulepools -A`"
     ),
     Reason.UNCONFIRMED: Advice(
         "a message may have been sent and the provider does not list it; it is not sent again", act=True

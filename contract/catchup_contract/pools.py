@@ -21,6 +21,13 @@ class Members(StrEnum):
     USER_SCHEDULES = "UserSchedules"  # those that say `spec.pool`
 
 
+class Off(StrEnum):
+    """Why a SchedulePool's kind of job is switched off."""
+
+    SUSPENDED = "Suspended"  # or an older SchedulePool has its name
+    DISABLED = "Disabled"
+
+
 TICKS_MINUTES: Final = {f"{minutes}m": minutes for minutes in (1, 2, 5, 10)}
 """The intervals at which the pods of a pool look who is due (minutes)."""
 DEFAULT_TICK: Final = "1m"

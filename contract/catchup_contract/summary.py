@@ -65,6 +65,7 @@ LEFT_OUT: Final = {
 SUMMARY_MAX_BYTES: Final = 4096
 """The longest termination message that is read."""
 _COUNT_MAX: Final = 10**9
+_COUNTS: Final = frozenset(Count)
 
 
 class InvalidSummaryError(ValueError):
@@ -109,7 +110,7 @@ class Summary:
 
     @classmethod
     def from_json(cls, text: str) -> Summary:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote; counts that only a newer version has are left out.
 
         Raises:
             InvalidSummaryError: for anything else, however it is malformed.
@@ -125,7 +126,7 @@ class Summary:
                 finished_at=parse_utc(document["finishedAt"]),
                 attempts=_count(document["attempts"]),
                 reason=Reason(document["reason"]) if "reason" in document else None,
-                counts={Count(name): _count(value) for name, value in document["counts"].items()},
+                counts={Count(name): _count(value) for name, value in document["counts"].items() if name in _COUNTS},
                 trouble=TroublePage.from_document(document["trouble"]) if "trouble" in document else None,
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -47,6 +47,8 @@ def run(*, json_logs: bool, verbose: bool) -> None:
                                  spread digests over this many minutes after their chosen time (default 0)
       CATCHUP_RELEASE            identity in the Lease of each namespace (default: the host's name)
       CATCHUP_METRICS_ACCESS     who may read /metrics: open (default) or reviewed (asks the API server)
+      CATCHUP_METRICS_TLS        folder with tls.crt and tls.key: serve /metrics by HTTPS, on a port of its own
+      CATCHUP_METRICS_PORT       that port (default 8443)
     """
     import kopf  # noqa: PLC0415
     import uvloop  # noqa: PLC0415
@@ -54,7 +56,7 @@ def run(*, json_logs: bool, verbose: bool) -> None:
     from catchup_operator import handlers  # noqa: F401, PLC0415 - registers the handlers
     from catchup_operator.kopf_glue.settings import run_kopf  # noqa: PLC0415
     from catchup_operator.kube.config import load_access  # noqa: PLC0415
-    from catchup_operator.options import Options, listen  # noqa: PLC0415
+    from catchup_operator.options import ENV_METRICS_PORT, Options, listen  # noqa: PLC0415
     from catchup_operator.template_file import load_template  # noqa: PLC0415
 
     loop = uvloop.new_event_loop()
@@ -64,7 +66,8 @@ def run(*, json_logs: bool, verbose: bool) -> None:
         template = load_template(options.job_template, digest_spread=options.digest_spread)
         access = loop.run_until_complete(load_access())
         listener = listen(options.health_port) if options.health_port else None
-    memo = kopf.Memo(options=options, template=template, access=access, listener=listener)
+        metrics = listen(options.metrics_port, ENV_METRICS_PORT) if options.metrics_tls else None
+    memo = kopf.Memo(options=options, template=template, access=access, listener=listener, metrics_listener=metrics)
     run_kopf(loop, memo, options.namespaces, json_logs=json_logs, verbose=verbose or options.verbose)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import kopf
 
 from catchup_contract.api import API_GROUP, API_VERSION, PLURAL
+from catchup_contract.serving_certificate import ServingCertificate
 from catchup_operator.instruments import Instruments
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.kopf_glue.backpressure import Backpressure
@@ -23,10 +24,10 @@ from catchup_operator.kube.errors import ApiError
 from catchup_operator.manifests.names import USER_SCHEDULE, key_of
 from catchup_operator.ops.access import MetricsGate
 from catchup_operator.ops.health import Health
-from catchup_operator.ops.http import serve
+from catchup_operator.ops.http import PodServer, Tls
 from catchup_operator.ops.metrics import StateCollector, registry_of
 from catchup_operator.ops.permissions import PermissionCheck
-from catchup_operator.options import Options, listen
+from catchup_operator.options import ENV_METRICS_PORT, Options, listen
 from catchup_operator.reconcile.branch import OwnerRollout, branches
 from catchup_operator.reconcile.controller import Controller
 from catchup_operator.reconcile.scopes import Scopes
@@ -88,7 +89,12 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
             known = StateCollector(states, memo.controller, rollout, scopes, problems=memo.health.readiness_problems)
             gate = MetricsGate(memo.client) if options.review_metrics else None
             listener = memo.get("listener") or listen(options.health_port)
-            memo.http = await serve(listener, memo.health, registry_of(memo.instruments, known), gate)
+            tls = options.metrics_tls and Tls(
+                memo.get("metrics_listener") or listen(options.metrics_port, ENV_METRICS_PORT),
+                ServingCertificate(options.metrics_tls),
+            )
+            memo.http = PodServer()
+            await memo.http.start(listener, memo.health, registry_of(memo.instruments, known), gate, tls)
         await discovery.wait()
     except BaseException:
         await clean_up(memo)  # kopf does not clean up after a start that fails

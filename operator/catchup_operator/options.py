@@ -13,6 +13,7 @@ from typing import Final
 
 from catchup_contract.access_review import MetricsAccess
 from catchup_contract.digest_rule import SPREAD_MAX
+from catchup_contract.serving_certificate import METRICS_PORT_TLS
 
 ENV_NAMESPACES: Final = "CATCHUP_NAMESPACES"
 ENV_JOB_TEMPLATE: Final = "CATCHUP_JOB_TEMPLATE_FILE"
@@ -23,6 +24,8 @@ ENV_MEMBER_WRITES_PER_SECOND: Final = "CATCHUP_MEMBER_WRITES_PER_SECOND"
 ENV_DIGEST_SPREAD: Final = "CATCHUP_DIGEST_SPREAD_MINUTES"
 ENV_RELEASE: Final = "CATCHUP_RELEASE"
 ENV_METRICS_ACCESS: Final = "CATCHUP_METRICS_ACCESS"
+ENV_METRICS_TLS: Final = "CATCHUP_METRICS_TLS"
+ENV_METRICS_PORT: Final = "CATCHUP_METRICS_PORT"
 
 # Name, default and meaning of each variable, for docs/configuration.md. `run --help` names them, too.
 VARIABLES: Final = (
@@ -55,6 +58,12 @@ VARIABLES: Final = (
         "open",
         "who may read `/metrics`: `open` (everybody) or `reviewed` (whose token may `get` the path `/metrics`)",
     ),
+    (
+        ENV_METRICS_TLS,
+        "none",
+        "a folder with `tls.crt` and `tls.key` that may be renewed: `/metrics` is served by HTTPS, on its own port",
+    ),
+    (ENV_METRICS_PORT, str(METRICS_PORT_TLS), "the port of `/metrics` by HTTPS"),
 )
 
 DIGEST_SPREAD_MAX: Final = SPREAD_MAX // timedelta(minutes=1)
@@ -82,6 +91,8 @@ class Options:
         digest_spread: the window in minutes over which digests are spread after their chosen time.
         release: the identity by which the operator holds the Lease of each served namespace.
         review_metrics: whether the API server is asked who may read `/metrics`.
+        metrics_tls: the folder of the certificate by which `/metrics` is served on a port of its own, or None.
+        metrics_port: that port.
     """
 
     namespaces: tuple[str, ...]
@@ -93,13 +104,13 @@ class Options:
     release: str
     member_writes_per_second: float = float(_MEMBER_WRITES_PER_SECOND)
     review_metrics: bool = False
+    metrics_tls: Path | None = None
+    metrics_port: int = METRICS_PORT_TLS
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Options:
         """Read the variables named above. Raises InvalidOptionError."""
-        port = env.get(ENV_HEALTH_PORT, "")
-        if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) <= _PORT_MAX):
-            raise InvalidOptionError(f"{ENV_HEALTH_PORT} must be a port number, not {port!r}")
+        port = _port(env, ENV_HEALTH_PORT)
         level = env.get(ENV_LOG_LEVEL) or "info"
         if level not in _LOG_LEVELS:
             raise InvalidOptionError(f"{ENV_LOG_LEVEL} must be {' or '.join(_LOG_LEVELS)}, not {level!r}")
@@ -114,17 +125,29 @@ class Options:
         access = env.get(ENV_METRICS_ACCESS) or MetricsAccess.OPEN
         if access not in set(MetricsAccess):
             raise InvalidOptionError(f"{ENV_METRICS_ACCESS} must be open or reviewed, not {access!r}")
+        tls = env.get(ENV_METRICS_TLS)
+        if tls and port is None:
+            raise InvalidOptionError(f"{ENV_METRICS_TLS} needs {ENV_HEALTH_PORT}: without it, nothing is served")
         return cls(
             namespaces=served_namespaces(env),
             job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
             verbose=level == "debug",
-            health_port=int(port) if port else None,
+            health_port=port,
             roll_per_second=_rate(env, ENV_ROLL_PER_SECOND, _ROLL_PER_SECOND),
             member_writes_per_second=_rate(env, ENV_MEMBER_WRITES_PER_SECOND, _MEMBER_WRITES_PER_SECOND),
             digest_spread=int(spread),
             release=release,
             review_metrics=access == MetricsAccess.REVIEWED,
+            metrics_tls=Path(tls) if tls else None,
+            metrics_port=_port(env, ENV_METRICS_PORT) or METRICS_PORT_TLS,
         )
+
+
+def _port(env: Mapping[str, str], name: str) -> int | None:
+    port = env.get(name, "")
+    if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) <= _PORT_MAX):
+        raise InvalidOptionError(f"{name} must be a port number, not {port!r}")
+    return int(port) if port else None
 
 
 def _rate(env: Mapping[str, str], name: str, default: str) -> float:
@@ -140,8 +163,12 @@ def served_namespaces(env: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def listen(port: int) -> socket.socket:
-    """Return a socket that listens on the health port, on all addresses of the pod. Raises InvalidOptionError."""
+def listen(port: int, name: str = ENV_HEALTH_PORT) -> socket.socket:
+    """Return a socket that listens on all addresses of the pod; `name` is the port's variable.
+
+    Raises:
+        InvalidOptionError: the port cannot be used.
+    """
     try:
         if socket.has_dualstack_ipv6():
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -149,5 +176,5 @@ def listen(port: int) -> socket.socket:
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         raise InvalidOptionError(
-            f"{ENV_HEALTH_PORT}: port {port} cannot be used ({reason}); stop what uses it, or name another"
+            f"{name}: port {port} cannot be used ({reason}); stop what uses it, or name another"
         ) from None

@@ -63,6 +63,29 @@ def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, An
             yield from nodes(schema[name], f"{path}[]")
 
 
+def mappings(node: yaml.Node) -> Iterator[yaml.MappingNode]:
+    if isinstance(node, yaml.MappingNode):
+        yield node
+        for _, value in node.value:
+            yield from mappings(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from mappings(item)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted((ROOT / "crds").iterdir()), *sorted((ROOT / "examples").rglob("*.yaml"))],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_manifest_names_a_key_twice_or_merges_one_which_strict_parsers_refuse(path: Path) -> None:
+    for document in yaml.compose_all(path.read_text(encoding="utf-8")):
+        for mapping in mappings(document):
+            keys = [key.value for key, _ in mapping.value]
+            assert len(keys) == len(set(keys)), f"line {mapping.start_mark.line + 1}"
+            assert "<<" not in keys, f"line {mapping.start_mark.line + 1}"
+
+
 @pytest.fixture(params=sorted((ROOT / "crds").iterdir()), ids=lambda path: path.stem)
 def definition(request: pytest.FixtureRequest) -> list[tuple[str, dict[str, Any]]]:
     document = yaml.safe_load(request.param.read_text())

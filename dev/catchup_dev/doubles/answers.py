@@ -1,20 +1,57 @@
-"""How the HTTP doubles answer: JSON, by the script of a fault where there is one."""
+"""How the HTTP doubles serve and answer: JSON, by the script of a fault where there is one."""
 
 from __future__ import annotations
 
 import json
+import threading
 from abc import abstractmethod
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    import threading
+    from collections.abc import Iterator
 
 
 class ScriptedServer(ThreadingHTTPServer):
-    """A server whose scripted waits end with it."""
+    """A server whose scripted waits end with it; a thread for each connection."""
 
-    closing: threading.Event
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[AnsweringHandler]) -> None:
+        super().__init__(address, handler)
+        self.closing = threading.Event()
+
+    @property
+    def url(self) -> str:
+        """Where the double is reached, without a slash at the end."""
+        host, port = self.server_address[:2]
+        return f"http://{'127.0.0.1' if host == '0.0.0.0' else str(host)}:{port}"  # noqa: S104 - only compared
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up: a test of timeouts does it all the time."""
+
+    def shutdown(self) -> None:
+        """Stop serving, and stop every scripted wait."""
+        self.closing.set()
+        super().shutdown()
+
+
+S = TypeVar("S", bound=ScriptedServer)
+
+
+@contextmanager
+def serving(server: S) -> Iterator[S]:
+    """Serve in a thread of this process until the block ends."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name=type(server).__name__, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 class ScriptedAnswer(Protocol):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from catchup_dev.cluster.layout import CHECKOUT
-from catchup_dev.generate import chart, configuration, numbers, pod_types
+from catchup_dev.generate import chart, configuration, numbers, pod_types, scaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ GENERATED: Final[dict[Path, Callable[[], str]]] = {
     pod_types.TABLE: pod_types.table,
     CHECKOUT / "docs" / "configuration.md": configuration.page,
     CHECKOUT / "docs" / "numbers.md": numbers.page,
+    scaling.PAGE: scaling.page,
 }
 
 

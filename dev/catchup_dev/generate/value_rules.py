@@ -126,13 +126,22 @@ RULES: Final[dict[str, Schema]] = {
     **dict.fromkeys(("startupProbe", "readinessProbe", "livenessProbe"), _PROBE),
     # Names of objects, and the keys in them.
     **dict.fromkeys(
-        ("existingSecret", "configMap", "secret", "operator.serviceAccount.name", "metrics.tokenSecret"), _NAME
+        (
+            "existingSecret",
+            "configMap",
+            "secret",
+            "operator.serviceAccount.name",
+            "metrics.tokenSecret",
+            "metrics.tls.caSecret",
+        ),
+        _NAME,
     ),
     **dict.fromkeys(("low", "normal", "high"), _NAME),
     **dict.fromkeys(
         (
             "existingSecretKey",
             "caBundle.key",
+            "metrics.tls.caKey",
             "clientIdKey",
             "clientSecretKey",
             "accountSidKey",
@@ -155,8 +164,10 @@ RULES: Final[dict[str, Schema]] = {
     "suggestions.schedule": _text(_CRON, empty=False),
     "suggestions.shards": {"minimum": 1, "maximum": 1000},
     "metrics.access": {"enum": ["open", "reviewed"]},
+    "metrics.tls.serverName": _text(_SUBDOMAIN, maxLength=253),
     "metrics.replicas": {"minimum": 1, "maximum": 10},
     "metrics.everySeconds": {"minimum": 5, "maximum": 3600},
+    "metrics.alerts.suggestionsStaleHours": {"minimum": 1, "maximum": 8760},
     "interval": _text("[0-9]+(ms|s|m|h)", empty=False),
     "planning.strategy": {"enum": ["humane", "earliest"]},
     "planning.contactHours": {"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"},

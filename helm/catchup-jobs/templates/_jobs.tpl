@@ -145,11 +145,11 @@ enableServiceLinks: false
 volumes: {{- include "catchup.volumes" (dict "context" . "settings" .Values.jobs "volumes" (printf "%s\n%s" "- {name: tmp, emptyDir: {sizeLimit: 64Mi}}" (include "catchup.caVolume" .))) | nindent 2 }}
 {{- end }}
 
-{{/* Its container. Takes a dict: context, resources; env of its own as YAML. */}}
+{{/* Its container. Takes a dict: context, resources; env and mounts of its own as YAML. */}}
 {{- define "catchup.ownJobsContainer" -}}
 {{- $values := .context.Values }}
 {{- $env := printf "%s\n%s" (.env | default "") (include "catchup.jobsEnv" .context) }}
-{{- $mounts := printf "%s\n%s" "- {name: tmp, mountPath: /tmp}" (include "catchup.jobsMounts" .context) }}
+{{- $mounts := printf "%s\n%s\n%s" "- {name: tmp, mountPath: /tmp}" (include "catchup.jobsMounts" .context) (.mounts | default "") }}
 {{- include "catchup.container" (dict "context" .context "settings" $values.jobs "image" $values.jobs.image "resources" .resources "env" $env "mounts" $mounts) }}
 {{- end }}
 

@@ -110,3 +110,18 @@ entries, key. */}}
 {{- range $keys }}{{ $kept = append $kept (get $last .) }}{{ end }}
 {{- $kept | toJson }}
 {{- end }}
+
+{{/* The certificate by which metrics are served. A whole folder: the kubelet does not renew a file of a subPath. */}}
+{{- define "catchup.metricsTlsMount" -}}
+{{- if .Values.metrics.tls.existingSecret }}
+- {name: metrics-tls, mountPath: /etc/catchup-metrics-tls, readOnly: true}
+{{- end }}
+{{- end }}
+{{- define "catchup.metricsTlsVolume" -}}
+name: metrics-tls
+secret:
+  secretName: {{ .Values.metrics.tls.existingSecret | quote }}
+  items:
+    - {key: tls.crt, path: tls.crt}
+    - {key: tls.key, path: tls.key}
+{{- end }}

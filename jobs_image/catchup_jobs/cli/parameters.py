@@ -100,3 +100,10 @@ class OneOf(click.Choice[Any]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
         """Return the member, or fail by naming all values."""
         return self._enum(super().convert(value, param, ctx))
+
+
+keys_lost_option = click.option(
+    "--keys-lost",
+    is_flag=True,
+    help="The encryption keys of what is stored are lost for good: go on with those of now.",
+)

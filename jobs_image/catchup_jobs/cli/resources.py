@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.migrate import upgrade, wait_for_schema
-from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
 from catchup_jobs.jobs.run.ports import Process
 from catchup_jobs.settings import Settings
 
@@ -101,6 +102,37 @@ def encryption_of(settings: Settings, database: Database) -> Encryption:
         JobError: the database cannot be used.
     """
     from catchup_jobs.adapters.database.people.sealed import sealed_in  # noqa: PLC0415
+
+    return _encryption(tuple(settings.encryption_keys(lambda: sealed_in(database))))
+
+
+@lru_cache(maxsize=1)
+def _encryption(keys: tuple[str, ...]) -> Encryption:
+    # Once for all users whom a process serves.
     from catchup_jobs.adapters.encryption import Encryption  # noqa: PLC0415
 
-    return Encryption(settings.encryption_keys(lambda: sealed_in(database)))
+    return Encryption(keys)
+
+
+def sealing_encryption_of(settings: Settings, database: Database, *, keys_lost: bool) -> Encryption:
+    """Return what seals new values; refuse keys that open none of the stored ones.
+
+    Only values that are opened tell a wrong key, and some are written over unread: they would be of two keys then.
+
+    Args:
+        keys_lost: whether the user said that the keys of what is stored are gone for good.
+
+    Raises:
+        MisconfiguredError: the keys cannot be used, or stored values are of other keys.
+        JobError: the database cannot be used.
+    """
+    from catchup_jobs.adapters.database.people.sealed import sealed_by  # noqa: PLC0415
+
+    encryption = encryption_of(settings, database)
+    stored = sealed_by(database)
+    if stored and not keys_lost and stored.keys().isdisjoint(encryption.key_ids):
+        raise MisconfiguredError(
+            "none of the encryption keys opens what is stored: put the key that sealed it back into"
+            " CATCHUP_ENCRYPTION_KEYS (or the key file); nothing was changed. If it is lost for good, say --keys-lost"
+        )
+    return encryption

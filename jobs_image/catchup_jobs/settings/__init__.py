@@ -19,7 +19,7 @@ from pydantic_settings import SettingsConfigDict
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.env import Env
 from catchup_contract.kinds import Kind
-from catchup_contract.pools import DEFAULT_TICK, Members
+from catchup_contract.pools import DEFAULT_TICK, Members, Off
 from catchup_contract.run_keys import slot_of
 from catchup_jobs.adapters.files.authorities import trust
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file, split_keys
@@ -95,6 +95,10 @@ class Settings(MessagingSettings):
         Env.POOL_TICK,
         "how often `--pool` runs, such as `1m`; set by the operator. Default: `1m`",
         default=DEFAULT_TICK,
+    )
+    pool_off: Off | None = _setting(
+        Env.POOL_OFF,
+        "why `--pool` serves nobody: `Suspended` or `Disabled`; set by the operator, for ticks by hand",
     )
     schedule_list: str | None = _setting(
         Env.SCHEDULE_LIST, "the folder with the list of UserSchedules; set by the operator in a pool's pods"

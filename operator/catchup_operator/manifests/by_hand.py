@@ -6,8 +6,6 @@ deleted later. Its Job does not bear the name of the regular CronJob, so that th
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -15,7 +13,7 @@ from typing import Any, Final
 from catchup_contract.kinds import Kind
 from catchup_contract.requests import REQUEST_LIFETIME
 from catchup_contract.timestamps import format_utc, parse_utc
-from catchup_operator.manifests.names import CRONJOB_NAME_MAX, LABEL_BY_HAND
+from catchup_operator.manifests.names import LABEL_BY_HAND, hashed_name
 
 # As `kubectl create job --from` says it of a Job.
 _MANUAL: Final = {"cronjob.kubernetes.io/instantiate": "manual"}
@@ -24,7 +22,6 @@ _MARGIN: Final = timedelta(seconds=10)
 """How long before its time the CronJob of a request must be made."""
 _KEPT: Final = timedelta(hours=6)
 """How long the CronJob of a request is kept, with its Job and the log of its pod."""
-_HASH_CHARACTERS: Final = 10
 
 
 def is_spent(metadata: Mapping[str, Any], now: datetime) -> bool:
@@ -37,10 +34,7 @@ def is_spent(metadata: Mapping[str, Any], now: datetime) -> bool:
 def by_hand_name(metadata: Mapping[str, Any], kind: Kind, requested: datetime) -> str:
     """Return the name of the CronJob of a request: the same for the same one, at most 52 characters."""
     parts = (metadata["namespace"], metadata["uid"], kind.name, format_utc(requested))
-    digest = base64.b32encode(hashlib.sha256("\0".join(parts).encode()).digest()).decode().lower()
-    suffix = f"-{kind}-now-{digest[:_HASH_CHARACTERS]}"
-    prefix: str = metadata["name"][: CRONJOB_NAME_MAX - len(suffix)]
-    return prefix.replace(".", "-").rstrip("-") + suffix
+    return hashed_name(metadata["name"], f"{kind}-now", *parts)
 
 
 def by_hand(manifest: Mapping[str, Any], name: str, now: datetime) -> dict[str, Any]:

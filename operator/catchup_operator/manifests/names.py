@@ -24,7 +24,7 @@ SELECTOR: Final = f"{_MANAGED_BY}={FIELD_MANAGER},{LABEL_JOB}"
 
 LABEL_BY_HAND: Final = "catchup.dev/by-hand"
 """The label of the CronJob of a request by hand, and of its Job."""
-CRONJOB_NAME_MAX: Final = 52
+_CRONJOB_NAME_MAX: Final = 52
 _HASH_CHARACTERS: Final = 10
 
 Key = tuple[str, str]
@@ -61,14 +61,18 @@ def owner_of(labels: Mapping[str, str]) -> tuple[Owner, str] | None:
 
 
 def cronjob_name(schedule: UserSchedule, kind: Kind) -> str:
-    """Return `<UserSchedule>-<kind>-<hash>`, at most 52 characters (the limit of the CronJob controller).
+    """Return `<UserSchedule>-<kind>-<hash>`, at most 52 characters."""
+    return hashed_name(schedule.name, kind.name, schedule.namespace, schedule.uid, kind.name)
 
-    The hash of namespace, uid and kind keeps long, similar and recreated names apart.
+
+def hashed_name(prefix: str, suffix: str, *parts: str) -> str:
+    """Return `<prefix>-<suffix>-<hash of the parts>`, at most 52 characters (the limit of the CronJob controller).
+
+    The hash keeps long, similar and recreated names apart.
     """
-    digest = hashlib.sha256("\0".join((schedule.namespace, schedule.uid, kind.name)).encode()).digest()
-    suffix = f"-{kind}-{base64.b32encode(digest).decode().lower()[:_HASH_CHARACTERS]}"
-    prefix = schedule.name[: CRONJOB_NAME_MAX - len(suffix)].replace(".", "-").rstrip("-")
-    return prefix + suffix
+    digest = hashlib.sha256("\0".join(parts).encode()).digest()
+    ending = f"-{suffix}-{base64.b32encode(digest).decode().lower()[:_HASH_CHARACTERS]}"
+    return prefix[: _CRONJOB_NAME_MAX - len(ending)].replace(".", "-").rstrip("-") + ending
 
 
 def pool_cronjob_name(pool: SchedulePool, kind: Kind) -> str:

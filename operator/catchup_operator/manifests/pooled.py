@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from catchup_contract.env import Env
 from catchup_contract.kinds import Kind
-from catchup_contract.pools import TICK_DEADLINE_SECONDS, TICK_STARTING_SECONDS
+from catchup_contract.pools import TICK_DEADLINE_SECONDS, TICK_STARTING_SECONDS, Off
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.cronjob import SPEC_FIELDS, Work, cronjob, limits_of, pod_failure_policy
 from catchup_operator.manifests.names import SCHEDULE_POOL, pool_cronjob_name
@@ -32,12 +32,13 @@ def pool_cronjobs(
 
 def _work(pool: SchedulePool, template: JobTemplate, kind: Kind, since: str | None) -> Work:
     section = pool.sections[kind]
+    off = Off.SUSPENDED if pool.suspend else None if section.enabled else Off.DISABLED
     fields = ((name, field) for name, (owner, field) in SPEC_FIELDS.items() if owner is kind)
     return Work(
         kind=kind,
         name=pool_cronjob_name(pool, kind),
         schedule=f"*/{section.tick_minutes} * * * *",
-        suspend=pool.suspend or not section.enabled,
+        suspend=off is not None,
         starting_deadline=TICK_STARTING_SECONDS,
         # The deadline is no choice of the installation: it bounds how many ticks live at once.
         limits={**limits_of(kind, template), "activeDeadlineSeconds": TICK_DEADLINE_SECONDS},
@@ -49,6 +50,7 @@ def _work(pool: SchedulePool, template: JobTemplate, kind: Kind, since: str | No
             Env.POOL_SHARDS: str(section.shards),
             Env.POOL_MEMBERS: pool.members.value,
             Env.POOL_TICK: section.tick,
+            **({Env.POOL_OFF: off.value} if off else {}),
             Env.SCHEDULE_LIST: FOLDER,
         },
         volumes=(list_volume(),),

@@ -15,14 +15,17 @@ from functools import lru_cache
 from typing import Any, Final, assert_never
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_contract.cadence import CALENDAR_LIST_MINUTES
 from catchup_contract.kinds import SYNC, Kind, Rule, user_kinds
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
+from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.job_section import section_of
 from catchup_operator.status.validation import with_valid_status
 
 MINUTES: Final = 24 * 60
+_LISTS_A_DAY: Final = MINUTES // CALENDAR_LIST_MINUTES
 # A sync asks for the changes of one calendar. Kinds that are not named here send none.
 _MIN_REQUESTS: Final = {SYNC: 1}
 """The least number of requests to Google per run that `forecast` counts; a count in the status overrides it."""
@@ -101,27 +104,40 @@ def forecast(
 ) -> Forecast:
     """Return what UserSchedules and SchedulePools start in the 24 hours after `now` (aware).
 
-    The members of a pool of the database are those that its status counts. `digest_spread` is the operator's option, in
-    minutes; another value shows what it would change.
+    The members of a pool of the database are those that its status counts. What is suspended until a time within these
+    24 hours counts from then on. `digest_spread` is the operator's option, in minutes; another value shows what it
+    would change.
     """
     start = now.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
     day = _Day(start, digest_spread)
-    known: dict[tuple[str, str], SchedulePool] = {}
+    known: dict[tuple[str, str], _Serving] = {}
     for body in map(with_valid_status, pools):
         with suppress(InvalidSpecError):
             pool = SchedulePool.from_body(body).at(now)
-            if not (pool.suspend or (body.get("status") or {}).get("conflictsWith")):
-                known[pool.namespace, pool.name] = pool
-                day.add_ticks(pool, members=int((body.get("status") or {}).get("members") or 0))
+            first = day.first_minute(body, suspend=pool.suspend, suspension=pool.suspension)
+            if first is not None:
+                known[pool.namespace, pool.name] = _Serving(pool, first)
+                day.add_ticks(pool, first, members=int((body.get("status") or {}).get("members") or 0))
     for body in map(with_valid_status, bodies):
         with suppress(InvalidSpecError):
             schedule = UserSchedule.from_body(body, digest_spread=digest_spread).at(now)
-            if schedule.suspend or (body.get("status") or {}).get("conflictsWith"):
+            first = day.first_minute(body, suspend=schedule.suspend, suspension=schedule.suspension)
+            if first is None:
                 continue
-            serving = known.get((schedule.namespace, schedule.pool))
-            if not schedule.pool or (serving is not None and serving.admits_schedules):
-                day.add_user(body, schedule, serving)
+            serving = known.get((schedule.namespace, schedule.pool)) if schedule.pool else None
+            if not schedule.pool:
+                day.add_user(body, schedule, first, None)
+            elif serving is not None and serving.pool.admits_schedules:
+                day.add_user(body, schedule, max(first, serving.first), serving.pool)
     return day.forecast()
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """A pool, and the minute from which it serves."""
+
+    pool: SchedulePool
+    first: int
 
 
 class _Day:
@@ -136,35 +152,46 @@ class _Day:
         self._asked: list[Counter[str]] = [Counter() for _ in range(MINUTES)]
         self._lists = 0
 
-    def add_user(self, body: Mapping[str, Any], schedule: UserSchedule, pool: SchedulePool | None) -> None:
-        """Add the runs of a UserSchedule: pods of its own, or none where the pods of a pool make them."""
+    def first_minute(self, body: Mapping[str, Any], *, suspend: bool, suspension: Suspension | None) -> int | None:
+        """Return the minute from which a resource starts anything, None where it does not within the day."""
+        if (body.get("status") or {}).get("conflictsWith") or (suspend and suspension is None):
+            return None
+        if suspension is None:
+            return 0
+        first = -((self._start - suspension.until) // timedelta(minutes=1))
+        return max(first, 0) if first < MINUTES else None
+
+    def add_user(self, body: Mapping[str, Any], schedule: UserSchedule, first: int, pool: SchedulePool | None) -> None:
+        """Add the runs of a UserSchedule from a minute on: pods of its own, or none where those of a pool make them."""
         for kind, section in schedule.sections.items():
             if not section.enabled or (pool is not None and not pool.sections[kind].enabled):
                 continue
             per_run = _requests_per_run(body, kind)
-            self._lists += kind is SYNC
+            self._lists += _LISTS_A_DAY * (kind is SYNC)
             setting = self._setting(kind, " ".join(section.chosen.spec_fields.values()), schedule.time_zone)
             for minute in _firings(section.effective.cron_schedule(), self._start):
+                if minute < first:
+                    continue
                 self._starts[kind][minute][setting] += pool is None
                 self._asked[minute][setting] += per_run
 
-    def add_ticks(self, pool: SchedulePool, *, members: int) -> None:
-        """Add the pods of a pool's ticks, and the requests for its members where the database has them."""
+    def add_ticks(self, pool: SchedulePool, begin: int, *, members: int) -> None:
+        """Add the pods of a pool's ticks from a minute on, and the requests for its members in the database."""
         for kind, section in pool.sections.items():
             if not section.enabled:
                 continue
             spec = f"spec.{user_kinds()[kind].spec_section}"
             setting = f"{spec}.tick and shards of the SchedulePool {pool.name}: {{}} are its {kind}s"
-            first = -(self._start.hour * 60 + self._start.minute) % section.tick_minutes
+            first = begin + -(self._start.hour * 60 + self._start.minute + begin) % section.tick_minutes
             for minute in range(first, MINUTES, section.tick_minutes):
                 self._starts[kind][minute][setting] += section.shards
             if pool.admits_schedules or kind not in _MIN_REQUESTS:
                 continue
-            self._lists += members
+            self._lists += _LISTS_A_DAY * members
             every = section.fields["every"]
             setting = f"{spec}.every of the SchedulePool {pool.name}: {{}} are {kind}s every {every}"
             interval, requests = SYNC_INTERVALS_MINUTES[every], members * _MIN_REQUESTS[kind]
-            for minute in range(MINUTES):
+            for minute in range(begin, MINUTES):
                 # Members are spread evenly over the interval.
                 self._asked[minute][setting] += (minute + 1) * requests // interval - minute * requests // interval
 

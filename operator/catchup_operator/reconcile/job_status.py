@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import filterfalse
 from typing import Any
 
 from catchup_contract.api import LABEL_JOB
@@ -17,11 +18,11 @@ from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.placements import Placement
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.state.statuses import Statuses
-from catchup_operator.status.absence import absence, is_running
+from catchup_operator.status.absence import absence
 from catchup_operator.status.conditions import READY, Condition, find_condition
 from catchup_operator.status.job_section import section_of
 from catchup_operator.status.last_run import is_recorded
-from catchup_operator.status.results import Cause, FinishedJob, result_of
+from catchup_operator.status.results import Cause, FinishedJob, end_of, result_of
 from catchup_operator.status.validation import with_valid_status
 from catchup_operator.status.waiting import WaitingJob, cause_of, known_cause
 
@@ -152,7 +153,7 @@ class JobStatusUpdater:
             jobs = [job async for job in self._client.list_items(JOBS, namespace, selector=selector)]
             if self._is_unrecorded(section, jobs):
                 continue
-            running = sorted(filter(is_running, jobs), key=lambda job: str(job["metadata"].get("creationTimestamp")))
+            running = sorted(filterfalse(end_of, jobs), key=lambda job: str(job["metadata"].get("creationTimestamp")))
             pods = await self._pods_of(namespace, running[0]["metadata"]["uid"]) if running else []
             created = str(body["metadata"].get("creationTimestamp"))
             absent[kind] = absence(kind, section, created=created, job=next(iter(running), None), pods=pods)

@@ -12,11 +12,20 @@ import base64
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from catchup_contract.schedule_list import INDEX_FILE, ListedSchedule, encode, order_after, order_of
+from catchup_contract.schedule_list import (
+    INDEX_FILE,
+    InvalidListError,
+    ListedSchedule,
+    decode,
+    encode,
+    order_after,
+    order_of,
+)
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.resources import CONFIGMAPS, SCHEDULES
 from catchup_operator.kube.watch import Watch
@@ -75,6 +84,7 @@ class ScheduleLists:
         self._event = asyncio.Event()
         self._lists: dict[str, tuple[Mapping[str, bytes], Mapping[str, int], Sequence[str]]] = {}
         self._written: dict[Key, str] = {}
+        self._resumed: set[str] = set()
         self._checked_at = time.monotonic()
 
     @property
@@ -137,7 +147,9 @@ class ScheduleLists:
             return
         await self._scopes.require(namespace)
         if namespace not in self._lists:
-            stored = await self._stored_index(namespace)
+            if namespace not in self._resumed:
+                await self._resume(namespace)
+            stored = await self._stored(namespace, manifests.INDEX)
             # From here on without waiting, or a change could be missed.
             listed = self.known.listed(namespace, self._pools.admits)
             # Of a pool that is not there nobody is a member yet.
@@ -148,10 +160,19 @@ class ScheduleLists:
             await self._apply(namespace, name, file, files[file])
         self._pools.note_told(namespace, members, pools)
 
-    async def _stored_index(self, namespace: str) -> bytes:
-        found = await self._client.get(CONFIGMAPS, namespace, manifests.INDEX)
+    async def _resume(self, namespace: str) -> None:
+        """Go on with the moves that were under way when the operator ended. Raises ApiError."""
+        files = {file: await self._stored(namespace, name) for name, file in manifests.CONFIGMAPS.items()}
+        self._resumed.add(namespace)
+        with suppress(InvalidListError):
+            if self.known.resume(namespace, decode(files).schedules):
+                self._event.set()  # to wait until they have left
+
+    async def _stored(self, namespace: str, name: str) -> bytes:
+        """Return the file of a ConfigMap, empty where there is none."""
+        found = await self._client.get(CONFIGMAPS, namespace, name)
         try:
-            return base64.b64decode(((found or {}).get("binaryData") or {}).get(INDEX_FILE) or "")
+            return base64.b64decode(((found or {}).get("binaryData") or {}).get(manifests.CONFIGMAPS[name]) or "")
         except ValueError:  # somebody has changed it
             return b""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -62,6 +62,23 @@ class KnownSchedules:
             self._pooled_since.pop(key, None)
         self._known[key] = known
         return known != before
+
+    def resume(self, namespace: str, stored: Iterable[ListedSchedule]) -> bool:
+        """Take up after a restart who leaves a pool, by the list that pods of a namespace have; return whether anybody.
+
+        When they came to the pool is not stored: their time begins anew.
+        """
+        pools = {one.uid: one.pool for one in stored if one.pool}
+        found = False
+        for key in self.keys_in(namespace):
+            known = self._known[key]
+            pool = pools.get(known.listed.uid)
+            if pool is not None and not known.listed.pool and key not in self._pooled_since:
+                self._known[key] = replace(known, listed=replace(known.listed, pool=pool))
+                self._pooled_since[key] = self._clock()
+                self._leaving.add(key)
+                found = True
+        return found
 
     def let_leave(self) -> bool:
         """List those as left who have stayed long enough; return whether that changes the list."""

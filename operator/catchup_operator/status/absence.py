@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.timestamps import parse_utc
 from catchup_operator.schedule.timetable import TIMETABLES
@@ -33,13 +34,7 @@ def overdue_at(kind: Kind, section: Mapping[str, Any]) -> datetime | None:
         return None
     if TIMETABLES[user_kinds()[kind].rule].has_due_dates:
         return parse_utc(due[0]) + _GRACE
-    return parse_utc(due[-1])
-
-
-def is_running(job: Mapping[str, Any]) -> bool:
-    """Whether a Job has not ended. One at its deadline has not, before its pods have."""
-    conditions = (job.get("status") or {}).get("conditions") or ()
-    return not any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
+    return parse_utc(due[:MISSED_SYNCS][-1])
 
 
 def absence(

@@ -17,6 +17,7 @@ DISABLED: Final = "Disabled"
 SUSPENDED_UNTIL: Final = "suspendedUntil"
 CRONJOB_FIELDS: Final = ("cronJobName", "cronJobUID", "cronJobGeneration", "schedule", "timeZone", "fingerprint")
 
+# Not fewer than `MISSED_SYNCS`, after which a sync counts as missing.
 _NEXT_RUNS: Final = 3
 """Next runs in a status."""
 

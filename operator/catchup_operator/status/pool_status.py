@@ -93,6 +93,8 @@ def recorded(
 
     `pool` is None where the spec is invalid.
     """
+    if result.reason == Reason.SWITCHED_OFF.camel_case:
+        return None  # a tick by hand that did nothing says nothing of the pool
     section = section_of(body, result.kind)
     fields = last_run_fields(section, result)
     del fields["consecutiveFailures"]  # most ticks are not recorded

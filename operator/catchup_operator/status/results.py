@@ -40,6 +40,12 @@ _BY_EXIT_CODE: Final = {
 }
 
 
+def end_of(job: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the condition by which a Job has ended; None while it runs, or its last pods do at its deadline."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return next((c for c in conditions if c["type"] in {"Complete", "Failed"} and c["status"] == "True"), None)
+
+
 @dataclass(frozen=True, slots=True)
 class FinishedJob:
     """What is kept of a Job that has ended.
@@ -69,8 +75,7 @@ class FinishedJob:
     @classmethod
     def from_object(cls, item: Mapping[str, Any]) -> FinishedJob | None:
         """Read a Job; None while it is running, or if it belongs to no resource of ours."""
-        conditions = (item.get("status") or {}).get("conditions") or ()
-        end = next((c for c in conditions if c["type"] in {"Complete", "Failed"} and c["status"] == "True"), None)
+        end = end_of(item)
         identity = identity_of(item)
         if end is None or identity is None:
             return None

@@ -41,7 +41,7 @@ WATCHED = {
     "store.py": {"claim", "settle"},
     "settlement.py": {"settle"},
     "rows.py": {"ensure_digest", "ensure_delivery"},
-    "items.py": {"mark", "selection", "_attempted", "_last_asked"},
+    "items.py": {"mark", "selection", "_pending"},
     "twilio_sms.py": {"send", "_state"},
     "twilio_http.py": {"request", "_body"},
 }

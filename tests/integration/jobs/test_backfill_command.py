@@ -8,7 +8,7 @@ import signal
 from datetime import UTC, datetime
 
 import pytest
-from integration.jobs.test_pool_command import PEOPLE, enrol, states
+from integration.jobs.test_pool_command import PEOPLE, enrol, let_ticks_end, states
 from integration.jobs.test_sync_command import Shell, shell
 from integration.services import wait_until
 from sqlalchemy import update
@@ -58,7 +58,7 @@ def test_a_failure_is_one_line_and_the_command_that_is_printed_goes_on_with_it(s
 def test_a_signal_ends_the_sync_that_was_begun_and_the_rest_is_left(shell: Shell) -> None:
     enrol(shell, *PEOPLE)
     shell.google.add_fault(kind="events", user="ada@example.net", delay=2)
-    process = shell.start("backfill", "--pool", "people", "--rate", "1/m")
+    process = shell.start("backfill", "--pool", "people", "--unserved", "--rate", "1/m")
     wait_until(lambda: any(fault["fired"] for fault in shell.google.faults()), "ada's calendar is being read")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
@@ -66,19 +66,36 @@ def test_a_signal_ends_the_sync_that_was_begun_and_the_rest_is_left(shell: Shell
     assert process.returncode == ExitCode.TEMPORARY
     assert "3 users: 1 synced, 0 skipped, 0 failed, 0 passed over, 2 left" in err
     assert states(shell) == {"ada": ["done"]}
-    assert "to go on: catchup-jobs backfill --pool people --rate 1/m --since 20" in err
+    assert "to go on: catchup-jobs backfill --pool people --unserved --rate 1/m --since 20" in err
     assert "no failures" in shell.run("failures", "list")
 
 
 def test_a_sync_that_found_the_users_lock_held_is_not_passed_over(shell: Shell) -> None:
     enrol(shell, *PEOPLE)
     began, database = datetime.now(UTC), shell.database()
-    shell.run("backfill", "--pool", "people", "--rate", "50/s")
+    shell.run("backfill", "--pool", "people", "--unserved", "--rate", "50/s")
     with database.write() as connection:
         skipped = {"state": RunState.SKIPPED, "reason": Reason.LOCKED}
         connection.execute(update(runs).where(runs.c.subject == "bob").values(skipped))
     assert ended_since(database, SYNC, PEOPLE, began) == {"ada", "cy"}
     database.close()
+
+
+def test_a_pool_of_which_no_pod_has_run_for_an_hour_is_refused_unless_that_is_wanted(shell: Shell) -> None:
+    enrol(shell, "ada", "bob")
+    never = shell.run("backfill", "--pool", "people", code=ExitCode.PERMANENT)
+    assert "no pod of the pool people has run, so that nobody serves its members" in never
+    shell.run("digest", "--pool", "people")
+    let_ticks_end(shell, datetime(2026, 1, 1, tzinfo=UTC))
+
+    refused = shell.run("backfill", "--pool", "people", code=ExitCode.PERMANENT)
+
+    assert "no pod of the pool people has run since 2026-01-01T00:00:00Z" in refused
+    assert "--unserved syncs the 2 members that it had all the same" in refused
+    assert states(shell) == {}
+    assert "2 users: 2 synced" in shell.run("backfill", "--pool", "people", "--unserved", "--rate", "50/s")
+    shell.run("digest", "--pool", "people")
+    assert "2 users: 2 synced" in shell.run("backfill", "--pool", "people", "--rate", "50/s")
 
 
 def test_the_command_that_goes_on_names_the_file(shell: Shell) -> None:

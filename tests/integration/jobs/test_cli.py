@@ -19,6 +19,7 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from cryptography.fernet import Fernet
 from integration.jobs import nursery
 from integration.services import free_port, wait_until
 
@@ -176,6 +177,47 @@ def test_a_key_file_that_is_gone_is_not_made_anew_while_values_need_it(shell: Sh
     shell.run("user", "delete", "ada", "--yes")
     # The consent belongs to the number, and is found by the key only.
     assert shell.run("tokens", "status")[0] == 78
+
+
+def test_keys_that_open_nothing_of_what_is_stored_seal_nothing_new(shell: Shell) -> None:
+    ada, ben = (
+        json.dumps(ADA | {"id": name, "channels": {"email": {"address": f"{name}@example.com"}}})
+        for name in ("ada", "ben")
+    )
+    token = json.dumps({"client_id": "c", "client_secret": "s", "refresh_token": "r", "type": "authorized_user"})
+    assert shell.run("user", "import", "-", stdin=ada)[0] == 0
+    (path,) = Path(shell.environment["XDG_DATA_HOME"]).rglob("encryption.keys")
+    first, second = path.read_text(), Fernet.generate_key().decode()
+    path.write_text(second)
+    for command, stdin in (
+        (("user", "import", "-"), ada),
+        (("user", "import", "-"), ben),
+        (("calendar", "connect", "ada", "--token-file", "-"), token),
+    ):
+        code, _, errors = shell.run(*command, stdin=stdin)
+        assert (code, "put the key that sealed it back" in errors) == (78, True), errors
+    # Who has no address needs no key.
+    assert shell.run("user", "import", "-", stdin=json.dumps(ADA | {"id": "cem"}))[0] == 0
+    path.write_text(first)
+    assert "a***@example.com" in shell.run("user", "show", "ada")[1]
+    assert shell.run("user", "show", "ben")[0] == 65
+    # A new key before the old one, as for a rotation.
+    path.write_text(f"{second},{first}")
+    assert shell.run("user", "import", "-", stdin=ben)[0] == 0
+    path.write_text(second)
+    assert shell.run("user", "import", "-", stdin=ada)[0] == 0
+
+
+def test_where_the_keys_are_lost_for_good_one_goes_on_with_others(shell: Shell) -> None:
+    ada = json.dumps(ADA | {"channels": {"email": {"address": "ada@example.com"}}})
+    assert shell.run("user", "import", "-", stdin=ada)[0] == 0
+    (path,) = Path(shell.environment["XDG_DATA_HOME"]).rglob("encryption.keys")
+    path.write_text(Fernet.generate_key().decode())
+    assert shell.run("user", "import", "-", stdin=ada)[0] == 78
+    assert shell.run("user", "import", "-", "--keys-lost", stdin=ada)[0] == 0
+    assert "a***@example.com" in shell.run("user", "show", "ada")[1]
+    # From then on what is stored is of the new key.
+    assert shell.run("user", "import", "-", stdin=ada)[0] == 0
 
 
 def test_names_that_only_a_newer_version_knows_are_shown_and_nothing_of_it_is_lost(shell: Shell) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
-from integration.jobs.database_faults import statements
 from integration.jobs.digest_world import (
     ADA,
     BASE_URL,
@@ -108,14 +107,6 @@ def test_a_suggestion_that_was_not_answered_is_in_the_next_digest_too_until_its_
     digest_world.now += timedelta(days=7)
     assert told(digest_world.digest(slot=DUE + timedelta(days=14))) == skipped(Reason.EMPTY)
     assert len(digest_world.sms()) == 2
-
-
-def test_a_digest_with_nothing_to_send_makes_few_statements(digest_world: DigestWorld) -> None:
-    digest_world.digest()
-    digest_world.now += timedelta(days=7)
-    with statements(digest_world.database) as seen:
-        assert told(digest_world.digest(slot=DUE + timedelta(days=7))) == skipped(Reason.EMPTY)
-    assert len(seen) <= 12, "\n".join(seen)
 
 
 def test_no_pending_suggestion_sends_nothing_and_may_be_claimed_again_that_day(digest_world: DigestWorld) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, select
 from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
+from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses, record_opt_out
 from catchup_jobs.adapters.database.people.key_rotation import KeyRotation
 from catchup_jobs.adapters.database.schema import addresses, oauth_tokens, users
 from catchup_jobs.adapters.encryption import Encryption
@@ -51,7 +51,8 @@ def fleet(database: Database) -> Database:
         book = address_book(database, OLD)
         given = GivenAddress(SMS, PHONE, ChannelMode.ON, consented=True, consented_at=NOW)
         book.import_into(connection, USERS[0], [given], now=NOW)
-    assert book.opt_out(USERS[0], SMS, now=NOW)
+        lookup = connection.execute(select(addresses.c.lookup)).scalar_one()
+        record_opt_out(database, connection, SMS, lookup, now=NOW)
     store = DatabaseTokens(database, Encryption([OLD]))
     for user_id in USERS:
         store.connect(user_id, token(user_id), now=NOW)

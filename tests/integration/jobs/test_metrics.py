@@ -15,8 +15,10 @@ from sqlalchemy import Table, delete, insert, update
 from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.fleet import pools
 from catchup_jobs.adapters.database.fleet.snapshot import Snapshot, take
 from catchup_jobs.adapters.database.pools.members import enrol
+from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.schema import (
     SCHEMA_VERSION,
@@ -24,7 +26,9 @@ from catchup_jobs.adapters.database.schema import (
     deliveries,
     digests,
     oauth_tokens,
+    pool_members,
     pool_slots,
+    runs,
     users,
 )
 from catchup_jobs.adapters.exporter.families import families
@@ -127,13 +131,13 @@ def test_what_fails_is_told_by_its_reason_until_a_later_run_succeeds(database: D
         end(database, run(DIGEST, name), reason=Reason.MISCONFIGURED, at=NOW)
         end(database, run(DIGEST, name, 60), reason=Reason.MISCONFIGURED, at=NOW + HOUR)
     end(database, run(SYNC, "ada"), reason=Reason.BUDGET_SPENT, at=NOW)
-    assert seen(database).failing == {("digest", "misconfigured", ""): 2, ("sync", "budget_spent", ""): 1}
+    assert seen(database).failing == {("digest", "misconfigured"): 2, ("sync", "budget_spent"): 1}
     # A firing at which nothing was due is no success.
     end(database, run(DIGEST, "ada", 90), state=RunState.SKIPPED, reason=Reason.NOT_DUE, at=NOW + 1.5 * HOUR)
-    assert seen(database).failing[("digest", "misconfigured", "")] == 2
+    assert seen(database).failing[("digest", "misconfigured")] == 2
     end(database, run(DIGEST, "ada", 120), state=RunState.DONE, at=NOW + 2 * HOUR)
     end(database, run(SYNC, "ada", 120), state=RunState.DONE, at=NOW + 2 * HOUR)
-    assert seen(database).failing == {("digest", "misconfigured", ""): 1}
+    assert seen(database).failing == {("digest", "misconfigured"): 1}
     end(database, run(DIGEST, "grace", 180), state=RunState.SKIPPED, reason=Reason.EMPTY, at=NOW + 3 * HOUR)
     assert seen(database).failing == {}
 
@@ -141,9 +145,9 @@ def test_what_fails_is_told_by_its_reason_until_a_later_run_succeeds(database: D
 def test_each_pool_is_told_with_who_is_late_and_who_fails(database: Database) -> None:
     for name in ("ada", "bob", "cy", "dee"):
         user(database, name)
-    pools = {"ada": "people", "bob": "people", "cy": "people", "dee": "staff"}
+    enrolled = {"ada": "people", "bob": "people", "cy": "people", "dee": "staff"}
     with database.write() as connection:
-        enrol(database, connection, pools, now=NOW - DAY)
+        enrol(database, connection, enrolled, now=NOW - DAY)
     for pool in ("people", "staff"):
         PoolSlots(database, pool, SYNC, "30m", "2026z 30m").schedule(now=NOW, limit=10)
     with database.write() as connection:
@@ -157,19 +161,31 @@ def test_each_pool_is_told_with_who_is_late_and_who_fails(database: Database) ->
     end(database, run(SYNC, "bob", -60), state=RunState.DONE, at=NOW - 60 * MINUTE)
     end(database, run(SYNC, "cy", -5), reason=Reason.BUDGET_SPENT, at=NOW)
     end(database, run(SYNC, "stranger", -5), reason=Reason.BUDGET_SPENT, at=NOW)
+    end(database, run(SYNC, "bob", -5), state=RunState.SKIPPED, reason=Reason.RECONNECT, at=NOW)
+    end(database, run(SYNC, "dee", -5), state=RunState.DONE, at=NOW)
+    with database.write() as connection:
+        unreadable = update(runs).where(runs.c.subject == "dee").values(reason=Reason.CALENDAR_UNREADABLE)
+        connection.execute(unreadable)
 
     found = seen(database)
 
-    assert found.pools.members == {"people": 3, "staff": 1}
-    assert found.pools.late == {
+    assert found.members == {"people": 3, "staff": 1}
+    assert found.late_members == {
         ("people", "sync"): 1,
         ("people", "digest"): 0,
         ("staff", "sync"): 1,
         ("staff", "digest"): 0,
     }
-    assert set(found.pools.oldest_sync) == {"people"}
-    assert found.pools.oldest_sync["people"] < NOW - 80 * MINUTE
-    assert found.failing == {("sync", "budget_spent", ""): 1, ("sync", "budget_spent", "people"): 1}
+    assert set(found.oldest_syncs) == {"people", "staff"}
+    assert found.oldest_syncs["people"] < NOW - 80 * MINUTE
+    assert found.failing == {("sync", "budget_spent"): 2}
+    assert found.failing_members == {
+        ("people", "sync", "budget_spent"): 1,
+        ("people", "sync", "reconnect"): 1,
+        ("staff", "sync", "calendar_unreadable"): 1,
+    }
+    shown = {one.pool: one.failing for one in overviews(database, now=NOW) if one.kind is SYNC}
+    assert shown == {"people": 2, "staff": 1}, "the same as FAILING of `pool show`"
     numbers = {
         (sample.name, *sample.labels.values()): sample.value
         for family in families(found)
@@ -180,6 +196,37 @@ def test_each_pool_is_told_with_who_is_late_and_who_fails(database: Database) ->
     assert numbers["catchup_pool_members_failing", "people", "sync", "budget_spent"] == 1
     assert numbers["catchup_pool_members_late", "staff", "sync"] == 1
     assert numbers["catchup_pool_members", "people"] == 3
+
+
+def test_a_member_who_is_suspended_or_leaves_is_not_late(database: Database) -> None:
+    for name in ("ada", "bob", "cy"):
+        user(database, name)
+    with database.write() as connection:
+        enrol(database, connection, dict.fromkeys(("ada", "bob", "cy"), "people"), now=NOW - DAY)
+    PoolSlots(database, "people", SYNC, "30m", "2026z 30m").schedule(now=NOW, limit=10)
+    with database.write() as connection:
+        connection.execute(update(pool_slots).values(due_at=NOW - HOUR))
+    assert seen(database).late_members["people", "sync"] == 3
+    with database.write() as connection:
+        for name, values in (("bob", {"suspended_until": NOW + HOUR}), ("cy", {"leaving": True})):
+            connection.execute(update(pool_members).where(pool_members.c.user_id == name).values(values))
+    assert seen(database).late_members["people", "sync"] == 1
+
+
+def test_old_failures_of_others_do_not_hide_who_fails_now(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_TROUBLED_RUNS", 2)
+    for name in ("ada", "bob", "cy", "dee"):
+        user(database, name)
+    with database.write() as connection:
+        enrol(database, connection, dict.fromkeys(("ada", "bob", "cy", "dee"), "people"), now=NOW - DAY)
+    PoolSlots(database, "people", SYNC, "30m", "2026z 30m").schedule(now=NOW, limit=10)
+    for name in ("ada", "bob"):  # an outage, which is over
+        for minutes in (-300, -270):
+            end(database, run(SYNC, name, minutes), reason=Reason.BUDGET_SPENT, at=NOW + minutes * MINUTE)
+        end(database, run(SYNC, name, -240), state=RunState.DONE, at=NOW - 240 * MINUTE)
+    end(database, run(SYNC, "cy", -10), reason=Reason.BUDGET_SPENT, at=NOW - 10 * MINUTE)
+    end(database, run(SYNC, "dee", -5), state=RunState.SKIPPED, reason=Reason.RECONNECT, at=NOW - 5 * MINUTE)
+    assert seen(database).failing_members == {("people", "sync", "budget_spent"): 1, ("people", "sync", "reconnect"): 1}
 
 
 def test_a_dead_letter_counts_until_its_run_is_retried(database: Database) -> None:
@@ -260,7 +307,7 @@ def test_a_value_that_only_newer_code_knows_is_told_as_it_is(database: Database)
         else:
             connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
         connection.exec_driver_sql("UPDATE runs SET reason = 'eclipse'")
-    assert seen(database).failing == {("sync", "eclipse", ""): 1}
+    assert seen(database).failing == {("sync", "eclipse"): 1}
 
 
 def test_an_empty_database_has_no_trouble(database: Database) -> None:

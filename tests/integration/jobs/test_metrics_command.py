@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import signal
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from scraping import samples, scraped
 from waiting import eventually
 
 from catchup_contract.outcomes import Reason
+from catchup_dev.doubles.smtp.certificate import make
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.redis.quota import RedisQuota
 
@@ -35,9 +38,9 @@ def shell(tmp_path: Path, database: Database, redis_url: str) -> Shell:
 
 
 @contextmanager
-def serving(shell: Shell, **env: str) -> Iterator[str]:
+def serving(shell: Shell, *options: str, **env: str) -> Iterator[str]:
     """Run the exporter; yield its address. It ends by SIGTERM, as a pod does, with 0."""
-    process = shell.start(MAIN, "metrics", "--port", "0", "--listen", "127.0.0.1", "--every", "0", env=env)
+    process = shell.start(MAIN, "metrics", "--port", "0", "--listen", "127.0.0.1", "--every", "0", *options, env=env)
     assert process.stderr is not None
     try:
         lines = iter(process.stderr.readline, "")
@@ -100,6 +103,26 @@ def test_it_answers_nothing_but_metrics_and_health_and_takes_no_port_of_others(s
         code, _, errors = shell.run("metrics", "--port", port, "--listen", "127.0.0.1")
     assert code == 78
     assert port in errors
+
+
+def test_with_a_certificate_it_speaks_https_only_and_without_one_it_names_the_folder(
+    shell: Shell, tmp_path: Path
+) -> None:
+    folder = tmp_path / "certificate"
+    code, _, errors = shell.run("metrics", "--port", "0", "--tls", str(folder))
+    assert code == 78
+    assert f"tls.crt and tls.key in {folder} cannot be read" in errors
+    certificate, key = make(folder, ["127.0.0.1"])
+    certificate.rename(folder / "tls.crt")
+    key.rename(folder / "tls.key")
+    with serving(shell, "--tls", str(folder)) as address:
+        trusting = ssl.create_default_context(cafile=folder / "tls.crt")
+        secure = address.replace("http:", "https:")
+        assert scraped(f"{secure}/metrics", trusting)["catchup_service_up{service=redis}"] == 1
+        with pytest.raises((OSError, http.client.HTTPException)):
+            urllib.request.urlopen(f"{address}/metrics", timeout=30)
+        with urllib.request.urlopen(f"{secure}/healthz", timeout=30, context=trusting) as reply:
+            assert reply.status == 200
 
 
 def test_no_job_and_no_other_command_imports_the_client_of_prometheus(shell: Shell) -> None:

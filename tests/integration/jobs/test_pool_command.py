@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.schedule_list import ListedSchedule, encode
 from catchup_contract.summary import Count
 from catchup_contract.trouble import mark_of
-from catchup_jobs.adapters.database.schema import pool_slots
+from catchup_jobs.adapters.database.schema import pool_slots, pool_ticks
 
 __all__ = ["shell"]  # a fixture
 
@@ -43,6 +44,14 @@ def make_due(shell: Shell) -> None:
     database.close()
 
 
+def let_ticks_end(shell: Shell, at: datetime) -> None:
+    """Let the last tick of each pool have been at `at`, as of one that was deleted then."""
+    database = shell.database()
+    with database.write() as connection:
+        assert connection.execute(update(pool_ticks).values(at=at)).rowcount
+    database.close()
+
+
 def states(shell: Shell) -> dict[str, list[str]]:
     """Return the states of each user's runs."""
     found: dict[str, list[str]] = {}
@@ -62,6 +71,65 @@ def test_a_tick_syncs_all_members_who_are_due_and_says_how_many(shell: Shell) ->
     assert summary.counts[Count.MEMBERS] == summary.counts[Count.MEMBERS_SYNCED] == 3
     assert states(shell) == {name: ["done"] for name in PEOPLE}
     assert all("Dentist" not in line for line in shell.run("sync", "--pool", "people").splitlines())
+
+
+def test_a_tick_that_counts_serves_whom_a_clock_that_was_ahead_put_hours_away(shell: Shell) -> None:
+    enrol(shell, "ada")
+    shell.run("sync", "--pool", "people")
+    database = shell.database()
+    with database.write() as connection:
+        connection.execute(update(pool_slots).values(due_at=datetime.now(UTC) + timedelta(hours=5)))
+    database.close()
+
+    printed = shell.run("sync", "--pool", "people")
+
+    assert "was a node's clock ahead?" in printed
+    due = json.loads(shell.out("user", "show", "ada", "--output", "json"))["pool"]["due"]["sync"]
+    assert datetime.fromisoformat(due) <= datetime.now(UTC) + timedelta(minutes=30)
+
+
+def put_list(shell: Shell, *schedules: ListedSchedule) -> None:
+    """Let the operator mount a list of UserSchedules."""
+    folder = shell.directory / "schedules"
+    folder.mkdir(exist_ok=True)
+    for name, content in encode(schedules).items():
+        (folder / name).write_bytes(content)
+    shell.environment["CATCHUP_SCHEDULE_LIST"] = str(folder)
+
+
+@pytest.mark.parametrize("off", ["Suspended", "Disabled"])
+@pytest.mark.parametrize("job", ["sync", "digest"])
+def test_a_tick_by_hand_of_a_pool_that_is_switched_off_serves_and_moves_nobody(
+    shell: Shell, off: str, job: str
+) -> None:
+    enrol(shell, "ada")
+    put_list(shell)
+    shell.run("sync", "--pool", "people")
+    runs = states(shell)
+    # As the younger of two pools of one name would take the member.
+    put_list(shell, ListedSchedule("ada", "uid-ada", 1, "people", BERLIN, "30m", "Sunday", "09:00"))
+    shell.environment |= {"CATCHUP_POOL_MEMBERS": "UserSchedules", "CATCHUP_POOL_OFF": off}
+    make_due(shell)
+
+    printed = shell.run(job, "--pool", "people")
+
+    summary = shell.summary()
+    assert (summary.outcome, summary.reason, summary.counts) == (Outcome.SKIPPED, Reason.SWITCHED_OFF, {})
+    assert "nobody is served" in printed
+    assert states(shell) == runs
+    assert "people (by enrolment)" in shell.run("user", "show", "ada")
+
+
+def test_a_tick_outside_of_the_pods_of_a_pool_is_refused_and_says_how_one_is_played(shell: Shell) -> None:
+    enrol(shell, "ada")
+    put_list(shell)
+    shell.run("digest", "--pool", "people")
+    del shell.environment["CATCHUP_SCHEDULE_LIST"]  # as in the toolbox
+
+    printed = shell.run("sync", "--pool", "people", code=ExitCode.PERMANENT)
+
+    assert "kubectl create job NAME --from=cronjob/people-pool-sync" in printed
+    assert states(shell) == {}
 
 
 def test_a_pod_that_is_killed_in_the_middle_costs_nobody_a_sync(shell: Shell) -> None:
@@ -123,6 +191,24 @@ def test_user_show_says_which_pool_serves_the_user_and_when(shell: Shell) -> Non
     assert shown["due"]["digest"] is None
     assert "people (by enrolment); next digest not computed yet, next sync" in shell.run("user", "show", "bob")
     assert json.loads(shell.out("user", "show", "ada", "--output", "json"))["pool"] is None
+
+
+def test_user_show_says_until_when_a_member_is_suspended(shell: Shell) -> None:
+    enrol(shell, "ada")
+    folder = shell.directory / "schedules"
+    folder.mkdir()
+    listed = ListedSchedule("ada", "uid-ada", 1, "people", BERLIN, "30m", "Sunday", "09:00")
+    for until, says in (
+        ("2199-01-01T00:00:00Z", "people (by UserSchedule); suspended until 2199-01-01T00:00:00Z"),
+        ("2026-01-01T00:00:00Z", "people (by UserSchedule); next digest"),
+    ):
+        for name, content in encode([replace(listed, suspended_until=until)]).items():
+            (folder / name).write_bytes(content)
+        shell.environment |= {"CATCHUP_SCHEDULE_LIST": str(folder), "CATCHUP_POOL_MEMBERS": "UserSchedules"}
+
+        shell.run("sync", "--pool", "people")
+
+        assert says in shell.run("user", "show", "ada")
 
 
 def test_a_member_in_trouble_is_told_by_the_tick_and_listed_with_what_to_do(shell: Shell) -> None:
@@ -230,6 +316,26 @@ def test_an_import_tells_of_a_pool_that_has_not_run_and_of_one_that_serves_user_
     assert "cy: pool: the SchedulePool staff serves UserSchedules that name it" in said
     assert "ada" not in said.partition("so far:")[2]
     assert "dee" not in said
+
+
+def test_a_pool_of_which_no_pod_runs_any_more_is_told_with_since_when(shell: Shell) -> None:
+    enrol(shell, "ada")
+    said = "no pod of the pool people has run"
+    assert said in shell.run("pool", "show")
+    shell.run("digest", "--pool", "people")
+    shown = json.loads(shell.out("pool", "show", "--output", "json"))
+    assert {datetime.fromisoformat(row["lastTick"]) > datetime.now(UTC) - timedelta(minutes=1) for row in shown} == {
+        True
+    }
+    for command in ("show",), ("members", "people"):
+        assert said not in shell.run("pool", *command)
+    let_ticks_end(shell, LONG_AGO)
+    for command in ("show",), ("members", "people"):
+        assert f"{said} since 2026-01-01T00:00:00Z, so that nobody serves its members" in shell.run("pool", *command)
+    # A clock that was ahead.
+    let_ticks_end(shell, datetime(2199, 1, 1, tzinfo=UTC))
+    shell.run("digest", "--pool", "people")
+    assert "2199" not in shell.run("pool", "show")
 
 
 def test_a_deleted_user_is_no_member(shell: Shell) -> None:

@@ -19,6 +19,8 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.schema import pool_members
 from catchup_jobs.domain.people.users import Schedule
+from catchup_jobs.jobs.pool.tick import TickResult
+from catchup_jobs.jobs.run.context import Result, RunContext
 
 
 def test_a_member_is_served_at_the_slots_of_a_cronjob_of_their_own(pool: PoolWorld) -> None:
@@ -181,15 +183,24 @@ def test_shards_share_the_members(pool: PoolWorld) -> None:
 
 
 def test_nobody_is_lost_or_served_twice_when_the_number_of_shards_changes_in_the_middle(pool: PoolWorld) -> None:
-    names = [f"user-{number}" for number in range(40)]
+    names = [f"user-{number}" for number in range(90)]
     pool.enrol(*names)
     pool.make_due()
 
-    pool.tick(store=pool.store(shard=0, shards=2))
-    for shard in range(5):
-        pool.tick(store=pool.store(shard=shard, shards=5))
+    after: list[TickResult] = []
 
+    def body(_: RunContext) -> Result:
+        if len(pool.begun) == 1:
+            after.extend(pool.tick(store=pool.store(shard=shard, shards=5)) for shard in range(5))
+        return Result()
+
+    pool.body = body
+    before = pool.tick(store=pool.store(shard=0, shards=2), workers=1)
+
+    assert before.served > 1
+    assert min(result.served for result in after) > 0
     assert Counter(pool.users_served()) == Counter(names)
+    assert set(pool.states().values()) == {"done"}
 
 
 def test_a_schedule_that_cannot_be_computed_harms_no_other_member(pool: PoolWorld) -> None:

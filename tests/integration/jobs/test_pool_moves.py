@@ -20,7 +20,7 @@ from catchup_contract.schedule_list import ListedSchedule
 from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
-from catchup_jobs.adapters.database.schema import pool_members
+from catchup_jobs.adapters.database.schema import pool_members, pool_slots
 from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.domain.placement.slots import When, slots_of
 from catchup_jobs.domain.stored_enums import RunState
@@ -262,6 +262,36 @@ def serve_elsewhere(pool: PoolWorld, user_id: str, slot: datetime) -> None:
     store.open(run, now=pool.now, lease_until=pool.now + timedelta(hours=1))
     store.take_over(run, "own-pod")
     assert store.close(run, "own-pod", Closing(RunState.DONE, None, 0, {}, {}), now=pool.now)
+
+
+@pytest.mark.parametrize("kind", [SYNC, DIGEST], ids=str)
+def test_who_left_while_the_pool_did_not_tick_has_no_second_run_of_a_slot_that_cronjobs_served(
+    pool: PoolWorld, kind: Kind
+) -> None:
+    pool.kind, pool.now = kind, datetime(2026, 11, 23, 7, 50, tzinfo=UTC)
+    pool.enrol("ada", pool=None)
+    since = pool.now - timedelta(days=1)
+    apply(pool, schedule("ada", digest_day="Daily", digest_since=format_utc(since)))
+    pool.tick()
+    pool.begun.clear()
+    # The user leaves at once, and the pool reads that two hours later.
+    pool.pass_time(hours=2)
+    assert pool.row("ada").due_at <= pool.now  # the fault fired
+    when = When("Europe/Berlin", DigestDay.DAILY, time(9), since, "30m")
+    latest = slots_of(kind, "ada", when).latest(pool.now)
+    assert latest is not None
+    serve_elsewhere(pool, "ada", latest)
+    apply(pool, dedicated("ada"))
+
+    pool.tick()
+
+    assert (pool.served[-1], pool.begun) == (("ada", latest), []), "the CronJob's run is found done"
+    with pool.database.read() as connection:
+        assert connection.execute(select(pool_slots.c.due_at).where(pool_slots.c.kind == kind)).scalar_one() > pool.now
+    pool.tick()
+    with pool.database.read() as connection:
+        of_kind = select(pool_slots.c.user_id).where(pool_slots.c.kind == kind)
+        assert connection.execute(of_kind).all() == []
 
 
 def test_a_member_who_leaves_while_being_served_does_not_come_back(pool: PoolWorld) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import func, select, text
 from catchup_jobs.adapters.database.engine import Database, migration_engine
 from catchup_jobs.adapters.database.schema import digests, runs, suggestions
 from catchup_jobs.adapters.database.url import parse_url
+from catchup_jobs.jobs.run.errors import TemporaryError
 
 if TYPE_CHECKING:
     from integration.services import PostgresServer
@@ -139,3 +140,23 @@ def test_a_migration_knows_no_statement_timeout_of_the_role(pooled_url: str, pos
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_sleep(2)"))
     engine.dispose()
+
+
+def test_a_connection_that_postgresql_ends_within_many_inserts_is_temporary(
+    pooled_url: str, postgres: PostgresServer
+) -> None:
+    name = pooled_url.rpartition("/")[2]
+    with closing(Database.open(pooled_url)) as database, psycopg.connect(postgres.url(name)) as administrator:
+        administrator.execute("CREATE TABLE noted (number int, filler text)")
+        # The server ends this connection itself at one of the rows, wherever the driver is then.
+        administrator.execute(
+            "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN new; END $$;"
+            " CREATE TRIGGER leaves BEFORE INSERT ON noted FOR EACH ROW WHEN (new.number = 3000)"
+            " EXECUTE FUNCTION leave()"
+        )
+        administrator.commit()
+        rows = [{"number": number, "filler": "x" * 3000} for number in range(6000)]
+        with pytest.raises(TemporaryError), database.write() as connection:
+            connection.execute(text("INSERT INTO noted VALUES (:number, :filler)"), rows)
+        assert administrator.execute("SELECT count(*) FROM noted").fetchone() == (0,)

@@ -11,7 +11,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Executable, func, inspect, select, text
+from sqlalchemy import Executable, func, insert, inspect, select, text
 from sqlalchemy.exc import StatementError
 
 from catchup_contract.kinds import SYNC
@@ -23,6 +23,8 @@ from catchup_jobs.adapters.database.schema import (
     VERSION_TABLE,
     dead_letters,
     metadata,
+    pool_lists,
+    pool_ticks,
     runs,
     schema_info,
     users,
@@ -249,6 +251,21 @@ def test_what_the_older_code_stored_is_still_there_after_the_upgrade_and_it_may_
         connection.execute(text(stored[0].replace("'ada'", "'bob'")), values)
         connection.execute(text(stored[1]), values | {"key": "sync:ada:2"})
     database.close()
+
+
+def test_pools_that_were_there_before_ticks_were_noted_count_as_having_run_at_the_upgrade(
+    empty_database_url: str,
+) -> None:
+    _upgrade(empty_database_url, "0014")
+    before = datetime.now(UTC)
+    database = Database.open(empty_database_url)
+    with database.write() as connection:
+        connection.execute(insert(pool_lists).values(pool="people", digest="x"))
+    migrate.upgrade(empty_database_url)
+    with database.read() as connection:
+        ((pool, at),) = connection.execute(select(pool_ticks))
+    database.close()
+    assert (pool, before <= at <= datetime.now(UTC)) == ("people", True)
 
 
 def test_a_reason_that_the_contract_does_not_have_is_refused_before_it_is_stored(database: Database) -> None:

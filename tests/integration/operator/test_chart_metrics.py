@@ -51,12 +51,29 @@ def everything() -> dict[tuple[str, str], dict[str, Any]]:
 def test_nothing_of_it_is_there_by_default(everything: dict[tuple[str, str], dict[str, Any]]) -> None:
     assert everything.keys() - rendered().keys() == {
         ("Deployment", "catchup-jobs-metrics"),
+        ("PodDisruptionBudget", "catchup-jobs-metrics"),
         ("Service", "catchup-jobs-metrics"),
         ("ServiceMonitor", "catchup-jobs-metrics"),
         ("PodMonitor", "catchup-jobs-operator"),
         ("PrometheusRule", "catchup-jobs"),
         ("ConfigMap", "catchup-jobs-dashboard"),
     }
+
+
+def test_several_exporters_prefer_different_nodes_and_are_evicted_one_by_one(
+    everything: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    template = everything["Deployment", "catchup-jobs-metrics"]["spec"]["template"]
+    budget = everything["PodDisruptionBudget", "catchup-jobs-metrics"]["spec"]
+    assert budget["maxUnavailable"] == 1
+    (apart,) = template["spec"]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    for selector in (budget["selector"], apart["podAffinityTerm"]["labelSelector"]):
+        assert selector["matchLabels"].items() <= template["metadata"]["labels"].items()
+    alone = rendered("--set=metrics.enabled=true")
+    assert ("PodDisruptionBudget", "catchup-jobs-metrics") not in alone
+    assert "affinity" not in alone["Deployment", "catchup-jobs-metrics"]["spec"]["template"]["spec"]
+    own = rendered("--set=metrics.enabled=true,metrics.replicas=2", '--set-json=jobs.affinity={"nodeAffinity":{}}')
+    assert own["Deployment", "catchup-jobs-metrics"]["spec"]["template"]["spec"]["affinity"] == {"nodeAffinity": {}}
 
 
 def test_monitors_select_the_pods_and_ports_that_serve_metrics(
@@ -82,12 +99,20 @@ def prometheus_operator(namespace: Namespace) -> None:
     namespace.cluster.kubectl("wait", "--for=condition=Established", "-f", str(DEFINITIONS))
 
 
-@pytest.mark.parametrize("access", ["open", "reviewed"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        "access=open",
+        "access=reviewed,metrics.tokenSecret=scraper",
+        "tls.existingSecret=tls",
+        "tls.existingSecret=tls,metrics.tls.insecureSkipVerify=true",
+    ],
+)
 def test_the_prometheus_operator_accepts_the_monitors_and_rules(
-    prometheus_operator: None, namespace: Namespace, access: str
+    prometheus_operator: None, namespace: Namespace, values: str
 ) -> None:
     switches = [f"--set=metrics.{switch}=true" for switch in SWITCHES]
-    found = rendered(*switches, f"--set=metrics.access={access},metrics.tokenSecret=scraper")
+    found = rendered(*switches, f"--set=metrics.{values}")
     for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"):
         (document,) = (each for (of, _), each in found.items() if of == kind)
         document["metadata"]["namespace"] = namespace.name
@@ -117,6 +142,23 @@ def test_prometheus_accepts_the_rules_as_the_chart_makes_them(
     assert "runbook_url: https://wiki.test/CatchUpOperatorDown.md" in rules.read_text()
 
 
+def alerts(*options: str) -> dict[str, dict[str, Any]]:
+    spec = rendered("--set=metrics.alerts.enabled=true", *options)["PrometheusRule", "catchup-jobs"]["spec"]
+    return {rule["alert"]: rule for group in spec["groups"] for rule in group["rules"]}
+
+
+def test_stale_suggestions_are_by_the_schedule_of_their_runs_and_nobodys_while_there_are_none() -> None:
+    by_default = alerts()
+    assert list(by_default.values()) == [
+        rule for group in yaml.safe_load((CHART / "files/alerts.yaml").read_text())["groups"] for rule in group["rules"]
+    ]
+    stale = alerts("--set=metrics.alerts.suggestionsStaleHours=48")["CatchUpSuggestionsStale"]
+    assert "> 172800" in stale["expr"]
+    assert "none has succeeded for 48 hours" in stale["annotations"]["description"]
+    for option in ("suggestions.enabled=false", "suggestions.suspend=true"):
+        assert by_default.keys() - alerts(f"--set={option}").keys() == {"CatchUpSuggestionsStale"}
+
+
 def test_reviewed_access_gives_both_pods_what_they_ask_with_and_prometheus_a_role_to_bind() -> None:
     switches = [f"--set=metrics.{switch}=true" for switch in SWITCHES]
     found = rendered(*switches, "--set=metrics.access=reviewed,metrics.tokenSecret=scraper")
@@ -140,6 +182,63 @@ def test_reviewed_access_gives_both_pods_what_they_ask_with_and_prometheus_a_rol
     assert reader["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
     (endpoint,) = found["ServiceMonitor", "catchup-jobs-metrics"]["spec"]["endpoints"]
     assert endpoint["authorization"]["credentials"] == {"name": "scraper", "key": "token"}
+
+
+TLS: Final = (*(f"--set=metrics.{switch}=true" for switch in SWITCHES), "--set=metrics.tls.existingSecret=tls")
+
+
+def endpoints(found: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
+    (service,) = found["ServiceMonitor", "catchup-jobs-metrics"]["spec"]["endpoints"]
+    (pod,) = found["PodMonitor", "catchup-jobs-operator"]["spec"]["podMetricsEndpoints"]
+    return [service, pod]
+
+
+def test_a_certificate_is_served_by_both_pods_and_verified_by_both_monitors() -> None:
+    found = rendered(*TLS, "--set=operator.networkPolicy.enabled=true")
+    for endpoint in endpoints(found):
+        assert (endpoint["scheme"], endpoint["port"]) == ("https", "metrics")
+        assert endpoint["tlsConfig"] == {
+            "ca": {"secret": {"name": "tls", "key": "ca.crt"}},
+            "serverName": "catchup-jobs-metrics.catchup.svc",
+        }
+    mounted = {}
+    for name in ("operator", "metrics"):
+        pod = found["Deployment", f"catchup-jobs-{name}"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        (volume,) = (each["secret"] for each in pod["volumes"] if each["name"] == "metrics-tls")
+        (mount,) = (each for each in container["volumeMounts"] if each["name"] == "metrics-tls")
+        # The kubelet does not renew what is mounted by a subPath.
+        assert mount == {"name": "metrics-tls", "mountPath": "/etc/catchup-metrics-tls", "readOnly": True}
+        assert volume["secretName"] == "tls"
+        mounted[name] = container, volume.get("optional", False)
+    operator, is_optional = mounted["operator"]
+    assert is_optional, "the operator is to start without the Secret of its metrics"
+    env = {entry["name"]: entry.get("value") for entry in operator["env"]}
+    assert env["CATCHUP_METRICS_TLS"] == "/etc/catchup-metrics-tls"
+    assert {"name": "metrics", "containerPort": int(env["CATCHUP_METRICS_PORT"])} in operator["ports"]
+    probes = ("startupProbe", "readinessProbe", "livenessProbe")
+    assert {operator[probe]["httpGet"]["port"] for probe in probes} == {"health"}
+    (ingress,) = found["NetworkPolicy", "catchup-jobs-operator"]["spec"]["ingress"]
+    assert ingress["ports"] == [{"port": "health"}, {"port": "metrics"}]
+    exporter, is_optional = mounted["metrics"]
+    assert not is_optional
+    assert exporter["args"][-2:] == ["--tls", "/etc/catchup-metrics-tls"]
+    assert {exporter[probe]["httpGet"]["scheme"] for probe in probes[1:]} == {"HTTPS"}
+
+
+@pytest.mark.parametrize(
+    ("options", "config"),
+    [
+        (("tls.insecureSkipVerify=true",), {"insecureSkipVerify": True}),
+        (
+            ("tls.caSecret=roots", "tls.caKey=root.pem", "tls.serverName=metrics.test"),
+            {"ca": {"secret": {"name": "roots", "key": "root.pem"}}, "serverName": "metrics.test"},
+        ),
+    ],
+)
+def test_how_prometheus_trusts_the_certificate_is_chosen(options: tuple[str, ...], config: dict[str, Any]) -> None:
+    found = rendered(*TLS, *(f"--set=metrics.{option}" for option in options))
+    assert [endpoint["tlsConfig"] for endpoint in endpoints(found)] == [config, config]
 
 
 def test_a_monitor_without_the_service_that_it_selects_is_refused() -> None:

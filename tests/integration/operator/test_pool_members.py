@@ -181,6 +181,27 @@ def test_a_user_who_moves_into_a_pool_keeps_the_cronjobs_until_its_pods_know_and
     eventually(lambda: [each.pool for each in by_user(namespace)["ada"]] == [""])
 
 
+def test_a_restart_within_a_quarter_of_an_hour_after_a_move_leaves_the_member_on_the_list(
+    operator_process: StartOperator, namespace: Namespace
+) -> None:
+    namespace.apply_pool("people", **POOL)
+    namespace.apply("ada", pool="people")
+    with operator_process():
+        namespace.ready_pool()
+        eventually(lambda: ready(namespace) == ("True", "Pooled"))
+        namespace.apply("ada", pool="")
+        eventually(lambda: ready(namespace) == ("True", "Reconciled"))
+        assert len(users_cronjobs(namespace)) == 2
+        assert [each.pool for each in by_user(namespace)["ada"]] == ["people"]
+    before = namespace.writes()
+    with operator_process():
+        namespace.apply("bob")
+        eventually(lambda: by_user(namespace).keys() == {"ada", "bob"})
+        assert [each.pool for each in by_user(namespace)["ada"]] == ["people"]
+        namespace.ready("bob")
+    assert namespace.writes() - before == 3  # bob's
+
+
 def test_a_restart_and_another_job_template_write_nothing_for_a_user_in_a_pool(
     operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace
 ) -> None:

@@ -19,6 +19,7 @@ from kopf.testing import KopfRunner
 from scraping import scraped
 from waiting import eventually
 
+from catchup_contract.env import Env
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count, Summary
@@ -178,6 +179,15 @@ def test_a_restart_writes_nothing_and_a_changed_template_rolls_a_pool_once(
         eventually(lambda: namespace.writes() - before == 9)
 
 
+def told_off(namespace: Namespace) -> list[str | None]:
+    """Return why the ticks of each CronJob, started by hand, serve nobody."""
+    found = []
+    for item in namespace.items("cronjobs"):
+        (container,) = item["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        found.append({entry["name"]: entry.get("value") for entry in container["env"]}.get(Env.POOL_OFF))
+    return found
+
+
 def test_of_two_pools_of_one_name_the_older_serves_and_the_younger_says_which_and_takes_over(
     operator_process: StartOperator,
     operator_env: dict[str, str],
@@ -196,9 +206,11 @@ def test_of_two_pools_of_one_name_the_older_serves_and_the_younger_says_which_an
         assert find_condition(pool(other)["status"], "Stalled")["status"] == "True"
         assert [item["spec"]["suspend"] for item in other.items("cronjobs")] == [True, True]
         assert [item["spec"]["suspend"] for item in namespace.items("cronjobs")] == [False, False]
+        assert (told_off(other), told_off(namespace)) == (["Suspended", "Suspended"], [None, None])
         namespace.kubectl("delete", "spool", "people")
         other.ready_pool()
         assert [item["spec"]["suspend"] for item in other.items("cronjobs")] == [False, False]
+        assert told_off(other) == [None, None]
 
 
 def test_a_pool_that_is_deleted_and_held_by_a_finalizer_starts_no_ticks(

@@ -1,4 +1,7 @@
-"""Edits, faults and kills at random: whatever the order, the final state is that of the last spec.
+"""Edits, moves, faults and kills at random: whatever the order, the final state is that of the last spec.
+
+The user's resource names one of two pools or none, and the pools come and go. In the end the user is served by the
+placement that the spec says and by no other.
 
 A few seeds here; 200 with `make torture` (or CATCHUP_TORTURE=1). A seed that fails is in its test's name and prints
 what happened; `CATCHUP_SEED=17 pytest tests/integration/operator/test_torture.py` plays it again.
@@ -8,7 +11,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,15 +22,19 @@ from faults.api_proxy import ApiProxy, Fault
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
 from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_faults import CRONJOBS, STATUS, name_of, proxy
+from integration.operator.test_schedule_list import by_user
 from seeds import seeds
 from waiting import eventually
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.digest_rule import DigestDay
-from catchup_contract.kinds import DIGEST
+from catchup_contract.kinds import DIGEST, Kind, user_kinds
+from catchup_contract.schedule_list import ListedSchedule
 from catchup_dev.console import Failure
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.dedicated import desired_cronjobs
+from catchup_operator.manifests.pooled import pool_cronjobs
+from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.conditions import find_condition
 
@@ -40,7 +47,8 @@ StartProcess = Callable[[], AbstractContextManager[OperatorProcess]]
 SEEDS: Final = seeds(few=2)
 FAULTS_A_SEED: Final = 3
 OTHERS_A_SEED: Final = 5
-OTHERS: Final = ("edit", "edit", "kill", "delete", "spoil", "recreate")
+OTHERS: Final = ("edit", "edit", "pool", "pool", "kill", "delete", "spoil", "recreate")
+POOLS: Final = ("people", "others")
 # A fault may fire only after all others of its request, each up to three times.
 ROUNDS_MAX: Final = 3 * FAULTS_A_SEED
 # Repeated failures are retried after half a minute.
@@ -60,7 +68,13 @@ def random_spec(dice: random.Random) -> dict[str, Any]:
         },
         "priority": dice.choice(["low", "normal", "high"]),
         "suspend": dice.random() < 0.2,
+        "pool": dice.choice(["", "", *POOLS]),
     }
+
+
+def random_pool(dice: random.Random) -> dict[str, Any]:
+    rare = {name: {"tick": "10m", "shards": dice.randint(1, 3)} for name in ("calendarSync", "digest")}
+    return {"members": "UserSchedules", **rare, "suspend": dice.random() < 0.2}
 
 
 def random_fault(dice: random.Random) -> Fault:
@@ -71,6 +85,9 @@ def random_fault(dice: random.Random) -> Fault:
             ("GET", "userschedules"),
             ("WATCH", "userschedules"),
             ("WATCH", CRONJOBS),
+            ("PATCH", "schedulepools/status"),
+            ("WATCH", "schedulepools"),
+            ("PATCH", "configmaps"),
         ]
     )
     kinds = (
@@ -92,15 +109,46 @@ def contains(found: Any, wanted: Any) -> bool:
 
 
 def as_wanted(namespace: Namespace) -> bool:
-    """Whether the CronJobs are those of the spec, and the status says so."""
+    """Whether the CronJobs are those of the specs, and each status says so."""
+    pools = namespace.items("schedulepools")
+    return is_placed(namespace, {pool["metadata"]["name"] for pool in pools}) and all(
+        has_status(pool, "True") and has_cronjobs(namespace, pool, pool_manifests(pool)) for pool in pools
+    )
+
+
+def is_placed(namespace: Namespace, pools: Set[str]) -> bool:
+    """Whether the user is served as the spec says: by CronJobs of their own, or by one of these pools."""
     body = namespace.schedule()
+    pool = body["spec"].get("pool", "")
+    if pool in pools:
+        return has_status(body, "True") and has_cronjobs(namespace, body, {})
+    if pool:
+        # Whoever had CronJobs keeps them until the pool is there.
+        is_kept = has_cronjobs(namespace, body, own_manifests(body))
+        return has_status(body, "False") and (is_kept or has_cronjobs(namespace, body, {}))
+    return has_status(body, "True") and has_cronjobs(namespace, body, own_manifests(body))
+
+
+def has_status(body: Mapping[str, Any], ready: str) -> bool:
     status = body.get("status") or {}
-    if (
-        status.get("observedGeneration") != body["metadata"]["generation"]
-        or find_condition(status, "Ready").get("status") != "True"
-    ):
-        return False
-    wanted = desired_cronjobs(UserSchedule.from_body(body), TEMPLATE, {DIGEST: status["digest"].get("activeSince")})
+    is_current = status.get("observedGeneration") == body["metadata"]["generation"]
+    return is_current and bool(find_condition(status, "Ready").get("status") == ready)
+
+
+def own_manifests(body: Mapping[str, Any]) -> dict[Kind, dict[str, Any]]:
+    since = (body["status"].get("digest") or {}).get("activeSince")
+    return desired_cronjobs(UserSchedule.from_body(body), TEMPLATE, {DIGEST: since})
+
+
+def pool_manifests(body: Mapping[str, Any]) -> dict[Kind, dict[str, Any]]:
+    status = body["status"]
+    since = {kind: status[kind.name].get("activeSince") for kind in user_kinds()}
+    return pool_cronjobs(SchedulePool.from_body(body), TEMPLATE, since)
+
+
+def has_cronjobs(namespace: Namespace, body: Mapping[str, Any], wanted: Mapping[Kind, Mapping[str, Any]]) -> bool:
+    """Whether a resource has these CronJobs and no other, and its status names them."""
+    status = body["status"]
     found = {
         item["metadata"]["name"]: item
         for item in namespace.items("cronjobs")
@@ -111,6 +159,25 @@ def as_wanted(namespace: Namespace) -> bool:
         and found[manifest["metadata"]["name"]]["metadata"]["uid"] == status[kind.name]["cronJobUID"]
         for kind, manifest in wanted.items()
     )
+
+
+def is_listed(namespace: Namespace) -> bool:
+    """Whether the pods of the pools are told what the specs say; where there is no pool, nobody reads it.
+
+    Who has left a pool stays on the list for a quarter of an hour, so that its pods have seen it: both make one run.
+    """
+    pools = {pool["metadata"]["name"] for pool in namespace.items("schedulepools")}
+    body = namespace.schedule()
+    pool, is_suspended = body["spec"].get("pool", ""), body["spec"]["suspend"]
+    placements = {
+        (name, not is_suspended and (not name or name in pools)) for name in ({pool} if pool else {"", *POOLS})
+    }
+    told = [(one.pool, one.is_served) for one in by_user(namespace).get("ada", []) if is_of(one, body)]
+    return not pools or (len(told) == 1 and told[0] in placements)
+
+
+def is_of(listed: ListedSchedule, body: Mapping[str, Any]) -> bool:
+    return (listed.uid, listed.generation) == (body["metadata"]["uid"], body["metadata"]["generation"])
 
 
 class Torture:
@@ -126,50 +193,80 @@ class Torture:
         self.story.append(f"{datetime.now(UTC):%H:%M:%S.%f} {text}")
 
     def play(self) -> None:
+        for name in POOLS:
+            self.pool(name, comes=self.dice.random() < 0.5)
         self.edit()
         with ExitStack() as processes:
             process = self.begin(processes)
             steps = ["fault"] * FAULTS_A_SEED + self.dice.choices(OTHERS, k=OTHERS_A_SEED)
             self.dice.shuffle(steps)
             for step in steps:
-                match step:
-                    case "edit":
-                        self.edit()
-                    case "fault":
-                        fault = random_fault(self.dice)
-                        self.tell(f"fault: {name_of(fault)}, {fault.times} times")
-                        self.proxy.add(fault)
-                    case "kill":
-                        process = self.kill(process, processes)
-                    case "delete":
-                        self.delete()
-                    case "spoil":
-                        self.spoil()
-                    case "recreate":
-                        self.tell("delete the resource")
-                        self.namespace.kubectl("delete", "us", "ada")
-                        self.edit()
+                if step == "kill":
+                    process = self.kill(process, processes)
+                else:
+                    self.do(step)
+                self.check_nobody_is_told_of_two()
                 time.sleep(self.dice.random() * 2)
             # Each round makes every list, watch and write once more, until no fault has come to nothing.
             for _ in range(ROUNDS_MAX):
                 process = self.kill(process, processes)
                 self.delete()
+                for name in POOLS:
+                    self.pool(name, comes=True)
                 self.edit()
                 eventually(lambda: as_wanted(self.namespace))
                 if all(fault.fired for fault in self.proxy.faults):
                     break
             assert [name_of(fault) for fault in self.proxy.faults if not fault.fired] == []
             self.tell("as wanted")
+            if self.dice.random() < 0.3:
+                self.pool(self.dice.choice(POOLS), comes=False)
+            process = self.kill(process, processes)
+            eventually(lambda: as_wanted(self.namespace) and is_listed(self.namespace))
+            self.tell("as wanted, also by the list")
             assert process.poll() is None
             # And nothing is written any more.
             self.proxy.faults.clear()
             eventually(lambda: still(self.namespace))
             assert as_wanted(self.namespace)
+            assert is_listed(self.namespace)
+
+    def do(self, step: str) -> None:
+        match step:
+            case "edit":
+                self.edit()
+            case "fault":
+                fault = random_fault(self.dice)
+                self.tell(f"fault: {name_of(fault)}, {fault.times} times")
+                self.proxy.add(fault)
+            case "delete":
+                self.delete()
+            case "spoil":
+                self.spoil()
+            case "pool":
+                self.pool(self.dice.choice(POOLS), comes=self.dice.random() < 0.6)
+            case "recreate":
+                self.tell("delete the resource")
+                self.namespace.kubectl("delete", "us", "ada")
+                self.edit()
 
     def edit(self) -> None:
         spec = random_spec(self.dice)
         self.tell(f"edit: {spec}")
         self.namespace.apply("ada", **spec)
+
+    def pool(self, name: str, *, comes: bool) -> None:
+        if comes:
+            spec = random_pool(self.dice)
+            self.tell(f"pool {name}: {spec}")
+            self.namespace.apply_pool(name, **spec)
+        else:
+            self.tell(f"delete pool {name}")
+            self.namespace.kubectl("delete", "spool", name, "--ignore-not-found")
+
+    def check_nobody_is_told_of_two(self) -> None:
+        served = [one for one in by_user(self.namespace).get("ada", []) if one.is_served]
+        assert len(served) <= 1, served
 
     def begin(self, processes: ExitStack) -> OperatorProcess:
         self.tell("start the operator")
@@ -210,5 +307,5 @@ def test_edits_faults_and_kills_in_any_order_end_as_the_last_spec_wants(
     except BaseException:
         print("\n".join([f"CATCHUP_SEED={seed} plays this story again:", *torture.story]))
         print("The operator's log:", (tmp_path / "operator.log").read_text(), sep="\n")
-        print("In the end:", namespace.kubectl("get", "userschedules,cronjobs", "-o", "yaml"), sep="\n")
+        print("In the end:", namespace.kubectl("get", "userschedules,schedulepools,cronjobs", "-o", "yaml"), sep="\n")
         raise

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -48,6 +49,14 @@ def test_a_summary_survives_the_termination_message(summary: Summary) -> None:
     text = summary.to_json()
     assert Summary.from_json(text) == summary
     assert len(text.encode()) <= SUMMARY_MAX_BYTES
+
+
+def test_a_count_of_a_newer_version_costs_no_other_part_of_the_summary() -> None:
+    at = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+    summary = Summary(SYNC, Outcome.DONE, at, at, 0, None, {Count.CALENDARS: 2})
+    document = json.loads(summary.to_json())
+    document["counts"]["countOfTomorrow"] = 7
+    assert Summary.from_json(json.dumps(document)) == summary
 
 
 @given(st.text())

@@ -28,10 +28,19 @@ def test_values_are_read() -> None:
     assert Options.from_env(env) == wanted
 
 
+def test_metrics_over_tls_have_a_port_of_their_own() -> None:
+    env = {"CATCHUP_HEALTH_PORT": "8080", "CATCHUP_METRICS_TLS": "/tls"}
+    found = Options.from_env(env)
+    assert (found.metrics_tls, found.metrics_port) == (Path("/tls"), 8443)
+    assert Options.from_env(env | {"CATCHUP_METRICS_PORT": "9443"}).metrics_port == 9443
+    with pytest.raises(InvalidOptionError, match="CATCHUP_METRICS_TLS needs CATCHUP_HEALTH_PORT"):
+        Options.from_env({"CATCHUP_METRICS_TLS": "/tls"})
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("CATCHUP_HEALTH_PORT", value) for value in ("0", "65536", "x", "-1", "٣")),
+        *((f"CATCHUP_{of}_PORT", value) for of in ("HEALTH", "METRICS") for value in ("0", "65536", "x", "-1", "٣")),
         ("CATCHUP_LOG_LEVEL", "DEBUG"),
         ("CATCHUP_LOG_LEVEL", "trace"),
         *(("CATCHUP_ROLL_PER_SECOND", value) for value in ("0", "0.000", "-1", "nan", "inf", "1e9", "fast", "٣")),

@@ -12,7 +12,8 @@ from catchup_dev.doubles.google.calendars import shown
 from catchup_dev.doubles.google.store import DEFAULT_CLIENT_ID, Store
 
 if TYPE_CHECKING:
-    from catchup_dev.doubles.google.faults import Faults
+    from catchup_dev.doubles.faults import Faults
+    from catchup_dev.doubles.google.faults import Fault
     from catchup_dev.doubles.google.recurrence import Resource
 
 SCOPE = "https://www.googleapis.com/auth/calendar.readonly"
@@ -21,7 +22,7 @@ SCOPE = "https://www.googleapis.com/auth/calendar.readonly"
 class Control:
     """Changes calendars, scripts faults, reads the log. Arguments and results are JSON values."""
 
-    def __init__(self, store: Store, faults: Faults, log: list[dict[str, Any]], url: str) -> None:
+    def __init__(self, store: Store, faults: Faults[Fault], log: list[dict[str, Any]], url: str) -> None:
         self._store = store
         self._faults = faults
         self._log = log

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
+from catchup_dev.doubles.faults import Scripted
 from catchup_dev.doubles.google.errors import GoogleError, OAuthError
 
 USAGE_LIMIT_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded"})
@@ -21,45 +21,34 @@ class Request:
     sync: str | None = None  # full, incremental
 
 
-@dataclass
-class Fault:
+@dataclass(kw_only=True)
+class Fault(Scripted):
     """One scripted fault.
 
     Attributes:
         kind, user, calendar, page: which requests it hits; None hits all.
-        skip: how many matching requests pass first.
-        times: how many it then hits; None is for ever.
         status: answer with this HTTP status instead; `reason` and `retry_after` (seconds) shape the answer.
         oauth_error: answer the token endpoint with this error code.
         body: answer with this text instead of JSON; `{fired}` in it becomes the number of the answer.
-        delay: wait so many seconds first.
         drop: close the connection without an answer.
         truncate: send half of the answer's body, then close.
-        drip: send the body one byte each so many seconds.
-        drip_head: send the status line so.
+        drip_head: send the status line one byte each so many seconds.
         huge: send a JSON body of so many bytes.
-        fired: how often it did, so that a test can tell.
     """
 
-    id: int = 0
     kind: str | None = None
     user: str | None = None
     calendar: str | None = None
     page: int | None = None
-    skip: int = 0
-    times: int | None = 1
     status: int | None = None
     reason: str | None = None
     retry_after: str | None = None
     oauth_error: str | None = None
     body: str | None = None
-    delay: float = 0
     drop: bool = False
     truncate: bool = False
-    drip: float = 0
     drip_head: float = 0
     huge: int = 0
-    fired: int = field(default=0)
 
     def matches(self, request: Request) -> bool:
         """Return whether the fault concerns a request, whatever its counters say."""
@@ -83,43 +72,4 @@ class Fault:
             )
             domain = "usageLimits" if reason in USAGE_LIMIT_REASONS else "global"
             return GoogleError(self.status, reason, "scripted", domain=domain, headers=headers)
-        return None
-
-
-class Faults:
-    """The scripted faults, in the order in which they were added; the first that matches is the one that fires."""
-
-    def __init__(self) -> None:
-        self._faults: list[Fault] = []
-        self._last_id = 0
-
-    def add(self, **fields: Any) -> int:
-        """Add a fault and return its id. Raises TypeError for an unknown field."""
-        fault = Fault(**fields)
-        self._last_id += 1
-        fault.id = self._last_id
-        self._faults.append(fault)
-        return fault.id
-
-    def clear(self) -> None:
-        """Drop all faults."""
-        self._faults.clear()
-        self._last_id = 0
-
-    def list(self) -> list[dict[str, Any]]:
-        """Return all faults with their counters."""
-        return [asdict(fault) for fault in self._faults]
-
-    def take(self, request: Request) -> Fault | None:
-        """Return the fault that hits this request, and count it."""
-        for fault in self._faults:
-            if not fault.matches(request) or fault.times == 0:
-                continue
-            if fault.skip:
-                fault.skip -= 1
-                continue
-            if fault.times is not None:
-                fault.times -= 1
-            fault.fired += 1
-            return fault
         return None

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import base64
-import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from catchup_dev.doubles.answers import AnsweringHandler, ScriptedServer
+from catchup_dev.doubles.answers import AnsweringHandler, ScriptedServer, serving
 from catchup_dev.doubles.command import run_command
+from catchup_dev.doubles.faults import Faults
 from catchup_dev.doubles.google import calendars, fields, oauth
 from catchup_dev.doubles.google.control import Control
 from catchup_dev.doubles.google.errors import GoogleError, OAuthError, bad_request, not_found
-from catchup_dev.doubles.google.faults import Fault, Faults, Request
+from catchup_dev.doubles.google.faults import Fault, Request
 from catchup_dev.doubles.google.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 API_PATH = "/calendar/v3/"
@@ -27,46 +26,21 @@ MAX_LOG = 100_000
 
 
 class GoogleServer(ScriptedServer):
-    """Serves the double; a thread for each connection."""
-
-    daemon_threads = True
-    request_queue_size = 128
+    """Serves the double."""
 
     def __init__(self, address: tuple[str, int], *, state: Path | None = None) -> None:
         super().__init__(address, _Handler)
         self.store = Store(state)
-        self.faults = Faults()
+        self.faults = Faults(Fault)
         self.log: list[dict[str, Any]] = []
-        self.closing = threading.Event()
         self.control = Control(self.store, self.faults, self.log, self.url)
 
-    @property
-    def url(self) -> str:
-        """Where the double is reached, without a slash at the end."""
-        host, port = self.server_address[:2]
-        return f"http://{'127.0.0.1' if host == '0.0.0.0' else str(host)}:{port}"  # noqa: S104 - only compared
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up: a test of timeouts does it all the time."""
-
-    def shutdown(self) -> None:
-        """Stop serving, and stop every scripted wait."""
-        self.closing.set()
-        super().shutdown()
-
-
-@contextmanager
-def running(*, host: str = "127.0.0.1", port: int = 0, state: Path | None = None) -> Iterator[GoogleServer]:
+def running(
+    *, host: str = "127.0.0.1", port: int = 0, state: Path | None = None
+) -> AbstractContextManager[GoogleServer]:
     """Serve in a thread of this process until the block ends; port 0 picks a free one."""
-    server = GoogleServer((host, port), state=state)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="google-double", daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serving(GoogleServer((host, port), state=state))
 
 
 class _Handler(AnsweringHandler):
@@ -94,7 +68,7 @@ class _Handler(AnsweringHandler):
             self._send(error.status, error.body, error.headers)
             return
         with self.server.store.lock:
-            fault = self.server.faults.take(request)
+            fault = self.server.faults.take(lambda fault: fault.matches(request))
         if fault is not None and fault.delay and self.server.closing.wait(fault.delay):
             self.close_connection = True
             return

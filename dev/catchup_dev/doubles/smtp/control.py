@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
 from typing import TYPE_CHECKING, Any
+
+from catchup_dev.doubles.faults import Faults, Scripted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,32 +19,21 @@ PASSWORD = "double"  # noqa: S105 - made up
 STAGES = frozenset({"connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "message"})
 
 
-@dataclass
-class Fault:
+@dataclass(kw_only=True)
+class Fault(Scripted):
     """One scripted fault.
 
     Attributes:
         stage: where in the conversation; `message` is after the final dot.
-        skip: how many times it passes first.
-        times: how many it then hits; None is for ever.
         reply: answer with this line, e.g. `451 later`.
         drop: hang up instead of answering; at `message` nothing is kept.
         accept_then_drop: keep the message, then hang up (`message` only).
-        delay: wait so many seconds first.
-        drip: send a byte of the answer each so many seconds.
-        fired: how often it did, so that a test can tell.
     """
 
     stage: str
-    id: int = 0
-    skip: int = 0
-    times: int | None = 1
     reply: str | None = None
     drop: bool = False
     accept_then_drop: bool = False
-    delay: float = 0
-    drip: float = 0
-    fired: int = field(default=0)
 
 
 @dataclass(frozen=True)
@@ -67,25 +58,22 @@ class Control:
         self.password = PASSWORD
         self._outbox = outbox
         self._lock = threading.RLock()
-        self._faults: list[Fault] = []
+        self._faults = Faults(Fault)
         self._received: list[Received] = []
         self._stages: list[str] = []
         self._settings = {"starttls": True, "auth": True}
 
     def add_fault(self, **fields: Any) -> int:
         """Script a fault (fields of `Fault`) and return its id."""
-        fault = Fault(**fields)
-        if fault.stage not in STAGES:
-            raise LookupError(f"no stage {fault.stage}")
+        if fields.get("stage") not in STAGES:
+            raise LookupError(f"no stage {fields.get('stage')}")
         with self._lock:
-            fault.id = len(self._faults) + 1
-            self._faults.append(fault)
-        return fault.id
+            return self._faults.add(**fields)
 
     def faults(self) -> list[dict[str, Any]]:
         """Return the faults with how often each fired."""
         with self._lock:
-            return [asdict(fault) for fault in self._faults]
+            return self._faults.list()
 
     def clear_faults(self) -> None:
         """Drop all faults."""
@@ -123,17 +111,7 @@ class Control:
     def _reach(self, stage: str) -> Fault | None:
         with self._lock:
             self._stages.append(stage)
-            for fault in self._faults:
-                if fault.stage != stage or fault.times == 0:
-                    continue
-                if fault.skip:
-                    fault.skip -= 1
-                    continue
-                if fault.times is not None:
-                    fault.times -= 1
-                fault.fired += 1
-                return fault
-        return None
+            return self._faults.take(lambda fault: fault.stage == stage)
 
     def _keep(self, received: Received) -> None:
         with self._lock:

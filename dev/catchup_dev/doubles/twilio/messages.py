@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
-from catchup_dev.doubles.twilio.faults import Faults
+from catchup_dev.doubles.faults import Faults
+from catchup_dev.doubles.twilio.faults import Fault
 from catchup_jobs.domain.digest.gsm7 import segments
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _go_on(message: dict[str, Any]) -> None:
 class Control:
     """What scripts may do to the double; every public method is a command of the control API."""
 
-    def __init__(self, store: Messages, faults: Faults, log: list[dict[str, Any]]) -> None:
+    def __init__(self, store: Messages, faults: Faults[Fault], log: list[dict[str, Any]]) -> None:
         self._store, self._faults, self._log = store, faults, log
 
     def add_fault(self, **fields: Any) -> int:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import re
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from catchup_dev.doubles.answers import AnsweringHandler, ScriptedServer
+from catchup_dev.doubles.answers import AnsweringHandler, ScriptedServer, serving
 from catchup_dev.doubles.command import run_command
-from catchup_dev.doubles.twilio.faults import Fault, Faults
+from catchup_dev.doubles.faults import Faults
+from catchup_dev.doubles.twilio.faults import Fault
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, Control, Messages, TwilioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 _MESSAGES = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/]+)/Messages(/(?P<sid>[^/]+))?\.json")
@@ -23,51 +24,27 @@ _CREDENTIALS = base64.b64encode(f"{ACCOUNT_SID}:{AUTH_TOKEN}".encode()).decode()
 
 
 class TwilioServer(ScriptedServer):
-    """Serves the double; a thread for each connection.
+    """Serves the double.
 
     Attributes:
         meanwhile: called with the kind of a request that has come and was not looked at yet; a test's own.
     """
 
-    daemon_threads = True
-
     def __init__(self, address: tuple[str, int], *, outbox: Path | None = None) -> None:
         super().__init__(address, _Handler)
         self.store = Messages(outbox)
-        self.faults = Faults()
+        self.faults = Faults(Fault)
         self.log: list[dict[str, Any]] = []
         self.control = Control(self.store, self.faults, self.log)
         self.lock = threading.RLock()
-        self.closing = threading.Event()
         self.meanwhile: Callable[[str], object] | None = None
 
-    @property
-    def url(self) -> str:
-        """Where the double is reached, without a slash at the end."""
-        host, port = self.server_address[:2]
-        return f"http://{'127.0.0.1' if host == '0.0.0.0' else str(host)}:{port}"  # noqa: S104 - only compared
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up: a test of timeouts does it all the time."""
-
-    def shutdown(self) -> None:
-        """Stop serving, and stop every scripted wait."""
-        self.closing.set()
-        super().shutdown()
-
-
-@contextmanager
-def running(*, host: str = "127.0.0.1", port: int = 0, outbox: Path | None = None) -> Iterator[TwilioServer]:
+def running(
+    *, host: str = "127.0.0.1", port: int = 0, outbox: Path | None = None
+) -> AbstractContextManager[TwilioServer]:
     """Serve in a thread of this process until the block ends; port 0 picks a free one."""
-    server = TwilioServer((host, port), outbox=outbox)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="twilio-double", daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serving(TwilioServer((host, port), outbox=outbox))
 
 
 class _Handler(AnsweringHandler):
@@ -92,7 +69,7 @@ class _Handler(AnsweringHandler):
         if self.server.meanwhile is not None:
             self.server.meanwhile(kind)
         with self.server.lock:
-            fault = self.server.faults.take(kind, to)
+            fault = self.server.faults.take(lambda fault: fault.kind in {None, kind} and fault.to in {None, to})
         if fault is not None and fault.delay and self.server.closing.wait(fault.delay):
             self.close_connection = True
             return

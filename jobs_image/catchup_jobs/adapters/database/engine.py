@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
+from catchup_jobs.adapters.database import postgresql_login
 from catchup_jobs.adapters.database.errors import classify
 from catchup_jobs.adapters.database.url import parse_url
 
@@ -169,6 +170,7 @@ def _postgresql(url: URL, settings: str, connections: int) -> Engine:
     )
 
     _ping_after_a_pause(engine)
+    event.listen(engine, "do_connect", postgresql_login.connect)
 
     # Without READ WRITE: a standby refuses that as a feature that it does not have, not as a write.
     begins = {

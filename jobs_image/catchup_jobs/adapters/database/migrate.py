@@ -93,7 +93,7 @@ def upgrade(url: str) -> SchemaStatus:
     """Apply all missing migrations in one transaction; concurrent upgrades take turns.
 
     Raises:
-        MisconfiguredError: the database declares that it needs newer code than this.
+        MisconfiguredError: the database declares that it needs newer code than this, or contradicts itself.
         JobError: the database cannot be reached, or refused.
     """
     with closing(Database.open(url)) as database:
@@ -119,7 +119,13 @@ def upgrade(url: str) -> SchemaStatus:
     finally:
         engine.dispose()
     with closing(Database.open(url)) as database:
-        return status(database)
+        after = status(database)
+    if not after.is_current:
+        raise MisconfiguredError(
+            f"{VERSION_TABLE} counts every migration as applied, and {schema_info.name} is at {after.current:04d}: the"
+            " tables are not of one backup; restore them from one"
+        )
+    return after
 
 
 def _refuse_other_encodings(connection: Connection) -> None:

@@ -65,13 +65,14 @@ def _refuse_unknown(query: dict[str, str]) -> None:
     from psycopg.pq import Conninfo  # noqa: PLC0415 - SQLite does without
 
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    unknown = sorted(set(query) - known)
+    # A replication connection carries out no statements.
+    unknown = sorted(set(query) - (known - {"replication"}))
     if not unknown:
         return
     # A piece of a password may have come to be where a name is expected.
     named = all(_PARAMETER.fullmatch(name) and "@" not in query[name] for name in unknown)
     raise MisconfiguredError(
-        "CATCHUP_DATABASE_URL has parameters after `?` that are not libpq's"
+        "CATCHUP_DATABASE_URL has parameters after `?` that are not libpq's, or not for programs like this one"
         + (f" ({', '.join(unknown)})" if named else "")
         + ": leave them out"
     )

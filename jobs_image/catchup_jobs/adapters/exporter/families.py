@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -24,7 +23,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     yield gauge("schema_version", "The newest migration of the database.", snapshot.schema_version)
     yield _labelled(
         "exporter_query_seconds",
-        "What each question to the database took, when it was asked last.",
+        "What each question to the database took, when it was asked last; a dear one is asked more rarely.",
         ("query",),
         snapshot.seconds,
     )
@@ -50,7 +49,7 @@ def _runs(snapshot: Snapshot) -> Iterator[Metric]:
         "runs_failing",
         "Users (or parts of the fleet) whose latest run of a kind failed, by its reason.",
         ("kind", "reason"),
-        _summed(((kind, reason), number) for (kind, reason, _), number in snapshot.failing.items()),
+        snapshot.failing,
     )
     yield _labelled(
         "dead_letters", "Runs that were given up and wait for a person.", ("kind", "reason"), snapshot.abandoned
@@ -81,28 +80,24 @@ def _trouble(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _pools(snapshot: Snapshot) -> Iterator[Metric]:
-    pools = snapshot.pools
-    failing: dict[tuple[str, ...], int] = {
-        (pool, kind, reason): number for (kind, reason, pool), number in snapshot.failing.items() if pool
-    }
-    yield _labelled("pool_members", "Users whom a pool serves.", ("pool",), pools.members)
+    yield _labelled("pool_members", "Users whom a pool serves.", ("pool",), snapshot.members)
     yield _labelled(
         "pool_members_late",
         "Members of a pool who are due and were not served in time.",
         ("pool", "kind"),
-        pools.late,
+        snapshot.late_members,
     )
     yield _labelled(
         "pool_members_failing",
-        "Members of a pool whose latest run of a kind failed, by its reason.",
+        "Members of a pool whose latest run of a kind failed or asks somebody to act, by its reason.",
         ("pool", "kind", "reason"),
-        failing,
+        snapshot.failing_members,
     )
     yield _labelled(
         "pool_oldest_sync_timestamp_seconds",
         "When the last sync that succeeded began of the member of a pool who waits longest.",
         ("pool",),
-        {pool: at.timestamp() for pool, at in pools.oldest_sync.items()},
+        {pool: at.timestamp() for pool, at in snapshot.oldest_syncs.items()},
     )
 
 
@@ -121,13 +116,6 @@ def _suggestions(snapshot: Snapshot) -> Iterator[Metric]:
         "Users for whom the latest suggestion runs have planned so far.",
         sum(shard.users for shard in snapshot.shards),
     )
-
-
-def _summed(numbers: Iterable[tuple[tuple[str, ...], int]]) -> dict[tuple[str, ...], int]:
-    total: Counter[tuple[str, ...]] = Counter()
-    for key, number in numbers:
-        total[key] += number
-    return total
 
 
 def gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

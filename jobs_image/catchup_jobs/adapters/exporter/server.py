@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,10 +10,15 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from catchup_contract.serving_certificate import CertificateError, ServingCertificate
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_log = structlog.get_logger()
 
 Gate = Callable[[str], int]
 """Takes the `Authorization` header of a request, and returns 200, or the HTTP status that refuses it."""
@@ -22,6 +28,21 @@ _REASONS = {200: "200 OK", 401: "401 Unauthorized", 403: "403 Forbidden", 404: "
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    certificate: ServingCertificate | None = None
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Return a connection; the thread that answers it shakes hands, so that a slow client delays nobody else."""
+        request, address = super().get_request()
+        if self.certificate is None:
+            return request, address
+        refresh(self.certificate)
+        context = self.certificate.context
+        return context.wrap_socket(request, server_side=True, do_handshake_on_connect=False), address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Write no traceback where a client spoke no TLS, did not trust the certificate, or went away."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(WSGIRequestHandler):
@@ -33,17 +54,26 @@ class _Handler(WSGIRequestHandler):
 
 
 @contextmanager
-def serving(registry: CollectorRegistry, *, host: str, port: int, gate: Gate | None = None) -> Iterator[int]:
+def serving(
+    registry: CollectorRegistry,
+    *,
+    host: str,
+    port: int,
+    gate: Gate | None = None,
+    certificate: ServingCertificate | None = None,
+) -> Iterator[int]:
     """Serve until the block ends, and yield the port.
 
     Args:
         port: 0 for any that is free.
         gate: decides who may read `/metrics`; everybody without one. `/healthz` is the kubelet's.
+        certificate: serve by HTTPS with it, as it is at each connection.
 
     Raises:
         OSError: the port is taken.
     """
     with make_server(host, port, _app(make_wsgi_app(registry), gate), _Server, _Handler) as server:
+        server.certificate = certificate
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -51,6 +81,15 @@ def serving(registry: CollectorRegistry, *, host: str, port: int, gate: Gate | N
         finally:
             server.shutdown()
             thread.join()
+
+
+def refresh(certificate: ServingCertificate) -> None:
+    """Take a renewed certificate; where it cannot be used, say so and keep the one before."""
+    try:
+        if certificate.refresh():
+            _log.info("serving metrics by the certificate of now")
+    except CertificateError as error:
+        _log.warning("the certificate of metrics is not used", why=str(error))
 
 
 def _app(metrics: WSGIApplication, gate: Gate | None) -> WSGIApplication:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from email.header import Header
+from email.headerregistry import BaseHeader, HeaderRegistry
 from email.message import EmailMessage
 from email.policy import SMTP, Policy
 from email.utils import format_datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,10 +27,19 @@ if TYPE_CHECKING:
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
+class _HeaderClasses(HeaderRegistry):
+    """Python's classes of headers: it would make a class anew for each header of each message."""
+
+    @cache  # noqa: B019 - there is one registry
+    def __getitem__(self, name: str) -> type[BaseHeader]:
+        """Return the class of a header."""
+        return super().__getitem__(name)
+
+
 # RFC 2045, 6.7: a line of quoted-printable has at most 76 characters; RFC 2047, 2: so has a line with encoded words.
 _MAX_LINE: Final = 76
 # In quoted-printable every line is short and every byte is ASCII, as any mail server accepts.
-_POLICY: Final = SMTP.clone(cte_type="7bit", max_line_length=_MAX_LINE)
+_POLICY: Final = SMTP.clone(cte_type="7bit", max_line_length=_MAX_LINE, header_factory=_HeaderClasses())
 # RFC 2047: a parser takes these for the beginning of an encoded word.
 _ENCODED_WORD: Final = "=?"
 # RFC 5322, 3.2.3: a phrase of atoms needs no quotes.

@@ -13,7 +13,9 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from catchup_jobs.adapters.messaging.email_message import compose
@@ -238,9 +240,16 @@ class SmtpEmail:
 
     def _context(self) -> ssl.SSLContext:
         try:
-            return ssl.create_default_context(cafile=self._server.ca_file)
+            ca_file = self._server.ca_file
+            return _context_of(ca_file, None if ca_file is None else Path(ca_file).stat().st_mtime_ns)
         except OSError:
             raise _Stop(Unusable("CATCHUP_SMTP_CA_FILE cannot be read, or holds no certificate")) from None
+
+
+@lru_cache(maxsize=1)
+def _context_of(ca_file: str | None, _changed_at: int | None) -> ssl.SSLContext:
+    # Once for a process, or until the file changes: to load the system's authorities costs more than a session.
+    return ssl.create_default_context(cafile=ca_file)
 
 
 def _expect(reply: tuple[int, bytes], accepted: Collection[int], stage: Stage) -> None:

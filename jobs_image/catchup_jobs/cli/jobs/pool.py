@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
-from catchup_contract.outcomes import Reason
+from catchup_contract.outcomes import ExitCode, Outcome, Reason, advice_of
 from catchup_contract.pools import TICK_DEADLINE_SECONDS, Members, counts_the_pool, pages_max, turn_of
 from catchup_contract.summary import Count
 from catchup_contract.trouble import page_of
 from catchup_jobs.adapters.database.pools.known import without_user
 from catchup_jobs.adapters.database.pools.members import interval_of
-from catchup_jobs.adapters.database.pools.schedule_list import apply_list
+from catchup_jobs.adapters.database.pools.schedule_list import apply_list, known_pools
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
+from catchup_jobs.adapters.database.pools.ticks import note_tick
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.schedule_list import read_schedule_list
 from catchup_jobs.adapters.process import current_process
@@ -31,6 +32,7 @@ from catchup_jobs.cli.resources import Resources, open_database
 from catchup_jobs.jobs.pool.abandonment import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
 from catchup_jobs.jobs.run.endings import Ending, Report, report_of
+from catchup_jobs.jobs.run.errors import PermanentError
 from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Process, RunLocks, RunStore
 
@@ -57,14 +59,24 @@ _log = structlog.get_logger()
 
 def execute_tick(kind: Kind, pool: str) -> int:
     """Serve the members of a pool who are due for a kind; return the process's exit code."""
-    return reported(kind, lambda settings: _perform(kind, pool, settings))
+
+    def run(settings: Settings) -> Report:
+        # First: a container's first process ignores SIGTERM until it has a handler.
+        with current_process(settings.pod_uid or str(uuid.uuid4())) as process:
+            return _perform(kind, pool, settings, process)
+
+    return reported(kind, run)
 
 
-def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
-    started_at = datetime.now(UTC)
+def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Report:
+    """Make the tick. Raises JobError."""
+    started_at = process.now()
+    if settings.pool_off is not None:
+        # Before the list is applied: the members may be those of an older pool of this name.
+        _log.warning("nobody is served", pool=pool, kind=kind.name, why=advice_of(Reason.SWITCHED_OFF))
+        return report_of(Ending(Outcome.SKIPPED, ExitCode.DONE, Reason.SWITCHED_OFF), kind, started_at, started_at)
     shard, shards = settings.pool_shard
     with (
-        current_process(settings.pod_uid or str(uuid.uuid4())) as process,
         open_database(settings, process, connections=_CONNECTIONS) as database,
         locks_of(kind, settings, database) as locks,
         closing(ThreadClients()) as clients,
@@ -72,10 +84,19 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         listed = None if settings.schedule_list is None else read_schedule_list(Path(settings.schedule_list))
         if listed is not None:
             _apply_list(database, pool, settings, listed, started_at)
+        elif pool in known_pools(database):
+            raise PermanentError(
+                f"the pool {pool} is a SchedulePool's: its own pods alone know whether it is suspended, and whom"
+                f" UserSchedules name; `kubectl create job NAME --from=cronjob/{pool}-pool-{kind}` plays a tick"
+            )
+        if shard == 0:
+            note_tick(database, pool, now=started_at)
         # By hand, nobody says the interval: it stays what the pool's own pods were told.
         every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
         version = f"{metadata.version('tzdata')} {every}"
         store = PoolSlots(database, pool, kind, every, version, shard, shards, settings.digest_since)
+        if counts_the_pool(settings.slot) and (far := store.compute_far_anew(now=process.now())):
+            _log.warning("members were due later than their schedule says: was a node's clock ahead?", members=far)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
         runs = _Runs(
             kind=kind,
@@ -90,24 +111,24 @@ def _perform(kind: Kind, pool: str, settings: Settings) -> Report:
         result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
         counts, trouble = _counts(result), None
         if shard == 0:
-            unknown = _without_user(database, pool, kind, settings, listed)
+            unknown = _without_user(database, pool, kind, settings, listed, now=process.now())
             if counts_the_pool(settings.slot):
                 counts |= store.counts(now=process.now())
                 counts[Count.MEMBERS_FAILING] = counts.get(Count.MEMBERS_FAILING, 0) + len(unknown)
             trouble = _page(store, settings, unknown)
     outcome, exit_code, reason = exit_of(result)
     _log.info("tick ended", pool=pool, kind=kind.name, **{count.value: number for count, number in counts.items()})
-    report = report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, datetime.now(UTC))
+    report = report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, process.now())
     return replace(report, summary=replace(report.summary, trouble=trouble))
 
 
 def _without_user(
-    database: Database, pool: str, kind: Kind, settings: Settings, listed: ScheduleList | None
+    database: Database, pool: str, kind: Kind, settings: Settings, listed: ScheduleList | None, *, now: datetime
 ) -> list[ListedSchedule]:
     """Return the UserSchedules of the pool whose users nobody has imported, and log that there are some."""
     if listed is None or settings.pool_members is not Members.USER_SCHEDULES:
         return []
-    unknown = without_user(database, pool, kind, listed, now=datetime.now(UTC))
+    unknown = without_user(database, pool, kind, listed, now=now)
     if unknown and counts_the_pool(settings.slot):
         some = [one.user_id for one in unknown[:_LOGGED]]
         _log.warning(

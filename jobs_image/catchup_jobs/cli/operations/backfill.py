@@ -18,6 +18,7 @@ from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import ExitCode, advice_of
 from catchup_contract.timestamps import format_utc, parse_rfc3339
 from catchup_jobs.adapters.database.pools.members import syncable_members
+from catchup_jobs.adapters.database.pools.ticks import is_silent, last_tick
 from catchup_jobs.adapters.database.runs.listing import ended_since
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.text_file import read_text
@@ -26,6 +27,7 @@ from catchup_jobs.cli.jobs.harness import locks_of
 from catchup_jobs.cli.jobs.registry import body_of
 from catchup_jobs.cli.jobs.threads import ThreadClients
 from catchup_jobs.cli.log import configure
+from catchup_jobs.cli.operations.pool import silence
 from catchup_jobs.cli.parameters import POOL_NAME, USER_ID
 from catchup_jobs.cli.resources import Resources, open_database
 from catchup_jobs.cli.tables import AGE
@@ -99,13 +101,17 @@ class Since(click.ParamType[datetime]):
     metavar="TIME",
     help="Pass over who was synced since then: a time, or an age such as 6h. Default: the start of this command.",
 )
-def backfill(file: TextIO | None, pool: str | None, rate: str, since: datetime | None) -> None:
+@click.option("--unserved", is_flag=True, help="Also of a pool of which no pod has run for an hour.")
+def backfill(*, file: TextIO | None, pool: str | None, rate: str, since: datetime | None, unserved: bool) -> None:
     """Sync many users now, whether they are due or not, at a rate.
 
     Eight users at a time at most, and never faster than Google's quota for the project admits. Each sync is as one by
     hand. A failure is printed when it comes, one a line; what was given up is in `failures list`, too, a user whom the
     database does not know is not. SIGTERM or Ctrl-C ends the syncs that were begun. To continue, run the command that
     is printed at the start: it passes over who has been synced meanwhile.
+
+    Who is a member of a pool is what its pods read last. So a pool of which none has run for an hour is refused: it may
+    be deleted or suspended. --unserved takes the members that it had, such as while no pods start.
 
     Exit 0 if everybody was synced, 65 if a user failed, 75 if users are left, 78 if a setting is wrong.
 
@@ -127,13 +133,13 @@ def backfill(file: TextIO | None, pool: str | None, rate: str, since: datetime |
         locks_of(SYNC, settings, database) as locks,
         closing(ThreadClients()) as clients,
     ):
-        user_ids = _read(file) if file is not None else syncable_members(database, pool or "", now=process.now())
+        user_ids = _read(file) if file is not None else _members(database, pool or "", process.now(), unserved=unserved)
         if not user_ids:
             raise PermanentError(
                 "there is nobody to sync: " + (f"pool {pool} has no members" if pool else "no user ids")
             )
         runs = _Runs(settings, database, locks, process, clients)
-        output = _Output(_command(file, pool, rate, start), began=process.now())
+        output = _Output(_command(file, pool, rate, start, unserved=unserved), began=process.now())
         output.begin(len(user_ids))
         result = Backfill(
             serve=runs.serve,
@@ -160,9 +166,20 @@ def _read(file: TextIO) -> list[str]:
     return list(user_ids)
 
 
-def _command(file: TextIO | None, pool: str | None, rate: str, start: datetime) -> str:
+def _members(database: Database, pool: str, now: datetime, *, unserved: bool) -> list[str]:
+    """Return the members of a pool. Raises PermanentError where nobody serves them, without `unserved`."""
+    user_ids = syncable_members(database, pool, now=now)
+    with database.read() as connection:
+        tick = last_tick(connection, pool)
+    if user_ids and is_silent(tick, now) and not unserved:
+        told = f"{silence(pool, tick)}; --unserved syncs the {len(user_ids)} members that it had all the same"
+        raise PermanentError(told)
+    return user_ids
+
+
+def _command(file: TextIO | None, pool: str | None, rate: str, start: datetime, *, unserved: bool) -> str:
     """Return the command that goes on with a backfill, and what standard input must have then."""
-    users, given = f"--pool {pool}", ""
+    users, given = f"--pool {pool}{' --unserved' if unserved else ''}", ""
     if file is not None:
         is_stdin = file.name == sys.stdin.name
         users = f"--users {'-' if is_stdin else shlex.quote(file.name)}"

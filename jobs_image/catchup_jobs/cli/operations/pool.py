@@ -9,8 +9,10 @@ import click
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.outcomes import advice_of
+from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.pools.known import is_known_pool
 from catchup_jobs.adapters.database.pools.overview import overviews
+from catchup_jobs.adapters.database.pools.ticks import is_silent, last_tick
 from catchup_jobs.adapters.database.pools.trouble import late, troubles
 from catchup_jobs.cli.parameters import POOL_NAME, OneRecord
 from catchup_jobs.cli.resources import open_database
@@ -36,6 +38,7 @@ _COLUMNS: Final = {
     "inFlight": "IN FLIGHT",
     "failing": "FAILING",
     "waiting": "LONGEST WAIT",
+    "lastTick": "LAST TICK",
 }
 _MEMBER_COLUMNS: Final = {
     "user": "USER",
@@ -61,7 +64,8 @@ def show(output: str) -> None:
 
     HELD are enrolled users whom a UserSchedule names, so that the pool does not serve them by their enrolment. DUE are
     members who wait to be served, IN FLIGHT those who are being served, FAILING those whose last run failed or asks
-    somebody to act: see `catchup-jobs pool members`.
+    somebody to act: see `catchup-jobs pool members`. LAST TICK is when a pod of the pool has run last, within five
+    minutes; a pool of which none has run for an hour is deleted or suspended, or its pods do not start.
 
     \b
     Examples:
@@ -74,6 +78,9 @@ def show(output: str) -> None:
     if output != JSON:
         rows = [{**row, "waiting": _seconds(row["waitingSeconds"])} for row in rows]
     echo_rows(_COLUMNS, rows, output)
+    for name, tick in {row["pool"]: row["lastTick"] for row in rows}.items():
+        if is_silent(tick, now):
+            click.echo(silence(name, tick), err=True)
     if not rows and output != JSON:
         click.echo(
             "no pool has members: name one with the key `pool` in the file of `catchup-jobs user import`", err=True
@@ -107,16 +114,28 @@ def members(*, name: str, is_late: bool, failing: bool, kind: Kind | None, limit
             )
         # One more than are shown says that there are more.
         with database.read() as connection:
+            tick = last_tick(connection, name)
             lates = [*_late_rows(connection, name, kinds, now, limit + 1)] if is_late or both else []
             failings = [*_failing_rows(connection, name, kinds, limit + 1)] if failing or both else []
     rows = shared(lates, failings, limit)
     echo_rows(_MEMBER_COLUMNS, rows, output)
+    if is_silent(tick, now):
+        click.echo(silence(name, tick), err=True)
     if len(rows) < len(lates) + len(failings):
         click.echo(
             f"there are more than these {len(rows)}: raise --limit, or choose by --late, --failing, --kind", err=True
         )
     if not rows and output != JSON:
         click.echo(f"no member of {name} is in trouble; `catchup-jobs pool show` has all pools", err=True)
+
+
+def silence(pool: str, tick: datetime | None) -> str:
+    """Return what is said of a pool that nobody serves, of which a pod has run last at `tick` (None: never)."""
+    since = "has run" if tick is None else f"has run since {format_utc(tick)}"
+    return (
+        f"no pod of the pool {pool} {since}, so that nobody serves its members: see with `kubectl get schedulepools -A`"
+        " whether there is such a pool, and whether it is suspended"
+    )
 
 
 def shared(lates: list[dict[str, Any]], failings: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
@@ -166,4 +185,5 @@ def _row(overview: PoolOverview, now: datetime) -> dict[str, Any]:
         "inFlight": overview.in_flight,
         "failing": overview.failing,
         "waitingSeconds": None if longest is None else int((now - longest).total_seconds()),
+        "lastTick": overview.last_tick,
     }

@@ -16,8 +16,8 @@ from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.files.text_file import read_text
-from catchup_jobs.cli.parameters import USER_ID
-from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
+from catchup_jobs.cli.parameters import USER_ID, keys_lost_option
+from catchup_jobs.cli.resources import open_database, sealing_encryption_of, unknown_user
 from catchup_jobs.domain.calendar.overview import CalendarOverview, troubles
 from catchup_jobs.domain.calendar.week import draw, legend
 from catchup_jobs.domain.text import one_line
@@ -43,7 +43,8 @@ def calendar() -> None:
 )
 @click.option("--installed-app", is_flag=True, help="Consent in a browser on this machine.")
 @click.option("--no-browser", is_flag=True, help="With --installed-app: only print the page's address.")
-def connect(user_id: str, token_file: TextIO | None, installed_app: bool, no_browser: bool) -> None:
+@keys_lost_option
+def connect(user_id: str, token_file: TextIO | None, installed_app: bool, no_browser: bool, keys_lost: bool) -> None:
     """Store a user's consent to read their Google Calendar, encrypted, in place of any other.
 
     The OAuth client of CATCHUP_GOOGLE_CLIENT_ID and CATCHUP_GOOGLE_CLIENT_SECRET must be the one that consent is
@@ -59,7 +60,7 @@ def connect(user_id: str, token_file: TextIO | None, installed_app: bool, no_bro
     settings = Settings.load()
     with open_database(settings) as database:
         _require_user(database, user_id)
-        tokens = DatabaseTokens(database, encryption_of(settings, database))
+        tokens = DatabaseTokens(database, sealing_encryption_of(settings, database, keys_lost=keys_lost))
         token = _consent(settings, token_file, open_browser=not no_browser)
         tokens.connect(user_id, token, now=datetime.now(UTC))
     click.echo(f"connected; `catchup-jobs sync --user {user_id}` reads the primary calendar")

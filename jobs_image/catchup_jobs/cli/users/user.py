@@ -16,8 +16,8 @@ from catchup_jobs.adapters.database.people.users import DatabaseUsers, UserOverv
 from catchup_jobs.adapters.database.pools.schedule_list import known_pools
 from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.adapters.files.user_file import read_users
-from catchup_jobs.cli.parameters import USER_ID
-from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
+from catchup_jobs.cli.parameters import USER_ID, keys_lost_option
+from catchup_jobs.cli.resources import encryption_of, open_database, sealing_encryption_of, unknown_user
 from catchup_jobs.cli.tables import JSON, echo_json, echo_rows, output_option
 from catchup_jobs.cli.users.consent_withdrawal import Consent
 from catchup_jobs.cli.users.user_view import lines, read_view
@@ -41,7 +41,8 @@ def user() -> None:
 @user.command("import")
 @click.argument("file", type=click.File(encoding="utf-8"))
 @click.option("--strict", is_flag=True, help="Import nobody if one of the users cannot be.")
-def import_(file: TextIO, strict: bool) -> None:
+@keys_lost_option
+def import_(file: TextIO, strict: bool, keys_lost: bool) -> None:
     """Create or replace users from a JSON file (`-` for standard input).
 
     It holds one user, a list, or an object with a list under `users`. Only `id` and `name` are required. Each user is
@@ -89,12 +90,17 @@ def import_(file: TextIO, strict: bool) -> None:
     pools = {entry.user.id: entry.pool or None for entry in entries if entry.pool is not None}
     settings = Settings.load()
     with open_database(settings) as database:
+        addresses = _addresses(settings, database)
+        if any(channels.values()):
+            # Before the transaction: a process may have no second connection.
+            encryption = sealing_encryption_of(settings, database, keys_lost=keys_lost)
+            addresses = DatabaseAddresses(database, lambda: encryption)
         imported = DatabaseUsers(database).import_all(
             [entry.user for entry in entries],
             now=now,
             contacts=contacts,
             channels=channels,
-            addresses=_addresses(settings, database),
+            addresses=addresses,
             pools=pools,
         )
         doubts = _doubts({user: pool for user, pool in pools.items() if pool}, known_pools(database))

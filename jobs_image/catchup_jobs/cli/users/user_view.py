@@ -124,12 +124,20 @@ def lines(view: Mapping[str, Any]) -> Iterator[str]:
 def _pool(found: Membership | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    return {"name": found.pool, "by": found.by, "due": {kind: _utc(at) for kind, at in found.due.items()}}
+    until = found.suspended_until
+    return {
+        "name": found.pool,
+        "by": found.by,
+        "due": {kind: _utc(at) for kind, at in found.due.items()},
+        "suspendedUntil": _utc(until if until is not None and until > datetime.now(UTC) else None),
+    }
 
 
 def _told_of_pool(pool: Mapping[str, Any]) -> str:
     if not pool["due"]:
         return f"enrolled in {pool['name']}, which does not serve the user: a UserSchedule names the user"
+    if pool["suspendedUntil"]:
+        return f"{pool['name']} (by {pool['by']}); suspended until {pool['suspendedUntil']}"
     due = ", ".join(f"next {kind} {at or 'not computed yet'}" for kind, at in pool["due"].items())
     return f"{pool['name']} (by {pool['by']}); {due}"
 

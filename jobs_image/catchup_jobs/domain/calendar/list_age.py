@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from catchup_contract.cadence import Cadence
+from catchup_contract.cadence import CALENDAR_LIST_MINUTES, Cadence
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-_DAY_MINUTES: Final = 24 * 60
 
 
 def is_list_due(user_id: str, listed_at: datetime | None, *, now: datetime) -> bool:
@@ -20,4 +18,4 @@ def is_list_due(user_id: str, listed_at: datetime | None, *, now: datetime) -> b
         listed_at: when the list was read (aware), None where it was not since the user connected the calendar.
         now: the present (aware).
     """
-    return listed_at is None or listed_at < Cadence.of_user("calendar-list", _DAY_MINUTES, user_id).latest(now)
+    return listed_at is None or listed_at < Cadence.of_user("calendar-list", CALENDAR_LIST_MINUTES, user_id).latest(now)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from catchup_contract.digest_rule import DigestTime, Occurrence
     from catchup_jobs.domain.digest.channels import Channel, Destination
     from catchup_jobs.jobs.digest.messenger import Messenger
-    from catchup_jobs.jobs.digest.ports import Delivery, DigestStore, Recipient, StoredDigest
+    from catchup_jobs.jobs.digest.ports import Delivery, DigestStore, Recipient
     from catchup_jobs.jobs.run.context import RunContext
 
 # Longer than any call to a provider takes, timeouts included.
@@ -93,11 +93,6 @@ class DueDigest:
         if error.wait_seconds is None:
             return self.context.is_last_attempt
         return not self.context.has_time_for(error.wait_seconds)
-
-    def stored(self) -> StoredDigest:
-        """Return what the run finds."""
-        now = self.context.now()
-        return self.store.stored(self.user_id, self.occurrence.due_date, since=now - FOLLOW_UP_SPAN, now=now)
 
     def deliveries(self) -> Mapping[Channel, Delivery]:
         """Return the deliveries as they are stored now."""

@@ -6,13 +6,13 @@ what was not sent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from catchup_contract.digest_rule import occurrence_by_hand, occurrence_of_slot
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_jobs.domain.digest.channels import ATTEMPTED, CHANNELS, MAYBE_SENT, is_wanted, may_send, skip_reason
 from catchup_jobs.domain.stored_enums import ChannelMode, DeliveryStatus, SkipReason
-from catchup_jobs.jobs.digest.due_digest import DueDigest
+from catchup_jobs.jobs.digest.due_digest import FOLLOW_UP_SPAN, DueDigest
 from catchup_jobs.jobs.digest.results import REASONS, error_to_raise, result_of
 from catchup_jobs.jobs.digest.unsettled import settle_earlier_attempts
 from catchup_jobs.jobs.run.context import Result
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from catchup_contract.digest_rule import DigestTime
     from catchup_jobs.domain.digest.channels import Channel, Destination
     from catchup_jobs.jobs.digest.messenger import Messenger
-    from catchup_jobs.jobs.digest.ports import Delivery, DigestStore
+    from catchup_jobs.jobs.digest.ports import Delivery, DigestStore, StoredDigest
     from catchup_jobs.jobs.run.context import RunContext
+
+T = TypeVar("T")
 
 
 class Digest:
@@ -57,13 +59,10 @@ class Digest:
             JobError: see `jobs.run.execution`. All channels are tried before an error of one is raised.
         """
         now = context.now()
-        recipient = self._store.recipient(context.subject, now=now)
-        if recipient is None:
-            raise PermanentError(
-                "there is no such user: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
-            )
-        when = self._when or recipient.when
+        when = self._when or _known(self._store.recipient(context.subject, now=now)).when
         occurrence = occurrence_by_hand(now, when) if context.slot is None else occurrence_of_slot(context.slot, when)
+        due_date = None if occurrence is None else occurrence.due_date
+        recipient, stored = _known(self._store.find(context.subject, due_date, since=now - FOLLOW_UP_SPAN, now=now))
         if occurrence is None:
             return Result(Outcome.SKIPPED, Reason.NOT_DUE)
         return _perform(
@@ -75,12 +74,20 @@ class Digest:
                 occurrence,
                 recipient,
                 even_at_night=self._even_at_night,
-            )
+            ),
+            stored,
         )
 
 
-def _perform(digest: DueDigest) -> Result:
-    stored = digest.stored()
+def _known(found: T | None) -> T:
+    if found is None:
+        raise PermanentError(
+            "there is no such user: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
+        )
+    return found
+
+
+def _perform(digest: DueDigest, stored: StoredDigest) -> Result:
     settle_earlier_attempts(digest, stored)
     deliveries = digest.deliveries() if stored.deliveries else stored.deliveries
     if not any(delivery.status in ATTEMPTED for delivery in deliveries.values()):
@@ -108,7 +115,10 @@ def _perform(digest: DueDigest) -> Result:
 def _reason_to_skip(digest: DueDigest) -> SkipReason | None:
     if digest.recipient.paused:
         return SkipReason.PAUSED
-    if not digest.recipient.has_news:
+    if digest.recipient.has_pending:
+        # A first message holds them. What is answered meanwhile the claim finds.
+        return None
+    if not digest.recipient.must_reconnect:
         return SkipReason.EMPTY
     selected = digest.store.selection(digest.user_id, digest.occurrence.due_date, now=digest.context.now())
     return None if selected else SkipReason.EMPTY

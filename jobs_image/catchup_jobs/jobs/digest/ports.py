@@ -24,14 +24,15 @@ class Recipient:
 
     Attributes:
         when: the digest's time in the database; the values of a UserSchedule take precedence.
-        has_news: whether a first message may hold anything now: without suggestions and without a reason to connect the
-            calendar again, it does not.
+        has_pending: suggestions are pending now.
+        must_reconnect: the calendar must be connected again.
     """
 
     name: str = field(repr=False)
     when: DigestTime
     paused: bool
-    has_news: bool
+    has_pending: bool
+    must_reconnect: bool
 
     def chosen(self, when: DigestTime) -> DigestTime:
         """Return the time that the user chose, given the one that the digest falls due at.
@@ -133,8 +134,15 @@ class DigestStore(Protocol):
         """Return a user, None for an unknown one."""
         ...
 
-    def stored(self, user_id: str, due_date: date, *, since: datetime, now: datetime) -> StoredDigest:
-        """Return what a due date's run finds; `since`: how long ago an unsettled delivery was attempted at most."""
+    def find(
+        self, user_id: str, due_date: date | None, *, since: datetime, now: datetime
+    ) -> tuple[Recipient, StoredDigest] | None:
+        """Return a user and what a due date's run finds, None for an unknown user.
+
+        Args:
+            due_date: None where nothing is due.
+            since: how long ago an unsettled delivery was attempted at most.
+        """
         ...
 
     def destinations(self, user_id: str) -> Mapping[Channel, Destination]:

@@ -34,7 +34,7 @@ _LOOK_SECONDS: Final = 1.0
 # An unwritten settlement of a run that ended well would count as a death.
 _LAST_SETTLEMENTS: Final = 3
 # A process that has not settled a claim by then is dead.
-_CLAIM_MARGIN: Final = timedelta(seconds=60)
+CLAIM_MARGIN: Final = timedelta(seconds=60)
 """How long after its pod's deadline a claim of a pool's member ends."""
 _LAST_CLAIM: Final = timedelta(seconds=60)
 """A pool's pod begins no run when its deadline is nearer than this."""
@@ -189,7 +189,7 @@ class Tick:
 
     def _claim(self, user_ids: list[str]) -> list[Member]:
         return self.store.claim(
-            user_ids, self.process.process_id, now=self.process.now(), until=self.deadline + _CLAIM_MARGIN
+            user_ids, self.process.process_id, now=self.process.now(), until=self.deadline + CLAIM_MARGIN
         )
 
     def _may_begin(self) -> bool:

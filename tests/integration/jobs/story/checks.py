@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from integration.jobs.story.world import MAIL_SENDER
 from sqlalchemy import or_, select
 
+from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_jobs.adapters.database.schema import (
     calendars,
@@ -17,6 +18,8 @@ from catchup_jobs.adapters.database.schema import (
     deliveries,
     digests,
     events,
+    pool_members,
+    pool_slots,
     runs,
     suggestions,
 )
@@ -145,6 +148,8 @@ def check_no_run_vanished(world: World) -> None:
     letters = {row.run_key for row in _rows(world, select(dead_letters.c.run_key))}
     by_key: dict[str, list[Task]] = defaultdict(list)
     for task in world.tasks:
+        if task.is_tick:
+            continue
         by_key[task.key].append(task)
     for key, tasks in by_key.items():
         ended = any(task.complete or task.settled for task in tasks)
@@ -152,7 +157,7 @@ def check_no_run_vanished(world: World) -> None:
         # A run that no pod could open is told by Kubernetes alone: the Job failed, and its pods said why.
         pods = [task.pods for task in tasks]
         # One that was put back is answered by a later slot that ended well.
-        ended = ended or any(_answers(later, tasks[0]) for later in world.tasks)
+        ended = ended or any(_answers(later, tasks[0]) for later in world.tasks) or _is_ended_elsewhere(world, tasks[0])
         assert ended or key in letters or not opened, f"{key} vanished: not ended, no dead letter, its pods: {pods}"
         if not ended and not opened:
             summaries = [summary for task in tasks for _, summary in task.pods if summary]
@@ -165,6 +170,28 @@ def _answers(later: Task, earlier: Task) -> bool:
         return False
     is_put_back = any(code == ExitCode.TEMPORARY for code, _ in earlier.pods)
     return is_put_back and later.settled and (later.kind, later.subject) == (earlier.kind, earlier.subject)
+
+
+def _is_ended_elsewhere(world: World, task: Task) -> bool:
+    """Whether the pool ended the slot of a user who moved, or a later one."""
+    ended = world.ended.get((task.kind, task.subject), set())
+    return task.is_deleted and task.slot is not None and any(slot >= task.slot for slot in ended)
+
+
+def check_slots(world: World) -> None:
+    """Check that whoever served a sync meant a slot of the user's own: in all placements the same."""
+    for person in world.people:
+        for slot in world.ended.get((SYNC, person.id), set()):
+            assert person.slots(SYNC).latest(slot) == slot, f"{person.id} has no slot at {slot}"
+
+
+def check_the_pool_has_its_members_alone(world: World) -> None:
+    """Check, when all was quiet, that the pool serves those whose UserSchedule names it, and nobody is on the way."""
+    rows = _rows(world, select(pool_members.c.user_id, pool_members.c.leaving))
+    assert {row.user_id for row in rows} == {person.id for person in world.people if person.pooled}
+    assert not any(row.leaving for row in rows), rows
+    held = _rows(world, select(pool_slots.c.user_id, pool_slots.c.owner, pool_slots.c.unfinished, pool_slots.c.deaths))
+    assert all((row.owner, row.unfinished, row.deaths) == (None, None, 0) for row in held), held
 
 
 def check_no_claim_is_left(world: World) -> None:

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, func, select
 from sqlalchemy.pool import NullPool
 
 from catchup_contract.kinds import BACKOFF_LIMIT
 from catchup_contract.outcomes import ExitCode, Reason
+from catchup_contract.summary import Count
+from catchup_jobs.adapters.database.schema import runs
 
 if TYPE_CHECKING:
     from integration.jobs.story.world import World
@@ -54,10 +56,11 @@ def a_pod_is_killed(world: World, dice: random.Random) -> bool:
 
 @fault()
 def every_pod_of_a_job_is_killed(world: World, dice: random.Random) -> bool:
-    task = dice.choice(world.running)
+    # A tick has no second pod: the next one serves whom it left.
+    task = dice.choice([task for task in world.running if not task.is_tick])
     while len(task.pods) <= BACKOFF_LIMIT:
         alive = world.until(lambda: task.pod is not None and task.pod.is_alive())
-        if not alive or task.complete or task.pod is None:
+        if not alive or task.complete or task.is_deleted or task.pod is None:
             return False
         if not task.pods:
             # A Job whose pods never came so far as to begin the run would show nothing.
@@ -78,6 +81,9 @@ def a_pod_is_terminated(world: World, dice: random.Random) -> bool:
     world.tell(f"  SIGTERM for {pod}")
     pod.send(signal.SIGTERM)
     code = pod.exit_code.result(_ENDING_SECONDS)
+    if pod.serves_a_pool:
+        # What was begun is put back.
+        return code == ExitCode.DONE and pod.summary is not None and pod.summary.counts[Count.USERS_DEFERRED] > 0
     return code == ExitCode.TEMPORARY and (pod.summary is None or pod.summary.reason is Reason.TERMINATED)
 
 
@@ -100,7 +106,7 @@ def a_slot_is_run_twice_at_once(world: World, dice: random.Random) -> bool:
     if not served:
         return False
     original = dice.choice(served)
-    twin = world.task(original.kind, original.person, original.slot)
+    twin = world.twin(original)
     if not world.until(lambda: any(pod.arguments[0] == original.kind.name for pod in world.pods.alive())):
         return False
     overlaps = not original.pods
@@ -300,9 +306,16 @@ def a_user_withdraws_the_consent(world: World, dice: random.Random) -> bool:
     person.connected = False
     world.tell(f"  {person.id} withdraws the consent")
 
+    is_told = (runs.c.subject == person.id, runs.c.reason == Reason.RECONNECT, runs.c.finished_at > world.clock.now())
+    told = select(func.count()).select_from(runs).where(*is_told)
+
     def noticed() -> bool:
         summaries = [summary for task in world.running if task.person is person for _, summary in task.pods]
-        return any(summary and summary.reason is Reason.RECONNECT for summary in summaries)
+        return any(summary and summary.reason is Reason.RECONNECT for summary in summaries) or world.steadily(in_book)
+
+    def in_book() -> bool:
+        with world.database.read() as connection:
+            return connection.execute(told).scalar_one() > 0
 
     return world.until(noticed)
 

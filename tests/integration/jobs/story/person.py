@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
 from catchup_contract.digest_rule import FOLLOW_UPS, DigestDay, DigestTime
 from catchup_contract.env import Env
 from catchup_contract.timestamps import format_utc
+from catchup_jobs.domain.placement.slots import Slots, When, slots_of
+
+if TYPE_CHECKING:
+    from catchup_contract.kinds import Kind
 
 FREQUENCIES: Final = ("daily", "weekly", "biweekly", "monthly", None)
 # The controller starts a CronJob at the due time and as much later, as long as that is the same local date.
@@ -28,6 +32,10 @@ class Person:
         busy: the events at Google by id, as (start, end, title).
         known: how many contacts they ever had.
         fired: the latest slot for which the controller started a digest, or when the CronJob was made.
+        made: when the CronJobs of their own were made.
+        joined: when they came to the pool last, None for never.
+        pooled: whether they are in the pool.
+        edited: when they last changed when their digests are due.
     """
 
     id: str
@@ -38,6 +46,10 @@ class Person:
     fired: datetime
     day: str = "Daily"
     suspended: bool = False
+    made: datetime = field(init=False)
+    joined: datetime | None = None
+    pooled: bool = False
+    edited: datetime = field(init=False)
     paused: bool = False
     connected: bool = False
     stopped: bool = False
@@ -48,6 +60,9 @@ class Person:
     known: int = 0
     contacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     busy: dict[str, tuple[datetime, datetime, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.made = self.edited = self.since
 
     @property
     def when(self) -> DigestTime:
@@ -104,6 +119,11 @@ class Person:
             Env.DIGEST_SINCE: format_utc(self.since),
             Env.SYNC_EVERY: DEFAULT_SYNC_EVERY,
         }
+
+    def slots(self, kind: Kind) -> Slots:
+        """Return their slots, the same in each placement."""
+        day, at = DigestDay(self.day), time.fromisoformat(self.at)
+        return slots_of(kind, self.id, When(self.zone, day, at, self.since, DEFAULT_SYNC_EVERY))
 
     def due_after(self, instant: datetime) -> datetime:
         """Return the next instant at which a digest is due."""

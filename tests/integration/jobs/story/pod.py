@@ -18,21 +18,22 @@ from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.messaging.smtp_email import SmtpEmail
 from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
 from catchup_jobs.adapters.redis.locks import RedisLocks
-from catchup_jobs.cli.jobs import harness
+from catchup_jobs.cli.jobs import harness, pool
 from catchup_jobs.jobs.run.ports import Process
 
 
 def keep_time_by(clock: Clock) -> None:
     """Let the jobs of this process live by the clock, and all that they wait for in real time be as much shorter."""
-    commands: Any = harness
-    real = commands.current_process
+    jobs: Any = harness
+    ticks: Any = pool
+    real = jobs.current_process
 
     @contextmanager
     def hurried(process_id: str) -> Iterator[Process]:
         with real(process_id) as around:
             yield replace(around, now=clock.now, sleep=lambda seconds: around.sleep(seconds / clock.speed))
 
-    commands.current_process = hurried
+    jobs.current_process = ticks.current_process = hurried
     for module, name in ((google_http, "REQUEST_SECONDS"), (engine, "_BUSY_TIMEOUT_SECONDS")):
         setattr(module, name, getattr(module, name) / clock.speed)
     timed: list[Any] = [Http.__init__, BoundedHttp.__init__, SmtpEmail.__init__, RedisLocks.open.__func__]  # type: ignore[attr-defined]

@@ -53,6 +53,10 @@ class Pod:
             return Summary.from_json(self.termination_log.read_text(encoding="utf-8"))
         return None
 
+    @property
+    def serves_a_pool(self) -> bool:
+        return "--pool" in self.arguments
+
     def is_alive(self) -> bool:
         return self.process.pid.done() and not self.exit_code.done()
 

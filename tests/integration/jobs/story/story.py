@@ -6,23 +6,29 @@ import random
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from time import sleep
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 import pytest
 from integration.jobs.story import checks, edits
 from integration.jobs.story.faults import FAULTS, hand
 from integration.jobs.story.person import Person
+from integration.jobs.story.placements import CLAIM
 from integration.jobs.story.world import floor, says
 from sqlalchemy import func, select
 
-from catchup_contract.digest_rule import DigestDay, DigestTime
-from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC
+from catchup_contract.digest_rule import LATEST, DigestDay, DigestTime
+from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC, Kind, user_kinds
 from catchup_contract.outcomes import Outcome
+from catchup_contract.run_keys import run_key
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import digests
+from catchup_jobs.domain.stored_enums import RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from integration.jobs.story.world import Task, World
 
 HAND: Final = 8
@@ -32,6 +38,8 @@ _MOST_ROUNDS: Final = 40
 # Rounds in which the jump comes; the first one's schedule stays until it is over.
 _JUMP: Final = range(3)
 _PEOPLE: Final = 3
+# Ticks of a quiet pool that may pass until everybody is served.
+_TICKS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,10 @@ def beginning(seed: int) -> tuple[Jump, datetime]:
 
 
 def cast(seed: int) -> list[Person]:
-    """Return the users; the first one's digest is at the time of the jump."""
+    """Return the users; the first one's digest is at the time of the jump.
+
+    Of four seeds, one has no pool, two have both placements with users who move between them, and one has a pool alone.
+    """
     dice = random.Random(f"cast {seed}")  # noqa: S311 - to be played again
     jump, begin = beginning(seed)
     people = []
@@ -73,6 +84,8 @@ def cast(seed: int) -> list[Person]:
         if number == 0:
             zone, at = jump.zone, jump.at
         person = Person(("ada", "bob", "cleo")[number], number + 1, zone, at, since=begin, fired=begin)
+        person.pooled = seed % 4 == 3 or (_moves(seed) and number != seed % 4)
+        person.joined = begin if person.pooled else None
         person.consent_at, person.email = begin, dice.choice(["on", "fallback"])
         for _ in range(6):
             person.know(begin, dice)
@@ -80,12 +93,20 @@ def cast(seed: int) -> list[Person]:
     return people
 
 
+def _moves(seed: int) -> bool:
+    return seed % 4 in {1, 2}
+
+
 class Story:
     """Plays a seed in a world."""
 
     def __init__(self, world: World, seed: int) -> None:
         self.world, self.seed = world, seed
+        self.has_pool = seed % 4 != 0
         self.hand = hand(seed, HAND)
+        self.ticked = datetime.min.replace(tzinfo=UTC)
+        # What the pool had to end when a user left it, as user, kind and slot.
+        self.owed: list[tuple[Person, Kind, datetime]] = []
         self.fired: list[str] = []
 
     def play(self) -> None:
@@ -117,25 +138,76 @@ class Story:
 
     def _round(self, number: int) -> None:
         world, dice = self.world, self._dice("round", number)
-        leading = self._live_on(number, dice)
+        moves = _moves(self.seed) and dice.random() < 0.6
+        leading = self._live_on(number, dice, moves=moves)
         world.tell(f"round {number}, after {leading.id}")
-        tasks = [*self._digests(), *(self._sync(person) for person in world.people), self._suggestions(dice)]
+        tasks = [*self._digests(), *self._syncs(), self._suggestions(dice), *self._ticks(dice)]
         played = self.hand[:_AT_ONCE]
         self.hand = self.hand[_AT_ONCE:]
         missed: list[str] = []
-        meanwhile = edits.change_calendar if number in _JUMP else dice.choice([edits.edit, edits.change_calendar])
+        edit = edits.change_calendar if number in _JUMP else dice.choice([edits.edit, edits.change_calendar])
+        meanwhile = partial(self._move_somebody, leading) if moves else partial(edit, world)
         world.run_all(
             tasks,
             dice,
             *(partial(self._play, name, number, missed) for name in played),
-            partial(meanwhile, world, self._dice("meanwhile", number)),
+            partial(meanwhile, self._dice("meanwhile", number)),
         )
         self.hand += missed
         world.clear_faults()
+        world.look_into_the_book()
+        if moves or (self.has_pool and number % 2):
+            self._pool_serves_everybody(dice)
         checks.check(world)
 
-    def _live_on(self, number: int, dice: random.Random) -> Person:
-        """Let users do things, and turn the clock to a slot of somebody's digest, or a little later; return whose."""
+    def _move_somebody(self, leading: Person, dice: random.Random) -> None:
+        """Let a user move, at the minute of the slot of the `leading` one or within the runs of this round."""
+        sleep(dice.choice([0, dice.random() * 0.8]))
+        self._move(dice.choice([leading, *self.world.people]))
+
+    def _move(self, person: Person) -> None:
+        world, now = self.world, self.world.clock.now()
+        # The pool leaves what is due for longer, since it did not tick.
+        if person.pooled and not person.suspended and now - self.ticked < LATEST:
+            self.owed += [(person, kind, slot) for kind in user_kinds() if (slot := _missed(person, kind, now))]
+        world.move(person)
+
+    def _pool_serves_everybody(self, dice: random.Random) -> None:
+        """Check that ticks serve all members once claims of pods that died are over, and what users left behind."""
+        world = self.world
+        for _ in range(_TICKS):
+            world.go_to(world.clock.now() + CLAIM + timedelta(minutes=1))
+            now = world.clock.now()
+            self._tick(dice)
+            due = [
+                (person, kind, slot)
+                for person in world.people
+                if person.pooled and not person.suspended
+                for kind in user_kinds()
+                if (slot := _missed(person, kind, now))
+            ]
+            lost = [
+                f"{kind}:{person.id}:{slot}"
+                for person, kind, slot in due + self.owed
+                if not self._ended(person, kind, slot)
+            ]
+            if not lost:
+                break
+        assert not lost, f"the pool was to serve these slots: {lost}"
+        self.owed.clear()
+        checks.check_slots(world)
+
+    def _tick(self, dice: random.Random) -> None:
+        world = self.world
+        self.ticked = world.clock.now()
+        world.run_all([world.tick(kind) for kind in user_kinds()], dice)
+        world.look_into_the_book()
+
+    def _live_on(self, number: int, dice: random.Random, *, moves: bool) -> Person:
+        """Let users do things, and turn the clock to a slot of somebody's digest, or a little later; return whose.
+
+        Where somebody `moves` then, the pool ticks shortly before, so that the slot is its to end.
+        """
         world = self.world
         leading = world.people[0] if number in _JUMP else dice.choice(world.people)
         for person in world.people:
@@ -151,8 +223,13 @@ class Story:
             world.save(person)
         for _ in range(dice.randint(1, 3)):
             edits.change_calendar(world, dice)
+        world.placements.tell(world.people, world.clock.now())
         late = timedelta(minutes=dice.choice([0, 0, 0, 3, 40, 110]))
-        world.go_to(leading.due_after(world.clock.now()) + timedelta(hours=dice.choice([0, 0, 0, 1, 3])) + late)
+        instant = leading.due_after(world.clock.now()) + timedelta(hours=dice.choice([0, 0, 0, 1, 3])) + late
+        if moves:
+            world.go_to(instant - timedelta(minutes=20))
+            self._tick(dice)
+        world.go_to(instant)
         return leading
 
     def _play(self, name: str, number: int, missed: list[str]) -> None:
@@ -164,19 +241,35 @@ class Story:
         else:
             missed.append(name)
 
+    def _ended(self, person: Person, kind: Kind, slot: datetime) -> bool:
+        """Whether the run of a slot or of a later one has ended; of a digest that the user moved since, none must."""
+        ended = self.world.ended.get((kind, person.id), set())
+        return any(other >= slot for other in ended) or person.suspended or slot < person.edited
+
     def _digests(self) -> list[Task]:
         """Return what the CronJob controller starts now: the latest slot that was missed, not more than 2 h ago."""
         now, found = self.world.clock.now(), []
         for person in self.world.people:
-            slot = person.firing(now)
+            slot = None if person.pooled else person.firing(now)
             if slot is not None:
                 person.fired = slot
                 if now - slot <= timedelta(hours=2):
                     found.append(self.world.task(DIGEST, person, slot))
         return found
 
-    def _sync(self, person: Person) -> Task:
-        return self.world.task(SYNC, person, floor(self.world.clock.now(), minutes=30))
+    def _syncs(self) -> list[Task]:
+        found = []
+        for person in self.world.people:
+            slot = person.slots(SYNC).latest(self.world.clock.now())
+            if not person.pooled and slot is not None and slot > person.made:
+                found.append(self.world.task(SYNC, person, slot))
+        return found
+
+    def _ticks(self, dice: random.Random) -> list[Task]:
+        """Return ticks, also two of one kind at once."""
+        if not self.has_pool:
+            return []
+        return [self.world.tick(kind) for kind in user_kinds() for _ in range(dice.choice([1, 2]))]
 
     def _suggestions(self, dice: random.Random) -> Task:
         by_hand = dice.random() < 0.3
@@ -189,6 +282,8 @@ class Story:
         self._all_is_well()
         # Every lease is over by then, and whatever starts first sweeps them.
         world.go_to(world.clock.now() + timedelta(hours=5))
+        if self.has_pool:
+            self._pool_serves_everybody(dice)
         self._sync_and_suggest(world.people, dice)
         checks.check_no_run_vanished(world)
         self._replay_what_was_given_up()
@@ -202,6 +297,9 @@ class Story:
             self._sync_and_suggest([person], dice)
             world.go_to(due)
             self._gets_one_message(person, fresh, dice)
+        if self.has_pool:
+            self._pool_serves_everybody(dice)
+            checks.check_the_pool_has_its_members_alone(world)
         checks.check(world)
         checks.check_nothing_is_left_locked(world)
         checks.check_no_claim_is_left(world)
@@ -223,14 +321,32 @@ class Story:
     def _sync_and_suggest(self, people: list[Person], dice: random.Random) -> None:
         world = self.world
         # By hand: the slot may have been served.
-        syncs = [world.task(SYNC, person) for person in people]
-        world.run_all(syncs, dice)
-        _all_done(syncs)
+        syncs = [world.task(SYNC, person) for person in people if not person.pooled]
+        asked = [person for person in people if person.pooled]
+        at = world.clock.now()
+        for person in asked:
+            world.placements.requested_at[person.id] = at
+        if syncs:
+            world.run_all(syncs, dice)
+            _all_done(syncs)
+        if asked:
+            self._tick_until(lambda: all(world.is_synced(person, since=at) for person in asked), SYNC, dice)
         fleet = world.task(SUGGESTIONS)
         world.run_all([fleet], dice)
         _all_done([fleet])
         checks.check(world)
         checks.check_no_clash_with_the_calendars(world)
+
+    def _tick_until(self, holds: Callable[[], bool], kind: Kind, dice: random.Random) -> None:
+        """Let the pool tick until something holds; one tick suffices, where the machine is quick enough."""
+        world = self.world
+        world.run_all([world.tick(kind)], dice)
+        for _ in range(_TICKS - 1):
+            if holds():
+                return
+            world.go_to(world.clock.now() + CLAIM + timedelta(minutes=1))
+            world.run_all([world.tick(kind)], dice)
+        assert holds(), f"ticks of {kind} did not do what was asked"
 
     def _replay_what_was_given_up(self) -> None:
         for command, *arguments in (("retry", "--all", "--every", "0"), ("list",)):
@@ -255,29 +371,39 @@ class Story:
         slot = person.firing(world.clock.now())
         assert slot is not None, f"no slot of {person.id} at {world.clock.now()}, the last was {person.fired}"
         person.fired = slot
-        sms, mails = len(world.twilio.messages(person.phone)), self._mails(person)
-        digest = world.task(DIGEST, person, slot)
-        world.run_all([digest], dice)
-        _all_done([digest])
-        counts = digest.summary.counts if digest.summary else {}
+        sms, mails = len(world.twilio.messages(person.phone)), len(self._mails(person))
+        key = run_key(DIGEST, person.id, slot=slot, manual_id="")
+        if person.pooled:
+            self._tick_until(lambda: world.state_in_the_book(key) is RunState.DONE, DIGEST, dice)
+        else:
+            digest = world.task(DIGEST, person, slot)
+            world.run_all([digest], dice)
+            _all_done([digest])
+        counts = world.counts_in_the_book(key)
         told = counts.get(Count.SMS_SENT), counts.get(Count.EMAILS_SENT)
-        assert told == (1, 1), f"{digest.key}: one SMS and one email were to be counted: {counts}"
-        sms, mails = len(world.twilio.messages(person.phone)) - sms, self._mails(person) - mails
+        assert told == (1, 1), f"{key}: one SMS and one email were to be counted: {counts}"
+        sms, mails = len(world.twilio.messages(person.phone)) - sms, len(self._mails(person)) - mails
         # An email whose answer a busy machine gave too late is sent again: `checks` looks at its Message-ID.
-        assert (sms, mails >= 1) == (1, True), f"{digest.key}: one SMS and an email were due: {sms} and {mails} came"
-        said = world.twilio.messages(person.phone)[-1]["body"] + world.mail.messages()[-1]["text"]
-        assert fresh in said, f"{digest.key} was to name {fresh}: {said}"
+        assert (sms, mails >= 1) == (1, True), f"{key}: one SMS and an email were due: {sms} and {mails} came"
+        said = world.twilio.messages(person.phone)[-1]["body"] + self._mails(person)[-1]["text"]
+        assert fresh in said, f"{key} was to name {fresh}: {said}"
 
     def _lived_through_the_jump(self) -> None:
         jump, _ = beginning(self.seed)
         due = DigestTime(ZoneInfo(jump.zone), DigestDay.DAILY, time.fromisoformat(jump.at)).due_on(jump.date)
         assert due is not None
-        served = [task.slot for task in self.world.tasks if task.kind is DIGEST and task.person is self.world.people[0]]
-        lived = any(slot is not None and due <= slot <= due + timedelta(hours=3) for slot in served)
+        served = self.world.ended.get((DIGEST, self.world.people[0].id), set())
+        lived = any(due <= slot <= due + timedelta(hours=3) for slot in served)
         assert lived, f"a digest was to be served within 3 h of the jump, {due}: {served}"
 
-    def _mails(self, person: Person) -> int:
-        return sum(mail["recipients"] == [person.address] for mail in self.world.mail.messages())
+    def _mails(self, person: Person) -> list[dict[str, Any]]:
+        return [mail for mail in self.world.mail.messages() if mail["recipients"] == [person.address]]
+
+
+def _missed(person: Person, kind: Kind, now: datetime) -> datetime | None:
+    """Return the slot that a pool serves now, None where there is none, or the user's last edit was after it."""
+    slot = person.slots(kind).missed(now)
+    return slot if slot is not None and slot >= person.edited else None
 
 
 def _all_done(tasks: list[Task]) -> None:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import redis
 from cryptography.fernet import Fernet
 from integration.jobs.proxy import LossyProxy
+from integration.jobs.story.placements import DEADLINE_SECONDS, POOL, Placements
 from integration.services import RedisServer
 from sqlalchemy import select
 
 from catchup_contract.env import Env
-from catchup_contract.kinds import BACKOFF_LIMIT, Kind
+from catchup_contract.kinds import BACKOFF_LIMIT, SYNC, Kind
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.run_keys import run_key
 from catchup_contract.summary import Summary
@@ -33,7 +34,7 @@ from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
-from catchup_jobs.adapters.database.schema import runs
+from catchup_jobs.adapters.database.schema import dead_letters, pool_slots, runs
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.domain.calendar.access_token import OAuthToken
@@ -78,11 +79,14 @@ class Task:
     """A Kubernetes Job.
 
     Attributes:
+        subject: whom its run is for; the pool, of a tick.
         slot: None for one that was made by hand.
         pods: what its pods ended with: exit code and summary.
         pod: the latest.
         opened: whether the run was ever in the book.
         settled: whether the book ever said that it ended well; a pod may be killed when it had just said so.
+        is_tick: whether it serves the members of the pool, each in a run of their own.
+        is_deleted: whether its CronJob was deleted, since the user moved into the pool.
     """
 
     kind: Kind
@@ -94,9 +98,13 @@ class Task:
     pod: Pod | None = None
     opened: bool = False
     settled: bool = False
+    is_tick: bool = False
+    is_deleted: bool = False
 
     @property
     def key(self) -> str:
+        if self.is_tick:
+            return f"tick {self.uid} of {self.kind}"
         return run_key(self.kind, self.subject, slot=self.slot, manual_id=self.uid)
 
     @property
@@ -168,6 +176,9 @@ class World:
         self.trace: list[str] = []
         self.tasks: list[Task] = []
         self.running: list[Task] = []
+        self.placements = Placements(directory)
+        # By kind and user, the slots of which the book ever said that their run has ended.
+        self.ended: dict[tuple[Kind, str], set[datetime]] = {}
         self.quiet = threading.Event()
         # Servers are stopped and started by one fault at a time.
         self.one_at_a_time = threading.Lock()
@@ -274,11 +285,38 @@ class World:
         del person.busy[event_id]
         self.google.control.delete_event(person.address, event_id)
 
+    def move(self, person: Person) -> None:
+        """Move a user into the pool or out of it, as the operator and Kubernetes do it."""
+        now = self.clock.now()
+        if person.pooled:
+            # CronJobs are made before the list says that the pool has lost the user; they start nothing from before.
+            person.pooled, person.made, person.fired = False, now, now
+            self.tell(f"{person.id} leaves the pool")
+            return
+        person.pooled, person.joined = True, now
+        self.placements.tell(self.people, now)
+        self.tell(f"{person.id} comes to the pool")
+        # Jobs and pods go with their CronJobs.
+        for task in self.running:
+            if task.person is person and task.slot is not None:
+                task.is_deleted = True
+                if task.pod is not None and task.pod.is_alive():
+                    self.tell(f"  SIGTERM for {task.pod}, whose CronJob is deleted")
+                    self._end(task.pod)
+
     # What Kubernetes does ----------------------------------------------------------------------------------------
 
     def task(self, kind: Kind, person: Person | None = None, slot: datetime | None = None) -> Task:
         """Return a Job to run: the fleet's suggestions, or a user's sync or digest."""
         return Task(kind, person.id if person else "0", slot, f"job-{self.number()}", person)
+
+    def tick(self, kind: Kind) -> Task:
+        """Return a Job of the pool to run."""
+        return Task(kind, POOL, floor(self.clock.now(), minutes=1), f"job-{self.number()}", is_tick=True)
+
+    def twin(self, task: Task) -> Task:
+        """Return another Job for the same slot."""
+        return self.tick(task.kind) if task.is_tick else self.task(task.kind, task.person, task.slot)
 
     def run_all(self, tasks: list[Task], dice: random.Random, *besides: Callable[[], None]) -> None:
         """Run Jobs side by side, and other things while they run; return when all have ended."""
@@ -303,20 +341,24 @@ class World:
     def run(self, task: Task) -> None:
         """Run a Job as its controller does: another pod after each that failed, up to the backoff limit."""
         self.tasks.append(task)
-        give_up = time.monotonic() + task.kind.deadlines.active / self.clock.speed
-        for failures in range(1 + BACKOFF_LIMIT):
+        deadline = DEADLINE_SECONDS if task.is_tick else task.kind.deadlines.active
+        give_up = time.monotonic() + deadline / self.clock.speed
+        limit = 0 if task.is_tick else BACKOFF_LIMIT
+        for failures in range(1 + limit):
+            if task.is_deleted:
+                return
             pod = task.pod = self._start_pod(task)
             in_time = self._await(pod, give_up)
             code, summary = pod.exit_code.result(), pod.summary
             task.pods.append((code, summary))
             told = f"{summary.outcome} {summary.reason or ''}" if summary else "without a word"
             self.tell(f"  {pod} ended {code}: {told}")
-            state = self.state_in_the_book(task.key)
+            state = None if task.is_tick else self.state_in_the_book(task.key)
             task.opened = task.opened or state is not None
             task.settled = task.settled or state in {RunState.DONE, RunState.SKIPPED}
             if not in_time or code in {ExitCode.DONE, ExitCode.PERMANENT, ExitCode.MISCONFIGURED}:
                 return
-            if failures < BACKOFF_LIMIT:
+            if failures < limit:
                 time.sleep(_BACKOFF_SECONDS * 2**failures / self.clock.speed)
         self.tell(f"  the Job of {task.key} failed")
 
@@ -332,6 +374,11 @@ class World:
             **(person.environment() if person else {}),
         }
         arguments = [task.kind.name, *(["--user", person.id] if person else [])]
+        if task.is_tick:
+            now = self.clock.now()
+            self.placements.tell(self.people, now)
+            environment |= self.placements.environment(self.placements.mounted(now, random.Random(task.uid)))  # noqa: S311
+            arguments = [task.kind.name, "--pool", task.subject]
         return self.command(arguments, environment)
 
     def command(self, arguments: list[str], environment: dict[str, str] | None = None) -> Pod:
@@ -356,12 +403,56 @@ class World:
         pod.exit_code.result(_PATIENCE_SECONDS)
         return False
 
+    def _end(self, pod: Pod) -> None:
+        pod.send(signal.SIGTERM)
+        try:
+            pod.exit_code.result(_GRACE_SECONDS / self.clock.speed)
+        except TimeoutError:
+            pod.send(signal.SIGKILL)
+
     def state_in_the_book(self, key: str) -> RunState | None:
         def look() -> RunState | None:
             with self.database.read() as connection:
                 return connection.execute(select(runs.c.state).where(runs.c.run_key == key)).scalar_one_or_none()
 
         return self.steadily(look)
+
+    def counts_in_the_book(self, key: str) -> dict[str, int]:
+        """Return what a run counted."""
+
+        def look() -> dict[str, int]:
+            with self.database.read() as connection:
+                return connection.execute(select(runs.c.counts).where(runs.c.run_key == key)).scalar_one_or_none() or {}
+
+        return self.steadily(look)
+
+    def is_synced(self, person: Person, *, since: datetime) -> bool:
+        """Whether the request by hand of a member of the pool was served, and the latest sync is done."""
+        waits = select(pool_slots.c.is_requested).where(pool_slots.c.user_id == person.id, pool_slots.c.kind == SYNC)
+        latest = select(runs.c.state).where(runs.c.subject == person.id, runs.c.kind == SYNC)
+        latest = latest.where(runs.c.started_at >= since).order_by(runs.c.started_at.desc()).limit(1)
+
+        def look() -> bool:
+            with self.database.read() as connection:
+                is_done = connection.execute(latest).scalar_one_or_none() is RunState.DONE
+                return is_done and not connection.execute(waits).scalar_one()
+
+        return self.steadily(look)
+
+    def look_into_the_book(self) -> None:
+        """Note the runs of users that have ended: the book does not keep them for ever."""
+        over = (RunState.DONE, RunState.SKIPPED, RunState.FAILED)
+        columns = (runs.c.kind, runs.c.subject, runs.c.slot)
+        ended = select(*columns).where(runs.c.slot.is_not(None), runs.c.state.in_(over))
+        given_up = select(dead_letters.c.kind, dead_letters.c.subject, dead_letters.c.slot)
+        given_up = given_up.where(dead_letters.c.slot.is_not(None))
+
+        def look() -> list[Any]:
+            with self.database.read() as connection:
+                return [*connection.execute(ended), *connection.execute(given_up)]
+
+        for kind, subject, slot in self.steadily(look):
+            self.ended.setdefault((kind, subject), set()).add(slot)
 
     def until(self, holds: Callable[[], Any]) -> bool:
         """Wait until something holds or the Jobs that run now have ended; return whether it does."""

@@ -123,7 +123,11 @@ def test_a_url_that_cannot_be_used_is_told_in_one_line_without_the_password(url:
     assert "\n" not in said
 
 
-def test_every_parameter_that_libpq_knows_is_admitted() -> None:
+def test_every_parameter_that_libpq_knows_is_admitted_but_replication() -> None:
     for option in psycopg.pq.Conninfo.get_defaults():
         name = option.keyword.decode()
+        if name == "replication":
+            with pytest.raises(MisconfiguredError, match="replication"):
+                parse_url("postgresql://db/x?replication=1")
+            continue
         assert parse_url(f"postgresql://db/x?{name}=1").query[name] == "1"

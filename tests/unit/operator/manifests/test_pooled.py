@@ -110,9 +110,14 @@ def test_a_shard_that_fails_ends_no_other() -> None:
     assert [rule["action"] for rule in found["podFailurePolicy"]["rules"]] == ["Ignore", "FailIndex"]
 
 
-@pytest.mark.parametrize(("spec", "kind"), [({"suspend": True}, SYNC), ({"digest": {"enabled": False}}, DIGEST)])
-def test_what_is_switched_off_is_suspended(spec: dict[str, Any], kind: Kind) -> None:
+@pytest.mark.parametrize(
+    ("spec", "kind", "off"),
+    [({"suspend": True}, SYNC, "Suspended"), ({"digest": {"enabled": False}}, DIGEST, "Disabled")],
+)
+def test_what_is_switched_off_is_suspended_and_tells_a_tick_by_hand(spec: dict[str, Any], kind: Kind, off: str) -> None:
     assert cronjob(kind, **spec)["spec"]["suspend"] is True
+    assert env(cronjob(kind, **spec))[Env.POOL_OFF] == off
+    assert Env.POOL_OFF not in env(cronjob(kind))
 
 
 def test_the_deadline_of_the_installations_jobs_is_not_that_of_a_tick_and_its_histories_are() -> None:

@@ -60,6 +60,34 @@ def test_what_is_suspended_in_conflict_or_invalid_starts_nothing() -> None:
     assert sum(forecast(bodies, SATURDAY).pods) == 0
 
 
+def until(at: datetime) -> dict[str, str]:
+    return {"reason": "move", "until": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def test_what_is_suspended_until_a_time_of_the_day_counts_from_then() -> None:
+    at = SATURDAY + timedelta(hours=6)  # half a minute after a full one
+    found = forecast(users(30, suspension=until(at), digest={"enabled": False}), SATURDAY)
+    everyone = forecast(users(30, digest={"enabled": False}), SATURDAY)
+    assert {minute for minute, pods in enumerate(found.pods) if pods} == {
+        minute for minute, pods in enumerate(everyone.pods) if pods and minute > minute_of(at)
+    }
+    assert found.requests_of_the_day == 30 * (18 * 2 + 1)
+    assert sum(forecast(users(3, suspension=until(SATURDAY + timedelta(hours=25))), SATURDAY).pods) == 0
+    assert sum(forecast(users(3, suspend=True, suspension=until(at)), SATURDAY).pods) == 0
+
+
+def test_members_of_a_pool_that_is_suspended_until_a_time_of_the_day_count_from_then_or_from_their_own_end() -> None:
+    at, later = SATURDAY + timedelta(hours=6), SATURDAY + timedelta(hours=12)
+    paused = pool(suspension=until(at), calendarSync={"tick": "10m"})
+    herd = [*users(30, pool="people"), *users(30, pool="people", suspension=until(later))]
+    found = forecast(herd, SATURDAY, pools=[paused])
+    assert sum(found.pods_of(SYNC)) == 18 * 6
+    assert min(minute for minute, pods in enumerate(found.pods_of(SYNC)) if pods) == minute_of(at) + 10
+    assert found.requests_of_the_day == 30 * (18 * 2 + 1) + 30 * (12 * 2 + 1)
+    database = pool(counted=3000, members="Database", suspension=until(at))
+    assert forecast([], SATURDAY, pools=[database]).requests_of_the_day == 3000 * (18 * 2 + 1)
+
+
 def test_a_users_own_count_of_requests_is_believed() -> None:
     one = {**users(1, digest={"enabled": False})[0], "status": {"sync": {"counts": {"apiRequests": 9}}}}
     found = forecast([one], SATURDAY)

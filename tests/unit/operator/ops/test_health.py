@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.ops.health import Health
-from catchup_operator.ops.http import serve
+from catchup_operator.ops.http import PodServer
 from catchup_operator.ops.permissions import PERMISSIONS, PermissionCheck
 
 
@@ -138,7 +138,8 @@ async def test_a_loop_of_its_own_that_has_died_is_told_too() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         found.start()
-        runner = await serve(listener, found, CollectorRegistry())
+        server = PodServer()
+        await server.start(listener, found, CollectorRegistry())
         try:
             async with aiohttp.ClientSession() as kubelet, asyncio.timeout(5):
                 while (reply := await kubelet.get(f"http://127.0.0.1:{port}/healthz")).status != 503:  # noqa: ASYNC110 - what is waited for has no event
@@ -146,7 +147,7 @@ async def test_a_loop_of_its_own_that_has_died_is_told_too() -> None:
                 assert "has died" in await reply.text()
         finally:
             await found.stop()
-            await runner.cleanup()
+            await server.cleanup()
 
 
 async def test_the_operator_is_ready_as_soon_as_the_api_server_answers_not_at_the_next_check_of_permissions(

@@ -150,3 +150,22 @@ def test_after_a_restart_who_left_a_pool_is_its_member_until_there_are_cronjobs(
     known.observe(body({}, generation=3, status={"templateHash": "of-cronjobs"}))
     now[0] += STAY_SECONDS
     assert (known.let_leave(), listed_pool()) == (True, "")
+
+
+def test_after_a_restart_the_list_that_is_stored_says_who_leaves_and_their_time_begins_anew() -> None:
+    now = [0.0]
+    known = KnownSchedules(0, lambda: now[0])
+    for number, pool in enumerate(("", "", "night", "")):
+        uid = f"uid-{number}"
+        known.observe(body({"pool": pool}, name=f"n{number}", uid=uid, status={"templateHash": "of-cronjobs"}))
+    stored = [ListedSchedule("ada", f"uid-{number}", 1, pool) for number, pool in ((0, "staff"), (1, ""), (2, "staff"))]
+
+    def pools() -> list[str]:
+        return [entry.pool for entry in known.listed("people", lambda _: True)]
+
+    assert not known.resume("elsewhere", stored)
+    assert known.resume("people", stored)
+    assert (pools(), known.seconds_to_leave()) == (["staff", "", "night", ""], STAY_SECONDS)
+    assert not known.resume("people", stored)
+    now[0] += STAY_SECONDS
+    assert (known.let_leave(), pools()) == (True, ["", "", "night", ""])

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from catchup_contract.kinds import SYNC
-from catchup_operator.status.absence import absence, is_running
+from catchup_operator.status.absence import absence
+from catchup_operator.status.results import end_of
 
 SECTION = {"cronJobName": "ada-sync-abc", "lastRunTime": "2026-11-24T09:00:00Z"}
 JOB = {"metadata": {"name": "ada-sync-abc-29", "uid": "u", "creationTimestamp": "2026-11-24T09:30:00Z"}}
@@ -72,4 +73,4 @@ def test_without_any_run_the_time_is_that_of_the_resource() -> None:
     ],
 )
 def test_a_job_runs_until_it_is_complete_or_failed(conditions: Any, running: bool) -> None:
-    assert is_running({"status": {"conditions": conditions}}) is running
+    assert (end_of({"status": {"conditions": conditions}}) is None) is running

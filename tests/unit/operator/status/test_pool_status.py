@@ -143,6 +143,11 @@ def test_what_is_switched_off_is_neither_well_nor_ill(spec: dict[str, Any], name
     assert told(found, name) == ("Unknown", reason)
 
 
+def test_a_tick_by_hand_of_a_pool_that_is_switched_off_says_nothing_of_it() -> None:
+    by_hand = replace(SUCCESS, result="Skipped", reason=Reason.SWITCHED_OFF.camel_case)
+    assert pool_status.recorded(new(), pool(), by_hand, now=NOW) is None
+
+
 def test_what_is_told_of_ticks_that_do_not_come_is_told_once_and_stays_at_an_edit() -> None:
     missing = Condition("SyncHealthy", "False", "RunMissing", "none")
     patch = pool_status.told(new(), [missing], now=NOW)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, delete, literal, select
 
+from catchup_jobs.adapters.database.constants import is_one_of
 from catchup_jobs.adapters.database.engine import insert_into
 from catchup_jobs.adapters.database.schema import deliveries, digests
 from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
@@ -30,19 +31,11 @@ def ensure_digest(
     database: Database, connection: Connection, user_id: str, occurrence: Occurrence, now: datetime
 ) -> int:
     """Return the id of a due date's digest, which is created if it is missing, and lock its row."""
-    created = database.insert(digests).values(
-        user_id=user_id,
-        due_date=occurrence.due_date,
-        due_at=occurrence.due_at,
-        created_at=now,
-        updated_at=now,
-    )
-    if connection.execute(created.on_conflict_do_nothing(index_elements=["user_id", "due_date"])).rowcount:
-        # Old digests are deleted when a new one is created.
-        connection.execute(_OLD, {"of_user": user_id, "before": now - KEEP})
-    # Locked, so that the claims of a date's channels take turns.
-    statement = select(digests.c.id).where(digests.c.user_id == user_id, digests.c.due_date == occurrence.due_date)
-    digest_id: int = connection.execute(statement.with_for_update()).scalar_one()
+    values = _values_of(user_id, occurrence, now)
+    row = connection.execute(_ensured(database.backend), values).one()
+    if row.has_old:
+        connection.execute(_OLD, values)
+    digest_id: int = row.id
     return digest_id
 
 
@@ -56,52 +49,89 @@ def skip_digest(
     now: datetime,
 ) -> None:
     """Record that a due date's digest is skipped; the digest is created if it is missing."""
-    values = {
+    values = _values_of(user_id, occurrence, now)
+    if connection.execute(_skipped(database.backend), values | {"skip_reason": reason}).scalar_one():
+        connection.execute(_OLD, values)
+
+
+def _values_of(user_id: str, occurrence: Occurrence, now: datetime) -> dict[str, Any]:
+    return {
         "user_id": user_id,
         "due_date": occurrence.due_date,
         "due_at": occurrence.due_at,
-        "skip_reason": reason,
         "created_at": now,
         "updated_at": now,
         "of_user": user_id,
         "before": now - KEEP,
     }
-    if connection.execute(_skipped(database.backend), values).scalar_one():
-        connection.execute(_OLD, values)
 
 
 _is_old: Final = and_(digests.c.user_id == bindparam("of_user"), digests.c.created_at < bindparam("before"))
 _OLD: Final = delete(digests).where(_is_old)
+# Whether the user has digests that are no longer kept.
+_HAS_OLD: Final = select(literal(value=True)).where(_is_old).exists().correlate(None).label("has_old")
+
+
+@cache
+def _ensured(backend: str) -> Any:
+    # An update that changes nothing locks the row, so that the claims of a date's channels take turns.
+    created = insert_into(backend, digests)
+    return created.on_conflict_do_update(
+        index_elements=["user_id", "due_date"], set_={"updated_at": digests.c.updated_at}
+    ).returning(digests.c.id, _HAS_OLD)
 
 
 @cache
 def _skipped(backend: str) -> Any:
-    """Return a statement that returns whether the user has digests that are no longer kept."""
     skipped = insert_into(backend, digests)
-    has_old = select(literal(value=True)).where(_is_old).exists().correlate(None)
     return skipped.on_conflict_do_update(
         index_elements=["user_id", "due_date"],
         set_={"skip_reason": skipped.excluded.skip_reason, "updated_at": skipped.excluded.updated_at},
-    ).returning(has_old)
+    ).returning(_HAS_OLD)
 
 
 def ensure_delivery(
     database: Database, connection: Connection, digest_id: int, channel: Channel, now: datetime
 ) -> Delivery:
     """Return a channel's delivery of a digest, which is created if it is missing."""
-    created = database.insert(deliveries).values(
-        digest_id=digest_id,
-        channel=channel,
-        status=DeliveryStatus.PENDING,
-        short_code="".join(secrets.choice(_CODE_ALPHABET) for _ in range(_CODE_LENGTH)),
-        created_at=now,
-        updated_at=now,
-    )
-    connection.execute(created.on_conflict_do_nothing(index_elements=["digest_id", "channel"]))
-    return delivery_of(
-        connection.execute(
-            select(deliveries).where(deliveries.c.digest_id == digest_id, deliveries.c.channel == channel)
-        ).one()
+    created = _new_delivery(digest_id, channel, now) | {"status": DeliveryStatus.PENDING}
+    return delivery_of(connection.execute(_ensured_delivery(database.backend), created).one())
+
+
+def skip_delivery(
+    database: Database, connection: Connection, digest_id: int, channel: Channel, *, reason: SkipReason, now: datetime
+) -> None:
+    """Record that a channel's delivery of a digest is skipped, unless a message was attempted by it."""
+    skipped = {"status": DeliveryStatus.SKIPPED, "skip_reason": reason}
+    connection.execute(_skipped_delivery(database.backend), _new_delivery(digest_id, channel, now) | skipped)
+
+
+def _new_delivery(digest_id: int, channel: Channel, now: datetime) -> dict[str, Any]:
+    return {
+        "digest_id": digest_id,
+        "channel": channel,
+        "short_code": "".join(secrets.choice(_CODE_ALPHABET) for _ in range(_CODE_LENGTH)),
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+@cache
+def _ensured_delivery(backend: str) -> Any:
+    created = insert_into(backend, deliveries)
+    # The update changes nothing: without one, nothing would be returned.
+    return created.on_conflict_do_update(
+        index_elements=["digest_id", "channel"], set_={"updated_at": deliveries.c.updated_at}
+    ).returning(*deliveries.c)
+
+
+@cache
+def _skipped_delivery(backend: str) -> Any:
+    skipped = insert_into(backend, deliveries)
+    return skipped.on_conflict_do_update(
+        index_elements=["digest_id", "channel"],
+        set_={name: skipped.excluded[name] for name in ("status", "skip_reason", "updated_at")},
+        where=is_one_of(deliveries.c.status, (DeliveryStatus.PENDING, DeliveryStatus.SKIPPED)),
     )
 
 

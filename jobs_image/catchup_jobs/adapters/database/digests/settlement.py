@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
+from catchup_jobs.adapters.database.constants import is_one_of
 from catchup_jobs.adapters.database.digests.items import remove_mark
 from catchup_jobs.adapters.database.people.addresses import record_opt_out
 from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
@@ -22,6 +23,27 @@ if TYPE_CHECKING:
 # `provider_status` of a delivery that may have been sent, until the provider accepts one of its attempts: whatever
 # later attempts give, the delivery does not become unsent again.
 _UNCONFIRMED: Final = "unconfirmed"
+_OF_DELIVERY: Final = (
+    select(digests.c.user_id, deliveries.c.status, deliveries.c.provider_status)
+    .join(deliveries)
+    .where(deliveries.c.id == bindparam("delivery"))
+)
+_SETTLED: Final = (
+    update(deliveries)
+    .where(
+        deliveries.c.id == bindparam("delivery"),
+        deliveries.c.attempt_id == bindparam("attempt"),
+        is_one_of(deliveries.c.status, MAYBE_SENT),
+    )
+    .values(lease_until=None)
+)
+_ACCEPTED: Final = _SETTLED.values(
+    status=DeliveryStatus.SENT,
+    provider_id=bindparam("id_there"),
+    provider_status=bindparam("status_there"),
+    provider_final=bindparam("is_final"),
+    updated_at=bindparam("at"),
+)
 
 
 def settle(
@@ -31,28 +53,22 @@ def settle(
 
     If an attempt fails after one that may have been sent (an email's), the delivery is `unknown` again.
     """
-    row = connection.execute(
-        select(digests.c.user_id, deliveries.c.status, deliveries.c.provider_status)
-        .join(deliveries)
-        .where(deliveries.c.id == delivery_id)
-    ).one_or_none()
+    claimed = {"delivery": delivery_id, "attempt": attempt_id}
+    if isinstance(answer, Accepted):
+        # No suggestion changes: neither the user's row is locked nor a plan repeated.
+        accepted = {"id_there": answer.provider_id, "status_there": answer.status, "is_final": answer.final}
+        connection.execute(_ACCEPTED, claimed | accepted | {"at": now})
+        return
+    row = connection.execute(_OF_DELIVERY, claimed).one_or_none()
     if row is None:
         return
     values = _values_of(answer)
     was_unconfirmed = (row.status, row.provider_status) == (DeliveryStatus.SENDING, _UNCONFIRMED)
-    if was_unconfirmed and not isinstance(answer, Accepted):
+    if was_unconfirmed:
         values["status"] = DeliveryStatus.UNKNOWN
     # The user's row is locked first, as by everything that changes suggestions.
     bump_planning_version(connection, [row.user_id])
-    settled = connection.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.id == delivery_id,
-            deliveries.c.attempt_id == attempt_id,
-            deliveries.c.status.in_(MAYBE_SENT),
-        )
-        .values(lease_until=None, updated_at=now, **values)
-    )
+    settled = connection.execute(_SETTLED.values(updated_at=now, **values), claimed)
     if settled.rowcount and values["status"] not in MAYBE_SENT:
         remove_mark(connection, delivery_id, now)
     if settled.rowcount and isinstance(answer, Refused) and answer.opted_out:
@@ -73,15 +89,8 @@ def mark_unknown(connection: Connection, delivery_id: int, attempt_id: str, *, n
     )
 
 
-def _values_of(answer: Answer) -> dict[str, Any]:
+def _values_of(answer: Refused | NotSent | Unusable | Ambiguous) -> dict[str, Any]:
     match answer:
-        case Accepted(provider_id, status, final):
-            return {
-                "status": DeliveryStatus.SENT,
-                "provider_id": provider_id,
-                "provider_status": status,
-                "provider_final": final,
-            }
         case Refused(code):
             return {"status": DeliveryStatus.FAILED, "error_code": code, "provider_final": True}
         case NotSent():

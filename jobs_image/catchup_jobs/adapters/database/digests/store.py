@@ -11,18 +11,24 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, bindparam, func, or_, select, update
+from sqlalchemy import and_, bindparam, func, or_, select, true, update
 
 from catchup_contract.digest_rule import DigestTime, Occurrence
 from catchup_contract.local_time import is_time_zone
-from catchup_jobs.adapters.database.digests.items import has_news, mark, selection
-from catchup_jobs.adapters.database.digests.rows import delivery_of, ensure_delivery, ensure_digest, skip_digest
+from catchup_jobs.adapters.database.digests.items import has_pending, mark, must_reconnect, selection
+from catchup_jobs.adapters.database.digests.rows import (
+    delivery_of,
+    ensure_delivery,
+    ensure_digest,
+    skip_delivery,
+    skip_digest,
+)
 from catchup_jobs.adapters.database.digests.settlement import mark_unknown, settle
 from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import deliveries, digests, users
 from catchup_jobs.adapters.database.types import UtcDateTime
-from catchup_jobs.domain.digest.channels import CHANNELS, Channel, Destination, may_send
+from catchup_jobs.domain.digest.channels import Channel, Destination, may_send
 from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
 from catchup_jobs.jobs.digest.gateway import Answer
 from catchup_jobs.jobs.digest.ports import Claim, Delivery, Recipient, StoredDigest
@@ -38,14 +44,6 @@ if TYPE_CHECKING:
 # The error code of a delivery that was given up without an answer of its provider.
 _UNAVAILABLE: Final = "unavailable"
 
-_RECIPIENT: Final = select(
-    users.c.name,
-    users.c.time_zone,
-    users.c.digest_day,
-    users.c.digest_time,
-    users.c.paused,
-    has_news(users.c.id, bindparam("now", type_=UtcDateTime())).label("has_news"),
-).where(users.c.id == bindparam("user"))
 _lately: Final = deliveries.c.attempted_at >= bindparam("since")
 _not_final: Final = and_(
     _lately,
@@ -66,6 +64,54 @@ _STORED: Final = (
     )
     .outerjoin_from(digests, deliveries)
     .where(digests.c.user_id == bindparam("user"), or_(digests.c.due_date == bindparam("due"), _not_final, _expired))
+    .subquery()
+)
+# A row for each delivery that is found, or one without.
+_FOUND: Final = (
+    select(
+        users.c.name,
+        users.c.time_zone,
+        users.c.digest_day,
+        users.c.digest_time,
+        users.c.paused,
+        has_pending(users.c.id, bindparam("now", type_=UtcDateTime())).label("has_pending"),
+        must_reconnect(users.c.id).label("must_reconnect"),
+        _STORED,
+    )
+    .outerjoin_from(users, _STORED, true())
+    .where(users.c.id == bindparam("user"))
+)
+_DELIVERIES: Final = (
+    select(deliveries)
+    .join(digests)
+    .where(digests.c.user_id == bindparam("user"), digests.c.due_date == bindparam("due"))
+)
+_CLAIMED: Final = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("delivery"))
+    .values(
+        status=DeliveryStatus.SENDING,
+        skip_reason=None,
+        attempt_id=bindparam("attempt"),
+        attempts=deliveries.c.attempts + 1,
+        lease_until=bindparam("until"),
+        attempted_at=bindparam("at"),
+        address_lookup=bindparam("address"),
+        signed_by=bindparam("signer"),
+        error_code=None,
+        updated_at=bindparam("at"),
+    )
+)
+_HELD: Final = (
+    update(digests)
+    .where(digests.c.id == bindparam("digest"))
+    .values(
+        content=bindparam("items"),
+        reconnect=bindparam("asks"),
+        skip_reason=None,
+        delivered_mark=func.coalesce(bindparam("mark", type_=UtcDateTime()), digests.c.delivered_mark),
+        updated_at=bindparam("at"),
+    )
 )
 
 
@@ -84,21 +130,29 @@ class DatabaseDigests:
         Raises:
             PermanentError: the user's time zone is not a known IANA zone.
         """
-        with self._database.read() as connection:
-            row = connection.execute(_RECIPIENT, {"user": user_id, "now": now}).one_or_none()
-        if row is None:
-            return None
-        if not is_time_zone(row.time_zone):
-            raise PermanentError(f"the user's time zone {row.time_zone!r} is not a known IANA zone")
-        when = DigestTime(ZoneInfo(row.time_zone), row.digest_day, row.digest_time)
-        return Recipient(row.name, when, row.paused, row.has_news)
+        found = self.find(user_id, None, since=now, now=now)
+        return None if found is None else found[0]
 
-    def stored(self, user_id: str, due_date: date, *, since: datetime, now: datetime) -> StoredDigest:
-        """Return what a due date's run finds, see `StoredDigest`."""
+    def find(
+        self, user_id: str, due_date: date | None, *, since: datetime, now: datetime
+    ) -> tuple[Recipient, StoredDigest] | None:
+        """Return a user and what a due date's run finds, None for an unknown user.
+
+        Raises:
+            PermanentError: the user's time zone is not a known IANA zone.
+        """
+        values = {"user": user_id, "due": due_date, "since": since, "now": now}
         with self._database.read() as connection:
-            rows = connection.execute(_STORED, {"user": user_id, "due": due_date, "since": since, "now": now}).all()
+            rows = connection.execute(_FOUND, values).all()
+        if not rows:
+            return None
+        user = rows[0]
+        if not is_time_zone(user.time_zone):
+            raise PermanentError(f"the user's time zone {user.time_zone!r} is not a known IANA zone")
+        when = DigestTime(ZoneInfo(user.time_zone), user.digest_day, user.digest_time)
+        recipient = Recipient(user.name, when, user.paused, user.has_pending, user.must_reconnect)
         known = [row for row in rows if isinstance(row.channel, Channel)]
-        return StoredDigest(
+        stored = StoredDigest(
             deliveries={row.channel: delivery_of(row) for row in known if row.due_date == due_date},
             skip_reason=next((row.digest_skip_reason for row in rows if row.due_date == due_date), None),
             unsettled=[
@@ -107,6 +161,7 @@ class DatabaseDigests:
                 if (row.is_expired and row.due_date != due_date) or (row.is_not_final and row.channel.can_look_up)
             ],
         )
+        return recipient, stored
 
     def destinations(self, user_id: str) -> Mapping[Channel, Destination]:
         """Return a user's destination for every channel."""
@@ -114,17 +169,9 @@ class DatabaseDigests:
 
     def deliveries(self, user_id: str, due_date: date) -> dict[Channel, Delivery]:
         """Return the deliveries of a due date's digest, by the channels that this code knows."""
-        statement = (
-            select(deliveries)
-            .join(digests)
-            .where(
-                digests.c.user_id == user_id,
-                digests.c.due_date == due_date,
-                deliveries.c.channel.in_(CHANNELS.values()),
-            )
-        )
         with self._database.read() as connection:
-            return {row.channel: delivery_of(row) for row in connection.execute(statement)}
+            rows = connection.execute(_DELIVERIES, {"user": user_id, "due": due_date}).all()
+        return {row.channel: delivery_of(row) for row in rows if isinstance(row.channel, Channel)}
 
     def selection(self, user_id: str, due_date: date, *, now: datetime) -> Selection:
         """Return what a claim would send now."""
@@ -151,15 +198,7 @@ class DatabaseDigests:
         with self._database.write() as connection:
             check_fence(connection, fence)
             digest_id = ensure_digest(self._database, connection, user_id, occurrence, now)
-            delivery = ensure_delivery(self._database, connection, digest_id, channel, now)
-            connection.execute(
-                update(deliveries)
-                .where(
-                    deliveries.c.id == delivery.id,
-                    deliveries.c.status.in_((DeliveryStatus.PENDING, DeliveryStatus.SKIPPED)),
-                )
-                .values(status=DeliveryStatus.SKIPPED, skip_reason=reason, updated_at=now)
-            )
+            skip_delivery(self._database, connection, digest_id, channel, reason=reason, now=now)
 
     def give_up(self, user_id: str, occurrence: Occurrence, channel: Channel, *, now: datetime, fence: Fence) -> None:
         """Mark a channel's pending delivery as failed."""
@@ -203,33 +242,23 @@ class DatabaseDigests:
                 return None
             items = selected.items
             claim = Claim(user_id, digest_id, delivery.id, attempt_id, delivery.code, items, selected.reconnect)
-            connection.execute(
-                update(deliveries)
-                .where(deliveries.c.id == delivery.id)
-                .values(
-                    status=DeliveryStatus.SENDING,
-                    skip_reason=None,
-                    attempt_id=claim.attempt_id,
-                    attempts=deliveries.c.attempts + 1,
-                    lease_until=lease_until,
-                    attempted_at=now,
-                    address_lookup=address_key,
-                    signed_by=self._addresses.key_id if self._has_links else None,
-                    error_code=None,
-                    updated_at=now,
-                )
-            )
-            connection.execute(
-                update(digests)
-                .where(digests.c.id == digest_id)
-                .values(
-                    content=[item.to_json() for item in items],
-                    reconnect=selected.reconnect,
-                    skip_reason=None,
-                    updated_at=now,
-                    **({"delivered_mark": now} if mark(connection, items, now=now) else {}),
-                )
-            )
+            claimed = {
+                "delivery": delivery.id,
+                "attempt": attempt_id,
+                "until": lease_until,
+                "address": address_key,
+                "signer": self._addresses.key_id if self._has_links else None,
+                "at": now,
+            }
+            connection.execute(_CLAIMED, claimed)
+            held = {
+                "digest": digest_id,
+                "items": [item.to_json() for item in items],
+                "asks": selected.reconnect,
+                "mark": now if mark(connection, items, now=now) else None,
+                "at": now,
+            }
+            connection.execute(_HELD, held)
         return claim
 
     def settle(self, delivery_id: int, attempt_id: str, answer: Answer, *, now: datetime) -> None:

@@ -2,65 +2,106 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Text, and_, func, or_, select, type_coerce, union
 
-from catchup_contract.api import SYNC_INTERVALS_MINUTES
-from catchup_contract.kinds import SYNC, user_kinds
-from catchup_jobs.adapters.database.pools.trouble import is_late
+from catchup_contract.kinds import SYNC, Kind, user_kinds
+from catchup_contract.trouble import ASKS_SOMEBODY
+from catchup_jobs.adapters.database.pools.trouble import is_late, is_served, last_run, may_be_late
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
-# Nobody is late sooner, whatever the interval.
-_SOONEST: Final = timedelta(minutes=min(SYNC_INTERVALS_MINUTES.values()))
 _OLDEST_RUNS: Final = 5_000
 """Oldest successful syncs that the metric of each pool's oldest sync is read from."""
+# In an outage all members fail. So many are enough to see that.
+_TROUBLED_RUNS: Final = 20_000
+"""Newest runs that failed, and as many that ask somebody to act, that the metric of failing members is read from."""
 
 
-@dataclass(frozen=True, slots=True)
-class PoolNumbers:
-    """The pools that have members.
-
-    Attributes:
-        members: by pool.
-        late: members who are due and were not served in time, by pool and kind.
-        oldest_sync: by pool, when the sync began that is the last success of the member who waits longest; a pool is
-            missing where so many syncs of others are older.
-    """
-
-    members: Mapping[str, int]
-    late: Mapping[tuple[str, ...], int]
-    oldest_sync: Mapping[str, datetime]
-
-
-def pool_numbers(connection: Connection, now: datetime) -> PoolNumbers:
-    """Return the numbers at `now` (aware)."""
+def members(connection: Connection) -> dict[str, int]:
+    """Return the number of members by pool."""
     counted = select(pool_members.c.pool, func.count().label("number")).group_by(pool_members.c.pool)
-    members = {row.pool: row.number for row in connection.execute(counted)}
-    if not members:
-        return PoolNumbers({}, {}, {})
-    late: dict[tuple[str, ...], int] = dict.fromkeys(
-        ((pool, kind.name) for pool in members for kind in user_kinds()), 0
-    )
-    for row in connection.execute(
+    return {row.pool: row.number for row in connection.execute(counted)}
+
+
+def late_members(connection: Connection, pools: Iterable[str], now: datetime) -> dict[tuple[str, ...], int]:
+    """Return how many members are due and were not served in time at `now` (aware), by pool and kind, 0 too."""
+    kinds = user_kinds()
+    late: dict[tuple[str, ...], int] = {(pool, kind.name): 0 for pool in pools for kind in kinds}
+    if not late:
+        return late
+    statement = (
         select(pool_slots.c.pool, pool_slots.c.kind, func.count().label("number"))
         .select_from(pool_slots.join(pool_members))
         .where(
-            # Few wait for so long; the rest of the condition needs their intervals.
-            or_(pool_slots.c.due_at < now - _SOONEST, pool_slots.c.unfinished < now - _SOONEST),
-            or_(*(and_(pool_slots.c.kind == kind, is_late(kind, now)) for kind in user_kinds())),
+            # Named for the index of when they are due.
+            pool_slots.c.pool.in_(sorted({pool for pool, _ in late})),
+            or_(*(and_(pool_slots.c.kind == kind, may_be_late(kind, now)) for kind in kinds)),
+            # Few wait for so long; this needs their intervals.
+            or_(*(and_(pool_slots.c.kind == kind, is_late(kind, now)) for kind in kinds)),
+            is_served(now),
         )
         .group_by(pool_slots.c.pool, pool_slots.c.kind)
-    ):
+    )
+    for row in connection.execute(statement):
         late[row.pool, row.kind.name] = row.number
+    return late
+
+
+def failing_members(connection: Connection) -> dict[tuple[str, ...], int]:
+    """Return how many members' last run failed or asks somebody to act, by pool, kind and reason."""
+    return {key: number for kind in user_kinds() for key, number in _failing(connection, kind).items()}
+
+
+def _failing(connection: Connection, kind: Kind) -> dict[tuple[str, ...], int]:
+    # Few are in trouble: their last runs are looked up, and not those of all members.
+    newest = union(
+        *(
+            select(
+                select(runs.c.run_key, runs.c.subject, runs.c.reason)
+                .where(runs.c.kind == kind, is_so)
+                .order_by(runs.c.started_at.desc())
+                .limit(_TROUBLED_RUNS)
+                .subquery()
+            )
+            for is_so in (runs.c.state == RunState.FAILED, runs.c.reason.in_(sorted(ASKS_SOMEBODY)))
+        )
+    ).subquery()
+    # By a look at each, as below.
+    pool = (
+        select(pool_slots.c.pool)
+        .select_from(pool_slots.join(pool_members))
+        .where(pool_slots.c.user_id == newest.c.subject, pool_slots.c.kind == kind, ~pool_members.c.leaving)
+        .scalar_subquery()
+    )
+    # As text: a reason that only newer code knows is told as it is.
+    reason = func.coalesce(type_coerce(newest.c.reason, Text()), "")
+    found = (
+        select(pool.label("pool"), reason.label("reason"))
+        .where(newest.c.run_key == last_run(kind, newest.c.subject))
+        .offset(0)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(found.c.pool, found.c.reason, func.count())
+        .where(found.c.pool.is_not(None))
+        .group_by(found.c.pool, found.c.reason)
+    )
+    return {(pool, kind.name, why): number for pool, why, number in rows}
+
+
+def oldest_syncs(connection: Connection) -> dict[str, datetime]:
+    """Return when the sync began that is the last success of the member who waits longest, by pool.
+
+    A pool is missing where so many syncs of others are older.
+    """
     oldest = (
         select(runs.c.subject, runs.c.started_at)
         .where(runs.c.kind == SYNC, runs.c.state == RunState.DONE)
@@ -68,9 +109,12 @@ def pool_numbers(connection: Connection, now: datetime) -> PoolNumbers:
         .limit(_OLDEST_RUNS)
         .subquery()
     )
+    # By a look at each: a join would read all members of all pools.
+    mine = select(pool_members.c.pool).where(pool_members.c.user_id == oldest.c.subject).scalar_subquery()
+    found = select(mine.label("pool"), oldest.c.started_at).offset(0).subquery()
     by_pool = (
-        select(pool_members.c.pool, func.min(oldest.c.started_at).label("at"))
-        .join_from(oldest, pool_members, pool_members.c.user_id == oldest.c.subject)
-        .group_by(pool_members.c.pool)
+        select(found.c.pool, func.min(found.c.started_at).label("at"))
+        .where(found.c.pool.is_not(None))
+        .group_by(found.c.pool)
     )
-    return PoolNumbers(members, late, {row.pool: row.at for row in connection.execute(by_pool)})
+    return {row.pool: row.at for row in connection.execute(by_pool)}

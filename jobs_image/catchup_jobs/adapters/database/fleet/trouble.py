@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     Subquery,
     Text,
     func,
@@ -25,6 +26,8 @@ from sqlalchemy import (
 )
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
+from catchup_contract.cadence import MISSED_SYNCS
+from catchup_contract.digest_rule import LATE_AFTER
 from catchup_contract.kinds import KINDS, SYNC, Kind
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.intervals import intervals_before
@@ -40,10 +43,6 @@ from catchup_jobs.adapters.database.schema import (
 )
 from catchup_jobs.domain.stored_enums import DeliveryStatus, RunState, TokenState
 
-MISSED_SYNCS: Final = 3
-"""A sync is overdue when so many slots have passed since a calendar of the user was read."""
-LATE_AFTER: Final = timedelta(hours=1)
-"""A digest is late when a message of it waits for so long after its due time."""
 # A digest is not sent any more four hours after its due time; the day after nobody need be called for it.
 _LATE_UNTIL: Final = timedelta(days=1)
 """A digest counts as late until this long after its due time."""
@@ -73,9 +72,6 @@ class Overdue:
 
 def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
     """Return the users who can be synced, whose sync ran of late, and whose last success is three slots ago."""
-    # A pool has an interval of its own.
-    every = func.coalesce(pool_members.c.sync_every, users.c.sync_every)
-    since = intervals_before(now, MISSED_SYNCS, every)
     longest = timedelta(minutes=max(SYNC_INTERVALS_MINUTES.values()))
     recent = now - MISSED_SYNCS * longest
     unsuccessful = union_all(
@@ -93,32 +89,45 @@ def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
         .group_by(unsuccessful.c.subject)
         .subquery()
     )
+    # A pool has an interval of its own. By a look at each: a join would read all members of all pools.
+    of_pool = select(pool_members.c.sync_every).where(pool_members.c.user_id == users.c.id).scalar_subquery()
+    every = func.coalesce(of_pool, users.c.sync_every)
+    tried = _once(
+        select(
+            users.c.id,
+            users.c.created_at,
+            failed.c.started_at,
+            intervals_before(now, MISSED_SYNCS, every).label("since"),
+        )
+        .select_from(
+            failed.join(users, users.c.id == failed.c.subject).join(oauth_tokens, oauth_tokens.c.user_id == users.c.id)
+        )
+        .where(oauth_tokens.c.state == TokenState.ACTIVE)
+    )
     last_success = (
         select(func.max(calendars.c.last_success_at))
-        .where(calendars.c.user_id == users.c.id, calendars.c.selected)
+        .where(calendars.c.user_id == tried.c.id, calendars.c.selected)
         .scalar_subquery()
     )
-    found = (
-        select(last_success.label("last_success"))
-        .select_from(
-            failed.join(users, users.c.id == failed.c.subject)
-            .join(oauth_tokens, oauth_tokens.c.user_id == users.c.id)
-            .outerjoin(pool_members, pool_members.c.user_id == users.c.id)
+    found = _once(
+        select(last_success.label("last_success"), tried.c.since).where(
+            tried.c.started_at > tried.c.since, tried.c.created_at < tried.c.since
         )
-        .where(
-            oauth_tokens.c.state == TokenState.ACTIVE,
-            failed.c.started_at > since,
-            users.c.created_at < since,
-            or_(last_success < since, last_success.is_(None)),
-        )
-        .subquery()
     )
-    number, oldest = connection.execute(select(func.count(), func.min(found.c.last_success))).one()
+    statement = select(func.count(), func.min(found.c.last_success)).where(
+        or_(found.c.last_success < found.c.since, found.c.last_success.is_(None))
+    )
+    number, oldest = connection.execute(statement).one()
     return Overdue(number, oldest)
 
 
+def _once(rows: Select[Any]) -> Subquery:
+    """Return rows whose columns are computed once each, however often the rest of the statement names them."""
+    return rows.offset(0).subquery()
+
+
 def failing(connection: Connection, now: datetime) -> dict[tuple[str, ...], int]:
-    """Return by kind, reason and pool (or "") how many subjects' latest run failed. A later success ends it."""
+    """Return by kind and reason how many subjects' latest run failed. A later success ends it."""
     return {
         key: number
         for kind in KINDS.values()
@@ -139,10 +148,7 @@ def _failing_of(connection: Connection, kind: Kind, since: datetime) -> dict[tup
         )
         .scalar_subquery()
     )
-    # The few that fail are looked up one by one.
-    pool = select(pool_members.c.pool).where(pool_members.c.user_id == failed.c.subject).scalar_subquery()
-    key = (failed.c.kind, failed.c.reason, func.coalesce(pool, ""))
-    return _counted(connection, *key, where=[failed.c.started_at == latest])
+    return _counted(connection, failed.c.kind, failed.c.reason, where=[failed.c.started_at == latest])
 
 
 def _newest(kind: Kind, state: RunState, since: datetime, *only: ColumnElement[bool]) -> Subquery:

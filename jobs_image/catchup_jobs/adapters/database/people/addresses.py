@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Select, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from catchup_jobs.adapters.database.schema import addresses, consents, deliveries
 from catchup_jobs.domain.digest.channels import CHANNELS, Channel, Destination
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.encryption import Encryption
     from catchup_jobs.domain.digest.addresses import GivenAddress
     from catchup_jobs.domain.stored_enums import ChannelMode
+
+_ADDRESSES: Final = (
+    select(addresses).where(addresses.c.user_id == bindparam("user")).order_by(addresses.c.channel.desc())
+)
+_CONSENTS: Final = select(consents.c.consented_at, consents.c.opted_out_at).where(
+    consents.c.channel == bindparam("of"), consents.c.lookup.in_(bindparam("lookups", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,42 +102,24 @@ class DatabaseAddresses:
         with self._database.read() as connection:
             return self._overviews(connection, user_id)
 
-    def opt_out(self, user_id: str, channel: Channel, *, now: datetime) -> bool:
-        """Record that the owner of a user's address wants no more messages; return whether there is an address."""
-        return self._opt_out(
-            channel,
-            select(addresses.c.lookup).where(addresses.c.user_id == user_id, addresses.c.channel == channel),
-            now,
-        )
-
     def opt_out_of_digest(self, digest_id: int, channel: Channel, *, now: datetime) -> bool:
         """Record that the owner of the address that a digest was sent to wants no more messages.
 
         Whatever address the user has now. Returns whether the digest was sent by this channel.
         """
-        return self._opt_out(
-            channel,
-            select(deliveries.c.address_lookup).where(
-                deliveries.c.digest_id == digest_id, deliveries.c.channel == channel
-            ),
-            now,
+        used = select(deliveries.c.address_lookup).where(
+            deliveries.c.digest_id == digest_id, deliveries.c.channel == channel
         )
-
-    def _opt_out(self, channel: Channel, lookups: Select[Any], now: datetime) -> bool:
         with self._database.write() as connection:
-            lookup = connection.execute(lookups).scalar_one_or_none()
+            lookup = connection.execute(used).scalar_one_or_none()
             if lookup is None:
                 return False
             record_opt_out(self._database, connection, channel, lookup, now=now)
         return True
 
     def _overviews(self, connection: Connection, user_id: str) -> list[AddressOverview]:
-        rows = connection.execute(
-            select(addresses)
-            .where(addresses.c.user_id == user_id, addresses.c.channel.in_(CHANNELS.values()))
-            .order_by(addresses.c.channel.desc())
-        ).all()
-        return [self._overview(connection, user_id, row) for row in rows]
+        rows = connection.execute(_ADDRESSES, {"user": user_id}).all()
+        return [self._overview(connection, user_id, row) for row in rows if isinstance(row.channel, Channel)]
 
     def _overview(self, connection: Connection, user_id: str, row: Any) -> AddressOverview:
         address = self._encryption.open(user_id, row.ciphertext).decode()
@@ -229,11 +218,7 @@ def _consent_times(
     connection: Connection, channel: Channel, lookups: Iterable[str]
 ) -> tuple[datetime | None, datetime | None]:
     """Return when the owner of an address consented and opted out, under whichever key that was recorded."""
-    rows = connection.execute(
-        select(consents.c.consented_at, consents.c.opted_out_at).where(
-            consents.c.channel == channel, consents.c.lookup.in_(sorted(lookups))
-        )
-    ).all()
+    rows = connection.execute(_CONSENTS, {"of": channel, "lookups": sorted(lookups)}).all()
     consented = [row.consented_at for row in rows if row.consented_at is not None]
     opted_out = [row.opted_out_at for row in rows if row.opted_out_at is not None]
     return max(consented, default=None), max(opted_out, default=None)

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, and_, func, select
 
+from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.intervals import intervals_before
+from catchup_jobs.adapters.database.pools.ticks import last_ticks
 from catchup_jobs.adapters.database.pools.trouble import EVERY, in_trouble, is_late, is_served
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import RunState
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
-
-_FRESH_INTERVALS: Final = 3
-"""A member of a pool counts as synced where the last success is younger than so many intervals."""
 
 
 def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime) -> dict[Count, int]:
@@ -49,7 +48,7 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
     # A failure after a fresh success counts: of each member either.
     failing = in_trouble(SYNC, pool_slots.c.user_id).where(pool_slots.c.pool == pool)
     fresh = synced.where(
-        runs.c.started_at >= intervals_before(now, _FRESH_INTERVALS, EVERY), runs.c.subject.not_in(failing)
+        runs.c.started_at >= intervals_before(now, MISSED_SYNCS, EVERY), runs.c.subject.not_in(failing)
     ).subquery()
     oldest = connection.execute(synced.order_by(runs.c.started_at).limit(1)).scalar()
     counts = {Count.MEMBERS_SYNCED: _number(connection, select(func.count()).select_from(fresh))}
@@ -73,6 +72,7 @@ class PoolOverview:
         in_flight: members who are being served.
         failing: members whose last run failed or asks somebody to act.
         longest_due_at: since when the one who waits longest is due (UTC), None where nobody is due.
+        last_tick: when a pod of the pool has run last (UTC), None where none ever has.
     """
 
     pool: str
@@ -84,6 +84,7 @@ class PoolOverview:
     in_flight: int
     failing: int
     longest_due_at: datetime | None
+    last_tick: datetime | None
 
 
 def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
@@ -120,6 +121,7 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
     )
     with database.read() as connection:
         rows = connection.execute(statement).all()
+        ticks = last_ticks(connection)
         held_of: dict[str, int] = {row.pool: row.number for row in connection.execute(held)}
         failures = {
             (pool, kind): number
@@ -139,12 +141,13 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
             row.in_flight,
             failures.get((row.pool, row.kind), 0),
             row.longest,
+            ticks.get(row.pool),
         )
         for row in rows
     ]
     served = {one.pool for one in found}
     found += [
-        PoolOverview(pool, kind, 0, 0, number, 0, 0, 0, None)
+        PoolOverview(pool, kind, 0, 0, number, 0, 0, 0, None, ticks.get(pool))
         for pool, number in held_of.items()
         if pool not in served
         for kind in user_kinds()
@@ -159,17 +162,19 @@ class Membership:
     Attributes:
         by: `UserSchedule`, `enrolment`, or `nothing`: the user is enrolled, and a UserSchedule names the user.
         due: by the name of a kind, when the user is due (UTC); None until it is computed.
+        suspended_until: the end of a suspension of the user's UserSchedule, present or past (UTC).
     """
 
     pool: str
     by: str
     due: dict[str, datetime | None]
+    suspended_until: datetime | None = None
 
 
 def membership(connection: Connection, user_id: str) -> Membership | None:
     """Return a user's pool, None for a user of no pool."""
     member = connection.execute(
-        select(pool_members.c.pool, pool_members.c.uid).where(
+        select(pool_members.c.pool, pool_members.c.uid, pool_members.c.suspended_until).where(
             pool_members.c.user_id == user_id, ~pool_members.c.leaving
         )
     ).one_or_none()
@@ -187,4 +192,5 @@ def membership(connection: Connection, user_id: str) -> Membership | None:
         member.pool,
         "UserSchedule" if member.uid is not None else "enrolment",
         {row.kind.name: row.due_at for row in due},
+        member.suspended_until,
     )

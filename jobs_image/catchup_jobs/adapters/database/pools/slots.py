@@ -15,6 +15,7 @@ from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
+from catchup_jobs.adapters.database.pools.clocks import compute_far_anew
 from catchup_jobs.adapters.database.pools.due import DueRules, is_suspended, member_rows
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts
@@ -90,6 +91,10 @@ class PoolSlots:
             if values:
                 connection.execute(_COMPUTED.where(pool_slots.c.kind == self.kind), values)
         return len(rows)
+
+    def compute_far_anew(self, *, now: datetime) -> int:
+        """Have `schedule` compute members anew who are due later than their schedule can say; return how many."""
+        return compute_far_anew(self.database, self.kind, self._mine(), version=self.version, now=now)
 
     def _tell_interval(self, rows: Sequence[Any]) -> bool:
         """Store the interval by which the sync of an enrolled user is overdue; a UserSchedule says its own."""

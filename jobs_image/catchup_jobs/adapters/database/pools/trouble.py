@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, or_, select
 
-from catchup_contract.api import DEFAULT_SYNC_EVERY
+from catchup_contract.api import DEFAULT_SYNC_EVERY, SYNC_INTERVALS_MINUTES
+from catchup_contract.digest_rule import LATE_AFTER
 from catchup_contract.kinds import Kind, Rule
 from catchup_contract.outcomes import Reason
 from catchup_contract.trouble import ASKS_SOMEBODY, NO_NEWS
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_LATE: Final = timedelta(hours=1)
-"""A digest of a pool's member that is due for longer than this counts as late."""
+# Nobody is late with a sync sooner, whatever the interval.
+_SOONEST: Final = timedelta(minutes=min(SYNC_INTERVALS_MINUTES.values()))
 EVERY: Final = func.coalesce(pool_members.c.sync_every, DEFAULT_SYNC_EVERY)
 # A claim and a run that is put back move `due_at` on, and the slot waits.
 WAITING_SINCE: Final = func.coalesce(pool_slots.c.unfinished, pool_slots.c.due_at, type_=pool_slots.c.due_at.type)
@@ -43,27 +44,31 @@ class Trouble:
     since: datetime | None
 
 
+def last_run(kind: Kind, subject: ColumnElement[str]) -> ScalarSelect[str]:
+    """Return the key of the last run of a kind that says something of a subject, which the statement names."""
+    of_subject = runs.alias()
+    return (
+        select(of_subject.c.run_key)
+        .where(
+            of_subject.c.kind == kind,
+            of_subject.c.subject == subject,
+            of_subject.c.state.not_in(UNFINISHED_RUNS),
+            or_(of_subject.c.reason.is_(None), of_subject.c.reason.not_in(NO_NEWS)),
+        )
+        .order_by(of_subject.c.started_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
 def in_trouble(kind: Kind, *columns: ColumnElement[Any]) -> Select[Any]:
     """Return the statement for members of any pool whose last run of a kind failed, or asks somebody to act.
 
     The last run counts, however fresh the success before it is. One that is under way, or is tried again, is none yet.
     """
-    last = (
-        select(runs.c.run_key)
-        .where(
-            runs.c.kind == kind,
-            runs.c.subject == pool_slots.c.user_id,
-            runs.c.state.not_in(UNFINISHED_RUNS),
-            or_(runs.c.reason.is_(None), runs.c.reason.not_in(NO_NEWS)),
-        )
-        .order_by(runs.c.started_at.desc())
-        .limit(1)
-        .correlate(pool_slots)
-        .scalar_subquery()
-    )
     return (
         select(*columns)
-        .select_from(pool_slots.join(pool_members).join(runs, runs.c.run_key == last))
+        .select_from(pool_slots.join(pool_members).join(runs, runs.c.run_key == last_run(kind, pool_slots.c.user_id)))
         .where(pool_slots.c.kind == kind, ~pool_members.c.leaving)
         .where(or_(runs.c.state == RunState.FAILED, runs.c.reason.in_(ASKS_SOMEBODY)))
     )
@@ -86,9 +91,18 @@ def is_served(now: datetime) -> ColumnElement[bool]:
 
 def is_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
     """Return whether a member (of `pool_slots`, `pool_members`) was not served in time, at `now` (aware)."""
-    is_interval = kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL
-    before = intervals_before(now, 1, EVERY) if is_interval else now - _LATE
+    before = intervals_before(now, 1, EVERY) if _is_interval(kind) else now - LATE_AFTER
     return before > WAITING_SINCE
+
+
+def may_be_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
+    """Return a condition that slots (of `pool_slots`) meet whose members are late, and few others, by indexes only."""
+    before = now - (_SOONEST if _is_interval(kind) else LATE_AFTER)
+    return or_(pool_slots.c.due_at < before, pool_slots.c.unfinished < before)
+
+
+def _is_interval(kind: Kind) -> bool:
+    return kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Integer, and_, bindparam, case, delete, func, literal, or_, select, update
 
 from catchup_contract.outcomes import Reason
+from catchup_jobs.adapters.database.constants import is_one_of
 from catchup_jobs.adapters.database.engine import Database, insert_into
 from catchup_jobs.adapters.database.runs.counters import End, count_ends
 from catchup_jobs.adapters.database.schema import dead_letters, runs
@@ -71,7 +72,7 @@ _OLDER: Final = delete(runs).where(
     ~_this,
     runs.c.started_at <= bindparam("began"),
     or_(
-        runs.c.state.in_((RunState.DONE, RunState.SKIPPED)),
+        is_one_of(runs.c.state, (RunState.DONE, RunState.SKIPPED)),
         and_(runs.c.state == RunState.FAILED, runs.c.finished_at < bindparam("before")),
         # A slot that was put back and that nobody tries any more, since the user was moved meanwhile, is answered by a
         # later one that ended well. A crash is told all the same.

@@ -9,6 +9,7 @@ from typing import Final
 
 from catchup_jobs.adapters.database.schema.base import NAMING_CONVENTION, metadata
 from catchup_jobs.adapters.database.schema.calendar import calendars, events, free_slots
+from catchup_jobs.adapters.database.schema.contacts import contact_groups, contact_tags, contacts, interactions
 from catchup_jobs.adapters.database.schema.messaging import addresses, consents, deliveries, digests
 from catchup_jobs.adapters.database.schema.people import (
     commute_windows,
@@ -17,18 +18,18 @@ from catchup_jobs.adapters.database.schema.people import (
     preferred_windows,
     users,
 )
-from catchup_jobs.adapters.database.schema.pools import pool_enrolments, pool_lists, pool_members, pool_slots
-from catchup_jobs.adapters.database.schema.runs import dead_letters, run_counts, runs, schema_info
-from catchup_jobs.adapters.database.schema.suggestions import (
-    contact_groups,
-    contact_tags,
-    contacts,
-    interactions,
-    suggestions,
+from catchup_jobs.adapters.database.schema.pools import (
+    pool_enrolments,
+    pool_lists,
+    pool_members,
+    pool_slots,
+    pool_ticks,
 )
+from catchup_jobs.adapters.database.schema.runs import dead_letters, run_counts, runs, schema_info
+from catchup_jobs.adapters.database.schema.suggestions import suggestions
 
 # The newest migration's number: what this code needs at least, and what `schema_info.min_code` is compared with.
-SCHEMA_VERSION: Final = 14
+SCHEMA_VERSION: Final = 16
 # Alembic's own default may be the application's, in the same database.
 VERSION_TABLE: Final = "catchup_alembic_version"
 
@@ -56,6 +57,7 @@ __all__ = [
     "pool_lists",
     "pool_members",
     "pool_slots",
+    "pool_ticks",
     "preferred_windows",
     "run_counts",
     "runs",

@@ -23,6 +23,7 @@ pool_enrolments: Final = Table(
 )
 
 _LEAVING: Final[ColumnElement[bool]] = column("leaving", Boolean)
+_IS_UNFINISHED: Final = column("unfinished").is_not(None)
 
 # Whom pools serve: enrolled users whom no UserSchedule names, and users of UserSchedules that name a pool.
 # `uid`, `generation`: of the UserSchedule; null for an enrolled user, as what follows but `sync_every`, which is the
@@ -74,6 +75,7 @@ pool_slots: Final = Table(
     Column("deaths", Integer, nullable=False, server_default="0"),
     Index(None, "pool", "kind", "due_at"),
     Index(None, "pool", "kind", "version"),
+    Index("ix_pool_slots_unfinished", "unfinished", postgresql_where=_IS_UNFINISHED, sqlite_where=_IS_UNFINISHED),
 )
 
 # The list of UserSchedules that was applied last (`catchup_contract.schedule_list`): `#`, its order in 15 digits, the
@@ -83,4 +85,12 @@ pool_lists: Final = Table(
     metadata,
     Column("pool", Text, primary_key=True),
     Column("digest", Text, nullable=False),
+)
+
+# When a pod of a pool has run last, within `pools.ticks.NOTED_EVERY`.
+pool_ticks: Final = Table(
+    "pool_ticks",
+    metadata,
+    Column("pool", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
 )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import JSON, CheckConstraint, Column, Float, Index, Integer, Table, Text
+from sqlalchemy import JSON, CheckConstraint, Column, Float, Index, Integer, Table, Text, column
 
 from catchup_contract.kinds import KINDS
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.schema.base import metadata
 from catchup_jobs.adapters.database.types import ContractEnum, RecordName, UtcDateTime, text_enum, user_id
 from catchup_jobs.domain.stored_enums import RunState
+
+_HAS_REASON: Final = column("reason").is_not(None)
 
 # One row. `version` is the newest migration applied; code whose SCHEMA_VERSION is below `min_code` must not run.
 schema_info: Final = Table(
@@ -43,6 +45,8 @@ runs: Final = Table(
     Index(None, "kind", "subject", "started_at"),
     Index(None, "kind", "state", "started_at"),
     Index(None, "lease_until"),
+    # Most runs end well and have no reason.
+    Index("ix_runs_reason", "kind", "reason", "started_at", postgresql_where=_HAS_REASON, sqlite_where=_HAS_REASON),
 )
 
 # Ends of runs in each hour (UTC), since rows of runs are not kept; see `runs.counters`. `reason`: empty for none.
@@ -70,4 +74,6 @@ dead_letters: Final = Table(
     Column("error_class", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    # After an outage there are many, for 90 days, and they are counted by these.
+    Index(None, "kind", "reason"),
 )

@@ -1,11 +1,10 @@
-"""Contacts, interactions with them, and suggestions."""
+"""Suggestions."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from sqlalchemy import (
-    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -13,67 +12,13 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    UniqueConstraint,
-    false,
     text,
 )
 
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
+from catchup_jobs.adapters.database.schema.contacts import of_contact
 from catchup_jobs.adapters.database.types import UtcDateTime, row_id, text_enum
-from catchup_jobs.domain.stored_enums import ExpiryReason, Frequency, Mode, SuggestionStatus, Trigger
-
-
-def _of_contact(*, primary_key: bool = False) -> Column[int]:
-    return Column(
-        "contact_id",
-        row_id(),
-        ForeignKey("contacts.id", ondelete="CASCADE"),
-        nullable=False,
-        primary_key=primary_key,
-    )
-
-
-# `external_id`: the contact's id in the application that imports it. `frequency`: null counts as monthly.
-contacts: Final = Table(
-    "contacts",
-    metadata,
-    Column("id", row_id(), primary_key=True),
-    of_user(),
-    Column("external_id", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("frequency", text_enum(Frequency, "frequency")),
-    Column("city", Text),
-    Column("time_zone", Text),
-    Column("excluded", Boolean(create_constraint=False), nullable=False, server_default=false()),
-    Column("archived", Boolean(create_constraint=False), nullable=False, server_default=false()),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("updated_at", UtcDateTime, nullable=False),
-    UniqueConstraint("user_id", "external_id"),
-    # The id of a deleted row is not given to another one.
-    sqlite_autoincrement=True,
-)
-
-contact_tags: Final = Table(
-    "contact_tags",
-    metadata,
-    _of_contact(primary_key=True),
-    Column("tag", Text, primary_key=True),
-)
-
-# The group with the name "Close Friends" affects planning.
-contact_groups: Final = Table(
-    "contact_groups",
-    metadata,
-    _of_contact(primary_key=True),
-    Column("name", Text, primary_key=True),
-)
-
-interactions: Final = Table(
-    "interactions",
-    metadata,
-    _of_contact(primary_key=True),
-    Column("occurred_at", UtcDateTime, primary_key=True),
-)
+from catchup_jobs.domain.stored_enums import ExpiryReason, Mode, SuggestionStatus, Trigger
 
 _OPEN: Final = text("status IN ('pending', 'snoozed')")
 
@@ -87,7 +32,7 @@ suggestions: Final = Table(
     metadata,
     Column("id", row_id(), primary_key=True),
     of_user(),
-    _of_contact(),
+    of_contact(),
     Column("trigger", text_enum(Trigger, "trigger"), nullable=False),
     Column("status", text_enum(SuggestionStatus, "status"), nullable=False),
     Column("mode", text_enum(Mode, "mode"), nullable=False),

@@ -1,0 +1,104 @@
+"""The pool of a story, and what the operator does for it: the list of UserSchedules, and moves in its order."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from catchup_contract.api import DEFAULT_SYNC_EVERY
+from catchup_contract.env import Env
+from catchup_contract.pools import Members
+from catchup_contract.schedule_list import ListedSchedule, encode
+from catchup_contract.timestamps import format_utc
+from catchup_operator.state.schedule_list import STAY_SECONDS
+
+if TYPE_CHECKING:
+    import random
+    from pathlib import Path
+
+    from integration.jobs.story.person import Person
+
+POOL: Final = "people"
+# How long a pod may still find the list of before (the kubelet's period and the age of its cache).
+_MOUNT_LAG: Final = timedelta(seconds=90)
+# Longer than a tick's own: a minute is a second here, and one of the machine is not always enough for as much.
+DEADLINE_SECONDS: Final = 900
+# A claim of a pod that died is over by then.
+CLAIM: Final = timedelta(seconds=DEADLINE_SECONDS + 60)
+
+
+@dataclass
+class Placements:
+    """What the pods of the pool are told, and by when.
+
+    Attributes:
+        directory: each list is a folder there.
+        requested_at: when a sync by hand was asked for (UTC), by user.
+    """
+
+    directory: Path
+    requested_at: dict[str, datetime] = field(default_factory=dict)
+    _told: list[tuple[datetime, Path, tuple[ListedSchedule, ...]]] = field(default_factory=list)
+    _specs: dict[str, tuple[int, tuple[object, ...]]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def tell(self, people: list[Person], now: datetime) -> None:
+        """Write the list, if it has changed."""
+        with self._lock:
+            listed = tuple(self._listed(person, now) for person in people)
+            if self._told and self._told[-1][2] == listed:
+                return
+            number = len(self._told)
+            folder = self.directory / f"list-{number}"
+            folder.mkdir()
+            for name, content in encode(listed, order=number + 1).items():
+                (folder / name).write_bytes(content)
+            self._told.append((now, folder, listed))
+
+    def mounted(self, now: datetime, dice: random.Random) -> Path:
+        """Return the list as a pod finds it that starts now: shortly after a change, perhaps the one before."""
+        with self._lock:
+            told, folder, _ = self._told[-1]
+            if len(self._told) > 1 and now - told < _MOUNT_LAG and dice.random() < 0.5:
+                return self._told[-2][1]
+            return folder
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """Return what the operator sets in the pods of the pool."""
+        return {
+            Env.POOL_MEMBERS: Members.USER_SCHEDULES.value,
+            Env.POOL_TICK: "1m",
+            Env.SCHEDULE_LIST: str(folder),
+            Env.SYNC_EVERY: DEFAULT_SYNC_EVERY,
+            Env.DEADLINE_SECONDS: str(DEADLINE_SECONDS),
+        }
+
+    def _listed(self, person: Person, now: datetime) -> ListedSchedule:
+        spec = (person.pooled, person.zone, person.day, person.at, person.suspended)
+        generation, before = self._specs.get(person.id, (0, ()))
+        if spec != before:
+            generation += 1
+            self._specs[person.id] = (generation, spec)
+            if spec[1:] != before[1:]:
+                person.edited = now
+        asked = self.requested_at.get(person.id)
+        return ListedSchedule(
+            person.id,
+            f"uid-{person.id}",
+            generation,
+            POOL if person.pooled or stays(person, now) else "",
+            person.zone,
+            DEFAULT_SYNC_EVERY,
+            person.day,
+            person.at,
+            is_served=not person.suspended,
+            digest_since=format_utc(person.since),
+            sync_requested_at=format_utc(asked) if asked else "",
+        )
+
+
+def stays(person: Person, now: datetime) -> bool:
+    """Whether a user who left the pool is still on the list as a member, so that each pod has seen it."""
+    return person.joined is not None and now - person.joined < timedelta(seconds=STAY_SECONDS)
