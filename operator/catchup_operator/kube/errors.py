@@ -14,6 +14,7 @@ from catchup_operator.kube import resources
 # The text of an RBAC denial. A quota and an admission policy also answer 403, with other texts.
 _FORBIDDEN: Final = re.compile(r'cannot (\w+) resource "([\w/]+)"')
 _NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
 # The server's texts of a precondition that does not hold, of code 409; they name no field.
 _OTHER_UID: Final = re.compile(r"UID in (?:the )?precondition")
 _INTERNAL: Final = 500
@@ -47,6 +48,11 @@ class ApiError(Exception):
         return cls(
             status, message_of(body), reason=told.reason, fields=(cause.field for cause in causes if cause.field)
         )
+
+    @property
+    def is_outrun(self) -> bool:
+        """Whether somebody changed the object since it was read: nobody's trouble, unless it goes on."""
+        return self.status == _CONFLICT
 
     @property
     def already_exists(self) -> bool:
