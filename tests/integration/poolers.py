@@ -61,6 +61,7 @@ def pgbouncer(
     database: str = "*",
     password: str = "",
     pool_mode: str = "transaction",
+    pool_size: int = POOL_SIZE,
     max_clients: int = 100,
 ) -> Iterator[PgBouncer]:
     """Run one for the time of the block; as root, under an unprivileged user, as PgBouncer demands.
@@ -69,6 +70,7 @@ def pgbouncer(
         database: the only one that it knows; all by default.
         password: what it wants of clients; none by default.
         pool_mode: after what a client gives its connection back: `session`, `transaction` or `statement`.
+        pool_size: how many connections to the server all clients of a database share.
         max_clients: how many it admits at once.
     """
     program = find_program("pgbouncer", "usr/sbin")
@@ -88,7 +90,7 @@ def pgbouncer(
             port=port,
             auth_type="scram-sha-256" if password else "trust",
             users=users,
-            pool_size=POOL_SIZE,
+            pool_size=pool_size,
             pool_mode=pool_mode,
             max_clients=max_clients,
         ),

@@ -17,6 +17,7 @@ from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_jobs.adapters.database.availability.store import DatabaseAvailabilityStore
+from catchup_jobs.adapters.database.calendars.selection import DatabaseCalendarSelection
 from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
@@ -69,6 +70,7 @@ class SyncWorld:
     def __post_init__(self) -> None:
         self.tokens = DatabaseTokens(self.database, Encryption([self.key]))
         self.calendars = DatabaseCalendarStore(self.database, Rules(Strategy.EARLIEST))
+        self.selection = DatabaseCalendarSelection(self.database, Rules(Strategy.EARLIEST))
         self.availability = DatabaseAvailabilityStore(self.database)
 
     # What there is ---------------------------------------------------------------------------------------------
@@ -106,7 +108,7 @@ class SyncWorld:
             self.select(google_id)
 
     def select(self, google_id: str, *, selected: bool = True) -> None:
-        assert self.calendars.select(ADA, google_id, selected=selected, now=self.now)
+        assert self.selection.select(ADA, google_id, selected=selected, now=self.now)
 
     # What happens ----------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def test_a_day_of_syncs_reads_the_list_once_and_sees_within_it_that_a_calendar_w
         world.sync()
 
     assert (world.google.count("calendarList"), world.google.count("events")) == (1, 48)
-    assert {calendar.google_id for calendar in world.calendars.listing(ADA)} == {EMAIL, "team"}
+    assert {calendar.google_id for calendar in world.selection.listing(ADA)} == {EMAIL, "team"}
 
 
 def test_the_lists_of_users_who_connected_at_once_are_read_over_the_whole_day(world: SyncWorld) -> None:
@@ -52,7 +52,7 @@ def test_by_hand_and_after_the_user_connected_again_the_list_is_read_at_once(wor
 
     world.sync(full=how == "full")
 
-    assert {calendar.google_id for calendar in world.calendars.listing(ADA)} == {EMAIL, "team"}
+    assert {calendar.google_id for calendar in world.selection.listing(ADA)} == {EMAIL, "team"}
 
 
 def test_a_calendar_that_answers_404_is_looked_for_in_the_list_at_once(world: SyncWorld) -> None:

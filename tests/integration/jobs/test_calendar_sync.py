@@ -127,7 +127,7 @@ def test_the_calendar_list_is_read_on_all_its_pages(world: SyncWorld) -> None:
         world.google.add_calendar(EMAIL, f"c{number}")
     world.google.set(page_size=2)
     world.sync()
-    assert len(world.calendars.listing(ADA)) == 6
+    assert len(world.selection.listing(ADA)) == 6
     assert [entry["page"] for entry in world.google.requests() if entry["kind"] == "calendarList"] == [1, 2, 3]
 
 

@@ -321,7 +321,7 @@ def test_page_2_of_the_calendar_list_failing_removes_no_calendar(world: SyncWorl
     world.google.add_fault(kind="calendarList", page=2, times=None, status=500)
     assert outcome(world.sync()) == SPENT
     assert fired(world) == [4]
-    assert len(world.calendars.listing(ADA)) == 3
+    assert len(world.selection.listing(ADA)) == 3
 
 
 @settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -360,10 +360,10 @@ def test_odd_entries_of_the_calendar_list_are_left_out_and_take_no_calendar_away
     report = world.sync()
     assert (outcome(report), fired(world)) == (PARTIAL, [1])
     assert report.summary.counts[Count.CALENDARS_UNREADABLE] == len(ENTRIES)
-    assert {row.google_id for row in world.calendars.listing(ADA)} == {EMAIL, "team", "odd"}
+    assert {row.google_id for row in world.selection.listing(ADA)} == {EMAIL, "team", "odd"}
     world.forget_list()
     assert outcome(world.sync()) == DONE
-    assert {row.google_id for row in world.calendars.listing(ADA)} == {EMAIL, "team"}
+    assert {row.google_id for row in world.selection.listing(ADA)} == {EMAIL, "team"}
 
 
 NOT_FOUND = '{"error": {"code": 404, "errors": [{"domain": "global", "reason": "notFound"}]}}'

@@ -94,20 +94,11 @@ def _sessions(url: str) -> list[Any]:
 def test_import_and_all_jobs_work_behind_pgbouncer_and_leave_nothing_on_its_connections(
     shell: Shell, google: GoogleDouble, mail: SmtpDouble, pooled_url: str, pooler: PgBouncer
 ) -> None:
-    def at_once(commands: Sequence[tuple[str, ...]]) -> None:
-        with ThreadPoolExecutor(len(commands)) as pool:
-            list(pool.map(lambda command: shell.run(*command), commands))
-
-    shell.run("db", "migrate")
-    shell.run("user", "import", "-", stdin=json.dumps([_person(name) for name in USERS]))
-    for name in USERS:
-        google.add_user(f"{name}@example.com", time_zone=BERLIN)
-        token = json.dumps(google.grant(f"{name}@example.com"))
-        shell.run("calendar", "connect", name, "--token-file", "-", stdin=token)
-    at_once([("sync", "--user", name) for name in USERS])
-    at_once([("sync", "--user", name, "--full") for name in USERS])
-    at_once([("suggestions", "--user", name) for name in USERS])
-    at_once([("digest", "--user", name) for name in USERS])
+    _import_and_connect(shell, google)
+    _at_once(shell, [("sync", "--user", name) for name in USERS])
+    _at_once(shell, [("sync", "--user", name, "--full") for name in USERS])
+    _at_once(shell, [("suggestions", "--user", name) for name in USERS])
+    _at_once(shell, [("digest", "--user", name) for name in USERS])
     shell.run("suggestions")
     assert len(mail.control.messages()) == len(USERS)
     with closing(Database.open(pooled_url)) as database, database.read() as connection:
@@ -121,6 +112,33 @@ def test_import_and_all_jobs_work_behind_pgbouncer_and_leave_nothing_on_its_conn
     (pool,) = [row for row in pooler.show("POOLS") if row["database"] == name]
     assert pool["pool_mode"] == "transaction"
     assert _sessions(pooled_url) == [(None, 0, 0, 0, 0)] * POOL_SIZE
+
+
+def _import_and_connect(shell: Shell, google: GoogleDouble) -> None:
+    shell.run("db", "migrate")
+    shell.run("user", "import", "-", stdin=json.dumps([_person(name) for name in USERS]))
+    for name in USERS:
+        google.add_user(f"{name}@example.com", time_zone=BERLIN)
+        token = json.dumps(google.grant(f"{name}@example.com"))
+        shell.run("calendar", "connect", name, "--token-file", "-", stdin=token)
+
+
+def _at_once(shell: Shell, commands: Sequence[tuple[str, ...]]) -> None:
+    with ThreadPoolExecutor(len(commands)) as pool:
+        list(pool.map(lambda command: shell.run(*command), commands))
+
+
+def test_one_connection_suffices_for_all_jobs(
+    shell: Shell, google: GoogleDouble, mail: SmtpDouble, postgres: PostgresServer, empty_postgresql: str
+) -> None:
+    with pgbouncer(postgres.port, pool_size=1) as narrow:
+        shell.environment["CATCHUP_DATABASE_URL"] = postgres.url(empty_postgresql, port=narrow.port)
+        _import_and_connect(shell, google)
+        _at_once(shell, [("sync", "--user", name) for name in USERS])
+        # Each batch is read by a thread while the one before is stored.
+        shell.run("suggestions", "--batch-size", "1")
+        _at_once(shell, [("digest", "--user", name) for name in USERS])
+    assert len(mail.control.messages()) == len(USERS)
 
 
 def test_what_is_looked_for_on_the_connections_would_be_found(pooled_url: str) -> None:

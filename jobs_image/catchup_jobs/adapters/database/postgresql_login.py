@@ -1,7 +1,7 @@
 """The SQLSTATE of a login that a server refuses.
 
 psycopg has only the server's words for it, and those are in the server's language (`lc_messages`, which a client may
-not choose before it is in). libpq writes the SQLSTATE into its trace.
+not choose before it is in). libpq, from 18 on, writes the SQLSTATE into its trace.
 """
 
 from __future__ import annotations

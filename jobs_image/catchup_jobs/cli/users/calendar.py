@@ -12,7 +12,7 @@ import click
 from catchup_contract.env import Env
 from catchup_contract.local_time import day_bounds, local_date
 from catchup_jobs.adapters.database.availability.store import DatabaseAvailabilityStore
-from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
+from catchup_jobs.adapters.database.calendars.selection import DatabaseCalendarSelection
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.files.text_file import read_text
@@ -77,7 +77,7 @@ def list_(user_id: str) -> None:
     """
     with open_database(Settings.load()) as database:
         _require_user(database, user_id)
-        rows = DatabaseCalendarStore(database).listing(user_id)
+        rows = DatabaseCalendarSelection(database).listing(user_id)
     if not rows:
         click.echo(f"no calendars known yet: run `catchup-jobs sync --user {user_id}`", err=True)
         return
@@ -151,7 +151,7 @@ def _choose(user_id: str, which: str, *, selected: bool) -> None:
     settings = Settings.load()
     with open_database(settings) as database:
         _require_user(database, user_id)
-        store = DatabaseCalendarStore(database, settings.planning_rules)
+        store = DatabaseCalendarSelection(database, settings.planning_rules)
         google_id = _find(store.listing(user_id), which, user_id)
         if not store.select(user_id, google_id, selected=selected, now=datetime.now(UTC)):
             raise PermanentError("the calendar has just gone from the user's list")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from catchup_contract.kinds import DIGEST
 from catchup_contract.timestamps import format_utc
-from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
+from catchup_jobs.adapters.database.calendars.selection import DatabaseCalendarSelection
 from catchup_jobs.adapters.database.digests.overview import latest_digest
 from catchup_jobs.adapters.database.people.contacts import count_contacts
 from catchup_jobs.adapters.database.pools.overview import membership
@@ -154,7 +154,7 @@ def _calendars(database: Database, user_id: str) -> list[dict[str, Any]]:
             "unreadableEvents": calendar.unreadable_events,
             "troubles": list(troubles(calendar, now)),
         }
-        for calendar in DatabaseCalendarStore(database).listing(user_id)
+        for calendar in DatabaseCalendarSelection(database).listing(user_id)
     ]
 
 

@@ -12,7 +12,6 @@ from catchup_jobs.adapters.database.people.planning_version import bump_planning
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import calendars, events, users
 from catchup_jobs.domain.calendar.events import Changes, Received, UnreadableEvent, reconcile
-from catchup_jobs.domain.calendar.overview import CalendarOverview
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState
 from catchup_jobs.domain.planning.rules import RULES, Rules
 from catchup_jobs.domain.stored_enums import CalendarError
@@ -67,7 +66,7 @@ _NEVER_SYNCED: Final[dict[str, Any]] = {
 
 
 class DatabaseCalendarStore:
-    """`jobs.sync.ports.CalendarStore` in the database, and the methods of `catchup-jobs calendar`."""
+    """`jobs.sync.ports.CalendarStore` in the database."""
 
     def __init__(self, database: Database, rules: Rules = RULES) -> None:
         self._database = database
@@ -109,7 +108,7 @@ class DatabaseCalendarStore:
                 connection.execute(update(calendars).where(calendars.c.id == row_id).values(**values))
             result = Stored()
             if gone:
-                dropped = _drop(connection, gone, removed_at=now)
+                dropped = drop(connection, gone, removed_at=now)
                 bump_planning_version(connection, [user_id])
                 repaired = repair_suggestions(connection, user_id, now, self._rules)
                 result = _stored(Changes(), repaired, dropped=dropped, calendars_gone=gone_selected)
@@ -176,7 +175,7 @@ class DatabaseCalendarStore:
             lost = calendars.c.id == calendar_id
             connection.execute(update(calendars).where(lost).values(selected=False))
             bump_planning_version(connection, [user_id])
-            dropped = _drop(connection, [calendar_id])
+            dropped = drop(connection, [calendar_id])
             connection.execute(update(calendars).where(lost).values(last_error=CalendarError.NOT_FOUND))
             repaired = repair_suggestions(connection, user_id, now, self._rules)
             return _stored(Changes(), repaired, dropped=dropped, calendars_gone=1)
@@ -186,54 +185,6 @@ class DatabaseCalendarStore:
         with self._database.write() as connection:
             check_fence(connection, fence)
             connection.execute(update(calendars).where(calendars.c.id == calendar_id).values(last_error=reason))
-
-    def listing(self, user_id: str) -> list[CalendarOverview]:
-        """Return the user's calendars, the primary one first, then by name."""
-        statement = (
-            select(calendars)
-            .where(calendars.c.user_id == user_id, calendars.c.removed_at.is_(None))
-            .order_by(calendars.c.is_primary.desc(), calendars.c.summary, calendars.c.id)
-        )
-        with self._database.read() as connection:
-            return [
-                CalendarOverview(
-                    google_id=row.google_id,
-                    summary=row.summary,
-                    primary=row.is_primary,
-                    access_role=row.access_role,
-                    selected=row.selected,
-                    last_success_at=row.last_success_at,
-                    last_error=row.last_error,
-                    unreadable_events=row.unreadable_events,
-                )
-                for row in connection.execute(statement)
-            ]
-
-    def select(self, user_id: str, google_id: str, *, selected: bool, now: datetime) -> bool:
-        """Select or deselect a calendar; return whether the user has it.
-
-        A deselected calendar's events are deleted at once, so that they do not block time, and suggestions about them
-        expire. After it is selected again, the next sync of it is a full one.
-        """
-        with self._database.write() as connection:
-            row = connection.execute(
-                select(calendars.c.id, calendars.c.selected).where(
-                    calendars.c.user_id == user_id,
-                    calendars.c.google_id == google_id,
-                    calendars.c.removed_at.is_(None),
-                )
-            ).one_or_none()
-            if row is None:
-                return False
-            if row.selected != selected:
-                connection.execute(
-                    update(calendars).where(calendars.c.id == row.id).values(selected=selected, last_error=None)
-                )
-                bump_planning_version(connection, [user_id])
-                if not selected:
-                    _drop(connection, [row.id])
-                    repair_suggestions(connection, user_id, now, self._rules)
-            return True
 
 
 def _stored_list(connection: Connection, user_id: str) -> dict[str, Any]:
@@ -277,7 +228,7 @@ def _agrees(row: Any, calendar: ListedCalendar) -> bool:
     return all(getattr(row, name) == value for name, value in _listed_values(calendar).items())
 
 
-def _drop(connection: Connection, calendar_ids: Sequence[int], *, removed_at: datetime | None = None) -> int:
+def drop(connection: Connection, calendar_ids: Sequence[int], *, removed_at: datetime | None = None) -> int:
     """Delete calendars' events and sync states; return how many events were deleted."""
     gone = connection.execute(delete(events).where(events.c.calendar_id.in_(calendar_ids))).rowcount
     values = _NEVER_SYNCED if removed_at is None else _NEVER_SYNCED | {"removed_at": removed_at}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _OLDEST_RUNS: Final = 5_000
 """Oldest successful syncs that the metric of each pool's oldest sync is read from."""
 # In an outage all members fail. So many are enough to see that.
-_TROUBLED_RUNS: Final = 20_000
+_TROUBLED_RUNS: Final = 10_000
 """Newest runs that failed, and as many that ask somebody to act, that the metric of failing members is read from."""
 
 

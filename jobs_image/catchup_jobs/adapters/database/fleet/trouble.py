@@ -52,7 +52,7 @@ _FAILURES_OF: Final = timedelta(days=8)
 # The reasons of a sync that is skipped for what the installation lacks. A user who must reconnect is counted as such.
 _NOT_THE_USERS: Final = (Reason.NOT_CONFIGURED, Reason.DAILY_LIMIT)
 # In an outage every user fails at each slot. So many are enough to see that, and are read in a fraction of a second.
-_RUNS_MAX: Final = 20_000
+_RUNS_MAX: Final = 10_000
 """Failed runs that the metrics of failing users are read from at most."""
 _UNSETTLED: Final = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.UNKNOWN)
 
