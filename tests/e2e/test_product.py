@@ -328,6 +328,12 @@ def test_uninstall_leaves_the_resources_and_no_cronjob_and_an_install_goes_on_fr
     stack.helm("uninstall", RELEASE, "--timeout=3m")
     assert {item["metadata"]["uid"] for item in stack.get("userschedules")["items"]} == before
     assert stack.get("cronjobs")["items"] == []
+    (told,) = [
+        item["status"]["conditions"][0]
+        for item in stack.get("userschedules")["items"]
+        if item["metadata"]["name"] == "back"
+    ]
+    assert (told["type"], told["status"], told["reason"]) == ("Ready", "Unknown", "Uninstalled")
     stack.kubectl("delete", "userschedule", "nobody", "--ignore-not-found", "--timeout=120s")  # nothing hangs
 
     values = stack.cluster.layout.directory / "doubles" / "values.json"

@@ -9,14 +9,11 @@ from typing import Final
 
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError, backoff_seconds
-from catchup_operator.kube.resources import SCHEDULES
+from catchup_operator.kube.resources import SCHEDULES, missing_definition
 
 _FIRST_SECONDS: Final = 1.0
 _LONGEST_SECONDS: Final = 15.0
 """The longest delay after the definition of UserSchedules was not found."""
-_NO_CRD: Final = (
-    "has no UserSchedules; install their definition: kubectl apply -f crds/, or the chart with crds.enabled=true"
-)
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +42,6 @@ class Discovery:
     async def _check(self) -> str | None:
         server = f"the API server at {self._client.server}"
         try:
-            return None if await self._client.serves(SCHEDULES) else f"{server} {_NO_CRD}"
+            return None if await self._client.serves(SCHEDULES) else f"{server} has {missing_definition(SCHEDULES)}"
         except ApiError as error:
             return f"{server} does not answer as expected; see that it runs and can be reached from here: {error}"

@@ -22,6 +22,7 @@ import aiohttp
 from catchup_contract.api import API_GROUP, API_VERSION, PLURAL
 from catchup_operator.kopf_glue.watch_body import WatchBody
 from catchup_operator.kube.errors import backoff_seconds, message_of
+from catchup_operator.kube.resources import missing_definition
 
 _FIRST_SECONDS: Final = 1.0
 """The first delay after a failed list or watch of UserSchedules; each further one is twice as long."""
@@ -35,6 +36,7 @@ _RELIST_SECONDS: Final = 1800.0
 _TEXT_MAX: Final = 500
 
 _ERROR_EVENT: Final = b'{"type":"ERROR"'
+_NOT_FOUND: Final = 404
 _GONE: Final = 410
 _TOO_MANY_REQUESTS: Final = 429
 # The only error of a watch that kopf handles: it relists.
@@ -102,7 +104,8 @@ class ReadRetries:
             response.status = 200
             _ExpiredBody.wrap(response, path)
         elif not response.ok:
-            failure = self._failed(path, f"{response.status}: {message_of(body)}")
+            hint = f": {missing_definition(PLURAL)}" if response.status == _NOT_FOUND and path.endswith(PLURAL) else ""
+            failure = self._failed(path, f"{response.status}: {message_of(body)}{hint}")
             # 429 may name a time to wait (Retry-After), which kopf respects.
             if response.status != _TOO_MANY_REQUESTS:
                 raise failure

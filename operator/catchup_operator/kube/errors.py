@@ -14,6 +14,7 @@ from catchup_operator.kube import resources
 # The text of an RBAC denial. A quota and an admission policy also answer 403, with other texts.
 _FORBIDDEN: Final = re.compile(r'cannot (\w+) resource "([\w/]+)"')
 _NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
 # The server's texts of a precondition that does not hold, of code 409; they name no field.
 _OTHER_UID: Final = re.compile(r"UID in (?:the )?precondition")
 _INTERNAL: Final = 500
@@ -49,6 +50,11 @@ class ApiError(Exception):
         )
 
     @property
+    def is_outrun(self) -> bool:
+        """Whether somebody changed the object since it was read: nobody's trouble, unless it goes on."""
+        return self.status == _CONFLICT
+
+    @property
     def already_exists(self) -> bool:
         """Whether there is an object of that name. A quota that is written at the moment answers 409, too."""
         return self.reason == "AlreadyExists"
@@ -82,7 +88,7 @@ def message_of(body: bytes) -> str:
         message = resources.STATUS.decode(body).message
     except msgspec.DecodeError:
         message = ""
-    return message or body[:500].decode(errors="replace")
+    return message or body[:500].decode(errors="replace").strip()
 
 
 def backoff_seconds(failures: int, *, first: float, longest: float) -> float:

@@ -173,6 +173,11 @@ def page_decoder(resource: str) -> msgspec.json.Decoder[Page[dict[str, Any]]]:
     return _PAGES[resource]
 
 
+def missing_definition(resource: str) -> str:
+    """Return what to say of a resource of ours that the API server does not serve: a list of one is never 404."""
+    return f"no {resource}; install their definition: kubectl apply -f crds/, or the chart with crds.enabled=true"
+
+
 def api_path(resource: str) -> str:
     """Return the path of the API group and version of a resource."""
     group, version = _GROUPS[resource]

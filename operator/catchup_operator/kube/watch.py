@@ -9,7 +9,10 @@ from typing import Any, Final, Protocol
 
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError, backoff_seconds
+from catchup_operator.kube.resources import POOLS, SCHEDULES, missing_definition
 
+_OURS: Final = {SCHEDULES, POOLS}
+_NOT_FOUND: Final = 404
 _GONE: Final = 410
 # The API server closes a watch after _WATCH_SECONDS and sends a bookmark about every minute. A longer silence means
 # that the connection is dead.
@@ -101,11 +104,12 @@ class Watch:
             except ApiError as error:
                 self._last_heard = time.monotonic()
                 self._failures += 1
-                self._problem = str(error)
+                is_defined = error.status != _NOT_FOUND or self._resource not in _OURS
+                self._problem = str(error) if is_defined else f"{error}: {missing_definition(self._resource)}"
                 delay = backoff_seconds(self._failures, first=_BACKOFF_FIRST_SECONDS, longest=_BACKOFF_MAX_SECONDS)
                 # A version that has expired is normal; one that expires again at once is not.
                 level = logging.INFO if error.status == _GONE and self._failures == 1 else logging.WARNING
-                logger.log(level, "watching %s failed, retrying in %.1f s: %s", self._resource, delay, error)
+                logger.log(level, "watching %s failed, retrying in %.1f s: %s", self._resource, delay, self._problem)
                 await asyncio.sleep(delay)
 
     async def _list(self) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 
 from catchup_operator.instruments import Instruments
 from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS, JOBS, POOLS
 from catchup_operator.kube.watch import Watch
 from catchup_operator.manifests.names import SCHEDULE_POOL, SELECTOR, USER_SCHEDULE, Key, Owner
@@ -162,6 +163,8 @@ class Controller:
         delay, level = RETRY_FIRST_SECONDS, logging.WARNING
         if isinstance(error, RetryAfterError):
             delay, level = error.seconds, error.log_level
+        elif isinstance(error, ApiError) and error.is_outrun:
+            level = logging.INFO
         logger.log(level, "%s/%s: %s; retrying in %.0f s", *key, error, delay)
         self.enqueue(owner, key, delay=delay)
 

@@ -16,7 +16,7 @@ from catchup_operator.state.contests import Contests
 from catchup_operator.state.deletion import held_by
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
 from catchup_operator.state.ownership import change, other_managers, taken_over
-from catchup_operator.status.job_section import CRONJOB_FIELDS, cronjob_fields, section_of
+from catchup_operator.status.job_section import cronjob_fields, section_of
 
 _CONFLICT: Final = 409
 
@@ -45,7 +45,13 @@ class CronJobApplier:
         if before.get("fingerprint") == wanted and self._drift.is_unchanged(
             key_of(manifest), self._expected(body, before)
         ):
-            fields = {name: before[name] for name in CRONJOB_FIELDS}
+            # Only the uid and the generation are of the status: what somebody wrote into the rest does not stay.
+            stored = {
+                "name": key_of(manifest)[1],
+                "uid": before["cronJobUID"],
+                "generation": before["cronJobGeneration"],
+            }
+            fields = cronjob_fields(manifest, wanted, stored)
             finalizers: tuple[str, ...] = ()
         else:
             applied = await self._apply(body["metadata"], manifest, uid=before.get("cronJobUID"))
@@ -76,6 +82,10 @@ class CronJobApplier:
         """
         for key, expected in self._in_status(body):
             self._drift.restore(key, expected)
+
+    def is_told(self, body: Mapping[str, Any], cronjob: Key) -> bool:
+        """Whether the status of a resource names a CronJob."""
+        return any(key == cronjob for key, _ in self._in_status(body))
 
     def is_as_told(self, body: Mapping[str, Any], cronjob: Key) -> bool:
         """Whether a CronJob is observed as the status of a resource names it; if so, expect it."""

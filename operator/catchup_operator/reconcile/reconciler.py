@@ -111,6 +111,9 @@ class Reconciler:
                 self._state.drift.forget(cronjob)  # the garbage collector deletes it with its owner
                 return False
             told = with_valid_status(body)
+            if not self._cronjobs.is_told(told, cronjob):
+                self._state.drift.forget(cronjob)  # not of this resource any more, or its status is still to be written
+                return False
             if self._cronjobs.is_as_told(told, cronjob):
                 return False
             is_known = patches.is_observed(told, self._placement.template_hash(told))

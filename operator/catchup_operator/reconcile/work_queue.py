@@ -102,8 +102,9 @@ class WorkQueue:
                 logger.log(error.log_level, "%s: %s; retrying in %.0f s", key, error, error.seconds)
                 self.add(key, task, delay=error.seconds)
             except ApiError as error:
+                level = logging.INFO if error.is_outrun and key not in self._failures else logging.WARNING
                 delay = self._backoff(key)
-                logger.warning("%s failed, retrying in %.0f s: %s", key, delay, error)
+                logger.log(level, "%s failed, retrying in %.0f s: %s", key, delay, error)
                 self.add(key, task, delay=delay)
             except Exception:
                 # Perhaps not temporary, but giving up would lose a repair or a result for good.

@@ -523,6 +523,19 @@ def test_a_cronjob_of_the_wanted_name_that_is_not_ours_is_never_taken(
     assert namespace.get("cronjobs", name)["metadata"]["ownerReferences"][0]["name"] == "ada"
 
 
+@pytest.mark.usefixtures("operator")
+def test_what_somebody_writes_about_a_cronjob_into_the_status_goes_with_the_next_edit(namespace: Namespace) -> None:
+    namespace.apply("ada")
+    before = namespace.ready("ada")["status"]["digest"]
+    wrong = {"cronJobName": "another", "schedule": "1 1 1 1 *", "timeZone": "Asia/Tokyo"}
+    patch = json.dumps({"status": {"digest": wrong}})
+    namespace.kubectl("patch", "us", "ada", "--subresource=status", "--type=merge", "-p", patch)
+    assert namespace.schedule("ada")["status"]["digest"]["cronJobName"] == "another"
+    namespace.apply("ada", calendarSync={"every": "1h"})
+    after = namespace.ready("ada")["status"]["digest"]
+    assert {name: after[name] for name in wrong} == {name: before[name] for name in wrong}
+
+
 def test_a_next_digest_that_passed_without_a_run_is_replaced_by_the_next_one_with_one_write(
     operator_process: StartOperator,
     namespace: Namespace,

@@ -145,7 +145,7 @@ def test_without_the_definition_the_operator_waits_says_what_to_do_and_begins_wh
     start: Callable[[], KopfRunner], namespace: Namespace, ask: Ask
 ) -> None:
     with without_definition(namespace) as bring_back, start():
-        eventually(lambda: "has no UserSchedules; install their definition: kubectl apply" in str(ask("/readyz")[1]))
+        eventually(lambda: "has no userschedules; install their definition: kubectl apply" in str(ask("/readyz")[1]))
         assert ask("/healthz") == (200, [])
         bring_back()
         namespace.apply("ada")
@@ -160,7 +160,8 @@ def test_a_definition_that_is_deleted_and_made_again_is_gone_on_with(
         namespace.apply("ada")
         namespace.ready()
         with without_definition(namespace) as bring_back:
-            eventually(lambda: any("404" in reason for reason in ask("/readyz")[1]))
+            missing = "no userschedules; install their definition: kubectl apply -f crds/"
+            eventually(lambda: any(missing in reason for reason in ask("/readyz")[1]))
             assert ask("/healthz") == (200, [])
             bring_back()
             namespace.apply("bob")

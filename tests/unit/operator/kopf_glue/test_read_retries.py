@@ -76,7 +76,10 @@ async def test_whatever_is_refused_is_tried_again_and_known_until_it_is_granted(
     assert reads.problems() == []
     with pytest.raises(aiohttp.ClientConnectionError, match=f"{status}: why"):
         await ask(reads, url, Answer(status, b"why"))
-    assert reads.problems() == [f"GET {URL(url).path}: {status}: why"]
+    (problem,) = reads.problems()
+    assert problem.startswith(f"GET {URL(url).path}: {status}: why")
+    is_undefined = status == 404 and URL(url).name == "userschedules"
+    assert ("install their definition: kubectl apply" in problem) is is_undefined
     await ask(reads, url, Answer())
     assert reads.problems() == []
 

@@ -116,3 +116,20 @@ async def test_what_is_due_and_what_waits_for_its_retry_are_told_apart() -> None
     async with working(queue):
         await until(lambda: queue.state().due == 0)
     assert queue.state() == QueueState(due=0, delayed=1, oldest_seconds=0)
+
+
+async def test_an_object_that_changed_meanwhile_is_a_warning_only_if_it_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queue, tries = WorkQueue(), [0]
+
+    async def task() -> None:
+        tries[0] += 1
+        if tries[0] < 4:
+            raise ApiError(409, "the object has been modified")
+
+    caplog.set_level("INFO")
+    async with working(queue):
+        queue.add("key", task)
+        await until(lambda: tries[0] == 4)
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "WARNING"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from unit.operator.factories import body, schedule
-from unit.operator.status.test_patches import BOTH, after_reconcile
+from unit.operator.status.test_patches import BOTH, after_reconcile, merge
 
 from catchup_operator.manifests.names import USER_SCHEDULE
 from catchup_operator.status import patches, ready
@@ -62,3 +62,20 @@ def test_neither_stays_once_it_is_ready() -> None:
     assert patch is not None
     assert kstatus({**before, "status": patch}) == "Current"
     assert [found["type"] for found in patch["conditions"]] == ["Ready", "SyncHealthy", "DigestHealthy"]
+
+
+def test_after_an_uninstall_nothing_is_promised_and_no_event_tells_of_it() -> None:
+    stalled = patches.not_ready(after_reconcile(), ready.refused("exceeded quota"), now=NOW)
+    assert stalled is not None
+    before = body(status=merge(after_reconcile()["status"], stalled))
+    patch = patches.unserved(before, now=NOW)
+    assert patch is not None
+    after = body(status=merge(before["status"], patch))
+    assert [(found["type"], found["status"]) for found in after["status"]["conditions"]][:1] == [("Ready", "Unknown")]
+    assert "Stalled" not in {found["type"] for found in after["status"]["conditions"]}
+    assert not {"nextRuns", "nextRunTimes"} & {*after["status"]["sync"], *after["status"]["digest"]}
+    assert after["status"]["digest"]["activeSince"] == before["status"]["digest"]["activeSince"]
+    assert not list(events(USER_SCHEDULE, before, patch, NOW))
+    assert kstatus(after) == "InProgress"
+    assert not patches.is_current(after, "h")
+    assert patches.unserved(after, now=NOW) is None

@@ -11,7 +11,7 @@ from unit.operator.status.test_patches import merge
 from catchup_contract.kinds import DIGEST, SYNC
 from catchup_contract.outcomes import Reason
 from catchup_contract.trouble import TroublePage
-from catchup_operator.status import pool_status
+from catchup_operator.status import patches, pool_status
 from catchup_operator.status.conditions import Condition, find_condition
 from catchup_operator.status.results import JobResult
 from catchup_operator.status.validation import with_valid_status
@@ -186,6 +186,8 @@ def test_a_pool_says_since_when_it_was_resumed_and_nothing_of_when_it_was_made()
     # The operator was away at the end of the suspension.
     late = NOW + timedelta(hours=4)
     assert pool_status.active_since(suspended, pool(**spec).at(late), now=late) == {DIGEST: "2026-11-29T12:00:00Z"}
+    uninstalled = merge(suspended, {"status": patches.unserved(suspended, now=NOW)})
+    assert pool_status.active_since(uninstalled, pool(**spec).at(late), now=late) == {DIGEST: "2026-11-29T12:00:00Z"}
     by_hand = pool_status.active_since(suspended, pool(), now=NOW + timedelta(hours=1))
     assert by_hand == {DIGEST: "2026-11-29T10:00:00Z"}
     resumed = pool_status.reconciled(
