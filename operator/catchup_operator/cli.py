@@ -209,8 +209,8 @@ def prepare_uninstall_command(
         left = asyncio.run(prepare_uninstall(namespace, name, namespaces, spare=spare, release=release))
     for unreachable, reason in left.unreachable.items():
         click.echo(f"left out {unreachable}, which is gone or gives no permission: {reason}", err=True)
-    if left.untold:
-        click.echo(f"the status of some resources does not say that nobody serves them ({left.untold})", err=True)
+    if left.unwritten:
+        click.echo(f"the status of some resources does not say that nobody serves them ({left.unwritten})", err=True)
     click.echo(f"stopped {deployment} and deleted {left.deleted} CronJobs")
 
 

@@ -15,7 +15,7 @@ from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CONFIGMAPS, CRONJOBS, DEPLOYMENTS, LEASE_NAME, LEASES
 from catchup_operator.manifests.names import SELECTOR
 from catchup_operator.manifests.schedule_list import CONFIGMAPS as LIST
-from catchup_operator.ops.farewell import Farewell
+from catchup_operator.ops.unserved_statuses import UnservedStatuses
 
 _STOP_SECONDS: Final = 60
 """How long an uninstall waits for the operator's pod to end."""
@@ -34,7 +34,7 @@ class Left:
     """
 
     deleted: int = 0
-    untold: int = 0
+    unwritten: int = 0
     unreachable: dict[str, str] = field(default_factory=dict)
 
 
@@ -68,9 +68,9 @@ async def prepare_uninstall(
                 await client.delete(CONFIGMAPS, found, name)
             left.deleted += cronjobs[found]
         # Before another release may take the Lease.
-        farewell = Farewell(client, release, lambda: datetime.now(UTC))
-        await farewell.tell([found for found in namespaces if found not in left.unreachable], spare=spare)
-        left.untold = farewell.untold
+        statuses = UnservedStatuses(client, release, lambda: datetime.now(UTC))
+        await statuses.write([found for found in namespaces if found not in left.unreachable], spare=spare)
+        left.unwritten = statuses.unwritten
         for found in leaves:
             await _release(client, found, release)
         return left

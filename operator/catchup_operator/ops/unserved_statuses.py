@@ -15,27 +15,27 @@ from catchup_operator.state.deletion import is_deleted
 from catchup_operator.status import patches
 from catchup_operator.status.validation import with_valid_status
 
-_TELL_SECONDS: Final = 60.0
+_WRITE_SECONDS: Final = 60.0
 """How long the preparation of an uninstall goes on writing statuses at most."""
 _AT_ONCE: Final = 4
 """Statuses that the preparation of an uninstall writes at the same time."""
 
 
-class Farewell:
-    """Tells in the statuses that nobody serves the resources any more. `untold` counts those that do not say so."""
+class UnservedStatuses:
+    """Writes into the statuses that nobody serves the resources any more. `unwritten` counts those that do not say so."""
 
     def __init__(self, client: KubeClient, release: str, now: Callable[[], datetime]) -> None:
-        self.untold = 0
+        self.unwritten = 0
         self._client = client
         self._release = release
         self._now = now
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._ends_at = time.monotonic() + _TELL_SECONDS
+        self._ends_at = time.monotonic() + _WRITE_SECONDS
 
-    async def tell(self, namespaces: Sequence[str], *, spare: Collection[str]) -> None:
-        """Tell it in namespaces (none: in all), but not in those to spare, for a minute at most.
+    async def write(self, namespaces: Sequence[str], *, spare: Collection[str]) -> None:
+        """Write it in namespaces (none: in all), but not in those to spare, for a minute at most.
 
-        No error ends an uninstall: what is not told is counted. Only what this release has written is changed.
+        No error ends an uninstall: what is not written is counted. Only what this release has written is changed.
         """
         scopes: Sequence[str | None] = namespaces or (None,)
         for scope in scopes:
@@ -43,26 +43,26 @@ class Farewell:
                 try:
                     async for page, _ in self._client.list_pages(resource, scope, selector=""):
                         await asyncio.gather(
-                            *(self._tell_one(resource, body) for body in page if self._is_ours(body, spare))
+                            *(self._write_one(resource, body) for body in page if self._is_ours(body, spare))
                         )
                 except ApiError as error:
                     if error.status != 404:  # noqa: PLR2004 - there is no such definition, and so nothing of it
-                        self.untold += 1
+                        self.unwritten += 1
 
     def _is_ours(self, body: Mapping[str, Any], spare: Collection[str]) -> bool:
         status = with_valid_status(body).get("status") or {}
         is_here = body["metadata"]["namespace"] not in spare
         return is_here and not is_deleted(body) and bool(status) and status.get("servedBy", "") == self._release
 
-    async def _tell_one(self, resource: str, body: Mapping[str, Any]) -> None:
+    async def _write_one(self, resource: str, body: Mapping[str, Any]) -> None:
         async with self._slots:
             patch = patches.unserved(body, now=self._now())
             if patch is None:
                 return
             if time.monotonic() > self._ends_at:
-                self.untold += 1
+                self.unwritten += 1
                 return
             try:
                 await self._client.patch_status(resource, body, patch)
             except ApiError:
-                self.untold += 1
+                self.unwritten += 1
