@@ -22,7 +22,7 @@ _AT_ONCE: Final = 4
 
 
 class UnservedStatuses:
-    """Writes into the statuses that nobody serves the resources any more. `unwritten` counts those that do not say so."""
+    """Writes into statuses that nobody serves the resources any more; `unwritten` counts those that do not say so."""
 
     def __init__(self, client: KubeClient, release: str, now: Callable[[], datetime]) -> None:
         self.unwritten = 0
