@@ -17,6 +17,7 @@ from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.fleet import pools
 from catchup_jobs.adapters.database.fleet.snapshot import Snapshot, take
+from catchup_jobs.adapters.database.fleet.trouble import LateDigests
 from catchup_jobs.adapters.database.pools.members import enrol
 from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.pools.slots import PoolSlots
@@ -267,11 +268,11 @@ def test_a_digest_is_late_while_a_message_of_it_waits_an_hour_after_its_time_for
     deliver(database, "ada", NOW - 2 * HOUR, sms=unknown, email=DeliveryStatus.SENT)
     deliver(database, "ada", NOW - 2 * HOUR, sms=DeliveryStatus.FAILED)
     found = seen(database)
-    assert found.late_digests == 1
+    assert found.late_digests == LateDigests(1, NOW - 61 * MINUTE)
     assert found.unsettled == {("email", "sending"): 1, ("sms", "pending"): 4, ("sms", "unknown"): 1}
     with database.write() as connection:
         connection.execute(update(deliveries).values(status=DeliveryStatus.SENT, lease_until=None))
-    assert (seen(database).late_digests, seen(database).unsettled) == (0, {})
+    assert (seen(database).late_digests, seen(database).unsettled) == (LateDigests(0, None), {})
 
 
 def test_users_are_counted_by_their_token_and_tables_by_their_rows(database: Database) -> None:
@@ -319,6 +320,6 @@ def test_an_empty_database_has_no_trouble(database: Database) -> None:
         {},
         {},
         {},
-        0,
+        LateDigests(0, None),
     )
     assert found.last_success == {}

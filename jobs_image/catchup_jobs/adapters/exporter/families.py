@@ -68,7 +68,14 @@ def _trouble(snapshot: Snapshot) -> Iterator[Metric]:
         snapshot.overdue.oldest_success,
     )
     yield gauge(
-        "digests_late", "Digests of which a message waits since an hour after the due time.", snapshot.late_digests
+        "digests_late",
+        "Digests of which a message waits since an hour after the due time.",
+        snapshot.late_digests.digests,
+    )
+    yield from _timestamp(
+        "digests_late_oldest_due_timestamp_seconds",
+        "The earliest of the due times of digests that are late.",
+        snapshot.late_digests.oldest_due,
     )
     yield _labelled(
         "deliveries_unsettled",

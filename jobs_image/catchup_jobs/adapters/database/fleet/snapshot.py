@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.fleet import activity, pools, trouble
 from catchup_jobs.adapters.database.fleet.activity import Shard
-from catchup_jobs.adapters.database.fleet.trouble import Overdue
+from catchup_jobs.adapters.database.fleet.trouble import LateDigests, Overdue
 from catchup_jobs.adapters.database.runs.counters import Total, totals
 
 # Prometheus gives up a scrape after 10 s by default.
@@ -71,7 +71,7 @@ class Snapshot:
     failing: Mapping[tuple[str, ...], int]
     abandoned: Mapping[tuple[str, ...], int]
     unsettled: Mapping[tuple[str, ...], int]
-    late_digests: int
+    late_digests: LateDigests
     members: Mapping[str, int]
     late_members: Mapping[tuple[str, ...], int]
     failing_members: Mapping[tuple[str, ...], int]

@@ -70,6 +70,19 @@ class Overdue:
     oldest_success: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class LateDigests:
+    """Digests that wait.
+
+    Attributes:
+        digests: how many.
+        oldest_due: the earliest of their due times; None where none is late.
+    """
+
+    digests: int
+    oldest_due: datetime | None
+
+
 def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
     """Return the users who can be synced, whose sync ran of late, and whose last success is three slots ago."""
     longest = timedelta(minutes=max(SYNC_INTERVALS_MINUTES.values()))
@@ -172,15 +185,15 @@ def unsettled_deliveries(connection: Connection) -> dict[tuple[str, ...], int]:
     return _counted(connection, deliveries.c.channel, deliveries.c.status, where=[_is_unsettled(_UNSETTLED)])
 
 
-def late_digests(connection: Connection, now: datetime) -> int:
-    """Return how many digests of the last day have a message that waits since an hour after the due time."""
+def late_digests(connection: Connection, now: datetime) -> LateDigests:
+    """Return the digests of the last day of which a message waits since an hour after the due time."""
     waiting = (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
     statement = (
-        select(func.count(digests.c.id.distinct()))
+        select(func.count(digests.c.id.distinct()), func.min(digests.c.due_at))
         .select_from(digests.join(deliveries))
         .where(_is_unsettled(waiting), digests.c.due_at.between(now - _LATE_UNTIL, now - LATE_AFTER))
     )
-    return int(connection.execute(statement).scalar_one())
+    return LateDigests(*connection.execute(statement).one())
 
 
 def tokens(connection: Connection) -> dict[str, int]:
