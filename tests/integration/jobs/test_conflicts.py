@@ -101,23 +101,52 @@ def digest_world(database: Database, twilio: TwilioServer, mail: SmtpDouble, tmp
     return made
 
 
-@pytest.mark.parametrize(
-    ("statement", "sent_before"), [(FENCE, False), ("SELECT digests.user_id, deliveries.status", True)], ids=str
-)
 def test_a_digest_that_an_answer_overtook_is_one_sms(
-    digest_world: DigestWorld, statement: str, sent_before: bool, capfd: pytest.CaptureFixture[str]
+    digest_world: DigestWorld, capfd: pytest.CaptureFixture[str]
 ) -> None:
     world = digest_world
     cleo = world.suggest("Cleo")
     answers = DatabaseAnswers(world.database)
-    with after(statement, world.database, lambda: answers.answer(cleo, Answer.DISMISS, now=world.now)):
+    with after(FENCE, world.database, lambda: answers.answer(cleo, Answer.DISMISS, now=world.now)):
         report = world.digest()
     assert "SQLSTATE 40001" in capfd.readouterr().out
     assert (outcome(report), report.summary.attempts) == (DONE, 1)
     (sms,) = world.sms()
-    assert ("Cleo" in sms["body"]) is sent_before
+    assert "Cleo" not in sms["body"]
     assert world.delivery(SMS).status is DeliveryStatus.SENT
-    assert (sum(world.slept) >= LEASE.total_seconds()) is sent_before
+
+
+def test_an_answer_while_a_sent_message_is_recorded_costs_no_attempt(
+    digest_world: DigestWorld, capfd: pytest.CaptureFixture[str]
+) -> None:
+    world = digest_world
+    cleo = world.suggest("Cleo")
+    answers = DatabaseAnswers(world.database)
+    # The first one is the claim's.
+    with after("UPDATE deliveries", world.database, lambda: answers.answer(cleo, Answer.DISMISS, now=world.now), nth=2):
+        report = world.digest()
+    assert "SQLSTATE" not in capfd.readouterr().out
+    assert (outcome(report), report.summary.attempts, world.slept) == (DONE, 0, [])
+    (sms,) = world.sms()
+    assert "Cleo" in sms["body"]
+    assert world.delivery(SMS).status is DeliveryStatus.SENT
+
+
+def test_a_refusal_that_an_answer_overtook_is_unknown_and_nothing_is_sent_again(
+    digest_world: DigestWorld, capfd: pytest.CaptureFixture[str]
+) -> None:
+    world = digest_world
+    cleo = world.suggest("Cleo")
+    answers = DatabaseAnswers(world.database)
+    world.twilio.control.add_fault(kind="create", status=400, code=21211, times=None)
+    statement = "SELECT digests.user_id, deliveries.status"
+    with after(statement, world.database, lambda: answers.answer(cleo, Answer.DISMISS, now=world.now)):
+        report = world.digest()
+    assert "SQLSTATE 40001" in capfd.readouterr().out
+    assert report.summary.attempts == 1
+    assert sum(world.slept) >= LEASE.total_seconds()
+    assert world.sms() == []
+    assert world.delivery(SMS).status is DeliveryStatus.UNKNOWN
 
 
 def test_a_deadlock_costs_one_attempt(postgresql_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
