@@ -43,6 +43,7 @@ def test_a_given_up_run_is_listed_shown_and_retried_to_its_end(shell: Shell, key
     assert (latest["runKey"], latest["state"], latest["counts"]["eventsAdded"]) == (f"{key}:r1", "done", 1)
 
 
+@pytest.mark.release
 def test_a_retry_that_fails_again_exits_1_and_is_kept_under_its_new_key(shell: Shell, key: str) -> None:
     shell.google.add_fault(kind="calendarList", status=503, times=4)
     (told,) = json.loads(shell.out("failures", "retry", key, "--output", "json", code=1))

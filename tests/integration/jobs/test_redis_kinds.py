@@ -91,6 +91,7 @@ def test_tls_with_a_private_authority_works(tls: RedisServer, authority: Authori
     use_all(f"rediss://localhost:{tls.port}/0?ssl_ca_certs={authority.ca}")
 
 
+@pytest.mark.release
 def test_tls_that_cannot_be_agreed_on_is_a_misconfiguration(
     tls: RedisServer, authority: Authority, redis_url: str, tmp_path: Path
 ) -> None:
@@ -202,6 +203,7 @@ def test_what_sentinels_refuse_is_told(watched: Watched, url: str, kind: type[Jo
     assert {(error, told in said) for error, said in found} == {(kind, True)}, found
 
 
+@pytest.mark.release
 def test_a_failover_is_followed(tmp_path: Path) -> None:
     with watched_redis(tmp_path, password="right", sentinel_password="watch", sentinels=1) as watched:
         url = f"redis+sentinel://:right@{watched.addresses}/{SERVICE}?sentinel_password=watch"

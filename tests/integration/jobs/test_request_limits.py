@@ -147,6 +147,7 @@ def test_an_answer_of_redis_that_drips_is_given_up(
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_sync_whose_google_drips_closes_its_run_before_its_deadline(tmp_path: Path, google: GoogleDouble) -> None:
     shell = Shell(tmp_path)
     google.add_user("ada@example.com", time_zone="Europe/Berlin")

@@ -77,6 +77,7 @@ def test_the_operator_is_not_ready_while_any_of_its_permissions_is_missing_and_s
             eventually(lambda: ask("/readyz") == (200, []))
 
 
+@pytest.mark.release
 def test_an_operator_that_hears_nothing_for_long_is_to_be_started_anew_but_not_one_that_hears_refusals(
     start: Callable[[], KopfRunner], proxy: ApiProxy, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def test_the_second_release_of_a_namespace_says_who_serves_it_and_writes_nothing
             assert first.is_ready() or mode == "all"  # where other tests' namespaces may be another release's
 
 
+@pytest.mark.release
 def test_a_new_pod_of_the_same_release_continues_at_once_and_another_release_only_when_the_lease_has_run_out(
     releases: tuple[Release, Release], namespace: Namespace
 ) -> None:

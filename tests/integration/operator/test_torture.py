@@ -44,7 +44,7 @@ pytestmark = pytest.mark.xdist_group("operator-faults")
 __all__ = ["proxy"]  # a fixture
 
 StartProcess = Callable[[], AbstractContextManager[OperatorProcess]]
-SEEDS: Final = seeds(few=2)
+SEEDS: Final = seeds(few=2, in_sample=1)
 FAULTS_A_SEED: Final = 3
 OTHERS_A_SEED: Final = 5
 OTHERS: Final = ("edit", "edit", "pool", "pool", "kill", "delete", "spoil", "recreate")
