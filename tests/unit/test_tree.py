@@ -155,3 +155,10 @@ def imported(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
+
+
+def test_no_module_has_more_than_300_lines() -> None:
+    modules = [path for root in ("contract", "operator", "jobs_image", "dev") for path in (ROOT / root).rglob("*.py")]
+    assert len(modules) > 300
+    lines = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in modules}
+    assert {name: number for name, number in lines.items() if number > 300} == {}

@@ -26,6 +26,7 @@ from catchup_jobs.adapters.files.key_file import read_or_make_key_file, split_ke
 from catchup_jobs.domain.planning.rules import Rules, Strategy
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings.data_directory import data_directory
+from catchup_jobs.settings.google import GoogleSettings
 from catchup_jobs.settings.messaging import MessagingSettings
 from catchup_jobs.settings.messaging import setting as _setting
 from catchup_jobs.settings.times import Hours, Interval, Tick, TimeOfDay, TimeZone
@@ -37,7 +38,7 @@ _DATABASE_FILE: Final = "catchup.db"
 _KEY_FILE: Final = "encryption.keys"
 
 
-class Settings(MessagingSettings):
+class Settings(GoogleSettings, MessagingSettings):
     """The settings. Secrets do not show in its `repr`."""
 
     model_config = SettingsConfigDict(
@@ -142,35 +143,6 @@ class Settings(MessagingSettings):
         "Fernet keys, newest first, separated by commas; needed unless the database is the default file. Default: a"
         " key file beside that",
     )
-    google_client_id: str | None = _setting(
-        Env.GOOGLE_CLIENT_ID, "the OAuth client that users consent to; without one, syncs are skipped"
-    )
-    google_client_secret: SecretStr | None = _setting(Env.GOOGLE_CLIENT_SECRET, "that client's secret")
-    google_api_endpoint: Page | None = _setting(
-        Env.GOOGLE_API_ENDPOINT, "another server in place of the Calendar API, with the path `/calendar/v3/`"
-    )
-    google_token_uri: Page | None = _setting(
-        Env.GOOGLE_TOKEN_URI, "another server in place of Google's OAuth token endpoint"
-    )
-    google_project_quota: int = _setting(
-        Env.GOOGLE_PROJECT_QUOTA,
-        "requests a minute that Google grants the project; all pods together stay below. Default: 10000",
-        default=10_000,
-        ge=1,
-    )
-    google_user_quota: int = _setting(
-        Env.GOOGLE_USER_QUOTA, "requests a minute that Google grants each user. Default: 600", default=600, ge=1
-    )
-    google_day_quota: int = _setting(
-        Env.GOOGLE_DAY_QUOTA,
-        "requests a day that the syncs may make, all together; above, they are skipped until there is room. "
-        "Default: 1000000, which Google grants a project",
-        default=1_000_000,
-        ge=1,
-    )
-    google_auth_uri: Page | None = _setting(
-        Env.GOOGLE_AUTH_URI, "another server in place of Google's consent page; for `calendar connect` only"
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -239,19 +211,6 @@ class Settings(MessagingSettings):
                 ' `python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"`'
             )
         return read_or_make_key_file(data_directory() / _KEY_FILE, needed_for)
-
-    @property
-    def google_client(self) -> tuple[str, str] | None:
-        """Id and secret of the OAuth client, None where Google is not configured at all.
-
-        Raises:
-            MisconfiguredError: one of the two is missing.
-        """
-        if self.google_client_id is None and self.google_client_secret is None:
-            return None
-        if self.google_client_id is None or self.google_client_secret is None:
-            raise MisconfiguredError(f"{Env.GOOGLE_CLIENT_ID} and {Env.GOOGLE_CLIENT_SECRET} must both be set")
-        return self.google_client_id, self.google_client_secret.get_secret_value()
 
     def deadline_seconds(self, kind: Kind) -> int:
         """Return how long a process of this kind may take, in seconds."""

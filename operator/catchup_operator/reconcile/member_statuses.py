@@ -19,7 +19,7 @@ from catchup_operator.reconcile.work_queue import WorkQueue
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.troubles import Troubles
-from catchup_operator.status import patches
+from catchup_operator.status import member_status
 from catchup_operator.status.validation import with_valid_status
 
 logger = logging.getLogger(__name__)
@@ -86,4 +86,4 @@ class MemberStatuses:
             schedule = UserSchedule.from_body(body).at(self._now())
         except InvalidSpecError:
             return None
-        return patches.troubled(body, schedule, wanted, now=self._now())
+        return member_status.troubled(body, schedule, wanted, now=self._now())

@@ -24,7 +24,7 @@ from catchup_operator.state.conflicts import name_of, user_of
 from catchup_operator.state.pool_statuses import PoolStatuses
 from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.state.statuses import Statuses
-from catchup_operator.status import patches, pool_status, ready
+from catchup_operator.status import member_status, patches, pool_status, ready
 from catchup_operator.status.conditions import Condition
 from catchup_operator.status.job_section import active_since, section_of, switched_off
 from catchup_operator.status.requests import new_requests
@@ -124,14 +124,14 @@ class Dedicated:
 
     def template_hash(self, body: Mapping[str, Any]) -> str:
         """Return the hash of what a resource takes from the job template: nothing, where it names a pool."""
-        return patches.POOLED_HASH if pool_of(body) else self._hash
+        return member_status.POOLED_HASH if pool_of(body) else self._hash
 
     def is_current(self, body: Mapping[str, Any], applied_hash: str) -> bool:
         """Whether this generation was reconciled with a template, so that there is nothing to write."""
         pool = pool_of(body)
         facts = self._pools.facts((body["metadata"]["namespace"], pool)) if pool else None
         # While the pools are not known, the status is believed.
-        is_as_the_pool = facts is None or (facts.admits and patches.agrees_with_pool(body, facts.off))
+        is_as_the_pool = facts is None or (facts.admits and member_status.agrees_with_pool(body, facts.off))
         return patches.is_current(body, applied_hash) and is_as_the_pool
 
     def must_act(self, body: Mapping[str, Any], now: datetime) -> bool:
@@ -150,7 +150,7 @@ class Dedicated:
             pool, has_cronjobs = self._pool(body, schedule)
             if pool.admits or not has_cronjobs or older is not None:
                 patch = partial(
-                    patches.pooled,
+                    member_status.pooled,
                     is_found=pool.admits,
                     pool_off=pool.off,
                     requested={kind: at for kind, at in asked.items() if pool.admits and kind not in pool.off},

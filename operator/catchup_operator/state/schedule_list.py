@@ -11,7 +11,7 @@ from catchup_contract.schedule_list import ListedSchedule
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.schedule.listed import KnownSchedule, known_schedule
 from catchup_operator.status.job_section import since_of_list
-from catchup_operator.status.patches import POOLED_HASH
+from catchup_operator.status.member_status import POOLED_HASH
 from catchup_operator.status.validation import with_valid_status
 
 # Longer than the pods' longest tick and the age of a mounted file together.

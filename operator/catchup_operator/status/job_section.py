@@ -115,3 +115,8 @@ def format_local(instant: datetime, zone: str, *, before: datetime) -> str:
     changes = ", clock changes before" if local.utcoffset() != before.astimezone(ZoneInfo(zone)).utcoffset() else ""
     offset = local.strftime("%z")
     return f"{local:%Y-%m-%d %H:%M %Z}{changes} (UTC{offset[:3]}:{offset[3:5]})"
+
+
+def pooled_next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
+    """Return the next due dates of a kind that has such, which cost a write each; none for an interval."""
+    return next_runs(schedule, kind, now) if schedule.sections[kind].chosen.has_due_dates else {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from catchup_contract.kinds import Kind, user_kinds
-from catchup_contract.outcomes import Reason
 from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.schedule.user_schedule import UserSchedule
@@ -16,20 +15,16 @@ from catchup_operator.status.absence import ABSENT
 from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
 from catchup_operator.status.job_health import job_health
 from catchup_operator.status.job_section import (
-    DISABLED,
     SUSPENDED_UNTIL,
     next_runs,
+    pooled_next_runs,
     section_of,
     switched_off,
     timetable_fields,
 )
 from catchup_operator.status.last_run import is_recorded, is_repetition, last_run_fields
-from catchup_operator.status.member_health import member_health
 from catchup_operator.status.results import Cause, JobResult
 from catchup_operator.status.waiting import WaitingJob, is_not_started, known_cause, not_started
-
-# The status of a UserSchedule in a pool does not depend on the job template.
-POOLED_HASH: Final = "pooled"
 
 
 def is_current(body: Mapping[str, Any], template_hash: str) -> bool:
@@ -50,17 +45,6 @@ def is_known_conflict(body: Mapping[str, Any], template_hash: str, older: object
         and find_condition(body["status"], READY).get("reason") == ready.CONFLICT
         and body["status"].get("conflictsWith") == str(older)
     )
-
-
-def agrees_with_pool(body: Mapping[str, Any], pool_off: Mapping[Kind, str]) -> bool:
-    """Whether the status of a pool's member says which kinds the pool has switched off."""
-    status, of_pool = body.get("status") or {}, {ready.POOL_SUSPENDED, ready.POOL_DISABLED}
-    for kind, work in user_kinds().items():
-        reason = find_condition(status, work.condition).get("reason")
-        # What the spec itself switches off comes first.
-        if reason not in {ready.SUSPENDED, DISABLED} and pool_off.get(kind) != (reason if reason in of_pool else None):
-            return False
-    return True
 
 
 def is_observed(body: Mapping[str, Any], template_hash: str) -> bool:
@@ -122,82 +106,6 @@ def reconciled(
     )
 
 
-def pooled(
-    body: Mapping[str, Any],
-    schedule: UserSchedule,
-    *,
-    active_since: Mapping[Kind, str | None],
-    now: datetime,
-    is_found: bool,
-    requested: Mapping[Kind, datetime] | None = None,
-    pool_off: Mapping[Kind, str],
-    older: object = None,
-) -> dict[str, Any] | None:
-    """Return the patch for a UserSchedule that names a pool: what its CronJobs and their runs left goes.
-
-    The arguments are as those of `reconciled`; `is_found` says whether there is such a pool, and `pool_off` which kinds
-    it has switched off (`PoolSuspended`, `PoolDisabled`).
-    """
-    readiness = ready.pooled(schedule.pool)
-    if older is not None:
-        readiness = ready.conflict(older)
-    elif not is_found:
-        readiness = ready.pool_not_found(schedule.pool, has_cronjobs=False)
-    elif schedule.suspend:
-        readiness = ready.suspended(schedule.suspension)
-    elif ready.POOL_SUSPENDED in pool_off.values():
-        readiness = ready.pool_suspended(schedule.pool)
-    is_served = is_found and older is None
-    taken = {kind: format_utc(at) for kind, at in (requested or {}).items()}
-    health, sections = [], {}
-    for kind in schedule.sections:
-        off = pool_off.get(kind) if is_served else None
-        # What ticks said goes: the next one says it again if it holds.
-        health.append(member_health(schedule, kind, pool_off=off, trouble=None))
-        sections[kind] = {
-            **dict.fromkeys(section_of(body, kind)),
-            **_request(section_of(body, kind), taken.get(kind)),
-            "display": timetable_fields(schedule, kind, now)["display"] if off is None else off.removeprefix("Pool"),
-            **({"activeSince": active_since[kind]} if kind in active_since else {}),
-            **(pooled_next_runs(schedule, kind, now) if is_served and off is None else {}),
-        }
-    return applied(
-        body,
-        [readiness, *health],
-        sections,
-        template_hash=POOLED_HASH,
-        older=older,
-        suspension=schedule.suspension,
-        pool=schedule.pool,
-        now=now,
-    )
-
-
-def _request(section: Mapping[str, Any], taken: str | None) -> dict[str, str]:
-    """Return the field for the last request by hand that was taken; it stays where there is no newer one."""
-    at = taken or section.get("requestedAt")
-    return {} if at is None else {"requestedAt": at}
-
-
-def troubled(
-    body: Mapping[str, Any], schedule: UserSchedule, troubles: Mapping[Kind, Reason | None], *, now: datetime
-) -> dict[str, Any] | None:
-    """Return the patch for what a tick says of a member: of each kind why it is in trouble, None where it is not."""
-    if find_condition(body.get("status") or {}, READY).get("reason") != ready.POOLED:
-        return None
-    told = [
-        member_health(schedule, kind, pool_off=None, trouble=trouble)
-        for kind, trouble in troubles.items()
-        if find_condition(body["status"], user_kinds()[kind].condition).get("reason") != ready.POOL_DISABLED
-    ]
-    return _if_changed(body, {"conditions": merge_conditions(body, told, now)})
-
-
-def pooled_next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
-    """Return the next due dates of a kind that has such, which cost a write each; none for an interval."""
-    return next_runs(schedule, kind, now) if schedule.sections[kind].chosen.has_due_dates else {}
-
-
 def applied(
     body: Mapping[str, Any],
     conditions: Sequence[Condition],
@@ -232,7 +140,7 @@ def applied(
         "conditions": merge_conditions(body, [readiness, *ready.progress(readiness), *health], now),
         **{work[kind].status_section: dict(fields) for kind, fields in sections.items()},
     }
-    return _if_changed(body, patch)
+    return if_changed(body, patch)
 
 
 def refreshed(
@@ -244,11 +152,11 @@ def refreshed(
         # A kind that the pool has switched off has none.
         shown = [kind for kind in schedule.sections if "nextRunTimes" in section_of(body, kind)]
         due = {kind: pooled_next_runs(schedule, kind, now) for kind in shown}
-        return _if_changed(body, {work[kind].status_section: fields for kind, fields in due.items() if fields})
+        return if_changed(body, {work[kind].status_section: fields for kind, fields in due.items() if fields})
     if not absent:
         return None
     sections = {work[kind].status_section: next_runs(schedule, kind, now) for kind in absent}
-    return _if_changed(body, {**sections, "conditions": merge_conditions(body, [*absent.values()], now)})
+    return if_changed(body, {**sections, "conditions": merge_conditions(body, [*absent.values()], now)})
 
 
 def not_ready(body: Mapping[str, Any], condition: Condition, *, now: datetime) -> dict[str, Any] | None:
@@ -257,7 +165,7 @@ def not_ready(body: Mapping[str, Any], condition: Condition, *, now: datetime) -
         "observedGeneration": body["metadata"]["generation"],
         "conditions": merge_conditions(body, [condition, *ready.progress(condition)], now),
     }
-    return _if_changed(body, patch)
+    return if_changed(body, patch)
 
 
 def unserved(body: Mapping[str, Any], *, now: datetime) -> dict[str, Any] | None:
@@ -268,7 +176,7 @@ def unserved(body: Mapping[str, Any], *, now: datetime) -> dict[str, Any] | None
         for name, section in sections.items()
         if (fields := [field for field in ("nextRuns", "nextRunTimes") if field in section])
     }
-    return _if_changed(body, {**promised, "conditions": merge_conditions(body, [ready.uninstalled()], now)})
+    return if_changed(body, {**promised, "conditions": merge_conditions(body, [ready.uninstalled()], now)})
 
 
 def recorded(
@@ -284,11 +192,11 @@ def recorded(
     fields: dict[str, Any] = {} if schedule is None else {**next_runs(schedule, result.kind, now)}
     name = user_kinds()[result.kind].status_section
     if is_repetition(section, result):
-        return _if_changed(body, {name: fields})
+        return if_changed(body, {name: fields})
     fields |= last_run_fields(section, result)
     off = None if schedule is None else switched_off(schedule, result.kind)
     condition = job_health(result.kind, {**section, **fields}, switched_off=off)
-    return _if_changed(body, {name: fields, "conditions": merge_conditions(body, [condition], now)})
+    return if_changed(body, {name: fields, "conditions": merge_conditions(body, [condition], now)})
 
 
 def waiting(body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime) -> dict[str, Any] | None:
@@ -322,7 +230,7 @@ def _health(body: Mapping[str, Any], kind: Kind, off: str | None) -> Condition:
     return job_health(kind, section_of(body, kind), switched_off=off)
 
 
-def _if_changed(body: Mapping[str, Any], patch: dict[str, Any]) -> dict[str, Any] | None:
+def if_changed(body: Mapping[str, Any], patch: dict[str, Any]) -> dict[str, Any] | None:
     """Return the patch if merging it would change the status."""
     return patch if _changes(body.get("status") or {}, patch) else None
 

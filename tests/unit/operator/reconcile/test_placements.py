@@ -14,7 +14,7 @@ from catchup_operator.reconcile.placements import Dedicated, Pooled, WaitsForPoo
 from catchup_operator.reconcile.schedule_lists import ScheduleLists
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.pools import PoolFacts, Pools
-from catchup_operator.status import patches
+from catchup_operator.status import member_status
 from catchup_operator.status.conditions import find_condition
 from catchup_operator.status.validation import with_valid_status
 
@@ -174,7 +174,7 @@ def test_a_member_is_current_while_its_status_says_what_the_pool_has_switched_of
 
 
 def troubled(before: dict[str, Any], troubles: dict[Kind, Reason | None]) -> dict[str, Any] | None:
-    patch = patches.troubled(before, UserSchedule.from_body(before), troubles, now=NOW)
+    patch = member_status.troubled(before, UserSchedule.from_body(before), troubles, now=NOW)
     return None if patch is None else dict(merge(before, {"status": patch}))
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from unit.operator.factories import body, schedule
 
 from catchup_contract.kinds import DIGEST, SYNC
-from catchup_operator.status import patches, ready
+from catchup_operator.status import member_status, patches, ready
 from catchup_operator.status.conditions import find_condition
 from catchup_operator.status.job_section import active_since, cronjob_fields, next_runs
 from catchup_operator.status.results import JobResult
@@ -228,7 +228,7 @@ def test_a_suspended_user_schedule_in_a_pool_says_so_and_has_its_next_runs_again
     for now, reason in ((NOW, "Suspended"), (NOW + timedelta(days=1), "Pooled")):
         read = schedule({"pool": "people", **SUSPENSION}).at(now)
         since = active_since(found, read, now=now)
-        patch = patches.pooled(found, read, active_since=since, now=now, is_found=True, pool_off={})
+        patch = member_status.pooled(found, read, active_since=since, now=now, is_found=True, pool_off={})
         found = merge(found, {"status": patch})
         assert find_condition(found["status"], "Ready")["reason"] == reason
         assert ("nextRuns" in found["status"]["digest"]) is (reason == "Pooled")
@@ -308,4 +308,4 @@ def test_a_patch_is_kept_exactly_when_merging_it_changes_something(
     current: dict[str, Any], patch: dict[str, Any]
 ) -> None:
     current = merge({}, current)  # a stored document holds no nulls outside lists
-    assert (patches._if_changed({"status": current}, patch) is not None) == (merge(current, patch) != current)
+    assert (patches.if_changed({"status": current}, patch) is not None) == (merge(current, patch) != current)
