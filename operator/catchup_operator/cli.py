@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from catchup_contract.google_quota import PROJECT_DAY, PROJECT_MINUTE
 from catchup_contract.outcomes import ExitCode
 from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD, ENV_RELEASE, served_namespaces
 
@@ -85,14 +86,14 @@ def run(*, json_logs: bool, verbose: bool) -> None:
 @click.option(
     "--max-requests",
     type=click.IntRange(0),
-    default=10000,
+    default=PROJECT_MINUTE,
     show_default=True,
     help="Mark minutes with more requests to Google.",
 )
 @click.option(
     "--max-requests-a-day",
     type=click.IntRange(0),
-    default=1_000_000,
+    default=PROJECT_DAY,
     show_default=True,
     help="The requests to Google that a day may have.",
 )

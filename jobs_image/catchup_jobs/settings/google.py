@@ -6,6 +6,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from catchup_contract.env import Env
+from catchup_contract.google_quota import PROJECT_DAY, PROJECT_MINUTE, USER_MINUTE
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings.messaging import setting
 from catchup_jobs.settings.web_addresses import Page
@@ -26,18 +27,21 @@ class GoogleSettings(BaseSettings):
     )
     google_project_quota: int = setting(
         Env.GOOGLE_PROJECT_QUOTA,
-        "requests a minute that Google grants the project; all pods together stay below. Default: 10000",
-        default=10_000,
+        f"requests a minute that Google grants the project; all pods together stay below. Default: {PROJECT_MINUTE}",
+        default=PROJECT_MINUTE,
         ge=1,
     )
     google_user_quota: int = setting(
-        Env.GOOGLE_USER_QUOTA, "requests a minute that Google grants each user. Default: 600", default=600, ge=1
+        Env.GOOGLE_USER_QUOTA,
+        f"requests a minute that Google grants each user. Default: {USER_MINUTE}",
+        default=USER_MINUTE,
+        ge=1,
     )
     google_day_quota: int = setting(
         Env.GOOGLE_DAY_QUOTA,
         "requests a day that the syncs may make, all together; above, they are skipped until there is room. "
-        "Default: 1000000, which Google grants a project",
-        default=1_000_000,
+        f"Default: {PROJECT_DAY}, which Google grants a project",
+        default=PROJECT_DAY,
         ge=1,
     )
     google_auth_uri: Page | None = setting(

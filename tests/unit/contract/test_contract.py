@@ -23,6 +23,7 @@ from catchup_contract.api import (
     SYNC_INTERVALS_MINUTES,
 )
 from catchup_contract.digest_rule import DigestDay
+from catchup_contract.google_quota import PROJECT_DAY, PROJECT_MINUTE, USER_MINUTE
 from catchup_contract.kinds import KINDS, SYNC, kind_named, user_kinds
 from catchup_contract.outcomes import ADVICE, Outcome, Reason
 from catchup_contract.pools import DEFAULT_TICK, POOL_KIND, POOL_NAME_PATTERN, POOL_PLURAL, SHARDS_MAX, TICKS_MINUTES
@@ -177,3 +178,9 @@ def test_the_descriptions_name_what_an_enum_allows(plural: str) -> None:
         days = field["enum"][0] == "Monday"  # a range is clearer
         for value in ("Monday to Sunday", "Daily") if days else field["enum"]:
             assert value in field["description"]
+
+
+def test_the_chart_grants_what_google_grants_by_default() -> None:
+    values = yaml.safe_load((ROOT / "helm/catchup-jobs/values.yaml").read_text(encoding="utf-8"))["google"]
+    quotas = {"projectQuota": PROJECT_MINUTE, "userQuota": USER_MINUTE, "dayQuota": PROJECT_DAY}
+    assert {name: values[name] for name in quotas} == quotas
