@@ -16,7 +16,7 @@ from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.state.statuses import Statuses
 from catchup_operator.status.conditions import find_condition
-from catchup_operator.status.pool_status import MEMBERS_FAILING, MEMBERS_LATE, switched_off
+from catchup_operator.status.pool_status import OF_MEMBERS, switched_off
 from catchup_operator.status.results import FinishedJob, JobResult
 
 TICKS_MISSED: Final = 3
@@ -106,7 +106,7 @@ class PoolStatuses(Statuses):
             return bool(super().is_recorded(key, finished))
         if ticks.is_partial:
             return False
-        return ticks.status == "True" or ticks.reason in {MEMBERS_LATE, MEMBERS_FAILING}
+        return ticks.status == "True" or ticks.reason in OF_MEMBERS
 
     def note_result(self, key: Key, result: JobResult) -> None:
         """Record what a tick says of the members in trouble."""

@@ -28,6 +28,8 @@ from catchup_operator.status.waiting import is_not_started
 
 MEMBERS_LATE: Final = "MembersLate"
 MEMBERS_FAILING: Final = "MembersFailing"
+# A pool whose ticks come, and whose members are in trouble: alerts of their own are for them.
+OF_MEMBERS: Final = frozenset({MEMBERS_LATE, MEMBERS_FAILING})
 TICKS_SUCCEED: Final = "TicksSucceed"
 # Fields of the status for which the larger number of both kinds of job counts.
 _WORST: Final = {"failing": Count.MEMBERS_FAILING, "late": Count.MEMBERS_LATE}

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,3 +198,9 @@ def test_a_pool_says_since_when_it_was_resumed_and_nothing_of_when_it_was_made()
     running = merge(suspended, {"status": resumed})
     assert "suspendedUntil" not in running["status"]
     assert pool_status.active_since(running, pool(), now=NOW + timedelta(days=9)) == by_hand
+
+
+def test_the_alert_of_pools_that_do_not_serve_leaves_out_what_other_alerts_are_for() -> None:
+    rules = Path(__file__).parents[4] / "helm/catchup-jobs/files/alerts.yaml"
+    (reasons,) = re.findall(r'catchup_operator_pool_jobs\{status="False", reason!~"([^"]+)"\}', rules.read_text())
+    assert set(reasons.split("|")) == pool_status.OF_MEMBERS
