@@ -199,9 +199,15 @@ def test_no_digest_is_lost_or_doubled_by_an_upgrade_a_rollback_and_a_new_install
         assert upgraded.run(user, "digest")["lastReason"] == "AlreadyDone"
     assert upgraded.run("back", "digest")["counts"]["emailsSent"] == 1
 
+    pool = {"apiVersion": "catchup.dev/v1alpha1", "kind": "SchedulePool", "metadata": {"name": "people"}}
+    second.kubectl("apply", "-f", "-", stdin=json.dumps({**pool, "spec": {"members": "Database"}}))
+    second.kubectl("wait", "--for=condition=Ready", "schedulepool/people", "--timeout=60s")
     roles = upgraded.roles()
     second.helm("uninstall", RELEASE, "--timeout=3m")
     assert upgraded.cronjobs() == {}
+    for resource in ("schedulepool/people", "userschedule/before"):
+        second.kubectl("wait", "--for=condition=Ready=Unknown", resource, "--timeout=10s")
+    second.kubectl("delete", "schedulepool", "people")
     for account in ("operator", "prepare-uninstall"):
         requests = audit.requests_of(stack.cluster, NAMESPACE, f"{RELEASE}-{account}")
         granted = audit.rights_granted(role for name, role in roles.items() if account in name)
