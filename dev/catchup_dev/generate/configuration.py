@@ -99,8 +99,8 @@ def _constants() -> Iterator[tuple[str, ...]]:
     for every, minutes in SYNC_INTERVALS_MINUTES.items():
         if (starting := Cadence(minutes, 0).starting_deadline(usual)) != usual:
             yield f"{SYNC} with `every: {every}`: `startingDeadlineSeconds`", str(starting)
-    for code, meaning in _EXITS.items():
-        yield f"exit code {code.value}", meaning
+    for code in ExitCode:
+        yield f"exit code {code.value}", _EXITS[code]
 
 
 def _reasons() -> Iterator[tuple[str, ...]]:

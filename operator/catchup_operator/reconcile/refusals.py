@@ -16,7 +16,9 @@ from catchup_operator.status.conditions import Condition
 
 # Nothing tells that a quota or a policy was lifted: a watch would need the right to read those of all namespaces.
 _REFUSED_FIRST_SECONDS: Final = 30.0
-"""The longest first delay after a CronJob was refused by a quota, a policy or its type; each further one is doubled."""
+"""The longest first delay after a CronJob was refused by a quota, a policy or its type; at least half of it is waited.
+Each further one is doubled.
+"""
 _REFUSED_MAX_SECONDS: Final = 600.0
 """The longest delay after a CronJob was refused by a quota, a policy or its type."""
 # Nothing but a retry notices that a permission was granted, or that a webhook answers again.

@@ -115,7 +115,7 @@ def compose(
     """Return the text of an SMS with suggestions.
 
     Args:
-        items: the suggestions, at least one, the most important first.
+        items: the suggestions, at least one, the earliest first.
         zone: the user's.
         code: the delivery's short code, by which the message is found again at the provider.
         link: URL at which the user acts, None in an installation without an action base URL.

@@ -20,7 +20,7 @@ from catchup_jobs.jobs.run.context import RunInterruptedError
 from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, Run, RunRecord
 
 KEEP_FAILURES: Final = timedelta(days=90)
-"""How long dead letters and runs are kept."""
+"""How long dead letters and failed runs are kept."""
 # The next run's start sweeps the rest.
 _SWEEP_LIMIT: Final = 100
 """Runs with expired leases that the start of a run gives up at most."""
