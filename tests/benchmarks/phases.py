@@ -92,15 +92,28 @@ class Running(Protocol):
     def poll(self) -> int | None: ...
 
 
+@dataclass(frozen=True)
+class Before:
+    """What a server has counted, and the CPU seconds that it has used, before a phase."""
+
+    counts: Counts
+    server: float
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> Before:
+        """Read both."""
+        return cls(counts(cluster), server_seconds(cluster))
+
+
 class Phase:
     """A stretch of time of a process, and what it costs."""
 
-    def __init__(self, cluster: Cluster, process: Running, *, from_start: bool = False) -> None:
+    def __init__(self, cluster: Cluster, process: Running, *, before: Before | None = None) -> None:
+        """Begin, or begin with what was read before the process was started."""
         self._cluster = cluster
         self._process = process
-        self._counts = counts(cluster)
-        self._server = server_seconds(cluster)
-        self._used = 0.0 if from_start else cpu_seconds(process.pid)
+        self._before = before or Before.of(cluster)
+        self._used = 0.0 if before else cpu_seconds(process.pid)
         self._cost = (0.0, 0.0)
         self._began = time.monotonic()
 
@@ -109,10 +122,14 @@ class Phase:
         while True:
             if self._process.poll() is None:
                 self._cost = (cpu_seconds(self._process.pid), peak_megabytes(self._process.pid))
-            if counts(self._cluster).statuses - self._counts.statuses >= statuses:
+            if counts(self._cluster).statuses - self._before.counts.statuses >= statuses:
                 return self._ended(time.monotonic())
-            if self._process.poll() not in {None, 0}:
-                raise SystemExit(f"the process ended with {self._process.poll()}")
+            if self._process.poll() is not None:
+                written = counts(self._cluster).statuses - self._before.counts.statuses
+                if written < statuses:
+                    raise SystemExit(
+                        f"the process ended with {self._process.poll()} after {written} of {statuses} statuses"
+                    )
             time.sleep(_POLL_SECONDS)
 
     def until_idle(self) -> Cost:
@@ -131,7 +148,7 @@ class Phase:
             wall=at - self._began,
             cpu=self._cost[0] - self._used,
             memory=self._cost[1],
-            server=server_seconds(self._cluster) - self._server,
-            writes=now.writes - self._counts.writes,
-            requests=now.requests - self._counts.requests,
+            server=server_seconds(self._cluster) - self._before.server,
+            writes=now.writes - self._before.counts.writes,
+            requests=now.requests - self._before.counts.requests,
         )

@@ -40,7 +40,7 @@ if __name__ == "__main__":
 
 from benchmarks import anchor  # noqa: E402 - where the line above finds it
 from benchmarks.finished_jobs import run_each_once  # noqa: E402
-from benchmarks.phases import Cost, Phase  # noqa: E402
+from benchmarks.phases import Before, Cost, Phase  # noqa: E402
 from waiting import await_established  # noqa: E402
 
 from catchup_dev.cluster import Cluster as LocalCluster  # noqa: E402
@@ -176,8 +176,9 @@ def measure(client: str, count: int, *, streaming: bool) -> Measured:
         if not streaming:
             asyncio.run(create(NAMESPACE, count, pooled=pooled))
         results = None
+        before = Before.of(cluster)
         with running(client, count) as process:
-            phase = Phase(cluster, process, from_start=True)
+            phase = Phase(cluster, process, before=before)
             if streaming:
                 phase.until_idle()
                 phase = Phase(cluster, process)
@@ -191,8 +192,9 @@ def measure(client: str, count: int, *, streaming: bool) -> Measured:
                 asyncio.run(run_each_once(made))
                 if client == OPERATOR:
                     results = phase.until_written(len(made))
+        before = Before.of(cluster)
         with running(client, count) as process:
-            return Measured(first, results, Phase(cluster, process, from_start=True).until_idle())
+            return Measured(first, results, Phase(cluster, process, before=before).until_idle())
 
 
 def all_cpu(costs: list[Cost]) -> float:
