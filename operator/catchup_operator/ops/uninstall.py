@@ -69,7 +69,9 @@ async def prepare_uninstall(
             left.deleted += cronjobs[found]
         # Before another release may take the Lease.
         statuses = UnservedStatuses(client, release, lambda: datetime.now(UTC))
-        await statuses.write([found for found in namespaces if found not in left.unreachable], spare=spare)
+        reached = [found for found in namespaces if found not in left.unreachable]
+        if reached or not namespaces:  # an empty list stands for all
+            await statuses.write(reached, spare=spare)
         left.unwritten = statuses.unwritten
         for found in leaves:
             await _release(client, found, release)
