@@ -8,16 +8,15 @@ transaction ends. It prints as JSON how many lines it passed and at which it die
 
 from __future__ import annotations
 
-import ast
 import json
-import os
 import sys
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
+
+from integration.jobs.killed_lines import KILLED, WatchedLines
 
 from catchup_contract.kinds import DIGEST
 from catchup_jobs.adapters.database.digests.store import DatabaseDigests
@@ -36,17 +35,17 @@ from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Process, Run
 
 # Everything between the decision to send and the record of what came of it.
-WATCHED = {
-    "due_digest.py": {"send", "settle"},
-    "store.py": {"claim", "settle"},
-    "settlement.py": {"settle"},
-    "rows.py": {"ensure_digest", "ensure_delivery"},
-    "items.py": {"mark", "selection", "_pending"},
-    "twilio_sms.py": {"send", "_state"},
-    "twilio_http.py": {"request", "_body"},
-}
-KILLED = 137
-Line = tuple[str, int]
+WATCHED = WatchedLines(
+    {
+        "due_digest.py": {"send", "settle"},
+        "store.py": {"claim", "settle"},
+        "settlement.py": {"settle"},
+        "rows.py": {"ensure_digest", "ensure_delivery"},
+        "items.py": {"mark", "selection", "_pending"},
+        "twilio_sms.py": {"send", "_state"},
+        "twilio_http.py": {"request", "_body"},
+    }
+)
 
 
 def _messenger(account: TwilioAccount, now: datetime) -> Messenger:
@@ -87,53 +86,6 @@ class Pod:
         database.close()
 
 
-@cache
-def _statements(path: str) -> frozenset[int]:
-    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
-    return frozenset(node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt))
-
-
-def _watched(frame: FrameType) -> bool:
-    code = frame.f_code
-    return "catchup_jobs" in code.co_filename and code.co_name in WATCHED.get(Path(code.co_filename).name, ())
-
-
-def passed_lines(pod: Pod, user_id: str) -> list[Line]:
-    """Run a digest and return the watched statements that it passed, each once, in order."""
-    lines: dict[Line, None] = {}
-
-    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
-        if not _watched(frame):
-            return None
-        if event == "line" and frame.f_lineno in _statements(frame.f_code.co_filename):
-            lines[Path(frame.f_code.co_filename).name, frame.f_lineno] = None
-        return trace
-
-    sys.settrace(trace)
-    pod.run(user_id)
-    sys.settrace(None)
-    return list(lines)
-
-
-def die_at(pod: Pod, user_id: str, line: Line) -> int:
-    """Run a digest in a process that dies when it comes to a line; return its exit code."""
-
-    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
-        if not _watched(frame):
-            return None
-        if event == "line" and (Path(frame.f_code.co_filename).name, frame.f_lineno) == line:
-            os._exit(KILLED)
-        return trace
-
-    child = os.fork()
-    if child == 0:
-        sys.settrace(trace)
-        pod.run(user_id)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
 def main(text: str) -> None:
     """Run all digests."""
     options = json.loads(text)
@@ -142,10 +94,11 @@ def main(text: str) -> None:
         pod.run(*options["users"])
         return
     users = iter(options["users"])
-    lines = passed_lines(pod, next(users))
+    first = next(users)
+    lines = WATCHED.passed_by(lambda: pod.run(first))
     chosen = lines[options["first"] :: options["every"]]
     for line in chosen:
-        code = die_at(pod, next(users), line)
+        code = WATCHED.die_at(line, partial(pod.run, next(users)))
         assert code == KILLED, f"{line}: {code}"
     json.dump({"passed": len(lines), "died_at": chosen}, sys.stdout)
 

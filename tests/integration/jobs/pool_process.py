@@ -9,18 +9,17 @@ died, in the order of the pools, and appends each run that was made to a file.
 
 from __future__ import annotations
 
-import ast
 import itertools
 import json
 import os
 import sys
-import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
+
+from integration.jobs.killed_lines import KILLED, WatchedLines, exit_code_of
 
 from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.database.engine import Database
@@ -36,19 +35,20 @@ from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Process
 
 # Everything between the decision whom to claim and the record of what came of it, without the run itself.
-WATCHED = {
-    "slots.py": {"schedule", "_computed", "_member", "_due_users", "claim", "settle"},
-    "due.py": {"due_at", "member"},
-    "tick.py": {"_serve_suspects", "_serve_all", "_next", "_claim", "_serve", "_ended", "_settle", "_count"},
-    "endings.py": {"settlement_of"},
-    "execution.py": {"_open", "_close"},
-    "store.py": {"open", "take_over", "close"},
-}
-KILLED = 137
+WATCHED = WatchedLines(
+    {
+        "slots.py": {"schedule", "_computed", "_member", "_due_users", "claim", "settle"},
+        "due.py": {"due_at", "member"},
+        "tick.py": {"_serve_suspects", "_serve_all", "_next", "_claim", "_serve", "_ended", "_settle", "_count"},
+        "endings.py": {"settlement_of"},
+        "execution.py": {"_open", "_close"},
+        "store.py": {"open", "take_over", "close"},
+    },
+    in_threads=True,
+)
 LEASE = timedelta(minutes=15)
 # The claims of a pod that died are over by then.
 LATER = timedelta(minutes=7)
-Line = tuple[str, int]
 
 
 @dataclass
@@ -98,83 +98,21 @@ class Pod:
         database.close()
 
 
-@cache
-def _statements(path: str) -> frozenset[int]:
-    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
-    return frozenset(node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt))
-
-
-def _watched(frame: FrameType) -> bool:
-    code = frame.f_code
-    return "catchup_jobs" in code.co_filename and code.co_name in WATCHED.get(Path(code.co_filename).name, ())
-
-
-def passed_lines(pod: Pod, pool: str) -> list[Line]:
-    """Run a tick and return the watched statements that it passed in all its threads, each once, in order."""
-    lines: dict[Line, None] = {}
-
-    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
-        if not _watched(frame):
-            return None
-        if event == "line" and frame.f_lineno in _statements(frame.f_code.co_filename):
-            lines[Path(frame.f_code.co_filename).name, frame.f_lineno] = None
-        return trace
-
-    threading.settrace(trace)
-    sys.settrace(trace)
-    pod.tick(pool)
-    sys.settrace(None)
-    threading.settrace(None)
-    return list(lines)
-
-
-def die_at(pod: Pod, pool: str, line: Line) -> int:
-    """Run a tick in a process that dies when it comes to a line; return its exit code."""
-
-    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
-        if not _watched(frame):
-            return None
-        if event == "line" and (Path(frame.f_code.co_filename).name, frame.f_lineno) == line:
-            os._exit(KILLED)
-        return trace
-
-    child = os.fork()
-    if child == 0:
-        threading.settrace(trace)
-        sys.settrace(trace)
-        pod.tick(pool)
-        os._exit(0)
-    return _exit_code(child)
-
-
-def die_again(pod: Pod, pool: str) -> int:
-    """Run a tick in a process that dies in its first run; return its exit code."""
-    child = os.fork()
-    if child == 0:
-        pod.tick(pool, dies=True)
-        os._exit(0)
-    return _exit_code(child)
-
-
-def _exit_code(child: int) -> int:
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
 def main(text: str) -> None:
     """Run all ticks."""
     options = json.loads(text)
     pod = Pod(options)
     pools = iter(options["pools"])
-    lines = passed_lines(pod, next(pools))
+    first = next(pools)
+    lines = WATCHED.passed_by(lambda: pod.tick(first))
     chosen = list(itertools.islice(lines, options["first"], None, options["every"]))
     for line in chosen:
         pool = next(pools)
-        code = die_at(pod, pool, line)
+        code = WATCHED.die_at(line, partial(pod.tick, pool))
         assert code == KILLED, f"{line}: {code}"
         if options["twice"]:
             # Where all runs were made there is none to die in.
-            assert die_again(pod, pool) in {KILLED, 0}
+            assert exit_code_of(partial(pod.tick, pool, dies=True)) in {KILLED, 0}
     json.dump({"passed": len(lines), "died_at": chosen}, sys.stdout)
 
 
