@@ -45,9 +45,8 @@ class ApiError(Exception):
         except msgspec.DecodeError:
             told = resources.Status()
         causes = (told.details.causes if told.details else None) or ()
-        return cls(
-            status, message_of(body), reason=told.reason, fields=(cause.field for cause in causes if cause.field)
-        )
+        message = told.message or body[:500].decode(errors="replace").strip()
+        return cls(status, message, reason=told.reason, fields=(cause.field for cause in causes if cause.field))
 
     @property
     def is_outrun(self) -> bool:
@@ -84,11 +83,7 @@ class ApiError(Exception):
 
 def message_of(body: bytes) -> str:
     """Return the `message` of the Status object in the body of an error, or the first 500 bytes of any other body."""
-    try:
-        message = resources.STATUS.decode(body).message
-    except msgspec.DecodeError:
-        message = ""
-    return message or body[:500].decode(errors="replace").strip()
+    return str(ApiError.from_reply(0, body))
 
 
 def backoff_seconds(failures: int, *, first: float, longest: float) -> float:
