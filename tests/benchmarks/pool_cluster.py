@@ -2,9 +2,9 @@
 
 Run by `make bench-pool`, or alone: `python tests/benchmarks/pool_cluster.py --help`. It starts a cluster of its own
 with a node, installs the product and a double of Google, enrols the members, and lets the ticks serve them by the
-clock: for one interval to store every calendar, and for a second one that is measured. CPU is the whole machine's: it
-includes PostgreSQL, Redis, the double and Kubernetes itself. What the same cluster takes with nobody to serve comes
-off.
+clock: for one interval to store every calendar, for a second one that is measured, and for a third while the users with
+CronJobs of their own are suspended, which leaves what the members cost. CPU is the whole machine's: it includes
+PostgreSQL, Redis, the double and Kubernetes itself. What the same cluster takes with nobody to serve comes off.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from catchup_contract.api import LABEL_USER_SCHEDULE
 from catchup_dev.cluster import Cluster
 from catchup_dev.console import Console, exit_code_of
 from catchup_dev.stack import CHART, RELEASE, Stack
@@ -116,6 +117,13 @@ class Bench:
         }
         self._apply([pool, *map(self._user_schedule, self._dedicated)])
 
+    def suspend_dedicated(self) -> None:
+        """Suspend every UserSchedule, and wait until their pods have ended."""
+        with self._console.step("UserSchedules suspended"):
+            self._apply([self._user_schedule(user, suspend=True) for user in self._dedicated])
+            while any(job["status"].get("active") for job in self._jobs_of_schedules()):
+                time.sleep(1)
+
     def serve(self, what: str) -> tuple[Reading, Reading]:
         """Let one interval pass; the counters at its start and its end."""
         before = self.read()
@@ -173,12 +181,16 @@ class Bench:
         toolbox = ("exec", "-i", f"deployment/{RELEASE}-toolbox", "--", "python3", "-c", _CONNECT)
         self._stack.kubectl(*toolbox, stdin=json.dumps([token, users]))
 
-    def _user_schedule(self, user: str) -> dict[str, Any]:
+    def _jobs_of_schedules(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self._stack.get("jobs", f"--selector={LABEL_USER_SCHEDULE}")["items"]
+        return listed
+
+    def _user_schedule(self, user: str, *, suspend: bool = False) -> dict[str, Any]:
         return {
             "apiVersion": "catchup.dev/v1alpha1",
             "kind": "UserSchedule",
             "metadata": {"name": user},
-            "spec": {"userId": user, "calendarSync": {"every": self._every}},
+            "spec": {"userId": user, "suspend": suspend, "calendarSync": {"every": self._every}},
         }
 
     def _apply(self, objects: list[dict[str, Any]]) -> None:
@@ -202,7 +214,8 @@ def _samples(text: str, name: str) -> dict[tuple[str, str], float]:
     return found
 
 
-def _report(bench: Bench, before: Reading, after: Reading, *, idle: float, users: int) -> None:
+def _report(title: str, bench: Bench, readings: tuple[Reading, Reading], *, idle: float, users: int) -> None:
+    before, after = readings
     seconds = after.at - before.at
     cpu = after.cpu - before.cpu
     served = cpu - idle * seconds
@@ -224,7 +237,7 @@ def _report(bench: Bench, before: Reading, after: Reading, *, idle: float, users
     status = bench.status()
     rows |= {f"pool: {name}": str(status.get(name)) for name in ("members", "synced", "failing", "late")}
     rows["UserSchedules synced"] = str(bench.healthy_schedules())
-    print("| | |\n|---|---|")
+    print(f"\n{title}\n\n| | |\n|---|---|")
     for name, value in rows.items():
         print(f"| {name} | {value} |")
 
@@ -251,8 +264,11 @@ def main() -> int:
                 idle = bench.idle()
                 bench.fill()
                 bench.serve("The first sync of each user")
-                before, after = bench.serve("A sync of each user, nothing changed")
-                _report(bench, before, after, idle=idle, users=given.members + given.dedicated)
+                readings = bench.serve("A sync of each user, nothing changed")
+                _report("All users", bench, readings, idle=idle, users=given.members + given.dedicated)
+                bench.suspend_dedicated()
+                readings = bench.serve("The same of the members alone")
+                _report("The members alone", bench, readings, idle=idle, users=given.members)
             finally:
                 stack.stand_ins.stop()
                 cluster.down()
