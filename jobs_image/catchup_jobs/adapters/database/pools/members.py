@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from catchup_contract.cadence import stable_hash
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.pools.trouble import is_served
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots
 
 # Any number of shards up to `pools.SHARDS_MAX` splits so many buckets evenly enough.
@@ -95,6 +94,12 @@ def join_enrolled(database: Database, connection: Connection, user_ids: Collecti
         [{"user_id": row.user_id, "pool": row.pool, "digest_since": row.since} for row in enrolled],
     )
     put_slots(database, connection, [slot_of(row.user_id, kind, row.pool) for row in enrolled for kind in user_kinds()])
+
+
+def is_served(now: datetime) -> ColumnElement[bool]:
+    """Return the condition for members (of `pool_members`) who are not suspended and do not leave, at `now` (aware)."""
+    until = pool_members.c.suspended_until
+    return and_(~pool_members.c.leaving, or_(until.is_(None), until <= now))
 
 
 def interval_of(database: Database, pool: str) -> str | None:
