@@ -18,10 +18,8 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import LEASE_NAME, LEASES
 from catchup_operator.reconcile.work_queue import RetryAfterError
-from catchup_operator.state.namespace_lease import NamespaceLease, renewal
+from catchup_operator.state.namespace_lease import CHECK_SECONDS, NamespaceLease, renewal
 
-_CHECK_SECONDS: Final = 15.0
-"""How often the Lease of a namespace is looked at that another release holds."""
 # The requests of many resources for one Lease are one.
 _PAUSE_SECONDS: Final = 2.0
 _NOT_FOUND: Final = 404
@@ -84,14 +82,14 @@ class Scopes:
         if scope.lease.is_held(time.monotonic()):
             return
         async with scope.lock:
-            if time.monotonic() - scope.asked_at > (_CHECK_SECONDS if scope.lease.holder else _PAUSE_SECONDS):
+            if time.monotonic() - scope.asked_at > (CHECK_SECONDS if scope.lease.holder else _PAUSE_SECONDS):
                 await self._renew(scope)
         if scope.gone and self._all:
             return  # there is nothing to write, as the next read says
         if scope.error is not None:
             raise scope.error
         if not scope.lease.is_held(time.monotonic()):
-            raise NotHeldError(self._problem(scope), seconds=_CHECK_SECONDS)
+            raise NotHeldError(self._problem(scope), seconds=CHECK_SECONDS)
 
     def serves(self, namespace: str) -> bool:
         """Whether a namespace is to be served and, as far as is known, is there."""
@@ -125,7 +123,7 @@ class Scopes:
                 if scope.lease.renewal_is_due(time.monotonic()):
                     async with scope.lock:
                         await self._renew(scope)
-            await asyncio.sleep(_CHECK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
 
     def _new(self, namespace: str) -> _Scope:
         return _Scope(namespace, NamespaceLease(self._identity))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -7,6 +9,7 @@ import pytest
 
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.reconcile.scopes import NotHeldError, Scopes
+from catchup_operator.state.namespace_lease import CHECK_SECONDS, RENEW_SECONDS
 
 OTHER = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "two/jobs", "leaseDurationSeconds": 180}}
 FORBIDDEN = ApiError(403, 'cannot get resource "leases"')
@@ -100,3 +103,38 @@ async def test_where_all_are_served_a_namespace_that_is_gone_is_forgotten() -> N
     await found.require("people")  # the next read says that there is nothing to write
     assert found.problems() == []
     assert not found.is_gone("people")
+
+
+async def test_a_held_lease_is_renewed_every_renew_seconds_and_one_of_another_is_read_every_check_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at, sleeps = 0.0, iter(range(40))
+
+    async def sleep(seconds: float) -> None:
+        nonlocal at
+        at += seconds + 0.001  # never less than was asked for
+        if next(sleeps, None) is None:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("catchup_operator.reconcile.scopes.time.monotonic", lambda: at)
+    monkeypatch.setattr("catchup_operator.reconcile.scopes.asyncio.sleep", sleep)
+
+    class Timed(Api):
+        def __init__(self, lease: dict[str, Any] | None = None) -> None:
+            super().__init__(lease)
+            self.read_at: list[float] = []
+
+        async def get(self, *_: str) -> dict[str, Any] | None:
+            self.read_at.append(at)
+            return await super().get(*_)
+
+    async def gaps(lease: dict[str, Any] | None) -> set[float]:
+        nonlocal at, sleeps
+        at, sleeps, api = 0.0, iter(range(40)), Timed(lease)
+        with contextlib.suppress(asyncio.CancelledError):
+            await scopes(api, "people").run()
+        return {round(later - earlier, 1) for earlier, later in zip(api.read_at, api.read_at[1:], strict=False)}
+
+    assert await gaps(None) == {RENEW_SECONDS}
+    long = {"metadata": OTHER["metadata"], "spec": {"holderIdentity": "two/jobs", "leaseDurationSeconds": 10**6}}
+    assert await gaps(long) == {CHECK_SECONDS}
