@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from catchup_operator.kube.errors import ApiError, backoff_seconds
+from catchup_operator.kube.backoff import backoff_seconds
+from catchup_operator.kube.errors import ApiError
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.status import patches, ready
