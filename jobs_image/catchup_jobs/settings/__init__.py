@@ -23,7 +23,7 @@ from catchup_contract.pools import DEFAULT_TICK, Members, Off
 from catchup_contract.run_keys import slot_of
 from catchup_jobs.adapters.files.authorities import trust
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file, split_keys
-from catchup_jobs.domain.planning.rules import Rules, Strategy
+from catchup_jobs.domain.planning.options import PlanningOptions, Strategy
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings.data_directory import data_directory
 from catchup_jobs.settings.google import GoogleSettings
@@ -244,10 +244,10 @@ class Settings(GoogleSettings, MessagingSettings):
         return index
 
     @property
-    def planning_rules(self) -> Rules:
+    def planning_options(self) -> PlanningOptions:
         """What the installation decides about planning."""
         start, _, end = self.contact_hours.partition("-")
-        return Rules(self.planning_strategy, time.fromisoformat(start), time.fromisoformat(end))
+        return PlanningOptions(self.planning_strategy, time.fromisoformat(start), time.fromisoformat(end))
 
     @property
     def shards(self) -> int:

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
-from catchup_jobs.adapters.database.fleet.snapshot import Snapshot
+from catchup_jobs.adapters.database.metrics.snapshot import Snapshot
 
 _PREFIX: Final = "catchup_"
 

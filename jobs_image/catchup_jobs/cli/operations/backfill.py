@@ -23,7 +23,7 @@ from catchup_jobs.adapters.database.runs.listing import ended_since
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.adapters.process import current_process
-from catchup_jobs.cli.jobs.harness import locks_of
+from catchup_jobs.cli.jobs.job_runner import locks_of
 from catchup_jobs.cli.jobs.registry import body_of
 from catchup_jobs.cli.jobs.threads import ThreadClients
 from catchup_jobs.cli.log import configure

@@ -13,7 +13,7 @@ from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers, SuggestionView
 from catchup_jobs.adapters.messaging.action_links import read_token
-from catchup_jobs.cli.jobs.messaging import links_of
+from catchup_jobs.cli.jobs.message_senders import links_of
 from catchup_jobs.cli.parameters import ROW_ID, USER_ID
 from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, TEXT, echo_json, echo_rows, output_option
@@ -182,7 +182,7 @@ def _answer(
 
 
 def _has_become_busy(answers: DatabaseAnswers, view: SuggestionView, answer: Answer) -> bool:
-    return answer is Answer.ACCEPT and answers.is_busy(view)
+    return answer is Answer.ACCEPT and answers.time_is_busy(view)
 
 
 def _open(settings: Settings, database: Database, meant: ActionToken, output: str, now: datetime) -> None:

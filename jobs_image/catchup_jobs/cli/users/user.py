@@ -13,7 +13,7 @@ from catchup_contract.pools import Members
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.erasure import erase
 from catchup_jobs.adapters.database.people.users import DatabaseUsers, UserOverview
-from catchup_jobs.adapters.database.pools.schedule_list import known_pools
+from catchup_jobs.adapters.database.pools.apply_list import known_pools
 from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.cli.parameters import USER_ID, keys_lost_option

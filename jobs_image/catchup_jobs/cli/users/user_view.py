@@ -14,7 +14,7 @@ from catchup_jobs.adapters.database.people.contacts import count_contacts
 from catchup_jobs.adapters.database.pools.overview import membership
 from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
-from catchup_jobs.domain.calendar.overview import troubles
+from catchup_jobs.domain.calendar.overview import problems
 from catchup_jobs.domain.digest.channels import CHANNELS
 from catchup_jobs.domain.stored_enums import CURRENT_SUGGESTIONS
 from catchup_jobs.domain.text import one_line
@@ -152,7 +152,7 @@ def _calendars(database: Database, user_id: str) -> list[dict[str, Any]]:
             "lastSyncedAt": _utc(calendar.last_success_at),
             "error": calendar.last_error.value if calendar.last_error else None,
             "unreadableEvents": calendar.unreadable_events,
-            "troubles": list(troubles(calendar, now)),
+            "troubles": list(problems(calendar, now)),
         }
         for calendar in DatabaseCalendarSelection(database).listing(user_id)
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, delete, literal, select
 
-from catchup_jobs.adapters.database.constants import is_one_of
+from catchup_jobs.adapters.database.comparisons import is_one_of
 from catchup_jobs.adapters.database.engine import insert_into
 from catchup_jobs.adapters.database.schema import deliveries, digests
 from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason

@@ -45,7 +45,7 @@ def end_enrolments(connection: Connection, user_ids: Collection[str], now: datet
     """End the membership of enrolled users; where something is due or begun, once the pool has ended that."""
     # UserSchedules keep their members.
     enrolled = and_(pool_members.c.user_id.in_(user_ids), pool_members.c.uid.is_(None))
-    is_busy = (
+    has_work = (
         select(pool_slots.c.user_id)
         .where(
             pool_slots.c.user_id == pool_members.c.user_id,
@@ -54,7 +54,7 @@ def end_enrolments(connection: Connection, user_ids: Collection[str], now: datet
         .correlate(pool_members)
         .exists()
     )
-    connection.execute(update(pool_members).where(enrolled, is_busy).values(leaving=True))
+    connection.execute(update(pool_members).where(enrolled, has_work).values(leaving=True))
     connection.execute(delete(pool_members).where(enrolled, ~pool_members.c.leaving))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Integer, and_, bindparam, case, delete, func, literal, or_, select, update
 
 from catchup_contract.outcomes import Reason
-from catchup_jobs.adapters.database.constants import is_one_of
+from catchup_jobs.adapters.database.comparisons import is_one_of
 from catchup_jobs.adapters.database.engine import Database, insert_into
 from catchup_jobs.adapters.database.runs.counters import End, count_ends
 from catchup_jobs.adapters.database.schema import dead_letters, runs

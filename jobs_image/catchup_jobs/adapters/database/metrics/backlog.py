@@ -1,4 +1,6 @@
-"""What should hold for every user and does not, as numbers. Each question is answered by an index.
+"""The backlog as numbers: overdue syncs, late digests, users whose runs fail, dead letters, unsettled deliveries.
+
+Each question is answered by an index.
 
 The database does not know which schedules are suspended. So of a user whose runs do not come at all nothing is said
 here: the operator knows that (`status.absence`).

@@ -15,7 +15,7 @@ from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
-from catchup_jobs.adapters.database.pools.clocks import compute_far_anew
+from catchup_jobs.adapters.database.pools.clock_ahead import compute_far_anew
 from catchup_jobs.adapters.database.pools.due import DueRules, is_suspended, member_rows
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts

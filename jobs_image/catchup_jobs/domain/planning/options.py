@@ -1,4 +1,4 @@
-"""What an installation decides about planning."""
+"""The options of an installation for planning: strategy, contact hours."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Strategy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The rules of an installation.
+class PlanningOptions:
+    """The options of an installation.
 
     Attributes:
         contact_from, contact_until: when contacts may be called, on their own clocks; `contact_until` is later, on the
@@ -32,4 +32,4 @@ class Rules:
     contact_until: time = time(21, 30)
 
 
-RULES: Final = Rules()
+DEFAULT_OPTIONS: Final = PlanningOptions()
