@@ -38,12 +38,12 @@ class ApiError(Exception):
     def from_reply(cls, status: int, body: bytes) -> ApiError:
         """Return the error that a reply tells; its body is a Status object, or of whoever answers in its place."""
         try:
-            told = resources.STATUS.decode(body)
+            answer = resources.STATUS.decode(body)
         except msgspec.DecodeError:
-            told = resources.Status()
-        causes = (told.details.causes if told.details else None) or ()
-        message = told.message or body[:500].decode(errors="replace").strip()
-        return cls(status, message, reason=told.reason, fields=(cause.field for cause in causes if cause.field))
+            answer = resources.Status()
+        causes = (answer.details.causes if answer.details else None) or ()
+        message = answer.message or body[:500].decode(errors="replace").strip()
+        return cls(status, message, reason=answer.reason, fields=(cause.field for cause in causes if cause.field))
 
     @property
     def is_outrun(self) -> bool:

@@ -43,7 +43,7 @@ class Refusals:
         self._in_a_row: Counter[Key] = Counter()
 
     @contextmanager
-    def told(self, body: Mapping[str, Any], explain: Callable[[object], Condition]) -> Iterator[None]:
+    def reported(self, body: Mapping[str, Any], explain: Callable[[object], Condition]) -> Iterator[None]:
         """Raise RefusedError in place of a refusal within the block; other errors pass.
 
         `explain` returns the condition of a refusal that only time, or somebody who lifts it, can end.

@@ -10,7 +10,7 @@ from unit.operator.factories import body
 
 from catchup_operator.manifests.names import Key
 from catchup_operator.state.conflicts import Conflicts, user_of
-from catchup_operator.state.schedule_list import KnownSchedules
+from catchup_operator.state.known_schedules import KnownSchedules
 
 
 def resource(

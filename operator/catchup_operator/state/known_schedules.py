@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from catchup_contract.schedule_list import ListedSchedule
 from catchup_operator.manifests.names import Key, key_of
-from catchup_operator.schedule.listed import KnownSchedule, known_schedule
+from catchup_operator.schedule.known_schedule import KnownSchedule, known_schedule
 from catchup_operator.state.conflicts import precedence
 from catchup_operator.status.job_section import since_of_list
 from catchup_operator.status.member_status import POOLED_HASH
