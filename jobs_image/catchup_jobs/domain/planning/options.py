@@ -18,6 +18,12 @@ class Strategy(StrEnum):
     EARLIEST = "earliest"
 
 
+CONTACT_FROM: Final = time(8)
+"""From when contacts may be called, on their own clocks, where the installation does not say otherwise."""
+CONTACT_UNTIL: Final = time(21, 30)
+"""Until when contacts may be called, on their own clocks, where the installation does not say otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlanningOptions:
     """The options of an installation.
@@ -28,8 +34,8 @@ class PlanningOptions:
     """
 
     strategy: Strategy = Strategy.HUMANE
-    contact_from: time = time(8)
-    contact_until: time = time(21, 30)
+    contact_from: time = CONTACT_FROM
+    contact_until: time = CONTACT_UNTIL
 
 
 DEFAULT_OPTIONS: Final = PlanningOptions()
