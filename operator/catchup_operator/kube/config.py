@@ -47,5 +47,5 @@ async def _kubeconfig_access(*, not_in_pod: str) -> Access:
     except kubeconfig.CertificateError as error:
         raise NoClusterError(f"{error}; {_ADVICE}") from None
     except Exception as error:  # noqa: BLE001 - the loader raises any exception for a file that is no kubeconfig
-        told = f"{problem} the kubeconfig {paths} cannot be used: {type(error).__name__}: {error}; {_ADVICE}"
-        raise NoClusterError(told) from None
+        message = f"{problem} the kubeconfig {paths} cannot be used: {type(error).__name__}: {error}; {_ADVICE}"
+        raise NoClusterError(message) from None

@@ -91,7 +91,7 @@ class Controller:
             now=now,
         )
         drift.subscribe(self._on_drift)
-        pools.subscribe(PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.tell))
+        pools.subscribe(PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.take_page))
         for owner, parts in placements.items():
             parts.state.conflicts.subscribe(partial(self.enqueue, owner))
 

@@ -53,8 +53,8 @@ class MemberStatuses:
         self._troubles = MemberTroubles(members.state.reported)
         self._not_empty = asyncio.Event()
 
-    def tell(self, pool: Key, kind: Kind, page: TroublePage) -> None:
-        """Take a page that a tick of a pool told."""
+    def take_page(self, pool: Key, kind: Kind, page: TroublePage) -> None:
+        """Take a page of the members in trouble, as a tick of a pool says."""
         self._troubles.compare(kind, page, self._members.state.statuses.members_of(pool))
         if self._troubles.waiting:
             self._not_empty.set()

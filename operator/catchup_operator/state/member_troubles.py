@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.outcomes import Reason
-from catchup_contract.trouble import TroublePage, mark_of
+from catchup_contract.trouble import TroublePage, uid_hash
 from catchup_operator.manifests.names import Key
 from catchup_operator.state.reported_conditions import ReportedConditions
 
@@ -23,10 +23,10 @@ class MemberTroubles:
         """Compare a page with the statuses of a pool's members, by their uids."""
         condition = user_kinds()[kind].condition
         for key, uid in members.items():
-            mark = mark_of(uid)
-            if not page.has_room_for(mark):
+            hashed = uid_hash(uid)
+            if not page.covers(hashed):
                 continue
-            reason, reported = page.members.get(mark), self._reported.find(key, condition)
+            reason, reported = page.members.get(hashed), self._reported.find(key, condition)
             said = reported.reason if reported is not None and reported.status == "False" else None
             if said == (None if reason is None else reason.camel_case):
                 self._wanted.get(key, {}).pop(kind, None)

@@ -161,8 +161,8 @@ def _read(file: TextIO) -> list[str]:
             if text := line.strip():
                 user_ids[USER_ID.convert(text, None, None)] = None
         except click.BadParameter as error:
-            told = f'line {number}, "{clean(text, _MAX_TEXT)}": {error.message}'
-            raise click.BadParameter(told, param_hint="--users") from None
+            message = f'line {number}, "{clean(text, _MAX_TEXT)}": {error.message}'
+            raise click.BadParameter(message, param_hint="--users") from None
     return list(user_ids)
 
 
@@ -172,8 +172,8 @@ def _members(database: Database, pool: str, now: datetime, *, unserved: bool) ->
     with database.read() as connection:
         tick = last_tick(connection, pool)
     if user_ids and is_silent(tick, now) and not unserved:
-        told = f"{silence(pool, tick)}; --unserved syncs the {len(user_ids)} members that it had all the same"
-        raise PermanentError(told)
+        message = f"{silence(pool, tick)}; --unserved syncs the {len(user_ids)} members that it had all the same"
+        raise PermanentError(message)
     return user_ids
 
 

@@ -207,14 +207,14 @@ def _open(settings: Settings, database: Database, meant: ActionToken, output: st
 
 
 def _unsubscribe(settings: Settings, database: Database, meant: ActionToken, output: str, now: datetime) -> None:
-    channel, action, told = _OPT_OUTS[meant.action]
+    channel, action, words = _OPT_OUTS[meant.action]
     addresses = DatabaseAddresses(database, lambda: encryption_of(settings, database))
     if not addresses.opt_out_of_digest(meant.subject, channel, now=now):
         raise PermanentError(f"the digest of this link was not sent by {channel}")
     if output == JSON:
         echo_json({"action": action})
     else:
-        click.echo(told)
+        click.echo(words)
 
 
 def _tell(view: SuggestionView, output: str, *, changed: bool, busy: bool) -> None:

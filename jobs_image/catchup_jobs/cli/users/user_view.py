@@ -90,7 +90,7 @@ def lines(view: Mapping[str, Any]) -> Iterator[str]:
         "digest": view["digest"],
         "sync": f"every {view['syncEvery']}",
         "paused": "yes" if view["paused"] else "no",
-        **({"pool": _told_of_pool(view["pool"])} if view["pool"] else {}),
+        **({"pool": _pool_words(view["pool"])} if view["pool"] else {}),
         "open hours": view["openHours"] or "every day 09:00-21:00",
         "commutes": view["commutes"] or "-",
         "preferred": view["preferredHours"] or "weekdays from 17:00, weekends from 10:00, to 21:00",
@@ -133,7 +133,7 @@ def _pool(found: Membership | None) -> dict[str, Any] | None:
     }
 
 
-def _told_of_pool(pool: Mapping[str, Any]) -> str:
+def _pool_words(pool: Mapping[str, Any]) -> str:
     if not pool["due"]:
         return f"enrolled in {pool['name']}, which does not serve the user: a UserSchedule names the user"
     if pool["suspendedUntil"]:

@@ -104,11 +104,11 @@ def is_served(now: datetime) -> ColumnElement[bool]:
 
 def interval_of(database: Database, pool: str) -> str | None:
     """Return the interval of a pool's syncs, as its pods were told it last; None where it has no enrolled member."""
-    told = select(pool_members.c.sync_every).where(
+    stored = select(pool_members.c.sync_every).where(
         pool_members.c.pool == pool, pool_members.c.uid.is_(None), pool_members.c.sync_every.is_not(None)
     )
     with database.read() as connection:
-        every: str | None = connection.execute(told.limit(1)).scalar()
+        every: str | None = connection.execute(stored.limit(1)).scalar()
     return every
 
 
