@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
+from catchup_contract.proxies import proxy_for
 from catchup_operator.kube.access import Access
-from catchup_operator.kube.proxy import proxy_for
 from catchup_operator.kube.service_account import NotInPodError, service_account_access
 
 _ADVICE: Final = "set KUBECONFIG to a file with which kubectl reaches the cluster"

@@ -119,3 +119,26 @@ def test_without_an_answer_nobody_reads_and_the_decision_is_not_kept(
     assert ReviewGate(f"https://127.0.0.1:{free_port()}", folder)(reader) == 503
     (folder / "token").write_text(tokens["reviewer"])  # the kubelet has replaced it
     eventually(lambda: gate(reader) == 200)
+
+
+@pytest.fixture
+def dead_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a proxy at which nobody listens, and the API server's network in `NO_PROXY`."""
+    for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
+
+
+def test_the_exporter_reaches_an_api_server_whose_network_is_kept_from_the_proxy(
+    account: tuple[str, Path], tokens: dict[str, str], dead_proxy: None
+) -> None:
+    eventually(lambda: ReviewGate(*account)(f"Bearer {tokens['reader']}") == 200)
+
+
+def test_the_operator_reaches_an_api_server_whose_network_is_kept_from_the_proxy(
+    operator_process: StartOperator, operator_env: dict[str, str], dead_proxy: None
+) -> None:
+    operator_env["CATCHUP_HEALTH_PORT"] = str(port := free_port())
+    with operator_process():
+        eventually(lambda: _answers(f"http://127.0.0.1:{port}/readyz"))

@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import http.client
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import SplitResult, unquote, urlsplit
 
+from catchup_contract.proxies import proxy_for
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def tunnel_to(host: str, port: int, *, timeout: float) -> socket.socket | None:
         MisconfiguredError: the setting is not the address of an HTTP proxy; it is not repeated, since it may hold a
             password.
     """
-    proxies = getproxies()
-    setting = proxies.get("https") or proxies.get("all")
-    if not setting or proxy_bypass(host):
+    server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    setting = proxy_for(SplitResult("https", server, "", "", ""), or_all=True)
+    if not setting:
         return None
     try:
         proxy = urlsplit(setting if "://" in setting else f"http://{setting}")
