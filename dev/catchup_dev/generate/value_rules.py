@@ -73,6 +73,7 @@ _ENV_ENTRY: Final[Schema] = {
         "valueFrom": {"type": "object"},
     },
 }
+_INT32: Final = 2**31 - 1
 _DEADLINE: Final[Schema] = {"minimum": 60, "maximum": 2592000}
 _RATE: Final = {
     # `--set` makes a string of 0.5.
@@ -160,7 +161,9 @@ RULES: Final[dict[str, Schema]] = {
     "jobs.logLevel": {"enum": ["info", "warning", "error"]},
     "activeDeadlineSeconds": _DEADLINE,
     **dict.fromkeys(("successfulJobsHistoryLimit", "failedJobsHistoryLimit"), _HISTORY),
-    "migration.backoffLimit": {"minimum": 0, "maximum": 100},
+    # A Job's own fields, of which nothing in its pod knows.
+    "migration.activeDeadlineSeconds": {"type": ["integer", "null"], "minimum": 60, "maximum": _INT32},
+    "migration.backoffLimit": {"minimum": 0, "maximum": _INT32},
     "suggestions.schedule": _text(_CRON, empty=False),
     "suggestions.shards": {"minimum": 1, "maximum": 1000},
     "metrics.access": {"enum": ["open", "reviewed"]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from integration.operator.chart_rendering import render_text
 from integration.operator.conftest import CHART, ROOT, Namespace
+from waiting import eventually
 
 # The tests of the chart share one API server, those of the operator two others.
 pytestmark = pytest.mark.xdist_group("chart")
@@ -96,6 +98,58 @@ def test_the_migration_is_a_job_like_others_whose_name_changes_with_what_it_runs
         assert not [key for key in job["metadata"].get("annotations", {}) if "hook" in key]
         names.append(job["metadata"]["name"])
     assert names[0] == names[1] != names[2]
+
+
+def test_the_migration_gives_up_only_where_that_is_asked_for(helm: Path) -> None:
+    show = (f"--values={EXAMPLES / 'values.yaml'}", "--show-only=templates/migration.yaml")
+    (job,) = _documents(template(helm, *show).stdout)
+    # Restarts of the container count; in the worst case one each ten seconds.
+    assert job["spec"]["backoffLimit"] * 10 > timedelta(days=90).total_seconds()
+    assert "activeDeadlineSeconds" not in job["spec"]
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "OnFailure"
+    (job,) = _documents(
+        template(helm, *show, "--set=migration.activeDeadlineSeconds=60,migration.backoffLimit=2").stdout
+    )
+    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (2, 60)
+
+
+def test_an_upgrade_migrates_again_once_the_job_before_has_ended_and_leaves_one_that_runs(
+    helm: Path, namespace: Namespace
+) -> None:
+    def rendered(*arguments: str) -> dict[str, Any]:
+        text = render_text(helm, namespace, {}, "--dry-run=server", "--set=crds.enabled=false", *arguments)
+        (job,) = [d for d in _documents(text) if d["kind"] == "Job" and "-migrate-" in d["metadata"]["name"]]
+        return job
+
+    def ended(name: str) -> bool:
+        return any(each["type"] == "Failed" for each in namespace.get("jobs", name)["status"].get("conditions", []))
+
+    def apply(job: dict[str, Any], **more: Any) -> str:
+        # As Helm marks what it installs.
+        release = {"meta.helm.sh/release-name": "catchup-jobs", "meta.helm.sh/release-namespace": namespace.name}
+        metadata = {**job["metadata"], "annotations": release}
+        changed = {**job, "metadata": metadata, "spec": {**job["spec"], **more}}
+        namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(changed))
+        return str(metadata["name"])
+
+    def run_to_its_end(job: dict[str, Any]) -> None:
+        """Let the Job controller fail it: there is no node, and so no pod of it starts."""
+        namespace.kubectl("delete", "job", job["metadata"]["name"])
+        name = apply(job, activeDeadlineSeconds=1)
+        eventually(lambda: ended(name))
+
+    first = rendered("--is-upgrade")
+    apply(first)
+    assert rendered("--is-upgrade") == first
+    run_to_its_end(first)
+    assert rendered()["metadata"]["name"] == first["metadata"]["name"]  # of whoever only renders, the name stays
+    second = rendered("--is-upgrade")
+    assert second["metadata"]["name"] != first["metadata"]["name"]
+    namespace.kubectl("delete", "job", first["metadata"]["name"])  # as Helm does
+    apply(second)
+    assert rendered("--is-upgrade") == second
+    run_to_its_end(second)
+    assert rendered("--is-upgrade")["metadata"]["name"] == first["metadata"]["name"]
 
 
 HEALTH = {
