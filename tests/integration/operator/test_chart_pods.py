@@ -249,7 +249,7 @@ def test_a_registry_stands_before_every_image_and_secrets_for_it_come_as_names_o
 
 def test_deadlines_and_histories_reach_the_cronjobs(helm: Path, namespace: Namespace) -> None:
     limits = {"activeDeadlineSeconds": 120, "successfulJobsHistoryLimit": 0, "failedJobsHistoryLimit": 7}
-    values = {"jobs": {"sync": limits}, "suggestions": {**limits, "activeDeadlineSeconds": 1000000}}
+    values = {"jobs": {"sync": limits}, "suggestions": {**limits, "activeDeadlineSeconds": 604800}}
     documents = render(helm, namespace, values)
     (suggestions,) = [d for d in documents if d["kind"] == "CronJob"]
     found = {}
@@ -263,7 +263,7 @@ def test_deadlines_and_histories_reach_the_cronjobs(helm: Path, namespace: Names
             spec["successfulJobsHistoryLimit"],
             spec["failedJobsHistoryLimit"],
         )
-    assert found == {"sync": (120, "120", 0, 7), "suggestions": (1000000, "1000000", 0, 7)}
+    assert found == {"sync": (120, "120", 0, 7), "suggestions": (604800, "604800", 0, 7)}
 
 
 def test_every_object_is_in_the_namespace_that_replaces_the_releases(helm: Path, namespace: Namespace) -> None:
