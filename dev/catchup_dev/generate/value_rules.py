@@ -190,6 +190,7 @@ RULES: Final[dict[str, Schema]] = {
     "metrics.tls.serverName": _text(_SUBDOMAIN, maxLength=253),
     "metrics.replicas": {"minimum": 1, "maximum": 10},
     "metrics.everySeconds": {"minimum": 5, "maximum": 3600},
+    "metrics.alerts.runbookUrl": _text("[!-~]+"),
     "metrics.alerts.suggestionsStaleHours": {"minimum": 1, "maximum": 8760},
     "interval": _text("[0-9]+(ms|s|m|h)", empty=False),
     "planning.strategy": {"enum": ["humane", "earliest"]},

@@ -159,6 +159,12 @@ def test_stale_suggestions_are_by_the_schedule_of_their_runs_and_nobodys_while_t
         assert by_default.keys() - alerts(f"--set={option}").keys() == {"CatchUpSuggestionsStale"}
 
 
+def test_the_rules_name_the_runbooks_where_the_value_says_whatever_signs_it_has() -> None:
+    for url in ("https://wiki.test/view?page=a#b&c={", "'", "x:", "&anchor", "%"):
+        for name, rule in alerts(f"--set-json=metrics.alerts.runbookUrl={json.dumps(url)}").items():
+            assert rule["annotations"]["runbook_url"] == f"{url}{name}.md"
+
+
 def test_reviewed_access_gives_both_pods_what_they_ask_with_and_prometheus_a_role_to_bind() -> None:
     switches = [f"--set=metrics.{switch}=true" for switch in SWITCHES]
     found = rendered(*switches, "--set=metrics.access=reviewed,metrics.tokenSecret=scraper")

@@ -98,6 +98,7 @@ BAD: dict[str, tuple[Any, ...]] = {
     "metrics.tls.serverName": ("a b", "Metrics"),
     "metrics.replicas": (0, 11),
     "metrics.everySeconds": (4, 3601),
+    "metrics.alerts.runbookUrl": ("https://wiki.test/x?a: b", "https://wiki.test/ä"),
     "metrics.alerts.suggestionsStaleHours": (0,),
     "interval": ("30", "", "often"),
     "planning.strategy": ("best", ""),
