@@ -11,12 +11,15 @@ import pytest
 import yaml
 from integration.operator.chart_rendering import EXISTING, TRYING_OUT, job_template, render, render_text
 from integration.operator.conftest import CHART, Namespace
+from integration.operator.test_chart_metrics import prometheus_operator
 
 from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC, Kind
 from catchup_dev.cluster import Cluster
 
 # The tests of the chart share one API server, those of the operator two others.
 pytestmark = pytest.mark.xdist_group("chart")
+
+__all__ = ["prometheus_operator"]  # a fixture
 
 SECRETS = {name: EXISTING[name] for name in ("database", "redis", "encryption")}
 
@@ -157,11 +160,24 @@ NUMBERS: dict[str, Any] = {
         "podAnnotations": {"b": "false"},
     },
     "toolbox": {"enabled": True},
+    "metrics": {
+        "enabled": True,
+        "access": "reviewed",
+        "tokenSecret": "23",
+        "replicas": 2,
+        "tls": {"existingSecret": "24", "caSecret": "25", "caKey": "26", "serverName": "27"},
+        "serviceMonitor": {"enabled": True, "labels": {"release": "28"}},
+        "podMonitor": {"enabled": True, "labels": {"release": "29"}},
+        "alerts": {"enabled": True, "labels": {"release": "30"}, "runbookUrl": "31"},
+        "dashboard": {"enabled": True, "labels": {"grafana": "32"}},
+    },
 }
 
 
 @pytest.mark.parametrize("trying_out", [False, True], ids=["existing secrets", "trying out"])
-def test_names_that_look_like_numbers_stay_text_everywhere(helm: Path, numeric: Namespace, trying_out: bool) -> None:
+def test_names_that_look_like_numbers_stay_text_everywhere(
+    helm: Path, numeric: Namespace, prometheus_operator: None, trying_out: bool
+) -> None:
     values = NUMBERS
     if trying_out:
         # On older servers the name of a Service begins with a letter.
