@@ -191,6 +191,31 @@ def test_the_chart_brings_both_definitions_and_the_clusters_roles_know_both(helm
     assert all(role["rules"][0]["resources"] == ["userschedules", "schedulepools"] for role in roles)
 
 
+def test_without_rbac_the_chart_makes_no_role_and_no_binding_whatever_else_is_on(
+    helm: Path, namespace: Namespace
+) -> None:
+    everything = {**EVERYTHING, "metrics": {"enabled": True, "access": "reviewed"}, "rbac": {"create": False}}
+    for operator in ({}, {"namespaces": ["people", "friends"]}, {"allNamespaces": True}):
+        documents = render(helm, namespace, {**everything, "operator": {**EVERYTHING["operator"], **operator}})
+        assert [d["metadata"]["name"] for d in documents if "Role" in d["kind"]] == []
+        # The pods name them all the same.
+        accounts = {d["metadata"]["name"] for d in documents if d["kind"] == "ServiceAccount"}
+        assert accounts == {"people-jobs-operator", "people-jobs-metrics", "people-jobs-prepare-uninstall"}
+
+
+def test_the_pods_that_ask_the_api_server_have_a_token_whatever_their_account_says(
+    helm: Path, namespace: Namespace
+) -> None:
+    values = {**EVERYTHING, "metrics": {"enabled": True, "access": "reviewed"}}
+    tokens = {
+        name.partition("/")[2]: template["spec"].get("automountServiceAccountToken")
+        for name, template in pod_templates(render(helm, namespace, values))
+    }
+    with_one = {name.removeprefix("people-jobs-") for name, mounts in tokens.items() if mounts}
+    assert with_one == {"operator", "metrics", "prepare-uninstall"}
+    assert None not in tokens.values()
+
+
 def test_priority_classes_can_be_left_out(helm: Path, namespace: Namespace) -> None:
     documents = render(helm, namespace, {"jobs": {"priorityClasses": {"create": False}}})
     assert "PriorityClass" not in {document["kind"] for document in documents}
