@@ -27,8 +27,8 @@ Redis and PostgreSQL, and makes their passwords and the encryption key. They are
 stay when the release is uninstalled.
 
 The values of `global` hold for every pod. A component (`operator`, `jobs`, `postgresql`, `redis`) has the same values
-for its own: `operator` also for the hook that prepares an uninstall, `jobs` also for suggestions, toolbox, migration
-and test.
+for its own: `operator` also for the hook that prepares an uninstall, `jobs` also for suggestions, toolbox, migration,
+test and the exporter of metrics.
 
 | value | default | what it is |
 |---|---|---|

@@ -152,6 +152,7 @@ RULES: Final[dict[str, Schema]] = {
             "configMap",
             "secret",
             "operator.serviceAccount.name",
+            "metrics.serviceAccount.name",
             "metrics.tokenSecret",
             "metrics.tls.caSecret",
         ),

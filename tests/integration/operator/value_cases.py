@@ -60,6 +60,7 @@ BAD: dict[str, tuple[Any, ...]] = {
             "configMap",
             "secret",
             "operator.serviceAccount.name",
+            "metrics.serviceAccount.name",
             "metrics.tokenSecret",
             "metrics.tls.caSecret",
         ),
