@@ -70,15 +70,27 @@ subjects:
 {{- define "catchup.jobsNeeds" -}}
 {{- $template := include "catchup.jobTemplate" . | fromYaml }}
 {{- $needs := list }}
-{{- range $template.env }}
+{{- range prepend ($template.pod.initContainers | default list) $template }}
+{{- range .env }}
 {{- with .valueFrom }}
 {{- with .secretKeyRef }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
 {{- with .configMapKeyRef }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
 {{- end }}
 {{- end }}
+{{- range .envFrom }}
+{{- with .secretRef }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
+{{- with .configMapRef }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
+{{- end }}
+{{- end }}
 {{- range $template.volumes }}
+{{- with .persistentVolumeClaim }}{{ $needs = append $needs (printf "PersistentVolumeClaim %s" .claimName) }}{{ end }}
+{{- with (.csi).nodePublishSecretRef }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
 {{- with .configMap }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
 {{- with .secret }}{{ $needs = append $needs (printf "Secret %s" .secretName) }}{{ end }}
+{{- range (.projected).sources }}
+{{- with .configMap }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
+{{- with .secret }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
+{{- end }}
 {{- end }}
 {{- range $template.pod.imagePullSecrets }}
 {{- $needs = append $needs (printf "Secret %s" .name) }}

@@ -329,6 +329,22 @@ def test_what_the_chart_makes_for_job_pods_is_the_same_in_each_served_namespace_
     assert [f".{namespace.name}:" in url for url in urls] == [True, True]  # found from there
 
 
+SIDECAR: dict[str, Any] = {
+    "extraVolumes": [
+        {"name": "a", "projected": {"sources": [{"secret": {"name": "client"}}, {"configMap": {"name": "settings"}}]}},
+        {"name": "b", "persistentVolumeClaim": {"claimName": "data"}},
+    ],
+    "extraInitContainers": [
+        {
+            "name": "proxy",
+            "image": "proxy",
+            "envFrom": [{"secretRef": {"name": "proxy"}}],
+            "env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}}],
+        }
+    ],
+}
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
@@ -339,8 +355,12 @@ def test_what_the_chart_makes_for_job_pods_is_the_same_in_each_served_namespace_
             ["people, friends", "ConfigMap our-ca", "Secret our-database", "Secret our-mail", "Secret pull"],
         ),
         ({"operator": {"allNamespaces": True}}, ["all namespaces", "Secret our-keys"]),
+        (
+            {"operator": {"namespaces": ["people", "friends"]}, "jobs": SIDECAR},
+            ["Secret proxy", "Secret token", "Secret client", "PersistentVolumeClaim data", "ConfigMap settings"],
+        ),
     ],
-    ids=["its own", "another, with Secrets of the chart", "several", "all"],
+    ids=["its own", "another, with Secrets of the chart", "several", "all", "several, with a sidecar"],
 )
 def test_the_notes_say_what_other_namespaces_must_hold(
     helm: Path, namespace: Namespace, values: dict[str, Any], says: list[str] | None
