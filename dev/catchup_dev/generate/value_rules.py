@@ -88,6 +88,16 @@ _ENV_ENTRY: Final[Schema] = {
         "valueFrom": reference("V1EnvVarSource"),
     },
 }
+# https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.RelabelConfig
+_RELABELING: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "sourceLabels": {"type": "array", "items": _WORD},
+        **{key: {"type": "string"} for key in ("separator", "targetLabel", "regex", "replacement", "action")},
+        "modulus": {"type": "integer"},
+    },
+}
 _INT32: Final = 2**31 - 1
 # What a job takes at most: a week.
 _DEADLINE: Final[Schema] = {"minimum": 60, "maximum": 604800}
@@ -194,6 +204,9 @@ RULES: Final[dict[str, Schema]] = {
     "metrics.alerts.runbookUrl": _text("[!-~]+"),
     "metrics.alerts.suggestionsStaleHours": {"minimum": 1, "maximum": 8760},
     "interval": _text("[0-9]+(ms|s|m|h)", empty=False),
+    "scrapeTimeout": _text("[0-9]+(ms|s|m|h)"),
+    "namespace": _text(_LABEL, maxLength=63),
+    **{key: {"items": _RELABELING} for key in ("relabelings", "metricRelabelings")},
     "planning.strategy": {"enum": ["humane", "earliest"]},
     "planning.contactHours": {"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"},
     "postgresql.storage": {"type": ["string", "number"], "pattern": f"^{_QUANTITY}$"},

@@ -247,6 +247,54 @@ def test_how_prometheus_trusts_the_certificate_is_chosen(options: tuple[str, ...
     assert [endpoint["tlsConfig"] for endpoint in endpoints(found)] == [config, config]
 
 
+ELSEWHERE: Final[dict[str, Any]] = {
+    "namespace": "monitoring",
+    "labels": {"release": "prometheus"},
+    "annotations": {"owner": "platform"},
+}
+SCRAPED: Final[dict[str, Any]] = {
+    "interval": "1m",
+    "scrapeTimeout": "20s",
+    "honorLabels": True,
+    "relabelings": [{"action": "labeldrop", "regex": "pod"}],
+    "metricRelabelings": [{"sourceLabels": ["__name__"], "regex": "python_.*", "action": "drop"}],
+}
+
+
+def test_what_a_platform_says_of_its_monitoring_reaches_every_object_of_it(
+    namespace: Namespace, prometheus_operator: None
+) -> None:
+    metrics: dict[str, Any] = {
+        "enabled": True,
+        "service": {"labels": {"tier": "metrics"}, "annotations": {"prometheus.io/scrape": "true"}},
+        **{name: {"enabled": True, **ELSEWHERE, **SCRAPED} for name in ("serviceMonitor", "podMonitor")},
+        **{name: {"enabled": True, **ELSEWHERE} for name in ("alerts", "dashboard")},
+    }
+    found = rendered(f"--set-json=metrics={json.dumps(metrics)}")
+    objects = [
+        found[key]
+        for key in (
+            ("ServiceMonitor", "catchup-jobs-metrics"),
+            ("PodMonitor", "catchup-jobs-operator"),
+            ("PrometheusRule", "catchup-jobs"),
+            ("ConfigMap", "catchup-jobs-dashboard"),
+        )
+    ]
+    for document in objects:
+        assert document["metadata"]["namespace"] == "monitoring"
+        assert document["metadata"]["labels"].items() >= {"release": "prometheus"}.items()
+        assert document["metadata"]["annotations"] == {"owner": "platform"}
+    for monitor, endpoint in zip(objects, endpoints(found), strict=False):
+        assert endpoint.items() >= SCRAPED.items()
+        assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["catchup"]}
+        monitor["metadata"]["namespace"] = namespace.name
+        create = ("create", "--dry-run=server", "--validate=strict", "-f", "-")
+        assert "created" in eventually(lambda: namespace.kubectl(*create, stdin=yaml.safe_dump(monitor)))  # noqa: B023
+    service = found["Service", "catchup-jobs-metrics"]["metadata"]
+    assert service["labels"]["tier"] == "metrics"
+    assert service["annotations"] == {"prometheus.io/scrape": "true"}
+
+
 def test_a_monitor_without_the_service_that_it_selects_is_refused() -> None:
     command = [
         str(ensure(["helm"])["helm"]),
