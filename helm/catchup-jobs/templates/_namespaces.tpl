@@ -47,7 +47,7 @@
 {{- $scopes := ternary (list "") (include "catchup.presentNamespaces" .context | fromJsonArray) $all }}
 {{- range $namespace := $scopes }}
 {{- $kind := ternary "Role" "ClusterRole" (ne $namespace "") }}
-{{- $name := $namespace | empty | ternary (printf "%s-%s" (include "catchup.namespace" $.context) $.name) $.name }}
+{{- $name := $namespace | empty | ternary (printf "%s%s" (include "catchup.clusterName" $.context) (trimPrefix (include "catchup.fullname" $.context) $.name)) $.name }}
 {{- $metadata := include "catchup.metadata" (dict "context" $.context "component" $.component "name" $name "namespace" $namespace) }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1

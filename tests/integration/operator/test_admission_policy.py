@@ -14,6 +14,7 @@ import yaml
 from integration.operator.chart_rendering import (
     EVERYTHING,
     EXISTING,
+    cluster_name,
     job_template,
     pools_cronjobs,
     render,
@@ -94,7 +95,9 @@ def policy(helm: Path, namespace: Namespace, values: dict[str, Any]) -> Iterator
     namespace.kubectl("apply", "-f", "-", stdin=stream)
     yield documents
     for kind in KINDS:
-        namespace.cluster.kubectl("delete", kind, f"{namespace.name}-people-jobs-operator", "--ignore-not-found")
+        namespace.cluster.kubectl(
+            "delete", kind, f"{cluster_name(namespace.name, 'people-jobs')}-operator", "--ignore-not-found"
+        )
 
 
 @pytest.fixture
@@ -142,7 +145,9 @@ def test_the_api_server_finds_no_mistake_of_types_in_the_policy(
     policy: list[dict[str, Any]], namespace: Namespace
 ) -> None:
     def checked() -> dict[str, Any] | None:
-        found = namespace.cluster.kubectl("get", KINDS[0], f"{namespace.name}-people-jobs-operator", "-o", "json")
+        found = namespace.cluster.kubectl(
+            "get", KINDS[0], f"{cluster_name(namespace.name, 'people-jobs')}-operator", "-o", "json"
+        )
         status = json.loads(found).get("status", {})
         return status if status.get("observedGeneration") else None
 

@@ -12,6 +12,7 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from integration.operator.chart_rendering import cluster_name
 from integration.operator.conftest import CHART, ROOT, Namespace
 from waiting import eventually
 
@@ -168,13 +169,14 @@ def test_the_rules_name_the_runbooks_where_the_value_says_whatever_signs_it_has(
 def test_reviewed_access_gives_both_pods_what_they_ask_with_and_prometheus_a_role_to_bind() -> None:
     switches = [f"--set=metrics.{switch}=true" for switch in SWITCHES]
     found = rendered(*switches, "--set=metrics.access=reviewed,metrics.tokenSecret=scraper")
-    role = found["ClusterRole", "catchup-catchup-jobs-metrics-access"]
+    role = found["ClusterRole", f"{cluster_name('catchup')}-metrics-access"]
     assert {(*rule["resources"], *rule["verbs"]) for rule in role["rules"]} == {
         ("tokenreviews", "create"),
         ("subjectaccessreviews", "create"),
     }
     bound = {
-        subject["name"] for subject in found["ClusterRoleBinding", "catchup-catchup-jobs-metrics-access"]["subjects"]
+        subject["name"]
+        for subject in found["ClusterRoleBinding", f"{cluster_name('catchup')}-metrics-access"]["subjects"]
     }
     pods = {
         name: found["Deployment", f"catchup-jobs-{name}"]["spec"]["template"]["spec"]
@@ -184,7 +186,7 @@ def test_reviewed_access_gives_both_pods_what_they_ask_with_and_prometheus_a_rol
     env = {entry["name"]: entry.get("value") for entry in pods["operator"]["containers"][0]["env"]}
     assert env["CATCHUP_METRICS_ACCESS"] == "reviewed"
     assert pods["metrics"]["containers"][0]["args"][-2:] == ["--access", "reviewed"]
-    reader = found["ClusterRole", "catchup-catchup-jobs-metrics-reader"]
+    reader = found["ClusterRole", f"{cluster_name('catchup')}-metrics-reader"]
     assert reader["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
     (endpoint,) = found["ServiceMonitor", "catchup-jobs-metrics"]["spec"]["endpoints"]
     assert endpoint["authorization"]["credentials"] == {"name": "scraper", "key": "token"}

@@ -92,7 +92,13 @@ def serve_another_namespace(namespace: Namespace) -> None:
         "metadata": {"name": "people-jobs-operator"},
         "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": pod},
     }
-    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(deployment))
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": deployment["metadata"],
+        "data": {"namespaces": "left"},
+    }
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([deployment, config]))
 
 
 def _without_hash(name: str) -> str:
