@@ -317,6 +317,17 @@ def test_templates_in_further_objects_are_rendered(helm: Path, namespace: Namesp
     assert {"catchup-jobs-a", "catchup-jobs-b"} <= {d["metadata"]["name"] for d in documents}
 
 
+@pytest.mark.parametrize(
+    "entry", ["hello", "a: [", {"kind": "ConfigMap"}, "apiVersion: v1\nkind: ConfigMap\n---\nhello", "- a", {"a": "b"}]
+)
+def test_what_is_no_object_is_refused_by_its_place(helm: Path, namespace: Namespace, entry: Any) -> None:
+    good = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "good"}}
+    several = f"---\n{yaml.safe_dump(good)}\n---\n{yaml.safe_dump(good)}---\n"
+    render(helm, namespace, {"extraObjects": [good, several, "{{- if false }}a{{ end }}"]})
+    with pytest.raises(AssertionError, match=r"extraObjects\[1\] is no object with apiVersion and kind: "):
+        render(helm, namespace, {"extraObjects": [good, entry]})
+
+
 @pytest.mark.parametrize(("value", "kinds"), [("migration", {"Job"}), ("uninstall", {"Job", "ServiceAccount"})])
 def test_migration_and_the_hook_before_an_uninstall_can_be_left_out(
     helm: Path, namespace: Namespace, value: str, kinds: set[str]
