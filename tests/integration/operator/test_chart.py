@@ -418,6 +418,23 @@ def test_the_notes_say_what_other_namespaces_must_hold(
     assert [word for word in says or () if word not in notes] == []
 
 
+def test_another_size_of_postgresqls_volume_is_refused_with_the_commands_that_make_it_possible(
+    helm: Path, namespace: Namespace
+) -> None:
+    documents = render(helm, namespace, TRYING_OUT)
+    (servers,) = [d for d in documents if d["kind"] == "StatefulSet"]
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(servers))
+    for same in ("1Gi", "1024Mi"):
+        render(helm, namespace, {**TRYING_OUT, "postgresql": {"storage": same}}, "--is-upgrade")
+    larger = {**TRYING_OUT, "postgresql": {"storage": "2Gi"}}
+    with pytest.raises(
+        AssertionError, match=r"cannot change from 1Gi to 2Gi.*patch persistentvolumeclaim data-catchup"
+    ):
+        render(helm, namespace, larger, "--is-upgrade")
+    namespace.kubectl("delete", "statefulset", "catchup-jobs-postgresql", "--cascade=orphan")
+    render(helm, namespace, larger, "--is-upgrade")
+
+
 def test_helms_linter_finds_nothing(helm: Path) -> None:
     values = ROOT / "examples/gitops/values.yaml"
     done = subprocess.run(

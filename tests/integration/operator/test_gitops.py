@@ -169,22 +169,26 @@ HEALTH = {
         },
         "Degraded",
     ),
-    "unknown": ({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "Unknown"}]}, "Progressing"),
+    "uninstalled": (
+        {"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "Unknown", "message": "quota"}]},
+        "Unknown",
+    ),
 }
 
 
+@pytest.mark.parametrize("kind", ["UserSchedule", "SchedulePool"])
 @pytest.mark.parametrize(("status", "health"), HEALTH.values(), ids=HEALTH)
-def test_argo_cd_takes_the_health_of_a_userschedule_from_its_condition(
-    status: dict[str, Any] | None, health: str
+def test_argo_cd_takes_the_health_of_our_resources_from_their_condition(
+    status: dict[str, Any] | None, health: str, kind: str
 ) -> None:
     config = yaml.safe_load((EXAMPLES / "argocd-cm.yaml").read_text())
-    script = config["data"]["resource.customizations.health.catchup.dev_UserSchedule"]
+    script = config["data"][f"resource.customizations.health.catchup.dev_{kind}"]
     lua = lupa.LuaRuntime()
     body = {"metadata": {"name": "ada", "generation": 2}, **({"status": status} if status else {})}
     lua.globals()["obj"] = lua.table_from(body, recursive=True)
     found = lua.execute(script)
     assert found["status"] == health
-    if health == "Degraded":
+    if health in {"Degraded", "Unknown"}:
         assert found["message"] == "quota"
 
 
