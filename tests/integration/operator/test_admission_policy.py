@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from waiting import eventually
 
 from catchup_contract.env import Env
 from catchup_contract.kinds import DIGEST, SYNC
+from catchup_dev.cluster import Cluster
 from catchup_dev.console import Failure
 
 # The tests of the chart share one API server, those of the operator two others.
@@ -78,43 +80,50 @@ VALUES: dict[str, Any] = {
         ],
     },
 }
-PLAIN: dict[str, Any] = {**EXISTING, "fullnameOverride": "people-jobs", "admissionPolicy": {"enabled": True}}
+PLAIN: dict[str, Any] = {**EXISTING, "fullnameOverride": "plain-jobs", "admissionPolicy": {"enabled": True}}
 KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 
 
-@pytest.fixture
-def values() -> dict[str, Any]:
-    return VALUES
+@pytest.fixture(scope="module")
+def namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """One for all tests: the API server takes some seconds to enforce a new policy."""
+    found = Namespace.make(cluster)
+    yield found
+    found.delete()
 
 
-@pytest.fixture
-def policy(helm: Path, namespace: Namespace, values: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+@contextmanager
+def installed(helm: Path, namespace: Namespace, values: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Have the policy and the operator's account of a release; yield what the chart made."""
     documents = render(helm, namespace, values)
     wanted = [d for d in documents if d["kind"] in {*KINDS, "ServiceAccount", "Role", "RoleBinding"}]
     stream = yaml.safe_dump_all(d for d in wanted if "helm.sh/hook" not in d["metadata"].get("annotations", {}))
     namespace.kubectl("apply", "-f", "-", stdin=stream)
-    yield documents
-    for kind in KINDS:
-        namespace.cluster.kubectl(
-            "delete", kind, f"{cluster_name(namespace.name, 'people-jobs')}-operator", "--ignore-not-found"
-        )
-
-
-@pytest.fixture
-def create(namespace: Namespace, policy: list[dict[str, Any]]) -> Callable[[dict[str, Any]], str]:
-    """Create a CronJob as the operator's account, without keeping it; return what the API server says."""
-    del policy
-    account = f"system:serviceaccount:{namespace.name}:people-jobs-operator"
-
-    def make(cronjob: dict[str, Any]) -> str:
-        try:
-            return namespace.kubectl(
-                "create", "--dry-run=server", f"--as={account}", "-f", "-", stdin=yaml.safe_dump(cronjob)
+    wrong = good(documents, namespace)
+    _container(wrong["spec"]["jobTemplate"]["spec"]["template"]["spec"])["image"] = "evil"
+    try:
+        eventually(lambda: "of the jobs' image" in created(namespace, values["fullnameOverride"], wrong))
+        yield documents
+    finally:
+        for kind in KINDS:
+            namespace.cluster.kubectl(
+                "delete", kind, f"{cluster_name(namespace.name, values['fullnameOverride'])}-operator"
             )
-        except Failure as failure:
-            return failure.log
 
-    return make
+
+def created(namespace: Namespace, release: str, cronjob: dict[str, Any]) -> str:
+    """Create a CronJob as the account of a release's operator, without keeping it; return what the API server says."""
+    account = f"--as=system:serviceaccount:{namespace.name}:{release}-operator"
+    try:
+        return namespace.kubectl("create", "--dry-run=server", account, "-f", "-", stdin=yaml.safe_dump(cronjob))
+    except Failure as failure:
+        return failure.log
+
+
+@pytest.fixture(scope="module")
+def policy(helm: Path, namespace: Namespace) -> Iterator[list[dict[str, Any]]]:
+    with installed(helm, namespace, VALUES) as documents:
+        yield documents
 
 
 def good(documents: list[dict[str, Any]], namespace: Namespace, kind: Any = SYNC) -> dict[str, Any]:
@@ -130,15 +139,12 @@ def made_by_the_operator(documents: list[dict[str, Any]], namespace: Namespace) 
     return found
 
 
-@pytest.mark.parametrize("values", [PLAIN, VALUES], ids=["plain", "everything"])
-def test_what_the_operator_makes_is_admitted_once_the_policy_is_enforced(
-    create: Callable[[dict[str, Any]], str], policy: list[dict[str, Any]], namespace: Namespace
-) -> None:
-    wrong = good(policy, namespace)
-    _container(wrong["spec"]["jobTemplate"]["spec"]["template"]["spec"])["image"] = "evil"
-    eventually(lambda: "of the jobs' image" in create(wrong))
+def test_what_the_operator_makes_is_admitted(helm: Path, policy: list[dict[str, Any]], namespace: Namespace) -> None:
     for cronjob in made_by_the_operator(policy, namespace):
-        assert "created" in create(cronjob)
+        assert "created" in created(namespace, "people-jobs", cronjob)
+    with installed(helm, namespace, PLAIN) as plain:
+        for cronjob in made_by_the_operator(plain, namespace):
+            assert "created" in created(namespace, "plain-jobs", cronjob)
 
 
 def test_the_api_server_finds_no_mistake_of_types_in_the_policy(
@@ -315,15 +321,14 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_anything_else_is_refused_with_the_reason(
-    create: Callable[[dict[str, Any]], str], policy: list[dict[str, Any]], namespace: Namespace, what: str
+    policy: list[dict[str, Any]], namespace: Namespace, what: str
 ) -> None:
     change, says = WRONG[what]
     cronjob = good(policy, namespace)
     change(cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"])
     if what == "no owner":
         del cronjob["metadata"]["ownerReferences"]
-    # The API server takes some seconds to enforce a new policy.
-    assert eventually(lambda: says if says in create(cronjob) else None)
+    assert says in created(namespace, "people-jobs", cronjob)
 
 
 def test_others_are_not_affected(policy: list[dict[str, Any]], namespace: Namespace) -> None:
