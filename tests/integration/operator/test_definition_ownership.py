@@ -72,7 +72,11 @@ def test_a_release_takes_them_over_upgrades_and_leaves_them_and_no_resource_is_l
     assert len(alive) == 2
     values = ["--set=generateSecrets=true"]
     assert "applied by hand" in run("install", str(CHART), *values, code=1)
-    run("install", str(CHART), *values, "--take-ownership", "--set=crds.takeOwnership=true")
+    taken = (*values, "--take-ownership", "--set=crds.takeOwnership=true")
+    assert 'conflict with "kubectl' in run("install", str(CHART), *taken, code=1)
+    run("uninstall")  # what that left
+    assert uids() == alive
+    run("install", str(CHART), *taken, "--force-conflicts")
     assert owner() == {("catchup-jobs", "0.1.0")}
     assert uids() == alive
 
