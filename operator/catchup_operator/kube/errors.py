@@ -28,17 +28,21 @@ _DOUBLINGS_MAX: Final = 20
 class ApiError(Exception):
     """The API server refused a request, or could not be reached (status 0). The text is the server's own.
 
-    `reason` is that of the server's Status object, `fields` are the paths of the fields that it refuses.
+    `reason` is that of the server's Status object, `fields` are the paths of the fields that it refuses. Not before
+    `retry_after` seconds the server wants to be asked again.
     """
 
-    def __init__(self, status: int, message: str, *, reason: str = "", fields: Iterable[str] = ()) -> None:
+    def __init__(
+        self, status: int, message: str, *, reason: str = "", fields: Iterable[str] = (), retry_after: float = 0.0
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.fields = frozenset(fields)
+        self.retry_after = retry_after
 
     @classmethod
-    def from_reply(cls, status: int, body: bytes) -> ApiError:
+    def from_reply(cls, status: int, body: bytes, *, retry_after: float = 0.0) -> ApiError:
         """Return the error that a reply tells; its body is a Status object, or of whoever answers in its place."""
         try:
             told = resources.STATUS.decode(body)
@@ -46,7 +50,8 @@ class ApiError(Exception):
             told = resources.Status()
         causes = (told.details.causes if told.details else None) or ()
         message = told.message or body[:500].decode(errors="replace").strip()
-        return cls(status, message, reason=told.reason, fields=(cause.field for cause in causes if cause.field))
+        fields = (cause.field for cause in causes if cause.field)
+        return cls(status, message, reason=told.reason, fields=fields, retry_after=retry_after)
 
     @property
     def is_outrun(self) -> bool:

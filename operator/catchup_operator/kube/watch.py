@@ -106,7 +106,8 @@ class Watch:
                 self._failures += 1
                 is_defined = error.status != _NOT_FOUND or self._resource not in _OURS
                 self._problem = str(error) if is_defined else f"{error}: {missing_definition(self._resource)}"
-                delay = backoff_seconds(self._failures, first=_BACKOFF_FIRST_SECONDS, longest=_BACKOFF_MAX_SECONDS)
+                backoff = backoff_seconds(self._failures, first=_BACKOFF_FIRST_SECONDS, longest=_BACKOFF_MAX_SECONDS)
+                delay = max(backoff, error.retry_after)
                 # A version that has expired is normal; one that expires again at once is not.
                 level = logging.INFO if error.status == _GONE and self._failures == 1 else logging.WARNING
                 logger.log(level, "watching %s failed, retrying in %.1f s: %s", self._resource, delay, self._problem)

@@ -163,8 +163,9 @@ class Controller:
         delay, level = RETRY_FIRST_SECONDS, logging.WARNING
         if isinstance(error, RetryAfterError):
             delay, level = error.seconds, error.log_level
-        elif isinstance(error, ApiError) and error.is_outrun:
-            level = logging.INFO
+        elif isinstance(error, ApiError):
+            delay = max(delay, error.retry_after)
+            level = logging.INFO if error.is_outrun else level
         logger.log(level, "%s/%s: %s; retrying in %.0f s", *key, error, delay)
         self.enqueue(owner, key, delay=delay)
 

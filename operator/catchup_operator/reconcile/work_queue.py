@@ -107,7 +107,7 @@ class WorkQueue:
                 self.add(key, task, delay=error.seconds)
             except ApiError as error:
                 level = logging.INFO if error.is_outrun and key not in self._failures else logging.WARNING
-                delay = self._backoff(key)
+                delay = max(self._backoff(key), error.retry_after)
                 logger.log(level, "%s failed, retrying in %.0f s: %s", key, delay, error)
                 self.add(key, task, delay=delay)
             except Exception:

@@ -179,3 +179,17 @@ async def test_a_task_that_fails_while_a_newer_one_of_its_key_waits_runs_no_seco
         await until(lambda: len(steps) == 2)
         await asyncio.sleep(0.02)
     assert steps == ["older", "newer"]
+
+
+async def test_a_task_is_not_tried_again_before_the_time_that_the_server_names() -> None:
+    queue, tries = WorkQueue(), [0]
+
+    async def task() -> None:
+        tries[0] += 1
+        raise ApiError(429, "slowly", retry_after=600)
+
+    async with working(queue):
+        queue.add("key", task)
+        await until(lambda: queue.state().delayed == 1)
+        await asyncio.sleep(0.05)
+    assert tries == [1]
