@@ -62,6 +62,7 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     drift, pools, rollout = DriftDetector(), Pools(), OwnerRollout(options.roll_per_second)
     scopes = Scopes(memo.client, options.namespaces, identity=options.release, now=utc_now)
     memo.retries = ReadRetries(options.namespaces, scopes.is_gone)
+    memo.retries.start()
     served = branches(memo.client, template, drift=drift, pools=pools, rollout=rollout, scopes=scopes, now=utc_now)
     memo.reconciler = served[USER_SCHEDULE].reconciler
     memo.controller = Controller(

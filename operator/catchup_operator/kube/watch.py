@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from catchup_operator.kube.client import KubeClient
@@ -28,6 +29,7 @@ _EMPTY_WATCH_SECONDS: Final = 1.0
 """The delay after a watch of CronJobs and Jobs that ended without an event."""
 _RELIST_SECONDS: Final = 600.0
 """How often CronJobs and Jobs are listed anew, in case a watch lost an event."""
+_PAUSED_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Watch:
     """One list+watch loop.
 
     Relists when the resource version has expired, after every error, and every ten minutes, which bounds how long a
-    lost event can go unnoticed.
+    lost event can go unnoticed. Sends nothing while its namespace is gone (`is_gone`); when it is back it lists anew.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class Watch:
         observer: Observer,
         *,
         selector: str = "",
+        is_gone: Callable[[], bool] = lambda: False,
     ) -> None:
         self._client = client
         self._resource = resource
         self._namespace = namespace
         self._observer = observer
         self._selector = selector
+        self._is_gone = is_gone
         self._last_heard = time.monotonic()
         self._failures = 0
         self._problem: str | None = "not listed yet"
@@ -99,6 +103,9 @@ class Watch:
     async def run(self) -> None:
         """Run until cancelled."""
         while True:
+            while self._is_gone():
+                self._last_heard, self._failures = time.monotonic(), 0
+                await asyncio.sleep(_PAUSED_SECONDS)
             try:
                 await self._follow(await self._list())
             except ApiError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import count
@@ -127,6 +127,7 @@ class Controller:
         """Start the watches, the workers and the periodic loops."""
         pools = self._branches[SCHEDULE_POOL]
         for namespace in self._namespaces:
+            is_gone = partial(self._scopes.is_gone, namespace)
             cronjobs = CronJobObserver(self._drift, namespace, self._on_spent, self._now)
             waiting = WaitingJobs()
             self._waiting.append(waiting)
@@ -135,9 +136,9 @@ class Controller:
                 pools.reconciler, partial(self.enqueue, SCHEDULE_POOL), partial(self._pools.note_listed, namespace)
             )
             self._watches += [
-                Watch(self._client, CRONJOBS, namespace, cronjobs, selector=SELECTOR),
-                Watch(self._client, JOBS, namespace, jobs, selector=SELECTOR),
-                Watch(self._client, POOLS, namespace, observed),
+                Watch(self._client, CRONJOBS, namespace, cronjobs, selector=SELECTOR, is_gone=is_gone),
+                Watch(self._client, JOBS, namespace, jobs, selector=SELECTOR, is_gone=is_gone),
+                Watch(self._client, POOLS, namespace, observed, is_gone=is_gone),
             ]
         loops = [watch.run() for watch in self._watches] + [self._queue.work() for _ in range(_WORKERS)]
         loops += [
@@ -185,19 +186,24 @@ class Controller:
             await asyncio.sleep(_RESYNC_SECONDS)
             for owner, branch in self._branches.items():
                 if round_number % _FULL_RESYNC_ROUNDS == 0:
-                    for key in branch.state.conflicts.not_served():
+                    for key in self._there(branch.state.conflicts.not_served()):
                         self.enqueue(owner, key)
-                for key in branch.state.contests.settle(time.monotonic()):
+                for key in self._there(branch.state.contests.settle(time.monotonic())):
                     self.enqueue(owner, key)
-                for key in branch.state.statuses.resumable(self._now()):
+                for key in self._there(branch.state.statuses.resumable(self._now())):
                     self.enqueue(owner, key)
-                for key in branch.job_status.overdue():
+                for key in self._there(branch.job_status.overdue()):
                     self._queue.add(_task_name("refresh", key, owner), partial(branch.job_status.refresh, key))
             for waiting in self._waiting:
                 for job in waiting.due(self._now()):
-                    self._queue.add(
-                        _task_name("explain", (job.namespace, job.name)), partial(self._explain, waiting, job)
-                    )
+                    if not self._scopes.is_gone(job.namespace):
+                        self._queue.add(
+                            _task_name("explain", (job.namespace, job.name)), partial(self._explain, waiting, job)
+                        )
+
+    def _there(self, keys: Iterable[Key]) -> list[Key]:
+        """Return the keys in namespaces that are there: elsewhere nothing can be written."""
+        return [key for key in keys if not self._scopes.is_gone(key[0])]
 
     async def _explain(self, waiting: WaitingJobs, job: WaitingJob) -> None:
         job_status = self._branches[job.owner].job_status

@@ -32,7 +32,7 @@ from catchup_operator.kube.watch import Watch
 from catchup_operator.manifests import schedule_list as manifests
 from catchup_operator.manifests.names import Key, fingerprint, key_of
 from catchup_operator.reconcile.scopes import Scopes
-from catchup_operator.reconcile.work_queue import WorkQueue
+from catchup_operator.reconcile.work_queue import GoneError, WorkQueue
 from catchup_operator.state.pools import Pools
 from catchup_operator.state.schedule_list import KnownSchedules
 
@@ -102,7 +102,10 @@ class ScheduleLists:
         while not self._pools.namespaces():
             await self._event.wait()
             self._event.clear()
-        self._watches = [Watch(self._client, SCHEDULES, each.namespace, each) for each in self._observers]
+        self._watches = [
+            Watch(self._client, SCHEDULES, each.namespace, each, is_gone=partial(self._scopes.is_gone, each.namespace))
+            for each in self._observers
+        ]
         async with asyncio.TaskGroup() as tasks:
             for watch in self._watches:
                 tasks.create_task(watch.run())
@@ -142,10 +145,15 @@ class ScheduleLists:
         return all(observer.is_listed or self._scopes.is_gone(observer.namespace) for observer in self._observers)
 
     async def write(self, namespace: str) -> None:
-        """Write the ConfigMaps of a namespace whose content is another. Raises ApiError, NotHeldError."""
+        """Write the ConfigMaps of a namespace whose content is another. Raises ApiError, NotHeldError, GoneError."""
         if namespace not in self._pools.namespaces():
             return
-        await self._scopes.require(namespace)
+        try:
+            await self._scopes.require(namespace)
+        except GoneError:  # should it come back, it has none of them
+            self._resumed.discard(namespace)
+            self._written = {key: wanted for key, wanted in self._written.items() if key[0] != namespace}
+            raise
         if namespace not in self._lists:
             if namespace not in self._resumed:
                 await self._resume(namespace)

@@ -17,7 +17,7 @@ from typing import Any, Final
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import LEASE_NAME, LEASES
-from catchup_operator.reconcile.work_queue import RetryAfterError
+from catchup_operator.reconcile.work_queue import GoneError, RetryAfterError
 from catchup_operator.state.namespace_lease import NamespaceLease, renewal
 
 _CHECK_SECONDS: Final = 15.0
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class NotHeldError(RetryAfterError):
-    """Another release holds the Lease, or the namespace is gone. The loop says so; what waits for it says nothing."""
+    """Another release holds the Lease. The loop says so; what waits for it says nothing."""
 
     log_level = logging.DEBUG
     result = "not_held"
@@ -77,7 +77,8 @@ class Scopes:
         """Return if this operator may write in a namespace.
 
         Raises:
-            NotHeldError: another release serves it, or it is gone and may come back.
+            NotHeldError: another release serves it.
+            GoneError: it is gone; it may come back.
             ApiError: the Lease cannot be read or written.
         """
         scope = self._scopes.get(namespace) or self._scopes.setdefault(namespace, self._new(namespace))
@@ -88,6 +89,8 @@ class Scopes:
                 await self._renew(scope)
         if scope.gone and self._all:
             return  # there is nothing to write, as the next read says
+        if scope.gone:
+            raise GoneError(self._problem(scope), seconds=_CHECK_SECONDS)
         if scope.error is not None:
             raise scope.error
         if not scope.lease.is_held(time.monotonic()):
@@ -133,7 +136,8 @@ class Scopes:
     def _problem(self, scope: _Scope) -> str:
         if scope.gone:
             return (
-                f"namespace {scope.namespace} is gone; should it come back, `helm upgrade` makes the permissions there"
+                f"namespace {scope.namespace} is gone; should it come back, `helm upgrade` makes "
+                "the permissions there"
             )
         if scope.error is not None:
             return f"the Lease {LEASE_NAME} in namespace {scope.namespace}: {scope.error}"

@@ -33,6 +33,16 @@ class RetryAfterError(Exception):
         self.seconds = seconds
 
 
+class GoneError(RetryAfterError):
+    """What a task is to write to is gone, as far as is known: the queue drops the task.
+
+    Whoever was told of the object by an event a moment ago tries again after `seconds`: it may be back.
+    """
+
+    log_level = logging.DEBUG
+    result = "gone"
+
+
 @dataclass(slots=True, frozen=True)
 class QueueState:
     """How much waits.
@@ -102,6 +112,9 @@ class WorkQueue:
             try:
                 with self._instruments.task(key.partition(" ")[0]):
                     await task()
+            except GoneError as error:
+                self._failures.pop(key, None)
+                logger.debug("%s is dropped: %s", key, error)
             except RetryAfterError as error:
                 logger.log(error.log_level, "%s: %s; retrying in %.0f s", key, error, error.seconds)
                 self.add(key, task, delay=error.seconds)

@@ -7,10 +7,12 @@ import pytest
 
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.reconcile.scopes import NotHeldError, Scopes
+from catchup_operator.reconcile.work_queue import GoneError
 
 OTHER = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "two/jobs", "leaseDurationSeconds": 180}}
 FORBIDDEN = ApiError(403, 'cannot get resource "leases"')
 NO_NAMESPACE = ApiError(404, 'namespaces "people" not found')
+ENDS = ApiError(403, "unable to create new content in namespace people", causes=["NamespaceTerminating"])
 
 
 class Api:
@@ -86,16 +88,17 @@ async def test_a_namespace_that_is_gone_is_no_problem_and_not_served() -> None:
     api = Api(gone=True)
     api.read_error = FORBIDDEN  # its Role went with it
     found = scopes(api, "people", "friends")
-    with pytest.raises(NotHeldError, match="is gone"):
+    with pytest.raises(GoneError, match="is gone"):
         await found.require("people")
     assert (found.is_gone("people"), found.serves("people"), found.serves("friends")) == (True, False, True)
     assert not any("people" in problem for problem in found.problems())
     assert not found.serves("strangers")
 
 
-async def test_where_all_are_served_a_namespace_that_is_gone_is_forgotten() -> None:
+@pytest.mark.parametrize("error", [NO_NAMESPACE], ids=["gone"])
+async def test_where_all_are_served_a_namespace_that_is_gone_is_forgotten(error: ApiError) -> None:
     api = Api()
-    api.write_errors = [NO_NAMESPACE]
+    api.write_errors = [error]
     found = scopes(api)
     await found.require("people")  # the next read says that there is nothing to write
     assert found.problems() == []

@@ -8,7 +8,7 @@ import pytest
 
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.reconcile import work_queue
-from catchup_operator.reconcile.work_queue import QueueState, RetryAfterError, WorkQueue
+from catchup_operator.reconcile.work_queue import GoneError, QueueState, RetryAfterError, WorkQueue
 
 
 @pytest.fixture(autouse=True)
@@ -193,3 +193,18 @@ async def test_a_task_is_not_tried_again_before_the_time_that_the_server_names()
         await until(lambda: queue.state().delayed == 1)
         await asyncio.sleep(0.05)
     assert tries == [1]
+
+
+async def test_a_task_whose_namespace_is_gone_is_dropped_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    queue, tries = WorkQueue(), [0]
+
+    async def task() -> None:
+        tries[0] += 1
+        raise GoneError("namespace people is gone", seconds=0.001)
+
+    caplog.set_level("INFO")
+    async with working(queue):
+        queue.add("repair people/ada-sync", task)
+        await until(lambda: tries[0] == 1)
+        await asyncio.sleep(0.02)
+    assert (tries, queue.state(), caplog.records) == ([1], QueueState(due=0, delayed=0, oldest_seconds=0), [])
