@@ -41,14 +41,18 @@ class KubeClient(Transport):
             raise
 
     async def is_gone(self, namespace: str) -> bool:
-        """Whether a namespace is known not to exist; false where this account may not know. Raises ApiError."""
+        """Whether a namespace is known not to exist or to be deleted; false where this account may not know.
+
+        One that waits for a finalizer takes nothing new any more, and its Roles are gone. Raises ApiError.
+        """
+        path = resources.path(resources.NAMESPACES, None, namespace)
         try:
-            await self._send("GET", resources.path(resources.NAMESPACES, None, namespace))
+            found = _decoded(resources.METADATA, await self._send("GET", path), f"GET {path}")
         except ApiError as error:
             if error.status not in {403, 404}:
                 raise
             return error.status == 404  # noqa: PLR2004
-        return False
+        return "deletionTimestamp" in found["metadata"]
 
     async def apply(self, resource: str, manifest: Mapping[str, Any], *, force: bool = False) -> dict[str, Any]:
         """Apply a manifest server-side; return the declared fields of the object.

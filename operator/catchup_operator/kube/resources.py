@@ -127,6 +127,7 @@ class StatusCause(msgspec.Struct):
     """One of several causes of an error."""
 
     field: str = ""
+    reason: str = ""
 
 
 class StatusDetails(msgspec.Struct):

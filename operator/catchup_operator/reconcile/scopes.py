@@ -101,7 +101,7 @@ class Scopes:
         return self._all or (namespace in self._scopes and not self.is_gone(namespace))
 
     def is_gone(self, namespace: str | None) -> bool:
-        """Whether a served namespace was deleted: no reason not to be ready for the others."""
+        """Whether a served namespace was deleted, or is being deleted: no reason not to be ready for the others."""
         return namespace in self._scopes and self._scopes[namespace].gone
 
     def problems(self) -> list[str]:
@@ -136,7 +136,7 @@ class Scopes:
     def _problem(self, scope: _Scope) -> str:
         if scope.gone:
             return (
-                f"namespace {scope.namespace} is gone; should it come back, `helm upgrade` makes "
+                f"namespace {scope.namespace} is gone, or is being deleted; should it come back, `helm upgrade` makes "
                 "the permissions there"
             )
         if scope.error is not None:
@@ -181,6 +181,8 @@ class Scopes:
             logger.warning("%s", self._problem(scope))
 
     async def _is_gone(self, scope: _Scope, error: ApiError) -> bool:
+        if error.namespace_ends:
+            return True
         if self._all:
             return error.status == _NOT_FOUND
         try:

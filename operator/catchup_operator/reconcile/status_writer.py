@@ -41,6 +41,7 @@ class StatusWriter:
 
         Raises:
             NotHeldError: another release serves the namespace; nothing may be written there.
+            GoneError: the namespace is gone.
             ApiError: it is not known which release does.
         """
         async with self._locks.setdefault(key, asyncio.Lock()):
@@ -80,4 +81,5 @@ class StatusWriter:
             try:
                 await self._client.create(EVENTS, event)
             except ApiError as error:
-                logger.warning("%s/%s: cannot post an Event: %s", *key_of(body), error)
+                level = logging.DEBUG if error.namespace_ends else logging.WARNING
+                logger.log(level, "%s/%s: cannot post an Event: %s", *key_of(body), error)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ from integration.operator.test_reconciliation import finish_job
 from integration.operator.test_releases import Release
 from waiting import eventually
 
-from catchup_operator.kube.resources import LEASE_NAME
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.config import load_access
+from catchup_operator.kube.errors import ApiError
+from catchup_operator.kube.resources import CONFIGMAPS, LEASE_NAME
 from catchup_operator.status.conditions import find_condition
 
 # The tests of the chart share one API server, those of the operator two others.
@@ -81,6 +86,23 @@ def act_as_operator(
     return make
 
 
+@contextmanager
+def ending(namespace: Namespace) -> Iterator[Callable[[], None]]:
+    """Put an object into a namespace that a finalizer holds until the block ends; yields what deletes the namespace."""
+
+    def finalizers(names: str) -> None:
+        namespace.kubectl(
+            "patch", "configmap", "held", "--type=merge", "-p", f'{{"metadata":{{"finalizers":{names}}}}}'
+        )
+
+    namespace.kubectl("create", "configmap", "held")
+    finalizers('["example.com/held"]')
+    try:
+        yield lambda: namespace.cluster.kubectl("delete", "namespace", namespace.name, "--wait=false") and None
+    finally:
+        finalizers("[]")
+
+
 def delete(namespace: Namespace) -> None:
     namespace.cluster.kubectl("delete", "namespace", namespace.name, "--timeout=60s")
 
@@ -116,6 +138,54 @@ def test_a_served_namespace_that_is_deleted_breaks_neither_readiness_nor_upgrade
     _, errors = uninstall.communicate(timeout=PATIENCE)
     assert uninstall.returncode == 0, errors
     assert namespace.kubectl("get", "deployments", "-o", "name").strip() == ""
+
+
+@pytest.mark.release
+def test_a_namespace_that_is_deleted_and_waits_for_a_finalizer_breaks_no_readiness_and_fills_no_log(
+    installed: Installed, act_as_operator: Callable[[list[Namespace]], Release], another: Callable[[], Namespace]
+) -> None:
+    people, friends = another(), another()
+    installed.serve("install", [people, friends], "--no-hooks")
+    operator = act_as_operator([people, friends])
+    with operator.running(), ending(friends) as delete_it:
+        for each in (people, friends):
+            each.apply("ada", userId=each.name)
+            each.ready("ada")
+        eventually(operator.is_ready, seconds=PATIENCE)
+        delete_it()
+        eventually(lambda: not friends.items("leases"))
+        eventually(lambda: f"namespace {friends.name} is gone, or is being deleted" in operator.log, seconds=PATIENCE)
+        eventually(operator.is_ready, seconds=PATIENCE)
+        said = operator.log.count(friends.name)
+        people.apply("ada", userId=people.name, timeZone="Asia/Tokyo")
+        people.ready("ada")
+        time.sleep(35)  # longer than the longest pause of a watch or of a task that waits for its Lease
+        assert operator.log.count(friends.name) == said
+        assert operator.is_ready()
+
+
+def test_the_server_says_of_whatever_is_made_in_a_namespace_that_is_deleted_that_it_ends(
+    namespace: Namespace, another: Callable[[], Namespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    friends = another()
+    monkeypatch.setenv("KUBECONFIG", str(namespace.cluster.kubeconfig))
+
+    async def ask() -> None:
+        client = KubeClient(await load_access())
+        try:
+            assert not await client.is_gone(friends.name)
+            delete_it()
+            assert await client.is_gone(friends.name)
+            manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": friends.name, "name": "new"}}
+            for make in (client.apply, client.create):
+                with pytest.raises(ApiError) as raised:
+                    await make(CONFIGMAPS, manifest)
+                assert raised.value.namespace_ends, raised.value
+        finally:
+            await client.close()
+
+    with ending(friends) as delete_it:
+        asyncio.run(ask())
 
 
 def test_a_permission_that_is_missing_in_a_namespace_that_is_there_is_still_a_reason_not_to_be_ready(

@@ -95,7 +95,16 @@ async def test_a_namespace_that_is_gone_is_no_problem_and_not_served() -> None:
     assert not found.serves("strangers")
 
 
-@pytest.mark.parametrize("error", [NO_NAMESPACE], ids=["gone"])
+async def test_a_namespace_in_which_nothing_can_be_made_any_more_is_gone_too() -> None:
+    api = Api()
+    api.write_errors = [ENDS]
+    found = scopes(api, "people")
+    with pytest.raises(GoneError, match="is being deleted"):
+        await found.require("people")
+    assert (found.is_gone("people"), found.problems()) == (True, [])
+
+
+@pytest.mark.parametrize("error", [NO_NAMESPACE, ENDS], ids=["gone", "ends"])
 async def test_where_all_are_served_a_namespace_that_is_gone_is_forgotten(error: ApiError) -> None:
     api = Api()
     api.write_errors = [error]
