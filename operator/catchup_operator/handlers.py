@@ -61,6 +61,7 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     memo.backpressure = Backpressure()
     drift, pools, rollout = DriftDetector(), Pools(), OwnerRollout(options.roll_per_second)
     scopes = Scopes(memo.client, options.namespaces, identity=options.release, now=utc_now)
+    memo.client.guard_writes(scopes.check)
     memo.retries = ReadRetries(options.namespaces, scopes.is_gone)
     memo.retries.start()
     served = branches(memo.client, template, drift=drift, pools=pools, rollout=rollout, scopes=scopes, now=utc_now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -21,6 +21,16 @@ T = TypeVar("T")
 
 class KubeClient(Transport):
     """Typed requests: get, list, watch, server-side apply, merge patch. All raise ApiError."""
+
+    _may_write: Callable[[str], None] | None = None
+
+    def guard_writes(self, check: Callable[[str], None]) -> None:
+        """Have `check` called with the namespace before each write but those of Leases; it raises to prevent it."""
+        self._may_write = check
+
+    def _check(self, resource: str, namespace: str) -> None:
+        if self._may_write is not None and resource != resources.LEASES:
+            self._may_write(namespace)
 
     async def serves(self, resource: str) -> bool:
         """Whether the API server's discovery lists a resource. Raises ApiError."""
@@ -61,6 +71,7 @@ class KubeClient(Transport):
             ApiError: 409 where another field manager owns a field and `force` is false.
         """
         metadata = manifest["metadata"]
+        self._check(resource, metadata["namespace"])
         return await self._request(
             "PATCH",
             resource,
@@ -73,6 +84,7 @@ class KubeClient(Transport):
 
     async def create(self, resource: str, manifest: Mapping[str, Any]) -> None:
         """Create an object. Raises ApiError."""
+        self._check(resource, manifest["metadata"]["namespace"])
         path = resources.path(resource, manifest["metadata"]["namespace"])
         await self._write("POST", path, body=manifest, content_type="application/json")
 
@@ -121,6 +133,7 @@ class KubeClient(Transport):
         self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
     ) -> None:
         """Apply a merge patch (RFC 7396) to an object. Raises ApiError."""
+        self._check(resource, namespace)
         await self._write(
             "PATCH",
             resources.path(resource, namespace, name) + subresource,
@@ -137,6 +150,7 @@ class KubeClient(Transport):
         Raises:
             ApiError: 409 where it has not the `uid`.
         """
+        self._check(resource, namespace)
         options: dict[str, Any] = {"propagationPolicy": "Foreground" if after_dependents else "Background"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}

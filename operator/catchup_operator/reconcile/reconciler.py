@@ -17,6 +17,7 @@ from catchup_operator.reconcile.refusals import Refusals, RefusedError
 from catchup_operator.reconcile.rollout import Rollout
 from catchup_operator.reconcile.scopes import Scopes
 from catchup_operator.reconcile.status_writer import StatusWriter
+from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.state import State
 from catchup_operator.state.conflicts import OwnerRef
@@ -225,7 +226,7 @@ class Reconciler:
         self._state.statuses.write_started(body)
         try:
             await self._writer.write(stored, patch, announce_rejected=first)
-        except ApiError:
+        except (ApiError, RetryAfterError):
             self._state.statuses.write_failed(key_of(body))
             self._cronjobs.restore_status(body)
             raise

@@ -22,6 +22,8 @@ from catchup_operator.state.namespace_lease import NamespaceLease, renewal
 
 _CHECK_SECONDS: Final = 15.0
 """How often the Lease of a namespace is looked at that another release holds."""
+_AT_ONCE: Final = 8
+"""Leases that are taken or renewed at the same time."""
 # The requests of many resources for one Lease are one.
 _PAUSE_SECONDS: Final = 2.0
 _NOT_FOUND: Final = 404
@@ -46,6 +48,7 @@ class _Scope:
     error: ApiError | None = None
     gone: bool = False
     asked_at: float = float("-inf")
+    is_in_turn: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -66,6 +69,7 @@ class Scopes:
         self._all = not namespaces
         self._identity = identity
         self._now = now
+        self._slots = asyncio.Semaphore(_AT_ONCE)
         self._scopes = {namespace: self._new(namespace) for namespace in namespaces}
 
     @property
@@ -96,6 +100,16 @@ class Scopes:
         if not scope.lease.is_held(time.monotonic()):
             raise NotHeldError(self._problem(scope), seconds=_CHECK_SECONDS)
 
+    def check(self, namespace: str) -> None:
+        """Return if a write that follows `require` may still be sent: a reconciliation may outlast a Lease.
+
+        Raises:
+            NotHeldError: the Lease could not be renewed meanwhile.
+        """
+        scope = self._scopes.get(namespace)
+        if scope is not None and not scope.lease.is_held(time.monotonic()):
+            raise NotHeldError(self._problem(scope), seconds=_CHECK_SECONDS)
+
     def serves(self, namespace: str) -> bool:
         """Whether a namespace is to be served and, as far as is known, is there."""
         return self._all or (namespace in self._scopes and not self.is_gone(namespace))
@@ -123,12 +137,21 @@ class Scopes:
 
     async def run(self) -> None:
         """Take, renew and watch the Leases, until cancelled."""
-        while True:
-            for scope in list(self._scopes.values()):
-                if scope.lease.renewal_is_due(time.monotonic()):
-                    async with scope.lock:
-                        await self._renew(scope)
-            await asyncio.sleep(_CHECK_SECONDS)
+        # One that hangs holds up no other: several hundred, one after the other, would outlast their Leases.
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                for scope in self._scopes.values():
+                    if scope.lease.renewal_is_due(time.monotonic()) and not scope.is_in_turn:
+                        scope.is_in_turn = True
+                        tasks.create_task(self._renew_in_turn(scope))
+                await asyncio.sleep(_CHECK_SECONDS)
+
+    async def _renew_in_turn(self, scope: _Scope) -> None:
+        try:
+            async with self._slots, scope.lock:
+                await self._renew(scope)
+        finally:
+            scope.is_in_turn = False
 
     def _new(self, namespace: str) -> _Scope:
         return _Scope(namespace, NamespaceLease(self._identity))

@@ -14,7 +14,7 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import EVENTS
 from catchup_operator.manifests.names import Key, Owner, key_of
-from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.reconcile.scopes import NotHeldError, Scopes
 from catchup_operator.status.events import events
 from catchup_operator.status.validation import replacement_patch, with_valid_status
 
@@ -80,6 +80,8 @@ class StatusWriter:
         for event in events(self._owner, body, patch, self._now()):
             try:
                 await self._client.create(EVENTS, event)
+            except NotHeldError:
+                return  # another release writes here by now
             except ApiError as error:
                 level = logging.DEBUG if error.namespace_ends else logging.WARNING
                 logger.log(level, "%s/%s: cannot post an Event: %s", *key_of(body), error)

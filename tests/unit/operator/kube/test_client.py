@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ from catchup_operator.kube import transport
 from catchup_operator.kube.access import Access, CredentialsError
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.resources import SCHEDULES
+from catchup_operator.kube.resources import CRONJOBS, LEASES, SCHEDULES
 
 
 async def no_token() -> dict[str, str]:
@@ -109,3 +110,35 @@ async def test_without_a_time_in_seconds_a_refusal_is_an_error_as_any_other(
         with pytest.raises(ApiError) as raised:
             await client.get(SCHEDULES, "people", "ada")
     assert (raised.value.status, raised.value.retry_after, pauses) == (429, 0, [])
+
+
+async def test_each_write_but_that_of_a_lease_asks_first_whether_it_may_be_sent() -> None:
+    server, asked = Throttled(), []
+
+    def check(namespace: str) -> None:
+        asked.append(namespace)
+        if namespace == "friends":
+            raise PermissionError
+
+    def manifest(namespace: str) -> dict[str, Any]:
+        return {"metadata": {"namespace": namespace, "name": "ada", "resourceVersion": "1"}}
+
+    async with server.client() as client:
+        client.guard_writes(check)
+        await client.get(SCHEDULES, "friends", "ada")
+        await client.merge(LEASES, "friends", "ada", {})
+        await client.create(LEASES, manifest("friends"))
+        served = server.requests
+        writes: list[Callable[[str], Awaitable[object]]] = [
+            lambda where: client.apply(CRONJOBS, manifest(where)),
+            lambda where: client.create(CRONJOBS, manifest(where)),
+            lambda where: client.merge(CRONJOBS, where, "ada", {}),
+            lambda where: client.patch_status(SCHEDULES, manifest(where), {}),
+            lambda where: client.delete(CRONJOBS, where, "ada"),
+        ]
+        for write in writes:
+            await write("people")
+            with pytest.raises(PermissionError):
+                await write("friends")
+    assert asked == ["people", "friends"] * len(writes)
+    assert server.requests - served == len(writes)

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import asyncio
+import selectors
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from catchup_operator.kube.errors import ApiError
+from catchup_operator.reconcile import scopes as scopes_module
 from catchup_operator.reconcile.scopes import NotHeldError, Scopes
 from catchup_operator.reconcile.work_queue import GoneError
 
@@ -112,3 +120,79 @@ async def test_where_all_are_served_a_namespace_that_is_gone_is_forgotten(error:
     await found.require("people")  # the next read says that there is nothing to write
     assert found.problems() == []
     assert not found.is_gone("people")
+
+
+class Skipping(selectors.DefaultSelector):
+    """Lets an event loop skip its pauses: `now` is its clock (seconds)."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.now += timeout or 0.0
+        return super().select(0)
+
+
+@pytest.fixture
+def skipping(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[asyncio.AbstractEventLoop, Skipping]]:
+    selector = Skipping()
+    loop = asyncio.SelectorEventLoop(selector)
+    monkeypatch.setattr(loop, "time", lambda: selector.now)
+    monkeypatch.setattr(scopes_module, "time", SimpleNamespace(monotonic=lambda: selector.now))
+    yield loop, selector
+    loop.close()
+
+
+class Slow:
+    """An API server that takes half a second for each request, and a minute for those about one namespace."""
+
+    def __init__(self, clock: Skipping, hanging: str = "") -> None:
+        self._clock = clock
+        self._hanging = hanging
+        self.renewed: defaultdict[str, list[float]] = defaultdict(list)
+
+    async def get(self, _resource: str, namespace: str, _name: str) -> None:
+        await asyncio.sleep(60 if namespace == self._hanging else 0.5)
+
+    async def create(self, _: str, manifest: dict[str, Any]) -> None:
+        await asyncio.sleep(0.5)
+        self.renewed[manifest["metadata"]["namespace"]].append(self._clock.now)
+
+
+def test_the_leases_of_several_hundred_namespaces_are_renewed_once_a_minute_each(
+    skipping: tuple[asyncio.AbstractEventLoop, Skipping],
+) -> None:
+    loop, clock = skipping
+    served = [f"n-{number}" for number in range(400)]
+    api = Slow(clock, hanging="n-0")
+    found = scopes(cast(Any, api), *served)
+
+    async def run() -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(found.run(), 600)
+
+    loop.run_until_complete(run())
+    assert sorted(api.renewed) == sorted(served)
+    for namespace in served[1:]:
+        times = api.renewed[namespace]
+        pauses = [after - before for before, after in pairwise(times)]
+        assert times[0] <= 60, namespace
+        assert 600 - times[-1] <= 130, namespace
+        # More often than once a minute would be wasted; rarer than every 150 s the Lease would not be held.
+        assert all(59 <= pause <= 130 for pause in pauses), (namespace, pauses)
+
+
+async def test_a_write_is_prevented_where_the_lease_could_not_be_renewed_since_it_was_required(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api, at = Api(), [1000.0]
+    monkeypatch.setattr(scopes_module, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    found = scopes(api, "people")
+    with pytest.raises(NotHeldError, match="not held yet"):
+        found.check("people")
+    await found.require("people")
+    at[0] += 149
+    found.check("people")
+    at[0] += 2
+    with pytest.raises(NotHeldError):
+        found.check("people")
+    found.check("of nobody that asks for Leases")
