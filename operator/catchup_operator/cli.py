@@ -19,6 +19,7 @@ from catchup_contract.google_quota import PROJECT_DAY, PROJECT_MINUTE
 from catchup_contract.outcomes import ExitCode
 from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD, ENV_RELEASE, served_namespaces
 
+_FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
 
 
@@ -160,8 +161,14 @@ def forecast_command(
             schedules: list[dict[str, Any]] = []
             pools: list[dict[str, Any]] = []
             for namespace in namespaces or served_namespaces(os.environ) or (None,):
-                bodies = [body async for body in client.list_items(SCHEDULES, namespace)]
-                of_namespace = await pools_of(client, namespace)
+                try:
+                    bodies = [body async for body in client.list_items(SCHEDULES, namespace)]
+                    of_namespace = await pools_of(client, namespace)
+                except ApiError as error:  # a Role goes with its namespace
+                    if namespace is None or error.status != _FORBIDDEN or not await client.is_gone(namespace):
+                        raise
+                    click.echo(f"note: left out {namespace}, which is gone or is being deleted", err=True)
+                    continue
                 if not (bodies or of_namespace):
                     click.echo(f"note: there are no UserSchedules in {namespace or 'any namespace'}", err=True)
                 schedules += bodies
