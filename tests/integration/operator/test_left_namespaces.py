@@ -61,8 +61,34 @@ class Installed:
     def rendered(self, served: list[Namespace]) -> list[dict[str, Any]]:
         """Return what an upgrade would bring, as the running cluster has Helm render it."""
         output = self.serve("upgrade", served, "--dry-run=server", "--hide-notes")
-        documents = yaml.safe_load_all("---\n" + output.partition("\nHOOKS:")[2].replace("\nMANIFEST:", ""))
-        return [document for document in documents if isinstance(document, dict) and "kind" in document]
+        return documents_of("---\n" + output.partition("\nHOOKS:")[2].replace("\nMANIFEST:", ""))
+
+    def hooks(self) -> list[dict[str, Any]]:
+        """Return the hooks of the release as it is."""
+        return documents_of(self.run("get", "hooks", self.name))
+
+
+def documents_of(text: str) -> list[dict[str, Any]]:
+    return [found for found in yaml.safe_load_all(text) if isinstance(found, dict) and "kind" in found]
+
+
+def run_hook(
+    namespace: Namespace, documents: list[dict[str, Any]], job: str, tmp_path: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run what a hook's Job runs, with its account and the rights that the release grants that."""
+    hooks = [found for found in documents if "helm.sh/hook" in str(found["metadata"])]
+    accounts = [hook for hook in hooks if hook["kind"] in {"ServiceAccount", "Role", "RoleBinding"}]
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(accounts))
+    (pod,) = [pod for name, pod in pod_templates(hooks) if name == f"Job/catchup-jobs-{job}"]
+    (container,) = pod["spec"]["containers"]
+    config = act_as(namespace, pod["spec"]["serviceAccountName"], tmp_path / "hook")
+    return catchup_operator(config, *container["args"])
+
+
+def catchup_operator(config: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).parent / "catchup-operator")
+    env = {**os.environ, **environment, "KUBECONFIG": str(config)}
+    return subprocess.run([program, *arguments], env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -209,7 +235,6 @@ def test_a_namespace_that_leaves_is_left_without_cronjobs_and_the_younger_schedu
     namespace: Namespace,
     another: Callable[[], Namespace],
     *,
-    operator_env: dict[str, str],
     tmp_path: Path,
 ) -> None:
     people, friends, gone = another(), another(), another()
@@ -223,16 +248,7 @@ def test_a_namespace_that_leaves_is_left_without_cronjobs_and_the_younger_schedu
         friends.ready()
         eventually(lambda: suspended(people, "ada") == [True, True])
     delete(gone)
-    # The hook, with the rights of the release as it is.
-    hooks = [found for found in installed.rendered([people]) if "helm.sh/hook" in str(found["metadata"])]
-    accounts = [hook for hook in hooks if hook["kind"] in {"ServiceAccount", "Role", "RoleBinding"}]
-    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(accounts))
-    (pod,) = [pod for name, pod in pod_templates(hooks) if name == "Job/catchup-jobs-leave"]
-    account = act_as(namespace, pod["spec"]["serviceAccountName"], tmp_path / "hook")
-    (container,) = pod["spec"]["containers"]
-    program = str(Path(sys.executable).parent / "catchup-operator")
-    environment = {**os.environ, **operator_env, "KUBECONFIG": str(account)}
-    done = subprocess.run([program, *container["args"]], env=environment, capture_output=True, text=True, check=False)
+    done = run_hook(namespace, installed.rendered([people]), "leave", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "deleted 2 CronJobs" in done.stdout
     assert gone.name in done.stderr
@@ -247,7 +263,11 @@ def test_a_namespace_that_leaves_is_left_without_cronjobs_and_the_younger_schedu
     assert find_condition(people.schedule()["status"], "Ready")["reason"] == "Conflict"
     assert not friends.kubectl("get", "leases", "-o", "name").count(LEASE_NAME)
     assert len(people.items("cronjobs")) == 2
+    # The Deployment is gone by now. Had the hook failed after that, the next upgrade would run it again.
+    (job,) = [pod for name, pod in pod_templates(installed.rendered([people])) if name == "Job/catchup-jobs-leave"]
+    assert f"--namespace={friends.name}" in job["spec"]["containers"][0]["args"]
     installed.serve("upgrade", [people], "--no-hooks")
+    assert not [name for name, _ in pod_templates(installed.rendered([people])) if "leave" in name]
     assert namespace.kubectl("get", "deployment", "catchup-jobs-operator", "-o", "jsonpath={.spec.replicas}") == "1"
     assert "catchup-jobs" not in friends.kubectl("get", "roles", "-o", "name")
     with act_as_operator([people]).running():
