@@ -142,16 +142,14 @@ class KubeClient(Transport):
             content_type="application/merge-patch+json",
         )
 
-    async def delete(
-        self, resource: str, namespace: str, name: str, *, uid: str | None = None, after_dependents: bool = False
-    ) -> None:
-        """Delete an object, if it is there: at once, or once its dependents are deleted.
+    async def delete(self, resource: str, namespace: str, name: str, *, uid: str | None = None) -> None:
+        """Delete an object, if it is there, and then its dependents.
 
         Raises:
             ApiError: 409 where it has not the `uid`.
         """
         self._check(resource, namespace)
-        options: dict[str, Any] = {"propagationPolicy": "Foreground" if after_dependents else "Background"}
+        options: dict[str, Any] = {"propagationPolicy": "Background"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
         path = resources.path(resource, namespace, name)
