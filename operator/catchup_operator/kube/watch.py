@@ -103,9 +103,8 @@ class Watch:
     async def run(self) -> None:
         """Run until cancelled."""
         while True:
-            while self._is_gone():
-                self._last_heard, self._failures = time.monotonic(), 0
-                await asyncio.sleep(_PAUSED_SECONDS)
+            if self._is_gone():
+                await self._pause()
             try:
                 await self._follow(await self._list())
             except ApiError as error:
@@ -119,6 +118,14 @@ class Watch:
                 level = logging.INFO if error.status == _GONE and self._failures == 1 else logging.WARNING
                 logger.log(level, "watching %s failed, retrying in %.1f s: %s", self._resource, delay, self._problem)
                 await asyncio.sleep(delay)
+
+    async def _pause(self) -> None:
+        # With the namespace everything in it is gone, and the events of that may have been refused.
+        self._observer.list_started()
+        self._observer.list_ended()
+        while self._is_gone():
+            self._last_heard, self._failures = time.monotonic(), 0
+            await asyncio.sleep(_PAUSED_SECONDS)
 
     async def _list(self) -> str:
         self._observer.list_started()

@@ -91,6 +91,7 @@ class Controller:
             now=now,
         )
         drift.subscribe(self._on_drift)
+        scopes.subscribe(self._on_gone)
         pools.subscribe(PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.tell))
         for owner, branch in branches.items():
             branch.state.conflicts.subscribe(partial(self.enqueue, owner))
@@ -212,6 +213,10 @@ class Controller:
                 waiting.note_explained(job)
             else:  # it started meanwhile
                 await job_status.note_started(job)
+
+    def _on_gone(self, namespace: str) -> None:
+        for branch in self._branches.values():
+            branch.reconciler.forget_namespace(namespace)
 
     def _on_drift(self, cronjob: Key, expected: ExpectedCronJob) -> None:
         branch = self._branches[expected.owner]

@@ -70,12 +70,17 @@ class Scopes:
         self._identity = identity
         self._now = now
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._on_gone: Callable[[str], None] = lambda _: None
         self._scopes = {namespace: self._new(namespace) for namespace in namespaces}
 
     @property
     def identity(self) -> str:
         """The release by which this operator holds Leases."""
         return self._identity
+
+    def subscribe(self, on_gone: Callable[[str], None]) -> None:
+        """Call `on_gone` with each of the named namespaces that is found gone from now on."""
+        self._on_gone = on_gone
 
     async def require(self, namespace: str) -> None:
         """Return if this operator may write in a namespace.
@@ -200,6 +205,8 @@ class Scopes:
             scope.lease.lost()
             if self._all:
                 self._scopes.pop(scope.namespace, None)
+            elif not was_gone:
+                self._on_gone(scope.namespace)
         if not (was_gone and scope.gone):
             logger.warning("%s", self._problem(scope))
 

@@ -103,6 +103,19 @@ async def test_a_namespace_that_is_gone_is_no_problem_and_not_served() -> None:
     assert not found.serves("strangers")
 
 
+async def test_that_a_namespace_is_gone_is_told_once_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    api, told, at = Api(gone=True), list[str](), [0.0]
+    monkeypatch.setattr(scopes_module, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    found = scopes(api, "people", "friends")
+    found.subscribe(told.append)
+    for gone in (True, True, False, True):
+        at[0] += 1000
+        api.read_error = FORBIDDEN if gone else None
+        with suppress(GoneError):
+            await found.require("people")
+    assert told == ["people", "people"]
+
+
 async def test_a_namespace_in_which_nothing_can_be_made_any_more_is_gone_too() -> None:
     api = Api()
     api.write_errors = [ENDS]
