@@ -28,8 +28,11 @@ class KubeClient(Transport):
         """Have `check` called with the namespace before each write but those of Leases; it raises to prevent it."""
         self._may_write = check
 
-    def _check(self, resource: str, namespace: str) -> None:
-        if self._may_write is not None and resource != resources.LEASES:
+    def _before(self, method: str, path: str) -> None:
+        if method == "GET" or self._may_write is None:
+            return
+        namespace, resource = resources.namespace_and_resource(path)
+        if namespace and resource != resources.LEASES:
             self._may_write(namespace)
 
     async def serves(self, resource: str) -> bool:
@@ -71,7 +74,6 @@ class KubeClient(Transport):
             ApiError: 409 where another field manager owns a field and `force` is false.
         """
         metadata = manifest["metadata"]
-        self._check(resource, metadata["namespace"])
         return await self._request(
             "PATCH",
             resource,
@@ -84,7 +86,6 @@ class KubeClient(Transport):
 
     async def create(self, resource: str, manifest: Mapping[str, Any]) -> None:
         """Create an object. Raises ApiError."""
-        self._check(resource, manifest["metadata"]["namespace"])
         path = resources.path(resource, manifest["metadata"]["namespace"])
         await self._write("POST", path, body=manifest, content_type="application/json")
 
@@ -133,7 +134,6 @@ class KubeClient(Transport):
         self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
     ) -> None:
         """Apply a merge patch (RFC 7396) to an object. Raises ApiError."""
-        self._check(resource, namespace)
         await self._write(
             "PATCH",
             resources.path(resource, namespace, name) + subresource,
@@ -148,7 +148,6 @@ class KubeClient(Transport):
         Raises:
             ApiError: 409 where it has not the `uid`.
         """
-        self._check(resource, namespace)
         options: dict[str, Any] = {"propagationPolicy": "Background"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}

@@ -132,6 +132,7 @@ class Transport:
         content = None if body is None else msgspec.json.encode(body)
         waited = 0.0
         while True:
+            self._before(method, path)
             try:
                 return await self._try(
                     method, path, query=query, accept=accept, limits=limits, content=content, content_type=content_type
@@ -143,6 +144,9 @@ class Transport:
                 if not error.retry_after or waited > _PUT_OFF_SECONDS:
                     raise
                 await sleep(pause)
+
+    def _before(self, method: str, path: str) -> None:
+        """Raise to prevent a request; called before each attempt."""
 
     async def _try(
         self,

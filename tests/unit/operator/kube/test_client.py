@@ -14,7 +14,7 @@ from catchup_operator.kube import transport
 from catchup_operator.kube.access import Access, CredentialsError
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.resources import CRONJOBS, LEASES, SCHEDULES
+from catchup_operator.kube.resources import CRONJOBS, LEASES, REVIEWS, SCHEDULES
 
 
 async def no_token() -> dict[str, str]:
@@ -112,6 +112,21 @@ async def test_without_a_time_in_seconds_a_refusal_is_an_error_as_any_other(
     assert (raised.value.status, raised.value.retry_after, pauses) == (429, 0, [])
 
 
+async def test_a_write_that_is_put_off_asks_again_before_it_is_sent_again(pauses: list[float]) -> None:
+    server, asked = Throttled("7"), list[str]()
+
+    def check(namespace: str) -> None:
+        asked.append(namespace)
+        if len(asked) > 1:
+            raise PermissionError
+
+    async with server.client() as client:
+        client.guard_writes(check)
+        with pytest.raises(PermissionError):
+            await client.delete(CRONJOBS, "people", "ada")
+    assert (server.requests, asked, len(pauses)) == (1, ["people", "people"], 1)
+
+
 async def test_each_write_but_that_of_a_lease_asks_first_whether_it_may_be_sent() -> None:
     server, asked = Throttled(), []
 
@@ -125,6 +140,7 @@ async def test_each_write_but_that_of_a_lease_asks_first_whether_it_may_be_sent(
 
     async with server.client() as client:
         client.guard_writes(check)
+        await client.review(REVIEWS, {})
         await client.get(SCHEDULES, "friends", "ada")
         await client.merge(LEASES, "friends", "ada", {})
         await client.create(LEASES, manifest("friends"))
