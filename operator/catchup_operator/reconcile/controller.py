@@ -167,7 +167,7 @@ class Controller:
             delay, level = error.seconds, error.log_level
         elif isinstance(error, ApiError):
             delay = max(delay, error.retry_after)
-            level = logging.INFO if error.is_outrun else level
+            level = logging.DEBUG if error.namespace_ends else logging.INFO if error.is_outrun else level
         logger.log(level, "%s/%s: %s; retrying in %.0f s", *key, error, delay)
         self.enqueue(owner, key, delay=delay)
 

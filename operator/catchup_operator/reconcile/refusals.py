@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from catchup_operator.kube.errors import ApiError, backoff_seconds
 from catchup_operator.manifests.names import Key, key_of
-from catchup_operator.reconcile.work_queue import GoneError, RetryAfterError
+from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.status import patches, ready
 from catchup_operator.status.conditions import Condition
 
@@ -45,15 +45,13 @@ class Refusals:
     def told(self, body: Mapping[str, Any], explain: Callable[[object], Condition]) -> Iterator[None]:
         """Raise RefusedError in place of a refusal within the block; other errors pass.
 
-        In a namespace that is deleted nothing is to be told: GoneError. `explain` returns the condition of a refusal
-        that only time, or somebody who lifts it, can end.
+        So does the refusal of a namespace that is deleted: nothing is to be told there. `explain` returns the condition
+        of a refusal that only time, or somebody who lifts it, can end.
         """
         try:
             yield
         except ApiError as error:
-            if error.namespace_ends:
-                raise GoneError(str(error), seconds=_UNNOTICED_RETRY_SECONDS) from None
-            if not error.refused:
+            if error.namespace_ends or not error.refused:
                 raise
             raise self._refusal(body, error, explain) from None
 

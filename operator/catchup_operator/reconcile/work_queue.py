@@ -119,6 +119,10 @@ class WorkQueue:
                 logger.log(error.log_level, "%s: %s; retrying in %.0f s", key, error, error.seconds)
                 self.add(key, task, delay=error.seconds)
             except ApiError as error:
+                if error.namespace_ends:
+                    self._failures.pop(key, None)
+                    logger.debug("%s is dropped: %s", key, error)
+                    continue
                 level = logging.INFO if error.is_outrun and key not in self._failures else logging.WARNING
                 delay = max(self._backoff(key), error.retry_after)
                 logger.log(level, "%s failed, retrying in %.0f s: %s", key, delay, error)

@@ -9,7 +9,6 @@ from unit.operator.factories import body
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.manifests.names import key_of
 from catchup_operator.reconcile.refusals import Refusals, RefusedError
-from catchup_operator.reconcile.work_queue import GoneError
 from catchup_operator.status import ready
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -61,6 +60,6 @@ def test_what_a_retry_may_solve_is_no_refusal(refusals: Refusals) -> None:
 
 
 def test_what_a_namespace_refuses_since_it_is_deleted_is_told_to_nobody(refusals: Refusals) -> None:
-    with pytest.raises(GoneError), refusals.told(body(), ready.refused):
+    with pytest.raises(ApiError, match="new content"), refusals.told(body(), ready.refused):
         raise ApiError(403, "unable to create new content", causes=["NamespaceTerminating"])
     assert not refusals.is_known(key_of(body()))

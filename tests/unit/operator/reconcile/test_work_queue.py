@@ -195,12 +195,22 @@ async def test_a_task_is_not_tried_again_before_the_time_that_the_server_names()
     assert tries == [1]
 
 
-async def test_a_task_whose_namespace_is_gone_is_dropped_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        GoneError("namespace people is gone", seconds=0.001),
+        ApiError(403, "unable to create new content in namespace people", causes=["NamespaceTerminating"]),
+    ],
+    ids=["gone", "ends"],
+)
+async def test_a_task_whose_namespace_is_gone_is_dropped_without_a_word(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     queue, tries = WorkQueue(), [0]
 
     async def task() -> None:
         tries[0] += 1
-        raise GoneError("namespace people is gone", seconds=0.001)
+        raise error
 
     caplog.set_level("INFO")
     async with working(queue):
