@@ -115,6 +115,24 @@ def test_the_forecast_leaves_out_a_served_namespace_that_is_gone(
     assert done.returncode == 75  # what is there is never left out
 
 
+@pytest.mark.release
+def test_a_rollback_to_a_namespace_that_is_gone_fails_and_an_upgrade_with_the_values_of_then_does_not(
+    release: Installed, another: Callable[[], Namespace], tmp_path: Path
+) -> None:
+    people, gone = another(), another()
+    release.serve("install", [people, gone], "--no-hooks")
+    release.serve("upgrade", [people], "--no-hooks")
+    delete(gone)
+    rollback = release.start("rollback", release.name, "1", "--no-hooks")
+    _, errors = rollback.communicate(timeout=90)
+    assert rollback.returncode != 0
+    assert f'namespaces "{gone.name}" not found' in errors
+    values = tmp_path / "values.yaml"
+    values.write_text(release.run("get", "values", release.name, "--revision", "1", "--output", "yaml"))
+    release.run("upgrade", release.name, str(CHART), "--reset-values", f"--values={values}", "--no-hooks")
+    assert "role.rbac.authorization.k8s.io/catchup-jobs-operator" in names(people, "roles")
+
+
 @pytest.fixture
 def dead_node(namespace: Namespace) -> Iterator[str]:
     """A Node without a kubelet."""
