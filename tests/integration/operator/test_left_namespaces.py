@@ -180,7 +180,7 @@ def test_a_namespace_that_is_deleted_and_waits_for_a_finalizer_breaks_no_readine
         eventually(operator.is_ready, seconds=PATIENCE)
         delete_it()
         eventually(lambda: not friends.items("leases"))
-        eventually(lambda: f"namespace {friends.name} is gone, or is being deleted" in operator.log, seconds=PATIENCE)
+        eventually(lambda: f"namespace {friends.name} is gone, or is being deleted" in operator.log)
         eventually(operator.is_ready, seconds=PATIENCE)
         said = operator.log.count(friends.name)
         people.apply("ada", userId=people.name, timeZone="Asia/Tokyo")
