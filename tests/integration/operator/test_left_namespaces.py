@@ -123,8 +123,12 @@ def ending(namespace: Namespace) -> Iterator[Callable[[], None]]:
 
     namespace.kubectl("create", "configmap", "held")
     finalizers('["example.com/held"]')
+
+    def delete_it() -> None:
+        namespace.cluster.kubectl("delete", "namespace", namespace.name, "--wait=false")
+
     try:
-        yield lambda: namespace.cluster.kubectl("delete", "namespace", namespace.name, "--wait=false") and None
+        yield delete_it
     finally:
         finalizers("[]")
 
