@@ -250,7 +250,8 @@ def test_a_namespace_that_leaves_is_left_without_cronjobs_and_the_younger_schedu
     people.apply("ada", userId=user)
     with act_as_operator([people, friends, gone]).running():
         friends.ready()
-        eventually(lambda: suspended(people, "ada") == [True, True])
+        eventually(lambda: find_condition(people.schedule()["status"], "Ready")["reason"] == "Conflict")
+        assert suspended(people, "ada") == [True, True]
     delete(gone)
     done = run_hook(namespace, installed.rendered([people]), "leave", tmp_path)
     assert done.returncode == 0, done.stderr
