@@ -81,13 +81,16 @@ class PermissionCheck:
         if errors:
             return [f"the API server does not answer: {errors[0]}"]
         there = [namespace for namespace in self._namespaces if not self._is_gone(namespace)]
-        return [problem for namespace in there for problem in self._missing[namespace]]
+        return [problem for namespace in there for problem in self._missing.get(namespace, ())]
 
     def _next_namespaces(self) -> Iterable[str]:
         """Return the namespaces to check: all at first, then those with missing permissions and the next in turn."""
         unchecked = [namespace for namespace in self._namespaces if namespace not in self._missing]
-        failing = [namespace for namespace, missing in self._missing.items() if missing][:_NAMESPACES_PER_ROUND]
-        return dict.fromkeys((*unchecked, *failing, *islice(self._turn, _NAMESPACES_PER_ROUND)))
+        failing = [name for name, missing in self._missing.items() if missing and not self._is_gone(name)]
+        chosen = dict.fromkeys(
+            (*unchecked, *failing[:_NAMESPACES_PER_ROUND], *islice(self._turn, _NAMESPACES_PER_ROUND))
+        )
+        return [namespace for namespace in chosen if not self._is_gone(namespace)]
 
     async def _missing_in(self, namespace: str) -> list[str]:
         where = f"namespace {namespace}" if namespace else "the cluster"

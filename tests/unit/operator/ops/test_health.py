@@ -92,6 +92,27 @@ async def test_a_server_that_does_not_answer_is_not_asked_about_each_of_many_nam
     assert len(asked) <= 8
 
 
+async def test_a_namespace_that_is_gone_is_not_asked_about_until_it_is_back() -> None:
+    asked: list[str] = []
+    gone = {"friends"}
+
+    async def is_allowed(_verb: str, _resource: str, namespace: str) -> bool:
+        asked.append(namespace)
+        return namespace == "people"
+
+    client = cast(Any, SimpleNamespace(is_allowed=is_allowed))
+    found = PermissionCheck(client, ["people", "friends"], gone.__contains__)
+    for _ in range(2):
+        assert await found.round() == []
+    assert set(asked) == {"people"}
+    gone.clear()
+    assert any("friends" in problem for problem in await found.round())
+    gone.add("friends")
+    asked.clear()
+    assert await found.round() == []
+    assert set(asked) == {"people"}
+
+
 async def test_a_few_namespaces_are_all_asked_about_at_each_look() -> None:
     found, asked = permissions(lambda *_: True, *MANY[:5])
     for _ in range(3):
