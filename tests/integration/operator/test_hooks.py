@@ -15,7 +15,7 @@ from integration.operator.test_left_namespaces import Installed, catchup_operato
 from waiting import eventually
 
 from catchup_operator.kube.resources import LEASE_NAME
-from catchup_operator.manifests.schedule_list import CONFIGMAPS, INDEX
+from catchup_operator.manifests.list_configmaps import CONFIGMAPS, INDEX
 from catchup_operator.ops import stopping
 from catchup_operator.ops.stopping import Operator, StillRunningError
 from catchup_operator.ops.uninstall import prepare_uninstall

@@ -11,10 +11,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from catchup_operator.kube import transport
-from catchup_operator.kube.access import Access, CredentialsError
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS, LEASES, REVIEWS, SCHEDULES
+from catchup_operator.kube.server_access import Access, CredentialsError
 
 
 async def no_token() -> dict[str, str]:

@@ -13,9 +13,10 @@ from typing import Any, cast
 import pytest
 
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.reconcile import scopes as scopes_module
-from catchup_operator.reconcile.scopes import NotHeldError, Scopes
+from catchup_operator.reconcile import served_namespaces as module
+from catchup_operator.reconcile.served_namespaces import NotHeldError, ServedNamespaces
 from catchup_operator.reconcile.work_queue import GoneError
+from catchup_operator.state.namespace_lease import CHECK_SECONDS, RENEW_SECONDS
 
 OTHER = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "two/jobs", "leaseDurationSeconds": 180}}
 FORBIDDEN = ApiError(403, 'cannot get resource "leases"')
@@ -52,13 +53,15 @@ class Api:
         self.writes.append(patch)
 
 
-def scopes(api: Api, *namespaces: str) -> Scopes:
-    return Scopes(cast(Any, api), namespaces, identity="one/jobs", now=lambda: datetime(2026, 11, 24, tzinfo=UTC))
+def served_namespaces(api: Api, *namespaces: str) -> ServedNamespaces:
+    return ServedNamespaces(
+        cast(Any, api), namespaces, identity="one/jobs", now=lambda: datetime(2026, 11, 24, tzinfo=UTC)
+    )
 
 
 async def test_a_lease_is_taken_once_for_many_writes() -> None:
     api = Api()
-    found = scopes(api, "people")
+    found = served_namespaces(api, "people")
     assert "not held yet" in found.problems()[0]
     for _ in range(100):
         await found.require("people")
@@ -67,7 +70,7 @@ async def test_a_lease_is_taken_once_for_many_writes() -> None:
 
 async def test_a_lease_of_another_release_is_asked_for_once_by_many_writes_and_never_written() -> None:
     api = Api(OTHER)
-    found = scopes(api, "people")
+    found = served_namespaces(api, "people")
     for _ in range(100):
         with pytest.raises(NotHeldError, match="served by the release two/jobs"):
             await found.require("people")
@@ -77,7 +80,7 @@ async def test_a_lease_of_another_release_is_asked_for_once_by_many_writes_and_n
 async def test_two_that_take_a_lease_at_once_both_read_who_did() -> None:
     api = Api()
     api.write_errors = [ApiError(409, "exists")]
-    found = scopes(api, "people")
+    found = served_namespaces(api, "people")
     await found.require("people")  # nobody after all
     assert (api.reads, len(api.writes)) == (2, 1)
 
@@ -85,7 +88,7 @@ async def test_two_that_take_a_lease_at_once_both_read_who_did() -> None:
 async def test_a_lease_that_cannot_be_read_lets_nothing_be_written() -> None:
     api = Api()
     api.read_error = FORBIDDEN
-    found = scopes(api, "people")
+    found = served_namespaces(api, "people")
     with pytest.raises(ApiError, match="cannot get"):
         await found.require("people")
     assert found.serves("people")
@@ -95,7 +98,7 @@ async def test_a_lease_that_cannot_be_read_lets_nothing_be_written() -> None:
 async def test_a_namespace_that_is_gone_is_no_problem_and_not_served() -> None:
     api = Api(gone=True)
     api.read_error = FORBIDDEN  # its Role went with it
-    found = scopes(api, "people", "friends")
+    found = served_namespaces(api, "people", "friends")
     with pytest.raises(GoneError, match="is gone"):
         await found.require("people")
     assert (found.is_gone("people"), found.serves("people"), found.serves("friends")) == (True, False, True)
@@ -105,8 +108,8 @@ async def test_a_namespace_that_is_gone_is_no_problem_and_not_served() -> None:
 
 async def test_that_a_namespace_is_gone_is_told_once_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     api, told, at = Api(gone=True), list[str](), [0.0]
-    monkeypatch.setattr(scopes_module, "time", SimpleNamespace(monotonic=lambda: at[0]))
-    found = scopes(api, "people", "friends")
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    found = served_namespaces(api, "people", "friends")
     found.subscribe(told.append)
     for gone in (True, True, False, True):
         at[0] += 1000
@@ -119,7 +122,7 @@ async def test_that_a_namespace_is_gone_is_told_once_each_time(monkeypatch: pyte
 async def test_a_namespace_in_which_nothing_can_be_made_any_more_is_gone_too() -> None:
     api = Api()
     api.write_errors = [ENDS]
-    found = scopes(api, "people")
+    found = served_namespaces(api, "people")
     with pytest.raises(GoneError, match="is being deleted"):
         await found.require("people")
     assert (found.is_gone("people"), found.problems()) == (True, [])
@@ -129,7 +132,7 @@ async def test_a_namespace_in_which_nothing_can_be_made_any_more_is_gone_too() -
 async def test_where_all_are_served_a_namespace_that_is_gone_is_forgotten(error: ApiError) -> None:
     api = Api()
     api.write_errors = [error]
-    found = scopes(api)
+    found = served_namespaces(api)
     await found.require("people")  # the next read says that there is nothing to write
     assert found.problems() == []
     assert not found.is_gone("people")
@@ -150,7 +153,7 @@ def skipping(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[asyncio.Abstract
     selector = Skipping()
     loop = asyncio.SelectorEventLoop(selector)
     monkeypatch.setattr(loop, "time", lambda: selector.now)
-    monkeypatch.setattr(scopes_module, "time", SimpleNamespace(monotonic=lambda: selector.now))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: selector.now))
     yield loop, selector
     loop.close()
 
@@ -177,7 +180,7 @@ def test_the_leases_of_several_hundred_namespaces_are_renewed_once_a_minute_each
     loop, clock = skipping
     served = [f"n-{number}" for number in range(400)]
     api = Slow(clock, hanging="n-0")
-    found = scopes(cast(Any, api), *served)
+    found = served_namespaces(cast(Any, api), *served)
 
     async def run() -> None:
         with suppress(TimeoutError):
@@ -198,8 +201,8 @@ async def test_a_write_is_prevented_where_the_lease_could_not_be_renewed_since_i
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     api, at = Api(), [1000.0]
-    monkeypatch.setattr(scopes_module, "time", SimpleNamespace(monotonic=lambda: at[0]))
-    found = scopes(api, "people")
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    found = served_namespaces(api, "people")
     with pytest.raises(NotHeldError, match="not held yet"):
         found.check("people")
     await found.require("people")
@@ -209,3 +212,26 @@ async def test_a_write_is_prevented_where_the_lease_could_not_be_renewed_since_i
     with pytest.raises(NotHeldError):
         found.check("people")
     found.check("of nobody that asks for Leases")
+
+
+@pytest.mark.parametrize("lease", [None, "another's"])
+def test_a_held_lease_is_renewed_every_renew_seconds_and_one_of_another_is_read_every_check_seconds(
+    skipping: tuple[asyncio.AbstractEventLoop, Skipping], lease: str | None
+) -> None:
+    loop, clock = skipping
+    read_at: list[float] = []
+
+    class Timed(Api):
+        async def get(self, *_: str) -> dict[str, Any] | None:
+            read_at.append(clock.now)
+            return await super().get(*_)
+
+    long = {"metadata": OTHER["metadata"], "spec": {"holderIdentity": "two/jobs", "leaseDurationSeconds": 10**6}}
+
+    async def run() -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(served_namespaces(Timed(long if lease else None), "people").run(), 600)
+
+    loop.run_until_complete(run())
+    gaps = {round(later - earlier, 1) for earlier, later in pairwise(read_at)}
+    assert gaps == {CHECK_SECONDS if lease else RENEW_SECONDS}
