@@ -24,17 +24,16 @@
 {{- $present | toJson }}
 {{- end }}
 
-{{/* What the operator of this release serves at present and will not serve any more: a list of namespaces, or "*" for all but the new ones. */}}
+{{/* What the operator of this release serves at present and will not serve any more: a list of namespaces, or "*" for all but the new ones.
+The ConfigMap says it: the hook that leaves them deletes the Deployment first, and must know them again when it is repeated. */}}
 {{- define "catchup.leftNamespaces" -}}
 {{- $left := list }}
 {{- $new := include "catchup.namespaces" . | fromJsonArray }}
-{{- $deployment := lookup "apps/v1" "Deployment" (include "catchup.namespace" .) (printf "%s-operator" (include "catchup.fullname" .)) }}
-{{- if and .Release.IsUpgrade $deployment $new }}
-{{- range (index $deployment.spec.template.spec.containers 0).env }}
-{{- if eq .name "CATCHUP_NAMESPACES" }}
-{{- range splitList "," (.value | default "*") }}
+{{- if and .Release.IsUpgrade $new }}
+{{- $config := lookup "v1" "ConfigMap" (include "catchup.namespace" .) (printf "%s-operator" (include "catchup.fullname" .)) }}
+{{- if hasKey ($config.data | default dict) "namespaces" }}
+{{- range splitList "," ($config.data.namespaces | default "*") }}
 {{- if not (has . $new) }}{{ $left = append $left . }}{{ end }}
-{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

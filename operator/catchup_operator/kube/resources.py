@@ -127,6 +127,7 @@ class StatusCause(msgspec.Struct):
     """One of several causes of an error."""
 
     field: str = ""
+    reason: str = ""
 
 
 class StatusDetails(msgspec.Struct):
@@ -213,6 +214,12 @@ def verb_and_resource(method: str, path: str, *, watch: bool) -> tuple[str, str]
     if watch and not named:
         verb = "watch"
     return verb if parts else "get", "/".join((*parts[:1], *parts[2:3]))
+
+
+def namespace_and_resource(path: str) -> tuple[str, str]:
+    """Return the namespace and the plural that a path names; both empty outside a namespace."""
+    parts = path.partition("/namespaces/")[2].split("/")
+    return (parts[0], parts[1]) if len(parts) > 1 else ("", "")
 
 
 def media_type(resource: str, *, listed: bool = False) -> str:

@@ -32,7 +32,7 @@ from catchup_operator.kube.watch import Watch
 from catchup_operator.manifests import list_configmaps as manifests
 from catchup_operator.manifests.names import Key, fingerprint, key_of
 from catchup_operator.reconcile.served_namespaces import ServedNamespaces
-from catchup_operator.reconcile.work_queue import WorkQueue
+from catchup_operator.reconcile.work_queue import GoneError, WorkQueue
 from catchup_operator.state.known_schedules import KnownSchedules
 from catchup_operator.state.pools import Pools
 
@@ -102,7 +102,10 @@ class ListWriter:
         while not self._pools.namespaces():
             await self._event.wait()
             self._event.clear()
-        self._watches = [Watch(self._client, SCHEDULES, each.namespace, each) for each in self._observers]
+        self._watches = [
+            Watch(self._client, SCHEDULES, each.namespace, each, is_gone=partial(self._served.is_gone, each.namespace))
+            for each in self._observers
+        ]
         async with asyncio.TaskGroup() as tasks:
             for watch in self._watches:
                 tasks.create_task(watch.run())
@@ -142,10 +145,15 @@ class ListWriter:
         return all(observer.is_listed or self._served.is_gone(observer.namespace) for observer in self._observers)
 
     async def write(self, namespace: str) -> None:
-        """Write the ConfigMaps of a namespace whose content is another. Raises ApiError, NotHeldError."""
+        """Write the ConfigMaps of a namespace whose content is another. Raises ApiError, NotHeldError, GoneError."""
         if namespace not in self._pools.namespaces():
             return
-        await self._served.require(namespace)
+        try:
+            await self._served.require(namespace)
+        except GoneError:  # should it come back, it has none of them
+            self._resumed.discard(namespace)
+            self._written = {key: wanted for key, wanted in self._written.items() if key[0] != namespace}
+            raise
         if namespace not in self._lists:
             if namespace not in self._resumed:
                 await self._resume(namespace)

@@ -46,12 +46,13 @@ class Refusals:
     def reported(self, body: Mapping[str, Any], explain: Callable[[object], Condition]) -> Iterator[None]:
         """Raise RefusedError in place of a refusal within the block; other errors pass.
 
-        `explain` returns the condition of a refusal that only time, or somebody who lifts it, can end.
+        So does the refusal of a namespace that is deleted: nothing is to be told there. `explain` returns the condition
+        of a refusal that only time, or somebody who lifts it, can end.
         """
         try:
             yield
         except ApiError as error:
-            if not error.refused:
+            if error.namespace_ends or not error.refused:
                 raise
             raise self._refusal(body, error, explain) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -68,13 +69,9 @@ def test_two_renderings_of_the_values_for_gitops_are_the_same_and_hold_no_secret
 def test_what_is_rendered_can_be_applied_in_any_order_and_again_without_a_change(
     helm: Path, namespace: Namespace, backwards: bool
 ) -> None:
-    # A hook of Helm's is no part of it: Argo CD takes it for one of its own, kubectl would run it at once.
+    # With hooks, as by Kustomize: kubectl runs the Job of one at once.
     values = yaml.safe_load((EXAMPLES / "values.yaml").read_text()) | {"crds": {"enabled": False}}
-    documents = [
-        d
-        for d in _documents(render_text(helm, namespace, values))
-        if "helm.sh/hook" not in d["metadata"].get("annotations", {})
-    ]
+    documents = _documents(render_text(helm, namespace, values))
     if backwards:
         documents.reverse()
     for document in documents:
@@ -88,6 +85,25 @@ def test_what_is_rendered_can_be_applied_in_any_order_and_again_without_a_change
     assert {uid: each["metadata"].get("generation") for uid, each in before.items()} == {
         uid: each["metadata"].get("generation") for uid, each in after.items()
     }
+
+
+def test_the_values_for_gitops_bring_no_job_that_deletes_anything(helm: Path) -> None:
+    def hooks(*more: str) -> set[str]:
+        done = template(helm, f"--values={EXAMPLES / 'values.yaml'}", *more)
+        documents = [d for d in _documents(done.stdout) if "helm.sh/hook" in d["metadata"].get("annotations", {})]
+        return {d["metadata"]["annotations"]["helm.sh/hook"] for d in documents}
+
+    assert hooks() <= {"test"}
+    assert "pre-delete" in hooks("--set=uninstall.enabled=true")
+
+
+def test_each_rendering_of_the_docs_that_is_to_be_applied_is_for_a_namespace_and_without_hooks() -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE | re.DOTALL)
+    commands = [block.replace("\\\n", " ") for block in blocks if "> rendered.yaml" in block]
+    assert len(commands) == 2
+    for command in commands:
+        assert "--no-hooks" in command
+        assert "--namespace $NAMESPACE" in command
 
 
 def test_the_migration_is_a_job_like_others_whose_name_changes_with_what_it_runs(helm: Path) -> None:

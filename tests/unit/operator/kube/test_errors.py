@@ -62,3 +62,12 @@ def test_only_a_uid_that_differs_means_another_object(answer: ApiError, is_of_an
 def test_a_quota_that_is_written_at_the_moment_is_no_object_of_that_name() -> None:
     assert error(409, 'cronjobs.batch "a" already exists', reason="AlreadyExists").already_exists
     assert not error(409, 'Operation cannot be fulfilled on resourcequotas "q"', reason="Conflict").already_exists
+
+
+def test_a_namespace_that_is_deleted_is_told_from_a_quota_by_the_servers_cause() -> None:
+    text = (
+        'jobs.batch "a" is forbidden: unable to create new content in namespace people because it is being terminated'
+    )
+    causes = [{"reason": "NamespaceTerminating", "message": "namespace people is being terminated"}]
+    assert error(403, text, reason="Forbidden", details={"causes": causes}).namespace_ends
+    assert not error(403, 'jobs.batch "a" is forbidden: exceeded quota', reason="Forbidden").namespace_ends

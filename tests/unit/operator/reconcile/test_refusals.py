@@ -57,3 +57,9 @@ def test_a_suspension_that_is_refused_says_that_the_cronjobs_go_on_and_why(refus
 def test_what_a_retry_may_solve_is_no_refusal(refusals: Refusals) -> None:
     with pytest.raises(ApiError, match="the object has been modified"), refusals.reported(body(), ready.refused):
         raise ApiError(409, "the object has been modified")
+
+
+def test_what_a_namespace_refuses_since_it_is_deleted_is_told_to_nobody(refusals: Refusals) -> None:
+    with pytest.raises(ApiError, match="new content"), refusals.reported(body(), ready.refused):
+        raise ApiError(403, "unable to create new content", causes=["NamespaceTerminating"])
+    assert not refusals.is_known(key_of(body()))
