@@ -140,7 +140,7 @@ class KubeClient(Transport):
         try:
             await self._send("DELETE", path, body=options, content_type="application/json")
         except ApiError as error:
-            if error.status != 404:  # noqa: PLR2004
+            if not error.not_found:
                 raise
 
     async def delete_all(self, resource: str, namespace: str, *, selector: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_operator.kube.client import KubeClient
@@ -17,8 +17,6 @@ from catchup_operator.state.deletion import held_by
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
 from catchup_operator.state.ownership import change, other_managers, taken_over
 from catchup_operator.status.job_section import cronjob_fields, section_of
-
-_CONFLICT: Final = 409
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +139,7 @@ class CronJobApplier:
             try:
                 found = await self._client.apply(CRONJOBS, manifest)
             except ApiError as error:
-                if error.status != _CONFLICT:
+                if not error.is_outrun:
                     raise
                 found = await self._read(manifest)
             else:

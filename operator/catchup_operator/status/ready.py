@@ -10,6 +10,7 @@ from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.status.conditions import READY, RECONCILING, STALLED, Condition
 
 CRONJOB_REFUSED: Final = "CronJobRefused"
+CRONJOB_FAILED: Final = "CronJobFailed"
 CRONJOB_TERMINATING: Final = "CronJobTerminating"
 TERMINATING: Final = "Terminating"
 CONTESTED: Final = "Contested"
@@ -131,6 +132,12 @@ def not_suspended(finalizers: tuple[str, ...], error: object) -> Condition:
 
 def _refused(message: str) -> Condition:
     return Condition(READY, "False", CRONJOB_REFUSED, message)
+
+
+def failed(error: object) -> Condition:
+    """The requests for the CronJobs go on failing by what is no refusal, e.g. an error within the API server."""
+    message = f"the CronJobs are not as specified, since a request fails again and again: {error}"
+    return Condition(READY, "False", CRONJOB_FAILED, f"{message}; retried every five minutes or sooner")
 
 
 def webhook_failed(error: object) -> Condition:

@@ -388,7 +388,7 @@ def is_refused(namespace: Namespace) -> bool:
     return False
 
 
-def policy(namespace: Namespace, operation: str = "CREATE") -> list[str]:
+def policy(namespace: Namespace, operation: str = "CREATE", *, reason: str = "Invalid") -> list[str]:
     """Forbid an operation on CronJobs by an admission policy; return what must be deleted to allow it again."""
     name = namespace.name
     rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": [operation], "resources": ["cronjobs"]}
@@ -403,7 +403,7 @@ def policy(namespace: Namespace, operation: str = "CREATE") -> list[str]:
         for kind, spec in {
             "ValidatingAdmissionPolicy": {
                 "matchConstraints": {"resourceRules": [rule]},
-                "validations": [{"expression": "false", "message": "no CronJobs on Sundays"}],
+                "validations": [{"expression": "false", "message": "no CronJobs on Sundays", "reason": reason}],
             },
             "ValidatingAdmissionPolicyBinding": {
                 "policyName": name,
