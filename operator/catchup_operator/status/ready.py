@@ -10,6 +10,7 @@ from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.status.conditions import READY, RECONCILING, STALLED, Condition
 
 CRONJOB_REFUSED: Final = "CronJobRefused"
+WEBHOOK_FAILED: Final = "WebhookFailed"
 CRONJOB_FAILED: Final = "CronJobFailed"
 CRONJOB_TERMINATING: Final = "CronJobTerminating"
 TERMINATING: Final = "Terminating"
@@ -24,7 +25,7 @@ POOL_DISABLED: Final = "PoolDisabled"
 
 _SERVED: Final = {USER_SCHEDULE: "the user is", SCHEDULE_POOL: "the users of a pool of this name are"}
 _RETRIES: Final = "retried within half a minute at first, every ten minutes later"
-_IN_PROGRESS: Final = {CONTESTED, CRONJOB_TERMINATING, PERMISSION_MISSING}
+_IN_PROGRESS: Final = {CONTESTED, CRONJOB_TERMINATING, PERMISSION_MISSING, WEBHOOK_FAILED}
 
 
 def reconciled() -> Condition:
@@ -143,7 +144,7 @@ def failed(error: object) -> Condition:
 def webhook_failed(error: object) -> Condition:
     """An admission webhook does not answer."""
     message = f"a CronJob cannot be applied: {error}; see that the webhook's pods run; retried every 20 seconds"
-    return _refused(message)
+    return Condition(READY, "False", WEBHOOK_FAILED, message)
 
 
 def permission_missing(permission: str, error: object) -> Condition:

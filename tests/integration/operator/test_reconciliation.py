@@ -442,14 +442,21 @@ def webhook(namespace: Namespace) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("forbid", "words"),
-    [(quota, "exceeded quota"), (policy, "no CronJobs on Sundays"), (webhook, "see that the webhook's pods run")],
+    ("forbid", "reason", "progress", "words"),
+    [
+        (quota, "CronJobRefused", "Stalled", "exceeded quota"),
+        (policy, "CronJobRefused", "Stalled", "no CronJobs on Sundays"),
+        (webhook, "WebhookFailed", "Reconciling", "see that the webhook's pods run"),
+    ],
 )
 def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
     namespace: Namespace,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
+    *,
     forbid: Callable[[Namespace], list[str]],
+    reason: str,
+    progress: str,
     words: str,
 ) -> None:
     for retry in ("_REFUSED_MAX_SECONDS", "_UNNOTICED_RETRY_SECONDS"):
@@ -463,8 +470,11 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
         return next((each for each in conditions if each["type"] == "Ready"), {})
 
     refused = eventually(ready)
-    assert (refused["status"], refused["reason"]) == ("False", "CronJobRefused")
+    assert (refused["status"], refused["reason"]) == ("False", reason)
     assert words in refused["message"]
+    # What Flux and `kubectl wait` go by: a webhook that is away for a moment is no failure.
+    conditions = namespace.schedule()["status"]["conditions"]
+    assert [c["type"] for c in conditions if c["type"] in {"Stalled", "Reconciling"}] == [progress]
     namespace.kubectl("delete", *cause)
     namespace.ready()
 

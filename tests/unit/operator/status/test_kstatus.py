@@ -36,6 +36,8 @@ def kstatus(resource: Mapping[str, Any]) -> str:
         (ready.invalid_spec(ValueError("spec.timeZone")), "Failed"),
         (ready.conflict("people/older"), "Failed"),
         (ready.refused("exceeded quota"), "Failed"),
+        (ready.failed("the patch does not fit"), "Failed"),
+        (ready.webhook_failed("connection refused"), "InProgress"),
         (ready.permission_missing("patch cronjobs", "forbidden"), "InProgress"),
         (ready.contested("ada-sync", "kubectl-edit sets spec.suspend"), "InProgress"),
     ],
