@@ -27,9 +27,20 @@ def other_managers(metadata: Mapping[str, Any]) -> list[str]:
     return sorted({entry.get("manager", "") for entry in _of_spec(metadata)} - {FIELD_MANAGER})
 
 
-def change(metadata: Mapping[str, Any]) -> str:
-    """Return who changed a CronJob and how, e.g. `kubectl-edit sets spec.suspend`; removals are not recorded."""
+def other_owners(metadata: Mapping[str, Any], owner_uid: str) -> list[str]:
+    """Return the owners beside that of this uid, e.g. `ConfigMap more`: with them a CronJob outlives its own."""
+    owners = metadata.get("ownerReferences") or ()
+    return [f"{owner.get('kind')} {owner.get('name')}" for owner in owners if owner["uid"] != owner_uid]
+
+
+def change(metadata: Mapping[str, Any], owner_uid: str) -> str:
+    """Return who changed a CronJob and how, e.g. `kubectl-edit sets spec.suspend`; removals are not recorded.
+
+    `owner_uid` is of the resource that it belongs to.
+    """
     others = [entry for entry in _of_spec(metadata) if entry.get("manager") != FIELD_MANAGER]
+    if not others and (owners := other_owners(metadata, owner_uid)):
+        return f"somebody adds the owner {', '.join(owners)}"
     if not others:
         return "somebody removes fields, labels or its owner"
     last = max(others, key=lambda entry: entry.get("time") or "")

@@ -56,7 +56,13 @@ def test_whoever_else_owns_fields_of_the_spec_is_named(managed: list[dict[str, A
     ],
 )
 def test_who_changed_a_cronjob_last_is_told_with_the_fields(managed: list[dict[str, Any]], told: str) -> None:
-    assert change({"managedFields": managed}) == told
+    assert change({"managedFields": managed}, "uid-1") == told
+
+
+def test_an_owner_that_somebody_adds_is_named() -> None:
+    owners = [{"kind": "UserSchedule", "name": "ada", "uid": "uid-1"}, {"kind": "ConfigMap", "name": "x", "uid": "2"}]
+    told = change({"managedFields": [OURS, LABELLER], "ownerReferences": owners}, "uid-1")
+    assert told == "somebody adds the owner ConfigMap x"
 
 
 @pytest.mark.parametrize("managed", [[], [OURS], [OURS, CONTROLLER, LABELLER]])
