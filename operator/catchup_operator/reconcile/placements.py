@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Final, Protocol
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.by_hand import by_hand, by_hand_name
+from catchup_operator.manifests.cronjob import limits_of
 from catchup_operator.manifests.dedicated import desired_cronjobs
 from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
 from catchup_operator.manifests.pooled import pool_cronjobs
@@ -120,7 +121,8 @@ class Dedicated:
 
     def statuses(self) -> Statuses:
         """Return what remembers the statuses, empty."""
-        return Statuses()
+        seconds = {kind: limits_of(kind, self._template)["activeDeadlineSeconds"] for kind in user_kinds()}
+        return Statuses({kind: timedelta(seconds=each) for kind, each in seconds.items()})
 
     def template_hash(self, body: Mapping[str, Any]) -> str:
         """Return the hash of what a resource takes from the job template: nothing, where it names a pool."""

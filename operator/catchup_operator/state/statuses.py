@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from catchup_contract.kinds import Kind, user_kinds
@@ -22,7 +22,11 @@ class Statuses:
     run that must have ended says so, where no Job told of its end (the cluster was down, its node died).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deadlines: Mapping[Kind, timedelta] | None = None) -> None:
+        """Remember nothing; `deadlines` are those of the Jobs of each kind, where the installation chooses them."""
+        self._deadlines = {kind: timedelta(seconds=kind.deadlines.active) for kind in user_kinds()} | dict(
+            deadlines or {}
+        )
         self._unobserved: dict[Key, tuple[str, int]] = {}
         self._next_runs: dict[Kind, dict[Key, datetime]] = {}
         # The time and a hash of the name of the last Job, as integers: there are two for each resource.
@@ -65,7 +69,7 @@ class Statuses:
             if section is None or "nextRunTimes" not in section:
                 continue
             next_runs = self._next_runs.setdefault(kind, {})
-            at = overdue_at(kind, section)
+            at = overdue_at(kind, section, self._deadlines[kind])
             if at is not None:
                 next_runs[key] = at
             else:
@@ -123,7 +127,7 @@ class Statuses:
 
     def overdue_kinds(self, body: Mapping[str, Any], now: datetime) -> list[Kind]:
         """Return the kinds of which the status names a run that must have ended, at `now` (aware)."""
-        due = ((kind, overdue_at(kind, section_of(body, kind))) for kind in user_kinds())
+        due = ((kind, overdue_at(kind, section_of(body, kind), deadline)) for kind, deadline in self._deadlines.items())
         return [kind for kind, at in due if at is not None and at <= now]
 
     def overdue(self, now: datetime) -> set[Key]:

@@ -20,21 +20,24 @@ MISSING: Final = "RunMissing"
 STUCK: Final = "RunStuck"
 ABSENT: Final = frozenset({MISSING, STUCK})
 
-# Beyond the longest deadline (15 minutes) of a kind with due dates: its own run then writes the next runs.
 _GRACE: Final = timedelta(minutes=20)
-"""How long after a due time a digest without a Job counts as missing."""
+"""How long after a due time a digest that has not ended counts as missing, at least."""
+_END: Final = timedelta(minutes=5)
+"""How long after its deadline a Job may take to end and to be recorded."""
 
 
-def overdue_at(kind: Kind, section: Mapping[str, Any]) -> datetime | None:
+def overdue_at(kind: Kind, section: Mapping[str, Any], deadline: timedelta) -> datetime | None:
     """Return when a run of a kind must have ended, by the next runs in its section: 20 minutes after a due date, or at
-    the third run of an interval, of which each writes the next three.
+    the third run of an interval, of which each writes the next three. A longer `deadline` of its Jobs puts it off.
     """
     due = section.get("nextRunTimes")
     if not due:
         return None
+    first, last = parse_utc(due[0]), parse_utc(due[:MISSED_SYNCS][-1])
+    longest = deadline + _END
     if TIMETABLES[user_kinds()[kind].rule].has_due_dates:
-        return parse_utc(due[0]) + _GRACE
-    return parse_utc(due[:MISSED_SYNCS][-1])
+        return first + max(_GRACE, longest)
+    return last if longest <= _GRACE else max(last, first + longest)
 
 
 def absence(

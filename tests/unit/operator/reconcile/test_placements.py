@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 
@@ -51,6 +52,14 @@ def reconciled(before: dict[str, Any], known: Pools, older: object = None) -> di
 def ready(found: dict[str, Any]) -> tuple[str, str]:
     condition = find_condition(found["status"], "Ready")
     return condition["status"], condition["reason"]
+
+
+def test_a_digest_is_missing_only_after_the_deadline_of_the_job_template() -> None:
+    template = replace(TEMPLATE, limits={"digest": {"activeDeadlineSeconds": 7200}})
+    statuses = Dedicated(template, pools()).statuses()
+    statuses.note_next_runs(("people", "ada"), {"digest": {"nextRunTimes": ["2026-11-29T08:00:00Z"]}})
+    assert not statuses.overdue(NOW + timedelta(minutes=64))
+    assert statuses.overdue(NOW + timedelta(minutes=65)) == {("people", "ada")}
 
 
 def test_in_a_pool_nothing_stays_of_what_cronjobs_and_their_runs_left_but_since_when_digests_are_due() -> None:

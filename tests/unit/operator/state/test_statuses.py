@@ -38,6 +38,17 @@ def test_a_digest_is_overdue_only_after_the_deadline_of_its_run(due: Statuses) -
     assert due.overdue(DUE + timedelta(minutes=21)) == {KEY}
 
 
+def test_a_run_is_not_overdue_before_the_deadline_that_the_installation_gives_its_jobs() -> None:
+    long = Statuses({SYNC: timedelta(days=1), DIGEST: timedelta(days=2)})
+    long.note_next_runs(KEY, digest("2026-11-29T08:00:00Z"))
+    assert long.overdue(DUE + timedelta(days=2, minutes=4)) == set()
+    assert long.overdue(DUE + timedelta(days=2, minutes=5)) == {KEY}
+    times = [f"2026-11-29T{time}:00Z" for time in ("08:00", "08:30", "09:00")]
+    long.note_next_runs(KEY, {"sync": {"nextRunTimes": times}, **digest("2027-11-29T08:00:00Z")})
+    assert long.overdue(DUE + timedelta(days=1, minutes=4)) == set()
+    assert long.overdue(DUE + timedelta(days=1, minutes=5)) == {KEY}
+
+
 def test_the_next_runs_in_the_digests_own_result_replace_those_before(due: Statuses) -> None:
     due.note_next_runs(KEY, digest("2026-12-06T08:00:00Z"))
     assert due.overdue(DUE + timedelta(hours=1)) == set()
