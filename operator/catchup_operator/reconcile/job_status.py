@@ -17,9 +17,10 @@ from catchup_operator.manifests.by_hand import by_hand_name
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.placements import Placement
 from catchup_operator.reconcile.status_writer import StatusWriter
+from catchup_operator.state.deletion import is_deleted
 from catchup_operator.state.statuses import Statuses
 from catchup_operator.status.absence import absence
-from catchup_operator.status.conditions import READY, Condition, find_condition
+from catchup_operator.status.conditions import Condition
 from catchup_operator.status.job_section import section_of
 from catchup_operator.status.last_run import is_recorded
 from catchup_operator.status.results import Cause, FinishedJob, end_of, result_of
@@ -123,15 +124,18 @@ class JobStatusUpdater:
         return self._statuses.overdue(self._now())
 
     async def refresh(self, key: Key) -> None:
-        """Tell of runs of a resource that must have ended and have not. Raises ApiError."""
+        """Tell of runs of a resource that must have ended and have not. Raises ApiError.
+
+        Also where it is not Ready: its CronJobs of before go on.
+        """
         async with self._writer.lock(key):
             stored = await self._client.get(self._owner.plural, *key)
             if stored is None:
                 self._statuses.forget(key)
                 return
             body = with_valid_status(stored)
-            if find_condition(body.get("status") or {}, READY).get("status") != "True":
-                self._statuses.forget_next_runs(key)  # whoever makes it Ready writes its next runs
+            if is_deleted(stored):
+                self._statuses.forget_next_runs(key)  # its CronJobs are suspended
                 return
             absent = await self._absent(body)
             patch = self._placement.refreshed(body, absent, now=self._now())
@@ -139,7 +143,9 @@ class JobStatusUpdater:
                 await self._writer.write(stored, patch)
             if patch and absent:
                 logger.warning("%s/%s: %s", *key, "; ".join(found.message for found in absent.values()))
-            self._statuses.note_next_runs(key, patch or body.get("status") or {})
+            self._statuses.note_next_runs(key, body.get("status") or {})
+            self._statuses.note_told(key, absent)
+            self._statuses.note_next_runs(key, patch or {})
 
     async def _absent(self, body: Mapping[str, Any]) -> dict[Kind, Condition]:
         """Return the conditions of the kinds whose runs are overdue, from their Jobs and pods."""

@@ -184,8 +184,7 @@ class Dedicated:
         self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
     ) -> dict[str, Any] | None:
         """Return the status patch for kinds whose runs are absent."""
-        schedule = self._valid(body, now)
-        return None if schedule is None else patches.refreshed(body, schedule, absent, now=now)
+        return patches.refreshed(body, self._valid(body, now), absent, now=now)
 
     def waiting(
         self, body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -64,6 +64,10 @@ class Statuses:
             self._resumptions.pop(key, None)
             if until is not None:
                 self._resumptions[key] = parse_utc(until)
+        self.note_due(key, status)
+
+    def note_due(self, key: Key, status: Mapping[str, Any]) -> None:
+        """Record the next runs in a status, or in a patch of it."""
         for kind, work in user_kinds().items():
             section = status.get(work.status_section)
             if section is None or "nextRunTimes" not in section:
@@ -74,6 +78,11 @@ class Statuses:
                 next_runs[key] = at
             else:
                 next_runs.pop(key, None)
+
+    def note_told(self, key: Key, kinds: Iterable[Kind]) -> None:
+        """Record that a status says of these kinds that their runs are overdue, until it names the next ones."""
+        for kind in kinds:
+            self._next_runs.get(kind, {}).pop(key, None)
 
     def resumable(self, now: datetime) -> list[Key]:
         """Return the resources whose suspension has ended, at `now` (aware), and whose status does not say so; once."""

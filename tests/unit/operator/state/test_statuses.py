@@ -124,6 +124,13 @@ def test_a_status_whose_next_runs_nobody_replaces_is_not_overdue_again(due: Stat
     assert due.overdue(DUE + timedelta(days=1)) == set()
 
 
+def test_runs_of_which_the_status_tells_are_overdue_again_only_by_the_next_ones_that_it_names(due: Statuses) -> None:
+    due.note_told(KEY, [DIGEST])
+    assert due.overdue(DUE + timedelta(days=1)) == set()
+    due.note_due(KEY, digest("2026-12-06T08:00:00Z"))
+    assert due.overdue(DUE + timedelta(days=8)) == {KEY}
+
+
 def finished(name: str, at: datetime) -> FinishedJob:
     return FinishedJob(
         namespace=KEY[0],
