@@ -59,7 +59,8 @@ def absence(
         why = f"CronJob {cronjob} has started none that was due; see `kubectl describe cronjob {cronjob}`, and whether"
         return Condition(condition, "False", MISSING, f"{since}: {why} the cluster's CronJob controller works")
     metadata = job["metadata"]
-    reasons = "; ".join(_troubles(pods)) or f"has no pod; see `kubectl describe job {metadata['name']}`"
+    see = f"see `kubectl describe job {metadata['name']}`"
+    reasons = "; ".join(_troubles(pods)) or f"{_between_attempts(pods) or 'has no pod'}; {see}"
     text = f"{since}: Job {metadata['name']}, created {metadata.get('creationTimestamp')}, {reasons}"
     return Condition(condition, "False", STUCK, text)
 
@@ -83,6 +84,17 @@ def _troubles(pods: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"waits for its pod {metadata['name']} to start on node {node}{waiting}"
         else:
             yield f"waits for its pod {metadata['name']} on node {node}, which is {phase}"
+
+
+def _between_attempts(pods: Sequence[Mapping[str, Any]]) -> str:
+    """Say how the last pod of a Job ended that makes the next one after a pause; empty where there is none."""
+    last = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
+    if last is None:
+        return ""
+    states = [container.get("state") or {} for container in (last.get("status") or {}).get("containerStatuses") or ()]
+    codes = [str(ended["exitCode"]) for state in states if (ended := state.get("terminated")) and "exitCode" in ended]
+    with_code = f" with exit code {', '.join(codes)}" if codes else ""
+    return f"waits before its next attempt; its pod {last['metadata']['name']} ended{with_code}"
 
 
 def _unscheduled(status: Mapping[str, Any]) -> str:

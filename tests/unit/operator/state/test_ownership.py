@@ -18,6 +18,7 @@ THEIRS = entry(
     {"f:metadata": {"f:labels": {"f:team": {}}}, "f:spec": {"f:env": {'k:{"name":"B"}': {".": {}, "f:value": {}}}}},
 )
 CONTROLLER = entry("kube-controller-manager", "Update", {"f:status": {}, "f:spec": {}}, subresource="status")
+UNKNOWN = "somebody removes fields, labels or its owner, or applies in the name of catchup-operator"
 LABELLER = entry("kubectl-label", "Update", {"f:metadata": {"f:labels": {"f:x": {}}}})
 
 
@@ -51,8 +52,12 @@ def test_whoever_else_owns_fields_of_the_spec_is_named(managed: list[dict[str, A
             ],
             "argocd sets spec.a, spec.b, spec.c and 1 more",
         ),
-        ([OURS, LABELLER], "somebody removes fields, labels or its owner"),
-        ([], "somebody removes fields, labels or its owner"),
+        (
+            [OURS, entry("catchup-operator", "Update", {"f:spec": {"f:suspend": {}}})],
+            "somebody in the name of catchup-operator sets spec.suspend",
+        ),
+        ([OURS, LABELLER], UNKNOWN),
+        ([], UNKNOWN),
     ],
 )
 def test_who_changed_a_cronjob_last_is_told_with_the_fields(managed: list[dict[str, Any]], told: str) -> None:
