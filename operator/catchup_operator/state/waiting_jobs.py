@@ -1,4 +1,4 @@
-"""Jobs of which no pod has started, and when to look next why."""
+"""Jobs of which a pod does not start, and when to look next why."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _LAST_PAUSE: Final = timedelta(minutes=10)
 
 @dataclass(slots=True)
 class _Look:
+    """When a Job is looked at next; `at` is None until the next round, after which its first pause begins."""
+
     job: WaitingJob
-    at: datetime
+    at: datetime | None
     pause: timedelta
     explained: bool = False
 
@@ -39,7 +41,13 @@ class WaitingJobs:
         if job is None:
             waited = self.forget(item)
             return None if is_ending(item) else waited
-        self._looks.setdefault(job.uid, _Look(job, job.created_at + _FIRST_LOOK, _FIRST_LOOK))
+        look = self._looks.get(job.uid)
+        if look is None:
+            # The next attempt begins after a pause of the Job controller.
+            at = None if job.failed else job.created_at + _FIRST_LOOK
+            self._looks[job.uid] = _Look(job, at, _FIRST_LOOK)
+        elif look.job != job:
+            look.job, look.at, look.pause = job, None, _FIRST_LOOK
         return None
 
     def forget(self, item: Mapping[str, Any]) -> WaitingJob | None:
@@ -53,7 +61,9 @@ class WaitingJobs:
 
     def due(self, now: datetime) -> list[WaitingJob]:
         """Return the Jobs to look at, at `now` (aware)."""
-        due = [look for look in self._looks.values() if look.at <= now]
+        due = [look for look in self._looks.values() if look.at is not None and look.at <= now]
+        for look in self._looks.values():
+            look.at = look.at or now + _FIRST_LOOK
         for look in due:
             look.at, look.pause = now + look.pause, min(2 * look.pause, _LAST_PAUSE)
         return [look.job for look in due]

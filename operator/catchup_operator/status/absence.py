@@ -60,7 +60,8 @@ def absence(
         return Condition(condition, "False", MISSING, f"{since}: {why} the cluster's CronJob controller works")
     metadata = job["metadata"]
     see = f"see `kubectl describe job {metadata['name']}`"
-    reasons = "; ".join(_troubles(pods)) or f"{_between_attempts(pods) or 'has no pod'}; {see}"
+    suspended = "is suspended by somebody (spec.suspend)" if (job.get("spec") or {}).get("suspend") else ""
+    reasons = "; ".join(_troubles(pods)) or f"{suspended or _between_attempts(pods) or 'has no pod'}; {see}"
     text = f"{since}: Job {metadata['name']}, created {metadata.get('creationTimestamp')}, {reasons}"
     return Condition(condition, "False", STUCK, text)
 
