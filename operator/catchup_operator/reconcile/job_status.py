@@ -22,7 +22,8 @@ from catchup_operator.state.statuses import Statuses
 from catchup_operator.status.absence import absence
 from catchup_operator.status.conditions import Condition
 from catchup_operator.status.job_section import section_of
-from catchup_operator.status.last_run import is_recorded
+from catchup_operator.status.last_run import is_recorded, is_repetition
+from catchup_operator.status.patches import with_idle
 from catchup_operator.status.results import Cause, FinishedJob, end_of, result_of
 from catchup_operator.status.validation import with_valid_status
 from catchup_operator.status.waiting import WaitingJob, cause_of, known_cause, since_last_pod, suspended, waiting_pods
@@ -79,7 +80,11 @@ class JobStatusUpdater:
                 cause = await self._cause_of(finished, pods)
             result = result_of(finished, pods, self._required_objects, cause=cause)
             self._statuses.note_result(key, result)
-            patch = self._placement.recorded(body, result, now=self._now())
+            if is_repetition(section, result):
+                self._statuses.note_idle(key, result.kind, result.job_name)
+            patch = with_idle(
+                body, self._placement.recorded(body, result, now=self._now()), self._statuses.idle_untold(key)
+            )
             if patch:
                 await self._writer.write(stored, patch)
                 self._statuses.note_next_runs(key, patch)

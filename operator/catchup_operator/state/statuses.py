@@ -31,6 +31,9 @@ class Statuses:
         self._next_runs: dict[Kind, dict[Key, datetime]] = {}
         # The time and a hash of the name of the last Job, as integers: there are two for each resource.
         self._last_runs: dict[Kind, dict[Key, tuple[int, int]]] = {kind: {} for kind in user_kinds()}
+        # The hash of the name of the last Job that had nothing to add, as the status says; and those that none says.
+        self._idle: dict[Kind, dict[Key, int]] = {kind: {} for kind in user_kinds()}
+        self._idle_untold: dict[Key, dict[Kind, str]] = {}
         self._known: set[Key] = set()
         self._pools: dict[Key, tuple[str, str]] = {}
         self._resumptions: dict[Key, datetime] = {}
@@ -116,12 +119,24 @@ class Statuses:
             if "lastRunTime" in section:
                 ended = int(parse_utc(section["lastRunTime"]).timestamp())
                 self._last_runs[kind][key] = (ended, hash(section.get("lastJobName")))
+            if (idle := section.get("lastIdleJobName")) is not None:
+                self._idle[kind][key] = hash(idle)
+                if self._idle_untold.get(key, {}).get(kind) == idle:
+                    del self._idle_untold[key][kind]
 
     def note_finished(self, key: Key, finished: FinishedJob) -> None:
         """Record that a Job has ended; a result counts by itself here."""
 
     def note_result(self, key: Key, result: JobResult) -> None:
         """Record what a Job's pods say; the status has all of it here."""
+
+    def note_idle(self, key: Key, kind: Kind, job_name: str) -> None:
+        """Record that a Job had nothing to add to the status, which is to say so with its next change."""
+        self._idle_untold.setdefault(key, {})[kind] = job_name
+
+    def idle_untold(self, key: Key) -> Mapping[Kind, str]:
+        """Return by kind the last Job that had nothing to add, where the status does not say so."""
+        return self._idle_untold.get(key, {})
 
     def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
         """Whether the status has the result of a Job or a later one; None while the resource is not known.
@@ -130,6 +145,8 @@ class Statuses:
         """
         if key not in self._known:
             return None
+        if self._idle[finished.kind].get(key) == hash(finished.name):
+            return True
         last = self._last_runs[finished.kind].get(key)
         ended = int(finished.finished_at.timestamp())
         return last is not None and (ended < last[0] or last == (ended, hash(finished.name)))
@@ -150,5 +167,7 @@ class Statuses:
         self._resumptions.pop(key, None)
         self._known.discard(key)
         self._pools.pop(key, None)
-        for last_runs in self._last_runs.values():
-            last_runs.pop(key, None)
+        self._idle_untold.pop(key, None)
+        for kind in self._last_runs:
+            self._last_runs[kind].pop(key, None)
+            self._idle[kind].pop(key, None)

@@ -207,6 +207,20 @@ def recorded(
     return if_changed(body, {name: fields, "conditions": merge_conditions(body, [condition], now)})
 
 
+def with_idle(
+    body: Mapping[str, Any], patch: Mapping[str, Any] | None, idle: Mapping[Kind, str]
+) -> Mapping[str, Any] | None:
+    """Return a patch that also names the Jobs that had nothing to add; they are worth no write of their own."""
+    if not patch:
+        return patch
+    named = {
+        user_kinds()[kind].status_section: {"lastIdleJobName": job}
+        for kind, job in idle.items()
+        if "cronJobName" in section_of(body, kind)  # no pool serves it meanwhile
+    }
+    return {**patch, **{name: {**patch.get(name, {}), **fields} for name, fields in named.items()}}
+
+
 def waiting(body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime) -> dict[str, Any] | None:
     """Return the patch for a Job of which no pod starts.
 

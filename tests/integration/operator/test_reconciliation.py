@@ -786,11 +786,24 @@ def test_a_restart_reads_no_resource_for_jobs_whose_results_the_status_has(
     namespace.apply("ada")
     with operator_process():
         namespace.ready()
+        cronjob = namespace.cronjob(DIGEST)["metadata"]["name"]
+        served, follow_up = f"{cronjob}-29401200", f"{cronjob}-29401260"
+        namespace.kubectl("create", "job", served, f"--from=cronjob/{cronjob}")
+        finish_job(namespace, served, exit_code=0, message=summary(Outcome.SKIPPED, Reason.EMPTY, kind=DIGEST))
+        eventually(lambda: namespace.schedule()["status"]["digest"].get("lastJobName") == served)
+        # It costs no write, and so leaves no mark before the next one.
+        namespace.kubectl("create", "job", follow_up, f"--from=cronjob/{cronjob}")
+        before = namespace.reads("userschedules")
+        finish_job(namespace, follow_up, exit_code=0, message=summary(Outcome.SKIPPED, Reason.EMPTY, kind=DIGEST))
+        eventually(lambda: namespace.reads("userschedules") > before)
+        assert "lastIdleJobName" not in namespace.schedule()["status"]["digest"]
         for job in jobs:
             run_by_hand(namespace, job)
             finish_job(namespace, job, exit_code=65, message=summary(Outcome.FAILED, Reason.BAD_DATA))
             eventually(lambda job=job: namespace.schedule()["status"]["sync"].get("lastJobName") == job)  # type: ignore[misc]
-    assert len(namespace.items("jobs")) == len(jobs)
+    assert namespace.schedule()["status"]["digest"]["lastIdleJobName"] == follow_up
+    assert len(namespace.items("jobs", "catchup.dev/job=sync")) == len(jobs)
+    assert follow_up in {item["metadata"]["name"] for item in namespace.items("jobs")}
     before = namespace.reads("userschedules")
     with operator_process():
         eventually(lambda: answers(f"http://127.0.0.1:{port}/readyz"), seconds=60)

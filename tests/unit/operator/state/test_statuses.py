@@ -146,6 +146,30 @@ def finished(name: str, at: datetime) -> FinishedJob:
     )
 
 
+def test_a_job_that_had_nothing_to_add_is_known_once_the_status_names_it(statuses: Statuses) -> None:
+    statuses.note_last_runs(KEY, {"sync": {"lastRunTime": "2026-11-29T08:00:00Z", "lastJobName": "b"}})
+    later = finished("c", DUE + timedelta(hours=1))
+    statuses.note_idle(KEY, SYNC, "c")
+    assert statuses.is_recorded(KEY, later) is False  # the next operator would not know
+    assert statuses.idle_untold(KEY) == {SYNC: "c"}
+    patch = patches.with_idle(
+        body(status={"sync": {"cronJobName": "x"}}), {"digest": {"a": 1}, "sync": {"b": 2}}, statuses.idle_untold(KEY)
+    )
+    assert patch == {"digest": {"a": 1}, "sync": {"b": 2, "lastIdleJobName": "c"}}
+    statuses.note_last_runs(KEY, patch)
+    assert statuses.is_recorded(KEY, later) is True
+    assert statuses.is_recorded(KEY, finished("d", DUE + timedelta(hours=1))) is False
+    assert not statuses.idle_untold(KEY)
+    statuses.note_idle(KEY, SYNC, "e")
+    statuses.forget(KEY)
+    assert not statuses.idle_untold(KEY)
+
+
+def test_what_had_nothing_to_add_is_worth_no_write_and_goes_with_the_cronjobs() -> None:
+    assert patches.with_idle(body(status={"sync": {"cronJobName": "x"}}), None, {SYNC: "c"}) is None
+    assert patches.with_idle(body(status={"sync": {}}), {"digest": {"a": 1}}, {SYNC: "c"}) == {"digest": {"a": 1}}
+
+
 def test_a_result_that_the_status_has_is_known_without_a_request(statuses: Statuses) -> None:
     older, same, newer = DUE - timedelta(hours=1), DUE, DUE + timedelta(seconds=1)
     assert statuses.is_recorded(KEY, finished("a", older)) is None  # not listed yet
