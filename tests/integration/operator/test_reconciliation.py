@@ -472,7 +472,7 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
     refused = eventually(ready)
     assert (refused["status"], refused["reason"]) == ("False", reason)
     assert words in refused["message"]
-    # What Flux and `kubectl wait` go by: a webhook that is away for a moment is no failure.
+    # What Flux goes by: a webhook that is away for a moment is no failure.
     conditions = namespace.schedule()["status"]["conditions"]
     assert [c["type"] for c in conditions if c["type"] in {"Stalled", "Reconciling"}] == [progress]
     namespace.kubectl("delete", *cause)
