@@ -17,6 +17,7 @@ from integration.operator.webhooks import broken_patch, denial, webhook
 from waiting import eventually
 
 from catchup_dev.cluster import Failure
+from catchup_operator.status.conditions import find_condition
 
 pytestmark = pytest.mark.xdist_group("operator")
 
@@ -82,6 +83,26 @@ def test_an_error_that_goes_on_is_told_with_the_servers_words_and_heals(namespac
         assert "/spec/nowhere" in told["message"]
         assert len(asked.asked) >= 5
     namespace.ready()
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_pool_of_which_the_list_is_refused_says_so_and_serves_once_it_may(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catchup_operator.reconcile.schedule_lists._REFUSED_SECONDS", 1.0)
+    namespace.kubectl("create", "quota", "none", "--hard=count/configmaps=1")  # that of the cluster's certificate
+    eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
+    namespace.apply_pool("people", members="UserSchedules")
+
+    def told() -> dict[str, Any]:
+        return dict(find_condition(namespace.get("schedulepools", "people").get("status") or {}, "Ready"))
+
+    refused = eventually(told)
+    assert (refused["status"], refused["reason"]) == ("False", "ListRefused")
+    assert "exceeded quota: none" in refused["message"]
+    assert not namespace.items("cronjobs")
+    namespace.kubectl("delete", "quota", "none")
+    namespace.ready_pool("people")
 
 
 def test_a_cronjob_that_is_too_large_for_etcd_is_told(

@@ -11,7 +11,9 @@ from unit.operator.status.test_patches import merge
 
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import Reason
-from catchup_operator.reconcile.placements import Dedicated, Pooled, WaitsForPoolError
+from catchup_operator.reconcile.placements import Dedicated, Pooled
+from catchup_operator.reconcile.pool_waits import WaitsForPoolError
+from catchup_operator.reconcile.refusals import RefusedError
 from catchup_operator.reconcile.schedule_lists import ScheduleLists
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.pools import PoolFacts, Pools
@@ -85,6 +87,18 @@ def test_in_a_pool_nothing_stays_of_what_cronjobs_and_their_runs_left_but_since_
 def test_until_the_pool_is_known_and_knows_all_stays_as_it_is(known: Pools, status: dict[str, Any]) -> None:
     with pytest.raises(WaitsForPoolError):
         Dedicated(TEMPLATE, known).desired({**POOLED, "status": status}, older=None, now=NOW)
+
+
+def test_who_waits_for_a_list_that_the_server_refuses_says_so() -> None:
+    known = pools()
+    known.note_refused("people", "exceeded quota")
+    mover = {**POOLED, "status": {"digest": RAN}}
+    new_pool = {**body(name="night", uid="uid-2", status={}), "spec": {}}
+    for placement, waits in ((Dedicated(TEMPLATE, known), mover), (Pooled(TEMPLATE, known), new_pool)):
+        with pytest.raises(RefusedError, match="exceeded quota") as refused:
+            placement.desired(waits, older=None, now=NOW)
+        assert refused.value.patch is not None
+        assert find_condition(refused.value.patch, "Ready")["reason"] == "ListRefused"
 
 
 def test_a_new_one_in_a_pool_need_not_wait_for_its_pods() -> None:

@@ -38,6 +38,7 @@ def kstatus(resource: Mapping[str, Any]) -> str:
         (ready.refused("exceeded quota"), "Failed"),
         (ready.failed("the patch does not fit"), "Failed"),
         (ready.webhook_failed("connection refused"), "InProgress"),
+        (ready.list_refused("exceeded quota"), "InProgress"),
         (ready.permission_missing("patch cronjobs", "forbidden"), "InProgress"),
         (ready.contested("ada-sync", "kubectl-edit sets spec.suspend"), "InProgress"),
     ],
