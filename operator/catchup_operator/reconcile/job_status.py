@@ -18,7 +18,7 @@ from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.placements import Placement
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.state.deletion import is_deleted
-from catchup_operator.state.statuses import Statuses
+from catchup_operator.state.known_statuses import KnownStatuses
 from catchup_operator.status.absence import absence
 from catchup_operator.status.conditions import Condition
 from catchup_operator.status.job_section import section_of
@@ -47,7 +47,7 @@ class JobStatusUpdater:
         placement: Placement,
         *,
         required_objects: Sequence[str],
-        statuses: Statuses,
+        statuses: KnownStatuses,
         writer: StatusWriter,
         now: Callable[[], datetime],
     ) -> None:
@@ -83,7 +83,7 @@ class JobStatusUpdater:
             if is_repetition(section, result):
                 self._statuses.note_idle(key, result.kind, result.job_name)
             patch = with_idle(
-                body, self._placement.recorded(body, result, now=self._now()), self._statuses.idle_untold(key)
+                body, self._placement.recorded(body, result, now=self._now()), self._statuses.unwritten_idle(key)
             )
             if patch:
                 await self._writer.write(stored, patch)
@@ -162,7 +162,7 @@ class JobStatusUpdater:
             if patch and absent:
                 logger.warning("%s/%s: %s", *key, "; ".join(found.message for found in absent.values()))
             self._statuses.note_next_runs(key, body.get("status") or {})
-            self._statuses.note_told(key, absent)
+            self._statuses.note_overdue_written(key, absent)
             self._statuses.note_next_runs(key, patch or {})
 
     async def _absent(self, body: Mapping[str, Any]) -> dict[Kind, Condition]:

@@ -89,7 +89,7 @@ def test_an_error_that_goes_on_is_told_with_the_servers_words_and_heals(namespac
 def test_a_pool_of_which_the_list_is_refused_says_so_and_serves_once_it_may(
     namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchup_operator.reconcile.schedule_lists._REFUSED_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.list_writer._REFUSED_SECONDS", 1.0)
     namespace.kubectl("create", "quota", "none", "--hard=count/configmaps=1")  # that of the cluster's certificate
     eventually(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"))
     namespace.apply_pool("people", members="UserSchedules")

@@ -21,7 +21,7 @@ def refusals(monkeypatch: pytest.MonkeyPatch) -> Refusals:
 
 
 def delay(refusals: Refusals, error: ApiError) -> float:
-    with pytest.raises(RefusedError) as refused, refusals.told(body(), ready.refused):
+    with pytest.raises(RefusedError) as refused, refusals.reported(body(), ready.refused):
         raise error
     return refused.value.seconds
 
@@ -45,7 +45,7 @@ def test_a_missing_permission_and_a_webhook_that_is_away_are_tried_every_twenty_
 
 def test_a_suspension_that_is_refused_says_that_the_cronjobs_go_on_and_why(refusals: Refusals) -> None:
     explain = partial(ready.not_suspended, ("a.example/b",))
-    with pytest.raises(RefusedError) as refused, refusals.told(body(), explain):
+    with pytest.raises(RefusedError) as refused, refusals.reported(body(), explain):
         raise ApiError(422, "no CronJobs on Sundays")
     assert refused.value.patch is not None
     condition = refused.value.patch["conditions"][0]
@@ -58,9 +58,9 @@ def test_any_error_that_goes_on_is_told_at_the_fifth_time_and_one_success_ends_t
     broken = ApiError(500, "Internal error occurred: the server could not apply the patch")
     for _ in range(2):
         for _ in range(4):
-            with pytest.raises(ApiError, match="could not apply"), refusals.told(body(), ready.refused):
+            with pytest.raises(ApiError, match="could not apply"), refusals.reported(body(), ready.refused):
                 raise broken
-        with pytest.raises(RefusedError) as told, refusals.told(body(), ready.refused):
+        with pytest.raises(RefusedError) as told, refusals.reported(body(), ready.refused):
             raise broken
         assert told.value.seconds == 2 * 2**4
         assert told.value.patch is not None
@@ -71,5 +71,5 @@ def test_any_error_that_goes_on_is_told_at_the_fifth_time_and_one_success_ends_t
 
 
 def test_what_a_retry_may_solve_is_no_refusal(refusals: Refusals) -> None:
-    with pytest.raises(ApiError, match="the object has been modified"), refusals.told(body(), ready.refused):
+    with pytest.raises(ApiError, match="the object has been modified"), refusals.reported(body(), ready.refused):
         raise ApiError(409, "the object has been modified")

@@ -15,7 +15,7 @@ from catchup_operator.status.job_section import SUSPENDED_UNTIL, section_of
 from catchup_operator.status.results import FinishedJob, JobResult
 
 
-class Statuses:
+class KnownStatuses:
     """Tracks statuses by the resource they are of.
 
     An event that is older than the operator's own write must not be reconciled again. And a status that names a
@@ -33,7 +33,7 @@ class Statuses:
         self._last_runs: dict[Kind, dict[Key, tuple[int, int]]] = {kind: {} for kind in user_kinds()}
         # The hash of the name of the last Job that had nothing to add, as the status says; and those that none says.
         self._idle: dict[Kind, dict[Key, int]] = {kind: {} for kind in user_kinds()}
-        self._idle_untold: dict[Key, dict[Kind, str]] = {}
+        self._unwritten_idle: dict[Key, dict[Kind, str]] = {}
         self._known: set[Key] = set()
         self._pools: dict[Key, tuple[str, str]] = {}
         self._resumptions: dict[Key, datetime] = {}
@@ -82,7 +82,7 @@ class Statuses:
             else:
                 next_runs.pop(key, None)
 
-    def note_told(self, key: Key, kinds: Iterable[Kind]) -> None:
+    def note_overdue_written(self, key: Key, kinds: Iterable[Kind]) -> None:
         """Record that a status says of these kinds that their runs are overdue, until it names the next ones."""
         for kind in kinds:
             self._next_runs.get(kind, {}).pop(key, None)
@@ -121,8 +121,8 @@ class Statuses:
                 self._last_runs[kind][key] = (ended, hash(section.get("lastJobName")))
             if (idle := section.get("lastIdleJobName")) is not None:
                 self._idle[kind][key] = hash(idle)
-                if self._idle_untold.get(key, {}).get(kind) == idle:
-                    del self._idle_untold[key][kind]
+                if self._unwritten_idle.get(key, {}).get(kind) == idle:
+                    del self._unwritten_idle[key][kind]
 
     def note_finished(self, key: Key, finished: FinishedJob) -> None:
         """Record that a Job has ended; a result counts by itself here."""
@@ -132,11 +132,11 @@ class Statuses:
 
     def note_idle(self, key: Key, kind: Kind, job_name: str) -> None:
         """Record that a Job had nothing to add to the status, which is to say so with its next change."""
-        self._idle_untold.setdefault(key, {})[kind] = job_name
+        self._unwritten_idle.setdefault(key, {})[kind] = job_name
 
-    def idle_untold(self, key: Key) -> Mapping[Kind, str]:
+    def unwritten_idle(self, key: Key) -> Mapping[Kind, str]:
         """Return by kind the last Job that had nothing to add, where the status does not say so."""
-        return self._idle_untold.get(key, {})
+        return self._unwritten_idle.get(key, {})
 
     def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
         """Whether the status has the result of a Job or a later one; None while the resource is not known.
@@ -167,7 +167,7 @@ class Statuses:
         self._resumptions.pop(key, None)
         self._known.discard(key)
         self._pools.pop(key, None)
-        self._idle_untold.pop(key, None)
+        self._unwritten_idle.pop(key, None)
         for kind in self._last_runs:
             self._last_runs[kind].pop(key, None)
             self._idle[kind].pop(key, None)
