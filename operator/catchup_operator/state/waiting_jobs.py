@@ -31,6 +31,8 @@ class WaitingJobs:
 
     def __init__(self) -> None:
         self._looks: dict[str, _Look] = {}
+        # Of those that waited.
+        self._ending: set[str] = set()
 
     def observe(self, item: Mapping[str, Any]) -> WaitingJob | None:
         """Record a Job; return it if the status says why it waited, and a pod of it has started.
@@ -39,8 +41,12 @@ class WaitingJobs:
         """
         job = WaitingJob.from_object(item)
         if job is None:
-            waited = self.forget(item)
-            return None if is_ending(item) else waited
+            uid = item["metadata"]["uid"]
+            waited = self._looks.pop(uid, None)
+            if waited is not None and is_ending(item):
+                self._ending.add(uid)
+                return None
+            return waited.job if waited is not None and waited.explained else None
         look = self._looks.get(job.uid)
         if look is None:
             # The next attempt begins after a pause of the Job controller.
@@ -52,12 +58,14 @@ class WaitingJobs:
 
     def forget(self, item: Mapping[str, Any]) -> WaitingJob | None:
         """Record that a Job is gone; return as `observe`."""
+        self._ending.discard(item["metadata"]["uid"])
         look = self._looks.pop(item["metadata"]["uid"], None)
         return look.job if look and look.explained else None
 
     def keep(self, uids: set[str]) -> None:
         """Record that no other Jobs than these exist."""
         self._looks = {uid: look for uid, look in self._looks.items() if uid in uids}
+        self._ending &= uids
 
     def due(self, now: datetime) -> list[WaitingJob]:
         """Return the Jobs to look at, at `now` (aware)."""
@@ -71,6 +79,10 @@ class WaitingJobs:
     def is_waiting(self, job: WaitingJob) -> bool:
         """Whether the Job still waits."""
         return job.uid in self._looks
+
+    def is_ending(self, job: WaitingJob) -> bool:
+        """Whether the Job that waited ends without a start: what is said of it is left to its result."""
+        return job.uid in self._ending
 
     def note_explained(self, job: WaitingJob) -> None:
         """Record that the status says why the Job waits."""

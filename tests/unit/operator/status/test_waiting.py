@@ -194,7 +194,11 @@ def test_only_a_wait_that_was_explained_is_taken_back() -> None:
     waiting.observe(job())
     waiting.note_explained(waiting_job())
     ending = job(failed=1, conditions=[{"type": "FailureTarget", "status": "True"}])
+    assert not waiting.is_ending(waiting_job())
     assert waiting.observe(ending) is None
+    assert waiting.is_ending(waiting_job())  # and has not started, for whoever looks at it at the moment
+    waiting.forget(job())
+    assert not waiting.is_ending(waiting_job())
     waiting.observe(job())
     waiting.note_explained(waiting_job())
     assert waiting.forget(job()) == waiting_job()
