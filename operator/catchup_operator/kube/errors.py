@@ -19,8 +19,13 @@ _NAMESPACE_ENDS: Final = "NamespaceTerminating"
 # The server's texts of a precondition that does not hold, of code 409; they name no field.
 _OTHER_UID: Final = re.compile(r"UID in (?:the )?precondition")
 _INTERNAL: Final = 500
-# Of code 500, though no retry changes it: the manifest is not of the type that the server declares.
-_UNTYPED: Final = "failed to create typed patch object"
+# Of code 500, though no retry changes it: the manifest is not of the type that the server declares, or does not fit
+# into etcd.
+_PERMANENT: Final = ("failed to create typed patch object", "request is too large")
+# An admission policy or webhook chooses the code and the reason of its denial, also those of a conflict or of an object
+# that is not there.
+_DENIED: Final = re.compile(r"denied (?:the )?request")
+_REFUSED: Final = frozenset({400, 403, 413, 422})
 _WEBHOOK: Final = "failed calling webhook"
 
 
@@ -67,19 +72,30 @@ class ApiError(Exception):
         )
 
     @property
+    def denied(self) -> bool:
+        """Whether an admission policy or webhook denies the request, with whatever code."""
+        return bool(_DENIED.search(str(self)))
+
+    @property
+    def not_found(self) -> bool:
+        """Whether there is no such object."""
+        return self.status == _NOT_FOUND and not self.denied
+
+    @property
     def is_outrun(self) -> bool:
         """Whether somebody changed the object since it was read: nobody's trouble, unless it goes on."""
-        return self.status == _CONFLICT
+        return self.status == _CONFLICT and not self.denied
 
     @property
     def already_exists(self) -> bool:
         """Whether there is an object of that name. A quota that is written at the moment answers 409, too."""
-        return self.reason == "AlreadyExists"
+        return self.reason == "AlreadyExists" and not self.denied
 
     @property
     def is_of_another(self) -> bool:
         """Whether there is no object of that name and uid. An admission that refuses answers 409 and 422, too."""
-        return self.status == _NOT_FOUND or "metadata.uid" in self.fields or bool(_OTHER_UID.search(str(self)))
+        is_other = "metadata.uid" in self.fields or bool(_OTHER_UID.search(str(self)))
+        return self.not_found or (is_other and not self.denied)
 
     @property
     def namespace_ends(self) -> bool:
@@ -95,8 +111,8 @@ class ApiError(Exception):
     @property
     def refused(self) -> bool:
         """Whether a retry fails until somebody changes something: a quota, a policy, a permission, the object."""
-        is_untyped = self.status == _INTERNAL and _UNTYPED in str(self)
-        return self.status in {400, 403, 422} or is_untyped or self.webhook_failed
+        is_permanent = self.status == _INTERNAL and any(text in str(self) for text in _PERMANENT)
+        return self.status in _REFUSED or self.denied or is_permanent or self.webhook_failed
 
     @property
     def webhook_failed(self) -> bool:

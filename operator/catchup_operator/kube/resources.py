@@ -150,6 +150,7 @@ STATUS: Final = msgspec.json.Decoder(Status)
 GROUPS: Final = msgspec.json.Decoder(Groups)
 API_RESOURCES: Final = msgspec.json.Decoder(ApiResources)
 METADATA: Final = msgspec.json.Decoder(objects.Object)
+MANAGED_PAGE: Final = msgspec.json.Decoder(Page[objects.ManagedObject])
 ANY: Final = msgspec.json.Decoder(dict[str, Any])
 _OBJECTS: Final = {resource: msgspec.json.Decoder(shape) for resource, shape in _SHAPES.items()}
 _REPLIES: Final[dict[str, msgspec.json.Decoder[Any]]] = {CRONJOBS: msgspec.json.Decoder(objects.ManagedObject)}
@@ -222,8 +223,9 @@ def namespace_and_resource(path: str) -> tuple[str, str]:
     return (parts[0], parts[1]) if len(parts) > 1 else ("", "")
 
 
-def media_type(resource: str, *, listed: bool = False) -> str:
-    """Return the media type to request (the `Accept` header)."""
-    if resource not in _METADATA_ONLY:
+
+def media_type(resource: str, *, listed: bool = False, trimmed: bool = False) -> str:
+    """Return the media type to request (the `Accept` header); one that is `trimmed` has the metadata only."""
+    if resource not in _METADATA_ONLY and not trimmed:
         return "application/json"
     return f"application/json;as=PartialObjectMetadata{'List' if listed else ''};g=meta.k8s.io;v=v1"

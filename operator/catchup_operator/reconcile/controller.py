@@ -211,7 +211,7 @@ class Controller:
         if waiting.is_waiting(job) and await job_status.explain(job):
             if waiting.is_waiting(job):
                 waiting.note_explained(job)
-            else:  # it started meanwhile
+            elif not waiting.is_ending(job):  # it started meanwhile
                 await job_status.note_started(job)
 
     def _on_gone(self, namespace: str) -> None:

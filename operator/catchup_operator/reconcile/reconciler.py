@@ -224,6 +224,8 @@ class Reconciler:
 
     async def _reconcile(self, stored: Mapping[str, Any], *, first: bool = False) -> None:
         body = with_valid_status(stored)
+        # Where the apply is refused, the CronJobs of before go on, and so does the watch over their runs.
+        self._state.statuses.note_due(key_of(body), body.get("status") or {})
         try:
             patch = await self._apply(body)
         except RefusedError as error:

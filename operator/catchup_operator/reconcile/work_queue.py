@@ -14,7 +14,7 @@ from catchup_operator.kube.errors import ApiError
 
 RETRY_FIRST_SECONDS: Final = 2.0
 """The operator's first delay after a failed request; each further one is twice as long."""
-_RETRY_MAX_SECONDS: Final = 300.0
+RETRY_MAX_SECONDS: Final = 300.0
 """The operator's longest delay after a failed request."""
 
 logger = logging.getLogger(__name__)
@@ -149,4 +149,4 @@ class WorkQueue:
 
     def _backoff(self, key: str) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return backoff_seconds(failures, first=RETRY_FIRST_SECONDS, longest=_RETRY_MAX_SECONDS)
+        return backoff_seconds(failures, first=RETRY_FIRST_SECONDS, longest=RETRY_MAX_SECONDS)
