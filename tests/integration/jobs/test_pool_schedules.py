@@ -15,6 +15,7 @@ from integration.jobs.pool_world import (
     apply_to_enrolled,
     dedicated,
     held,
+    listed_members,
     schedule,
 )
 from sqlalchemy import select
@@ -25,7 +26,7 @@ from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, decode, encode
 from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.pools.schedule_list import apply_list
-from catchup_jobs.adapters.database.schema import pool_members, users
+from catchup_jobs.adapters.database.schema import users
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 
@@ -219,11 +220,6 @@ def test_a_user_schedule_that_this_version_cannot_read_stops_nobody_else(
     pool.enrol("ada", "bob", pool=None)
 
     assert apply(pool, schedule("ada", **fields), schedule("bob")) == ["bob"]
-
-
-def listed_members(pool: PoolWorld) -> set[str]:
-    with pool.database.read() as connection:
-        return set(connection.execute(select(pool_members.c.user_id).where(pool_members.c.uid.is_not(None))).scalars())
 
 
 def test_an_older_list_never_undoes_a_newer_one_whatever_happens_between(pool: PoolWorld) -> None:
