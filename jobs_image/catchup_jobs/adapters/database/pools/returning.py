@@ -2,45 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, delete, or_, select, tuple_, update
 
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.pools.members import join_enrolled
-from catchup_jobs.adapters.database.schema import pool_enrolments, pool_members, users
+from catchup_jobs.adapters.database.pools.leaving import forget_put_back
+from catchup_jobs.adapters.database.pools.members import HEAD_ALONE, join_enrolled
+from catchup_jobs.adapters.database.pools.ticks import is_silent, last_ticks
+from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.pools.applied import Turns
 
 
-def return_enrolled(turns: Turns, named: Collection[str]) -> None:
+def return_enrolled(turns: Turns, named: Collection[str], *, now: datetime) -> bool:
     """Make enrolled users members of their pool again whom a complete list does not name.
+
+    A member by a UserSchedule that is gone is dropped by the pods of the member's pool. Of a pool that is gone, too, no
+    pod does that; it is done here, once that pool has not ticked for long. It may be alive with a newer list, or with
+    that of another cluster.
 
     Args:
         turns: of the pool in which they are enrolled.
         named: the users whom the list names.
 
+    Returns:
+        Whether nobody waits for another pool to drop them.
+
     Raises:
         OvertakenError: another pod has applied the same list meanwhile, or a newer one.
         JobError: the database cannot be used.
     """
-    without = (
-        select(pool_enrolments.c.user_id)
+    held = (
+        select(pool_enrolments.c.user_id, pool_members.c.pool, pool_members.c.uid, pool_members.c.leaving)
         .outerjoin(pool_members, pool_members.c.user_id == pool_enrolments.c.user_id)
-        .where(pool_enrolments.c.pool == turns.pool, or_(pool_members.c.user_id.is_(None), pool_members.c.leaving))
+        .where(pool_enrolments.c.pool == turns.pool)
+        .where(or_(pool_members.c.user_id.is_(None), pool_members.c.uid.is_not(None), pool_members.c.leaving))
     )
     with turns.database.read() as connection:
-        back = sorted(set(connection.execute(without).scalars()) - set(named))
-    for page in chunks(back):
-        turns.take(partial(_return, turns.database, page))
+        rows = [row for row in connection.execute(held) if row.user_id not in named]
+        ticks = last_ticks(connection)
+    kept = {row.user_id: row for row in rows if row.pool is not None and not row.leaving}
+    gone = {user_id: row.uid for user_id, row in kept.items() if is_silent(ticks.get(row.pool), now)}
+    back = [row.user_id for row in rows if row.user_id not in kept or row.user_id in gone]
+    for page in chunks(sorted(back)):
+        turns.take(partial(_return, turns.database, page, {user: gone[user] for user in page if user in gone}))
+    return kept.keys() == gone.keys()
 
 
-def _return(database: Database, user_ids: Sequence[str], connection: Connection) -> list[str]:
+def _return(database: Database, user_ids: Sequence[str], gone: Mapping[str, str], connection: Connection) -> list[str]:
     # No UserSchedule owns their schedule any more.
     connection.execute(update(users).where(users.c.id.in_(user_ids)).values(schedule_seen_at=None))
+    if gone:
+        _drop(connection, gone)
     join_enrolled(database, connection, user_ids)
     return list(user_ids)
+
+
+def _drop(connection: Connection, gone: Mapping[str, str]) -> None:
+    """End the membership of users by UserSchedules that are gone, given by user, in pools that are gone, too."""
+    are_they = tuple_(pool_members.c.user_id, pool_members.c.uid).in_(sorted(gone.items()))
+    pools = set(connection.execute(select(pool_members.c.pool).where(are_they).distinct()).scalars())
+    forget_put_back(connection, pool_slots.c.user_id.in_(sorted(gone)))
+    connection.execute(delete(pool_members).where(are_they))
+    # Should such a pool be back, and the UserSchedule be there after all, it takes its members back.
+    connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(sorted(pools))).values(digest=HEAD_ALONE))

@@ -91,9 +91,7 @@ def apply_list(
             ending = [one.user_id for one in connection.execute(_members(pool)) if names.ends(one)]
         for page in chunks(sorted(ending)):
             turns.take(partial(_end, pool, names, page))
-        if listed.is_complete:
-            if where is Members.DATABASE:
-                return_enrolled(turns, names.users)
+        if listed.is_complete and (where is not Members.DATABASE or return_enrolled(turns, names.users, now=now)):
             turns.end()
     return changed
 
