@@ -65,7 +65,10 @@ class PoolStore(Protocol):
     """The members of one pool for one kind, in one shard. Each method is one transaction and raises JobError."""
 
     def schedule(self, *, now: datetime, limit: int) -> int:
-        """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
+        """Compute when members are due whose schedule is new or changed; return how many, at most `limit`.
+
+        Whom somebody else changes at this moment is left out.
+        """
         ...
 
     def release(self, *, now: datetime) -> None:
