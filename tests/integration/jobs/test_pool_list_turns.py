@@ -89,6 +89,21 @@ def test_two_pools_that_take_users_from_each_other_do_not_end_each_other(on_post
     assert pools(world) == {"ada": "west", "bob": "east"}
 
 
+def test_an_import_and_a_list_of_its_users_do_not_end_each_other(on_postgresql: PoolWorld) -> None:
+    world, barrier = on_postgresql, threading.Barrier(2)
+    world.enrol("ada", pool=None)
+    apply(world, order=1)
+
+    at_once(
+        # One holds the user and wants the rows of `pool_lists`, the other the other way round.
+        lambda: meeting(world, "UPDATE users", barrier, lambda own: own.enrol("ada", pool=None)),
+        lambda: meeting(world, "FROM users", barrier, lambda own: apply(own, schedule("ada"), order=2)),
+    )
+
+    assert deadlocks(world.database) > 0, "they were to meet"
+    assert listed_members(world) == {"ada"}
+
+
 def test_who_is_imported_while_a_list_is_applied_is_a_member_by_it_the_next_time(pool: PoolWorld) -> None:
     pool.enrol("ada", pool=None)
     apply(pool, order=1)
