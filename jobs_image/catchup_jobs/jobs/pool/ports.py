@@ -52,6 +52,7 @@ class Settlement:
         due_at: from when the member is due again (UTC).
         unfinished: the slot to try again then, None where the slot has ended.
         answered: the request by hand that has ended (UTC).
+        synced_at: when the sync began that has ended well (UTC), None of other runs.
     """
 
     user_id: str
@@ -59,6 +60,7 @@ class Settlement:
     unfinished: datetime | None = None
     deaths: int = 0
     answered: datetime | None = None
+    synced_at: datetime | None = None
 
 
 class PoolStore(Protocol):

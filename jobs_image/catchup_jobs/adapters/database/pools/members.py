@@ -12,6 +12,7 @@ from catchup_contract.cadence import stable_hash
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.pools.last_syncs import keep_last_syncs
 from catchup_jobs.adapters.database.pools.trouble import is_served
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots
 
@@ -143,3 +144,4 @@ def put_slots(database: Database, connection: Connection, slots: list[dict[str, 
         ),
         slots,
     )
+    keep_last_syncs(connection, {slot["user_id"] for slot in slots})

@@ -1,0 +1,55 @@
+"""When each member of a pool was synced last, however long ago: runs are deleted once a later one has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection, func, literal, or_, select, union_all, update
+
+from catchup_contract.kinds import SYNC
+from catchup_jobs.adapters.database.chunks import chunks
+from catchup_jobs.adapters.database.pools.trouble import is_served
+from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
+from catchup_jobs.domain.stored_enums import RunState
+
+
+def keep_last_syncs(connection: Connection, user_ids: Collection[str]) -> None:
+    """Note of new members when they were synced last before, by CronJobs of their own or by hand."""
+    of_user = (runs.c.kind == SYNC, runs.c.subject == pool_slots.c.user_id, runs.c.state == RunState.DONE)
+    last = select(func.max(runs.c.started_at)).where(*of_user).correlate(pool_slots).scalar_subquery()
+    for page in chunks(sorted(user_ids)):
+        never = (pool_slots.c.user_id.in_(page), pool_slots.c.kind == SYNC, pool_slots.c.synced_at.is_(None))
+        connection.execute(update(pool_slots).where(*never).values(synced_at=last))
+
+
+def note_synced(connection: Connection, user_id: str, at: datetime) -> None:
+    """Note a sync that began at `at` (aware), has ended well, and is settled by no tick: one by hand."""
+    is_older = or_(pool_slots.c.synced_at.is_(None), pool_slots.c.synced_at < at)
+    mine = (pool_slots.c.user_id == user_id, pool_slots.c.kind == SYNC)
+    connection.execute(update(pool_slots).where(*mine, is_older).values(synced_at=at))
+
+
+def oldest_syncs(connection: Connection, pools: Iterable[str], now: datetime) -> dict[str, datetime]:
+    """Return when the member of each pool who waits longest was last synced, or became a member if never (UTC).
+
+    Whoever is suspended at `now` (aware) does not wait. A pool without members is missing. Indexes find the time.
+    """
+    found: dict[str, datetime] = {}
+    for names in chunks(sorted(pools)):
+        of = union_all(*(select(literal(name).label("pool")) for name in names)).subquery()
+        mine = (pool_slots.c.pool == of.c.pool, pool_slots.c.kind == SYNC, is_served(now))
+        members = pool_slots.join(pool_members)
+        last = pool_slots.c.synced_at
+        # Not by a clock that was ahead.
+        synced = select(last).select_from(members).where(*mine, last <= now).order_by(last).limit(1)
+        joined = func.min(pool_members.c.digest_since, type_=last.type)
+        never = select(joined).select_from(members).where(*mine, last.is_(None))
+        rows = connection.execute(
+            select(of.c.pool, synced.scalar_subquery().label("synced"), never.scalar_subquery().label("never"))
+        )
+        for row in rows:
+            times = [at for at in (row.synced, row.never) if at is not None]
+            if times:
+                found[row.pool] = min(times)
+    return found
