@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from cryptography.fernet import Fernet
 from integration.jobs.database_faults import after, statements
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
+from catchup_jobs.adapters.database.schedule_columns import give_back_own
 from catchup_jobs.adapters.database.schema import contacts, oauth_tokens, pool_members, users
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.domain.calendar.access_token import OAuthToken
@@ -27,6 +29,7 @@ NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 BERLIN = Schedule("Europe/Berlin", DigestDay.SUNDAY, time(9), "30m")
 LISBON = Schedule("Europe/Lisbon", DigestDay.DAILY, time(18, 30), "1h")
+NEPAL = Schedule("Asia/Kathmandu", DigestDay.FRIDAY, time(7, 15), "3h")
 HOURS = AvailabilityParameters(
     blocks=(
         WeeklyWindow(Weekday.MONDAY, time(9), time(12)),
@@ -142,14 +145,42 @@ def test_runs_wait_for_the_users_of_one_transaction_of_an_import_alone(postgresq
     other.close()
 
 
-def test_an_import_leaves_a_schedule_alone_that_a_user_schedule_owns(people: DatabaseUsers) -> None:
-    people.import_all([user()], now=NOW)
+def test_an_import_keeps_a_schedule_for_when_the_user_schedule_is_gone(
+    people: DatabaseUsers, database: Database
+) -> None:
+    people.import_all([user(), user("bob")], now=NOW)
     assert people.record_schedule("ada", LISBON, now=NOW)
-    imported = people.import_all([user("ada", BERLIN, AvailabilityParameters())], now=LATER)
+    assert people.record_schedule("bob", LISBON, now=NOW)
+    assert people.record_schedule("bob", replace(LISBON, sync_every="6h"), now=NOW), "its own is known already"
+    imported = people.import_all([user("ada", NEPAL, AvailabilityParameters())], now=LATER)
     assert imported.kept_schedule == ["ada"]
     found = people.get("ada")
     assert found is not None
     assert (found.schedule, found.availability) == (LISBON, AvailabilityParameters())
+
+    with database.write() as connection:
+        for _ in range(2):
+            give_back_own(connection, ["ada", "bob"], now=LATER)
+
+    assert [one.schedule for one in people.get_many(["ada", "bob"])] == [NEPAL, BERLIN]
+    assert people.import_all([user("ada", LISBON)], now=LATER).kept_schedule == []
+    assert [one.schedule for one in people.get_many(["ada", "bob"])] == [LISBON, BERLIN]
+    with database.read() as connection:
+        kept = [column for column in users.c if column.name.startswith("own_")]
+        assert {value for row in connection.execute(select(*kept)) for value in row} == {None}
+
+
+def test_whose_own_schedule_an_earlier_version_did_not_keep_has_the_user_schedules(
+    people: DatabaseUsers, database: Database
+) -> None:
+    people.import_all([user()], now=NOW)
+    people.record_schedule("ada", LISBON, now=NOW)
+    with database.write() as connection:
+        connection.execute(update(users).values(dict.fromkeys(("own_time_zone", "own_digest_day", "own_digest_time"))))
+        connection.execute(update(users).values(own_sync_every=None))
+        give_back_own(connection, ["ada"], now=LATER)
+
+    assert [one.schedule for one in people.get_many(["ada"])] == [LISBON]
 
 
 def test_a_schedule_is_written_only_when_it_changed(people: DatabaseUsers, database: Database) -> None:

@@ -17,7 +17,12 @@ from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
 from catchup_jobs.adapters.database.people.hours import WINDOWS, hours_of
 from catchup_jobs.adapters.database.pools.members import enrol, read_lists_again, reschedule
-from catchup_jobs.adapters.database.schedule_columns import copy_schedule, schedule_columns, schedule_differs
+from catchup_jobs.adapters.database.schedule_columns import (
+    copy_schedule,
+    own_columns,
+    schedule_columns,
+    schedule_differs,
+)
 from catchup_jobs.adapters.database.schema import oauth_tokens, runs, users
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
@@ -34,7 +39,7 @@ class Imported:
     """The users of an import, by id.
 
     Attributes:
-        kept_schedule: users whose schedule was not changed, since a UserSchedule owns it.
+        kept_schedule: users whose schedule holds once their UserSchedule is gone.
     """
 
     created: list[str]
@@ -90,8 +95,7 @@ class DatabaseUsers:
             addresses: writes the channels.
             pools: by user id the pool that serves them, None for no pool; other users stay where they are.
 
-        The schedule of a user with a UserSchedule is not changed: that resource owns it, and the next sync would
-        copy it again.
+        The schedule of a user with a UserSchedule is kept for when that is gone: until then the resource says when.
 
         Raises:
             JobError: the database cannot be used, or refuses somebody's data; it says how many users were imported.
@@ -206,7 +210,7 @@ def _put_people(connection: Connection, people: Sequence[User], now: datetime) -
         connection.execute(insert(users), rows)
     for user in people:
         if user.id in seen:
-            schedule = {} if user in kept else schedule_columns(user.schedule)
+            schedule = own_columns(user.schedule) if user in kept else schedule_columns(user.schedule)
             values = {**_person(user, now), **schedule, "planning_version": users.c.planning_version + 1}
             connection.execute(update(users).where(users.c.id == user.id).values(**values))
     for field, table in WINDOWS.items():

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, delete, or_, select, tuple_, update
 
 from catchup_jobs.adapters.database.chunks import chunks
-from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
-from catchup_jobs.adapters.database.pools.members import HEAD_ALONE, join_enrolled
+from catchup_jobs.adapters.database.pools.members import HEAD_ALONE, join_enrolled, reschedule
 from catchup_jobs.adapters.database.pools.ticks import is_silent, last_ticks
+from catchup_jobs.adapters.database.schedule_columns import give_back_own
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
 
 if TYPE_CHECKING:
@@ -44,23 +44,40 @@ def return_enrolled(turns: Turns, named: Collection[str], *, now: datetime) -> b
         .where(pool_enrolments.c.pool == turns.pool)
         .where(or_(pool_members.c.user_id.is_(None), pool_members.c.uid.is_not(None), pool_members.c.leaving))
     )
+    # Of members by enrolment: their UserSchedules had CronJobs, and were deleted before the users were enrolled.
+    copied = (
+        select(users.c.id)
+        .join(pool_members, pool_members.c.user_id == users.c.id)
+        .where(pool_members.c.pool == turns.pool, pool_members.c.uid.is_(None), users.c.schedule_seen_at.is_not(None))
+    )
     with turns.database.read() as connection:
         rows = [row for row in connection.execute(held) if row.user_id not in named]
         ticks = last_ticks(connection)
+        stale = list(connection.execute(copied).scalars())
     kept = {row.user_id: row for row in rows if row.pool is not None and not row.leaving}
     gone = {user_id: row.uid for user_id, row in kept.items() if is_silent(ticks.get(row.pool), now)}
     back = [row.user_id for row in rows if row.user_id not in kept or row.user_id in gone]
     for page in chunks(sorted(back)):
-        turns.take(partial(_return, turns.database, page, {user: gone[user] for user in page if user in gone}))
+        turns.take(partial(_return, turns, page, {user: gone[user] for user in page if user in gone}, now))
+    for page in chunks(sorted(user_id for user_id in stale if user_id not in named)):
+        turns.take(partial(_give_back, page, now))
     return kept.keys() == gone.keys()
 
 
-def _return(database: Database, user_ids: Sequence[str], gone: Mapping[str, str], connection: Connection) -> list[str]:
+def _return(
+    turns: Turns, user_ids: Sequence[str], gone: Mapping[str, str], now: datetime, connection: Connection
+) -> list[str]:
     # No UserSchedule owns their schedule any more.
-    connection.execute(update(users).where(users.c.id.in_(user_ids)).values(schedule_seen_at=None))
+    give_back_own(connection, user_ids, now=now)
     if gone:
         _drop(connection, gone)
-    join_enrolled(database, connection, user_ids)
+    join_enrolled(turns.database, connection, user_ids)
+    return list(user_ids)
+
+
+def _give_back(user_ids: Sequence[str], now: datetime, connection: Connection) -> list[str]:
+    give_back_own(connection, user_ids, now=now)
+    reschedule(connection, user_ids)
     return list(user_ids)
 
 

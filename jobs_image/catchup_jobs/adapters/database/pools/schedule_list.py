@@ -43,7 +43,7 @@ from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, PRIOR
 from catchup_jobs.adapters.database.pools.names import Names
 from catchup_jobs.adapters.database.pools.requests import note_requests
 from catchup_jobs.adapters.database.pools.returning import return_enrolled
-from catchup_jobs.adapters.database.schedule_columns import copy_schedule
+from catchup_jobs.adapters.database.schedule_columns import copy_schedule, give_back_own
 from catchup_jobs.adapters.database.schema import pool_lists, pool_members, pool_slots, users
 from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.jobs.run.errors import TemporaryError
@@ -90,7 +90,7 @@ def apply_list(
         with database.read() as connection:
             ending = [one.user_id for one in connection.execute(_members(pool)) if names.ends(one)]
         for page in chunks(sorted(ending)):
-            turns.take(partial(_end, pool, names, page))
+            turns.take(partial(_end, pool, names, page, now))
         if listed.is_complete and (where is not Members.DATABASE or return_enrolled(turns, names.users, now=now)):
             turns.end()
     return changed
@@ -101,7 +101,7 @@ def _members(pool: str) -> Select[Any]:
     return select(*columns).where(pool_members.c.pool == pool)
 
 
-def _end(pool: str, names: Names, user_ids: Sequence[str], connection: Connection) -> list[str]:
+def _end(pool: str, names: Names, user_ids: Sequence[str], now: datetime, connection: Connection) -> list[str]:
     """End memberships; return the users of whom anything was written."""
     # As they are by now: others enrol users meanwhile.
     rows = connection.execute(
@@ -110,6 +110,7 @@ def _end(pool: str, names: Names, user_ids: Sequence[str], connection: Connectio
     ending = [one for one in rows.all() if names.ends(one)]
     gone = [one.user_id for one in ending if one.user_id not in names.served]
     _leave(connection, pool, gone)
+    give_back_own(connection, [user_id for user_id in gone if user_id not in names.users], now=now)
     moved = [one.user_id for one in ending if one.user_id in names.served and not one.leaving]
     hand_over(connection, pool, [names.served[user_id] for user_id in moved])
     return gone + moved

@@ -1,4 +1,4 @@
-"""When each member of a pool was synced last, however long ago.
+"""When each member of a pool was synced last, however long ago, and users' own schedules beside a UserSchedule's.
 
 Revision ID: 0017
 """
@@ -17,7 +17,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add a column that is null: older code goes on working. It has what the runs that are kept say."""
+    """Add columns that are null: older code goes on working. When members were synced, the runs that are kept say."""
+    op.add_column("users", sa.Column("own_time_zone", sa.Text))
+    op.add_column("users", sa.Column("own_digest_day", sa.String(32)))
+    op.add_column("users", sa.Column("own_digest_time", sa.Time))
+    op.add_column("users", sa.Column("own_sync_every", sa.Text))
     op.add_column("pool_slots", sa.Column("synced_at", UtcDateTime))
     op.create_index("ix_pool_slots_pool_kind_synced_at", "pool_slots", ["pool", "kind", "synced_at"])
     op.execute(
