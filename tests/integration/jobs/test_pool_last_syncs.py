@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -30,8 +31,9 @@ def oldest(pool: PoolWorld) -> int | None:
     return None if seconds is None else seconds // 60
 
 
-def sync_by_hand(pool: PoolWorld, user_id: str) -> None:
-    store, run = DatabaseRunStore(pool.database), Run(SYNC, user_id, None, "by-hand")
+def sync_by_hand(pool: PoolWorld, user_id: str, *, replays: Run | None = None) -> None:
+    by_hand = Run(SYNC, user_id, None, "by-hand") if replays is None else replace(replays, replays=replays.key)
+    store, run = DatabaseRunStore(pool.database), by_hand
     store.open(run, now=pool.now, lease_until=pool.now + timedelta(hours=1), owner="toolbox")
     assert store.close(run, "toolbox", Closing(RunState.DONE, None, 0, {}, {}), now=pool.now)
 
@@ -80,10 +82,12 @@ def test_a_member_who_was_never_synced_waits_since_enrolment(pool: PoolWorld) ->
     assert pool.store().counts(now=pool.now)[Count.MEMBERS_SYNCED] == 1
 
 
-def test_a_sync_by_hand_counts(pool: PoolWorld) -> None:
+@pytest.mark.parametrize("is_replay", [False, True], ids=["sync", "failures retry"])
+def test_a_sync_by_hand_counts(pool: PoolWorld, *, is_replay: bool) -> None:
     pool.enrol("ada")
     pool.pass_time(hours=5)
-    sync_by_hand(pool, "ada")
+    failed = Run(SYNC, "ada", cadence_of("ada").latest(pool.now), "")
+    sync_by_hand(pool, "ada", replays=failed if is_replay else None)
     pool.pass_time(minutes=3)
 
     assert oldest(pool) == 3
@@ -111,19 +115,6 @@ def test_who_comes_from_cronjobs_was_synced_by_those(pool: PoolWorld) -> None:
     apply(pool, schedule("ada"))
 
     assert oldest(pool) == 25
-
-
-def test_a_member_who_is_skipped_for_the_day_limit_stays_synced_while_the_last_sync_is_fresh(pool: PoolWorld) -> None:
-    pool.enrol("ada")
-    pool.make_due()
-    pool.tick()
-    pool.pass_time(minutes=31)
-    pool.make_due()
-    pool.body = lambda _: Result(Outcome.SKIPPED, Reason.DAILY_LIMIT)
-    pool.tick()
-
-    assert set(pool.states().values()) == {"skipped"}
-    assert pool.store().counts(now=pool.now)[Count.MEMBERS_SYNCED] == 1
 
 
 def test_a_sync_by_a_clock_that_was_ahead_does_not_count(pool: PoolWorld) -> None:

@@ -36,9 +36,8 @@ def pools(pool: PoolWorld) -> dict[str, str]:
 
 def deadlocks(database: Database) -> int:
     with database.read() as connection:
-        return connection.execute(
-            text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-        ).scalar_one()
+        told = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        return int(connection.execute(told).scalar_one())
 
 
 def at_once(*works: Callable[[], object]) -> None:

@@ -92,8 +92,8 @@ def test_members_whose_rows_others_hold_are_computed_by_a_later_tick(served: Poo
 
 
 def test_who_is_computed_while_others_hold_some_is_all_the_rest(served: PoolWorld) -> None:
-    served.enrol(*(f"u{number:03}" for number in range(1100)))
-    with held_rows(served, pool_slots.c.user_id < "u300") as users:
+    served.enrol(*(f"u{number:04}" for number in range(1100)))
+    with held_rows(served, pool_slots.c.user_id < "u0300") as users:
         assert len(users) == 300
         assert served.store().schedule(now=served.now, limit=500) >= 200, "a chunk has some who are free"
         served.tick()

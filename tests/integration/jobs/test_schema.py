@@ -286,8 +286,8 @@ def test_members_of_before_have_the_time_of_their_last_sync(empty_database_url: 
                 connection.execute(text(slot), {"id": user_id, "kind": kind})
     ended = [("ada", SYNC, "done", 2), ("ada", SYNC, "done", 1), ("ada", SYNC, "failed", 0), ("bob", SYNC, "failed", 0)]
     with database.write() as connection:
-        for user_id, kind, state, hours in [*ended, ("bob", DIGEST, "done", 0)]:
-            run = {"run_key": f"{kind.name}:{user_id}:{hours}", "kind": kind, "subject": user_id, "state": state}
+        for user_id, of_kind, state, hours in [*ended, ("bob", DIGEST, "done", 0)]:
+            run = {"run_key": f"{of_kind}:{user_id}:{hours}", "kind": of_kind, "subject": user_id, "state": state}
             started = NOW - timedelta(hours=hours)
             connection.execute(runs.insert().values(**run, attempts=1, started_at=started))
     migrate.upgrade(empty_database_url)

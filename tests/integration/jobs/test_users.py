@@ -89,7 +89,7 @@ def test_an_import_that_fails_on_the_way_says_how_far_it_came_and_may_be_made_ag
 
     # The database refuses the second of two users of one id.
     with pytest.raises(PermanentError, match=r"2 of 6 users were imported before.*import the same file again"):
-        people.import_all([*everybody, user("u3")], now=NOW, contacts=given, pools=pools)
+        people.import_all([*everybody, user("u2")], now=NOW, contacts=given, pools=pools)
     assert [one.id for one in people.get_many(given)] == ["u0", "u1"]
     imported = people.import_all(everybody, now=LATER, contacts=given, pools=pools)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, func, literal, or_, select, union_all, update
+from sqlalchemy import Connection, func, literal, select, union_all, update
 
 from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.database.chunks import chunks
@@ -21,13 +21,6 @@ def keep_last_syncs(connection: Connection, user_ids: Collection[str]) -> None:
     for page in chunks(sorted(user_ids)):
         never = (pool_slots.c.user_id.in_(page), pool_slots.c.kind == SYNC, pool_slots.c.synced_at.is_(None))
         connection.execute(update(pool_slots).where(*never).values(synced_at=last))
-
-
-def note_synced(connection: Connection, user_id: str, at: datetime) -> None:
-    """Note a sync that began at `at` (aware), has ended well, and is settled by no tick: one by hand."""
-    is_older = or_(pool_slots.c.synced_at.is_(None), pool_slots.c.synced_at < at)
-    mine = (pool_slots.c.user_id == user_id, pool_slots.c.kind == SYNC)
-    connection.execute(update(pool_slots).where(*mine, is_older).values(synced_at=at))
 
 
 def oldest_syncs(connection: Connection, pools: Iterable[str], now: datetime) -> dict[str, datetime]:

@@ -123,8 +123,9 @@ def _admit(turns: Turns, names: Names, user_ids: Sequence[str], now: datetime, c
     news = _news(turns.pool, names, wanted, now, connection)
     if news:
         # Whoever enrols them locks their rows, too.
-        connection.execute(known.with_for_update())
-        news = _news(turns.pool, names, wanted, now, connection)
+        changing = {row["user_id"]: wanted[row["user_id"]] for row in news}
+        connection.execute(known.where(users.c.id.in_(list(changing))).with_for_update())
+        news = _news(turns.pool, names, changing, now, connection)
         _store(turns.database, connection, turns.pool, news, [wanted[row["user_id"]] for row in news])
         for row in news:
             copy_schedule(connection, row["user_id"], _chosen(wanted[row["user_id"]]), now)

@@ -13,7 +13,7 @@ from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.constants import is_one_of
 from catchup_jobs.adapters.database.engine import Database, insert_into
-from catchup_jobs.adapters.database.pools.last_syncs import note_synced
+from catchup_jobs.adapters.database.runs.by_hand import note_synced
 from catchup_jobs.adapters.database.runs.counters import End, count_ends
 from catchup_jobs.adapters.database.schema import dead_letters, runs
 from catchup_jobs.adapters.database.types import UtcDateTime
@@ -231,7 +231,8 @@ class DatabaseRunStore:
             started_at = ended.scalar_one_or_none()
             if started_at is None:
                 return False
-            if run.kind is SYNC and run.slot is None and closing.state is RunState.DONE:
+            is_by_hand = run.slot is None or run.replays is not None
+            if run.kind is SYNC and is_by_hand and closing.state is RunState.DONE:
                 note_synced(connection, run.subject, started_at)
             if closing.dead_letter is not None:
                 row = {"run_key": run.key, "kind": run.kind, "subject": run.subject, "slot": run.slot}

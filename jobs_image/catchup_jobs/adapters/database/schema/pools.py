@@ -82,7 +82,8 @@ pool_slots: Final = Table(
 )
 
 # The list of UserSchedules that was applied last (`catchup_contract.schedule_list`): `#`, its order in 15 digits, the
-# first letter of where the pool's members are, and, unless members have changed since, its hash.
+# first letter of where the pool's members are (`?` while the first list is applied), and, unless it is to be applied
+# again, its hash; while it is applied, a mark of who does that (`pools.applied`).
 pool_lists: Final = Table(
     "pool_lists",
     metadata,
