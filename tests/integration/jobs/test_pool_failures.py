@@ -14,7 +14,7 @@ from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import users
-from catchup_jobs.jobs.pool.abandonment import PROCESS_DIED
+from catchup_jobs.jobs.pool.process_deaths import PROCESS_DIED
 from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER, exit_of
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError

@@ -18,7 +18,7 @@ from integration.jobs.pool_process import LATER
 from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
 from samples import IN_FULL
 
-from catchup_jobs.jobs.pool.abandonment import PROCESS_DIED
+from catchup_jobs.jobs.pool.process_deaths import PROCESS_DIED
 from catchup_jobs.jobs.run.context import Result, RunContext
 
 if TYPE_CHECKING:

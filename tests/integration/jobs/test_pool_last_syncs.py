@@ -13,7 +13,7 @@ from catchup_contract.kinds import DIGEST, SYNC
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.pools import Members
 from catchup_contract.summary import Count
-from catchup_jobs.adapters.database.fleet.snapshot import take
+from catchup_jobs.adapters.database.metrics.snapshot import take
 from catchup_jobs.adapters.database.pools.last_syncs import oldest_syncs
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import pool_slots

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 
 from catchup_contract.pools import Members
 from catchup_contract.schedule_list import INDEX_FILE, ListedSchedule, decode, encode
-from catchup_jobs.adapters.database.pools.schedule_list import apply_list
+from catchup_jobs.adapters.database.pools.apply_list import apply_list
 from catchup_jobs.adapters.database.pools.ticks import note_tick
 from catchup_jobs.adapters.database.schema import pool_lists, pool_members, users
 

@@ -15,7 +15,7 @@ from catchup_contract.kinds import Kind
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.requests import is_live
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
-from catchup_jobs.domain.placement.slots import Slots, When, slots_of
+from catchup_jobs.domain.placement.job_slots import Slots, When, slots_of
 from catchup_jobs.jobs.pool.ports import Member
 
 _JUST_EDITED: Final = timedelta(minutes=10)

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, func, literal, select, union_all, update
+from sqlalchemy import Connection, func, literal, select, union_all
 
 from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.database.chunks import chunks
-from catchup_jobs.adapters.database.pools.trouble import is_served
-from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
-from catchup_jobs.domain.stored_enums import RunState
-
-
-def keep_last_syncs(connection: Connection, user_ids: Collection[str]) -> None:
-    """Note of new members when they were synced last before, by CronJobs of their own or by hand."""
-    of_user = (runs.c.kind == SYNC, runs.c.subject == pool_slots.c.user_id, runs.c.state == RunState.DONE)
-    last = select(func.max(runs.c.started_at)).where(*of_user).correlate(pool_slots).scalar_subquery()
-    for page in chunks(sorted(user_ids)):
-        never = (pool_slots.c.user_id.in_(page), pool_slots.c.kind == SYNC, pool_slots.c.synced_at.is_(None))
-        connection.execute(update(pool_slots).where(*never).values(synced_at=last))
+from catchup_jobs.adapters.database.pools.members import is_served
+from catchup_jobs.adapters.database.schema import pool_members, pool_slots
 
 
 def oldest_syncs(connection: Connection, pools: Iterable[str], now: datetime) -> dict[str, datetime]:

@@ -12,11 +12,13 @@ from sqlalchemy import Connection, and_, func, select
 from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_contract.summary import Count
-from catchup_jobs.adapters.database.intervals import intervals_before
 from catchup_jobs.adapters.database.pools.last_syncs import oldest_syncs
+from catchup_jobs.adapters.database.pools.lateness import is_late
+from catchup_jobs.adapters.database.pools.members import is_served
 from catchup_jobs.adapters.database.pools.ticks import last_ticks
-from catchup_jobs.adapters.database.pools.trouble import EVERY, in_trouble, is_late, is_served
+from catchup_jobs.adapters.database.pools.trouble import in_trouble
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_members, pool_slots
+from catchup_jobs.adapters.database.sync_intervals import MEMBERS_INTERVAL, intervals_before
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
@@ -45,7 +47,7 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
         .select_from(pool_slots.join(pool_members))
         .where(
             *(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, is_served(now)),
-            pool_slots.c.synced_at >= intervals_before(now, MISSED_SYNCS, EVERY),
+            pool_slots.c.synced_at >= intervals_before(now, MISSED_SYNCS, MEMBERS_INTERVAL),
             # Not by a clock that was ahead.
             pool_slots.c.synced_at <= now,
             pool_slots.c.user_id.not_in(failing),

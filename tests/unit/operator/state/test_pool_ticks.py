@@ -8,7 +8,7 @@ import pytest
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.trouble import TroublePage
 from catchup_operator.manifests.names import SCHEDULE_POOL
-from catchup_operator.state.pool_statuses import PoolStatuses
+from catchup_operator.state.pool_ticks import PoolTicks
 from catchup_operator.state.pools import Pools
 from catchup_operator.status.results import FinishedJob, JobResult
 
@@ -40,14 +40,14 @@ def finished(
     )
 
 
-def known(**changes: Any) -> PoolStatuses:
-    found = PoolStatuses(Pools())
+def known(**changes: Any) -> PoolTicks:
+    found = PoolTicks(Pools())
     found.note(body(**changes), NOW)
     return found
 
 
 def test_the_tick_of_an_unknown_pool_waits() -> None:
-    assert PoolStatuses(Pools()).is_recorded(KEY, finished(COUNTS)) is None
+    assert PoolTicks(Pools()).is_recorded(KEY, finished(COUNTS)) is None
 
 
 @pytest.mark.parametrize(

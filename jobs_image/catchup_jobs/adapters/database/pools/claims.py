@@ -15,7 +15,7 @@ from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
-from catchup_jobs.adapters.database.pools.clocks import compute_far_anew
+from catchup_jobs.adapters.database.pools.clock_ahead import compute_far_anew
 from catchup_jobs.adapters.database.pools.due import DueRules, is_suspended, member_rows
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts
@@ -77,7 +77,7 @@ class PoolSlots:
         if not rows:
             return 0
         are_these = pool_slots.c.user_id.in_([row.user_id for row in rows])
-        if self._tell_interval(rows):
+        if self._store_interval(rows):
             with self.database.read() as connection:
                 rows = connection.execute(stale.where(are_these)).all()
         computed = {row: self._computed(row, now) for row in rows}
@@ -99,15 +99,16 @@ class PoolSlots:
         """Have `schedule` compute members anew who are due later than their schedule can say; return how many."""
         return compute_far_anew(self.database, self.kind, self._mine(), version=self.version, now=now)
 
-    def _tell_interval(self, rows: Sequence[Any]) -> bool:
+    def _store_interval(self, rows: Sequence[Any]) -> bool:
         """Store the interval by which the sync of an enrolled user is overdue; a UserSchedule says its own."""
-        told = sorted(row.user_id for row in rows if row.uid is None and row.sync_every != self.every)
-        if self.kind is not SYNC or not told:
+        changed = sorted(row.user_id for row in rows if row.uid is None and row.sync_every != self.every)
+        if self.kind is not SYNC or not changed:
             return False
         one = (pool_members.c.user_id == bindparam("user"), pool_members.c.uid.is_(None))
         with self.database.write() as connection:
             connection.execute(
-                update(pool_members).where(*one).values(sync_every=self.every), [{"user": user_id} for user_id in told]
+                update(pool_members).where(*one).values(sync_every=self.every),
+                [{"user": user_id} for user_id in changed],
             )
         return True
 
