@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from integration.jobs.pool_world import POOL, PoolWorld, schedule
 from sqlalchemy import delete, select
@@ -33,6 +33,8 @@ _pod = st.tuples(
     st.sampled_from(sorted(POOLS)),
     st.tuples(st.integers(0, 2), *(st.integers(0, 3) for _ in range(PARTS))),
 )
+OLD = (1,) * PARTS
+
 # After the newest list was applied whole: its index, and parts of any age.
 _late_pod = st.tuples(st.sampled_from(sorted(POOLS)), st.tuples(*(st.integers(0, 3) for _ in range(PARTS))))
 _complete = st.tuples(st.just("complete"), st.sampled_from(sorted(POOLS)), st.integers(0, 2))
@@ -94,6 +96,9 @@ def members(pool: PoolWorld) -> dict[str, tuple[str, str | None]]:
 @given(
     steps=st.lists(st.one_of(_edit, _edit, _pod, _pod, _complete, _import), min_size=3, max_size=20),
     late_pods=st.lists(_late_pod, min_size=1, max_size=4),
+)
+@example(
+    steps=[("edit", "ada", "people"), ("complete", "people", 0), ("edit", "ada", "delete")], late_pods=[(POOL, OLD)]
 )
 def test_the_newest_complete_list_says_who_is_a_member_whatever_pods_have_read_before(
     pool: PoolWorld, steps: list[tuple[str, str, object]], late_pods: list[tuple[str, tuple[int, ...]]]
