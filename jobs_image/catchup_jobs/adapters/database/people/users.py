@@ -30,7 +30,7 @@ from catchup_jobs.domain.people.users import Schedule, User
 from catchup_jobs.domain.stored_enums import RunState, TokenState
 from catchup_jobs.jobs.run.errors import JobError
 
-AT_ONCE: Final = 200
+AT_ONCE: Final = 50
 """Users whom an import writes in one transaction: until its end, runs of these users wait."""
 
 
