@@ -223,7 +223,6 @@ def namespace_and_resource(path: str) -> tuple[str, str]:
     return (parts[0], parts[1]) if len(parts) > 1 else ("", "")
 
 
-
 def media_type(resource: str, *, listed: bool = False, trimmed: bool = False) -> str:
     """Return the media type to request (the `Accept` header); one that is `trimmed` has the metadata only."""
     if resource not in _METADATA_ONLY and not trimmed:
