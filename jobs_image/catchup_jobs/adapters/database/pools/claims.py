@@ -64,7 +64,10 @@ class PoolSlots:
     since: datetime | None = None
 
     def schedule(self, *, now: datetime, limit: int) -> int:
-        """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
+        """Compute when members are due whose schedule is new or changed; return how many, at most `limit`.
+
+        Whose rows others hold is left out.
+        """
         unclaimed = (*self._mine(), pool_slots.c.owner.is_(None))
         # Not `!=`, for which no index helps.
         is_stale = or_(pool_slots.c.version < self.version, pool_slots.c.version > self.version)
@@ -90,7 +93,7 @@ class PoolSlots:
                 forget_put_back(connection, pool_slots.c.kind == self.kind, pool_slots.c.user_id.in_(put_back))
             if values:
                 connection.execute(_COMPUTED.where(pool_slots.c.kind == self.kind), values)
-        return len(rows)
+        return len(values)
 
     def compute_far_anew(self, *, now: datetime) -> int:
         """Have `schedule` compute members anew who are due later than their schedule can say; return how many."""
@@ -194,6 +197,7 @@ class PoolSlots:
                         pool_slots.c.is_requested,
                         func.coalesce(pool_slots.c.requested_at != bindparam("request", type_=UtcDateTime()), true()),
                     ),
+                    synced_at=func.coalesce(bindparam("synced", type_=UtcDateTime()), pool_slots.c.synced_at),
                     owner=None,
                 ),
                 [
@@ -203,6 +207,7 @@ class PoolSlots:
                         "slot": one.unfinished,
                         "died": one.deaths,
                         "request": one.answered,
+                        "synced": one.synced_at,
                     }
                     # In one order everywhere, or two transactions could wait for each other.
                     for one in sorted(settlements, key=lambda one: one.user_id)
