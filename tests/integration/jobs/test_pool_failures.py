@@ -67,12 +67,14 @@ def test_a_spent_budget_is_the_users_dead_letter_and_is_not_tried_each_minute(po
     assert pool.row("ada").due_at == slot + timedelta(minutes=30)
 
 
-def test_a_slot_that_is_tried_again_is_ended_before_the_next_one_is_served(pool: PoolWorld) -> None:
+def put_back_past_the_next_slot(pool: PoolWorld, end: Exception | None) -> datetime:
+    """Serve a slot of `ada` that waits for a quota until the next one has passed, and then ends; return the slot."""
     pool.enrol("ada")
     slot = next(cadence_of("ada").due_after(NOW))
     pool.tick()
+    pool.served.clear()
     pool.now = slot + timedelta(minutes=29, seconds=50)
-    failures = iter([TemporaryError("quota", wait_seconds=60)])
+    failures = iter([TemporaryError("quota", wait_seconds=60), *([end] if end else [])])
 
     def body(_: RunContext) -> Result:
         if failure := next(failures, None):
@@ -80,12 +82,45 @@ def test_a_slot_that_is_tried_again_is_ended_before_the_next_one_is_served(pool:
         return Result()
 
     pool.body = body
+    for _ in range(2):  # the first one waits for the end of a short delay
+        pool.tick()
+        pool.pass_time(seconds=70)
+    assert next(failures, None) is None  # the faults fired
+    return slot
+
+
+def test_a_sync_that_waited_past_the_next_slot_is_made_once(pool: PoolWorld) -> None:
+    slot = put_back_past_the_next_slot(pool, None)
+
+    assert pool.served == [("ada", slot), ("ada", slot)]
+    assert pool.row("ada").due_at == slot + timedelta(minutes=60)
+    assert pool.dead_letters() == {}
+
+
+def test_a_sync_that_waited_past_the_next_slot_and_failed_is_followed_by_the_newest(pool: PoolWorld) -> None:
+    slot = put_back_past_the_next_slot(pool, PermanentError("bad"))
+
+    assert pool.served == [("ada", slot), ("ada", slot), ("ada", slot + timedelta(minutes=30))]
+    assert len(pool.dead_letters()) == 1
+
+
+def test_a_slot_that_passes_while_a_sync_runs_is_served(pool: PoolWorld) -> None:
+    """What changed after the run had read the calendar must not wait for a whole interval more."""
+    pool.enrol("ada")
+    slot = next(cadence_of("ada").due_after(NOW))
     pool.tick()
-    pool.pass_time(seconds=70)
+    pool.served.clear()
+    pool.now = slot + timedelta(minutes=29)
+    durations = iter([120])
+
+    def body(_: RunContext) -> Result:
+        pool.pass_time(seconds=next(durations, 0))
+        return Result()
+
+    pool.body = body
     pool.tick()
 
-    assert pool.served[1:] == [("ada", slot), ("ada", slot), ("ada", slot + timedelta(minutes=30))]
-    assert pool.dead_letters() == {}
+    assert pool.served == [("ada", slot), ("ada", slot + timedelta(minutes=30))]
 
 
 @pytest.mark.sampled

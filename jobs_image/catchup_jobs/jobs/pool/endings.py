@@ -38,11 +38,20 @@ def settlement_of(report: Report, member: Member, *, now: datetime) -> Settlemen
         # The other run may be a late one of the user's own CronJob, which ends without serving this slot.
         unfinished = slot if member.is_retry or member.requested_at is not None else None
         return Settlement(member.user_id, min(now + _UNRECORDED, member.slots.after(now)), unfinished, member.deaths)
+    return _ended(report, member, now)
+
+
+def _ended(report: Report, member: Member, now: datetime) -> Settlement:
+    slot = member.slot
     if member.requested_at is not None:
         # A slot that was due meanwhile is next.
         due_at = member.slots.after(now) if slot is None else now
         return Settlement(member.user_id, due_at, slot, answered=member.requested_at)
-    return Settlement(member.user_id, member.slots.after(slot or now))
+    if slot is None:
+        return Settlement(member.user_id, member.slots.after(now))
+    # After a failure the newest slot has a budget of its own.
+    served_at = slot if report.summary.outcome is Outcome.FAILED else report.summary.started_at
+    return Settlement(member.user_id, member.slots.next_after(slot, served_at=served_at))
 
 
 def is_ours(report: Report) -> bool:
