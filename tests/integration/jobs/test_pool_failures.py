@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
 from samples import IN_FULL
 from sqlalchemy import update
 
+from catchup_contract.cadence import Cadence
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import users
 from catchup_jobs.jobs.pool.abandonment import PROCESS_DIED
@@ -19,6 +22,9 @@ from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER, exit_of
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.run.ports import HeldBy, Lock, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_a_temporary_failure_is_put_back_for_its_delay_while_others_go_on(pool: PoolWorld) -> None:
@@ -121,6 +127,82 @@ def test_a_slot_that_passes_while_a_sync_runs_is_served(pool: PoolWorld) -> None
     pool.tick()
 
     assert pool.served == [("ada", slot), ("ada", slot + timedelta(minutes=30))]
+
+
+def changed_interval(pool: PoolWorld) -> None:
+    pool.every, pool.version = "15m", "2026z 15m"
+
+
+def renewed_zone_data(pool: PoolWorld) -> None:
+    pool.version = "2027a 30m"
+
+
+def imported_again(pool: PoolWorld) -> None:
+    pool.enrol("ada", time_zone="Europe/Paris")
+
+
+def enrolled_anew(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    pool.enrol("ada")
+
+
+@pytest.mark.parametrize("change", [renewed_zone_data, imported_again, enrolled_anew, changed_interval])
+@pytest.mark.parametrize("kind", [SYNC, DIGEST], ids=str)
+def test_a_dead_letter_stays_whatever_has_its_member_computed_anew(
+    pool: PoolWorld, kind: Kind, change: Callable[[PoolWorld], None]
+) -> None:
+    pool.kind, pool.now = kind, datetime(2026, 11, 28, 8, tzinfo=UTC)
+    pool.enrol("ada", time_zone="Europe/Paris")
+    pool.tick()
+    pool.now = slot = pool.row("ada").due_at
+    # Both intervals have this slot.
+    assert kind is DIGEST or slot == Cadence.of_user("sync", 15, "ada").latest(slot)
+
+    def body(_: RunContext) -> Result:
+        raise PermanentError("bad")
+
+    pool.body = body
+    pool.tick()
+    letters = pool.dead_letters()
+    assert len(letters) == 1
+    pool.body, served = lambda _: Result(), len(pool.served)
+
+    pool.pass_time(minutes=2)
+    change(pool)
+    pool.tick()
+    if (version := pool.row("ada").version) != pool.version:
+        raise AssertionError(f"not computed anew: {version}")
+
+    assert pool.served[served:] == []
+    assert pool.dead_letters() == letters
+    assert pool.row("ada").due_at > pool.now
+
+
+def test_a_dead_letter_stays_where_its_pod_died_before_it_settled_the_claim(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.enrol("ada")
+    pool.tick()
+    pool.now = slot = pool.row("ada").due_at
+
+    def body(_: RunContext) -> Result:
+        raise PermanentError("bad")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PoolSlots, "settle", lambda *_: None)
+        pool.body = body
+        pool.tick()
+    assert pool.row("ada").owner is not None  # the fault fired
+    letters = pool.dead_letters()
+    assert len(letters) == 1
+    pool.body = lambda _: Result()
+
+    pool.pass_time(minutes=7)
+    pool.tick()
+
+    assert pool.dead_letters() == letters
+    row = pool.row("ada")
+    assert (row.due_at, row.owner, row.deaths, row.unfinished) == (slot + timedelta(minutes=30), None, 0, None)
 
 
 @pytest.mark.sampled

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, true, update
 
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.outcomes import Reason
@@ -16,7 +17,7 @@ from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
 from catchup_jobs.adapters.database.pools.clocks import compute_far_anew
-from catchup_jobs.adapters.database.pools.due import DueRules, is_suspended, member_rows
+from catchup_jobs.adapters.database.pools.due import DueRules, given_up, is_suspended, member_rows
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts
 from catchup_jobs.adapters.database.pools.trouble import troubles
@@ -77,7 +78,9 @@ class PoolSlots:
         if self._tell_interval(rows):
             with self.database.read() as connection:
                 rows = connection.execute(stale.where(are_these)).all()
-        computed = {row: self._computed(row, now) for row in rows}
+        with self.database.read() as connection:
+            rules = self._rules_for(connection, rows, now)
+        computed = {row: self._computed(row, now, rules) for row in rows}
         with self.database.write() as connection:
             # In one order everywhere, or two transactions could wait for each other.
             locked = select(pool_slots.c.user_id).where(*unclaimed, are_these).order_by(pool_slots.c.user_id)
@@ -108,18 +111,27 @@ class PoolSlots:
             )
         return True
 
-    def _computed(self, row: Any, now: datetime) -> dict[str, Any]:
+    def _rules_for(self, connection: Connection, rows: Sequence[Any], now: datetime) -> DueRules:
+        """Return the rules for these rows, with which of their runs were given up."""
+        rules, keys = DueRules(self.kind, self.every, self.version, self.since), []
+        for row in rows:
+            # Whose schedule cannot be computed is told by whoever computes it.
+            with suppress(*_UNREADABLE):
+                keys += rules.run_keys(row, now)
+        return replace(rules, given_up=given_up(connection, keys))
+
+    def _computed(self, row: Any, now: datetime, rules: DueRules) -> dict[str, Any]:
         """Return what is stored of a member: one whose schedule cannot be computed harms no other."""
         try:
-            due_at, unfinished = self._rules.due_at(row, now), self._rules.unfinished(row, now)
+            due_at, unfinished = rules.due_at(row, now), rules.unfinished(row, now)
         except _UNREADABLE:
             _log.warning("the user's schedule cannot be computed, the user is not served", user=row.user_id)
             due_at, unfinished = None, row.unfinished
         return {"user": row.user_id, "due": due_at, "slot": unfinished, "of": self.version}
 
-    def _member(self, row: Any, now: datetime) -> Member | None:
+    def _member(self, row: Any, now: datetime, rules: DueRules) -> Member | None:
         try:
-            return self._rules.member(row, now)
+            return rules.member(row, now)
         except _UNREADABLE:
             _log.warning("the user's schedule cannot be computed, the user is not served", user=row.user_id)
             return None
@@ -160,7 +172,8 @@ class PoolSlots:
         )
         with self.database.write() as connection:
             rows = connection.execute(wanted).all()
-            claimed = {row.user_id: member for row in rows if (member := self._member(row, now)) is not None}
+            rules = self._rules_for(connection, rows, now)
+            claimed = {row.user_id: member for row in rows if (member := self._member(row, now, rules)) is not None}
             # Whose schedule cannot be read is due no more.
             values = [
                 {"user": user_id, "due": until, "by": owner, "died": member.deaths, "slot": member.slot}
@@ -231,10 +244,6 @@ class PoolSlots:
         mine = (pool_slots.c.pool == self.pool, pool_slots.c.kind == self.kind)
         with self.database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(pool_slots).where(*mine)).scalar_one())
-
-    @property
-    def _rules(self) -> DueRules:
-        return DueRules(self.kind, self.every, self.version, self.since)
 
     def _mine(self) -> list[ColumnElement[bool]]:
         mine = [pool_slots.c.pool == self.pool, pool_slots.c.kind == self.kind]
