@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,7 @@ from integration.jobs.pool_world import NOW, PoolWorld, apply, cadence_of, sched
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.cadence import Cadence
-from catchup_contract.digest_rule import DigestDay
+from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.kinds import DIGEST
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
@@ -152,6 +152,66 @@ def test_other_zone_data_move_nobody_who_is_due(pool: PoolWorld) -> None:
     pool.tick()
 
     assert pool.users_served() == ["ada"]
+
+
+def moved_back(monkeypatch: pytest.MonkeyPatch, when: timedelta, since: datetime) -> None:
+    """Let the zone data say from now on that local times from `since` (UTC) on come earlier by `when`."""
+    due_on = DigestTime.due_on
+
+    def earlier(digest: DigestTime, day: date) -> datetime | None:
+        due = due_on(digest, day)
+        return due if due is None or due < since else due - when
+
+    monkeypatch.setattr(DigestTime, "due_on", earlier)
+
+
+@pytest.mark.parametrize(
+    ("back", "served"),
+    [
+        (timedelta(minutes=20), timedelta(minutes=20)),
+        (timedelta(hours=1), timedelta(hours=1)),
+        (timedelta(hours=3, minutes=30), timedelta(minutes=30)),  # the last follow-up
+    ],
+    ids=str,
+)
+def test_a_digest_that_new_zone_data_put_back_before_now_is_served(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch, back: timedelta, served: timedelta
+) -> None:
+    due = datetime(2026, 11, 23, 22, 15, tzinfo=UTC)  # 23:15 in Berlin
+    pool.kind, pool.now = DIGEST, due - timedelta(days=2)
+    pool.enrol("ada", digest_day=DigestDay.DAILY, digest_time=time(23, 15))
+    for now in (pool.now, due - timedelta(days=1), due - timedelta(minutes=8)):
+        pool.now = now
+        pool.tick()
+    assert pool.row("ada").due_at == due
+    pool.served.clear()
+
+    moved_back(monkeypatch, back, due - timedelta(hours=12))
+    pool.version = "2027a"
+    pool.tick()
+
+    assert pool.served == [("ada", due - served)]
+    assert pool.row("ada").due_at > pool.now
+
+
+def test_a_digest_that_was_served_is_not_due_again_by_new_zone_data_nor_by_an_edit_to_an_earlier_time(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due = datetime(2026, 11, 23, 22, 15, tzinfo=UTC)
+    pool.kind, pool.now = DIGEST, due - timedelta(days=2)
+    pool.enrol("ada", "bob", digest_day=DigestDay.DAILY, digest_time=time(23, 15))
+    pool.tick()
+    pool.now = due
+    pool.tick()
+    pool.served.clear()
+
+    pool.enrol("bob", digest_day=DigestDay.DAILY, digest_time=time(23, 1))
+    moved_back(monkeypatch, timedelta(hours=1), due - timedelta(hours=12))
+    pool.version = "2027a"
+    pool.pass_time(minutes=15)
+    pool.tick()
+
+    assert pool.served == []
 
 
 def test_a_user_who_left_is_served_no_more_and_one_who_moved_by_the_other_pool(pool: PoolWorld) -> None:

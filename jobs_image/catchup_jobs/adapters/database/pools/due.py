@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, select
 
 from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
 from catchup_contract.digest_rule import DigestDay
-from catchup_contract.kinds import Kind
+from catchup_contract.kinds import Kind, Rule
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.requests import is_live
 from catchup_jobs.adapters.database.runs.store import LEASE_EXPIRED
@@ -24,6 +24,9 @@ from catchup_jobs.jobs.run.ports import Run
 
 _JUST_EDITED: Final = timedelta(minutes=10)
 """A slot of a pool's member that passed within this time is served, though the schedule was edited meanwhile."""
+# Other zone data move a due time by hours, and the digests of a user are a day apart.
+_SAME_DATE: Final = timedelta(hours=12)
+"""A digest of a pool's member that other zone data put into the past is served if it was to come within this time."""
 
 _log = structlog.get_logger()
 
@@ -58,11 +61,17 @@ class DueRules:
         latest = slots.latest(now)
         if row.leaving or latest is None or self._is_given_up(row, latest):
             return slots.after(now)
+        missed = slots.missed(now)
         # A new user need not wait for a first sync, and one who comes from another placement may come at the minute of
         # a slot. A run that has ended there is not repeated.
-        is_missed = row.due_at is None and slots.missed(now) is not None
+        is_missed = missed is not None and (row.due_at is None or self._has_moved(row, missed))
         # An edit shortly before the new time is read shortly after it.
         return now if is_missed or now - latest < _JUST_EDITED else slots.after(now)
+
+    def _has_moved(self, row: Any, missed: datetime) -> bool:
+        """Return whether other zone data, and no edit, have put a digest into the past that was still to come."""
+        is_by_clock = self.kind.user_work is not None and self.kind.user_work.rule is Rule.LOCAL_TIME
+        return is_by_clock and row.version not in {"", self.version} and row.due_at - missed < _SAME_DATE
 
     def _is_given_up(self, row: Any, slot: datetime | None) -> bool:
         return slot is not None and Run(self.kind, row.user_id, slot, "").key in self.given_up
