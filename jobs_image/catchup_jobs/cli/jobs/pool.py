@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
+from catchup_contract.kinds import Rule
 from catchup_contract.outcomes import ExitCode, Outcome, Reason, advice_of
 from catchup_contract.pools import TICK_DEADLINE_SECONDS, Members, counts_the_pool, pages_max, turn_of
 from catchup_contract.summary import Count
@@ -93,8 +94,7 @@ def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Rep
             note_tick(database, pool, now=started_at)
         # By hand, nobody says the interval: it stays what the pool's own pods were told.
         every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
-        version = f"{metadata.version('tzdata')} {every}"
-        store = PoolSlots(database, pool, kind, every, version, shard, shards, settings.digest_since)
+        store = PoolSlots(database, pool, kind, every, version_of(kind, every), shard, shards, settings.digest_since)
         if counts_the_pool(settings.slot) and (far := store.compute_far_anew(now=process.now())):
             _log.warning("members were due later than their schedule says: was a node's clock ahead?", members=far)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
@@ -120,6 +120,13 @@ def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Rep
     _log.info("tick ended", pool=pool, kind=kind.name, **{count.value: number for count, number in counts.items()})
     report = report_of(Ending(outcome, exit_code, reason, counts), kind, started_at, process.now())
     return replace(report, summary=replace(report.summary, trouble=trouble))
+
+
+def version_of(kind: Kind, every: str) -> str:
+    """Return what changes with everything from which a kind's due times are computed, apart from the user."""
+    zone_data = metadata.version("tzdata")
+    # A digest does not depend on the interval, which ticks of the digest may know later than those of the sync.
+    return f"{zone_data} {every}" if kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL else zone_data
 
 
 def _without_user(

@@ -26,6 +26,7 @@ from catchup_jobs.jobs.run.ports import Process
 WORKERS: Final = 8
 """The members that a pool's pod serves at once."""
 _SCHEDULED_AT_ONCE: Final = 500
+_SCHEDULE_EVERY: Final = timedelta(seconds=1)
 _CANDIDATES: Final = 200
 # A claim and its end cost a transaction each, however many members they are about.
 _CLAIMED_AT_ONCE: Final = 32
@@ -103,6 +104,9 @@ class Tick:
     _claimed: list[Member] = field(default_factory=list)
     _settlements: list[Settlement] = field(default_factory=list)
     _ours_in_a_row: int = 0
+    _is_stale: bool = True
+    _scheduled: int = 0
+    _scheduled_at: datetime | None = None
     _result: TickResult = field(default_factory=TickResult)
 
     def __call__(self) -> TickResult:
@@ -111,21 +115,23 @@ class Tick:
         Raises:
             JobError: the members cannot be read or claimed. Claims that could not be settled end by themselves.
         """
-        self._schedule()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="member") as executor:
             self._serve_all(executor)
         return self._result
 
-    def _schedule(self) -> None:
-        total = 0
-        while self._may_begin():
-            number = self.store.schedule(now=self.process.now(), limit=_SCHEDULED_AT_ONCE)
-            total += number
-            if number < _SCHEDULED_AT_ONCE:
-                break
-        if total:
-            _log.info("computed when members are due", members=total)
-        self.store.release(now=self.process.now())
+    def _schedule(self, *, is_idle: bool) -> None:
+        """Compute a page of the members whose schedule is new or changed; while runs are made, one in a second."""
+        now = self.process.now()
+        is_time = is_idle or self._scheduled_at is None or abs(now - self._scheduled_at) >= _SCHEDULE_EVERY
+        if not (self._is_stale and is_time and self._may_begin()):
+            return
+        number = self.store.schedule(now=now, limit=_SCHEDULED_AT_ONCE)
+        self._scheduled_at, self._scheduled = now, self._scheduled + number
+        if number < _SCHEDULED_AT_ONCE:
+            self._is_stale = False
+            if self._scheduled:
+                _log.info("computed when members are due", members=self._scheduled)
+            self.store.release(now=self.process.now())
 
     def _serve_suspects(self) -> None:
         for user_id in self.store.suspects(now=self.process.now()):
@@ -140,7 +146,9 @@ class Tick:
         in_flight: set[Future[tuple[Settlement, Report | None]]] = set()
         try:
             while True:
-                if not (in_flight or self._claimed):
+                is_idle = not (in_flight or self._claimed)
+                self._schedule(is_idle=is_idle)
+                if is_idle:
                     self._serve_suspects()
                 for member in self._next(self.workers - len(in_flight)):
                     in_flight.add(executor.submit(self._serve, member))
@@ -150,7 +158,7 @@ class Tick:
                         self._ended(*future.result())
                     if len(self._settlements) >= _CLAIMED_AT_ONCE or not (done and in_flight):
                         self._settle()
-                elif not self._await_next():
+                elif not (self._is_stale and self._may_begin()) and not self._await_next():
                     return
         finally:
             # After an error of the store: what was begun is ended, and settled if that is possible.

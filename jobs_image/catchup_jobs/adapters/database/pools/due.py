@@ -36,14 +36,14 @@ class DueRules:
     """How the rows of `member_rows` are read; the attributes are those of `PoolSlots`.
 
     Attributes:
-        given_up: the keys of runs that ended with a dead letter (`given_up`): they are passed over.
+        ended: the keys of runs that have ended (`ended_runs`): they are passed over.
     """
 
     kind: Kind
     every: str
     version: str
     since: datetime | None
-    given_up: Collection[str] = ()
+    ended: Collection[str] = ()
 
     def due_at(self, row: Any, now: datetime) -> datetime | None:
         """Return when a member is due whose schedule is new or changed; None where it cannot be read."""
@@ -59,11 +59,11 @@ class DueRules:
             _log.warning("the user's schedule cannot be read, the user is not served", user=row.user_id)
             return None
         latest = slots.latest(now)
-        if row.leaving or latest is None or self._is_given_up(row, latest):
+        if row.leaving or latest is None or self._has_ended(row, latest):
             return slots.after(now)
         missed = slots.missed(now)
         # A new user need not wait for a first sync, and one who comes from another placement may come at the minute of
-        # a slot. A run that has ended there is not repeated.
+        # a slot.
         is_missed = missed is not None and (row.due_at is None or self._has_moved(row, missed))
         # An edit shortly before the new time is read shortly after it.
         return now if is_missed or now - latest < _JUST_EDITED else slots.after(now)
@@ -73,8 +73,8 @@ class DueRules:
         is_by_clock = self.kind.user_work is not None and self.kind.user_work.rule is Rule.LOCAL_TIME
         return is_by_clock and row.version not in {"", self.version} and row.due_at - missed < _SAME_DATE
 
-    def _is_given_up(self, row: Any, slot: datetime | None) -> bool:
-        return slot is not None and Run(self.kind, row.user_id, slot, "").key in self.given_up
+    def _has_ended(self, row: Any, slot: datetime | None) -> bool:
+        return slot is not None and Run(self.kind, row.user_id, slot, "").key in self.ended
 
     def run_keys(self, row: Any, now: datetime) -> list[str]:
         """Return the keys of the runs that `due_at` and `member` may decide for."""
@@ -103,11 +103,11 @@ class DueRules:
         # A request that came after it was computed when the member is due waits for that to be computed again.
         requested_at = row.requested_at if row.version == self.version and _is_requested(row, now) else None
         unfinished = None if is_suspended(row, now) else row.unfinished
-        if self._is_given_up(row, unfinished):
-            # The run ended, and the process died before it settled its claim.
+        if self._has_ended(row, unfinished):
+            # The process that ended it did not settle its claim.
             unfinished, deaths = None, 0
         latest = slots.latest(now) if requested_at is None else None
-        slot = unfinished or (None if self._is_given_up(row, latest) else latest)
+        slot = unfinished or (None if self._has_ended(row, latest) else latest)
         return Member(row.user_id, self._when(row), slots, slot, unfinished is not None, deaths, requested_at)
 
     def _slots(self, row: Any) -> Slots | None:
@@ -131,8 +131,8 @@ class DueRules:
         )
 
 
-def given_up(connection: Connection, keys: Collection[str]) -> frozenset[str]:
-    """Return the keys of those runs that ended with a dead letter: a pool tries them no more.
+def ended_runs(connection: Connection, keys: Collection[str], *states: RunState) -> frozenset[str]:
+    """Return the keys of those runs that ended in one of these states: a pool does not try them again.
 
     A run of which nobody told for so long that it counted as crashed is none of them.
     """
@@ -140,8 +140,8 @@ def given_up(connection: Connection, keys: Collection[str]) -> frozenset[str]:
         return frozenset()
     letter = dead_letters.c.run_key == runs.c.run_key
     has_expired = select(dead_letters.c.run_key).where(letter, dead_letters.c.error_class == LEASE_EXPIRED).exists()
-    failed = select(runs.c.run_key).where(runs.c.run_key.in_(keys), runs.c.state == RunState.FAILED, ~has_expired)
-    return frozenset(connection.execute(failed).scalars())
+    ended = select(runs.c.run_key).where(runs.c.run_key.in_(keys), runs.c.state.in_(states), ~has_expired)
+    return frozenset(connection.execute(ended).scalars())
 
 
 def is_suspended(row: Any, now: datetime) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, true, update
 
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.outcomes import Reason
@@ -17,12 +17,13 @@ from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
 from catchup_jobs.adapters.database.pools.clocks import compute_far_anew
-from catchup_jobs.adapters.database.pools.due import DueRules, given_up, is_suspended, member_rows
+from catchup_jobs.adapters.database.pools.due import DueRules, ended_runs, is_suspended, member_rows
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts
 from catchup_jobs.adapters.database.pools.trouble import troubles
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots
 from catchup_jobs.adapters.database.types import UtcDateTime
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.pool.ports import Member, Settlement
 
 _AGED: Final = timedelta(minutes=30)
@@ -65,60 +66,71 @@ class PoolSlots:
     since: datetime | None = None
 
     def schedule(self, *, now: datetime, limit: int) -> int:
-        """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
-        unclaimed = (*self._mine(), pool_slots.c.owner.is_(None))
+        """Compute when members are due whose schedule is new or changed; return how many, at most `limit`.
+
+        Processes that do so at once compute different members. 0 says that all are computed, or are by others.
+        """
+        with self.database.read() as connection:
+            if connection.execute(self._stale().limit(1)).first() is None:
+                return 0
+        number, untold = self._schedule_page(now, limit)
+        if untold:
+            self._tell_interval(untold)
+            self._schedule_page(now, limit, pool_slots.c.user_id.in_(untold))
+        return number
+
+    def _stale(self) -> Select[Any]:
         # Not `!=`, for which no index helps.
         is_stale = or_(pool_slots.c.version < self.version, pool_slots.c.version > self.version)
-        stale = member_rows(pool_slots.c.version).where(*unclaimed, is_stale)
-        with self.database.read() as connection:
-            rows = connection.execute(stale.limit(limit)).all()
-        if not rows:
-            return 0
-        are_these = pool_slots.c.user_id.in_([row.user_id for row in rows])
-        if self._tell_interval(rows):
-            with self.database.read() as connection:
-                rows = connection.execute(stale.where(are_these)).all()
-        with self.database.read() as connection:
-            rules = self._rules_for(connection, rows, now)
-        computed = {row: self._computed(row, now, rules) for row in rows}
+        return select(pool_slots.c.user_id).where(*self._mine(), pool_slots.c.owner.is_(None), is_stale)
+
+    def _schedule_page(self, now: datetime, limit: int, *which: ColumnElement[bool]) -> tuple[int, list[str]]:
+        """Compute a page; return how many members it has, and those of them who must be told the interval first."""
         with self.database.write() as connection:
-            # In one order everywhere, or two transactions could wait for each other.
-            locked = select(pool_slots.c.user_id).where(*unclaimed, are_these).order_by(pool_slots.c.user_id)
-            free = connection.execute(locked.with_for_update(skip_locked=True)).scalars().all()
-            # Who was edited or asked for a run meanwhile is computed the next time.
-            current = connection.execute(stale.where(pool_slots.c.user_id.in_(free)))
-            values = [computed[row] for row in current if row in computed]
-            put_back = [row.user_id for row in computed if row.unfinished is not None and is_suspended(row, now)]
+            # Whoever edits these members waits, and has them computed again.
+            locked = self._stale().where(*which).limit(limit).with_for_update(of=pool_slots, skip_locked=True)
+            user_ids = list(connection.execute(locked).scalars())
+            rows = connection.execute(
+                member_rows(pool_slots.c.version).where(
+                    pool_slots.c.user_id.in_(user_ids), pool_slots.c.kind == self.kind
+                )
+            ).all()
+            untold = [row.user_id for row in rows if self._is_untold(row)]
+            ready = [row for row in rows if not self._is_untold(row)]
+            rules = self._rules_for(connection, ready, now, RunState.DONE, RunState.FAILED)
+            values = [self._computed(row, now, rules) for row in ready]
+            put_back = [row.user_id for row in ready if row.unfinished is not None and is_suspended(row, now)]
             if put_back:
                 forget_put_back(connection, pool_slots.c.kind == self.kind, pool_slots.c.user_id.in_(put_back))
             if values:
                 connection.execute(_COMPUTED.where(pool_slots.c.kind == self.kind), values)
-        return len(rows)
+        return len(rows), untold
 
     def compute_far_anew(self, *, now: datetime) -> int:
         """Have `schedule` compute members anew who are due later than their schedule can say; return how many."""
         return compute_far_anew(self.database, self.kind, self._mine(), version=self.version, now=now)
 
-    def _tell_interval(self, rows: Sequence[Any]) -> bool:
-        """Store the interval by which the sync of an enrolled user is overdue; a UserSchedule says its own."""
-        told = sorted(row.user_id for row in rows if row.uid is None and row.sync_every != self.every)
-        if self.kind is not SYNC or not told:
-            return False
+    def _is_untold(self, row: Any) -> bool:
+        """Return whether an enrolled user has another interval; a UserSchedule says its own."""
+        return self.kind is SYNC and row.uid is None and row.sync_every != self.every
+
+    def _tell_interval(self, user_ids: Sequence[str]) -> None:
+        # Not while slots are locked: others lock members first.
         one = (pool_members.c.user_id == bindparam("user"), pool_members.c.uid.is_(None))
         with self.database.write() as connection:
             connection.execute(
-                update(pool_members).where(*one).values(sync_every=self.every), [{"user": user_id} for user_id in told]
+                update(pool_members).where(*one).values(sync_every=self.every),
+                [{"user": user_id} for user_id in sorted(user_ids)],
             )
-        return True
 
-    def _rules_for(self, connection: Connection, rows: Sequence[Any], now: datetime) -> DueRules:
-        """Return the rules for these rows, with which of their runs were given up."""
+    def _rules_for(self, connection: Connection, rows: Sequence[Any], now: datetime, *ended: RunState) -> DueRules:
+        """Return the rules for these rows, with which of their runs have ended in one of these states."""
         rules, keys = DueRules(self.kind, self.every, self.version, self.since), []
         for row in rows:
             # Whose schedule cannot be computed is told by whoever computes it.
             with suppress(*_UNREADABLE):
                 keys += rules.run_keys(row, now)
-        return replace(rules, given_up=given_up(connection, keys))
+        return replace(rules, ended=ended_runs(connection, keys, *ended))
 
     def _computed(self, row: Any, now: datetime, rules: DueRules) -> dict[str, Any]:
         """Return what is stored of a member: one whose schedule cannot be computed harms no other."""
@@ -172,7 +184,7 @@ class PoolSlots:
         )
         with self.database.write() as connection:
             rows = connection.execute(wanted).all()
-            rules = self._rules_for(connection, rows, now)
+            rules = self._rules_for(connection, rows, now, RunState.FAILED)
             claimed = {row.user_id: member for row in rows if (member := self._member(row, now, rules)) is not None}
             # Whose schedule cannot be read is due no more.
             values = [
