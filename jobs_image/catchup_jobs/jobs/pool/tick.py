@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Final
 
 import structlog
@@ -27,12 +27,14 @@ WORKERS: Final = 8
 """The members that a pool's pod serves at once."""
 _SCHEDULED_AT_ONCE: Final = 500
 _SCHEDULE_EVERY: Final = timedelta(seconds=1)
+_ALONE_MAX: Final = timedelta(seconds=60)
+"""After so much time with members in whose runs processes died, a pool's pod serves the others who are due."""
 _CANDIDATES: Final = 200
 # A claim and its end cost a transaction each, however many members they are about.
 _CLAIMED_AT_ONCE: Final = 32
 # Free workers look for members who have fallen due, however long the others take.
 _LOOK_SECONDS: Final = 1.0
-# An unwritten settlement of a run that ended well would count as a death.
+# On SIGTERM, too.
 _LAST_SETTLEMENTS: Final = 3
 # A process that has not settled a claim by then is dead.
 CLAIM_MARGIN: Final = timedelta(seconds=60)
@@ -134,8 +136,9 @@ class Tick:
             self.store.release(now=self.process.now())
 
     def _serve_suspects(self) -> None:
+        until = self.process.now() + _ALONE_MAX
         for user_id in self.store.suspects(now=self.process.now()):
-            if not self._may_begin():
+            if not self._may_begin() or self.process.now() >= until:
                 return
             for member in self._claim([user_id]):
                 _log.warning("a process died while it served this user, who is served alone", user=user_id)
@@ -165,11 +168,22 @@ class Tick:
             for future in in_flight:
                 self._ended(*future.result())
             self._give_back()
-            for _ in range(_LAST_SETTLEMENTS):
-                with suppress(JobError):
-                    self._settle()
-                    break
+            self._settle_at_last()
+
+    def _settle_at_last(self) -> None:
+        """Settle what is left, until it is time to end: an outage of the database is no fault of a member."""
+        for tried in count(1):
+            try:
+                self._settle()
+            except JobError as error:
+                if tried >= _LAST_SETTLEMENTS and (self.process.stopping() or self.process.now() >= self.deadline):
+                    _log.error("claims could not be settled, they end by themselves", members=len(self._settlements))
+                    return
+                if tried == 1:
+                    _log.warning("claims cannot be settled yet", why=str(error))
                 self.process.sleep(_LOOK_SECONDS)
+            else:
+                return
 
     def _next(self, places: int) -> list[Member]:
         """Return as many claimed members as there are free workers; what is not begun any more is given back."""

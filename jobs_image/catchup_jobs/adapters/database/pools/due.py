@@ -98,8 +98,7 @@ class DueRules:
         slots = self._slots(row)
         if slots is None:
             return None
-        # An owner who is still there has let the claim end without settling it.
-        deaths = row.deaths + (row.owner is not None)
+        deaths = row.deaths + row.has_died
         # A request that came after it was computed when the member is due waits for that to be computed again.
         requested_at = row.requested_at if row.version == self.version and _is_requested(row, now) else None
         unfinished = None if is_suspended(row, now) else row.unfinished

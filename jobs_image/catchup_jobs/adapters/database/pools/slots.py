@@ -17,6 +17,7 @@ from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
 from catchup_jobs.adapters.database.pools.clocks import compute_far_anew
+from catchup_jobs.adapters.database.pools.deaths import has_died
 from catchup_jobs.adapters.database.pools.due import DueRules, ended_runs, is_suspended, member_rows
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts
@@ -157,11 +158,11 @@ class PoolSlots:
 
         Priority does not count for whoever has waited for half an hour.
         """
-        return self._due_users(and_(pool_slots.c.owner.is_(None), pool_slots.c.deaths == 0), now, limit)
+        return self._due_users(and_(~has_died(self.kind), pool_slots.c.deaths == 0), now, limit)
 
     def suspects(self, *, now: datetime) -> list[str]:
         """Return the users who are due and were in flight when a process died."""
-        return self._due_users(or_(pool_slots.c.owner.is_not(None), pool_slots.c.deaths > 0), now, None)
+        return self._due_users(or_(has_died(self.kind), pool_slots.c.deaths > 0), now, None)
 
     def _due_users(self, which: ColumnElement[bool], now: datetime, limit: int | None) -> list[str]:
         statement = (
@@ -176,7 +177,7 @@ class PoolSlots:
     def claim(self, user_ids: Sequence[str], owner: str, *, now: datetime, until: datetime) -> list[Member]:
         """Claim users who are still due, for the process `owner` until `until`; return those it got."""
         wanted = (
-            member_rows(pool_slots.c.version, pool_slots.c.owner, pool_slots.c.deaths)
+            member_rows(pool_slots.c.version, pool_slots.c.deaths, has_died(self.kind).label("has_died"))
             .where(pool_slots.c.user_id.in_(user_ids), *self._mine(), pool_slots.c.due_at <= now)
             # In one order everywhere, or two transactions could wait for each other.
             .order_by(pool_slots.c.user_id)
