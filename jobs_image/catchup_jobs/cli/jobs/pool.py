@@ -150,7 +150,9 @@ def _page(store: PoolSlots, settings: Settings, unknown: Sequence[ListedSchedule
         return None
     tick = settings.pool_tick
     troubles = [*store.troubles(), *((one.uid, Reason.UNKNOWN_USER) for one in unknown)]
-    return page_of(troubles, store.size() + len(unknown), turn=turn_of(settings.slot, tick), pages_max=pages_max(tick))
+    members = store.size() + len(unknown)
+    turn, most = turn_of(settings.slot, tick), pages_max(tick)
+    return page_of(troubles, members, unnamed=store.causes(), turn=turn, pages_max=most)
 
 
 def _apply_list(database: Database, pool: str, settings: Settings, listed: ScheduleList, now: datetime) -> None:

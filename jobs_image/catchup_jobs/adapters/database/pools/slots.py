@@ -21,7 +21,7 @@ from catchup_jobs.adapters.database.pools.deaths import has_died
 from catchup_jobs.adapters.database.pools.due import DueRules, ended_runs, is_suspended, member_rows
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts
-from catchup_jobs.adapters.database.pools.trouble import troubles
+from catchup_jobs.adapters.database.pools.trouble import causes, troubles
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots
 from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.domain.stored_enums import RunState
@@ -247,10 +247,16 @@ class PoolSlots:
         with self.database.read() as connection:
             return pool_counts(connection, self.pool, self.kind, now=now)
 
-    def troubles(self) -> list[tuple[str | None, Reason]]:
-        """Return of each member in trouble the uid of the UserSchedule (None for an enrolled user) and why."""
+    def troubles(self) -> list[tuple[str, Reason]]:
+        """Return of each member in trouble whom a UserSchedule names its uid and why."""
         with self.database.read() as connection:
-            return [(trouble.uid, trouble.reason) for trouble in troubles(connection, self.pool, self.kind)]
+            found = troubles(connection, self.pool, self.kind, named=True)
+            return [(one.uid, one.reason) for one in found if one.uid is not None]
+
+    def causes(self) -> dict[Reason, int]:
+        """Return by its cause the number of enrolled members in trouble."""
+        with self.database.read() as connection:
+            return causes(connection, self.pool, self.kind)
 
     def size(self) -> int:
         """Return how many members the pool has for the kind, over all shards."""
