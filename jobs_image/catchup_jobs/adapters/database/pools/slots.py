@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -21,14 +21,11 @@ from catchup_jobs.adapters.database.pools.deaths import has_died
 from catchup_jobs.adapters.database.pools.due import DueRules, ended_runs, is_suspended, member_rows
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts
-from catchup_jobs.adapters.database.pools.trouble import causes, troubles
+from catchup_jobs.adapters.database.pools.trouble import WAITING_SINCE, causes, has_aged, troubles
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots
 from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.pool.ports import Member, Settlement
-
-_AGED: Final = timedelta(minutes=30)
-"""After so much waiting, a member of a pool is served by age, whatever the priority."""
 
 _CLAIMED: Final = (
     update(pool_slots)
@@ -156,7 +153,7 @@ class PoolSlots:
     def due(self, *, now: datetime, limit: int) -> list[str]:
         """Return the users who are due, without those of `suspects`: by priority, the longest first.
 
-        Priority does not count for whoever has waited for half an hour.
+        Priority does not count for whoever has waited for an interval, or for half an hour.
         """
         return self._due_users(and_(~has_died(self.kind), pool_slots.c.deaths == 0), now, limit)
 
@@ -167,8 +164,9 @@ class PoolSlots:
     def _due_users(self, which: ColumnElement[bool], now: datetime, limit: int | None) -> list[str]:
         statement = (
             select(pool_slots.c.user_id)
+            .join_from(pool_slots, pool_members)
             .where(*self._mine(), pool_slots.c.due_at <= now, which)
-            .order_by(case((pool_slots.c.due_at < now - _AGED, 0), else_=pool_slots.c.priority), pool_slots.c.due_at)
+            .order_by(case((has_aged(self.kind, now), 0), else_=pool_slots.c.priority), WAITING_SINCE)
             .limit(limit)
         )
         with self.database.read() as connection:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Nobody is late with a sync sooner, whatever the interval.
 _SOONEST: Final = timedelta(minutes=min(SYNC_INTERVALS_MINUTES.values()))
+_AGED: Final = timedelta(minutes=30)
+"""After so much waiting, or an interval, a member of a pool is served by age, whatever the priority."""
 EVERY: Final = func.coalesce(pool_members.c.sync_every, DEFAULT_SYNC_EVERY)
 # A claim and a run that is put back move `due_at` on, and the slot waits.
 WAITING_SINCE: Final = func.coalesce(pool_slots.c.unfinished, pool_slots.c.due_at, type_=pool_slots.c.due_at.type)
@@ -112,6 +114,12 @@ def is_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
     """Return whether a member (of `pool_slots`, `pool_members`) was not served in time, at `now` (aware)."""
     before = intervals_before(now, 1, EVERY) if _is_interval(kind) else now - LATE_AFTER
     return before > WAITING_SINCE
+
+
+def has_aged(kind: Kind, now: datetime) -> ColumnElement[bool]:
+    """Return whether a member (of `pool_slots`, `pool_members`) has waited so long that the priority does not count."""
+    is_long = now - _AGED > WAITING_SINCE
+    return or_(is_long, intervals_before(now, 1, EVERY) > WAITING_SINCE) if _is_interval(kind) else is_long
 
 
 def may_be_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
