@@ -110,6 +110,14 @@ class Statuses:
     def note_result(self, key: Key, result: JobResult) -> None:
         """Record what a Job's pods say; the status has all of it here."""
 
+    def hold(self, key: Key, result: JobResult) -> bool:  # noqa: ARG002 - pools need it
+        """Keep a result that changes no condition, to be written with others; return False where it is written now."""
+        return False
+
+    def take_held(self, key: Key, kind: Kind) -> list[JobResult]:  # noqa: ARG002 - pools need it
+        """Return the results of other kinds that were kept."""
+        return []
+
     def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
         """Whether the status has the result of a Job or a later one; None while the resource is not known.
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome, Reason
-from catchup_contract.pools import SNAPSHOT_MINUTES, TICKS_MINUTES, pages_max, turn_of
+from catchup_contract.pools import SNAPSHOT_MINUTES, TICKS_MINUTES, counts_the_pool, pages_max, turn_of
 from catchup_contract.summary import SUMMARY_MAX_BYTES, Count, InvalidSummaryError, Summary
 from catchup_contract.trouble import PAGE_MEMBERS, SHARED_FROM, TroublePage, mark_of, page_of
 
@@ -120,6 +120,17 @@ def test_a_page_that_is_none_makes_the_message_invalid(changed: dict[str, object
     document["trouble"] = {**page_of([], 1).to_document(), **changed}
     with pytest.raises(InvalidSummaryError):
         Summary.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("tick", TICKS_MINUTES)
+def test_a_tick_counts_the_pool_once_in_each_time_between_two_counts_or_each_time(tick: str) -> None:
+    minutes = TICKS_MINUTES[tick]
+    slots = [NOW + timedelta(minutes=minutes * number) for number in range(24 * 60 // minutes)]
+    counts = [slot for slot in slots if counts_the_pool(slot, tick)]
+    windows = Counter(int(slot.timestamp()) // (60 * SNAPSHOT_MINUTES) for slot in counts)
+    assert set(windows.values()) == {1}
+    assert len(counts) == min(len(slots), 24 * 60 // SNAPSHOT_MINUTES)
+    assert counts_the_pool(None, tick)
 
 
 def test_users_whom_no_resource_shows_count_by_their_cause_alone() -> None:

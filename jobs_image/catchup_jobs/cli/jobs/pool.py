@@ -95,7 +95,7 @@ def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Rep
         # By hand, nobody says the interval: it stays what the pool's own pods were told.
         every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
         store = PoolSlots(database, pool, kind, every, version_of(kind, every), shard, shards, settings.digest_since)
-        if counts_the_pool(settings.slot) and (far := store.compute_far_anew(now=process.now())):
+        if counts_the_pool(settings.slot, settings.pool_tick) and (far := store.compute_far_anew(now=process.now())):
             _log.warning("members were due later than their schedule says: was a node's clock ahead?", members=far)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
         runs = _Runs(
@@ -112,7 +112,7 @@ def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Rep
         counts, trouble = _counts(result), None
         if shard == 0:
             unknown = _without_user(database, pool, kind, settings, listed, now=process.now())
-            if counts_the_pool(settings.slot):
+            if counts_the_pool(settings.slot, settings.pool_tick):
                 counts |= store.counts(now=process.now())
                 counts[Count.MEMBERS_FAILING] = counts.get(Count.MEMBERS_FAILING, 0) + len(unknown)
             trouble = _page(store, settings, unknown)
@@ -136,7 +136,7 @@ def _without_user(
     if listed is None or settings.pool_members is not Members.USER_SCHEDULES:
         return []
     unknown = without_user(database, pool, kind, listed, now=now)
-    if unknown and counts_the_pool(settings.slot):
+    if unknown and counts_the_pool(settings.slot, settings.pool_tick):
         some = [one.user_id for one in unknown[:_LOGGED]]
         _log.warning(
             "the database does not know the users of UserSchedules: import them", number=len(unknown), users=some
@@ -146,7 +146,7 @@ def _without_user(
 
 def _page(store: PoolSlots, settings: Settings, unknown: Sequence[ListedSchedule]) -> TroublePage | None:
     """Return the page of members in trouble whose turn it is; of users without a resource only with the counts."""
-    if settings.pool_members is Members.DATABASE and not counts_the_pool(settings.slot):
+    if settings.pool_members is Members.DATABASE and not counts_the_pool(settings.slot, settings.pool_tick):
         return None
     tick = settings.pool_tick
     troubles = [*store.troubles(), *((one.uid, Reason.UNKNOWN_USER) for one in unknown)]
