@@ -26,9 +26,9 @@ UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
 UNAVAILABLE: Final = 503
 # As long as kube-rbac-proxy's and controller-runtime's caches keep it.
-KEEP_SECONDS: Final = 60.0
+VERDICT_KEPT_SECONDS: Final = 60.0
 """How long an answer on who may read metrics is kept, and so a permission that is revoked still counts."""
-_KEEP_MAX: Final = 100
+_VERDICTS_KEPT_MAX: Final = 100
 """Readers of metrics whose answers are kept at most."""
 
 
@@ -63,13 +63,13 @@ class Verdicts:
     def get(self, token: str, at: float) -> int | None:
         """Return the HTTP status that was decided, None where none is known."""
         verdict = self._verdicts.get(_hashed(token))
-        return verdict[0] if verdict and at < verdict[1] + KEEP_SECONDS else None
+        return verdict[0] if verdict and at < verdict[1] + VERDICT_KEPT_SECONDS else None
 
     def keep(self, token: str, status: int, at: float) -> None:
         """Remember a decision; that nobody could be asked is none."""
         if status == UNAVAILABLE:
             return
-        if len(self._verdicts) >= _KEEP_MAX:  # somebody tries tokens
+        if len(self._verdicts) >= _VERDICTS_KEPT_MAX:  # somebody tries tokens
             self._verdicts.clear()
         self._verdicts[_hashed(token)] = (status, at)
 

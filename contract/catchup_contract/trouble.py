@@ -23,9 +23,9 @@ SHARED_FROM: Final = 10
 """A cause that no more members of a pool share than this is told of each of them, however small the pool is."""
 PAGE_MEMBERS: Final = 250
 """The members that a page of a tick's message names at most: so many fit beside the counts."""
-# 48 bits: two of 10,000 UserSchedules share a mark once in six million pools.
-_MARK_BYTES: Final = 6
-_MARK_LENGTH: Final = 8
+# 48 bits: two of 10,000 UserSchedules have one hash once in six million pools.
+_UID_HASH_BYTES: Final = 6
+_UID_HASH_LENGTH: Final = 8
 _HASH_LENGTH: Final = 16
 _PAGES_MAX: Final = 64
 
@@ -44,7 +44,7 @@ class TroublePage:
         set_hash: of all pages together: equal ones have equal hashes.
         number: of this page, from 0.
         pages: how many there are.
-        members: by the mark of a UserSchedule (`mark_of`), why its user is in trouble.
+        members: by the hash of the uid of a UserSchedule (`uid_hash`), why its user is in trouble.
         shared: causes that are told of the pool alone, with the number of their members.
     """
 
@@ -54,20 +54,20 @@ class TroublePage:
     members: Mapping[str, Reason]
     shared: Mapping[Reason, int]
 
-    def has_room_for(self, mark: str) -> bool:
+    def covers(self, hashed: str) -> bool:
         """Return whether a UserSchedule would be on this page if its user were in trouble."""
-        return _place(mark, self.pages) == self.number
+        return _place(hashed, self.pages) == self.number
 
     def to_document(self) -> dict[str, Any]:
-        """Return the page as JSON values; marks of one reason are written without anything between them."""
-        marks: dict[str, str] = {}
-        for mark, reason in sorted(self.members.items()):
-            marks[reason] = marks.get(reason, "") + mark
+        """Return the page as JSON values; hashes of one reason are written without anything between them."""
+        hashes: dict[str, str] = {}
+        for hashed, reason in sorted(self.members.items()):
+            hashes[reason] = hashes.get(reason, "") + hashed
         return {
             "set": self.set_hash,
             "page": self.number,
             "pages": self.pages,
-            "members": marks,
+            "members": hashes,
             "shared": dict(self.shared),
         }
 
@@ -84,9 +84,9 @@ class TroublePage:
         if not (type(number) is type(pages) is int and 0 <= number < pages <= _PAGES_MAX):
             raise ValueError("not a page")
         members = {
-            marks[place : place + _MARK_LENGTH]: Reason(reason)
-            for reason, marks in document["members"].items()
-            for place in range(0, len(marks), _MARK_LENGTH)
+            hashes[place : place + _UID_HASH_LENGTH]: Reason(reason)
+            for reason, hashes in document["members"].items()
+            for place in range(0, len(hashes), _UID_HASH_LENGTH)
         }
         shared = {Reason(reason): _positive(number) for reason, number in document["shared"].items()}
         return cls(set_hash, number, pages, members, shared)
@@ -98,9 +98,9 @@ def _positive(value: object) -> int:
     return value
 
 
-def mark_of(uid: str) -> str:
+def uid_hash(uid: str) -> str:
     """Return what a page calls the UserSchedule with this uid: eight letters."""
-    return urlsafe_b64encode(hashlib.sha256(uid.encode()).digest()[:_MARK_BYTES]).decode()
+    return urlsafe_b64encode(hashlib.sha256(uid.encode()).digest()[:_UID_HASH_BYTES]).decode()
 
 
 def page_of(
@@ -126,31 +126,31 @@ def page_of(
     causes = Counter(reason for _, reason in known) + Counter(unnamed)
     most = max(SHARED_FROM, SHARED_PART * members)
     shared = {reason: number for reason, number in causes.items() if number > most}
-    told = {mark_of(uid): reason for uid, reason in known if reason not in shared}
-    while (pages := _pages_for(told, pages_max)) is None:
-        frequent, _ = Counter(told.values()).most_common(1)[0]
+    named = {uid_hash(uid): reason for uid, reason in known if reason not in shared}
+    while (pages := _pages_for(named, pages_max)) is None:
+        frequent, _ = Counter(named.values()).most_common(1)[0]
         shared[frequent] = causes[frequent]
-        told = {mark: reason for mark, reason in told.items() if reason is not frequent}
+        named = {hashed: reason for hashed, reason in named.items() if reason is not frequent}
     number = turn % pages
-    text = "\n".join(f"{mark} {reason}" for mark, reason in sorted(told.items()))
+    text = "\n".join(f"{hashed} {reason}" for hashed, reason in sorted(named.items()))
     return TroublePage(
         set_hash=hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH],
         number=number,
         pages=pages,
-        members={mark: reason for mark, reason in told.items() if _place(mark, pages) == number},
+        members={hashed: reason for hashed, reason in named.items() if _place(hashed, pages) == number},
         shared=dict(sorted(shared.items())),
     )
 
 
-def _pages_for(told: Iterable[str], pages_max: int) -> int | None:
+def _pages_for(named: Iterable[str], pages_max: int) -> int | None:
     """Return the smallest number of pages that have room for all, None where the largest has none."""
-    marks = list(told)
+    hashes = list(named)
     for pages in range(1, pages_max + 1):
-        longest = max(Counter(_place(mark, pages) for mark in marks).values(), default=0)
+        longest = max(Counter(_place(hashed, pages) for hashed in hashes).values(), default=0)
         if longest <= PAGE_MEMBERS:
             return pages
     return None
 
 
-def _place(mark: str, pages: int) -> int:
-    return stable_hash("trouble", mark) % pages
+def _place(hashed: str, pages: int) -> int:
+    return stable_hash("trouble", hashed) % pages

@@ -17,7 +17,7 @@ import click
 
 from catchup_contract.google_quota import PROJECT_DAY, PROJECT_MINUTE
 from catchup_contract.outcomes import ExitCode
-from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD, ENV_RELEASE, served_namespaces
+from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD, ENV_RELEASE, served
 
 _NOT_FOUND: Final = 404
 
@@ -159,7 +159,7 @@ def forecast_command(
         try:
             schedules: list[dict[str, Any]] = []
             pools: list[dict[str, Any]] = []
-            for namespace in namespaces or served_namespaces(os.environ) or (None,):
+            for namespace in namespaces or served(os.environ) or (None,):
                 bodies = [body async for body in client.list_items(SCHEDULES, namespace)]
                 of_namespace = await pools_of(client, namespace)
                 if not (bodies or of_namespace):

@@ -22,15 +22,15 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.config import load_access
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.manifests.names import USER_SCHEDULE, key_of
-from catchup_operator.ops.access import MetricsGate
 from catchup_operator.ops.health import Health
 from catchup_operator.ops.http import PodServer, Tls
 from catchup_operator.ops.metrics import StateCollector, registry_of
+from catchup_operator.ops.metrics_access import MetricsGate
 from catchup_operator.ops.permissions import PermissionCheck
 from catchup_operator.options import ENV_METRICS_PORT, Options, listen
-from catchup_operator.reconcile.branch import OwnerRollout, branches
 from catchup_operator.reconcile.controller import Controller
-from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.reconcile.placement_parts import OwnerRollout, placement_parts
+from catchup_operator.reconcile.served_namespaces import ServedNamespaces
 from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.state.drift import DriftDetector
 from catchup_operator.state.pools import Pools
@@ -60,18 +60,26 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     memo.client = KubeClient(memo.get("access") or await load_access(), watches=watches, instruments=memo.instruments)
     memo.backpressure = Backpressure()
     drift, pools, rollout = DriftDetector(), Pools(), OwnerRollout(options.roll_per_second)
-    scopes = Scopes(memo.client, options.namespaces, identity=options.release, now=utc_now)
-    memo.retries = ReadRetries(options.namespaces, scopes.is_gone)
-    served = branches(memo.client, template, drift=drift, pools=pools, rollout=rollout, scopes=scopes, now=utc_now)
-    memo.reconciler = served[USER_SCHEDULE].reconciler
-    memo.controller = Controller(
+    served = ServedNamespaces(memo.client, options.namespaces, identity=options.release, now=utc_now)
+    memo.retries = ReadRetries(options.namespaces, served.is_gone)
+    placements = placement_parts(
         memo.client,
-        options.namespaces,
-        branches=served,
+        template,
         drift=drift,
         pools=pools,
         rollout=rollout,
-        scopes=scopes,
+        served=served,
+        now=utc_now,
+    )
+    memo.reconciler = placements[USER_SCHEDULE].reconciler
+    memo.controller = Controller(
+        memo.client,
+        options.namespaces,
+        placements=placements,
+        drift=drift,
+        pools=pools,
+        rollout=rollout,
+        served=served,
         digest_spread=template.digest_spread,
         member_writes_per_second=options.member_writes_per_second,
         instruments=memo.instruments,
@@ -80,13 +88,13 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     discovery = Discovery(memo.client)
     try:
         if options.health_port:
-            sources = (discovery.problems, memo.controller.problems, memo.retries.problems, scopes.problems)
+            sources = (discovery.problems, memo.controller.problems, memo.retries.problems, served.problems)
             memo.health = Health(
-                memo.controller, PermissionCheck(memo.client, options.namespaces, scopes.is_gone), sources
+                memo.controller, PermissionCheck(memo.client, options.namespaces, served.is_gone), sources
             )
             memo.health.start()
-            states = {owner: branch.state for owner, branch in served.items()}
-            known = StateCollector(states, memo.controller, rollout, scopes, problems=memo.health.readiness_problems)
+            states = {owner: parts.state for owner, parts in placements.items()}
+            known = StateCollector(states, memo.controller, rollout, served, problems=memo.health.readiness_problems)
             gate = MetricsGate(memo.client) if options.review_metrics else None
             listener = memo.get("listener") or listen(options.health_port)
             tls = options.metrics_tls and Tls(

@@ -129,7 +129,7 @@ class Options:
         if tls and port is None:
             raise InvalidOptionError(f"{ENV_METRICS_TLS} needs {ENV_HEALTH_PORT}: without it, nothing is served")
         return cls(
-            namespaces=served_namespaces(env),
+            namespaces=served(env),
             job_template=Path(env.get(ENV_JOB_TEMPLATE) or "/etc/catchup/job-template.yaml"),
             verbose=level == "debug",
             health_port=port,
@@ -157,7 +157,7 @@ def _rate(env: Mapping[str, str], name: str, default: str) -> float:
     return float(rate)
 
 
-def served_namespaces(env: Mapping[str, str]) -> tuple[str, ...]:
+def served(env: Mapping[str, str]) -> tuple[str, ...]:
     """Return the namespaces that the operator serves; empty for all."""
     names = (name.strip() for name in env.get(ENV_NAMESPACES, "").split(","))
     return tuple(name for name in names if name)

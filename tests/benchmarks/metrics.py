@@ -28,7 +28,7 @@ import psycopg  # noqa: E402
 from integration.services import PostgresServer, postgres_server  # noqa: E402
 
 from catchup_jobs.adapters.database.engine import Database  # noqa: E402
-from catchup_jobs.adapters.database.fleet.snapshot import Answers, Snapshot, take  # noqa: E402
+from catchup_jobs.adapters.database.metrics.snapshot import Answers, Snapshot, take  # noqa: E402
 from catchup_jobs.adapters.database.migrate import upgrade  # noqa: E402
 
 FULL: Final = 10

@@ -8,12 +8,14 @@ from typing import Final
 
 # No deadline is a day away.
 _MOST_SECONDS: Final = 86400
-"""The longest wait that a provider may ask for."""
+"""The longest wait that a provider may ask for; a run waits up to `_NAMED_WAIT_SPREAD_SECONDS` longer."""
 _DIGITS: Final = 9
 
 
 def retry_after_seconds(value: str | None, *, now: datetime) -> float | None:
     """Return the wait that `Retry-After` asks for (RFC 9110, section 10.2.3), in seconds, a day at most.
+
+    A run adds a random part to spread pods out (`named_wait` in `jobs/run/retries.py`).
 
     Args:
         value: of the header, None where the response has none.

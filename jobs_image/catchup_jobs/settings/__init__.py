@@ -23,7 +23,7 @@ from catchup_contract.pools import DEFAULT_TICK, Members, Off
 from catchup_contract.run_keys import slot_of
 from catchup_jobs.adapters.files.authorities import trust
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file, split_keys
-from catchup_jobs.domain.planning.rules import Rules, Strategy
+from catchup_jobs.domain.planning.options import CONTACT_FROM, CONTACT_UNTIL, PlanningOptions, Strategy
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings.data_directory import data_directory
 from catchup_jobs.settings.google import GoogleSettings
@@ -36,6 +36,7 @@ LogLevel = Literal["info", "warning", "error"]
 
 _DATABASE_FILE: Final = "catchup.db"
 _KEY_FILE: Final = "encryption.keys"
+_CONTACT_HOURS: Final = f"{CONTACT_FROM:%H:%M}-{CONTACT_UNTIL:%H:%M}"
 
 
 class Settings(GoogleSettings, MessagingSettings):
@@ -111,8 +112,9 @@ class Settings(GoogleSettings, MessagingSettings):
     )
     contact_hours: Hours = _setting(
         Env.CONTACT_HOURS,
-        "when contacts may be called, on their own clocks, as HH:MM-HH:MM; set by the chart. Default: 08:00-21:30",
-        default="08:00-21:30",
+        "when contacts may be called, on their own clocks, as HH:MM-HH:MM; set by the chart."
+        f" Default: {_CONTACT_HOURS}",
+        default=_CONTACT_HOURS,
     )
     log_format: Literal["json", "console"] | None = _setting(
         Env.LOG_FORMAT, "`json` or `console`. Default: `console` on a terminal, else `json`"
@@ -244,10 +246,10 @@ class Settings(GoogleSettings, MessagingSettings):
         return index
 
     @property
-    def planning_rules(self) -> Rules:
+    def planning_options(self) -> PlanningOptions:
         """What the installation decides about planning."""
         start, _, end = self.contact_hours.partition("-")
-        return Rules(self.planning_strategy, time.fromisoformat(start), time.fromisoformat(end))
+        return PlanningOptions(self.planning_strategy, time.fromisoformat(start), time.fromisoformat(end))
 
     @property
     def shards(self) -> int:

@@ -7,8 +7,9 @@ import logging
 from itertools import count
 from typing import Final
 
+from catchup_operator.kube.backoff import backoff_seconds
 from catchup_operator.kube.client import KubeClient
-from catchup_operator.kube.errors import ApiError, backoff_seconds
+from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import SCHEDULES, missing_definition
 
 _FIRST_SECONDS: Final = 1.0

@@ -21,7 +21,8 @@ import aiohttp
 
 from catchup_contract.api import API_GROUP, API_VERSION, PLURAL
 from catchup_operator.kopf_glue.watch_body import WatchBody
-from catchup_operator.kube.errors import backoff_seconds, message_of
+from catchup_operator.kube.backoff import backoff_seconds
+from catchup_operator.kube.errors import message_of
 from catchup_operator.kube.resources import missing_definition
 
 _FIRST_SECONDS: Final = 1.0

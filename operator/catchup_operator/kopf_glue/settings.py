@@ -35,7 +35,7 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     # By default kopf posts an Event for each handler that succeeds.
     settings.posting.level = logging.WARNING
     # kopf's workers would wait for the event of their own write, which does not arrive before the list has ended.
-    # state/statuses.py knows what was written.
+    # state/known_statuses.py knows what was written.
     settings.persistence.consistency_timeout = 0
     # Few workers that end soon: their number bounds the memory, while connections bound the speed.
     settings.queueing.worker_limit = 20

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from catchup_operator.kube.access import Access
 from catchup_operator.kube.proxy import proxy_for
+from catchup_operator.kube.server_access import Access
 from catchup_operator.kube.service_account import NotInPodError, service_account_access
 
 _ADVICE: Final = "set KUBECONFIG to a file with which kubectl reaches the cluster"
@@ -47,5 +47,5 @@ async def _kubeconfig_access(*, not_in_pod: str) -> Access:
     except kubeconfig.CertificateError as error:
         raise NoClusterError(f"{error}; {_ADVICE}") from None
     except Exception as error:  # noqa: BLE001 - the loader raises any exception for a file that is no kubeconfig
-        told = f"{problem} the kubeconfig {paths} cannot be used: {type(error).__name__}: {error}; {_ADVICE}"
-        raise NoClusterError(told) from None
+        message = f"{problem} the kubeconfig {paths} cannot be used: {type(error).__name__}: {error}; {_ADVICE}"
+        raise NoClusterError(message) from None

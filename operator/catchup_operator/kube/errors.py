@@ -1,8 +1,7 @@
-"""How a request to the API server fails, and how long to wait before the next attempt."""
+"""How a request to the API server fails."""
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -21,8 +20,6 @@ _INTERNAL: Final = 500
 # Of code 500, though no retry changes it: the manifest is not of the type that the server declares.
 _UNTYPED: Final = "failed to create typed patch object"
 _WEBHOOK: Final = "failed calling webhook"
-# 2.0 ** 1024 would overflow after a night of failures; the limit applies long before.
-_DOUBLINGS_MAX: Final = 20
 
 
 class ApiError(Exception):
@@ -41,12 +38,12 @@ class ApiError(Exception):
     def from_reply(cls, status: int, body: bytes) -> ApiError:
         """Return the error that a reply tells; its body is a Status object, or of whoever answers in its place."""
         try:
-            told = resources.STATUS.decode(body)
+            answer = resources.STATUS.decode(body)
         except msgspec.DecodeError:
-            told = resources.Status()
-        causes = (told.details.causes if told.details else None) or ()
-        message = told.message or body[:500].decode(errors="replace").strip()
-        return cls(status, message, reason=told.reason, fields=(cause.field for cause in causes if cause.field))
+            answer = resources.Status()
+        causes = (answer.details.causes if answer.details else None) or ()
+        message = answer.message or body[:500].decode(errors="replace").strip()
+        return cls(status, message, reason=answer.reason, fields=(cause.field for cause in causes if cause.field))
 
     @property
     def is_outrun(self) -> bool:
@@ -84,13 +81,3 @@ class ApiError(Exception):
 def message_of(body: bytes) -> str:
     """Return the `message` of the Status object in the body of an error, or the first 500 bytes of any other body."""
     return str(ApiError.from_reply(0, body))
-
-
-def backoff_seconds(failures: int, *, first: float, longest: float) -> float:
-    """Return the seconds to wait after `failures` failures in a row (1 or more).
-
-    The delay starts at `first`, doubles with each failure up to `longest`, and is multiplied by a random factor of 0.5
-    to 1.
-    """
-    doubled: float = first * 2 ** min(failures - 1, _DOUBLINGS_MAX)
-    return min(longest, doubled) * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret

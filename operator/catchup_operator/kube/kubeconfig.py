@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kubernetes.aio import client, config
 
-from catchup_operator.kube.access import Access, CredentialsError
+from catchup_operator.kube.server_access import Access, CredentialsError
 
 
 class CertificateError(Exception):

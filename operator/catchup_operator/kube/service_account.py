@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from catchup_operator.kube.access import Access, CredentialsError
+from catchup_operator.kube.server_access import Access, CredentialsError
 
 DIRECTORY: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # The kubelet replaces the token when 80 % of its life is over, at least ten minutes before its end.

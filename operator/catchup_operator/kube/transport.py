@@ -15,9 +15,9 @@ import msgspec
 from yarl import URL
 
 from catchup_operator.instruments import Instruments
-from catchup_operator.kube.access import Access, CredentialsError
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import verb_and_resource
+from catchup_operator.kube.server_access import Access, CredentialsError
 from catchup_operator.manifests.names import FIELD_MANAGER
 
 # kopf's own pool has no limit: thousands of resources at the start would open as many connections. Watches hold a

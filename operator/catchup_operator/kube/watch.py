@@ -7,8 +7,9 @@ import logging
 import time
 from typing import Any, Final, Protocol
 
+from catchup_operator.kube.backoff import backoff_seconds
 from catchup_operator.kube.client import KubeClient
-from catchup_operator.kube.errors import ApiError, backoff_seconds
+from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import POOLS, SCHEDULES, missing_definition
 
 _OURS: Final = {SCHEDULES, POOLS}

@@ -10,8 +10,8 @@ from catchup_contract.kinds import Kind
 from catchup_contract.pools import TICK_DEADLINE_SECONDS, TICK_STARTING_SECONDS, Off
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.cronjob import SPEC_FIELDS, Work, cronjob, limits_of, pod_failure_policy
+from catchup_operator.manifests.list_configmaps import FOLDER, VOLUME, list_volume
 from catchup_operator.manifests.names import SCHEDULE_POOL, pool_cronjob_name
-from catchup_operator.manifests.schedule_list import FOLDER, VOLUME, list_volume
 from catchup_operator.schedule.schedule_pool import SchedulePool
 
 # A tick is not retried: the next one does what it left. One that the cluster evicted is replaced.

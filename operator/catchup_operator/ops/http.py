@@ -14,8 +14,8 @@ from prometheus_client.exposition import choose_encoder
 
 from catchup_contract.access_review import OK
 from catchup_contract.serving_certificate import LOOK_SECONDS, CertificateError, ServingCertificate
-from catchup_operator.ops.access import MetricsGate
 from catchup_operator.ops.health import Health
+from catchup_operator.ops.metrics_access import MetricsGate
 
 logger = logging.getLogger(__name__)
 

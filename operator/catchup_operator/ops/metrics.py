@@ -12,9 +12,9 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from catchup_operator.instruments import PREFIX, Instruments
 from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
-from catchup_operator.reconcile.branch import OwnerRollout
 from catchup_operator.reconcile.controller import Controller
-from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.reconcile.placement_parts import OwnerRollout
+from catchup_operator.reconcile.served_namespaces import ServedNamespaces
 from catchup_operator.schedule.clock_changes import zone_data_version
 from catchup_operator.state import State
 from catchup_operator.status.conditions import READY
@@ -28,14 +28,14 @@ class StateCollector(Collector):
         states: Mapping[Owner, State],
         controller: Controller,
         rollout: OwnerRollout,
-        scopes: Scopes,
+        served: ServedNamespaces,
         *,
         problems: Callable[[], list[str]],
     ) -> None:
         self._states = states
         self._controller = controller
         self._rollout = rollout
-        self._scopes = scopes
+        self._served = served
         self._problems = problems
 
     def describe(self) -> list[Metric]:
@@ -53,7 +53,7 @@ class StateCollector(Collector):
             sum(state.contests.number_contested() for state in self._states.values()),
         )
         namespaces = _family("namespaces", "Served namespaces by who holds the Lease.", "lease")
-        for held, number in self._scopes.counts().items():
+        for held, number in self._served.counts().items():
             namespaces.add_metric([held], number)
         yield namespaces
         rolled, waiting = self._rollout.progress
@@ -91,16 +91,16 @@ class StateCollector(Collector):
             "reason",
         )
         by_condition: Counter[tuple[str, str, str]] = Counter()
-        for told, number in sorted(self._states[USER_SCHEDULE].reported.counts().items()):
-            if told.type == READY:
-                schedules.add_metric([told.placement, told.status, told.reason], number)
+        for reported, number in sorted(self._states[USER_SCHEDULE].reported.counts().items()):
+            if reported.type == READY:
+                schedules.add_metric([reported.placement, reported.status, reported.reason], number)
             else:
-                by_condition[told.type, told.status, told.reason] += number
+                by_condition[reported.type, reported.status, reported.reason] += number
         for condition, number in by_condition.items():
             jobs.add_metric([*condition], number)
-        for told, number in sorted(self._states[SCHEDULE_POOL].reported.counts().items()):
-            family = pools if told.type == READY else pool_jobs
-            family.add_metric([*told[0 if family is pool_jobs else 1 : 3]], number)
+        for reported, number in sorted(self._states[SCHEDULE_POOL].reported.counts().items()):
+            family = pools if reported.type == READY else pool_jobs
+            family.add_metric([*reported[0 if family is pool_jobs else 1 : 3]], number)
         yield from (schedules, jobs, pools, pool_jobs)
 
     def _work(self) -> Iterator[Metric]:

@@ -19,7 +19,7 @@ from catchup_operator.kube.resources import (
     POOLS,
     SCHEDULES,
 )
-from catchup_operator.manifests.schedule_list import CONFIGMAPS as LIST
+from catchup_operator.manifests.list_configmaps import CONFIGMAPS as LIST
 
 # Of the ConfigMaps with the list of UserSchedules one is asked for: a rule names all of them.
 *_, _INDEX = LIST

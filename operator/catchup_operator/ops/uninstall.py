@@ -13,8 +13,8 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.config import load_access
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CONFIGMAPS, CRONJOBS, DEPLOYMENTS, LEASE_NAME, LEASES
+from catchup_operator.manifests.list_configmaps import CONFIGMAPS as LIST
 from catchup_operator.manifests.names import SELECTOR
-from catchup_operator.manifests.schedule_list import CONFIGMAPS as LIST
 from catchup_operator.ops.unserved_statuses import UnservedStatuses
 
 _STOP_SECONDS: Final = 60

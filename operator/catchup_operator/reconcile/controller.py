@@ -17,11 +17,11 @@ from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS, JOBS, POOLS
 from catchup_operator.kube.watch import Watch
 from catchup_operator.manifests.names import SCHEDULE_POOL, SELECTOR, USER_SCHEDULE, Key, Owner
-from catchup_operator.reconcile.branch import Branch, OwnerRollout
+from catchup_operator.reconcile.list_writer import ListWriter
 from catchup_operator.reconcile.member_statuses import MemberStatuses
 from catchup_operator.reconcile.observers import CronJobObserver, JobObserver, OwnerObserver
-from catchup_operator.reconcile.schedule_lists import ScheduleLists
-from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.reconcile.placement_parts import OwnerRollout, PlacementParts
+from catchup_operator.reconcile.served_namespaces import ServedNamespaces
 from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, QueueState, RetryAfterError, WorkQueue
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
 from catchup_operator.state.pools import Pools, PoolSubscriber
@@ -51,11 +51,11 @@ class Controller:
         client: KubeClient,
         namespaces: Sequence[str],
         *,
-        branches: Mapping[Owner, Branch],
+        placements: Mapping[Owner, PlacementParts],
         drift: DriftDetector,
         pools: Pools,
         rollout: OwnerRollout,
-        scopes: Scopes,
+        served: ServedNamespaces,
         digest_spread: int,
         member_writes_per_second: float,
         instruments: Instruments,
@@ -65,16 +65,16 @@ class Controller:
         self._namespaces: list[str | None] = [*namespaces] or [None]
         self._instruments = instruments
         self._queue = WorkQueue(instruments)
-        self._branches = branches
+        self._placements = placements
         self._drift = drift
         self._rollout = rollout
-        self._scopes = scopes
+        self._served = served
         self._now = now
-        self._lists = ScheduleLists(
+        self._lists = ListWriter(
             client,
             self._namespaces,
             digest_spread=digest_spread,
-            scopes=scopes,
+            served=served,
             queue=self._queue,
             pools=pools,
             now=now,
@@ -85,15 +85,15 @@ class Controller:
         self._pools = pools
         self._member_statuses = MemberStatuses(
             client,
-            branches[USER_SCHEDULE],
+            placements[USER_SCHEDULE],
             queue=self._queue,
             per_second=member_writes_per_second,
             now=now,
         )
         drift.subscribe(self._on_drift)
-        pools.subscribe(PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.tell))
-        for owner, branch in branches.items():
-            branch.state.conflicts.subscribe(partial(self.enqueue, owner))
+        pools.subscribe(PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.take_page))
+        for owner, parts in placements.items():
+            parts.state.conflicts.subscribe(partial(self.enqueue, owner))
 
     @property
     def silent_seconds(self) -> float:
@@ -113,7 +113,7 @@ class Controller:
 
     def problems(self) -> list[str]:
         """Return why watches do not work at present; empty if all work."""
-        watches = [watch for watch in self._all_watches() if not self._scopes.is_gone(watch.namespace)]
+        watches = [watch for watch in self._all_watches() if not self._served.is_gone(watch.namespace)]
         return [watch.problem for watch in watches if watch.problem]
 
     def _all_watches(self) -> list[Watch]:
@@ -125,7 +125,7 @@ class Controller:
 
     def start(self) -> None:
         """Start the watches, the workers and the periodic loops."""
-        pools = self._branches[SCHEDULE_POOL]
+        pools = self._placements[SCHEDULE_POOL]
         for namespace in self._namespaces:
             cronjobs = CronJobObserver(self._drift, namespace, self._on_spent, self._now)
             waiting = WaitingJobs()
@@ -142,7 +142,7 @@ class Controller:
         loops = [watch.run() for watch in self._watches] + [self._queue.work() for _ in range(_WORKERS)]
         loops += [
             self._lists.run(),
-            self._scopes.run(),
+            self._served.run(),
             self._member_statuses.run(),
             self._resync(),
             self._rollout.run(lambda item: self.enqueue(*item)),
@@ -170,7 +170,7 @@ class Controller:
 
     def enqueue(self, owner: Owner, key: Key, *, delay: float = 0.0) -> None:
         """Read and reconcile a resource after a delay in seconds."""
-        reconciler = self._branches[owner].reconciler
+        reconciler = self._placements[owner].reconciler
         self._queue.add(_task_name("reconcile", key, owner), partial(reconciler.reconcile_key, key), delay=delay)
 
     async def _resync(self) -> None:
@@ -182,16 +182,16 @@ class Controller:
         """
         for round_number in count(1):
             await asyncio.sleep(_RESYNC_SECONDS)
-            for owner, branch in self._branches.items():
+            for owner, parts in self._placements.items():
                 if round_number % _FULL_RESYNC_ROUNDS == 0:
-                    for key in branch.state.conflicts.not_served():
+                    for key in parts.state.conflicts.not_served():
                         self.enqueue(owner, key)
-                for key in branch.state.contests.settle(time.monotonic()):
+                for key in parts.state.contests.end_quiet(time.monotonic()):
                     self.enqueue(owner, key)
-                for key in branch.state.statuses.resumable(self._now()):
+                for key in parts.state.statuses.resumable(self._now()):
                     self.enqueue(owner, key)
-                for key in branch.job_status.overdue():
-                    self._queue.add(_task_name("refresh", key, owner), partial(branch.job_status.refresh, key))
+                for key in parts.job_status.overdue():
+                    self._queue.add(_task_name("refresh", key, owner), partial(parts.job_status.refresh, key))
             for waiting in self._waiting:
                 for job in waiting.due(self._now()):
                     self._queue.add(
@@ -199,7 +199,7 @@ class Controller:
                     )
 
     async def _explain(self, waiting: WaitingJobs, job: WaitingJob) -> None:
-        job_status = self._branches[job.owner].job_status
+        job_status = self._placements[job.owner].job_status
         if waiting.is_waiting(job) and await job_status.explain(job):
             if waiting.is_waiting(job):
                 waiting.note_explained(job)
@@ -207,22 +207,22 @@ class Controller:
                 await job_status.note_started(job)
 
     def _on_drift(self, cronjob: Key, expected: ExpectedCronJob) -> None:
-        branch = self._branches[expected.owner]
+        parts = self._placements[expected.owner]
 
         async def repair() -> None:
             if self._drift.has_drifted(cronjob):
                 key = (cronjob[0], expected.owner_name)
-                if await branch.reconciler.repair(key, cronjob):
-                    branch.state.contests.repaired(cronjob, key, time.monotonic())
+                if await parts.reconciler.repair(key, cronjob):
+                    parts.state.contests.repaired(cronjob, key, time.monotonic())
                     self._instruments.drift_repaired()
 
-        self._queue.add(_task_name("repair", cronjob), repair, delay=branch.state.contests.delay(cronjob))
+        self._queue.add(_task_name("repair", cronjob), repair, delay=parts.state.contests.delay(cronjob))
 
     def _on_spent(self, cronjob: Key, uid: str) -> None:
         """Delete a CronJob that has made its one Job."""
 
         async def delete() -> None:
-            await self._scopes.require(cronjob[0])
+            await self._served.require(cronjob[0])
             await self._client.delete(CRONJOBS, *cronjob, uid=uid)
 
         self._queue.add(_task_name("delete", cronjob), delete)
@@ -230,22 +230,22 @@ class Controller:
     def _on_pool(self, pool: Key) -> None:
         """Reconcile the UserSchedules that name a pool which appeared, went or admits other members."""
         self._lists.changed()
-        for key in self._branches[USER_SCHEDULE].state.statuses.members_of(pool):
+        for key in self._placements[USER_SCHEDULE].state.statuses.members_of(pool):
             self.enqueue(USER_SCHEDULE, key)
 
     def _on_pool_switched(self, pool: Key) -> None:
         """Have the members of a pool that was suspended or resumed say so, at the bounded rate."""
-        for key in self._branches[USER_SCHEDULE].state.statuses.members_of(pool):
+        for key in self._placements[USER_SCHEDULE].state.statuses.members_of(pool):
             self._rollout.add((USER_SCHEDULE, key))
 
     def _on_started(self, job: WaitingJob) -> None:
         name = _task_name("started", (job.namespace, job.name))
-        self._queue.add(name, partial(self._branches[job.owner].job_status.note_started, job))
+        self._queue.add(name, partial(self._placements[job.owner].job_status.note_started, job))
 
     def _on_finished(self, finished: FinishedJob, looks: int = _LOOKS) -> None:
         """Record a result that no status has. At the start Jobs are listed before most of their owners."""
-        branch = self._branches[finished.owner]
-        statuses, key = branch.state.statuses, (finished.namespace, finished.owner_name)
+        parts = self._placements[finished.owner]
+        statuses, key = parts.state.statuses, (finished.namespace, finished.owner_name)
         statuses.note_finished(key, finished)
         recorded = statuses.is_recorded(key, finished)
         if recorded is None and looks:
@@ -254,7 +254,7 @@ class Controller:
         if recorded:
             return
         name = _task_name("record", (finished.namespace, finished.name))
-        self._queue.add(name, partial(branch.job_status.record, finished))
+        self._queue.add(name, partial(parts.job_status.record, finished))
 
 
 def _task_name(verb: str, key: Key, owner: Owner = USER_SCHEDULE) -> str:

@@ -75,19 +75,19 @@ class CronJobApplier:
         for key, expected in self._in_status(body):
             self._drift.expect(key, expected, just_applied=False)
 
-    def restore_status(self, body: Mapping[str, Any]) -> None:
+    def expect_status_again(self, body: Mapping[str, Any]) -> None:
         """Expect what the status names again, after a newer status could not be written.
 
         Otherwise a repair would recreate the CronJob but leave the old uid in the status.
         """
         for key, expected in self._in_status(body):
-            self._drift.restore(key, expected)
+            self._drift.expect_again(key, expected)
 
-    def is_told(self, body: Mapping[str, Any], cronjob: Key) -> bool:
+    def is_in_status(self, body: Mapping[str, Any], cronjob: Key) -> bool:
         """Whether the status of a resource names a CronJob."""
         return any(key == cronjob for key, _ in self._in_status(body))
 
-    def is_as_told(self, body: Mapping[str, Any], cronjob: Key) -> bool:
+    def is_as_in_status(self, body: Mapping[str, Any], cronjob: Key) -> bool:
         """Whether a CronJob is observed as the status of a resource names it; if so, expect it."""
         return any(key == cronjob and self._drift.adopt(key, expected) for key, expected in self._in_status(body))
 
@@ -135,7 +135,7 @@ class CronJobApplier:
         """
         key = key_of(manifest)
         if self._drift.is_deleted(key):
-            self._contests.changed(key, "somebody deletes it")
+            self._contests.note_change(key, "somebody deletes it")
         found = await self._read(manifest) if self._drift.is_edited(key) else None
         if found is None:
             try:
@@ -152,7 +152,7 @@ class CronJobApplier:
             metadata = found["metadata"]
             if held_by(found):
                 return found
-            self._contests.changed(key, change(metadata))
+            self._contests.note_change(key, change(metadata))
             if metadata["uid"] != uid and not self._belongs_to(metadata, owner):
                 raise ApiError(422, f"a CronJob {name} exists and is not ours; delete or rename it")
             if editors := ", ".join(other_managers(metadata)):

@@ -17,7 +17,7 @@ from catchup_operator.manifests.by_hand import by_hand_name
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.placements import Placement
 from catchup_operator.reconcile.status_writer import StatusWriter
-from catchup_operator.state.statuses import Statuses
+from catchup_operator.state.known_statuses import KnownStatuses
 from catchup_operator.status.absence import absence
 from catchup_operator.status.conditions import READY, Condition, find_condition
 from catchup_operator.status.job_section import section_of
@@ -42,7 +42,7 @@ class JobStatusUpdater:
         placement: Placement,
         *,
         required_objects: Sequence[str],
-        statuses: Statuses,
+        statuses: KnownStatuses,
         writer: StatusWriter,
         now: Callable[[], datetime],
     ) -> None:

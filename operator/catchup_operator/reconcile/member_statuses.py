@@ -14,11 +14,11 @@ from catchup_contract.trouble import TroublePage
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.resources import SCHEDULES
 from catchup_operator.manifests.names import Key
-from catchup_operator.reconcile.branch import Branch
+from catchup_operator.reconcile.placement_parts import PlacementParts
 from catchup_operator.reconcile.work_queue import WorkQueue
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.user_schedule import UserSchedule
-from catchup_operator.state.troubles import Troubles
+from catchup_operator.state.member_troubles import MemberTroubles
 from catchup_operator.status import member_status
 from catchup_operator.status.validation import with_valid_status
 
@@ -30,7 +30,7 @@ class MemberStatuses:
 
     Args:
         client: the client.
-        members: the branch of UserSchedules.
+        members: the parts that serve UserSchedules.
         queue: repeats writes that fail.
         per_second: the budget of writes.
         now: a clock.
@@ -39,7 +39,7 @@ class MemberStatuses:
     def __init__(
         self,
         client: KubeClient,
-        members: Branch,
+        members: PlacementParts,
         *,
         queue: WorkQueue,
         per_second: float,
@@ -50,11 +50,11 @@ class MemberStatuses:
         self._queue = queue
         self._pause = 1 / per_second
         self._now = now
-        self._troubles = Troubles(members.state.reported)
+        self._troubles = MemberTroubles(members.state.reported)
         self._not_empty = asyncio.Event()
 
-    def tell(self, pool: Key, kind: Kind, page: TroublePage) -> None:
-        """Take a page that a tick of a pool told."""
+    def take_page(self, pool: Key, kind: Kind, page: TroublePage) -> None:
+        """Take a page of the members in trouble, as a tick of a pool says."""
         self._troubles.compare(kind, page, self._members.state.statuses.members_of(pool))
         if self._troubles.waiting:
             self._not_empty.set()
@@ -78,7 +78,7 @@ class MemberStatuses:
             stored = await self._client.get(SCHEDULES, *key) if wanted else None
             if stored is not None:
                 await self._members.writer.write(stored, self._patch(stored, wanted))
-            self._troubles.note_told(key, wanted)
+            self._troubles.note_written(key, wanted)
 
     def _patch(self, stored: dict[str, Any], wanted: Any) -> dict[str, Any] | None:
         body = with_valid_status(stored)

@@ -21,9 +21,9 @@ from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule, pool_of
 from catchup_operator.state.conflicts import name_of, user_of
-from catchup_operator.state.pool_statuses import PoolStatuses
+from catchup_operator.state.known_statuses import KnownStatuses
+from catchup_operator.state.pool_ticks import PoolTicks
 from catchup_operator.state.pools import PoolFacts, Pools
-from catchup_operator.state.statuses import Statuses
 from catchup_operator.status import member_status, patches, pool_status, ready
 from catchup_operator.status.conditions import Condition
 from catchup_operator.status.job_section import active_since, section_of, switched_off
@@ -70,7 +70,7 @@ class Placement(Protocol):
     def subject_of(self, body: Mapping[str, Any]) -> str:
         """Return what only one resource may serve."""
 
-    def statuses(self) -> Statuses:
+    def statuses(self) -> KnownStatuses:
         """Return what remembers the statuses, empty."""
 
     def template_hash(self, body: Mapping[str, Any]) -> str:
@@ -118,9 +118,9 @@ class Dedicated:
         self._pools = pools
         self._hash = template_hash(template)
 
-    def statuses(self) -> Statuses:
+    def statuses(self) -> KnownStatuses:
         """Return what remembers the statuses, empty."""
-        return Statuses()
+        return KnownStatuses()
 
     def template_hash(self, body: Mapping[str, Any]) -> str:
         """Return the hash of what a resource takes from the job template: nothing, where it names a pool."""
@@ -201,8 +201,8 @@ class Dedicated:
         if pool is None:
             raise WaitsForPoolError("the SchedulePools are not listed yet", seconds=_POOL_SECONDS)
         has_cronjobs = any("cronJobName" in section_of(body, kind) for kind in schedule.sections)
-        is_told = self._pools.is_told(schedule.namespace, schedule.uid, schedule.generation)
-        if pool.admits and has_cronjobs and not is_told:
+        is_listed = self._pools.is_on_list(schedule.namespace, schedule.uid, schedule.generation)
+        if pool.admits and has_cronjobs and not is_listed:
             raise WaitsForPoolError("the pods of the pool do not know it yet", seconds=_POOL_SECONDS)
         return pool, has_cronjobs
 
@@ -228,9 +228,9 @@ class Pooled:
         self._pools = pools
         self._hash = pool_template_hash(template)
 
-    def statuses(self) -> Statuses:
+    def statuses(self) -> KnownStatuses:
         """Return what remembers the statuses, empty."""
-        return PoolStatuses(self._pools)
+        return PoolTicks(self._pools)
 
     def template_hash(self, body: Mapping[str, Any]) -> str:  # noqa: ARG002 - the same for all pools
         """Return the hash of the job template for pools."""
@@ -266,13 +266,13 @@ class Pooled:
         self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
     ) -> dict[str, Any] | None:
         """Return the status patch for kinds whose runs are absent."""
-        return pool_status.told(body, absent.values(), now=now)
+        return pool_status.with_conditions(body, absent.values(), now=now)
 
     def waiting(
         self, body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime
     ) -> dict[str, Any] | None:
         """Return the status patch for a Job of which no pod starts."""
-        return pool_status.told(body, [not_started(job, cause)], now=now)
+        return pool_status.with_conditions(body, [not_started(job, cause)], now=now)
 
     def started(self, body: Mapping[str, Any], job: WaitingJob, *, now: datetime) -> dict[str, Any] | None:  # noqa: ARG002
         """Return the status patch for a Job of which a pod has started at last."""

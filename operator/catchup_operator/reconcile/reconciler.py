@@ -15,7 +15,7 @@ from catchup_operator.reconcile.cronjobs import CronJobApplier
 from catchup_operator.reconcile.placements import Placement
 from catchup_operator.reconcile.refusals import Refusals, RefusedError
 from catchup_operator.reconcile.rollout import Rollout
-from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.reconcile.served_namespaces import ServedNamespaces
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.state import State
@@ -38,7 +38,7 @@ class Reconciler:
         *,
         state: State,
         rollout: Rollout[tuple[Owner, Key]],
-        scopes: Scopes,
+        served: ServedNamespaces,
         writer: StatusWriter,
         now: Callable[[], datetime],
     ) -> None:
@@ -48,7 +48,7 @@ class Reconciler:
         self._cronjobs = CronJobApplier(client, self._owner, state.drift, state.contests)
         self._state = state
         self._rollout = rollout
-        self._scopes = scopes
+        self._served_namespaces = served
         self._writer = writer
         self._refusals = Refusals(now)
         self._now = now
@@ -110,13 +110,13 @@ class Reconciler:
             if body is None or owner_uid != self._state.drift.owner_uid(cronjob):
                 self._state.drift.forget(cronjob)  # the garbage collector deletes it with its owner
                 return False
-            told = with_valid_status(body)
-            if not self._cronjobs.is_told(told, cronjob):
+            valid = with_valid_status(body)
+            if not self._cronjobs.is_in_status(valid, cronjob):
                 self._state.drift.forget(cronjob)  # not of this resource any more, or its status is still to be written
                 return False
-            if self._cronjobs.is_as_told(told, cronjob):
+            if self._cronjobs.is_as_in_status(valid, cronjob):
                 return False
-            is_known = patches.is_observed(told, self._placement.template_hash(told))
+            is_known = patches.is_observed(valid, self._placement.template_hash(valid))
             was_as_expected = self._state.drift.was_as_expected(cronjob)
             await self._reconcile(body)
             if not is_known or was_as_expected():
@@ -177,7 +177,7 @@ class Reconciler:
             return
         body = with_valid_status(stored)
         try:
-            with self._refusals.told(body, partial(ready.not_suspended, held_by(stored))):
+            with self._refusals.reported(body, partial(ready.not_suspended, held_by(stored))):
                 await self._cronjobs.suspend(body)
         except RefusedError as error:  # they go on, so that a younger one does not serve yet
             await self._writer.write(stored, error.patch)
@@ -211,7 +211,7 @@ class Reconciler:
 
     async def _served(self, key: Key) -> dict[str, Any] | None:
         """Return a resource of a served namespace: elsewhere nobody reconciles it, and it cannot even be read."""
-        return await self._client.get(self._owner.plural, *key) if self._scopes.serves(key[0]) else None
+        return await self._client.get(self._owner.plural, *key) if self._served_namespaces.serves(key[0]) else None
 
     async def _reconcile(self, stored: Mapping[str, Any], *, first: bool = False) -> None:
         body = with_valid_status(stored)
@@ -227,7 +227,7 @@ class Reconciler:
             await self._writer.write(stored, patch, announce_rejected=first)
         except ApiError:
             self._state.statuses.write_failed(key_of(body))
-            self._cronjobs.restore_status(body)
+            self._cronjobs.expect_status_again(body)
             raise
         reason = find_condition(patch, READY)["reason"]
         logger.info("%s/%s: generation %d: %s", *key_of(body), body["metadata"]["generation"], reason)
@@ -242,9 +242,9 @@ class Reconciler:
             return patches.not_ready(body, ready.invalid_spec(error), now=now)
         if older is not None:
             logger.info("%s/%s: not served, since %s is older", *key_of(body), older)
-        with self._refusals.told(body, ready.not_deleted):
+        with self._refusals.reported(body, ready.not_deleted):
             await self._cronjobs.delete(body, keep=desired.manifests)
-        with self._refusals.told(body, ready.refused):
+        with self._refusals.reported(body, ready.refused):
             fields = {
                 kind: await self._cronjobs.apply(body, kind, manifest) for kind, manifest in desired.manifests.items()
             }

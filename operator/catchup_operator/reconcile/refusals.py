@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from catchup_operator.kube.errors import ApiError, backoff_seconds
+from catchup_operator.kube.backoff import backoff_seconds
+from catchup_operator.kube.errors import ApiError
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.status import patches, ready
@@ -42,7 +43,7 @@ class Refusals:
         self._in_a_row: Counter[Key] = Counter()
 
     @contextmanager
-    def told(self, body: Mapping[str, Any], explain: Callable[[object], Condition]) -> Iterator[None]:
+    def reported(self, body: Mapping[str, Any], explain: Callable[[object], Condition]) -> Iterator[None]:
         """Raise RefusedError in place of a refusal within the block; other errors pass.
 
         `explain` returns the condition of a refusal that only time, or somebody who lifts it, can end.

@@ -14,7 +14,7 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import EVENTS
 from catchup_operator.manifests.names import Key, Owner, key_of
-from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.reconcile.served_namespaces import ServedNamespaces
 from catchup_operator.status.events import events
 from catchup_operator.status.validation import replacement_patch, with_valid_status
 
@@ -28,10 +28,10 @@ class StatusWriter:
     meanwhile.
     """
 
-    def __init__(self, client: KubeClient, owner: Owner, scopes: Scopes, now: Callable[[], datetime]) -> None:
+    def __init__(self, client: KubeClient, owner: Owner, served: ServedNamespaces, now: Callable[[], datetime]) -> None:
         self._client = client
         self._owner = owner
-        self._scopes = scopes
+        self._served = served
         self._now = now
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
@@ -44,7 +44,7 @@ class StatusWriter:
             ApiError: it is not known which release does.
         """
         async with self._locks.setdefault(key, asyncio.Lock()):
-            await self._scopes.require(key[0])
+            await self._served.require(key[0])
             yield
 
     async def write(
@@ -64,7 +64,7 @@ class StatusWriter:
         if not patch:
             return
         body = with_valid_status(stored)
-        patch = {**patch, "servedBy": self._scopes.identity}
+        patch = {**patch, "servedBy": self._served.identity}
         try:
             # An invalid status is replaced as a whole.
             written = patch if body is stored else replacement_patch(stored["status"], patch)

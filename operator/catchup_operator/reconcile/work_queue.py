@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from catchup_operator.instruments import Instruments
-from catchup_operator.kube.errors import ApiError, backoff_seconds
+from catchup_operator.kube.backoff import backoff_seconds
+from catchup_operator.kube.errors import ApiError
 
 RETRY_FIRST_SECONDS: Final = 2.0
 """The operator's first delay after a failed request; each further one is twice as long."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from catchup_operator.state.conflicts import Conflicts
 from catchup_operator.state.contests import Contests
 from catchup_operator.state.drift import DriftDetector
-from catchup_operator.state.reported import ReportedConditions
-from catchup_operator.state.statuses import Statuses
+from catchup_operator.state.known_statuses import KnownStatuses
+from catchup_operator.state.reported_conditions import ReportedConditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,5 +20,5 @@ class State:
     conflicts: Conflicts
     drift: DriftDetector
     contests: Contests = field(default_factory=Contests)
-    statuses: Statuses = field(default_factory=Statuses)
+    statuses: KnownStatuses = field(default_factory=KnownStatuses)
     reported: ReportedConditions = field(default_factory=ReportedConditions)

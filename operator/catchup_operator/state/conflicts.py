@@ -1,7 +1,5 @@
 """Conflicts: several UserSchedules that name one user, or several SchedulePools of one name. The oldest is served, in
-whatever namespace it is.
-
-Resources that were created in the same second are ordered by uid, so that every start of the operator decides alike.
+whatever namespace it is (`precedence`).
 """
 
 from __future__ import annotations
@@ -13,13 +11,30 @@ from typing import Any
 from catchup_operator.manifests.names import Key, key_of
 
 
-@dataclass(slots=True, frozen=True, order=True)
+def precedence(created: str, uid: str) -> tuple[str, str]:
+    """Return what decides which of several resources serves: the one with the smallest, which is the oldest.
+
+    Those of one second are ordered by uid, so that every start of the operator decides alike.
+
+    Args:
+        created: when the resource was created (RFC 3339, UTC).
+        uid: its uid.
+    """
+    return created, uid
+
+
+@dataclass(slots=True, frozen=True)
 class OwnerRef:
-    """A resource, ordered by its age: the smallest is the oldest."""
+    """A resource that may have to leave its user, or its pool's name, to another one."""
 
     created: str
     uid: str
     key: Key
+
+    @property
+    def precedence(self) -> tuple[str, str]:
+        """The smallest of several resources serves."""
+        return precedence(self.created, self.uid)
 
     def __str__(self) -> str:
         """Return `namespace/name`."""
@@ -54,8 +69,8 @@ class Conflicts:
             self.remove(key)
             before = self._by_subject.get(subject, ())
         self._subject[key] = subject
-        self._by_subject[subject] = tuple(sorted((*before, ref)))
-        if before and ref < before[0]:
+        self._by_subject[subject] = after = tuple(sorted((*before, ref), key=lambda each: each.precedence))
+        if before and after[0] is ref:
             self._report(before[0].key)
         return ref
 

@@ -8,7 +8,7 @@ from typing import Final
 from catchup_operator.manifests.names import Key
 
 # Long enough for the watch to report the operator's own apply before a difference counts as drift.
-SETTLE_SECONDS: Final = 1.0
+REPAIR_DELAY_SECONDS: Final = 1.0
 """The delay before drift of a CronJob is repaired."""
 REPAIRS_AT_ONCE: Final = 4
 """Repairs of a CronJob before it counts as contested; then the delay doubles with each one."""
@@ -32,7 +32,7 @@ class Contests:
         self._contests: dict[Key, _Contest] = {}
         self._changes: dict[Key, str] = {}
 
-    def changed(self, cronjob: Key, change: str) -> None:
+    def note_change(self, cronjob: Key, change: str) -> None:
         """Record how a CronJob was changed that is about to be repaired, e.g. `kubectl-edit sets spec.suspend`."""
         self._changes[cronjob] = change
 
@@ -46,7 +46,7 @@ class Contests:
         """Return how long the next repair waits."""
         contest = self._contests.get(cronjob)
         doublings = max(0, contest.repairs - REPAIRS_AT_ONCE) if contest else 0
-        return float(SETTLE_SECONDS * 2 ** min(doublings, _DOUBLINGS_MAX))
+        return float(REPAIR_DELAY_SECONDS * 2 ** min(doublings, _DOUBLINGS_MAX))
 
     def contested_by(self, cronjob: Key) -> str | None:
         """Return how a CronJob is changed back, if its repairs are a contest."""
@@ -59,8 +59,8 @@ class Contests:
         """Return how many CronJobs are contested."""
         return sum(self.contested_by(cronjob) is not None for cronjob in self._contests)
 
-    def settle(self, at: float) -> set[Key]:
-        """Forget what is over; return the resources whose contests ended."""
+    def end_quiet(self, at: float) -> set[Key]:
+        """Forget contests without a repair for `PEACE_SECONDS`; return the resources whose contests ended."""
         over = {key: contest for key, contest in self._contests.items() if at - contest.repaired_at >= PEACE_SECONDS}
         ended = {contest.owner for key, contest in over.items() if self.contested_by(key)}
         for key in over:

@@ -81,7 +81,7 @@ class DriftDetector:
         if key in self._observed or not just_applied:
             self._check(key)
 
-    def restore(self, key: Key, expected: ExpectedCronJob) -> None:
+    def expect_again(self, key: Key, expected: ExpectedCronJob) -> None:
         """Record an earlier expected state without a report, for a caller that retries.
 
         What was expected until now is the operator's own apply, which no status names yet.

@@ -13,6 +13,9 @@ from typing import Any, Final
 # A holder that is cut off renews too late twice before another one takes over.
 RENEW_SECONDS: Final = 60
 """How often the Lease of a namespace is renewed."""
+# A whole part of it, so that a renewal is not late by up to one look.
+CHECK_SECONDS: Final = RENEW_SECONDS / 4
+"""How often it is looked whether a Lease is to be renewed, and the Lease is read that another release holds."""
 LEASE_SECONDS: Final = 180
 """`leaseDurationSeconds` of the Lease of a namespace."""
 # A holder stops to write before another one may begin.

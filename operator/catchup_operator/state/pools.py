@@ -1,4 +1,4 @@
-"""The SchedulePools that UserSchedules may name, and what their pods have been told."""
+"""The SchedulePools that UserSchedules may name, and which UserSchedules their pods know by the list."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Pools:
     def __init__(self) -> None:
         self._known: dict[Key, PoolFacts] = {}
         self._listed: set[str | None] = set()
-        self._told: dict[str, Mapping[str, int]] = {}
+        self._on_list: dict[str, Mapping[str, int]] = {}
         self._with_list: set[Key] = set()
         self._subscriber = PoolSubscriber()
 
@@ -97,19 +97,19 @@ class Pools:
         """Return the names of the pools of a namespace."""
         return [name for home, name in self._known if home == namespace]
 
-    def note_told(self, namespace: str, members: Mapping[str, int], pools: Collection[str] = ()) -> None:
+    def note_list(self, namespace: str, members: Mapping[str, int], pools: Collection[str] = ()) -> None:
         """Record the list that the pods of a namespace read.
 
         Args:
             members: of each member of a pool that is there the uid and the generation.
             pools: the names of the pools that were there when the list was made.
         """
-        self._told[namespace] = members
+        self._on_list[namespace] = members
         self._with_list |= {(namespace, name) for name in pools}
 
-    def is_told(self, namespace: str, uid: str, generation: int) -> bool:
+    def is_on_list(self, namespace: str, uid: str, generation: int) -> bool:
         """Whether the pods of a namespace know this generation of a UserSchedule as a member, or a newer one."""
-        return self._told.get(namespace, {}).get(uid, -1) >= generation
+        return self._on_list.get(namespace, {}).get(uid, -1) >= generation
 
     def has_list(self, pool: Key) -> bool:
         """Whether the list of a pool's namespace was written since the pool appeared."""

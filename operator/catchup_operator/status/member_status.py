@@ -94,9 +94,9 @@ def troubled(
     """Return the patch for what a tick says of a member: of each kind why it is in trouble, None where it is not."""
     if find_condition(body.get("status") or {}, READY).get("reason") != ready.POOLED:
         return None
-    told = [
+    conditions = [
         member_health(schedule, kind, pool_off=None, trouble=trouble)
         for kind, trouble in troubles.items()
         if find_condition(body["status"], user_kinds()[kind].condition).get("reason") != ready.POOL_DISABLED
     ]
-    return if_changed(body, {"conditions": merge_conditions(body, told, now)})
+    return if_changed(body, {"conditions": merge_conditions(body, conditions, now)})

@@ -113,7 +113,9 @@ def recorded(
     return {user_kinds()[result.kind].status_section: fields, "conditions": conditions, **numbers}
 
 
-def told(body: Mapping[str, Any], conditions: Iterable[Condition], *, now: datetime) -> dict[str, Any] | None:
+def with_conditions(
+    body: Mapping[str, Any], conditions: Iterable[Condition], *, now: datetime
+) -> dict[str, Any] | None:
     """Return the patch for conditions of kinds; one that is False for the same reason already is no news."""
     news = [condition for condition in conditions if _is_news(body, condition)]
     return {"conditions": merge_conditions(body, news, now)} if news else None

@@ -26,7 +26,7 @@ from catchup_jobs.adapters.database.schema import (
 from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore
 from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.domain.people.contacts import Contact
-from catchup_jobs.domain.planning.rules import Rules, Strategy
+from catchup_jobs.domain.planning.options import PlanningOptions, Strategy
 from catchup_jobs.domain.stored_enums import EventStatus, Mode, Provider, SuggestionStatus, TokenState, Trigger
 from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.execution import run_job
@@ -65,7 +65,7 @@ class FleetWorld:
     lock_directory: Path
     now: datetime = NOW
     # Times of most tests are told by the simpler strategy.
-    rules: Rules = Rules(Strategy.EARLIEST)  # noqa: RUF009 - immutable
+    options: PlanningOptions = PlanningOptions(Strategy.EARLIEST)  # noqa: RUF009 - immutable
     stopping: bool = False
     slept: list[float] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -197,10 +197,10 @@ class FleetWorld:
     ) -> Report:
         """Run the job as the command line does, with this world's clock; waits only turn the clock."""
         part = shard or Shard()
-        body = FleetSuggestions(self.store, self.board, part, batch_size, after, self.rules)
+        body = FleetSuggestions(self.store, self.board, part, batch_size, after, self.options)
         number = next(self._numbers)
         return run_job(
-            UserSuggestions(self.store, user_id, self.rules) if user_id else body,
+            UserSuggestions(self.store, user_id, self.options) if user_id else body,
             Run(SUGGESTIONS, f"user:{user_id}" if user_id else str(part.index), slot, f"manual-{number}"),
             store=DatabaseRunStore(self.database),
             locks=FileLocks(self.lock_directory),

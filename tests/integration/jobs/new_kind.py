@@ -11,7 +11,7 @@ import click
 from catchup_contract.kinds import KINDS, Deadlines, Kind
 from catchup_contract.summary import Count
 from catchup_jobs import cli
-from catchup_jobs.cli.jobs.harness import Body, execute
+from catchup_jobs.cli.jobs.job_runner import Body, execute
 from catchup_jobs.cli.jobs.registry import JOB_MODULES, JobModule
 from catchup_jobs.cli.resources import Resources
 from catchup_jobs.jobs.run.context import Result, RunContext

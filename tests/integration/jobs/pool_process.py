@@ -23,11 +23,11 @@ from integration.jobs.killed_lines import KILLED, WatchedLines, exit_code_of
 
 from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.pools.slots import PoolSlots
+from catchup_jobs.adapters.database.pools.claims import PoolSlots
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.locks import FileLocks
-from catchup_jobs.jobs.pool.abandonment import abandon
 from catchup_jobs.jobs.pool.ports import Member
+from catchup_jobs.jobs.pool.process_deaths import abandon
 from catchup_jobs.jobs.pool.tick import Tick, Work
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.endings import Report
@@ -37,10 +37,10 @@ from catchup_jobs.jobs.run.ports import Process
 # Everything between the decision whom to claim and the record of what came of it, without the run itself.
 WATCHED = WatchedLines(
     {
-        "slots.py": {"schedule", "_schedule_page", "_computed", "_member", "_due_users", "claim", "settle"},
+        "claims.py": {"schedule", "_schedule_page", "_computed", "_member", "_due_users", "claim", "settle"},
         "due.py": {"due_at", "member"},
         "tick.py": {"_serve_suspects", "_serve_all", "_next", "_claim", "_serve", "_ended", "_settle", "_count"},
-        "endings.py": {"settlement_of"},
+        "claim_endings.py": {"settlement_of"},
         "execution.py": {"_open", "_close"},
         "store.py": {"open", "take_over", "close"},
     },

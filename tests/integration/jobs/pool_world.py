@@ -17,15 +17,15 @@ from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, ScheduleList, decode, encode
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
+from catchup_jobs.adapters.database.pools.apply_list import apply_list
+from catchup_jobs.adapters.database.pools.claims import PoolSlots
 from catchup_jobs.adapters.database.pools.overview import overviews
-from catchup_jobs.adapters.database.pools.schedule_list import apply_list
-from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import dead_letters, pool_slots, runs
 from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters
 from catchup_jobs.domain.people.users import Schedule, User
-from catchup_jobs.jobs.pool.abandonment import abandon
+from catchup_jobs.jobs.pool.process_deaths import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.execution import run_job

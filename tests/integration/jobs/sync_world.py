@@ -28,7 +28,7 @@ from catchup_jobs.adapters.google.calendar_api import CalendarService, GoogleCal
 from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.google.oauth import GoogleOAuth
 from catchup_jobs.domain.calendar.access_token import OAuthToken
-from catchup_jobs.domain.planning.rules import Rules, Strategy
+from catchup_jobs.domain.planning.options import PlanningOptions, Strategy
 from catchup_jobs.domain.stored_enums import TokenState
 from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.execution import run_job
@@ -69,8 +69,8 @@ class SyncWorld:
 
     def __post_init__(self) -> None:
         self.tokens = DatabaseTokens(self.database, Encryption([self.key]))
-        self.calendars = DatabaseCalendarStore(self.database, Rules(Strategy.EARLIEST))
-        self.selection = DatabaseCalendarSelection(self.database, Rules(Strategy.EARLIEST))
+        self.calendars = DatabaseCalendarStore(self.database, PlanningOptions(Strategy.EARLIEST))
+        self.selection = DatabaseCalendarSelection(self.database, PlanningOptions(Strategy.EARLIEST))
         self.availability = DatabaseAvailabilityStore(self.database)
 
     # What there is ---------------------------------------------------------------------------------------------

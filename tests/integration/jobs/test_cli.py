@@ -35,7 +35,7 @@ ADA = {"id": "ada", "name": "Ada", "timeZone": "Europe/Berlin", "digest": {"day"
 # A job of this module: `run_process.py` tests the contract, this the way from the environment to it.
 JOB = """
 import sys
-from catchup_jobs.cli.jobs.harness import execute
+from catchup_jobs.cli.jobs.job_runner import execute
 from catchup_contract.kinds import SYNC
 from catchup_contract.summary import Count
 from catchup_jobs.jobs.run.context import Result

@@ -102,8 +102,8 @@ def test_accepting_what_has_become_busy_is_known(digest_world: DigestWorld) -> N
     first, second, free = digest_world.suggest(), digest_world.suggest("Cleo"), digest_world.suggest("Dan", hours=60)
     answers = DatabaseAnswers(digest_world.database)
     views = {number: answers.answer(number, Answer.ACCEPT, now=digest_world.now)[0] for number in (first, second, free)}
-    assert answers.is_busy(views[second])
-    assert not answers.is_busy(views[free])
+    assert answers.time_is_busy(views[second])
+    assert not answers.time_is_busy(views[free])
 
 
 def test_unsubscribing_acts_on_the_address_that_was_written_to(mailed: DigestWorld) -> None:

@@ -15,12 +15,12 @@ from sqlalchemy import Table, delete, insert, update
 from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.fleet import pools
-from catchup_jobs.adapters.database.fleet.snapshot import Snapshot, take
-from catchup_jobs.adapters.database.fleet.trouble import LateDigests
+from catchup_jobs.adapters.database.metrics import pools
+from catchup_jobs.adapters.database.metrics.backlog import LateDigests
+from catchup_jobs.adapters.database.metrics.snapshot import Snapshot, take
+from catchup_jobs.adapters.database.pools.claims import PoolSlots
 from catchup_jobs.adapters.database.pools.members import enrol
 from catchup_jobs.adapters.database.pools.overview import overviews
-from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.schema import (
     SCHEMA_VERSION,
     calendars,

@@ -14,7 +14,7 @@ from integration.services import PostgresServer
 from sqlalchemy import event
 
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.fleet.snapshot import Answers, take
+from catchup_jobs.adapters.database.metrics.snapshot import Answers, take
 
 # Bounded by hours and reasons, and one row.
 SMALL = {"run_counts", "schema_info"}

@@ -16,7 +16,7 @@ from sqlalchemy import update
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.schedule_list import ListedSchedule, encode
 from catchup_contract.summary import Count
-from catchup_contract.trouble import mark_of
+from catchup_contract.trouble import uid_hash
 from catchup_jobs.adapters.database.schema import pool_slots, pool_ticks
 
 __all__ = ["shell"]  # a fixture
@@ -225,7 +225,7 @@ def test_a_member_in_trouble_is_told_by_the_tick_and_listed_with_what_to_do(shel
 
     trouble = shell.summary().trouble
     assert trouble is not None
-    assert trouble.members == {mark_of("uid-ada"): Reason.RECONNECT}
+    assert trouble.members == {uid_hash("uid-ada"): Reason.RECONNECT}
     (failing,) = json.loads(shell.out("pool", "members", "people", "--failing", "--output", "json"))
     assert (failing["user"], failing["by"], failing["kind"]) == ("ada", "UserSchedule", "sync")
     assert (failing["trouble"], "connect the calendar again" in failing["advice"]) == ("reconnect", True)
@@ -370,7 +370,7 @@ def test_a_user_schedule_of_a_user_whom_nobody_imported_is_told_as_one_with_cron
 
     summary = shell.summary()
     assert summary.trouble is not None
-    assert summary.trouble.members == {mark_of("uid-nobody"): Reason.UNKNOWN_USER}
+    assert summary.trouble.members == {uid_hash("uid-nobody"): Reason.UNKNOWN_USER}
     assert summary.counts[Count.MEMBERS_FAILING] == 1
     assert "the database does not know the users of UserSchedules" in printed
     shell.run("user", "import", "-", stdin=json.dumps({"id": "nobody", "name": "Nobody"}))

@@ -19,8 +19,8 @@ from catchup_contract.kinds import DIGEST, SYNC
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
+from catchup_jobs.adapters.database.pools.claims import PoolSlots
 from catchup_jobs.adapters.database.pools.due import DueRules
-from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.schema import pool_members
 from catchup_jobs.cli.jobs.pool import version_of
 from catchup_jobs.domain.people.users import Schedule

@@ -20,7 +20,7 @@ from samples import IN_FULL
 from sqlalchemy import select
 
 from catchup_jobs.adapters.database.schema import runs
-from catchup_jobs.jobs.pool.abandonment import PROCESS_DIED
+from catchup_jobs.jobs.pool.process_deaths import PROCESS_DIED
 from catchup_jobs.jobs.run.context import Result, RunContext
 
 if TYPE_CHECKING:

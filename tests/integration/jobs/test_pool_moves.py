@@ -22,13 +22,13 @@ from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots
 from catchup_jobs.adapters.files.locks import FileLocks
-from catchup_jobs.domain.placement.slots import When, slots_of
+from catchup_jobs.domain.placement.job_slots import When, slots_of
 from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import TemporaryError
 from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Closing, HeldBy, Process, Run
-from catchup_operator.state.schedule_list import STAY_SECONDS
+from catchup_operator.state.known_schedules import STAY_SECONDS
 
 # A Sunday in Berlin; the digest of 23:40 has no follow-ups, so that nobody else mends what a move loses.
 BEGIN: Final = datetime(2026, 11, 29, 22, 0, tzinfo=UTC)

@@ -12,11 +12,11 @@ import pytest
 from integration.jobs.database_faults import outage
 from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
 
+from catchup_jobs.adapters.database.pools.claims import PoolSlots
 from catchup_jobs.adapters.database.pools.overview import overviews
-from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
-from catchup_jobs.jobs.pool.abandonment import PROCESS_DIED
 from catchup_jobs.jobs.pool.ports import Settlement
+from catchup_jobs.jobs.pool.process_deaths import PROCESS_DIED
 from catchup_jobs.jobs.pool.tick import TickResult
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import JobError, TemporaryError

@@ -24,8 +24,8 @@ from catchup_contract.cadence import Cadence
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, decode, encode
+from catchup_jobs.adapters.database.pools.apply_list import apply_list
 from catchup_jobs.adapters.database.pools.overview import overviews
-from catchup_jobs.adapters.database.pools.schedule_list import apply_list
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
 from catchup_jobs.jobs.run.errors import TemporaryError
 

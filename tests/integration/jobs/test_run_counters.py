@@ -12,7 +12,7 @@ from sqlalchemy import select
 from catchup_contract.kinds import DIGEST, SYNC
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.runs.counters import EARLIER, KEEP, totals
+from catchup_jobs.adapters.database.runs.counters import EARLIER, HOURLY_COUNTERS_KEPT, totals
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import run_counts
 from catchup_jobs.domain.stored_enums import RunState
@@ -77,7 +77,8 @@ def test_hours_are_kept_for_14_days_and_the_totals_never_decrease(database: Data
     for minutes in range(60):  # every stripe begins this hour
         end(database, run(subject=f"u{minutes}"), state=RunState.DONE, at=last + timedelta(hours=1))
     assert (
-        min(hour for hour in hours(database) if hour != EARLIER) >= last.replace(minute=0) + timedelta(hours=1) - KEEP
+        min(hour for hour in hours(database) if hour != EARLIER)
+        >= last.replace(minute=0) + timedelta(hours=1) - HOURLY_COUNTERS_KEPT
     )
     assert counted(database) == before + Counter({("sync", "done", ""): 60})
 

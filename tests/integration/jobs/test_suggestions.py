@@ -25,7 +25,7 @@ from catchup_jobs.adapters.database.schema import (
     users,
 )
 from catchup_jobs.adapters.database.suggestions import bounded
-from catchup_jobs.domain.planning.rules import RULES
+from catchup_jobs.domain.planning.options import DEFAULT_OPTIONS
 from catchup_jobs.domain.stored_enums import (
     CalendarError,
     ExpiryReason,
@@ -815,7 +815,7 @@ def test_a_user_who_kills_two_processes_of_a_run_is_passed_over_by_the_third(
 
 
 def test_suggestions_are_spread_in_preferred_hours_and_on_the_contacts_clock(fleet: FleetWorld) -> None:
-    fleet.rules = RULES
+    fleet.options = DEFAULT_OPTIONS
     fleet.add_user("ada", [person("Ben"), person("Cleo"), person("Kiri", 41, time_zone="Pacific/Auckland")])
     fleet.run()
     # 20:00 in Berlin is 08:00 in Auckland.
@@ -827,7 +827,7 @@ def test_suggestions_are_spread_in_preferred_hours_and_on_the_contacts_clock(fle
 
 
 def test_the_preferred_hours_that_an_import_brings_are_used(fleet: FleetWorld) -> None:
-    fleet.rules = RULES
+    fleet.options = DEFAULT_OPTIONS
     fleet.add_user("ada", [person()])
     with fleet.database.write() as connection:
         row = {"user_id": "ada", "weekday": Weekday.THURSDAY, "start_time": time(11), "end_time": time(13)}
@@ -837,7 +837,7 @@ def test_the_preferred_hours_that_an_import_brings_are_used(fleet: FleetWorld) -
 
 
 def test_an_out_of_office_blocks_and_is_not_shared_and_a_meet_event_is_a_call(fleet: FleetWorld) -> None:
-    fleet.rules = RULES
+    fleet.options = DEFAULT_OPTIONS
     fleet.add_user("ada", [person("Ben", 10, tags=("climbing",)), person("Cleo", 10, tags=("chess",))])
     fleet.add_event(at("24 18:00"), at("24 19:00"), summary="Climbing", event_type="outOfOffice")
     fleet.add_event(at("25 18:00"), at("25 19:00"), summary="Chess", event_type="default", has_conference=True)

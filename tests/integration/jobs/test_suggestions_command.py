@@ -22,7 +22,7 @@ from integration.services import wait_until
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count, Summary
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.redis.progress import KEEP_SECONDS, RedisProgress
+from catchup_jobs.adapters.redis.progress import PROGRESS_KEPT_SECONDS, RedisProgress
 
 COMMAND = str(Path(sys.executable).with_name("catchup-jobs"))
 SLOT = "29401200"
@@ -202,7 +202,7 @@ def test_progress_in_redis_runs_out_and_holds_no_personal_data(redis_url: str) -
     assert board.read() == {"0": {"state": "done", "users": "4"}}
     with redis.Redis.from_url(redis_url) as client:
         (key,) = client.keys("catchup:progress:*")
-        assert 0 < client.ttl(key) <= KEEP_SECONDS
+        assert 0 < client.ttl(key) <= PROGRESS_KEPT_SECONDS
     board.close()
 
 

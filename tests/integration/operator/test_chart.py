@@ -35,7 +35,7 @@ from catchup_contract.kinds import BACKOFF_LIMIT, DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import ExitCode
 from catchup_jobs.cli import cli
 from catchup_operator.manifests.dedicated import desired_cronjobs
-from catchup_operator.manifests.schedule_list import CONFIGMAPS
+from catchup_operator.manifests.list_configmaps import CONFIGMAPS
 from catchup_operator.ops.permissions import PERMISSIONS
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.template_file import load_template

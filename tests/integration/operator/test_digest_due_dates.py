@@ -21,7 +21,7 @@ from samples import IN_FULL
 from catchup_contract.digest_rule import DigestDay, DigestTime
 from catchup_contract.kinds import DIGEST
 from catchup_contract.local_time import is_time_zone
-from catchup_jobs.domain.placement.slots import When, slots_of
+from catchup_jobs.domain.placement.job_slots import When, slots_of
 from catchup_operator.schedule.clock_changes import FIRST, LAST, jumps, offsets
 from catchup_operator.schedule.cron import local_time_schedule
 

@@ -270,7 +270,7 @@ def test_a_storm_of_refusals_is_met_with_backoff_and_not_with_a_hot_loop(
 def test_a_fight_over_a_cronjob_is_no_storm_and_ends_as_wanted_when_the_other_gives_up(
     start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchup_operator.state.contests.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("catchup_operator.state.contests.REPAIR_DELAY_SECONDS", 0.1)
     monkeypatch.setattr("catchup_operator.state.contests.PEACE_SECONDS", 20.0)
     monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 2.0)
     with start():
@@ -340,7 +340,7 @@ def test_what_another_pod_of_the_release_applies_is_no_edit(
     namespace: Namespace,
 ) -> None:
     # At once, so that the other pod may not have written its status yet.
-    monkeypatch.setattr("catchup_operator.state.contests.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("catchup_operator.state.contests.REPAIR_DELAY_SECONDS", 0.0)
     caplog.set_level("INFO")
     expected: list[str] = []
     looked: list[bool] = []

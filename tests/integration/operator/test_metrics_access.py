@@ -16,7 +16,7 @@ from integration.services import free_port
 from prometheus_client import CollectorRegistry
 from waiting import eventually
 
-from catchup_jobs.adapters.exporter.access import ReviewGate
+from catchup_jobs.adapters.exporter.metrics_access import ReviewGate
 from catchup_jobs.adapters.exporter.server import serving
 
 pytestmark = pytest.mark.xdist_group("chart")

@@ -26,7 +26,7 @@ from scraping import answers
 from waiting import eventually
 
 from catchup_contract.serving_certificate import ServingCertificate
-from catchup_jobs.adapters.exporter.access import ReviewGate
+from catchup_jobs.adapters.exporter.metrics_access import ReviewGate
 from catchup_jobs.adapters.exporter.server import serving
 
 __all__ = ["account", "tokens"]

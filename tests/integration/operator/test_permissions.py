@@ -253,7 +253,7 @@ def test_the_operator_uses_each_permission_of_its_role_and_asks_for_no_other(
 ) -> None:
     monkeypatch.setattr("catchup_operator.state.waiting_jobs._FIRST_LOOK", timedelta(0))
     monkeypatch.setattr("catchup_operator.reconcile.refusals._REFUSED_MAX_SECONDS", 1.0)
-    monkeypatch.setattr("catchup_operator.reconcile.scopes._CHECK_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.served_namespaces.CHECK_SECONDS", 1.0)
     monkeypatch.setattr("catchup_operator.state.namespace_lease.RENEW_SECONDS", 1)
     namespace.apply("ada")
     name = cronjob_name(UserSchedule.from_body(namespace.schedule()), SYNC)

@@ -27,7 +27,7 @@ from catchup_contract.kinds import DIGEST
 from catchup_contract.outcomes import ExitCode, Outcome
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
-from catchup_jobs.adapters.database.pools.slots import PoolSlots
+from catchup_jobs.adapters.database.pools.claims import PoolSlots
 from catchup_jobs.adapters.database.schema import users
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters
 from catchup_jobs.domain.people.users import Schedule, User

@@ -157,7 +157,7 @@ def test_members_in_trouble_are_told_and_taken_back_also_by_an_operator_that_was
 def test_a_user_who_moves_into_a_pool_keeps_the_cronjobs_until_its_pods_know_and_has_them_again_on_the_way_back(
     namespace: Namespace, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchup_operator.state.schedule_list.STAY_SECONDS", 5.0)
+    monkeypatch.setattr("catchup_operator.state.known_schedules.STAY_SECONDS", 5.0)
     request.getfixturevalue("operator")
     namespace.apply("ada")
     since = namespace.ready()["status"]["digest"]["activeSince"]

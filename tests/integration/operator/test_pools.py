@@ -386,7 +386,7 @@ def test_ticks_that_do_not_come_are_told_once_and_taken_back_by_the_next(
     namespace: Namespace, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 0.5)
-    monkeypatch.setattr("catchup_operator.state.pool_statuses.TICK_DEADLINE_SECONDS", -1797)  # after 3 s
+    monkeypatch.setattr("catchup_operator.state.pool_ticks.TICK_DEADLINE_SECONDS", -1797)  # after 3 s
     request.getfixturevalue("operator")
     namespace.apply_pool("people", **RARE, suspend=True)
     namespace.ready_pool()

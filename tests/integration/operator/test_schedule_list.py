@@ -21,7 +21,7 @@ from scraping import scraped
 from waiting import eventually
 
 from catchup_contract.schedule_list import ListedSchedule, ScheduleList, decode, part_of
-from catchup_operator.manifests.schedule_list import CONFIGMAPS, LIST_PARTS
+from catchup_operator.manifests.list_configmaps import CONFIGMAPS, LIST_PARTS
 from catchup_operator.status.conditions import find_condition
 
 # The tests without faults share one API server, those with faults another.
@@ -131,7 +131,7 @@ def test_many_edits_in_a_row_are_few_writes(operator: KopfRunner, namespace: Nam
 def test_a_list_that_somebody_changed_is_restored(
     namespace: Namespace, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catchup_operator.reconcile.schedule_lists._CHECK_SECONDS", 1.0)
+    monkeypatch.setattr("catchup_operator.reconcile.list_writer._CHECK_SECONDS", 1.0)
     request.getfixturevalue("operator")
     namespace.apply("ada")
     namespace.apply_pool("people", **RARE)

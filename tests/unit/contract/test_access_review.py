@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from catchup_contract.access_review import KEEP_SECONDS, Verdicts, access_review, bearer, is_allowed
+from catchup_contract.access_review import VERDICT_KEPT_SECONDS, Verdicts, access_review, bearer, is_allowed
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_decision_is_kept_for_a_minute_and_an_outage_is_none() -> None:
     verdicts = Verdicts()
     verdicts.keep("a", 200, 0.0)
     verdicts.keep("b", 503, 0.0)
-    assert (verdicts.get("a", KEEP_SECONDS - 1), verdicts.get("a", KEEP_SECONDS)) == (200, None)
+    assert (verdicts.get("a", VERDICT_KEPT_SECONDS - 1), verdicts.get("a", VERDICT_KEPT_SECONDS)) == (200, None)
     assert verdicts.get("b", 1.0) is None
     for number in range(1000):
         verdicts.keep(f"guess {number}", 401, 1.0)

@@ -14,7 +14,7 @@ from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.pools import SNAPSHOT_MINUTES, TICKS_MINUTES, counts_the_pool, pages_max, turn_of
 from catchup_contract.summary import SUMMARY_MAX_BYTES, Count, InvalidSummaryError, Summary
-from catchup_contract.trouble import PAGE_MEMBERS, SHARED_FROM, TroublePage, mark_of, page_of
+from catchup_contract.trouble import PAGE_MEMBERS, SHARED_FROM, TroublePage, page_of, uid_hash
 
 NOW = datetime(2026, 11, 23, 11, tzinfo=UTC)
 reasons = st.sampled_from(Reason)
@@ -27,13 +27,13 @@ def pages_of(known: dict[str, Reason], members: int = 10_000, pages: int = 5) ->
 
 
 def told(pages: list[TroublePage]) -> dict[str, Reason]:
-    return {mark: reason for page in pages for mark, reason in page.members.items()}
+    return {hashed: reason for page in pages for hashed, reason in page.members.items()}
 
 
 @given(troubles)
 def test_all_pages_together_name_each_member_once_with_the_cause(known: dict[str, Reason]) -> None:
     pages = pages_of(known)
-    assert told(pages) == {mark_of(uid): reason for uid, reason in known.items()}
+    assert told(pages) == {uid_hash(uid): reason for uid, reason in known.items()}
     assert sum(len(page.members) for page in pages) == len(known)
     assert len({page.set_hash for page in pages}) == 1
 
@@ -45,8 +45,8 @@ def test_a_page_is_complete_by_itself_whatever_the_others_are_of(
     """Pages of several sets mix while members come and go: what is told last of a member's page holds."""
     known: dict[str, Reason] = {}
     for page in [*pages_of(before), *pages_of(after)]:
-        known = {mark: reason for mark, reason in known.items() if not page.has_room_for(mark)} | dict(page.members)
-    assert known == {mark_of(uid): reason for uid, reason in after.items()}
+        known = {hashed: reason for hashed, reason in known.items() if not page.covers(hashed)} | dict(page.members)
+    assert known == {uid_hash(uid): reason for uid, reason in after.items()}
 
 
 def test_many_troubles_come_round_in_several_pages() -> None:
@@ -54,7 +54,7 @@ def test_many_troubles_come_round_in_several_pages() -> None:
     pages = pages_of(known, members=20_000)
     assert len(pages) > 1
     assert max(len(page.members) for page in pages) <= PAGE_MEMBERS
-    assert told(pages) == {mark_of(uid): reason for uid, reason in known.items()}
+    assert told(pages) == {uid_hash(uid): reason for uid, reason in known.items()}
 
 
 def test_what_has_no_room_is_told_of_the_pool_alone_the_most_frequent_cause_first() -> None:
@@ -62,7 +62,7 @@ def test_what_has_no_room_is_told_of_the_pool_alone_the_most_frequent_cause_firs
     known |= {f"b{number}": Reason.BUDGET_SPENT for number in range(400)} | {"c": Reason.CRASHED}
     (page,) = pages_of(known, members=100_000, pages=1)
     assert page.shared == {Reason.RECONNECT: 900, Reason.BUDGET_SPENT: 400}
-    assert page.members == {mark_of("c"): Reason.CRASHED}
+    assert page.members == {uid_hash("c"): Reason.CRASHED}
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_a_cause_that_a_twentieth_and_more_than_ten_share_is_told_of_the_pool_al
     pages = pages_of(known, members)
     assert [page.shared for page in pages] == [{Reason.UNAVAILABLE: failing} if is_shared else {}] * len(pages)
     assert Counter(told(pages).values())[Reason.UNAVAILABLE] == (0 if is_shared else failing)
-    assert told(pages)[mark_of("other")] is Reason.RECONNECT
+    assert told(pages)[uid_hash("other")] is Reason.RECONNECT
 
 
 def test_the_fullest_page_fits_beside_all_that_a_tick_counts() -> None:
-    members = {mark_of(str(number)): list(Reason)[number % len(Reason)] for number in range(PAGE_MEMBERS)}
+    members = {uid_hash(str(number)): list(Reason)[number % len(Reason)] for number in range(PAGE_MEMBERS)}
     page = TroublePage("f" * 16, 63, 64, members, dict.fromkeys(Reason, 10**5))
     counts = {
         count: 10**9
@@ -138,7 +138,7 @@ def test_users_whom_no_resource_shows_count_by_their_cause_alone() -> None:
     page = page_of(known.items(), 100, unnamed=unnamed)
     assert (page.shared, page.members) == ({Reason.RECONNECT: SHARED_FROM + 1}, {})
     page = page_of(known.items(), 1000, unnamed=unnamed)
-    assert (page.shared, page.members) == ({}, {mark_of("uid-1"): Reason.RECONNECT})
+    assert (page.shared, page.members) == ({}, {uid_hash("uid-1"): Reason.RECONNECT})
 
 
 @pytest.mark.parametrize("tick", TICKS_MINUTES)

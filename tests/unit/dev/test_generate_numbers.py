@@ -34,4 +34,4 @@ def test_constants_with_a_number_and_a_docstring_are_listed(tmp_path: Path) -> N
 
 def test_numbers_of_all_three_source_roots_are_on_the_page() -> None:
     page = numbers.page()
-    assert all(f"`{name}`" in page for name in ("BACKOFF_LIMIT", "LEASE_SECONDS", "KEEP_FAILURES"))
+    assert all(f"`{name}`" in page for name in ("BACKOFF_LIMIT", "LEASE_SECONDS", "FAILED_RUNS_KEPT"))

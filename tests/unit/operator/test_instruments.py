@@ -7,7 +7,7 @@ import pytest
 
 from catchup_operator.instruments import Instruments
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.reconcile.scopes import NotHeldError
+from catchup_operator.reconcile.served_namespaces import NotHeldError
 from catchup_operator.reconcile.work_queue import RetryAfterError
 
 

@@ -17,8 +17,8 @@ from catchup_contract.summary import Count, Summary
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.manifests.names import USER_SCHEDULE, key_of
 from catchup_operator.ops.forecast import forecast
-from catchup_operator.reconcile.branch import Branch, OwnerRollout, branches
-from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.reconcile.placement_parts import OwnerRollout, PlacementParts, placement_parts
+from catchup_operator.reconcile.served_namespaces import ServedNamespaces
 from catchup_operator.state.drift import DriftDetector
 from catchup_operator.state.pools import Pools
 from catchup_operator.status.conditions import find_condition
@@ -91,19 +91,19 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
     assert kind.user_work is not None
     rule = kind.user_work.rule
     api, later = Api(body({"reminder": SPECS[rule]})), NOW + timedelta(minutes=5)
-    client, scopes = cast(KubeClient, api), cast(Scopes, Everywhere())
+    client, served = cast(KubeClient, api), cast(ServedNamespaces, Everywhere())
     time = [NOW]
-    served = branches(
+    placements = placement_parts(
         client,
         TEMPLATE,
         drift=DriftDetector(),
         pools=Pools(),
         rollout=OwnerRollout(1),
-        scopes=scopes,
+        served=served,
         now=lambda: time[0],
     )
-    branch = served[USER_SCHEDULE]
-    reconciler, state = branch.reconciler, branch.state
+    part = placements[USER_SCHEDULE]
+    reconciler, state = part.reconciler, part.state
 
     await reconciler.reconcile(api.schedule)
     assert api.applied == ["sync", "digest", "reminder"]
@@ -125,7 +125,7 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
     assert with_valid_status(wrong)["status"] == {}
 
     time[0] = later
-    await record(api, branch, kind, later)
+    await record(api, part, kind, later)
     time[0] = NOW
     section = api.schedule["status"]["reminder"]
     assert (section["lastResult"], section["lastReason"], section["counts"]) == ("Skipped", "Reconnect", {"pages": 3})
@@ -143,7 +143,7 @@ async def test_a_kind_that_is_added_to_the_table_is_served_like_the_others(kind:
     assert sum(forecast([api.schedule], NOW + timedelta(days=4)).pods_of(kind)) > 0
 
 
-async def record(api: Api, branch: Branch, kind: Kind, at: datetime) -> None:
+async def record(api: Api, part: PlacementParts, kind: Kind, at: datetime) -> None:
     summary = Summary(kind, Outcome.SKIPPED, at, at, reason=Reason.RECONNECT, counts={Count.PAGES: 3})
     terminated = {"message": summary.to_json(), "exitCode": 0, "finishedAt": "2026-11-23T09:05:00Z"}
     api.pods = [{"status": {"containerStatuses": [{"name": "job", "state": {"terminated": terminated}}]}}]
@@ -163,4 +163,4 @@ async def record(api: Api, branch: Branch, kind: Kind, at: datetime) -> None:
         }
     )
     assert finished is not None
-    await branch.job_status.record(finished)
+    await part.job_status.record(finished)

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from catchup_jobs.adapters.database.fleet.snapshot import Snapshot
+from catchup_jobs.adapters.database.metrics.snapshot import Snapshot
 from catchup_jobs.adapters.exporter.families import build_info, families, gauge, up
 from catchup_jobs.jobs.run.errors import JobError
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
-from catchup_jobs.adapters.database.fleet.snapshot import Snapshot
+from catchup_jobs.adapters.database.metrics.snapshot import Snapshot
 
 _PREFIX: Final = "catchup_"
 
@@ -16,7 +16,7 @@ _PREFIX: Final = "catchup_"
 def families(snapshot: Snapshot) -> Iterator[Metric]:
     """Yield the metrics of what the database says."""
     yield from _runs(snapshot)
-    yield from _trouble(snapshot)
+    yield from _backlog(snapshot)
     yield from _pools(snapshot)
     yield from _suggestions(snapshot)
     yield _labelled("table_rows", "Rows by table; PostgreSQL's own estimate.", ("table",), snapshot.table_rows)
@@ -56,7 +56,7 @@ def _runs(snapshot: Snapshot) -> Iterator[Metric]:
     )
 
 
-def _trouble(snapshot: Snapshot) -> Iterator[Metric]:
+def _backlog(snapshot: Snapshot) -> Iterator[Metric]:
     yield gauge(
         "syncs_overdue",
         "Users whose sync runs and has not succeeded for three intervals.",

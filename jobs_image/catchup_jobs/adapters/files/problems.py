@@ -39,7 +39,7 @@ _PROBLEMS: Final = {
 def problem(item: ErrorDetails) -> str:
     """Return the place of a field in its user, and what must be there."""
     place = _place(item)
-    return f"{place}: {_told(item)}" if place else _told(item)
+    return f"{place}: {_sentence(item)}" if place else _sentence(item)
 
 
 def _place(item: ErrorDetails) -> str:
@@ -49,7 +49,7 @@ def _place(item: ErrorDetails) -> str:
     return path.removeprefix(".")
 
 
-def _told(item: ErrorDetails) -> str:
+def _sentence(item: ErrorDetails) -> str:
     match item["type"]:
         case kind if kind in _PROBLEMS:
             return _PROBLEMS[kind].format(**item.get("ctx", {}))

@@ -18,6 +18,8 @@ from catchup_jobs.adapters.redis.url import RedisUrl
 from catchup_jobs.adapters.time_limit import OverTimeError, within
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
+# All keys begin with it: whoever shares a Redis may give this product rights on them alone.
+KEY_PREFIX: Final = "catchup"
 TIMEOUT_SECONDS: Final = 3.0
 """The longest silence of Redis."""
 ANSWER_SECONDS: Final = 10.0

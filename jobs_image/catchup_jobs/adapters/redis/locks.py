@@ -18,7 +18,7 @@ from typing import Any, Final
 import redis
 from redis.exceptions import AuthenticationError, AuthorizationError
 
-from catchup_jobs.adapters.redis.client import TIMEOUT_SECONDS, as_job_errors, connect, with_one_retry
+from catchup_jobs.adapters.redis.client import KEY_PREFIX, TIMEOUT_SECONDS, as_job_errors, connect, with_one_retry
 from catchup_jobs.adapters.redis.errors import FAILURES
 from catchup_jobs.jobs.run.errors import TemporaryError
 from catchup_jobs.jobs.run.ports import HeldBy, Lock
@@ -27,7 +27,6 @@ LOCK_SECONDS: Final = 60.0
 """The time to live of a lock; a thread extends it while the job lives."""
 ATTEMPTS_SECONDS: Final = 48 * 3600
 """How long the attempts of a run are kept in Redis."""
-_PREFIX: Final = "catchup"
 _SEPARATOR: Final = " "
 _VALUE: Final = re.compile(r"[0-9a-f]{32} .+", re.DOTALL)
 
@@ -82,7 +81,7 @@ class RedisLocks:
         Raises:
             TemporaryError, MisconfiguredError: Redis cannot be used.
         """
-        key = f"{_PREFIX}:lock:{lock_name}"
+        key = f"{KEY_PREFIX}:lock:{lock_name}"
         value = f"{secrets.token_hex(16)}{_SEPARATOR}{run_key}"
         asked_at = time.monotonic()
         with as_job_errors():
@@ -191,4 +190,4 @@ class _RedisLock:
 
 
 def _attempts_key(run_key: str) -> str:
-    return f"{_PREFIX}:attempts:{run_key}"
+    return f"{KEY_PREFIX}:attempts:{run_key}"

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Final
 
 import redis
 
-from catchup_jobs.adapters.redis.client import as_job_errors, connect
+from catchup_jobs.adapters.redis.client import KEY_PREFIX, as_job_errors, connect
 from catchup_jobs.adapters.redis.errors import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-KEEP_SECONDS: Final = 600
+PROGRESS_KEPT_SECONDS: Final = 600
 """How long the progress of a run is kept in Redis."""
 _TIMEOUT_SECONDS: Final = 1.0
 _INTERVAL_SECONDS: Final = 0.5
 """How often a run writes its progress to Redis."""
 _AFTER_FAILURE_SECONDS: Final = 30.0
 """How long no progress is written after Redis did not take it."""
-_PREFIX: Final = "catchup:progress:suggestions:"
+_PREFIX: Final = f"{KEY_PREFIX}:progress:suggestions:"
 
 
 class RedisProgress:
@@ -53,7 +53,7 @@ class RedisProgress:
             with self._client.pipeline(transaction=True) as pipeline:
                 pipeline.delete(key)
                 pipeline.hset(key, mapping={name: str(value) for name, value in fields.items()})
-                pipeline.expire(key, KEEP_SECONDS)
+                pipeline.expire(key, PROGRESS_KEPT_SECONDS)
                 pipeline.execute()
         except FAILURES:
             # If Redis hangs, not every batch must wait for the timeout.

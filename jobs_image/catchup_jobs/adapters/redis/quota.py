@@ -10,14 +10,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from catchup_jobs.adapters.redis.client import as_job_errors, connect, with_one_retry
+from catchup_jobs.adapters.redis.client import KEY_PREFIX, as_job_errors, connect, with_one_retry
 from catchup_jobs.adapters.redis.errors import FAILURES
 from catchup_jobs.jobs.sync.ports import DailyLimitError
 
 if TYPE_CHECKING:
     import redis
 
-_PREFIX: Final = "catchup:quota:google"
+_PREFIX: Final = f"{KEY_PREFIX}:quota:google"
 _DAY_KEY: Final = f"{_PREFIX}:day"
 _MINUTE: Final = 60.0
 _DAY: Final = 86400.0

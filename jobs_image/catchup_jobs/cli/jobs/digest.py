@@ -13,8 +13,8 @@ from catchup_contract.digest_rule import DigestTime, occurrence_by_hand
 from catchup_contract.kinds import DIGEST
 from catchup_jobs.adapters.database.digests.store import DatabaseDigests
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
-from catchup_jobs.cli.jobs.harness import Body, execute
-from catchup_jobs.cli.jobs.messaging import messenger_of
+from catchup_jobs.cli.jobs.job_runner import Body, execute
+from catchup_jobs.cli.jobs.message_senders import messenger_of
 from catchup_jobs.cli.parameters import subject_options
 from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
 from catchup_jobs.domain.digest.channels import skip_reason
@@ -58,7 +58,7 @@ def digest(user_id: str | None, pool: str | None, *, preview: bool, even_at_nigh
 
 
 def body_of(user_id: str, *, even_at_night: bool = False) -> Body:  # noqa: ARG001 - the context has the user
-    """Return the body of a user's digest, for the harness."""
+    """Return the body of a user's digest, for `job_runner`."""
 
     def body(context: RunContext, resources: Resources) -> Result:
         settings, database = resources.settings, resources.database

@@ -18,19 +18,19 @@ from catchup_contract.outcomes import ExitCode, Outcome, Reason, advice_of
 from catchup_contract.pools import TICK_DEADLINE_SECONDS, Members, counts_the_pool, pages_max, turn_of
 from catchup_contract.summary import Count
 from catchup_contract.trouble import page_of
+from catchup_jobs.adapters.database.pools.apply_list import apply_list, known_pools
+from catchup_jobs.adapters.database.pools.claims import PoolSlots
 from catchup_jobs.adapters.database.pools.known import without_user
 from catchup_jobs.adapters.database.pools.members import interval_of
-from catchup_jobs.adapters.database.pools.schedule_list import apply_list, known_pools
-from catchup_jobs.adapters.database.pools.slots import PoolSlots
 from catchup_jobs.adapters.database.pools.ticks import note_tick
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
-from catchup_jobs.adapters.files.schedule_list import read_schedule_list
+from catchup_jobs.adapters.files.mounted_list import read_schedule_list
 from catchup_jobs.adapters.process import current_process
-from catchup_jobs.cli.jobs.harness import locks_of, reported
+from catchup_jobs.cli.jobs.job_runner import locks_of, reported
 from catchup_jobs.cli.jobs.registry import body_of
 from catchup_jobs.cli.jobs.threads import ThreadClients
 from catchup_jobs.cli.resources import Resources, open_database
-from catchup_jobs.jobs.pool.abandonment import abandon
+from catchup_jobs.jobs.pool.process_deaths import abandon
 from catchup_jobs.jobs.pool.tick import Tick, TickResult, Work, exit_of
 from catchup_jobs.jobs.run.endings import Ending, Report, report_of
 from catchup_jobs.jobs.run.errors import PermanentError

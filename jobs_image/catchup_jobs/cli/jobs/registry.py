@@ -10,7 +10,7 @@ from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC
 
 if TYPE_CHECKING:
     from catchup_contract.kinds import Kind
-    from catchup_jobs.cli.jobs.harness import Body
+    from catchup_jobs.cli.jobs.job_runner import Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class JobModule:
 
     Attributes:
         module: has the kind's command, under the kind's name, and `body_of`, which takes a subject (a user's id or a
-            shard) and returns the `harness.Body` that does the work for it.
+            shard) and returns the `job_runner.Body` that does the work for it.
         help: the command's line in `catchup-jobs --help`.
     """
 

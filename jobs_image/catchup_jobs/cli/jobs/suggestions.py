@@ -11,7 +11,7 @@ import click
 from catchup_contract.env import Env
 from catchup_contract.kinds import SUGGESTIONS
 from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionStore
-from catchup_jobs.cli.jobs.harness import execute
+from catchup_jobs.cli.jobs.job_runner import execute
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError
 from catchup_jobs.jobs.suggestions.job import BATCH_SIZE, FleetSuggestions, NoProgressReporter, UserSuggestions
@@ -20,7 +20,7 @@ from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.redis.progress import RedisProgress
-    from catchup_jobs.cli.jobs.harness import Body
+    from catchup_jobs.cli.jobs.job_runner import Body
     from catchup_jobs.cli.resources import Resources
     from catchup_jobs.jobs.run.context import Result, RunContext
 
@@ -59,19 +59,19 @@ def suggestions(user_id: str | None, batch_size: int, after: str | None) -> None
 
 
 def body_of(subject: str, *, batch_size: int = BATCH_SIZE, after: str = "") -> Body:
-    """Return the planning of a shard (`0`, `1`, …) or of one user (`user:ada`), for the harness to run."""
+    """Return the planning of a shard (`0`, `1`, …) or of one user (`user:ada`), for `job_runner` to run."""
 
     def body(context: RunContext, resources: Resources) -> Result:
         settings, store = resources.settings, DatabaseSuggestionStore(resources.database)
         if subject.startswith(_USER):
-            return UserSuggestions(store, subject.removeprefix(_USER), settings.planning_rules)(context)
+            return UserSuggestions(store, subject.removeprefix(_USER), settings.planning_options)(context)
         shard = Shard(int(subject), settings.shards)
         if shard.index >= shard.of:
             raise MisconfiguredError(f"there is no shard {subject}: {Env.SUGGESTION_SHARDS} says how many there are")
         with ExitStack() as stack:
             url = settings.redis_url
             reporter = NoProgressReporter() if url is None else stack.enter_context(closing(_reporter(url)))
-            return FleetSuggestions(store, reporter, shard, batch_size, after, settings.planning_rules)(context)
+            return FleetSuggestions(store, reporter, shard, batch_size, after, settings.planning_options)(context)
 
     return body
 

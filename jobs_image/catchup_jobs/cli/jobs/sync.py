@@ -13,7 +13,7 @@ from catchup_jobs.adapters.database.availability.store import DatabaseAvailabili
 from catchup_jobs.adapters.database.calendars.store import DatabaseCalendarStore
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
-from catchup_jobs.cli.jobs.harness import Body, execute
+from catchup_jobs.cli.jobs.job_runner import Body, execute
 from catchup_jobs.cli.parameters import subject_options
 from catchup_jobs.cli.resources import encryption_of
 from catchup_jobs.domain.people.users import Schedule
@@ -52,7 +52,7 @@ def sync(user_id: str | None, pool: str | None, full: bool) -> None:
 
 
 def body_of(user_id: str, *, full: bool = False) -> Body:
-    """Return the sync of a user, for the harness to run."""
+    """Return the sync of a user, for `job_runner` to run."""
 
     def body(context: RunContext, resources: Resources) -> Result:
         settings, database = resources.settings, resources.database
@@ -62,7 +62,7 @@ def body_of(user_id: str, *, full: bool = False) -> Body:
         job = CalendarSync(
             google=lambda: _google(settings, context, resources.clients),
             tokens=DatabaseTokens(database, encryption_of(settings, database)),
-            calendars=DatabaseCalendarStore(database, settings.planning_rules),
+            calendars=DatabaseCalendarStore(database, settings.planning_options),
             availability=DatabaseAvailabilityStore(database),
             full=full,
         )

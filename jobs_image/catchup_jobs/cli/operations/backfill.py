@@ -23,7 +23,7 @@ from catchup_jobs.adapters.database.runs.listing import ended_since
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.adapters.process import current_process
-from catchup_jobs.cli.jobs.harness import locks_of
+from catchup_jobs.cli.jobs.job_runner import locks_of
 from catchup_jobs.cli.jobs.registry import body_of
 from catchup_jobs.cli.jobs.threads import ThreadClients
 from catchup_jobs.cli.log import configure
@@ -161,8 +161,8 @@ def _read(file: TextIO) -> list[str]:
             if text := line.strip():
                 user_ids[USER_ID.convert(text, None, None)] = None
         except click.BadParameter as error:
-            told = f'line {number}, "{clean(text, _MAX_TEXT)}": {error.message}'
-            raise click.BadParameter(told, param_hint="--users") from None
+            message = f'line {number}, "{clean(text, _MAX_TEXT)}": {error.message}'
+            raise click.BadParameter(message, param_hint="--users") from None
     return list(user_ids)
 
 
@@ -172,8 +172,8 @@ def _members(database: Database, pool: str, now: datetime, *, unserved: bool) ->
     with database.read() as connection:
         tick = last_tick(connection, pool)
     if user_ids and is_silent(tick, now) and not unserved:
-        told = f"{silence(pool, tick)}; --unserved syncs the {len(user_ids)} members that it had all the same"
-        raise PermanentError(told)
+        message = f"{silence(pool, tick)}; --unserved syncs the {len(user_ids)} members that it had all the same"
+        raise PermanentError(message)
     return user_ids
 
 

@@ -15,7 +15,7 @@ import click
 from catchup_contract.kinds import KINDS, Kind
 from catchup_contract.outcomes import ExitCode, Reason, advice_of
 from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failure, Failures
-from catchup_jobs.cli.jobs.harness import perform
+from catchup_jobs.cli.jobs.job_runner import perform
 from catchup_jobs.cli.jobs.registry import body_of
 from catchup_jobs.cli.log import configure
 from catchup_jobs.cli.parameters import KIND, OneOf

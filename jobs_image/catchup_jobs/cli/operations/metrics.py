@@ -20,9 +20,9 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from catchup_contract.access_review import MetricsAccess
 from catchup_contract.serving_certificate import CertificateError, ServingCertificate
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.fleet.snapshot import Answers, take
-from catchup_jobs.adapters.exporter.access import ReviewGate
+from catchup_jobs.adapters.database.metrics.snapshot import Answers, take
 from catchup_jobs.adapters.exporter.collector import SnapshotCollector
+from catchup_jobs.adapters.exporter.metrics_access import ReviewGate
 from catchup_jobs.adapters.exporter.server import serving
 from catchup_jobs.cli.log import configure
 from catchup_jobs.cli.parameters import OneOf

@@ -11,9 +11,10 @@ from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.outcomes import advice_of
 from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.pools.known import is_known_pool
+from catchup_jobs.adapters.database.pools.lateness import late_members
 from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.pools.ticks import is_silent, last_tick
-from catchup_jobs.adapters.database.pools.trouble import late, troubles
+from catchup_jobs.adapters.database.pools.trouble import troubles
 from catchup_jobs.cli.parameters import POOL_NAME, OneRecord
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import JSON, echo_rows, limit_option, output_option
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from catchup_jobs.adapters.database.pools.lateness import LateMember
     from catchup_jobs.adapters.database.pools.overview import PoolOverview
-    from catchup_jobs.adapters.database.pools.trouble import Trouble, Waiting
+    from catchup_jobs.adapters.database.pools.trouble import Trouble
 
 _COLUMNS: Final = {
     "pool": "POOL",
@@ -148,7 +150,7 @@ def _late_rows(
     connection: Connection, pool: str, kinds: list[Kind], now: datetime, limit: int
 ) -> Iterator[dict[str, Any]]:
     for kind in kinds:
-        for one in late(connection, pool, kind, now=now, limit=limit):
+        for one in late_members(connection, pool, kind, now=now, limit=limit):
             yield _member_row(one, kind, "late", _LATE_ADVICE)
 
 
@@ -158,7 +160,7 @@ def _failing_rows(connection: Connection, pool: str, kinds: list[Kind], limit: i
             yield _member_row(one, kind, one.reason.value, advice_of(one.reason))
 
 
-def _member_row(member: Trouble | Waiting, kind: Kind, trouble: str, advice: str) -> dict[str, Any]:
+def _member_row(member: Trouble | LateMember, kind: Kind, trouble: str, advice: str) -> dict[str, Any]:
     return {
         "user": member.user_id,
         "by": "enrolment" if member.uid is None else "UserSchedule",

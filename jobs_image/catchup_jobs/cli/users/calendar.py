@@ -18,7 +18,7 @@ from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.cli.parameters import USER_ID, keys_lost_option
 from catchup_jobs.cli.resources import open_database, sealing_encryption_of, unknown_user
-from catchup_jobs.domain.calendar.overview import CalendarOverview, troubles
+from catchup_jobs.domain.calendar.overview import CalendarOverview, problems
 from catchup_jobs.domain.calendar.week import draw, legend
 from catchup_jobs.domain.text import one_line
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
@@ -89,8 +89,8 @@ def list_(user_id: str) -> None:
         )
     now = datetime.now(UTC)
     for row in rows:
-        for trouble in troubles(row, now):
-            click.echo(f"{_shown_name(row)}: {trouble}", err=True)
+        for problem in problems(row, now):
+            click.echo(f"{_shown_name(row)}: {problem}", err=True)
 
 
 @calendar.command()
@@ -151,7 +151,7 @@ def _choose(user_id: str, which: str, *, selected: bool) -> None:
     settings = Settings.load()
     with open_database(settings) as database:
         _require_user(database, user_id)
-        store = DatabaseCalendarSelection(database, settings.planning_rules)
+        store = DatabaseCalendarSelection(database, settings.planning_options)
         google_id = _find(store.listing(user_id), which, user_id)
         if not store.select(user_id, google_id, selected=selected, now=datetime.now(UTC)):
             raise PermanentError("the calendar has just gone from the user's list")

@@ -13,7 +13,7 @@ from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers, SuggestionView
 from catchup_jobs.adapters.messaging.action_links import read_token
-from catchup_jobs.cli.jobs.messaging import links_of
+from catchup_jobs.cli.jobs.message_senders import links_of
 from catchup_jobs.cli.parameters import ROW_ID, USER_ID
 from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
 from catchup_jobs.cli.tables import JSON, TEXT, echo_json, echo_rows, output_option
@@ -182,7 +182,7 @@ def _answer(
 
 
 def _has_become_busy(answers: DatabaseAnswers, view: SuggestionView, answer: Answer) -> bool:
-    return answer is Answer.ACCEPT and answers.is_busy(view)
+    return answer is Answer.ACCEPT and answers.time_is_busy(view)
 
 
 def _open(settings: Settings, database: Database, meant: ActionToken, output: str, now: datetime) -> None:
@@ -207,14 +207,14 @@ def _open(settings: Settings, database: Database, meant: ActionToken, output: st
 
 
 def _unsubscribe(settings: Settings, database: Database, meant: ActionToken, output: str, now: datetime) -> None:
-    channel, action, told = _OPT_OUTS[meant.action]
+    channel, action, words = _OPT_OUTS[meant.action]
     addresses = DatabaseAddresses(database, lambda: encryption_of(settings, database))
     if not addresses.opt_out_of_digest(meant.subject, channel, now=now):
         raise PermanentError(f"the digest of this link was not sent by {channel}")
     if output == JSON:
         echo_json({"action": action})
     else:
-        click.echo(told)
+        click.echo(words)
 
 
 def _tell(view: SuggestionView, output: str, *, changed: bool, busy: bool) -> None:

@@ -13,7 +13,7 @@ from catchup_contract.pools import Members
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.erasure import erase
 from catchup_jobs.adapters.database.people.users import DatabaseUsers, UserOverview
-from catchup_jobs.adapters.database.pools.schedule_list import known_pools
+from catchup_jobs.adapters.database.pools.apply_list import known_pools
 from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.cli.parameters import USER_ID, keys_lost_option
@@ -83,7 +83,7 @@ def import_(file: TextIO, strict: bool, keys_lost: bool) -> None:
     now = datetime.now(UTC)
     read = read_users(read_text(file), now=now)
     if read.problems and (strict or not read.users):
-        raise PermanentError("nothing was imported:\n" + _told(read.problems))
+        raise PermanentError("nothing was imported:\n" + _listed(read.problems))
     entries = read.users
     contacts = {entry.user.id: entry.contacts for entry in entries if entry.contacts is not None}
     channels = {entry.user.id: entry.channels for entry in entries if entry.channels is not None}
@@ -108,10 +108,10 @@ def import_(file: TextIO, strict: bool, keys_lost: bool) -> None:
     if imported.kept_schedule:
         click.echo(f"schedule owned by a UserSchedule, left alone: {', '.join(imported.kept_schedule)}")
     if doubts:
-        click.echo("imported, but nobody serves them so far:\n" + _told(doubts), err=True)
+        click.echo("imported, but nobody serves them so far:\n" + _listed(doubts), err=True)
     if read.problems:
         left_out = len(read.problems)
-        raise PermanentError(f"{left_out} of {left_out + len(entries)} users left out:\n" + _told(read.problems))
+        raise PermanentError(f"{left_out} of {left_out + len(entries)} users left out:\n" + _listed(read.problems))
 
 
 def _doubts(pools: Mapping[str, str], known: Mapping[str, Members | None]) -> dict[str, list[str]]:
@@ -129,12 +129,12 @@ def _doubts(pools: Mapping[str, str], known: Mapping[str, Members | None]) -> di
     return doubts
 
 
-def _told(problems: dict[str, list[str]]) -> str:
+def _listed(problems: dict[str, list[str]]) -> str:
     lines = [(user, f"  {user}: {problem}") for user, found in problems.items() for problem in found]
-    told = [line for _, line in lines[:_MAX_SHOWN]]
+    shown = [line for _, line in lines[:_MAX_SHOWN]]
     if rest := list(dict.fromkeys(user for user, _ in lines[_MAX_SHOWN:])):
-        told.append(f"  and {len(lines) - _MAX_SHOWN} more problems, of {', '.join(rest)}")
-    return "\n".join(told)
+        shown.append(f"  and {len(lines) - _MAX_SHOWN} more problems, of {', '.join(rest)}")
+    return "\n".join(shown)
 
 
 @user.command()

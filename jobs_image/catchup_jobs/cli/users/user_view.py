@@ -14,7 +14,7 @@ from catchup_jobs.adapters.database.people.contacts import count_contacts
 from catchup_jobs.adapters.database.pools.overview import membership
 from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
-from catchup_jobs.domain.calendar.overview import troubles
+from catchup_jobs.domain.calendar.overview import problems
 from catchup_jobs.domain.digest.channels import CHANNELS
 from catchup_jobs.domain.stored_enums import CURRENT_SUGGESTIONS
 from catchup_jobs.domain.text import one_line
@@ -90,7 +90,7 @@ def lines(view: Mapping[str, Any]) -> Iterator[str]:
         "digest": view["digest"],
         "sync": f"every {view['syncEvery']}",
         "paused": "yes" if view["paused"] else "no",
-        **({"pool": _told_of_pool(view["pool"])} if view["pool"] else {}),
+        **({"pool": _pool_words(view["pool"])} if view["pool"] else {}),
         "open hours": view["openHours"] or "every day 09:00-21:00",
         "commutes": view["commutes"] or "-",
         "preferred": view["preferredHours"] or "weekdays from 17:00, weekends from 10:00, to 21:00",
@@ -133,7 +133,7 @@ def _pool(found: Membership | None) -> dict[str, Any] | None:
     }
 
 
-def _told_of_pool(pool: Mapping[str, Any]) -> str:
+def _pool_words(pool: Mapping[str, Any]) -> str:
     if not pool["due"]:
         return f"enrolled in {pool['name']}, which does not serve the user: a UserSchedule names the user"
     if pool["suspendedUntil"]:
@@ -152,7 +152,7 @@ def _calendars(database: Database, user_id: str) -> list[dict[str, Any]]:
             "lastSyncedAt": _utc(calendar.last_success_at),
             "error": calendar.last_error.value if calendar.last_error else None,
             "unreadableEvents": calendar.unreadable_events,
-            "troubles": list(troubles(calendar, now)),
+            "troubles": list(problems(calendar, now)),
         }
         for calendar in DatabaseCalendarSelection(database).listing(user_id)
     ]

@@ -43,7 +43,7 @@ class CalendarOverview:
         return "synced" if self.last_success_at else "not synced"
 
 
-def troubles(calendar: CalendarOverview, now: datetime) -> Iterator[str]:
+def problems(calendar: CalendarOverview, now: datetime) -> Iterator[str]:
     """Yield what is wrong with a calendar, with the consequence, one clause each.
 
     Args:

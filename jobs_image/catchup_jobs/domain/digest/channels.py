@@ -1,7 +1,7 @@
 """The channels that carry a digest, one record each, and when a channel is used.
 
-A new channel is one record here, its `Sender` (`cli/jobs/messaging.py`), and its section in the file of `user import`
-(`adapters/files/channel_file.py`).
+A new channel is one record here, its `Sender` (`cli/jobs/message_senders.py`), and its section in the file of
+`user import` (`adapters/files/channel_file.py`).
 """
 
 from __future__ import annotations

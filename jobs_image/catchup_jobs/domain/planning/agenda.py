@@ -11,8 +11,8 @@ from catchup_jobs.domain.calendar.availability import WeeklyWindow, blocked_hour
 from catchup_jobs.domain.calendar.timeline import Timeline
 from catchup_jobs.domain.planning.contact_clocks import ContactClocks
 from catchup_jobs.domain.planning.diary import LEAD, Diary, Need
+from catchup_jobs.domain.planning.options import Strategy
 from catchup_jobs.domain.planning.overdue import threshold
-from catchup_jobs.domain.planning.rules import Strategy
 from catchup_jobs.domain.planning.suggestions import HORIZON, Source
 from catchup_jobs.domain.stored_enums import SuggestionStatus, Weekday
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.domain.calendar.availability import Interval
+    from catchup_jobs.domain.planning.options import PlanningOptions
     from catchup_jobs.domain.planning.overdue import ContactFacts
-    from catchup_jobs.domain.planning.rules import Rules
     from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
     from catchup_jobs.domain.planning.suggestions import Suggestion, UserFacts
 
@@ -38,12 +38,12 @@ class Agenda:
     Nothing is placed beyond the time for which the calendars are known.
     """
 
-    def __init__(self, facts: UserFacts, rules: Rules, now: datetime) -> None:
+    def __init__(self, facts: UserFacts, options: PlanningOptions, now: datetime) -> None:
         self._facts = facts
-        self._rules = rules
+        self._options = options
         self._now = now
         self._until = min(now + HORIZON, facts.known_until or now)
-        self.clocks = ContactClocks(rules, facts.zone, facts.city, now=now, until=self._until)
+        self.clocks = ContactClocks(options, facts.zone, facts.city, now=now, until=self._until)
         self._accepted = [
             suggestion.when for suggestion in facts.suggestions if suggestion.status is SuggestionStatus.ACCEPTED
         ]
@@ -90,7 +90,7 @@ class Agenda:
         Whom the user wants to see every week or more often is proposed within a week.
         """
         aim = threshold(contact.frequency)
-        soon = self._rules.strategy is Strategy.HUMANE and aim is not None and aim <= WEEK
+        soon = self._options.strategy is Strategy.HUMANE and aim is not None and aim <= WEEK
         until = min(self._until, self._now + WEEK) if soon else self._until
         zone = self.clocks.zone(contact)
         hours = None if zone is None else self.clocks.hours(zone)
@@ -131,7 +131,7 @@ class Agenda:
             zone=self._facts.zone,
             now=self._now,
             until=self._until,
-            strategy=self._rules.strategy,
+            strategy=self._options.strategy,
         )
 
     @cached_property

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from catchup_jobs.domain.calendar.availability import Interval
+    from catchup_jobs.domain.planning.options import PlanningOptions
     from catchup_jobs.domain.planning.overdue import ContactFacts
-    from catchup_jobs.domain.planning.rules import Rules
 
 
 class ContactClocks:
@@ -30,8 +30,10 @@ class ContactClocks:
         now, until: between which suggestions are placed (aware).
     """
 
-    def __init__(self, rules: Rules, zone: ZoneInfo, city: str | None, *, now: datetime, until: datetime) -> None:
-        self._rules = rules
+    def __init__(
+        self, options: PlanningOptions, zone: ZoneInfo, city: str | None, *, now: datetime, until: datetime
+    ) -> None:
+        self._options = options
         self._zone = zone
         self._city = city
         self._now = now
@@ -54,7 +56,7 @@ class ContactClocks:
 
     def hours(self, zone: ZoneInfo) -> Timeline:
         """Return when contacts of a zone may be called."""
-        window = (self._rules.contact_from, self._rules.contact_until)
+        window = (self._options.contact_from, self._options.contact_until)
         days = local_date(self._now, zone), local_date(max(self._now, self._until), zone)
         return _hours(window, zone, *days)
 

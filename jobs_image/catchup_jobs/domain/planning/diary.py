@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from catchup_contract.local_time import day_bounds, jump_between, local_date
 from catchup_jobs.domain.calendar.availability import MINIMUM_SLOT, Interval, merge, subtract
-from catchup_jobs.domain.planning.rules import Strategy
+from catchup_jobs.domain.planning.options import Strategy
 from catchup_jobs.domain.stored_enums import Mode
 
 if TYPE_CHECKING:

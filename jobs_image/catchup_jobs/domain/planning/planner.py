@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from catchup_jobs.domain.planning import reasons
 from catchup_jobs.domain.planning.agenda import Agenda
 from catchup_jobs.domain.planning.diary import DURATIONS
+from catchup_jobs.domain.planning.options import DEFAULT_OPTIONS, PlanningOptions
 from catchup_jobs.domain.planning.overdue import REST_UNANSWERED, is_overdue, is_resting, rank
-from catchup_jobs.domain.planning.rules import RULES, Rules
 from catchup_jobs.domain.planning.suggestions import (
     MAX_OPEN,
     Created,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.planning.suggestions import Suggestion, UserFacts
 
 
-def plan(facts: UserFacts, *, now: datetime, create: bool = True, rules: Rules = RULES) -> Plan:
+def plan(facts: UserFacts, *, now: datetime, create: bool = True, options: PlanningOptions = DEFAULT_OPTIONS) -> Plan:
     """Return what to change in a user's suggestions.
 
     Args:
@@ -43,9 +43,9 @@ def plan(facts: UserFacts, *, now: datetime, create: bool = True, rules: Rules =
         now: the present (aware); nothing is proposed less than 2 h or more than 14 days ahead.
         create: whether snoozed suggestions may return and new ones be made; a sync only repairs what it made clash.
             Never for a paused user, nor for one whose calendars are not known well enough.
-        rules: of the installation.
+        options: of the installation.
     """
-    planning = _Planning(facts, rules, now)
+    planning = _Planning(facts, options, now)
     planning.expire_what_is_over()
     planning.keep_what_fits()
     planning.move_what_clashes()
@@ -60,10 +60,10 @@ def plan(facts: UserFacts, *, now: datetime, create: bool = True, rules: Rules =
 class _Planning:
     """The state of one planning; the public methods are its steps, in their order in `plan`."""
 
-    def __init__(self, facts: UserFacts, rules: Rules, now: datetime) -> None:
+    def __init__(self, facts: UserFacts, options: PlanningOptions, now: datetime) -> None:
         self._facts = facts
         self._now = now
-        self._agenda = Agenda(facts, rules, now)
+        self._agenda = Agenda(facts, options, now)
         self._contacts = {contact.id: contact for contact in facts.contacts}
         self._pending: list[Suggestion] = []
         self._snoozed: list[Suggestion] = []

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
-from catchup_jobs.jobs.pool.endings import is_ours
+from catchup_jobs.jobs.pool.claim_endings import is_ours
 from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER, WORKERS
 from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError

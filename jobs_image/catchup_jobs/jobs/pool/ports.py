@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from catchup_contract.kinds import Kind
     from catchup_contract.summary import Count
-    from catchup_jobs.domain.placement.slots import Slots, When
+    from catchup_jobs.domain.placement.job_slots import Slots, When
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import structlog
 
 from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
-from catchup_jobs.jobs.pool.endings import DEATHS_MAX, is_ours, settlement_of
+from catchup_jobs.jobs.pool.claim_endings import DEATHS_MAX, is_ours, settlement_of
 from catchup_jobs.jobs.pool.ports import Member, PoolStore, Settlement
 from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.errors import JobError

@@ -4,8 +4,8 @@ What decides the exit code:
 
 - a pass returns: 0. The run was done before, or another run has the lock: 0, `skipped`.
 - SIGTERM, a lost lock, the deadline: 75 and no attempt is recorded, since nothing failed.
-- `TemporaryError`: recorded as an attempt and retried after 2, 4 and 8 s (`retries.py`); the fourth is a dead letter
-  and 65. One with a wait that the server named is not recorded; the deadline bounds the wait.
+- `TemporaryError`: recorded as an attempt and retried after a delay (`retries.py`); the last is a dead letter and 65.
+  One with a wait that the server named is not recorded; the deadline bounds the wait.
 - the attempt or the dead letter cannot be written: 75 at once, so that the Job's own backoff covers the outage.
 - `PermanentError`: 65. `MisconfiguredError`: 78. Anything else is a crash: 1, never retried in the process.
 """

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from catchup_contract.kinds import Kind
 
 FIRST_DELAY_SECONDS: Final = 2.0
-"""The delay of a job before its first retry; each further one is twice as long (2, 4, 8 s)."""
+"""The delay of a job before its first retry; each further one is twice as long."""
 _JITTER: Final = 0.2
-"""The share by which a retry delay varies at random."""
+"""The share by which a job's retry delay is shorter or longer at random."""
 _LEAST_NAMED_WAIT_SECONDS: Final = 1.0
 """The shortest wait before a retry where the provider names one."""
+_NAMED_WAIT_SPREAD_SECONDS: Final = 1.0
+"""So much is added at most, at random, to a wait that a provider names, also to the longest."""
 
 
 def retry_delays(kind: Kind) -> list[float]:
@@ -25,7 +27,7 @@ def retry_delay(kind: Kind, attempts: int, random: float) -> float | None:
 
     Args:
         attempts: how many attempts have failed, over all pods.
-        random: a number in [0, 1), for the jitter of 20 %.
+        random: a number in [0, 1), for the jitter.
     """
     delays = retry_delays(kind)
     if attempts > len(delays):
@@ -34,5 +36,10 @@ def retry_delay(kind: Kind, attempts: int, random: float) -> float | None:
 
 
 def named_wait(seconds: float, random: float) -> float:
-    """Return how long to wait, in seconds, where a server named the wait: up to 1 s more, so that pods spread out."""
-    return max(seconds, _LEAST_NAMED_WAIT_SECONDS) + random
+    """Return how long to wait, in seconds, where a server named the wait: a little longer, so that pods spread out.
+
+    Args:
+        seconds: what it named, limited where its answer is read (`adapters/retry_after.py`).
+        random: a number in [0, 1).
+    """
+    return max(seconds, _LEAST_NAMED_WAIT_SECONDS) + _NAMED_WAIT_SPREAD_SECONDS * random

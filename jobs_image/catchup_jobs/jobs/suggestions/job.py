@@ -19,8 +19,8 @@ import structlog
 from catchup_contract.outcomes import Outcome, Reason
 from catchup_contract.summary import Count
 from catchup_contract.timestamps import format_utc
+from catchup_jobs.domain.planning.options import DEFAULT_OPTIONS, PlanningOptions
 from catchup_jobs.domain.planning.planner import plan
-from catchup_jobs.domain.planning.rules import RULES, Rules
 from catchup_jobs.domain.planning.suggestions import Plan
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.context import Result
@@ -64,7 +64,7 @@ class FleetSuggestions:
 
     Attributes:
         after: users up to this id are left out.
-        rules: of the installation.
+        options: of the installation.
     """
 
     store: SuggestionStore
@@ -72,7 +72,7 @@ class FleetSuggestions:
     shard: Shard = field(default_factory=Shard)
     batch_size: int = BATCH_SIZE
     after: str = ""
-    rules: Rules = RULES
+    options: PlanningOptions = DEFAULT_OPTIONS
 
     def __call__(self, context: RunContext) -> Result:
         """Make one pass.
@@ -104,7 +104,7 @@ class FleetSuggestions:
         with closing(one_ahead(batches)) as ahead:
             for batch in ahead:
                 self._show(context, progress, total, "running")
-                plan_batch(context, self.store, batch, progress, self.rules)
+                plan_batch(context, self.store, batch, progress, self.options)
 
     def _plan_one_by_one(self, context: RunContext, progress: _Progress) -> None:
         """Plan the batch in which an earlier pass stopped, and note before each user whose turn it is.
@@ -121,7 +121,7 @@ class FleetSuggestions:
                 continue
             self._keep(context, progress.with_trial(user_id))
             for batch in read(self.store, [user_id], user_id, context.now):
-                plan_batch(context, self.store, batch, progress, self.rules)
+                plan_batch(context, self.store, batch, progress, self.options)
 
     def _keep(self, context: RunContext, checkpoint: dict[str, Any]) -> None:
         context.check_stop()
@@ -143,7 +143,7 @@ class UserSuggestions:
 
     store: SuggestionStore
     user_id: str
-    rules: Rules = RULES
+    options: PlanningOptions = DEFAULT_OPTIONS
 
     def __call__(self, context: RunContext) -> Result:
         """Make one pass.
@@ -154,7 +154,7 @@ class UserSuggestions:
         """
         progress = _Progress({}, after="")
         for batch in read(self.store, [self.user_id], "", context.now):
-            plan_batch(context, self.store, batch, progress, self.rules)
+            plan_batch(context, self.store, batch, progress, self.options)
         counts = progress.counts()
         if not counts.get(Count.USERS):
             raise PermanentError(
@@ -170,11 +170,11 @@ class UserSuggestions:
 
 
 def plan_batch(
-    context: RunContext, store: SuggestionStore, read_batch: ReadBatch, progress: _Progress, rules: Rules
+    context: RunContext, store: SuggestionStore, read_batch: ReadBatch, progress: _Progress, options: PlanningOptions
 ) -> None:
     """Plan some users and store the changes and the progress in one transaction."""
     after = read_batch.after
-    batch = _Batch(read_batch.now, rules)
+    batch = _Batch(read_batch.now, options)
     for user in read_batch.users:
         batch.plan(user)
     context.check_stop()
@@ -193,8 +193,8 @@ def plan_batch(
 class _Batch:
     """The users of one batch, their plans, and their counts."""
 
-    def __init__(self, now: datetime, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self, now: datetime, options: PlanningOptions) -> None:
+        self._options = options
         self.plans: dict[str, tuple[int, Plan]] = {}
         self._now = now
         self._counts: Counter[Count] = Counter()
@@ -220,7 +220,7 @@ class _Batch:
         if user.skipped is not None and not user.has_open:
             return Plan()
         try:
-            return plan(user.facts, now=self._now, create=user.skipped is None, rules=self._rules)
+            return plan(user.facts, now=self._now, create=user.skipped is None, options=self._options)
         except Exception as error:  # noqa: BLE001 - one user's facts must not cost the others their suggestions
             # The message is left out, since it may quote personal data.
             places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]

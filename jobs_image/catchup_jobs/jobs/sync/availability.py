@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from catchup_jobs.jobs.sync.ports import AvailabilityInputs, AvailabilityStore
 
 # Raised when the rules of `domain.calendar.availability` change, so that every user's slots are computed anew.
-_RULES = 2
+_RULES_VERSION = 2
 
 
 def refresh_availability(context: RunContext, store: AvailabilityStore) -> int:
@@ -56,5 +56,5 @@ def _fingerprint(inputs: AvailabilityInputs) -> str:
     calendars = tuple(
         (calendar.id, calendar.is_required, calendar.read_until is not None) for calendar in inputs.calendars
     )
-    parts = (_RULES, inputs.zone.key, inputs.parameters, calendars)
+    parts = (_RULES_VERSION, inputs.zone.key, inputs.parameters, calendars)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -12,7 +12,7 @@ from catchup_contract.api import DEFAULT_SYNC_EVERY
 from catchup_contract.digest_rule import FOLLOW_UPS, DigestDay, DigestTime
 from catchup_contract.env import Env
 from catchup_contract.timestamps import format_utc
-from catchup_jobs.domain.placement.slots import Slots, When, slots_of
+from catchup_jobs.domain.placement.job_slots import Slots, When, slots_of
 
 if TYPE_CHECKING:
     from catchup_contract.kinds import Kind

@@ -12,7 +12,7 @@ from catchup_contract.env import Env
 from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, encode
 from catchup_contract.timestamps import format_utc
-from catchup_operator.state.schedule_list import STAY_SECONDS
+from catchup_operator.state.known_schedules import STAY_SECONDS
 
 if TYPE_CHECKING:
     import random

@@ -18,13 +18,13 @@ from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.messaging.smtp_email import SmtpEmail
 from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
 from catchup_jobs.adapters.redis.locks import RedisLocks
-from catchup_jobs.cli.jobs import harness, pool
+from catchup_jobs.cli.jobs import job_runner, pool
 from catchup_jobs.jobs.run.ports import Process
 
 
 def keep_time_by(clock: Clock) -> None:
     """Let the jobs of this process live by the clock, and all that they wait for in real time be as much shorter."""
-    jobs: Any = harness
+    jobs: Any = job_runner
     ticks: Any = pool
     real = jobs.current_process
 

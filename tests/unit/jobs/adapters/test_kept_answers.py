@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from catchup_jobs.adapters.database.fleet.snapshot import Answers
+from catchup_jobs.adapters.database.metrics.snapshot import Answers
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
 from catchup_jobs.domain.planning.contact_clocks import ContactClocks
+from catchup_jobs.domain.planning.options import PlanningOptions, Strategy
 from catchup_jobs.domain.planning.overdue import ContactFacts
 from catchup_jobs.domain.planning.planner import plan
-from catchup_jobs.domain.planning.rules import Rules, Strategy
 from catchup_jobs.domain.planning.shared_activity import EventFacts
 from catchup_jobs.domain.planning.suggestions import Created, Plan, Source, Suggestion, UserFacts
 from catchup_jobs.domain.stored_enums import Frequency, Mode, SuggestionStatus, Trigger
@@ -25,7 +25,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 23, 11, tzinfo=UTC)
 ALL_DAY_LONG = AvailabilityParameters()
 # What holds for both strategies is told by the simpler one.
-EARLIEST = Rules(Strategy.EARLIEST)
+EARLIEST = PlanningOptions(Strategy.EARLIEST)
 _ids = itertools.count(1000)
 
 
@@ -99,17 +99,17 @@ def user(
     return UserFacts(contacts=tuple(contacts), events=tuple(events), suggestions=tuple(suggestions), **values | named)
 
 
-def clocks(rules: Rules = EARLIEST) -> ContactClocks:
-    return ContactClocks(rules, BERLIN, "Berlin", now=NOW, until=NOW + timedelta(days=14))
+def clocks(options: PlanningOptions = EARLIEST) -> ContactClocks:
+    return ContactClocks(options, BERLIN, "Berlin", now=NOW, until=NOW + timedelta(days=14))
 
 
-def created(facts: UserFacts, now: datetime = NOW, rules: Rules = EARLIEST) -> list[Created]:
-    return plan(facts, now=now, rules=rules).created
+def created(facts: UserFacts, now: datetime = NOW, options: PlanningOptions = EARLIEST) -> list[Created]:
+    return plan(facts, now=now, options=options).created
 
 
-def slots(facts: UserFacts, now: datetime = NOW, rules: Rules = EARLIEST) -> list[str]:
+def slots(facts: UserFacts, now: datetime = NOW, options: PlanningOptions = EARLIEST) -> list[str]:
     """Return contact and time of each new suggestion, as `1 Mon 23 14:00-16:00`."""
-    return [f"{one.contact_id} {shown(one.when, facts.zone)}" for one in created(facts, now, rules)]
+    return [f"{one.contact_id} {shown(one.when, facts.zone)}" for one in created(facts, now, options)]
 
 
 def changes(made: Plan) -> dict[int, str]:

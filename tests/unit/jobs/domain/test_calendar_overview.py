@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from catchup_jobs.domain.calendar.freshness import SyncedCalendar, known_until, read_until
-from catchup_jobs.domain.calendar.overview import CalendarOverview, troubles
+from catchup_jobs.domain.calendar.overview import CalendarOverview, problems
 from catchup_jobs.domain.stored_enums import CalendarError
 
 NOW = datetime(2026, 11, 23, 11, tzinfo=UTC)
@@ -98,4 +98,4 @@ def calendar(
     ],
 )
 def test_a_calendars_state_and_what_follows_from_it(shown: CalendarOverview, state: str, said: list[str]) -> None:
-    assert (shown.state, list(troubles(shown, NOW))) == (state, said)
+    assert (shown.state, list(problems(shown, NOW))) == (state, said)

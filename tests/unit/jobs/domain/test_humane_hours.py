@@ -31,9 +31,9 @@ from catchup_contract.local_time import local_date
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval, WeeklyWindow, overlaps
 from catchup_jobs.domain.planning.agenda import PREFERRED
 from catchup_jobs.domain.planning.diary import DURATIONS, LEAD, MAX_PER_DATE, next_half_hour
+from catchup_jobs.domain.planning.options import DEFAULT_OPTIONS, PlanningOptions
 from catchup_jobs.domain.planning.overdue import is_overdue, is_resting, rank, threshold
 from catchup_jobs.domain.planning.planner import plan
-from catchup_jobs.domain.planning.rules import RULES, Rules
 from catchup_jobs.domain.planning.suggestions import HORIZON, MAX_OPEN
 from catchup_jobs.domain.stored_enums import Frequency, Mode, SuggestionStatus, Trigger, Weekday
 
@@ -47,8 +47,8 @@ HALF_HOUR = timedelta(minutes=30)
 WEEK = timedelta(days=7)
 
 
-def proposed(facts: UserFacts, rules: Rules = RULES) -> list[str]:
-    return slots(facts, rules=rules)
+def proposed(facts: UserFacts, options: PlanningOptions = DEFAULT_OPTIONS) -> list[str]:
+    return slots(facts, options=options)
 
 
 def people(count: int, **named: Any) -> list[Any]:
@@ -152,19 +152,19 @@ def test_what_clashes_moves_by_the_same_rule() -> None:
 
 def test_nobody_is_called_outside_of_the_contact_hours_of_their_clock() -> None:
     # Auckland is 12 hours ahead: 09:00 to 21:00 in Berlin is 21:00 to 09:00 there.
-    (made,) = created(user([contact(zone=AUCKLAND)]), rules=RULES)
+    (made,) = created(user([contact(zone=AUCKLAND)]), options=DEFAULT_OPTIONS)
     assert shown(made.when) == "Mon 23 20:00-20:30"
     assert shown(made.when, AUCKLAND) == "Tue 24 08:00-08:30"
 
 
-@pytest.mark.parametrize("rules", [RULES, EARLIEST])
-def test_without_a_common_hour_there_is_no_call(rules: Rules) -> None:
+@pytest.mark.parametrize("options", [DEFAULT_OPTIONS, EARLIEST])
+def test_without_a_common_hour_there_is_no_call(options: PlanningOptions) -> None:
     mornings = AvailabilityParameters(tuple(WeeklyWindow(day, time(9), time(13)) for day in Weekday))
-    assert created(user([contact(zone=NEW_YORK)], parameters=mornings), rules=rules) == []
-    later = replace(rules, contact_from=time(6))
+    assert created(user([contact(zone=NEW_YORK)], parameters=mornings), options=options) == []
+    later = replace(options, contact_from=time(6))
     assert [
         shown(one.when, NEW_YORK)[-11:]
-        for one in created(user([contact(zone=NEW_YORK)], parameters=mornings), rules=later)
+        for one in created(user([contact(zone=NEW_YORK)], parameters=mornings), options=later)
     ] == ["06:00-06:30"]
 
 
@@ -222,7 +222,7 @@ def test_events_are_calls_or_in_person_and_respect_the_contact(
     """The event is at 18:00 in Berlin, 06:00 in Auckland."""
     one = contact(days=10, tags=("chess",), zone=None if zone is None else ZoneInfo(zone), city=city)
     happening = event(span("25 18:00", "19:00"), "e", **{"title": "Chess", **values})
-    made = created(user([one], [happening], city="Berlin"), rules=RULES)
+    made = created(user([one], [happening], city="Berlin"), options=DEFAULT_OPTIONS)
     assert [entry.mode for entry in made] == ([] if expected is None else [expected])
 
 
@@ -244,7 +244,7 @@ def test_only_events_that_people_make_to_meet_are_shared_activities_and_all_bloc
     happening = event(span("23 12:00", "21:00"), "e", "Chess", event_type=event_type)
     later = replace(happening, when=span("24 18:00", "19:00"))
     one = contact(days=10, tags=("chess",))
-    assert bool(created(user([one], [later]), rules=RULES)) is shared
+    assert bool(created(user([one], [later]), options=DEFAULT_OPTIONS)) is shared
     assert proposed(user(people(1), [happening], known_until=at("23 21:00"))) == []
 
 

@@ -1,4 +1,4 @@
-"""domain.md's rules for job 2, each by a test named after it."""
+"""domain.md's options for job 2, each by a test named after it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_dismissed_contact_rests_for_one_threshold(frequency: Frequency | None
 def test_delivered_and_unanswered_until_its_slot_passed_the_contact_rests_7_days() -> None:
     one = suggestion(Interval(NOW - DAY, NOW - DAY / 2), delivered_at=NOW - 2 * DAY)
     facts = user([contact()], suggestions=[one])
-    made = plan(facts, now=NOW, rules=EARLIEST)
+    made = plan(facts, now=NOW, options=EARLIEST)
     assert (changes(made), made.created) == ({one.id: "passed"}, [])
     after = applied(facts, made)
     assert after.contacts[0].unanswered_until == one.when.end
@@ -140,7 +140,7 @@ def test_a_paused_user_gets_none_but_what_passed_expires() -> None:
     one = suggestion(Interval(NOW - DAY, NOW - DAY / 2), 2)
     back = suggestion(Interval(NOW - DAY, NOW - DAY / 2), 3, SNOOZED, snoozed_until=NOW)
     made = plan(
-        user([contact(1), contact(2), contact(3)], suggestions=[one, back], paused=True), now=NOW, rules=EARLIEST
+        user([contact(1), contact(2), contact(3)], suggestions=[one, back], paused=True), now=NOW, options=EARLIEST
     )
     assert (made.created, changes(made)) == ([], {one.id: "passed"})
 
@@ -293,33 +293,33 @@ def test_an_accepted_suggestion_is_busy_time() -> None:
 
 def test_an_open_suggestion_is_kept_and_not_duplicated() -> None:
     one = suggestion(span("25 10:00", "11:00"))
-    made = plan(user([contact()], suggestions=[one]), now=NOW, rules=EARLIEST)
+    made = plan(user([contact()], suggestions=[one]), now=NOW, options=EARLIEST)
     assert not made
 
 
 def test_a_pending_suggestion_whose_slot_passed_expires() -> None:
     begun = suggestion(Interval(NOW - SECOND, NOW + DAY / 24))
-    made = plan(user([contact(days=1)], suggestions=[begun]), now=NOW, rules=EARLIEST)
+    made = plan(user([contact(days=1)], suggestions=[begun]), now=NOW, options=EARLIEST)
     assert [(one.suggestion, one.reason) for one in made.expired] == [(begun, ExpiryReason.PASSED)]
 
 
 def test_an_undelivered_suggestion_that_passed_makes_room_for_a_new_one() -> None:
     begun = suggestion(Interval(NOW - DAY, NOW - DAY / 2))
-    made = plan(user([contact()], suggestions=[begun]), now=NOW, rules=EARLIEST)
+    made = plan(user([contact()], suggestions=[begun]), now=NOW, options=EARLIEST)
     assert changes(made) == {begun.id: "passed"}
     assert len(made.created) == 1
 
 
 def test_a_suggestion_not_yet_delivered_moves_when_it_clashes() -> None:
     one = suggestion(span("24 10:00", "12:00"))
-    made = plan(user([contact()], [event(span("24 11:30", "12:30"))], [one]), now=NOW, create=False, rules=EARLIEST)
+    made = plan(user([contact()], [event(span("24 11:30", "12:30"))], [one]), now=NOW, create=False, options=EARLIEST)
     assert changes(made) == {one.id: "Mon 23 14:00-16:00"}
 
 
 def test_a_suggestion_not_yet_delivered_expires_when_nothing_is_free_in_14_days() -> None:
     one = suggestion(span("24 10:00", "12:00"))
     busy = [event(Interval(NOW, NOW + 20 * DAY))]
-    assert changes(plan(user([contact()], busy, [one]), now=NOW, rules=EARLIEST)) == {one.id: "clash"}
+    assert changes(plan(user([contact()], busy, [one]), now=NOW, options=EARLIEST)) == {one.id: "clash"}
 
 
 def test_a_delivered_suggestion_never_moves_it_expires_and_a_new_one_may_be_made() -> None:
@@ -341,40 +341,40 @@ def test_a_delivered_suggestion_never_moves_it_expires_and_a_new_one_may_be_made
 )
 def test_a_suggestion_outside_of_hours_that_the_user_changed_moves(change: dict[str, Any]) -> None:
     one = suggestion(span("24 10:00", "12:00"))
-    assert changes(plan(user([contact()], suggestions=[one], **change), now=NOW, rules=EARLIEST)) == {
+    assert changes(plan(user([contact()], suggestions=[one], **change), now=NOW, options=EARLIEST)) == {
         one.id: "Mon 23 14:00-16:00"
     }
 
 
 def test_of_two_suggestions_at_one_time_one_moves() -> None:
     first, second = suggestion(span("24 10:00", "11:00"), 1), suggestion(span("24 10:30", "11:30"), 2)
-    made = plan(user([contact(1), contact(2)], suggestions=[second, first]), now=NOW, rules=EARLIEST)
+    made = plan(user([contact(1), contact(2)], suggestions=[second, first]), now=NOW, options=EARLIEST)
     assert changes(made) == {second.id: "Mon 23 14:00-15:00"}
 
 
 def test_a_pending_suggestion_moves_away_from_an_accepted_one() -> None:
     taken = suggestion(span("24 10:00", "11:00"), 1, ACCEPTED)
     other = suggestion(span("24 10:30", "11:30"), 2)
-    made = plan(user([contact(1), contact(2)], suggestions=[taken, other]), now=NOW, rules=EARLIEST)
+    made = plan(user([contact(1), contact(2)], suggestions=[taken, other]), now=NOW, options=EARLIEST)
     assert changes(made) == {other.id: "Mon 23 14:00-15:00"}
 
 
 def test_without_current_calendars_what_clashes_expires_instead_of_moving_to_an_unknown_hour() -> None:
     one = suggestion(span("24 10:00", "12:00"))
     facts = user([contact()], [event(span("24 11:30", "12:30"))], [one], known_until=None)
-    assert changes(plan(facts, now=NOW, rules=EARLIEST)) == {one.id: "clash"}
+    assert changes(plan(facts, now=NOW, options=EARLIEST)) == {one.id: "clash"}
 
 
 def test_a_moved_suggestion_says_how_long_it_is_now() -> None:
     one = suggestion(span("24 10:00", "12:00"))
-    made = plan(user([contact(days=50)], [event(span("24 11:30", "12:30"))], [one]), now=NOW, rules=EARLIEST)
+    made = plan(user([contact(days=50)], [event(span("24 11:30", "12:30"))], [one]), now=NOW, options=EARLIEST)
     assert made.moved[0].reasoning == "50 days since you last met; you aim for monthly"
 
 
 @pytest.mark.parametrize(("until", "back"), [(NOW, True), (NOW + SECOND, False)])
 def test_a_snoozed_suggestion_returns_after_its_time(until: datetime, back: bool) -> None:
     one = suggestion(span("20 10:00", "12:00"), 1, SNOOZED, snoozed_until=until, delivered_at=NOW - 3 * DAY)
-    made = plan(user([contact()], suggestions=[one]), now=NOW, rules=EARLIEST)
+    made = plan(user([contact()], suggestions=[one]), now=NOW, options=EARLIEST)
     assert changes(made) == ({one.id: "Mon 23 14:00-16:00"} if back else {})
     assert made.created == []
 
@@ -382,20 +382,20 @@ def test_a_snoozed_suggestion_returns_after_its_time(until: datetime, back: bool
 def test_a_snoozed_suggestion_without_room_waits_until_there_is_some() -> None:
     one = suggestion(span("20 10:00", "12:00"), 1, SNOOZED, snoozed_until=NOW)
     facts = user([contact()], [event(Interval(NOW, NOW + 20 * DAY))], [one])
-    assert not plan(facts, now=NOW, rules=EARLIEST)
-    assert changes(plan(replace(facts, events=()), now=NOW, rules=EARLIEST)) == {one.id: "Mon 23 14:00-16:00"}
+    assert not plan(facts, now=NOW, options=EARLIEST)
+    assert changes(plan(replace(facts, events=()), now=NOW, options=EARLIEST)) == {one.id: "Mon 23 14:00-16:00"}
 
 
 @pytest.mark.parametrize("status", [SuggestionStatus.PENDING, SNOOZED])
 def test_an_excluded_or_archived_contact_loses_its_open_suggestion(status: SuggestionStatus) -> None:
     snooze: dict[str, Any] = {"snoozed_until": NOW + DAY} if status is SNOOZED else {}
     one = suggestion(span("24 10:00", "12:00"), 7, status, **snooze)
-    assert changes(plan(user([], suggestions=[one]), now=NOW, rules=EARLIEST)) == {one.id: "contact_excluded"}
+    assert changes(plan(user([], suggestions=[one]), now=NOW, options=EARLIEST)) == {one.id: "contact_excluded"}
 
 
 def test_who_was_met_meanwhile_is_not_suggested_any_more() -> None:
     one = suggestion(span("24 10:00", "12:00"))
-    assert changes(plan(user([contact(days=1)], suggestions=[one]), now=NOW, rules=EARLIEST)) == {one.id: "met"}
+    assert changes(plan(user([contact(days=1)], suggestions=[one]), now=NOW, options=EARLIEST)) == {one.id: "met"}
 
 
 @pytest.mark.parametrize(
@@ -413,18 +413,20 @@ def test_a_contact_that_is_logged_late_ends_the_suggestion_as_met(
     """The suggestion was made two days ago: the interaction is older, and was not known then."""
     snooze: dict[str, Any] = {"snoozed_until": NOW + DAY} if status is SNOOZED else {}
     one = suggestion(span("24 10:00", "12:00"), 1, status, **snooze)
-    assert changes(plan(user([contact(days=days)], suggestions=[one]), now=NOW, rules=EARLIEST)).get(one.id) == expected
+    assert (
+        changes(plan(user([contact(days=days)], suggestions=[one]), now=NOW, options=EARLIEST)).get(one.id) == expected
+    )
 
 
 def test_without_any_contact_a_suggestion_is_not_met() -> None:
     one = suggestion(span("24 10:00", "12:00"))
     known = contact(days=None, created_at=NOW - 3 * DAY)
-    assert not plan(user([known], suggestions=[one]), now=NOW, rules=EARLIEST)
+    assert not plan(user([known], suggestions=[one]), now=NOW, options=EARLIEST)
 
 
 def test_a_contact_that_is_never_to_be_reminded_of_loses_its_time_bound_suggestion() -> None:
     one = suggestion(span("24 10:00", "12:00"))
-    assert changes(plan(user([contact(frequency=Frequency.NA)], suggestions=[one]), now=NOW, rules=EARLIEST)) == {
+    assert changes(plan(user([contact(frequency=Frequency.NA)], suggestions=[one]), now=NOW, options=EARLIEST)) == {
         one.id: "contact_excluded"
     }
 
@@ -696,7 +698,7 @@ def test_a_shared_activity_expires_with_its_event_or_when_something_else_comes_i
 )
 def test_a_snoozed_shared_activity_returns_with_its_event_or_not_at_all(events: list[Any], expected: str) -> None:
     one = suggestion(CLIMBING.when, 1, SNOOZED, of=CLIMBING, snoozed_until=NOW)
-    assert changes(plan(user([climber()], events, [one]), now=NOW, rules=EARLIEST)) == {one.id: expected}
+    assert changes(plan(user([climber()], events, [one]), now=NOW, options=EARLIEST)) == {one.id: expected}
 
 
 # What the first implementation got wrong -----------------------------------------------------------------------------
@@ -704,9 +706,9 @@ def test_a_snoozed_shared_activity_returns_with_its_event_or_not_at_all(events: 
 
 def test_not_every_run_inserts_duplicates() -> None:
     facts = user([climber(99), *people(20)], [CLIMBING])
-    made = plan(facts, now=NOW, rules=EARLIEST)
+    made = plan(facts, now=NOW, options=EARLIEST)
     assert len(made.created) == 21
-    assert not plan(applied(facts, made), now=NOW, rules=EARLIEST)
+    assert not plan(applied(facts, made), now=NOW, options=EARLIEST)
 
 
 def test_dismissed_snoozed_and_paused_are_not_ignored() -> None:
@@ -718,7 +720,9 @@ def test_dismissed_snoozed_and_paused_are_not_ignored() -> None:
 
 def test_past_slots_expire() -> None:
     assert changes(
-        plan(user([contact(1)], suggestions=[(past := suggestion(span("22 10:00", "11:00")))]), now=NOW, rules=EARLIEST)
+        plan(
+            user([contact(1)], suggestions=[(past := suggestion(span("22 10:00", "11:00")))]), now=NOW, options=EARLIEST
+        )
     ) == {past.id: "passed"}
 
 

@@ -8,15 +8,17 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography.fernet import Fernet
 
 from catchup_contract.env import Env
 from catchup_contract.kinds import SYNC
 from catchup_jobs.adapters.files.key_file import read_or_make_key_file
-from catchup_jobs.domain.planning.rules import RULES, Rules, Strategy
+from catchup_jobs.domain.planning.options import DEFAULT_OPTIONS, PlanningOptions, Strategy
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.settings import Settings
 
+ROOT = Path(__file__).parents[4]
 POSTGRESQL = "postgresql://catchup:s3cret@db/catchup"
 
 
@@ -173,10 +175,16 @@ def test_processes_that_make_the_key_file_at_once_get_one_key(tmp_path: Path) ->
 
 
 def test_planning_is_humane_in_contact_hours_unless_said_otherwise(environment: pytest.MonkeyPatch) -> None:
-    assert Settings.load().planning_rules == RULES
+    assert Settings.load().planning_options == DEFAULT_OPTIONS
     environment.setenv(Env.PLANNING_STRATEGY, "earliest")
     environment.setenv(Env.CONTACT_HOURS, "09:30-20:00")
-    assert Settings.load().planning_rules == Rules(Strategy.EARLIEST, time(9, 30), time(20))
+    assert Settings.load().planning_options == PlanningOptions(Strategy.EARLIEST, time(9, 30), time(20))
+
+
+def test_the_chart_sets_for_planning_what_holds_without_it() -> None:
+    values = yaml.safe_load((ROOT / "helm/catchup-jobs/values.yaml").read_text(encoding="utf-8"))["planning"]
+    settings = Settings.load()
+    assert (values["strategy"], values["contactHours"]) == (settings.planning_strategy, settings.contact_hours)
 
 
 @pytest.mark.parametrize(

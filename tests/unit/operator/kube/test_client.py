@@ -5,10 +5,10 @@ import ssl
 import aiohttp
 import pytest
 
-from catchup_operator.kube.access import Access, CredentialsError
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import SCHEDULES
+from catchup_operator.kube.server_access import Access, CredentialsError
 
 
 async def no_token() -> dict[str, str]:

@@ -8,8 +8,8 @@ import pytest
 
 from catchup_dev.doubles.smtp import certificate
 from catchup_operator.kube import service_account
-from catchup_operator.kube.access import CredentialsError
 from catchup_operator.kube.config import NoClusterError, load_access
+from catchup_operator.kube.server_access import CredentialsError
 from catchup_operator.kube.service_account import NotInPodError, service_account_access
 
 

@@ -12,8 +12,8 @@ from catchup_contract.pools import TICKS_MINUTES
 from catchup_contract.schedule_list import ListedSchedule, encode
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.dedicated import desired_cronjobs
+from catchup_operator.manifests.list_configmaps import CONFIGMAPS, LIST_PARTS
 from catchup_operator.manifests.pooled import pool_cronjobs
-from catchup_operator.manifests.schedule_list import CONFIGMAPS, LIST_PARTS
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
 

@@ -13,7 +13,7 @@ import pytest
 
 from catchup_operator import manifests
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.manifests import by_hand, cronjob, names, pod, schedule_list, template_hash
+from catchup_operator.manifests import by_hand, cronjob, list_configmaps, names, pod, template_hash
 from catchup_operator.schedule import clock_changes, cron
 from catchup_operator.template_file import load_template
 
@@ -35,7 +35,7 @@ FULL = JobTemplate(
     digest_spread=30,
 )
 # Not part of making a manifest: recognising labels and keys of objects on the cluster.
-_READERS = {names.has_operator_labels, names.key_of, names.owner_of, schedule_list.configmap}
+_READERS = {names.has_operator_labels, names.key_of, names.owner_of, list_configmaps.configmap}
 
 
 def written(path: Path, text: str) -> Path:

@@ -10,8 +10,8 @@ from unit.operator.status.test_patches import merge
 
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import Reason
+from catchup_operator.reconcile.list_writer import ListWriter
 from catchup_operator.reconcile.placements import Dedicated, Pooled, WaitsForPoolError
-from catchup_operator.reconcile.schedule_lists import ScheduleLists
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.status import member_status
@@ -55,7 +55,7 @@ def ready(found: dict[str, Any]) -> tuple[str, str]:
 
 def test_in_a_pool_nothing_stays_of_what_cronjobs_and_their_runs_left_but_since_when_digests_are_due() -> None:
     known = pools()
-    known.note_told("people", {"uid-1": 1})
+    known.note_list("people", {"uid-1": 1})
     after = reconciled({**POOLED, "status": {"digest": RAN, "sync": {"cronJobName": "ada-sync-x"}}}, known)
     assert ready(after) == ("True", "Pooled")
     assert after["status"]["pool"] == "night"
@@ -99,7 +99,7 @@ def test_cronjobs_that_a_user_has_stay_until_the_pool_is_there_and_knows() -> No
     with pytest.raises(WaitsForPoolError):
         Dedicated(TEMPLATE, pools()).desired(after, older=None, now=NOW)
     known = pools()
-    known.note_told("people", {"uid-1": 1})
+    known.note_list("people", {"uid-1": 1})
     assert ready(reconciled(after, known)) == ("True", "Pooled")
 
 
@@ -112,7 +112,7 @@ def test_the_cronjobs_of_a_pool_start_once_the_list_was_written_since_the_pool_a
         Pooled(TEMPLATE, known).desired(pool(), older=None, now=NOW)
     # One that has CronJobs, as at a restart of the operator, need not wait.
     assert Pooled(TEMPLATE, known).desired(pool(sync={"cronJobName": "x"}), older=None, now=NOW).manifests
-    known.note_told("people", {}, ["night"])
+    known.note_list("people", {}, ["night"])
     assert Pooled(TEMPLATE, known).desired(pool(), older=None, now=NOW).manifests.keys() == {SYNC, DIGEST}
 
 
@@ -122,15 +122,23 @@ async def test_members_of_a_pool_that_is_not_there_count_as_told_only_by_a_list_
     known.note(("people", "other"), PoolFacts(admits=True))
     client = MagicMock(get=AsyncMock(return_value=None), apply=AsyncMock())
     queue = MagicMock()
-    scopes = MagicMock(require=AsyncMock())
-    lists = ScheduleLists(client, ["people"], digest_spread=0, scopes=scopes, queue=queue, pools=known, now=lambda: NOW)
+    served = MagicMock(require=AsyncMock())
+    lists = ListWriter(
+        client,
+        ["people"],
+        digest_spread=0,
+        served=served,
+        queue=queue,
+        pools=known,
+        now=lambda: NOW,
+    )
     lists.known.observe(POOLED)
     await lists.write("people")
     known.note(("people", "night"), PoolFacts(admits=True))
-    assert not known.is_told("people", "uid-1", 1)
+    assert not known.is_on_list("people", "uid-1", 1)
     lists.changed()
     await lists.write("people")
-    assert known.is_told("people", "uid-1", 1)
+    assert known.is_on_list("people", "uid-1", 1)
 
 
 OFF = {SYNC: "PoolSuspended", DIGEST: "PoolSuspended"}

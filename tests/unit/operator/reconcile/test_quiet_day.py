@@ -24,7 +24,7 @@ from catchup_operator.kube.resources import PODS
 from catchup_operator.manifests.names import SCHEDULE_POOL, Key, key_of
 from catchup_operator.reconcile.job_status import JobStatusUpdater
 from catchup_operator.reconcile.placements import Dedicated, Placement, Pooled
-from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.reconcile.served_namespaces import ServedNamespaces
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.status.results import FinishedJob
@@ -87,7 +87,7 @@ class Operator:
         self.of_members, self.of_pool = self.updater(self.members), self.updater(self.pool)
 
     def updater(self, placement: Placement) -> JobStatusUpdater:
-        client, scopes = cast("KubeClient", self.server), cast("Scopes", Served())
+        client, scopes = cast("KubeClient", self.server), cast("ServedNamespaces", Served())
         return JobStatusUpdater(
             client,
             placement,

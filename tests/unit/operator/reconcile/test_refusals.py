@@ -21,7 +21,7 @@ def refusals(monkeypatch: pytest.MonkeyPatch) -> Refusals:
 
 
 def delay(refusals: Refusals, error: ApiError) -> float:
-    with pytest.raises(RefusedError) as refused, refusals.told(body(), ready.refused):
+    with pytest.raises(RefusedError) as refused, refusals.reported(body(), ready.refused):
         raise error
     return refused.value.seconds
 
@@ -45,7 +45,7 @@ def test_a_missing_permission_and_a_webhook_that_is_away_are_tried_every_twenty_
 
 def test_a_suspension_that_is_refused_says_that_the_cronjobs_go_on_and_why(refusals: Refusals) -> None:
     explain = partial(ready.not_suspended, ("a.example/b",))
-    with pytest.raises(RefusedError) as refused, refusals.told(body(), explain):
+    with pytest.raises(RefusedError) as refused, refusals.reported(body(), explain):
         raise ApiError(422, "no CronJobs on Sundays")
     assert refused.value.patch is not None
     condition = refused.value.patch["conditions"][0]
@@ -55,5 +55,5 @@ def test_a_suspension_that_is_refused_says_that_the_cronjobs_go_on_and_why(refus
 
 
 def test_what_a_retry_may_solve_is_no_refusal(refusals: Refusals) -> None:
-    with pytest.raises(ApiError, match="the object has been modified"), refusals.told(body(), ready.refused):
+    with pytest.raises(ApiError, match="the object has been modified"), refusals.reported(body(), ready.refused):
         raise ApiError(409, "the object has been modified")

@@ -10,6 +10,7 @@ from unit.operator.factories import body
 
 from catchup_operator.manifests.names import Key
 from catchup_operator.state.conflicts import Conflicts, user_of
+from catchup_operator.state.known_schedules import KnownSchedules
 
 
 def resource(
@@ -98,3 +99,14 @@ def test_the_winner_does_not_depend_on_the_order_in_which_they_are_shown(
         f"people/{oldest['metadata']['name']}"
     ]
     assert len(list(conflicts.not_served())) == len(resources) - 1
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=6))
+def test_the_list_for_the_pods_of_pools_names_the_same_winner(created: list[int]) -> None:
+    resources = [resource(f"r{number}", created=second, generation=1) for number, second in enumerate(created)]
+    conflicts, schedules = Conflicts(user_of), KnownSchedules(0)
+    held = [conflicts.add(each) for each in resources]
+    for each in resources:
+        schedules.observe(each)
+    served = [each.uid for each in schedules.listed("people", lambda _: True) if each.is_served]
+    assert served == [ref.uid for ref in held if conflicts.older_than(ref) is None]

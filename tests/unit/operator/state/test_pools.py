@@ -45,18 +45,18 @@ def test_a_pool_that_is_switched_on_or_off_is_reported_as_such_once() -> None:
 
 def test_a_member_is_told_by_its_uid_and_generation() -> None:
     pools = Pools()
-    assert not pools.is_told("people", "uid-1", 1)
-    pools.note_told("people", {"uid-1": 2})
-    assert [pools.is_told("people", "uid-1", generation) for generation in (1, 2, 3)] == [True, True, False]
-    assert not pools.is_told("people", "uid-2", 1)
-    assert not pools.is_told("friends", "uid-1", 1)
+    assert not pools.is_on_list("people", "uid-1", 1)
+    pools.note_list("people", {"uid-1": 2})
+    assert [pools.is_on_list("people", "uid-1", generation) for generation in (1, 2, 3)] == [True, True, False]
+    assert not pools.is_on_list("people", "uid-2", 1)
+    assert not pools.is_on_list("friends", "uid-1", 1)
 
 
 def test_a_pool_that_is_made_again_has_no_list_until_one_is_written() -> None:
     pools = Pools()
     pools.note(POOL, PoolFacts(admits=False))
     assert not pools.has_list(POOL)
-    pools.note_told("people", {}, pools.names_in("people"))
+    pools.note_list("people", {}, pools.names_in("people"))
     assert pools.has_list(POOL)
     pools.forget(POOL)
     pools.note(POOL, PoolFacts(admits=False))

@@ -152,9 +152,9 @@ def test_a_tick_by_hand_of_a_pool_that_is_switched_off_says_nothing_of_it() -> N
 
 def test_what_is_told_of_ticks_that_do_not_come_is_told_once_and_stays_at_an_edit() -> None:
     missing = Condition("SyncHealthy", "False", "RunMissing", "none")
-    patch = pool_status.told(new(), [missing], now=NOW)
+    patch = pool_status.with_conditions(new(), [missing], now=NOW)
     found = merge(new(), {"status": patch})
-    assert pool_status.told(found, [replace(missing, message="none, still")], now=NOW) is None
+    assert pool_status.with_conditions(found, [replace(missing, message="none, still")], now=NOW) is None
     edited = pool_status.reconciled(found, pool(), CRONJOBS, template_hash="other", active_since={}, now=NOW)
     assert edited is not None
     assert told({"status": edited}) == ("False", "RunMissing")

@@ -11,7 +11,7 @@ from catchup_jobs.adapters.database.calendars.suggestion_repair import repair_su
 from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
 from catchup_jobs.adapters.database.schema import calendars
 from catchup_jobs.domain.calendar.overview import CalendarOverview
-from catchup_jobs.domain.planning.rules import RULES, Rules
+from catchup_jobs.domain.planning.options import DEFAULT_OPTIONS, PlanningOptions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class DatabaseCalendarSelection:
     """What `catchup-jobs calendar` shows and changes."""
 
-    def __init__(self, database: Database, rules: Rules = RULES) -> None:
+    def __init__(self, database: Database, options: PlanningOptions = DEFAULT_OPTIONS) -> None:
         self._database = database
-        self._rules = rules
+        self._options = options
 
     def listing(self, user_id: str) -> list[CalendarOverview]:
         """Return the user's calendars, the primary one first, then by name."""
@@ -71,5 +71,5 @@ class DatabaseCalendarSelection:
                 bump_planning_version(connection, [user_id])
                 if not selected:
                     drop(connection, [row.id])
-                    repair_suggestions(connection, user_id, now, self._rules)
+                    repair_suggestions(connection, user_id, now, self._options)
             return True

@@ -13,7 +13,7 @@ from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import calendars, events, users
 from catchup_jobs.domain.calendar.events import Changes, Received, UnreadableEvent, reconcile
 from catchup_jobs.domain.calendar.sync_window import FullSync, SyncState
-from catchup_jobs.domain.planning.rules import RULES, Rules
+from catchup_jobs.domain.planning.options import DEFAULT_OPTIONS, PlanningOptions
 from catchup_jobs.domain.stored_enums import CalendarError
 from catchup_jobs.jobs.sync.ports import ListedCalendar, Stored, StoredCalendar
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.adapters.database.suggestions.repair import Repaired
+    from catchup_jobs.adapters.database.suggestions.event_changes import Repaired
     from catchup_jobs.domain.calendar.sync_window import IncrementalSync
     from catchup_jobs.jobs.run.ports import Fence
 
@@ -68,9 +68,9 @@ _NEVER_SYNCED: Final[dict[str, Any]] = {
 class DatabaseCalendarStore:
     """`jobs.sync.ports.CalendarStore` in the database."""
 
-    def __init__(self, database: Database, rules: Rules = RULES) -> None:
+    def __init__(self, database: Database, options: PlanningOptions = DEFAULT_OPTIONS) -> None:
         self._database = database
-        self._rules = rules
+        self._options = options
 
     def update_list(
         self, user_id: str, listed: Sequence[ListedCalendar], *, complete: bool, now: datetime, fence: Fence
@@ -110,7 +110,7 @@ class DatabaseCalendarStore:
             if gone:
                 dropped = drop(connection, gone, removed_at=now)
                 bump_planning_version(connection, [user_id])
-                repaired = repair_suggestions(connection, user_id, now, self._rules)
+                repaired = repair_suggestions(connection, user_id, now, self._options)
                 result = _stored(Changes(), repaired, dropped=dropped, calendars_gone=gone_selected)
             return result, _selected(_stored_list(connection, user_id).values())
 
@@ -162,7 +162,7 @@ class DatabaseCalendarStore:
                 return Stored()
             change_events(connection, calendar_id, changes)
             user_id = _invalidate_availability(connection, calendar_id)
-            repaired = repair_suggestions(connection, user_id, now, self._rules, (calendar_id, zone, changes))
+            repaired = repair_suggestions(connection, user_id, now, self._options, (calendar_id, zone, changes))
             return _stored(changes, repaired)
 
     def deselect_lost(self, user_id: str, calendar_id: int, *, now: datetime, fence: Fence) -> Stored:
@@ -177,7 +177,7 @@ class DatabaseCalendarStore:
             bump_planning_version(connection, [user_id])
             dropped = drop(connection, [calendar_id])
             connection.execute(update(calendars).where(lost).values(last_error=CalendarError.NOT_FOUND))
-            repaired = repair_suggestions(connection, user_id, now, self._rules)
+            repaired = repair_suggestions(connection, user_id, now, self._options)
             return _stored(Changes(), repaired, dropped=dropped, calendars_gone=1)
 
     def record_failure(self, calendar_id: int, reason: CalendarError, *, fence: Fence) -> None:

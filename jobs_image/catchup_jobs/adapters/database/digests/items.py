@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, bindparam, exists, func, select, update
 
-from catchup_jobs.adapters.database.constants import is_one_of
+from catchup_jobs.adapters.database.comparisons import is_one_of
 from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, oauth_tokens, suggestions, users
 from catchup_jobs.domain.digest.channels import ATTEMPTED, MAYBE_SENT
 from catchup_jobs.domain.digest.items import DigestItem

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, delete, literal, select
 
-from catchup_jobs.adapters.database.constants import is_one_of
+from catchup_jobs.adapters.database.comparisons import is_one_of
 from catchup_jobs.adapters.database.engine import insert_into
 from catchup_jobs.adapters.database.schema import deliveries, digests
 from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
     from catchup_jobs.domain.digest.channels import Channel
 
-KEEP: Final = timedelta(days=90)
+DIGESTS_KEPT: Final = timedelta(days=90)
 """How long digests and their deliveries are kept."""
 # Without characters that look alike. Six of them distinguish a user's messages of one day.
 _CODE_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -62,7 +62,7 @@ def _values_of(user_id: str, occurrence: Occurrence, now: datetime) -> dict[str,
         "created_at": now,
         "updated_at": now,
         "of_user": user_id,
-        "before": now - KEEP,
+        "before": now - DIGESTS_KEPT,
     }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from catchup_jobs.adapters.database.constants import is_one_of
+from catchup_jobs.adapters.database.comparisons import is_one_of
 from catchup_jobs.adapters.database.digests.items import remove_mark
 from catchup_jobs.adapters.database.people.addresses import record_opt_out
 from catchup_jobs.adapters.database.people.planning_version import bump_planning_version

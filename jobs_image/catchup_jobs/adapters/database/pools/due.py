@@ -15,12 +15,11 @@ from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import Kind, Rule
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.requests import is_live
-from catchup_jobs.adapters.database.runs.store import LEASE_EXPIRED
 from catchup_jobs.adapters.database.schema import dead_letters, pool_members, pool_slots, runs, users
-from catchup_jobs.domain.placement.slots import Slots, When, slots_of
+from catchup_jobs.domain.placement.job_slots import Slots, When, slots_of
 from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.pool.ports import Member
-from catchup_jobs.jobs.run.ports import Run
+from catchup_jobs.jobs.run.ports import LEASE_EXPIRED, Run
 
 _JUST_EDITED: Final = timedelta(minutes=10)
 """A slot of a pool's member that passed within this time is served, though the schedule was edited meanwhile."""

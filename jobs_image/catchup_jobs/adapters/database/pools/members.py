@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from catchup_contract.cadence import stable_hash
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.pools.trouble import is_served
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots
 
 # Any number of shards up to `pools.SHARDS_MAX` splits so many buckets evenly enough.
@@ -46,7 +45,7 @@ def end_enrolments(connection: Connection, user_ids: Collection[str], now: datet
     """End the membership of enrolled users; where something is due or begun, once the pool has ended that."""
     # UserSchedules keep their members.
     enrolled = and_(pool_members.c.user_id.in_(user_ids), pool_members.c.uid.is_(None))
-    is_busy = (
+    has_work = (
         select(pool_slots.c.user_id)
         .where(
             pool_slots.c.user_id == pool_members.c.user_id,
@@ -55,7 +54,7 @@ def end_enrolments(connection: Connection, user_ids: Collection[str], now: datet
         .correlate(pool_members)
         .exists()
     )
-    connection.execute(update(pool_members).where(enrolled, is_busy).values(leaving=True))
+    connection.execute(update(pool_members).where(enrolled, has_work).values(leaving=True))
     connection.execute(delete(pool_members).where(enrolled, ~pool_members.c.leaving))
 
 
@@ -97,13 +96,19 @@ def join_enrolled(database: Database, connection: Connection, user_ids: Collecti
     put_slots(database, connection, [slot_of(row.user_id, kind, row.pool) for row in enrolled for kind in user_kinds()])
 
 
+def is_served(now: datetime) -> ColumnElement[bool]:
+    """Return the condition for members (of `pool_members`) who are not suspended and do not leave, at `now` (aware)."""
+    until = pool_members.c.suspended_until
+    return and_(~pool_members.c.leaving, or_(until.is_(None), until <= now))
+
+
 def interval_of(database: Database, pool: str) -> str | None:
     """Return the interval of a pool's syncs, as its pods were told it last; None where it has no enrolled member."""
-    told = select(pool_members.c.sync_every).where(
+    stored = select(pool_members.c.sync_every).where(
         pool_members.c.pool == pool, pool_members.c.uid.is_(None), pool_members.c.sync_every.is_not(None)
     )
     with database.read() as connection:
-        every: str | None = connection.execute(told.limit(1)).scalar()
+        every: str | None = connection.execute(stored.limit(1)).scalar()
     return every
 
 

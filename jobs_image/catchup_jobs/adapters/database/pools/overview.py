@@ -12,10 +12,12 @@ from sqlalchemy import Connection, and_, func, select
 from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_contract.summary import Count
-from catchup_jobs.adapters.database.intervals import intervals_before
+from catchup_jobs.adapters.database.pools.lateness import is_late
+from catchup_jobs.adapters.database.pools.members import is_served
 from catchup_jobs.adapters.database.pools.ticks import last_ticks
-from catchup_jobs.adapters.database.pools.trouble import EVERY, in_trouble, is_late, is_served
+from catchup_jobs.adapters.database.pools.trouble import in_trouble
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_members, pool_slots, runs
+from catchup_jobs.adapters.database.sync_intervals import MEMBERS_INTERVAL, intervals_before
 from catchup_jobs.domain.stored_enums import RunState
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
     # A failure after a fresh success counts: of each member either.
     failing = in_trouble(SYNC, pool_slots.c.user_id).where(pool_slots.c.pool == pool)
     fresh = synced.where(
-        runs.c.started_at >= intervals_before(now, MISSED_SYNCS, EVERY), runs.c.subject.not_in(failing)
+        runs.c.started_at >= intervals_before(now, MISSED_SYNCS, MEMBERS_INTERVAL), runs.c.subject.not_in(failing)
     ).subquery()
     oldest = connection.execute(synced.order_by(runs.c.started_at).limit(1)).scalar()
     counts = {Count.MEMBERS_SYNCED: _number(connection, select(func.count()).select_from(fresh))}

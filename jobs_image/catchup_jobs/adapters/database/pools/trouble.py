@@ -1,20 +1,17 @@
-"""Members of pools who are in trouble, by their last run, and who are late."""
+"""Members of pools who are in trouble: their last run failed, or asks somebody to act."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, func, or_, select
 
-from catchup_contract.api import DEFAULT_SYNC_EVERY, SYNC_INTERVALS_MINUTES
-from catchup_contract.digest_rule import LATE_AFTER
-from catchup_contract.kinds import Kind, Rule
+from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import Reason
 from catchup_contract.trouble import ASKS_SOMEBODY, NO_NEWS
-from catchup_jobs.adapters.database.intervals import intervals_before
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import UNFINISHED_RUNS, RunState
 
@@ -22,14 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection
-
-# Nobody is late with a sync sooner, whatever the interval.
-_SOONEST: Final = timedelta(minutes=min(SYNC_INTERVALS_MINUTES.values()))
-_AGED: Final = timedelta(minutes=30)
-"""After so much waiting, or an interval, a member of a pool is served by age, whatever the priority."""
-EVERY: Final = func.coalesce(pool_members.c.sync_every, DEFAULT_SYNC_EVERY)
-# A claim and a run that is put back move `due_at` on, and the slot waits.
-WAITING_SINCE: Final = func.coalesce(pool_slots.c.unfinished, pool_slots.c.due_at, type_=pool_slots.c.due_at.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,57 +91,3 @@ def causes(connection: Connection, pool: str, kind: Kind) -> dict[Reason, int]:
 
 def _reason(stored: object) -> Reason:
     return stored if isinstance(stored, Reason) else Reason.CRASHED
-
-
-def is_served(now: datetime) -> ColumnElement[bool]:
-    """Return the condition for members (of `pool_members`) who are not suspended and do not leave, at `now` (aware)."""
-    until = pool_members.c.suspended_until
-    return and_(~pool_members.c.leaving, or_(until.is_(None), until <= now))
-
-
-def is_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
-    """Return whether a member (of `pool_slots`, `pool_members`) was not served in time, at `now` (aware)."""
-    before = intervals_before(now, 1, EVERY) if _is_interval(kind) else now - LATE_AFTER
-    return before > WAITING_SINCE
-
-
-def has_aged(kind: Kind, now: datetime) -> ColumnElement[bool]:
-    """Return whether a member (of `pool_slots`, `pool_members`) has waited so long that the priority does not count."""
-    is_long = now - _AGED > WAITING_SINCE
-    return or_(is_long, intervals_before(now, 1, EVERY) > WAITING_SINCE) if _is_interval(kind) else is_long
-
-
-def may_be_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
-    """Return a condition that slots (of `pool_slots`) meet whose members are late, and few others, by indexes only."""
-    before = now - (_SOONEST if _is_interval(kind) else LATE_AFTER)
-    return or_(pool_slots.c.due_at < before, pool_slots.c.unfinished < before)
-
-
-def _is_interval(kind: Kind) -> bool:
-    return kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A member who is due and was not served in time.
-
-    Attributes:
-        since: the slot that waits (UTC).
-    """
-
-    user_id: str
-    uid: str | None
-    since: datetime
-
-
-def late(connection: Connection, pool: str, kind: Kind, *, now: datetime, limit: int) -> Iterator[Waiting]:
-    """Yield the members of a pool who are late with a kind, the longest first."""
-    statement = (
-        select(pool_slots.c.user_id, pool_members.c.uid, WAITING_SINCE.label("since"))
-        .select_from(pool_slots.join(pool_members))
-        .where(and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind), is_served(now), is_late(kind, now))
-        .order_by(WAITING_SINCE, pool_slots.c.user_id)
-        .limit(limit)
-    )
-    for row in connection.execute(statement):
-        yield Waiting(row.user_id, row.uid, row.since)

@@ -21,7 +21,7 @@ from catchup_jobs.adapters.database.engine import Database, insert_into
 from catchup_jobs.adapters.database.schema import run_counts
 from catchup_jobs.domain.stored_enums import RunState
 
-KEEP: Final = timedelta(days=14)
+HOURLY_COUNTERS_KEPT: Final = timedelta(days=14)
 """How long the counters of ended runs are kept by the hour; older ones are added up."""
 # The hour of the row that has all earlier ones.
 EARLIER: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,7 +69,7 @@ def count_ends(database: Database, connection: Connection, ends: Iterable[End], 
     is_first = False
     for key in sorted(runs):
         if _add(database, connection, hour, key, runs=runs[key], seconds=seconds[key]) == runs[key]:
-            _fold(database, connection, key, hour - KEEP)
+            _fold(database, connection, key, hour - HOURLY_COUNTERS_KEPT)
             is_first = True
     return is_first
 

@@ -10,22 +10,19 @@ from typing import Any, Final
 from sqlalchemy import Connection, Integer, and_, bindparam, case, delete, func, literal, or_, select, update
 
 from catchup_contract.outcomes import Reason
-from catchup_jobs.adapters.database.constants import is_one_of
 from catchup_jobs.adapters.database.engine import Database, insert_into
 from catchup_jobs.adapters.database.runs.counters import End, count_ends
+from catchup_jobs.adapters.database.runs.retention import delete_old_dead_letters, delete_older_runs
 from catchup_jobs.adapters.database.schema import dead_letters, runs
 from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.domain.stored_enums import UNFINISHED_RUNS, RunState
 from catchup_jobs.jobs.run.context import RunInterruptedError
-from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, Run, RunRecord
+from catchup_jobs.jobs.run.ports import LEASE_EXPIRED, Closing, DeadLetter, Fence, Run, RunRecord
 
-KEEP_FAILURES: Final = timedelta(days=90)
-"""How long dead letters and failed runs are kept."""
 # The next run's start sweeps the rest.
 _SWEEP_LIMIT: Final = 100
 """Runs with expired leases that the start of a run gives up at most."""
 _SWEEP_EVERY: Final = timedelta(minutes=1)
-LEASE_EXPIRED: Final = "LeaseExpired"
 
 _RECORD: Final = (runs.c.state, runs.c.attempts, runs.c.checkpoint)
 # Made once: to build a statement for each run takes as long as to execute it.
@@ -66,21 +63,6 @@ _CLOSED_FOR_GOOD: Final = _CLOSED.values(lease_until=None)
 _CLOSED_FOR_NOW: Final = _CLOSED.values(
     lease_until=func.coalesce(bindparam("lease", type_=UtcDateTime()), runs.c.lease_until)
 )
-# The latest run of a kind and subject is kept, and failures for 90 days.
-_OLDER: Final = delete(runs).where(
-    *_of_subject,
-    ~_this,
-    runs.c.started_at <= bindparam("began"),
-    or_(
-        is_one_of(runs.c.state, (RunState.DONE, RunState.SKIPPED)),
-        and_(runs.c.state == RunState.FAILED, runs.c.finished_at < bindparam("before")),
-        # A slot that was put back and that nobody tries any more, since the user was moved meanwhile, is answered by a
-        # later one that ended well. A crash is told all the same.
-        and_(runs.c.state == RunState.RETRY, runs.c.reason != Reason.CRASHED, runs.c.slot < bindparam("answered")),
-    ),
-)
-# A run at whose slot nothing was due is no news of its subject: it replaces only others of its sort.
-_OLDER_NOT_DUE: Final = _OLDER.where(runs.c.reason == Reason.NOT_DUE)
 
 
 def check_fence(connection: Connection, fence: Fence) -> None:
@@ -242,19 +224,10 @@ class DatabaseRunStore:
                 row = {"run_key": run.key, "kind": run.kind, "subject": run.subject, "slot": run.slot}
                 self._write_dead_letter(connection, row, closing.dead_letter, closing.attempts, now)
             if not unfinished:
-                answers = closing.state is RunState.DONE or closing.reason is Reason.ALREADY_DONE
-                connection.execute(
-                    _OLDER_NOT_DUE if closing.reason is Reason.NOT_DUE else _OLDER,
-                    _named(run)
-                    | {
-                        "began": started_at,
-                        "before": now - KEEP_FAILURES,
-                        "answered": run.slot if answers else None,
-                    },
-                )
+                delete_older_runs(connection, run, closing, started_at=started_at, now=now)
             end = End(str(run.kind), closing.state, closing.reason, run.key, (now - started_at).total_seconds())
             if count_ends(self._database, connection, [end], now):
-                connection.execute(delete(dead_letters).where(dead_letters.c.created_at < now - KEEP_FAILURES))
+                delete_old_dead_letters(connection, now)
         return True
 
     def _write_dead_letter(

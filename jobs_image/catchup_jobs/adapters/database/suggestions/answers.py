@@ -131,7 +131,7 @@ class DatabaseAnswers:
             row = connection.execute(statement).one_or_none()
         return None if row is None else Binding(*row)
 
-    def is_busy(self, view: SuggestionView) -> bool:
+    def time_is_busy(self, view: SuggestionView) -> bool:
         """Return whether something else is in a suggestion's time: an event that blocks, or another accepted one."""
         item = view.item
         of_user = select(calendars.c.id).where(

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from catchup_jobs.domain.planning.suggestions import Plan
 
-KEEP_SEEN: Final = timedelta(days=366)
+DELIVERED_SUGGESTIONS_KEPT: Final = timedelta(days=366)
 """How long an expired suggestion that was delivered is kept after its time."""
-KEEP_UNSEEN: Final = timedelta(days=90)
+UNDELIVERED_SUGGESTIONS_KEPT: Final = timedelta(days=90)
 """How long an expired suggestion that was never delivered is kept after its time."""
 
 
@@ -95,7 +95,8 @@ def _forget(connection: Connection, user_ids: Iterable[str], now: datetime) -> N
         delete(suggestions).where(
             suggestions.c.user_id.in_(list(user_ids)),
             suggestions.c.status == SuggestionStatus.EXPIRED,
-            suggestions.c.end_at < case((seen, now - KEEP_SEEN), else_=now - KEEP_UNSEEN),
+            suggestions.c.end_at
+            < case((seen, now - DELIVERED_SUGGESTIONS_KEPT), else_=now - UNDELIVERED_SUGGESTIONS_KEPT),
         )
     )
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.reconcile.scopes import NotHeldError, Scopes
+from catchup_operator.reconcile.served_namespaces import NotHeldError, ServedNamespaces
+from catchup_operator.state.namespace_lease import CHECK_SECONDS, RENEW_SECONDS
 
 OTHER = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "two/jobs", "leaseDurationSeconds": 180}}
 FORBIDDEN = ApiError(403, 'cannot get resource "leases"')
@@ -42,13 +45,15 @@ class Api:
         self.writes.append(patch)
 
 
-def scopes(api: Api, *namespaces: str) -> Scopes:
-    return Scopes(cast(Any, api), namespaces, identity="one/jobs", now=lambda: datetime(2026, 11, 24, tzinfo=UTC))
+def served_namespaces(api: Api, *namespaces: str) -> ServedNamespaces:
+    return ServedNamespaces(
+        cast(Any, api), namespaces, identity="one/jobs", now=lambda: datetime(2026, 11, 24, tzinfo=UTC)
+    )
 
 
 async def test_a_lease_is_taken_once_for_many_writes() -> None:
     api = Api()
-    found = scopes(api, "people")
+    found = served_namespaces(api, "people")
     assert "not held yet" in found.problems()[0]
     for _ in range(100):
         await found.require("people")
@@ -57,7 +62,7 @@ async def test_a_lease_is_taken_once_for_many_writes() -> None:
 
 async def test_a_lease_of_another_release_is_asked_for_once_by_many_writes_and_never_written() -> None:
     api = Api(OTHER)
-    found = scopes(api, "people")
+    found = served_namespaces(api, "people")
     for _ in range(100):
         with pytest.raises(NotHeldError, match="served by the release two/jobs"):
             await found.require("people")
@@ -67,7 +72,7 @@ async def test_a_lease_of_another_release_is_asked_for_once_by_many_writes_and_n
 async def test_two_that_take_a_lease_at_once_both_read_who_did() -> None:
     api = Api()
     api.write_errors = [ApiError(409, "exists")]
-    found = scopes(api, "people")
+    found = served_namespaces(api, "people")
     await found.require("people")  # nobody after all
     assert (api.reads, len(api.writes)) == (2, 1)
 
@@ -75,7 +80,7 @@ async def test_two_that_take_a_lease_at_once_both_read_who_did() -> None:
 async def test_a_lease_that_cannot_be_read_lets_nothing_be_written() -> None:
     api = Api()
     api.read_error = FORBIDDEN
-    found = scopes(api, "people")
+    found = served_namespaces(api, "people")
     with pytest.raises(ApiError, match="cannot get"):
         await found.require("people")
     assert found.serves("people")
@@ -85,7 +90,7 @@ async def test_a_lease_that_cannot_be_read_lets_nothing_be_written() -> None:
 async def test_a_namespace_that_is_gone_is_no_problem_and_not_served() -> None:
     api = Api(gone=True)
     api.read_error = FORBIDDEN  # its Role went with it
-    found = scopes(api, "people", "friends")
+    found = served_namespaces(api, "people", "friends")
     with pytest.raises(NotHeldError, match="is gone"):
         await found.require("people")
     assert (found.is_gone("people"), found.serves("people"), found.serves("friends")) == (True, False, True)
@@ -96,7 +101,42 @@ async def test_a_namespace_that_is_gone_is_no_problem_and_not_served() -> None:
 async def test_where_all_are_served_a_namespace_that_is_gone_is_forgotten() -> None:
     api = Api()
     api.write_errors = [NO_NAMESPACE]
-    found = scopes(api)
+    found = served_namespaces(api)
     await found.require("people")  # the next read says that there is nothing to write
     assert found.problems() == []
     assert not found.is_gone("people")
+
+
+async def test_a_held_lease_is_renewed_every_renew_seconds_and_one_of_another_is_read_every_check_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at, sleeps = 0.0, iter(range(40))
+
+    async def sleep(seconds: float) -> None:
+        nonlocal at
+        at += seconds + 0.001  # never less than was asked for
+        if next(sleeps, None) is None:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("catchup_operator.reconcile.served_namespaces.time.monotonic", lambda: at)
+    monkeypatch.setattr("catchup_operator.reconcile.served_namespaces.asyncio.sleep", sleep)
+
+    class Timed(Api):
+        def __init__(self, lease: dict[str, Any] | None = None) -> None:
+            super().__init__(lease)
+            self.read_at: list[float] = []
+
+        async def get(self, *_: str) -> dict[str, Any] | None:
+            self.read_at.append(at)
+            return await super().get(*_)
+
+    async def gaps(lease: dict[str, Any] | None) -> set[float]:
+        nonlocal at, sleeps
+        at, sleeps, api = 0.0, iter(range(40)), Timed(lease)
+        with contextlib.suppress(asyncio.CancelledError):
+            await served_namespaces(api, "people").run()
+        return {round(later - earlier, 1) for earlier, later in zip(api.read_at, api.read_at[1:], strict=False)}
+
+    assert await gaps(None) == {RENEW_SECONDS}
+    long = {"metadata": OTHER["metadata"], "spec": {"holderIdentity": "two/jobs", "leaseDurationSeconds": 10**6}}
+    assert await gaps(long) == {CHECK_SECONDS}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
     from catchup_jobs.domain.planning.accepted import EventChanges
-    from catchup_jobs.domain.planning.rules import Rules
+    from catchup_jobs.domain.planning.options import PlanningOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Repaired:
 
 
 def repair(
-    connection: Connection, user_id: str, now: datetime, rules: Rules, changes: EventChanges | None = None
+    connection: Connection, user_id: str, now: datetime, options: PlanningOptions, changes: EventChanges | None = None
 ) -> Repaired:
     """Move or expire suggestions, in the transaction that changed the user's events.
 
@@ -53,7 +53,7 @@ def repair(
     if len(accepted) == len(current):
         return kept_up
     for user in known_users(connection, [user_id], now):
-        if user.facts is not None and (made := plan(user.facts, now=now, create=False, rules=rules)):
+        if user.facts is not None and (made := plan(user.facts, now=now, create=False, options=options)):
             write_plans(connection, {user_id: made}, now)
             return Repaired(kept_up.moved + len(made.moved), kept_up.expired + len(made.expired))
     return kept_up

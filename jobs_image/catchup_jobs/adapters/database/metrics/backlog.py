@@ -1,4 +1,6 @@
-"""What should hold for every user and does not, as numbers. Each question is answered by an index.
+"""The backlog as numbers: overdue syncs, late digests, users whose runs fail, dead letters, unsettled deliveries.
+
+Each question is answered by an index.
 
 The database does not know which schedules are suspended. So of a user whose runs do not come at all nothing is said
 here: the operator knows that (`status.absence`).
@@ -30,7 +32,6 @@ from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.digest_rule import LATE_AFTER
 from catchup_contract.kinds import KINDS, SYNC, Kind
 from catchup_contract.outcomes import Reason
-from catchup_jobs.adapters.database.intervals import intervals_before
 from catchup_jobs.adapters.database.schema import (
     calendars,
     dead_letters,
@@ -41,6 +42,7 @@ from catchup_jobs.adapters.database.schema import (
     runs,
     users,
 )
+from catchup_jobs.adapters.database.sync_intervals import intervals_before
 from catchup_jobs.domain.stored_enums import DeliveryStatus, RunState, TokenState
 
 # A digest is not sent any more four hours after its due time; the day after nobody need be called for it.

@@ -9,7 +9,9 @@ from sqlalchemy import Text, and_, func, or_, select, type_coerce, union
 
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_contract.trouble import ASKS_SOMEBODY
-from catchup_jobs.adapters.database.pools.trouble import is_late, is_served, last_run, may_be_late
+from catchup_jobs.adapters.database.pools.lateness import is_late, may_be_late
+from catchup_jobs.adapters.database.pools.members import is_served
+from catchup_jobs.adapters.database.pools.trouble import last_run
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import RunState
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.schedule_list import ListedSchedule
 from catchup_operator.manifests.names import Key, key_of
-from catchup_operator.schedule.listed import KnownSchedule, known_schedule, with_requests, without_requests
+from catchup_operator.schedule.known_schedule import KnownSchedule, known_schedule, with_requests, without_requests
+from catchup_operator.state.conflicts import precedence
 from catchup_operator.status.job_section import section_of, since_of_list
 from catchup_operator.status.member_status import POOLED_HASH
 from catchup_operator.status.validation import with_valid_status
@@ -135,7 +136,7 @@ class KnownSchedules:
         for known in self._known.values():
             if not known.is_ending:
                 user = known.listed.user_id
-                oldest[user] = min(oldest.get(user, known), known, key=_age)
+                oldest[user] = min(oldest.get(user, known), known, key=_precedence)
         found = []
         for (home, _), known in self._known.items():
             listed, pool = known.listed, (home, known.listed.pool)
@@ -150,5 +151,5 @@ def _taken(body: Mapping[str, Any]) -> dict[Kind, str]:
     return {kind: at for kind, at in taken.items() if at is not None}
 
 
-def _age(known: KnownSchedule) -> tuple[str, str]:
-    return known.created, known.listed.uid
+def _precedence(known: KnownSchedule) -> tuple[str, str]:
+    return precedence(known.created, known.listed.uid)

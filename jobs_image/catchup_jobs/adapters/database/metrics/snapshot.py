@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection
 
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.fleet import activity, pools, trouble
-from catchup_jobs.adapters.database.fleet.activity import Shard
-from catchup_jobs.adapters.database.fleet.trouble import LateDigests, Overdue
+from catchup_jobs.adapters.database.metrics import activity, backlog, pools
+from catchup_jobs.adapters.database.metrics.activity import Shard
+from catchup_jobs.adapters.database.metrics.backlog import LateDigests, Overdue
 from catchup_jobs.adapters.database.runs.counters import Total, totals
 
 # Prometheus gives up a scrape after 10 s by default.
@@ -59,7 +59,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The numbers; see the functions of `trouble`, `activity`, `pools` and `runs.counters` for each.
+    """The numbers; see the functions of `backlog`, `activity`, `pools` and `runs.counters` for each.
 
     Attributes:
         seconds: what each question took when it was asked last, by the name of its field.
@@ -112,16 +112,16 @@ def take(database: Database, now: datetime, *, shards: int, earlier: Answers | N
         return Snapshot(
             ends=ask("ends", totals),
             last_success=ask("last_success", activity.last_successes),
-            overdue=ask("overdue", lambda asked: trouble.overdue_syncs(asked, now)),
-            failing=ask("failing", lambda asked: trouble.failing(asked, now)),
-            abandoned=ask("abandoned", trouble.abandoned),
-            unsettled=ask("unsettled", trouble.unsettled_deliveries),
-            late_digests=ask("late_digests", lambda asked: trouble.late_digests(asked, now)),
+            overdue=ask("overdue", lambda asked: backlog.overdue_syncs(asked, now)),
+            failing=ask("failing", lambda asked: backlog.failing(asked, now)),
+            abandoned=ask("abandoned", backlog.abandoned),
+            unsettled=ask("unsettled", backlog.unsettled_deliveries),
+            late_digests=ask("late_digests", lambda asked: backlog.late_digests(asked, now)),
             members=members,
             late_members=ask("late_members", lambda asked: pools.late_members(asked, members, now)),
             failing_members=ask("failing_members", pools.failing_members) if members else {},
             oldest_syncs=ask("oldest_syncs", pools.oldest_syncs) if members else {},
-            tokens=ask("tokens", trouble.tokens),
+            tokens=ask("tokens", backlog.tokens),
             shards=ask("shards", lambda asked: activity.shards(asked, shards)),
             table_rows=ask("table_rows", activity.table_rows),
             schema_version=ask("schema_version", activity.schema_version),

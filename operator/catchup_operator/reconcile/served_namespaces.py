@@ -1,4 +1,4 @@
-"""Scopes: the namespaces in which this operator may write. Each has a Lease, which one release holds at a time.
+"""The served namespaces: where this operator may write. Each has a Lease, which one release holds at a time.
 
 Two releases that serve one namespace would undo each other's writes without end. Where all namespaces are served, the
 Lease of one is taken when its first UserSchedule is to be written.
@@ -18,10 +18,8 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import LEASE_NAME, LEASES
 from catchup_operator.reconcile.work_queue import RetryAfterError
-from catchup_operator.state.namespace_lease import NamespaceLease, renewal
+from catchup_operator.state.namespace_lease import CHECK_SECONDS, NamespaceLease, renewal
 
-_CHECK_SECONDS: Final = 15.0
-"""How often the Lease of a namespace is looked at that another release holds."""
 # The requests of many resources for one Lease are one.
 _PAUSE_SECONDS: Final = 2.0
 _NOT_FOUND: Final = 404
@@ -40,7 +38,7 @@ class NotHeldError(RetryAfterError):
 
 
 @dataclass(slots=True)
-class _Scope:
+class _Namespace:
     namespace: str
     lease: NamespaceLease
     error: ApiError | None = None
@@ -49,7 +47,7 @@ class _Scope:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-class Scopes:
+class ServedNamespaces:
     """Takes and renews the Leases of the served namespaces.
 
     Args:
@@ -66,7 +64,7 @@ class Scopes:
         self._all = not namespaces
         self._identity = identity
         self._now = now
-        self._scopes = {namespace: self._new(namespace) for namespace in namespaces}
+        self._known = {namespace: self._new(namespace) for namespace in namespaces}
 
     @property
     def identity(self) -> str:
@@ -80,123 +78,123 @@ class Scopes:
             NotHeldError: another release serves it, or it is gone and may come back.
             ApiError: the Lease cannot be read or written.
         """
-        scope = self._scopes.get(namespace) or self._scopes.setdefault(namespace, self._new(namespace))
-        if scope.lease.is_held(time.monotonic()):
+        served = self._known.get(namespace) or self._known.setdefault(namespace, self._new(namespace))
+        if served.lease.is_held(time.monotonic()):
             return
-        async with scope.lock:
-            if time.monotonic() - scope.asked_at > (_CHECK_SECONDS if scope.lease.holder else _PAUSE_SECONDS):
-                await self._renew(scope)
-        if scope.gone and self._all:
+        async with served.lock:
+            if time.monotonic() - served.asked_at > (CHECK_SECONDS if served.lease.holder else _PAUSE_SECONDS):
+                await self._renew(served)
+        if served.gone and self._all:
             return  # there is nothing to write, as the next read says
-        if scope.error is not None:
-            raise scope.error
-        if not scope.lease.is_held(time.monotonic()):
-            raise NotHeldError(self._problem(scope), seconds=_CHECK_SECONDS)
+        if served.error is not None:
+            raise served.error
+        if not served.lease.is_held(time.monotonic()):
+            raise NotHeldError(self._problem(served), seconds=CHECK_SECONDS)
 
     def serves(self, namespace: str) -> bool:
         """Whether a namespace is to be served and, as far as is known, is there."""
-        return self._all or (namespace in self._scopes and not self.is_gone(namespace))
+        return self._all or (namespace in self._known and not self.is_gone(namespace))
 
     def is_gone(self, namespace: str | None) -> bool:
         """Whether a served namespace was deleted: no reason not to be ready for the others."""
-        return namespace in self._scopes and self._scopes[namespace].gone
+        return namespace in self._known and self._known[namespace].gone
 
     def problems(self) -> list[str]:
         """Return why this operator may not write in namespaces that it is to serve; empty if it may in all."""
         at = time.monotonic()
-        return [self._problem(scope) for scope in self._scopes.values() if not (scope.gone or scope.lease.is_held(at))]
+        return [self._problem(one) for one in self._known.values() if not (one.gone or one.lease.is_held(at))]
 
     def counts(self) -> dict[str, int]:
         """Return how many namespaces are `held`, held by `another` release, `gone`, or `unknown` so far."""
         at, counts = time.monotonic(), {"held": 0, "another": 0, "gone": 0, "unknown": 0}
-        for scope in self._scopes.values():
-            if scope.gone:
+        for served in self._known.values():
+            if served.gone:
                 counts["gone"] += 1
-            elif scope.lease.is_held(at):
+            elif served.lease.is_held(at):
                 counts["held"] += 1
             else:
-                counts["another" if scope.lease.holder else "unknown"] += 1
+                counts["another" if served.lease.holder else "unknown"] += 1
         return counts
 
     async def run(self) -> None:
         """Take, renew and watch the Leases, until cancelled."""
         while True:
-            for scope in list(self._scopes.values()):
-                if scope.lease.renewal_is_due(time.monotonic()):
-                    async with scope.lock:
-                        await self._renew(scope)
-            await asyncio.sleep(_CHECK_SECONDS)
+            for served in list(self._known.values()):
+                if served.lease.renewal_is_due(time.monotonic()):
+                    async with served.lock:
+                        await self._renew(served)
+            await asyncio.sleep(CHECK_SECONDS)
 
-    def _new(self, namespace: str) -> _Scope:
-        return _Scope(namespace, NamespaceLease(self._identity))
+    def _new(self, namespace: str) -> _Namespace:
+        return _Namespace(namespace, NamespaceLease(self._identity))
 
-    def _problem(self, scope: _Scope) -> str:
-        if scope.gone:
+    def _problem(self, served: _Namespace) -> str:
+        if served.gone:
             return (
-                f"namespace {scope.namespace} is gone; should it come back, `helm upgrade` makes the permissions there"
+                f"namespace {served.namespace} is gone; should it come back, `helm upgrade` makes the permissions there"
             )
-        if scope.error is not None:
-            return f"the Lease {LEASE_NAME} in namespace {scope.namespace}: {scope.error}"
-        return self._held_by_another(scope)
+        if served.error is not None:
+            return f"the Lease {LEASE_NAME} in namespace {served.namespace}: {served.error}"
+        return self._held_by_another(served)
 
-    def _held_by_another(self, scope: _Scope) -> str:
-        if scope.lease.holder is None:
-            return f"the Lease {LEASE_NAME} in namespace {scope.namespace} is not held yet"
+    def _held_by_another(self, served: _Namespace) -> str:
+        if served.lease.holder is None:
+            return f"the Lease {LEASE_NAME} in namespace {served.namespace} is not held yet"
         return (
-            f"namespace {scope.namespace} is served by the release {scope.lease.holder} (Lease {LEASE_NAME}), and so "
+            f"namespace {served.namespace} is served by the release {served.lease.holder} (Lease {LEASE_NAME}), and so "
             f"not by this one, {self._identity}; let only one of them serve it (operator.namespaces)"
         )
 
-    async def _renew(self, scope: _Scope) -> None:
-        scope.asked_at = at = time.monotonic()
-        was_held, holder = scope.lease.is_held(at), scope.lease.holder
+    async def _renew(self, served: _Namespace) -> None:
+        served.asked_at = at = time.monotonic()
+        was_held, holder = served.lease.is_held(at), served.lease.holder
         try:
             try:
-                await self._take(scope, at)
+                await self._take(served, at)
             except ApiError as error:
                 if error.status != _CONFLICT:
                     raise
-                await self._take(scope, at)  # another operator came between; see which
+                await self._take(served, at)  # another operator came between; see which
         except ApiError as error:
-            await self._fail(scope, error)
+            await self._fail(served, error)
             return
-        scope.error, scope.gone = None, False
-        if scope.lease.holder is not None and (was_held or scope.lease.holder != holder):
-            logger.warning("%s", self._held_by_another(scope))
-        elif holder is not None and scope.lease.holder is None:
-            logger.info("namespace %s is served by this release now; it was by %s", scope.namespace, holder)
+        served.error, served.gone = None, False
+        if served.lease.holder is not None and (was_held or served.lease.holder != holder):
+            logger.warning("%s", self._held_by_another(served))
+        elif holder is not None and served.lease.holder is None:
+            logger.info("namespace %s is served by this release now; it was by %s", served.namespace, holder)
 
-    async def _fail(self, scope: _Scope, error: ApiError) -> None:
-        was_gone, scope.gone = scope.gone, await self._is_gone(scope, error)
-        scope.error = None if scope.gone else error
-        if scope.gone:
-            scope.lease.lost()
+    async def _fail(self, served: _Namespace, error: ApiError) -> None:
+        was_gone, served.gone = served.gone, await self._is_gone(served, error)
+        served.error = None if served.gone else error
+        if served.gone:
+            served.lease.lost()
             if self._all:
-                self._scopes.pop(scope.namespace, None)
-        if not (was_gone and scope.gone):
-            logger.warning("%s", self._problem(scope))
+                self._known.pop(served.namespace, None)
+        if not (was_gone and served.gone):
+            logger.warning("%s", self._problem(served))
 
-    async def _is_gone(self, scope: _Scope, error: ApiError) -> bool:
+    async def _is_gone(self, served: _Namespace, error: ApiError) -> bool:
         if self._all:
             return error.status == _NOT_FOUND
         try:
-            return error.status in _PERHAPS_GONE and await self._client.is_gone(scope.namespace)
+            return error.status in _PERHAPS_GONE and await self._client.is_gone(served.namespace)
         except ApiError:
             return False
 
-    async def _take(self, scope: _Scope, at: float) -> None:
+    async def _take(self, served: _Namespace, at: float) -> None:
         """Take or renew the Lease, if it may be. Raises ApiError: 409 where another operator came between."""
-        lease = await self._client.get(LEASES, scope.namespace, LEASE_NAME)
+        lease = await self._client.get(LEASES, served.namespace, LEASE_NAME)
         before: dict[str, Any] = (lease or {}).get("spec") or {}
-        scope.lease.observe(before, at)
-        if not scope.lease.may_take(at):
+        served.lease.observe(before, at)
+        if not served.lease.may_take(at):
             return
         spec = renewal(before, self._identity, self._now())
         if lease is None:
-            metadata = {"namespace": scope.namespace, "name": LEASE_NAME}
+            metadata = {"namespace": served.namespace, "name": LEASE_NAME}
             manifest = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
             await self._client.create(LEASES, manifest)
         else:
             version = {"resourceVersion": lease["metadata"]["resourceVersion"]}
-            await self._client.merge(LEASES, scope.namespace, LEASE_NAME, {"metadata": version, "spec": spec})
-        scope.lease.renewed(at)
+            await self._client.merge(LEASES, served.namespace, LEASE_NAME, {"metadata": version, "spec": spec})
+        served.lease.renewed(at)

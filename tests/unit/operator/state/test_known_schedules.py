@@ -9,7 +9,7 @@ from unit.operator.factories import body
 
 from catchup_contract.schedule_list import ListedSchedule
 from catchup_operator.manifests.names import Key
-from catchup_operator.state.schedule_list import STAY_SECONDS, KnownSchedules
+from catchup_operator.state.known_schedules import STAY_SECONDS, KnownSchedules
 from catchup_operator.status.member_status import POOLED_HASH
 
 OLD, NEW = "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"

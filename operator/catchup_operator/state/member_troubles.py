@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.outcomes import Reason
-from catchup_contract.trouble import TroublePage, mark_of
+from catchup_contract.trouble import TroublePage, uid_hash
 from catchup_operator.manifests.names import Key
-from catchup_operator.state.reported import ReportedConditions
+from catchup_operator.state.reported_conditions import ReportedConditions
 
 
-class Troubles:
+class MemberTroubles:
     """Tracks members whose statuses differ from what ticks tell. Lost at the operator's end: ticks tell it again."""
 
     def __init__(self, reported: ReportedConditions) -> None:
@@ -23,11 +23,11 @@ class Troubles:
         """Compare a page with the statuses of a pool's members, by their uids."""
         condition = user_kinds()[kind].condition
         for key, uid in members.items():
-            mark = mark_of(uid)
-            if not page.has_room_for(mark):
+            hashed = uid_hash(uid)
+            if not page.covers(hashed):
                 continue
-            reason, told = page.members.get(mark), self._reported.told(key, condition)
-            said = told.reason if told is not None and told.status == "False" else None
+            reason, reported = page.members.get(hashed), self._reported.find(key, condition)
+            said = reported.reason if reported is not None and reported.status == "False" else None
             if said == (None if reason is None else reason.camel_case):
                 self._wanted.get(key, {}).pop(kind, None)
                 continue
@@ -48,9 +48,9 @@ class Troubles:
         """Return by kind why a member is in trouble, None where it is not any more; empty where all is said."""
         return dict(self._wanted.get(key, {}))
 
-    def note_told(self, key: Key, told: Mapping[Kind, Reason | None]) -> None:
+    def note_written(self, key: Key, written: Mapping[Kind, Reason | None]) -> None:
         """Record that a status says so, or that none is to."""
-        left = {kind: reason for kind, reason in self.wanted(key).items() if told.get(kind, ...) != reason}
+        left = {kind: reason for kind, reason in self.wanted(key).items() if written.get(kind, ...) != reason}
         if left:
             self._wanted[key] = left
         else:

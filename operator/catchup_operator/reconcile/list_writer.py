@@ -29,12 +29,12 @@ from catchup_contract.schedule_list import (
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.resources import CONFIGMAPS, SCHEDULES
 from catchup_operator.kube.watch import Watch
-from catchup_operator.manifests import schedule_list as manifests
+from catchup_operator.manifests import list_configmaps as manifests
 from catchup_operator.manifests.names import Key, fingerprint, key_of
-from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.reconcile.served_namespaces import ServedNamespaces
 from catchup_operator.reconcile.work_queue import WorkQueue
+from catchup_operator.state.known_schedules import KnownSchedules
 from catchup_operator.state.pools import Pools
-from catchup_operator.state.schedule_list import KnownSchedules
 
 _QUIET_SECONDS: Final = 1.5
 """How long no UserSchedule may change before the list is written."""
@@ -46,16 +46,16 @@ _CHECK_SECONDS: Final = 600.0
 logger = logging.getLogger(__name__)
 
 
-class ScheduleLists:
+class ListWriter:
     """Watches UserSchedules and writes the ConfigMaps.
 
     Args:
         client: the client.
         namespaces: the served namespaces, `[None]` for all.
         digest_spread: the window in minutes over which local times are spread.
-        scopes: where this operator may write.
+        served: where this operator may write.
         queue: repeats writes that fail.
-        pools: which namespaces have a pool, and what their pods have been told.
+        pools: which namespaces have a pool, and which UserSchedules their pods know.
         now: a clock, for the order of lists.
 
     Attributes:
@@ -68,14 +68,14 @@ class ScheduleLists:
         namespaces: Sequence[str | None],
         *,
         digest_spread: int,
-        scopes: Scopes,
+        served: ServedNamespaces,
         queue: WorkQueue,
         pools: Pools,
         now: Callable[[], datetime],
     ) -> None:
         self._now = now
         self._client = client
-        self._scopes = scopes
+        self._served = served
         self._queue = queue
         self._pools = pools
         self.known = KnownSchedules(digest_spread)
@@ -110,7 +110,7 @@ class ScheduleLists:
 
     async def _write_changes(self) -> None:
         while True:
-            await self._settle()
+            await self._wait_until_quiet()
             if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
                 self._checked_at = time.monotonic()
                 self._written.clear()
@@ -120,7 +120,7 @@ class ScheduleLists:
             for namespace in self._pools.namespaces():
                 self._queue.add(f"list {namespace}", partial(self.write, namespace))
 
-    async def _settle(self) -> None:
+    async def _wait_until_quiet(self) -> None:
         """Return after a change, once there was quiet, or when it is time to look at the ConfigMaps."""
         leaves = self.known.seconds_to_leave()
         try:
@@ -139,13 +139,13 @@ class ScheduleLists:
         self._event.clear()
 
     def _is_complete(self) -> bool:
-        return all(observer.is_listed or self._scopes.is_gone(observer.namespace) for observer in self._observers)
+        return all(observer.is_listed or self._served.is_gone(observer.namespace) for observer in self._observers)
 
     async def write(self, namespace: str) -> None:
         """Write the ConfigMaps of a namespace whose content is another. Raises ApiError, NotHeldError."""
         if namespace not in self._pools.namespaces():
             return
-        await self._scopes.require(namespace)
+        await self._served.require(namespace)
         if namespace not in self._lists:
             if namespace not in self._resumed:
                 await self._resume(namespace)
@@ -153,12 +153,12 @@ class ScheduleLists:
             # From here on without waiting, or a change could be missed.
             listed = self.known.listed(namespace, self._pools.admits)
             # Of a pool that is not there nobody is a member yet.
-            told = {each.uid: each.generation for each in listed if self._pools.admits((namespace, each.pool))}
-            self._lists[namespace] = self._files(listed, stored), told, self._pools.names_in(namespace)
+            known = {each.uid: each.generation for each in listed if self._pools.admits((namespace, each.pool))}
+            self._lists[namespace] = self._files(listed, stored), known, self._pools.names_in(namespace)
         files, members, pools = self._lists[namespace]
         for name, file in manifests.CONFIGMAPS.items():
             await self._apply(namespace, name, file, files[file])
-        self._pools.note_told(namespace, members, pools)
+        self._pools.note_list(namespace, members, pools)
 
     async def _resume(self, namespace: str) -> None:
         """Go on with the moves that were under way when the operator ended. Raises ApiError."""

@@ -14,8 +14,8 @@ from catchup_contract.trouble import TroublePage
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
+from catchup_operator.state.known_statuses import KnownStatuses
 from catchup_operator.state.pools import PoolFacts, Pools
-from catchup_operator.state.statuses import Statuses
 from catchup_operator.status.conditions import find_condition
 from catchup_operator.status.pool_status import OF_MEMBERS, switched_off
 from catchup_operator.status.results import FinishedJob, JobResult
@@ -62,7 +62,7 @@ class _Pool:
     ticks: dict[Kind, _Ticks] = field(default_factory=dict)
 
 
-class PoolStatuses(Statuses):
+class PoolTicks(KnownStatuses):
     """Tracks the statuses of pools. What is kept is lost at the operator's end; silence then begins anew."""
 
     def __init__(self, pools: Pools) -> None:

@@ -1,4 +1,4 @@
-"""What an installation decides about planning."""
+"""The options of an installation for planning: strategy, contact hours."""
 
 from __future__ import annotations
 
@@ -18,9 +18,15 @@ class Strategy(StrEnum):
     EARLIEST = "earliest"
 
 
+CONTACT_FROM: Final = time(8)
+"""From when contacts may be called, on their own clocks, where the installation does not say otherwise."""
+CONTACT_UNTIL: Final = time(21, 30)
+"""Until when contacts may be called, on their own clocks, where the installation does not say otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The rules of an installation.
+class PlanningOptions:
+    """The options of an installation.
 
     Attributes:
         contact_from, contact_until: when contacts may be called, on their own clocks; `contact_until` is later, on the
@@ -28,8 +34,8 @@ class Rules:
     """
 
     strategy: Strategy = Strategy.HUMANE
-    contact_from: time = time(8)
-    contact_until: time = time(21, 30)
+    contact_from: time = CONTACT_FROM
+    contact_until: time = CONTACT_UNTIL
 
 
-RULES: Final = Rules()
+DEFAULT_OPTIONS: Final = PlanningOptions()

@@ -17,7 +17,7 @@ POOLED: Final = "pooled"
 _NONE: Final = "Unknown"
 
 
-class Told(NamedTuple):
+class ReportedCondition(NamedTuple):
     """A condition without its words; `placement` says whether the spec names a pool."""
 
     type: str
@@ -31,27 +31,33 @@ class ReportedConditions:
 
     def __init__(self) -> None:
         self._types = (READY, *(work.condition for work in user_kinds().values()))
-        self._told: dict[Key, tuple[Told, ...]] = {}
+        self._conditions: dict[Key, tuple[ReportedCondition, ...]] = {}
         # Most resources say the same: each combination is kept once.
-        self._combinations: dict[tuple[Told, ...], tuple[Told, ...]] = {}
+        self._combinations: dict[tuple[ReportedCondition, ...], tuple[ReportedCondition, ...]] = {}
 
     def observe(self, body: Mapping[str, Any]) -> None:
         """Record a resource (with a valid status) that the watch reports."""
         status = body.get("status") or {}
         found = ((name, find_condition(status, name)) for name in self._types)
         placement = POOLED if pool_of(body) else DEDICATED
-        told = tuple(Told(name, has.get("status", _NONE), has.get("reason", _NONE), placement) for name, has in found)
-        self._told[key_of(body)] = self._combinations.setdefault(told, told)
+        reported = tuple(
+            ReportedCondition(name, has.get("status", _NONE), has.get("reason", _NONE), placement)
+            for name, has in found
+        )
+        self._conditions[key_of(body)] = self._combinations.setdefault(reported, reported)
 
-    def told(self, key: Key, condition: str) -> Told | None:
+    def find(self, key: Key, condition: str) -> ReportedCondition | None:
         """Return a condition of a resource, None where the watch has not reported it."""
-        return next((told for told in self._told.get(key, ()) if told.type == condition), None)
+        return next((each for each in self._conditions.get(key, ()) if each.type == condition), None)
 
     def forget(self, key: Key) -> None:
         """Record that a resource is gone."""
-        self._told.pop(key, None)
+        self._conditions.pop(key, None)
 
-    def counts(self) -> Counter[Told]:
+    def counts(self) -> Counter[ReportedCondition]:
         """Return how many resources have each condition."""
-        combinations = Counter(self._told.values())
-        return sum((Counter(dict.fromkeys(told, number)) for told, number in combinations.items()), Counter[Told]())
+        combinations = Counter(self._conditions.values())
+        return sum(
+            (Counter(dict.fromkeys(reported, number)) for reported, number in combinations.items()),
+            Counter[ReportedCondition](),
+        )

@@ -15,7 +15,7 @@ from catchup_operator.status.job_section import SUSPENDED_UNTIL, section_of
 from catchup_operator.status.results import FinishedJob, JobResult
 
 
-class Statuses:
+class KnownStatuses:
     """Tracks statuses by the resource they are of.
 
     An event that is older than the operator's own write must not be reconciled again. And a status that names a

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from catchup_operator.state.reported import ReportedConditions, Told
+from catchup_operator.state.reported_conditions import ReportedCondition, ReportedConditions
 
 
 def body(name: str, **reasons: str) -> dict[str, Any]:
@@ -16,19 +16,19 @@ def body(name: str, **reasons: str) -> dict[str, Any]:
 def test_each_schedule_counts_once_by_its_newest_conditions_until_it_is_gone() -> None:
     reported = ReportedConditions()
     reported.observe({"metadata": {"namespace": "people", "name": "ada"}})
-    assert reported.counts()[Told("Ready", "Unknown", "Unknown")] == 1
+    assert reported.counts()[ReportedCondition("Ready", "Unknown", "Unknown")] == 1
     for name in ("ada", "grace", "alan"):
         reported.observe(body(name, Ready="Reconciled", SyncHealthy="RunMissing"))
     reported.observe(body("alan", Ready="Conflict"))
     assert reported.counts() == {
-        Told("Ready", "True", "Reconciled"): 2,
-        Told("Ready", "False", "Conflict"): 1,
-        Told("SyncHealthy", "False", "RunMissing"): 2,
-        Told("SyncHealthy", "Unknown", "Unknown"): 1,
-        Told("DigestHealthy", "Unknown", "Unknown"): 3,
+        ReportedCondition("Ready", "True", "Reconciled"): 2,
+        ReportedCondition("Ready", "False", "Conflict"): 1,
+        ReportedCondition("SyncHealthy", "False", "RunMissing"): 2,
+        ReportedCondition("SyncHealthy", "Unknown", "Unknown"): 1,
+        ReportedCondition("DigestHealthy", "Unknown", "Unknown"): 3,
     }
     reported.observe({**body("pia", Ready="Pooled"), "spec": {"pool": "night"}})
-    assert reported.counts()[Told("Ready", "False", "Pooled", "pooled")] == 1
+    assert reported.counts()[ReportedCondition("Ready", "False", "Pooled", "pooled")] == 1
     reported.forget(("people", "alan"))
     reported.forget(("people", "never seen"))
-    assert Told("Ready", "False", "Conflict") not in reported.counts()
+    assert ReportedCondition("Ready", "False", "Conflict") not in reported.counts()

@@ -9,7 +9,7 @@ from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.summary import Count
 from catchup_contract.trouble import TroublePage
 from catchup_operator.manifests.names import SCHEDULE_POOL
-from catchup_operator.state.pool_statuses import PoolStatuses
+from catchup_operator.state.pool_ticks import PoolTicks
 from catchup_operator.state.pools import Pools
 from catchup_operator.status.results import FinishedJob, JobResult
 
@@ -41,14 +41,14 @@ def finished(
     )
 
 
-def started(**changes: Any) -> PoolStatuses:
+def started(**changes: Any) -> PoolTicks:
     """Return what an operator knows that has just started."""
-    found = PoolStatuses(Pools())
+    found = PoolTicks(Pools())
     found.note(body(**changes), NOW)
     return found
 
 
-def known(**changes: Any) -> PoolStatuses:
+def known(**changes: Any) -> PoolTicks:
     """Return what it knows once ticks have told that nobody is in trouble."""
     found = started(**changes)
     for kind in (SYNC, DIGEST):
@@ -57,7 +57,7 @@ def known(**changes: Any) -> PoolStatuses:
 
 
 def test_the_tick_of_an_unknown_pool_waits() -> None:
-    assert PoolStatuses(Pools()).is_recorded(KEY, finished(COUNTS)) is None
+    assert PoolTicks(Pools()).is_recorded(KEY, finished(COUNTS)) is None
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from catchup_contract.kinds import DIGEST, SYNC
 from catchup_contract.outcomes import Reason
 from catchup_contract.trouble import page_of
 from catchup_operator.manifests.names import Key
-from catchup_operator.state.reported import ReportedConditions
-from catchup_operator.state.troubles import Troubles
+from catchup_operator.state.member_troubles import MemberTroubles
+from catchup_operator.state.reported_conditions import ReportedConditions
 
 MEMBERS: dict[Key, str] = {("people", f"u{number}"): f"uid-{number}" for number in range(6)}
 states = st.dictionaries(st.sampled_from(sorted(MEMBERS)), st.sampled_from([Reason.RECONNECT, Reason.CRASHED]))
@@ -26,7 +26,7 @@ class World:
 
     def start(self) -> None:
         self.reported = ReportedConditions()
-        self.troubles = Troubles(self.reported)
+        self.troubles = MemberTroubles(self.reported)
         for key in MEMBERS:
             self.report(key)
 
@@ -54,7 +54,7 @@ class World:
                 self.told.pop(key, None)
             self.writes += bool(wanted)
             self.report(key)
-            self.troubles.note_told(key, wanted)
+            self.troubles.note_written(key, wanted)
 
 
 @given(st.lists(st.tuples(states, st.booleans(), st.booleans())), states)
@@ -85,7 +85,7 @@ def test_what_has_changed_before_it_was_written_is_written_as_it_is_then_and_a_k
     wanted = world.troubles.wanted(ada)
     assert wanted == {SYNC: Reason.RECONNECT, DIGEST: Reason.NO_CHANNEL}
     world.tick({ada: Reason.CRASHED})  # while that is being written
-    world.troubles.note_told(ada, wanted)
+    world.troubles.note_written(ada, wanted)
     assert world.troubles.wanted(ada) == {SYNC: Reason.CRASHED}
     world.tick({})  # before the watch has told of the write
     assert world.troubles.wanted(ada) == {}

@@ -1,4 +1,4 @@
-"""A branch of the operator: everything that serves the resources of one placement."""
+"""The parts of the operator that serve the resources of one placement, put together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from catchup_operator.reconcile.job_status import JobStatusUpdater
 from catchup_operator.reconcile.placements import PLACEMENTS, Placement
 from catchup_operator.reconcile.reconciler import Reconciler
 from catchup_operator.reconcile.rollout import Rollout
-from catchup_operator.reconcile.scopes import Scopes
+from catchup_operator.reconcile.served_namespaces import ServedNamespaces
 from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.state import State
 from catchup_operator.state.conflicts import Conflicts
@@ -24,7 +24,7 @@ OwnerRollout = Rollout[tuple[Owner, Key]]
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class PlacementParts:
     """What serves the resources of one placement."""
 
     placement: Placement
@@ -34,26 +34,34 @@ class Branch:
     writer: StatusWriter
 
 
-def branches(
+def placement_parts(
     client: KubeClient,
     template: JobTemplate,
     *,
     drift: DriftDetector,
     pools: Pools,
     rollout: OwnerRollout,
-    scopes: Scopes,
+    served: ServedNamespaces,
     now: Callable[[], datetime],
-) -> dict[Owner, Branch]:
-    """Return the branch of each placement, by the kind of its owners. All share `drift`, `pools` and the rollout."""
+) -> dict[Owner, PlacementParts]:
+    """Return the parts of each placement, by the kind of its owners. All share `drift`, `pools` and the rollout."""
     made = {}
     for make in PLACEMENTS:
         placement = make(template, pools)
         state = State(Conflicts(placement.subject_of), drift, statuses=placement.statuses())
-        writer = StatusWriter(client, placement.owner, scopes, now)
-        made[placement.owner] = Branch(
+        writer = StatusWriter(client, placement.owner, served, now)
+        made[placement.owner] = PlacementParts(
             placement,
             state,
-            Reconciler(client, placement, state=state, rollout=rollout, scopes=scopes, writer=writer, now=now),
+            Reconciler(
+                client,
+                placement,
+                state=state,
+                rollout=rollout,
+                served=served,
+                writer=writer,
+                now=now,
+            ),
             JobStatusUpdater(
                 client,
                 placement,

@@ -13,9 +13,9 @@ from catchup_contract.kinds import Kind, Rule
 from catchup_contract.pools import TICK_DEADLINE_SECONDS
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.intervals import intervals_before
-from catchup_jobs.adapters.database.pools.trouble import EVERY, is_served
+from catchup_jobs.adapters.database.pools.members import is_served
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
+from catchup_jobs.adapters.database.sync_intervals import MEMBERS_INTERVAL, intervals_before
 from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.jobs.pool.tick import CLAIM_MARGIN
 
@@ -72,7 +72,7 @@ def compute_far_anew(
 
 def _latest(kind: Kind, now: datetime) -> ColumnElement[datetime]:
     if kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL:
-        return intervals_before(now + _SYNC_MARGIN, -1, EVERY)
+        return intervals_before(now + _SYNC_MARGIN, -1, MEMBERS_INTERVAL)
     day = func.coalesce(pool_members.c.digest_day, users.c.digest_day)
     return case((day == DigestDay.DAILY, _at(now + _DAILY_MAX)), else_=_at(now + _WEEKLY_MAX))
 

@@ -16,12 +16,13 @@ from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
-from catchup_jobs.adapters.database.pools.clocks import compute_far_anew
+from catchup_jobs.adapters.database.pools.clock_ahead import compute_far_anew
 from catchup_jobs.adapters.database.pools.deaths import has_died
 from catchup_jobs.adapters.database.pools.due import DueRules, ended_runs, is_suspended, member_rows
+from catchup_jobs.adapters.database.pools.lateness import WAITING_SINCE, has_aged
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts
-from catchup_jobs.adapters.database.pools.trouble import WAITING_SINCE, causes, has_aged, troubles
+from catchup_jobs.adapters.database.pools.trouble import causes, troubles
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots
 from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.domain.stored_enums import RunState
@@ -71,10 +72,10 @@ class PoolSlots:
         with self.database.read() as connection:
             if connection.execute(self._stale().limit(1)).first() is None:
                 return 0
-        number, untold = self._schedule_page(now, limit)
-        if untold:
-            self._tell_interval(untold)
-            self._schedule_page(now, limit, pool_slots.c.user_id.in_(untold))
+        number, others = self._schedule_page(now, limit)
+        if others:
+            self._store_interval(others)
+            self._schedule_page(now, limit, pool_slots.c.user_id.in_(others))
         return number
 
     def _stale(self) -> Select[Any]:
@@ -83,7 +84,7 @@ class PoolSlots:
         return select(pool_slots.c.user_id).where(*self._mine(), pool_slots.c.owner.is_(None), is_stale)
 
     def _schedule_page(self, now: datetime, limit: int, *which: ColumnElement[bool]) -> tuple[int, list[str]]:
-        """Compute a page; return how many members it has, and those of them who must be told the interval first."""
+        """Compute a page; return how many members it has, and those of them whose interval must be stored first."""
         with self.database.write() as connection:
             # Whoever edits these members waits, and has them computed again.
             locked = self._stale().where(*which).limit(limit).with_for_update(of=pool_slots, skip_locked=True)
@@ -93,8 +94,8 @@ class PoolSlots:
                     pool_slots.c.user_id.in_(user_ids), pool_slots.c.kind == self.kind
                 )
             ).all()
-            untold = [row.user_id for row in rows if self._is_untold(row)]
-            ready = [row for row in rows if not self._is_untold(row)]
+            others = [row.user_id for row in rows if self._has_other_interval(row)]
+            ready = [row for row in rows if not self._has_other_interval(row)]
             rules = self._rules_for(connection, ready, now, RunState.DONE, RunState.FAILED)
             values = [self._computed(row, now, rules) for row in ready]
             put_back = [row.user_id for row in ready if row.unfinished is not None and is_suspended(row, now)]
@@ -102,17 +103,17 @@ class PoolSlots:
                 forget_put_back(connection, pool_slots.c.kind == self.kind, pool_slots.c.user_id.in_(put_back))
             if values:
                 connection.execute(_COMPUTED.where(pool_slots.c.kind == self.kind), values)
-        return len(rows), untold
+        return len(rows), others
 
     def compute_far_anew(self, *, now: datetime) -> int:
         """Have `schedule` compute members anew who are due later than their schedule can say; return how many."""
         return compute_far_anew(self.database, self.kind, self._mine(), version=self.version, now=now)
 
-    def _is_untold(self, row: Any) -> bool:
+    def _has_other_interval(self, row: Any) -> bool:
         """Return whether an enrolled user has another interval; a UserSchedule says its own."""
         return self.kind is SYNC and row.uid is None and row.sync_every != self.every
 
-    def _tell_interval(self, user_ids: Sequence[str]) -> None:
+    def _store_interval(self, user_ids: Sequence[str]) -> None:
         # Not while slots are locked: others lock members first.
         one = (pool_members.c.user_id == bindparam("user"), pool_members.c.uid.is_(None))
         with self.database.write() as connection:

@@ -1,1 +1,0 @@
-"""What an installation looks like as a whole: a few bounded queries, for metrics."""
