@@ -114,6 +114,9 @@ class PoolTicks(KnownStatuses):
             return False
         return ticks.status == "True" or ticks.reason in OF_MEMBERS
 
+    def note_idle(self, key: Key, kind: Kind, job_name: str) -> None:
+        """A tick that has nothing to add is known by its slot."""
+
     def note_result(self, key: Key, result: JobResult) -> None:
         """Record what a tick says of the members in trouble."""
         known = self._ticking.get(key)
