@@ -16,6 +16,8 @@ from integration.jobs.pool_world import (
     cadence_of,
     dedicated,
     held,
+    listed_members,
+    member,
     schedule,
 )
 from sqlalchemy import select
@@ -26,7 +28,8 @@ from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, decode, encode
 from catchup_jobs.adapters.database.pools.apply_list import apply_list
 from catchup_jobs.adapters.database.pools.overview import overviews
-from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
+from catchup_jobs.adapters.database.pools.ticks import note_tick
+from catchup_jobs.adapters.database.schema import pool_slots, users
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 
@@ -252,11 +255,6 @@ def test_a_user_schedule_that_this_version_cannot_read_stops_nobody_else(
     assert apply(pool, schedule("ada", **fields), schedule("bob")) == ["bob"]
 
 
-def listed_members(pool: PoolWorld) -> set[str]:
-    with pool.database.read() as connection:
-        return set(connection.execute(select(pool_members.c.user_id).where(pool_members.c.uid.is_not(None))).scalars())
-
-
 def test_an_older_list_never_undoes_a_newer_one_whatever_happens_between(pool: PoolWorld) -> None:
     pool.enrol("ada", "bob", pool=None)
     apply(pool, schedule("ada"), order=7)
@@ -339,3 +337,44 @@ def test_who_left_while_the_pool_did_not_tick_is_not_served_weeks_later(pool: Po
     pool.tick()
 
     assert pool.users_served() == ["bob"]
+
+
+def test_whose_user_schedule_is_gone_after_its_pool_is_served_by_enrolment(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada", pool="old"), name="old")
+    note_tick(pool.database, "old", now=pool.now)
+    # The pool is deleted: no pod of it drops whoever leaves.
+    pool.enrol("ada")
+    apply(pool, schedule("ada", pool="old", is_served=False), where=Members.DATABASE, order=1)
+    assert held(pool) == 1
+    apply(pool, where=Members.DATABASE, order=2)
+    assert held(pool) == 1, "the other pool may be there, with a newer list"
+
+    pool.pass_time(minutes=61)
+    apply(pool, where=Members.DATABASE, order=2)
+    pool.tick()
+
+    assert (pool.users_served(), held(pool)) == (["ada"], 0)
+
+
+def test_a_pool_that_ticks_keeps_the_members_whom_another_pools_list_does_not_name(pool: PoolWorld) -> None:
+    """Such as those of another cluster on the same database."""
+    pool.enrol("ada")
+    apply(pool, schedule("ada", pool="elsewhere"), name="elsewhere")
+    for _ in range(3):
+        pool.pass_time(minutes=30)
+        note_tick(pool.database, "elsewhere", now=pool.now)
+        apply(pool, where=Members.DATABASE, order=1)
+
+    assert (member(pool, "ada").pool, held(pool)) == ("elsewhere", 1)
+
+
+def test_a_pool_that_is_back_takes_those_members_back_whom_another_has_freed(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    apply(pool, schedule("ada", pool="old"), name="old", order=1)
+    apply(pool, where=Members.DATABASE, order=1)
+    assert member(pool, "ada").pool == POOL
+
+    apply(pool, schedule("ada", pool="old"), name="old", order=1)
+
+    assert member(pool, "ada").pool == "old"

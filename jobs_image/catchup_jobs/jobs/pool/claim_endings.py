@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_jobs.jobs.pool.ports import Settlement
 from catchup_jobs.jobs.run.endings import EXIT_CRASHED
@@ -42,16 +43,17 @@ def settlement_of(report: Report, member: Member, *, now: datetime) -> Settlemen
 
 
 def _ended(report: Report, member: Member, now: datetime) -> Settlement:
-    slot = member.slot
+    slot, summary = member.slot, report.summary
+    synced_at = summary.started_at if summary.kind is SYNC and summary.outcome is Outcome.DONE else None
     if member.requested_at is not None:
         # A slot that was due meanwhile is next.
         due_at = member.slots.after(now) if slot is None else now
-        return Settlement(member.user_id, due_at, slot, answered=member.requested_at)
+        return Settlement(member.user_id, due_at, slot, answered=member.requested_at, synced_at=synced_at)
     if slot is None:
-        return Settlement(member.user_id, member.slots.after(now))
+        return Settlement(member.user_id, member.slots.after(now), synced_at=synced_at)
     # After a failure the newest slot has a budget of its own.
-    served_at = slot if report.summary.outcome is Outcome.FAILED else report.summary.started_at
-    return Settlement(member.user_id, member.slots.next_after(slot, served_at=served_at))
+    served_at = slot if summary.outcome is Outcome.FAILED else summary.started_at
+    return Settlement(member.user_id, member.slots.next_after(slot, served_at=served_at), synced_at=synced_at)
 
 
 def is_ours(report: Report) -> bool:

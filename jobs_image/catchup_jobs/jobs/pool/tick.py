@@ -187,19 +187,23 @@ class Tick:
 
     def _next(self, places: int) -> list[Member]:
         """Return as many claimed members as there are free workers; what is not begun any more is given back."""
+        while self._may_begin() and len(self._claimed) < places and self._claim_some():
+            pass
         if not self._may_begin():
             self._give_back()
             return []
-        while len(self._claimed) < places:
-            if not self._candidates:
-                self._candidates = self.store.due(now=self.process.now(), limit=_CANDIDATES)
-                if not self._candidates:
-                    break
-            user_ids = self._candidates[:_CLAIMED_AT_ONCE]
-            self._candidates = self._candidates[_CLAIMED_AT_ONCE:]
-            self._claimed += self._claim(user_ids)
         begun, self._claimed = self._claimed[:places], self._claimed[places:]
         return begun
+
+    def _claim_some(self) -> bool:
+        """Claim some of those who are due; return False where nobody is, or others hold them, as an import does."""
+        if not self._candidates:
+            self._candidates = self.store.due(now=self.process.now(), limit=_CANDIDATES)
+        user_ids = self._candidates[:_CLAIMED_AT_ONCE]
+        self._candidates = self._candidates[_CLAIMED_AT_ONCE:]
+        claimed = self._claim(user_ids) if user_ids else []
+        self._claimed += claimed
+        return bool(claimed or self._candidates)
 
     def _give_back(self) -> None:
         now = self.process.now()
@@ -228,7 +232,9 @@ class Tick:
         due_at = self.store.next_due_at()
         if due_at is None or due_at > self.process.now() + LINGER:
             return False
-        self.process.sleep(max(0.05, (due_at - self.process.now()).total_seconds()))
+        seconds = (due_at - self.process.now()).total_seconds()
+        # Whoever is due and could not be claimed is held by others.
+        self.process.sleep(max(0.05, seconds) if seconds > 0 else _LOOK_SECONDS)
         return not self.process.stopping()
 
     def _serve(self, member: Member) -> tuple[Settlement, Report | None]:

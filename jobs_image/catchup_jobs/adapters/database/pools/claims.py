@@ -218,6 +218,7 @@ class PoolSlots:
                         pool_slots.c.is_requested,
                         func.coalesce(pool_slots.c.requested_at != bindparam("request", type_=UtcDateTime()), true()),
                     ),
+                    synced_at=func.coalesce(bindparam("synced", type_=UtcDateTime()), pool_slots.c.synced_at),
                     owner=None,
                 ),
                 [
@@ -227,6 +228,7 @@ class PoolSlots:
                         "slot": one.unfinished,
                         "died": one.deaths,
                         "request": one.answered,
+                        "synced": one.synced_at,
                     }
                     # In one order everywhere, or two transactions could wait for each other.
                     for one in sorted(settlements, key=lambda one: one.user_id)
