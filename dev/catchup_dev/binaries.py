@@ -54,6 +54,8 @@ MODULES = (
     Module("pause", ("pause",), "5 s"),
     # No part of a cluster: the controller's cron library by itself, for the tests.
     Module("cron-oracle", ("cron-oracle",), "5 s"),
+    # What enforces NetworkPolicies, for the test of the chart's.
+    Module("network-policies", ("kube-network-policies",), "2 to 4 min"),
     # What `make bench-operator` measures the operator against.
     Module("bench-anchor", ("bench-anchor",), "1 min"),
 )
@@ -118,8 +120,10 @@ def _build(module: Module, target: Path, console: Console) -> None:
         # -v names each package when it begins to be compiled; those in Go's cache are not named.
         build = [go, "build", "-v", "-trimpath", "-ldflags", flags, "-o", f"{target}/", *packages]
         _run(build, module.directory, each_line=compiled.append)
-    if (target / "server").exists():  # etcd's main package is go.etcd.io/etcd/server
-        (target / "server").rename(target / "etcd")
+    # A program is named after the folder of its main package: go.etcd.io/etcd/server.
+    for folder, program in (("server", "etcd"), ("cmd", "kube-network-policies")):
+        if (target / folder).exists():
+            (target / folder).rename(target / program)
     if lacking := [program for program in module.programs if not (target / program).exists()]:
         raise Failure(f"Building {module.name} left out {', '.join(lacking)}.", todo=f"see {module.directory}/go.mod.")
 

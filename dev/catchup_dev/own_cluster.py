@@ -96,3 +96,11 @@ class OwnCluster:
             return None
         notes = json.loads(found)["metadata"].get("annotations", {})
         return "/".join(notes.get(f"meta.helm.sh/release-{part}", "") for part in ("namespace", "name"))
+
+    def namespaces_with_resources(self) -> list[str]:
+        """Return the namespaces that hold a UserSchedule or a SchedulePool of anybody's."""
+        if self.definition_owner() is None:
+            return []
+        each = "{range .items[*]}{.metadata.namespace}{' '}{end}"
+        names = self.kubectl("get", ",".join(DEFINITIONS), "--all-namespaces", f"--output=jsonpath={each}").split()
+        return sorted(set(names))

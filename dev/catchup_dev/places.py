@@ -147,14 +147,23 @@ class OwnPlace:
         self.stack.wait_for_operator()
 
     def down(self) -> None:
-        """Uninstall the release, delete the two namespaces, and the definitions if the demo made them."""
+        """Uninstall the release, delete the two namespaces, and the definitions if the demo made them for itself alone.
+
+        With a definition go the resources of everybody.
+        """
         ours = self._cluster.definition_owner() == f"{_NAMESPACE}/{RELEASE}"
         self.stack.stand_ins.stop()
         self.stack.stand_ins.forget_messages()
         if RELEASE in self.stack.helm("list", "--short").split():
             self.stack.helm("uninstall", RELEASE, "--wait", "--timeout=4m")
         self._cluster.delete_namespaces()
-        if ours:
+        others = self._cluster.namespaces_with_resources() if ours else []
+        if others:
+            self._console.say(
+                f"The definitions stay, since there are resources of them in {', '.join(others)}. To delete those, too:"
+                f" kubectl --context={self._cluster.context} delete crd {' '.join(own_cluster.DEFINITIONS)}"
+            )
+        elif ours:
             self._cluster.kubectl("delete", "crd", *own_cluster.DEFINITIONS, "--ignore-not-found", "--timeout=120s")
         _NOTE.unlink(missing_ok=True)
 

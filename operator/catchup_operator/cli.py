@@ -19,6 +19,7 @@ from catchup_contract.google_quota import PROJECT_DAY, PROJECT_MINUTE
 from catchup_contract.outcomes import ExitCode
 from catchup_operator.options import DIGEST_SPREAD_MAX, ENV_DIGEST_SPREAD, ENV_RELEASE, served
 
+_FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
 
 
@@ -160,8 +161,14 @@ def forecast_command(
             schedules: list[dict[str, Any]] = []
             pools: list[dict[str, Any]] = []
             for namespace in namespaces or served(os.environ) or (None,):
-                bodies = [body async for body in client.list_items(SCHEDULES, namespace)]
-                of_namespace = await pools_of(client, namespace)
+                try:
+                    bodies = [body async for body in client.list_items(SCHEDULES, namespace)]
+                    of_namespace = await pools_of(client, namespace)
+                except ApiError as error:  # a Role goes with its namespace
+                    if namespace is None or error.status != _FORBIDDEN or not await client.is_gone(namespace):
+                        raise
+                    click.echo(f"note: left out {namespace}, which is gone or is being deleted", err=True)
+                    continue
                 if not (bodies or of_namespace):
                     click.echo(f"note: there are no UserSchedules in {namespace or 'any namespace'}", err=True)
                 schedules += bodies
@@ -189,16 +196,26 @@ def forecast_command(
 @click.option("--all-namespaces", "-A", is_flag=True, help="Delete them everywhere.")
 @click.option("--except", "spare", multiple=True, metavar="NAMESPACE", help="But not in this namespace; repeatable.")
 @click.option("--deployment", required=True, metavar="NAMESPACE/NAME", help="The operator's Deployment, deleted first.")
+@click.option("--pods", default="", metavar="SELECTOR", help="Labels of its pods. Default: as the Deployment says.")
 @click.option("--release", envvar=ENV_RELEASE, default="", help="Also delete the Leases that this release holds there.")
 def prepare_uninstall_command(
-    *, namespaces: tuple[str, ...], all_namespaces: bool, spare: tuple[str, ...], deployment: str, release: str
+    *,
+    namespaces: tuple[str, ...],
+    all_namespaces: bool,
+    spare: tuple[str, ...],
+    deployment: str,
+    pods: str,
+    release: str,
 ) -> None:
     """Stop the operator and delete the CronJobs that it made; UserSchedules stay.
 
     Otherwise they would go on firing after `helm uninstall`, or in a namespace that is no longer served. Installing or
-    upgrading the chart creates the Deployment again, and CronJobs where it serves. A namespace in which it has no
-    permission, as in one that was deleted, is named and left out.
+    upgrading the chart creates the Deployment again, and CronJobs where it serves. A namespace that was deleted is
+    named and left out. Exits 75 where the operator goes on, or where a permission is missing in a namespace that is
+    there; the others are left meanwhile. Run again, it goes on where it ended.
     """
+    from catchup_operator.manifests.names import SELECTOR  # noqa: PLC0415
+    from catchup_operator.ops.stopping import Operator  # noqa: PLC0415
     from catchup_operator.ops.uninstall import prepare_uninstall  # noqa: PLC0415
 
     if bool(namespaces) is all_namespaces:
@@ -207,12 +224,22 @@ def prepare_uninstall_command(
     if not namespace or not name:
         raise click.UsageError("--deployment takes NAMESPACE/NAME")
     with _exit_on_error():
-        left = asyncio.run(prepare_uninstall(namespace, name, namespaces, spare=spare, release=release))
-    for unreachable, reason in left.unreachable.items():
-        click.echo(f"left out {unreachable}, which is gone or gives no permission: {reason}", err=True)
+        operator = Operator(namespace, name, pods)
+        left = asyncio.run(prepare_uninstall(operator, namespaces, spare=spare, release=release))
+    for note in left.stay:
+        click.echo(note, err=True)
+    for gone, reason in left.gone.items():
+        click.echo(f"left out {gone}, which is gone or is being deleted: {reason}", err=True)
     if left.unwritten:
         click.echo(f"the status of some resources does not say that nobody serves them ({left.unwritten})", err=True)
     click.echo(f"stopped {deployment} and deleted {left.deleted} CronJobs")
+    if left.refused:
+        reasons = "; ".join(f"{refused}: {reason}" for refused, reason in left.refused.items())
+        _exit(
+            ExitCode.TEMPORARY,
+            "CronJobs may go on where a permission is missing. Grant it and try again; or delete them by hand (kubectl "
+            f"delete cronjobs -l {SELECTOR} -n NAMESPACE) and go on without hooks (--no-hooks). {reasons}",
+        )
 
 
 @contextmanager
@@ -220,7 +247,7 @@ def _exit_on_error() -> Iterator[None]:
     """Print an expected error in one line and exit with its code."""
     from catchup_operator.kube.config import NoClusterError  # noqa: PLC0415
     from catchup_operator.kube.errors import ApiError  # noqa: PLC0415
-    from catchup_operator.ops.uninstall import StillRunningError  # noqa: PLC0415
+    from catchup_operator.ops.stopping import StillRunningError  # noqa: PLC0415
     from catchup_operator.options import InvalidOptionError  # noqa: PLC0415
     from catchup_operator.template_file import InvalidTemplateError  # noqa: PLC0415
 

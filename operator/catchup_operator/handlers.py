@@ -61,7 +61,9 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     memo.backpressure = Backpressure()
     drift, pools, rollout = DriftDetector(), Pools(), OwnerRollout(options.roll_per_second)
     served = ServedNamespaces(memo.client, options.namespaces, identity=options.release, now=utc_now)
+    memo.client.guard_writes(served.check)
     memo.retries = ReadRetries(options.namespaces, served.is_gone)
+    memo.retries.start()
     placements = placement_parts(
         memo.client,
         template,

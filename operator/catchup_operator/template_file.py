@@ -10,7 +10,7 @@ import yaml
 
 from catchup_contract.kinds import user_kinds
 from catchup_operator.job_template import JobTemplate
-from catchup_operator.kube.pod_types import type_errors
+from catchup_operator.kube.pod_types import key_errors, type_errors
 
 _POD_FIELDS: Final = frozenset(
     {
@@ -78,6 +78,10 @@ def load_template(path: Path, *, digest_spread: int = 0) -> JobTemplate:
                 f"the job template {path} has an unknown field {name!r}; known: {', '.join(TYPES)}"
             )
         for problem in type_errors(value, TYPES[name], name):
+            raise InvalidTemplateError(f"the job template {path}: {problem}")
+    # Of variables, volumes, mounts and pull secrets that the pods of jobs get, the last one of each key wins.
+    for name in ("pod", "resources"):
+        for problem in key_errors(document.get(name, {}), TYPES[name], name):
             raise InvalidTemplateError(f"the job template {path}: {problem}")
     for name, keys in _KEYS.items():
         for index, entry in enumerate(document.get(name, ())):

@@ -61,9 +61,10 @@ FLEET: Final = (
        FROM generate_series(1, {users} / 100) n""",
     """INSERT INTO pool_members (user_id, pool, digest_since, sync_every)
        SELECT 'u' || n, 'pool-' || n % 4, now(), '30m' FROM generate_series(1, {users}) n""",
-    """INSERT INTO pool_slots (user_id, kind, pool, bucket, version, due_at)
+    """INSERT INTO pool_slots (user_id, kind, pool, bucket, version, due_at, synced_at)
        SELECT 'u' || n, kind, 'pool-' || n % 4, n % 65536, 'v',
-              now() + (n % 1800 - CASE WHEN n % {failing} = 0 AND kind = 'sync' THEN 7200 ELSE 0 END) * interval '1 s'
+              now() + (n % 1800 - CASE WHEN n % {failing} = 0 AND kind = 'sync' THEN 7200 ELSE 0 END) * interval '1 s',
+              CASE WHEN kind = 'sync' AND n % 100 > 0 THEN now() - n % 1800 * interval '1 s' END
        FROM generate_series(1, {users}) n, (VALUES ('sync'), ('digest')) AS kinds (kind)""",
     """INSERT INTO run_counts (hour, kind, state, reason, stripe, runs, seconds)
        SELECT date_trunc('hour', now()) - hour * interval '1 hour', kind, state, reason, stripe, 1000, 3000

@@ -9,7 +9,7 @@ Measured are
 - the time until every status is written: of N UserSchedules that exist before the start, or (`--streaming`) are created
   while the client runs;
 - the operator's work for the Jobs of which two a UserSchedule end while it runs;
-- a restart with nothing changed, with these Jobs still there.
+- a restart with nothing changed, with these Jobs still there, and a later firing of each digest that had nothing to do.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / name) for name in ("tests", "contract", "operator", "dev")]
 
 from benchmarks import anchor  # noqa: E402 - where the line above finds it
-from benchmarks.finished_jobs import run_each_once  # noqa: E402
+from benchmarks.finished_jobs import follow_up, run_each_once  # noqa: E402
 from benchmarks.phases import Before, Cost, Phase  # noqa: E402
 from waiting import await_established  # noqa: E402
 
@@ -192,6 +192,10 @@ def measure(client: str, count: int, *, streaming: bool) -> Measured:
                 asyncio.run(run_each_once(made))
                 if client == OPERATOR:
                     results = phase.until_written(len(made))
+                phase = Phase(cluster, process)
+                asyncio.run(follow_up(made))
+                if client == OPERATOR:
+                    phase.until_written(count)  # the syncs' results
         before = Before.of(cluster)
         with running(client, count) as process:
             return Measured(first, results, Phase(cluster, process, before=before).until_idle())

@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 
 from catchup_dev.cluster.layout import CHECKOUT
+from catchup_dev.generate.pod_schema import definitions
 from catchup_dev.generate.value_rules import RULES
 
 CHART: Final = CHECKOUT / "helm" / "catchup-jobs"
@@ -26,8 +27,8 @@ Redis and PostgreSQL, and makes their passwords and the encryption key. They are
 stay when the release is uninstalled.
 
 The values of `global` hold for every pod. A component (`operator`, `jobs`, `postgresql`, `redis`) has the same values
-for its own: `operator` also for the hook that prepares an uninstall, `jobs` also for suggestions, toolbox, migration
-and test.
+for its own: `operator` also for the hook that prepares an uninstall, `jobs` also for suggestions, toolbox, migration,
+test and the exporter of metrics.
 
 | value | default | what it is |
 |---|---|---|
@@ -88,6 +89,7 @@ def schema(text: str) -> str:
         place["properties"][name] = {"type": kind, "description": value.description, **narrowed}
     # A chart that has this one as a dependency may hand other charts their settings in it.
     root["properties"]["global"]["additionalProperties"] = True
+    root["definitions"] = definitions(root)
     return json.dumps(root, indent=2, ensure_ascii=False) + "\n"
 
 

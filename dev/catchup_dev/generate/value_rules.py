@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from catchup_contract.pools import POOL_NAME_PATTERN
+from catchup_dev.generate.pod_schema import reference
 
 Schema = dict[str, Any]
 
@@ -20,7 +21,19 @@ _QUALIFIED: Final = rf"({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z
 _LABEL_VALUE: Final = "([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _QUANTITY: Final = r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?"
-_URL: Final = r"https?://[^\s?#]+"
+# Printable ASCII. A server is an ASCII name or an address, behind a login where there is one.
+_PORT: Final = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_SERVER: Final = rf"([!$-&(-.0-;=A-Z^-~]+@)?([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:{_PORT})?"
+_REPOSITORY: Final = rf"[A-Za-z0-9][-A-Za-z0-9._]*(:{_PORT})?(/[A-Za-z0-9][-A-Za-z0-9._]*)*"
+_URL: Final = rf"https?://{_SERVER}(/[!$->@-~]*)?"
+# What is neither white nor <>"', with and without ? and #.
+_PLAIN: Final = "[!#-&(-;=?-~]"
+_PLAIN_PATH: Final = "[!$-&(-;=@-~]"
+# RFC 5322, of which the jobs take what every mail server does.
+_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_DOMAIN_LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_EMAIL: Final = rf"{_ATOM}(\.{_ATOM})*@({_DOMAIN_LABEL}\.)+{_DOMAIN_LABEL}"
+_MAILBOX: Final = rf'{_EMAIL}|([^\x00-\x1f\x7f()<>\[\]:;@\\,"]*|"([^\x00-\x1f\x7f"\\]|\\[ -~])*") *<{_EMAIL}>'
 _QUOTAS: Final = ("google.projectQuota", "google.userQuota", "google.dayQuota")
 
 
@@ -58,8 +71,10 @@ _AMOUNTS: Final[Schema] = {
 }
 
 
-def _items(*required: str, **properties: Schema) -> Schema:
-    return {"items": {"type": "object", "required": list(required), "properties": properties}}
+def _items(*required: str, of: str | None = None, **properties: Schema) -> Schema:
+    """A list of objects; `of` is their type of the Kubernetes client."""
+    entry: Schema = {"type": "object", "required": list(required), "properties": properties}
+    return {"items": {**entry, **reference(of)} if of else entry}
 
 
 _WORD: Final[Schema] = {"type": "string", "minLength": 1}
@@ -70,10 +85,22 @@ _ENV_ENTRY: Final[Schema] = {
     "properties": {
         "name": {"type": "string", "pattern": "^[-._A-Za-z][-._A-Za-z0-9]*$"},
         "value": {"type": "string"},
-        "valueFrom": {"type": "object"},
+        "valueFrom": reference("V1EnvVarSource"),
     },
 }
-_DEADLINE: Final[Schema] = {"minimum": 60, "maximum": 2592000}
+# https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.RelabelConfig
+_RELABELING: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "sourceLabels": {"type": "array", "items": _WORD},
+        **{key: {"type": "string"} for key in ("separator", "targetLabel", "regex", "replacement", "action")},
+        "modulus": {"type": "integer"},
+    },
+}
+_INT32: Final = 2**31 - 1
+# What a job takes at most: a week.
+_DEADLINE: Final[Schema] = {"minimum": 60, "maximum": 604800}
 _RATE: Final = {
     # `--set` makes a string of 0.5.
     "type": ["number", "string"],
@@ -93,8 +120,8 @@ RULES: Final[dict[str, Schema]] = {
     **dict.fromkeys(("annotations", "commonAnnotations", "podAnnotations", "deploymentAnnotations"), _STRINGS),
     "imagePullSecrets": _items("name", name=_WORD),
     "global.imagePullSecrets": {"items": {"type": ["object", "string"], "required": ["name"], "minLength": 1}},
-    "global.imageRegistry": _text("[A-Za-z0-9][-A-Za-z0-9._:/]*"),
-    "repository": _text("[A-Za-z0-9][-A-Za-z0-9._:/]*", empty=False),
+    "global.imageRegistry": _text(f"{_REPOSITORY}/?"),
+    "repository": _text(_REPOSITORY, empty=False),
     "tag": _text("[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"),
     "digest": _text("sha256:[0-9a-f]{64}"),
     "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
@@ -111,7 +138,11 @@ RULES: Final[dict[str, Schema]] = {
         value={"type": "string"},
         tolerationSeconds={"type": "integer"},
     ),
-    "topologySpreadConstraints": _items("maxSkew", "topologyKey", "whenUnsatisfiable"),
+    "podSecurityContext": reference("V1PodSecurityContext"),
+    "securityContext": reference("V1SecurityContext"),
+    "affinity": reference("V1Affinity"),
+    "dnsConfig": reference("V1PodDNSConfig"),
+    "topologySpreadConstraints": _items("maxSkew", "topologyKey", "whenUnsatisfiable", of="V1TopologySpreadConstraint"),
     "hostAliases": _items("ip", ip=_WORD, hostnames={"type": "array", "items": _WORD}),
     "hostUsers": {"type": ["boolean", "null"]},
     "dnsPolicy": {"enum": ["", "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]},
@@ -119,9 +150,9 @@ RULES: Final[dict[str, Schema]] = {
         ("priorityClassName", "runtimeClassName", "schedulerName", "serviceAccountName", "storageClassName"), _NAME
     ),
     "extraEnv": {"items": _ENV_ENTRY},
-    "extraVolumes": _items("name", name=_WORD),
-    "extraVolumeMounts": _items("name", "mountPath", name=_WORD, mountPath=_WORD),
-    "extraInitContainers": _items("name", "image", name=_WORD, image=_WORD),
+    "extraVolumes": _items("name", of="V1Volume", name=_WORD),
+    "extraVolumeMounts": _items("name", "mountPath", of="V1VolumeMount", name=_WORD, mountPath=_WORD),
+    "extraInitContainers": _items("name", "image", of="V1Container", name=_WORD, image=_WORD),
     **dict.fromkeys(("ingress", "egress"), _items()),
     **dict.fromkeys(("startupProbe", "readinessProbe", "livenessProbe"), _PROBE),
     # Names of objects, and the keys in them.
@@ -131,6 +162,7 @@ RULES: Final[dict[str, Schema]] = {
             "configMap",
             "secret",
             "operator.serviceAccount.name",
+            "metrics.serviceAccount.name",
             "metrics.tokenSecret",
             "metrics.tls.caSecret",
         ),
@@ -160,23 +192,31 @@ RULES: Final[dict[str, Schema]] = {
     "jobs.logLevel": {"enum": ["info", "warning", "error"]},
     "activeDeadlineSeconds": _DEADLINE,
     **dict.fromkeys(("successfulJobsHistoryLimit", "failedJobsHistoryLimit"), _HISTORY),
-    "migration.backoffLimit": {"minimum": 0, "maximum": 100},
+    # A Job's own fields, of which nothing in its pod knows.
+    # Where the operator's pod is on a dead node, three minutes pass until its Leases have run out; then there is work.
+    "uninstall.activeDeadlineSeconds": {"minimum": 240, "maximum": _INT32},
+    "migration.activeDeadlineSeconds": {"type": ["integer", "null"], "minimum": 60, "maximum": _INT32},
+    "migration.backoffLimit": {"minimum": 0, "maximum": _INT32},
     "suggestions.schedule": _text(_CRON, empty=False),
     "suggestions.shards": {"minimum": 1, "maximum": 1000},
     "metrics.access": {"enum": ["open", "reviewed"]},
     "metrics.tls.serverName": _text(_SUBDOMAIN, maxLength=253),
     "metrics.replicas": {"minimum": 1, "maximum": 10},
     "metrics.everySeconds": {"minimum": 5, "maximum": 3600},
+    "metrics.alerts.runbookUrl": _text("[!-~]+"),
     "metrics.alerts.suggestionsStaleHours": {"minimum": 1, "maximum": 8760},
     "interval": _text("[0-9]+(ms|s|m|h)", empty=False),
+    "scrapeTimeout": _text("[0-9]+(ms|s|m|h)"),
+    "namespace": _text(_LABEL, maxLength=63),
+    **{key: {"items": _RELABELING} for key in ("relabelings", "metricRelabelings")},
     "planning.strategy": {"enum": ["humane", "earliest"]},
     "planning.contactHours": {"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"},
     "postgresql.storage": {"type": ["string", "number"], "pattern": f"^{_QUANTITY}$"},
-    "redis.maxmemory": _text("[0-9]+([kKmMgG][bB]?)?", empty=False),
+    "redis.maxmemory": _text("[1-9][0-9]*([kKmMgG][bB]?)?", empty=False),
+    # The clients speak TLS to the server, through a tunnel, and to no proxy.
+    **dict.fromkeys(("proxy.http", "proxy.https"), _text(rf"http://{_SERVER}/?")),
     **dict.fromkeys(
         (
-            "proxy.http",
-            "proxy.https",
             "google.apiEndpoint",
             "google.tokenUri",
             "twilio.apiBaseUrl",
@@ -185,13 +225,16 @@ RULES: Final[dict[str, Schema]] = {
         _text(_URL),
     ),
     **{name: {"minimum": 1, "maximum": 1_000_000_000} for name in _QUOTAS},
-    "twilio.from": _text(r"([a-z]+:)?\+?[0-9]{3,15}|[0-9 +_&-]{0,10}[A-Za-z][A-Za-z0-9 +_&-]{0,10}"),
+    "twilio.from": {
+        "anyOf": [_text(r"([a-z]+:)?\+?[0-9]{3,15}"), _text("[0-9 +_&-]*[A-Za-z][A-Za-z0-9 +_&-]*", maxLength=11)]
+    },
     "twilio.messagingServiceSid": _text("[!-~]+"),
     "smtp.host": _text("[!-~]+"),
     "smtp.port": {"minimum": 1, "maximum": 65535},
-    "smtp.from": _text("[^@]+@[^@]+"),
+    "smtp.from": _text(_MAILBOX),
     "smtp.security": {"enum": ["starttls", "tls", "none"]},
-    "actionBaseUrl": _text(r"https?://[^\s?#<>\"']+", maxLength=100),
-    "connectUrl": _text(r"https?://[^\s<>\"']+", maxLength=100),
+    # Part of an SMS.
+    "actionBaseUrl": _text(rf"https?://{_SERVER}(/{_PLAIN_PATH}*)?", maxLength=100),
+    "connectUrl": _text(rf"https?://{_SERVER}([/?#]{_PLAIN}*)?", maxLength=100),
     "extraObjects": {"items": {"type": ["object", "string"]}},
 }

@@ -16,9 +16,9 @@
 {{- .Values.namespaceOverride | default .Release.Namespace }}
 {{- end }}
 
-{{/* Objects of the cluster itself are named per release. */}}
+{{/* Objects of the cluster itself are named per release. The hash tells b-c in the namespace a from c in a-b. */}}
 {{- define "catchup.clusterName" -}}
-{{- printf "%s-%s" (include "catchup.namespace" .) (include "catchup.fullname" .) }}
+{{- printf "%s-%s-%s" (include "catchup.namespace" .) (include "catchup.fullname" .) (include "catchup.releaseName" . | sha256sum | trunc 6) }}
 {{- end }}
 
 {{/* Who holds the Lease of a served namespace. */}}
@@ -79,6 +79,18 @@ empty for objects of the cluster; labels and annotations of its own. */}}
 {{- if $given }}
 {{- $given }}
 {{- else if .context.Values.jobs.priorityClasses.create }}
-{{- printf "%s-%s" (include "catchup.clusterName" .context) (ternary "deferred" .priority (eq .priority "low")) }}
+{{- $suffix := ternary "deferred" .priority (eq .priority "low") }}
+{{- $name := printf "%s-%s" (include "catchup.clusterName" .context) $suffix }}
+{{- /* A Job whose class is gone gets no pod, so that a release keeps the names that it has had. */}}
+{{- if .context.Release.IsUpgrade }}
+{{- $before := printf "%s-%s-%s" (include "catchup.namespace" .context) (include "catchup.fullname" .context) $suffix }}
+{{- with (lookup "scheduling.k8s.io/v1" "PriorityClass" "" $before).metadata }}
+{{- $notes := .annotations | default dict }}
+{{- if and (eq (get $notes "meta.helm.sh/release-name") $.context.Release.Name) (eq (get $notes "meta.helm.sh/release-namespace") $.context.Release.Namespace) }}
+{{- $name = $before }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $name }}
 {{- end }}
 {{- end }}

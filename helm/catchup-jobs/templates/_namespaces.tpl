@@ -24,17 +24,16 @@
 {{- $present | toJson }}
 {{- end }}
 
-{{/* What the operator of this release serves at present and will not serve any more: a list of namespaces, or "*" for all but the new ones. */}}
+{{/* What the operator of this release serves at present and will not serve any more: a list of namespaces, or "*" for all but the new ones.
+The ConfigMap says it: the hook that leaves them deletes the Deployment first, and must know them again when it is repeated. */}}
 {{- define "catchup.leftNamespaces" -}}
 {{- $left := list }}
 {{- $new := include "catchup.namespaces" . | fromJsonArray }}
-{{- $deployment := lookup "apps/v1" "Deployment" (include "catchup.namespace" .) (printf "%s-operator" (include "catchup.fullname" .)) }}
-{{- if and .Release.IsUpgrade $deployment $new }}
-{{- range (index $deployment.spec.template.spec.containers 0).env }}
-{{- if eq .name "CATCHUP_NAMESPACES" }}
-{{- range splitList "," (.value | default "*") }}
+{{- if and .Release.IsUpgrade $new }}
+{{- $config := lookup "v1" "ConfigMap" (include "catchup.namespace" .) (printf "%s-operator" (include "catchup.fullname" .)) }}
+{{- if hasKey ($config.data | default dict) "namespaces" }}
+{{- range splitList "," ($config.data.namespaces | default "*") }}
 {{- if not (has . $new) }}{{ $left = append $left . }}{{ end }}
-{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -47,7 +46,7 @@
 {{- $scopes := ternary (list "") (include "catchup.presentNamespaces" .context | fromJsonArray) $all }}
 {{- range $namespace := $scopes }}
 {{- $kind := ternary "Role" "ClusterRole" (ne $namespace "") }}
-{{- $name := $namespace | empty | ternary (printf "%s-%s" (include "catchup.namespace" $.context) $.name) $.name }}
+{{- $name := $namespace | empty | ternary (printf "%s%s" (include "catchup.clusterName" $.context) (trimPrefix (include "catchup.fullname" $.context) $.name)) $.name }}
 {{- $metadata := include "catchup.metadata" (dict "context" $.context "component" $.component "name" $name "namespace" $namespace) }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -70,15 +69,27 @@ subjects:
 {{- define "catchup.jobsNeeds" -}}
 {{- $template := include "catchup.jobTemplate" . | fromYaml }}
 {{- $needs := list }}
-{{- range $template.env }}
+{{- range prepend ($template.pod.initContainers | default list) $template }}
+{{- range .env }}
 {{- with .valueFrom }}
 {{- with .secretKeyRef }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
 {{- with .configMapKeyRef }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
 {{- end }}
 {{- end }}
+{{- range .envFrom }}
+{{- with .secretRef }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
+{{- with .configMapRef }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
+{{- end }}
+{{- end }}
 {{- range $template.volumes }}
+{{- with .persistentVolumeClaim }}{{ $needs = append $needs (printf "PersistentVolumeClaim %s" .claimName) }}{{ end }}
+{{- with (.csi).nodePublishSecretRef }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
 {{- with .configMap }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
 {{- with .secret }}{{ $needs = append $needs (printf "Secret %s" .secretName) }}{{ end }}
+{{- range (.projected).sources }}
+{{- with .configMap }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
+{{- with .secret }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
+{{- end }}
 {{- end }}
 {{- range $template.pod.imagePullSecrets }}
 {{- $needs = append $needs (printf "Secret %s" .name) }}

@@ -125,3 +125,14 @@ secret:
     - {key: tls.crt, path: tls.crt}
     - {key: tls.key, path: tls.key}
 {{- end }}
+
+{{/* Bytes of a size as Kubernetes writes it (128Mi). Takes a dict: size; redis, for one as Redis does, in lower case (96mb). */}}
+{{- define "catchup.bytes" -}}
+{{- $size := .size | toString }}
+{{- $number := regexFind "^[0-9.]+" $size }}
+{{- $units := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 }}
+{{- if .redis }}
+{{- $units = dict "k" 1000 "kb" 1024 "m" 1000000 "mb" 1048576 "g" 1000000000 "gb" 1073741824 }}
+{{- end }}
+{{- mulf (float64 $number) (get $units (trimPrefix $number $size) | default 1) | int64 }}
+{{- end }}

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from catchup_jobs.adapters.directed_session import DirectedSession
 from catchup_jobs.adapters.time_limit import OverTimeError, within
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class OpenTelemetryTracer:
         # The SDK reports a receiver that does not answer by itself, with a traceback.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         described = {"service.name": "catchup-jobs", "service.version": metadata.version("catchup-jobs"), **resource}
-        self._exporter = _CountingExporter(OTLPSpanExporter(timeout=_EXPORT_SECONDS))
+        self._exporter = _CountingExporter(OTLPSpanExporter(timeout=_EXPORT_SECONDS, session=DirectedSession()))
         self._provider = TracerProvider(resource=Resource.create(described), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("catchup-jobs")

@@ -39,6 +39,8 @@ _TEXT_MAX: Final = 500
 _ERROR_EVENT: Final = b'{"type":"ERROR"'
 _NOT_FOUND: Final = 404
 _GONE: Final = 410
+# Where kopf logs each attempt of a list or a watch that failed.
+_KOPFS_LOG: Final = "kopf._cogs.clients.watching"
 _TOO_MANY_REQUESTS: Final = 429
 # The only error of a watch that kopf handles: it relists.
 _GONE_EVENT: Final = json.dumps({"type": "ERROR", "object": {"code": _GONE}}).encode() + b"\n"
@@ -64,6 +66,15 @@ class ReadRetries:
         self._started: dict[tuple[str, bool], float] = {}
         self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
 
+    def start(self) -> None:
+        """Have kopf's log leave out what fails in namespaces that are gone."""
+        logging.getLogger(_KOPFS_LOG).addFilter(self._is_news)
+
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        """Whether to log a record: of a namespace that is gone the log says so once, and every attempt fails."""
+        gone = (path for path, namespace in self._namespaces.items() if self._is_gone(namespace))
+        return not any(path in record.getMessage() for path in gone)
+
     def problems(self) -> list[str]:
         """Return the reads whose last attempt failed, but for those in namespaces that are gone."""
         return [
@@ -73,7 +84,8 @@ class ReadRetries:
         ]
 
     def stop(self) -> None:
-        """Cancel kopf's discovery of API resources, which kopf does not, so that it would wait 5 s for its end."""
+        """Undo `start`. Cancel kopf's discovery of API resources, for the end of which it would wait 5 s."""
+        logging.getLogger(_KOPFS_LOG).removeFilter(self._is_news)
         for task in self._tasks:
             task.cancel()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -21,6 +21,19 @@ T = TypeVar("T")
 
 class KubeClient(Transport):
     """Typed requests: get, list, watch, server-side apply, merge patch. All raise ApiError."""
+
+    _may_write: Callable[[str], None] | None = None
+
+    def guard_writes(self, check: Callable[[str], None]) -> None:
+        """Have `check` called with the namespace before each write but those of Leases; it raises to prevent it."""
+        self._may_write = check
+
+    def _before(self, method: str, path: str) -> None:
+        if method == "GET" or self._may_write is None:
+            return
+        namespace, resource = resources.namespace_and_resource(path)
+        if namespace and resource != resources.LEASES:
+            self._may_write(namespace)
 
     async def serves(self, resource: str) -> bool:
         """Whether the API server's discovery lists a resource. Raises ApiError."""
@@ -41,14 +54,18 @@ class KubeClient(Transport):
             raise
 
     async def is_gone(self, namespace: str) -> bool:
-        """Whether a namespace is known not to exist; false where this account may not know. Raises ApiError."""
+        """Whether a namespace is known not to exist or to be deleted; false where this account may not know.
+
+        One that waits for a finalizer takes nothing new any more, and its Roles are gone. Raises ApiError.
+        """
+        path = resources.path(resources.NAMESPACES, None, namespace)
         try:
-            await self._send("GET", resources.path(resources.NAMESPACES, None, namespace))
+            found = _decoded(resources.METADATA, await self._send("GET", path), f"GET {path}")
         except ApiError as error:
             if error.status not in {403, 404}:
                 raise
             return error.status == 404  # noqa: PLR2004
-        return False
+        return "deletionTimestamp" in found["metadata"]
 
     async def apply(self, resource: str, manifest: Mapping[str, Any], *, force: bool = False) -> dict[str, Any]:
         """Apply a manifest server-side; return the declared fields of the object.
@@ -125,22 +142,20 @@ class KubeClient(Transport):
             content_type="application/merge-patch+json",
         )
 
-    async def delete(
-        self, resource: str, namespace: str, name: str, *, uid: str | None = None, after_dependents: bool = False
-    ) -> None:
-        """Delete an object, if it is there: at once, or once its dependents are deleted.
+    async def delete(self, resource: str, namespace: str, name: str, *, uid: str | None = None) -> None:
+        """Delete an object, if it is there, and then its dependents.
 
         Raises:
             ApiError: 409 where it has not the `uid`.
         """
-        options: dict[str, Any] = {"propagationPolicy": "Foreground" if after_dependents else "Background"}
+        options: dict[str, Any] = {"propagationPolicy": "Background"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
         path = resources.path(resource, namespace, name)
         try:
             await self._send("DELETE", path, body=options, content_type="application/json")
         except ApiError as error:
-            if error.status != 404:  # noqa: PLR2004
+            if not error.not_found:
                 raise
 
     async def delete_all(self, resource: str, namespace: str, *, selector: str) -> None:
@@ -175,6 +190,20 @@ class KubeClient(Transport):
         async for page, _ in self.list_pages(resource, namespace, selector=selector, fields=fields):
             for item in page:
                 yield item
+
+    async def managers_of(self, resource: str, namespace: str, name: str) -> list[str]:
+        """Return the field managers of an object, sorted; empty where there is none. Raises ApiError.
+
+        By a list, since the Role has no more for Jobs and pods.
+        """
+        path, query = resources.path(resource, namespace), {"fieldSelector": f"metadata.name={name}"}
+        reply = await self._send(
+            "GET", path, query=query, accept=resources.media_type(resource, listed=True, trimmed=True)
+        )
+        items = _decoded(resources.MANAGED_PAGE, reply, f"GET {path}").items or []
+        return sorted(
+            {entry.get("manager", "") for item in items for entry in item["metadata"].get("managedFields") or ()}
+        )
 
     async def watch(
         self,

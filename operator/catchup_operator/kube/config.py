@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from catchup_operator.kube.proxy import proxy_for
+from catchup_contract.proxies import proxy_for
 from catchup_operator.kube.server_access import Access
 from catchup_operator.kube.service_account import NotInPodError, service_account_access
 

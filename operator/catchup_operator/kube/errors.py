@@ -14,28 +14,47 @@ from catchup_operator.kube import resources
 _FORBIDDEN: Final = re.compile(r'cannot (\w+) resource "([\w/]+)"')
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
+# Of code 403, as a cause: in a namespace that is deleted nothing can be made.
+_NAMESPACE_ENDS: Final = "NamespaceTerminating"
 # The server's texts of a precondition that does not hold, of code 409; they name no field.
 _OTHER_UID: Final = re.compile(r"UID in (?:the )?precondition")
 _INTERNAL: Final = 500
-# Of code 500, though no retry changes it: the manifest is not of the type that the server declares.
-_UNTYPED: Final = "failed to create typed patch object"
+# Of code 500, though no retry changes it: the manifest is not of the type that the server declares, or does not fit
+# into etcd.
+_PERMANENT: Final = ("failed to create typed patch object", "request is too large")
+# An admission policy or webhook chooses the code and the reason of its denial, also those of a conflict or of an object
+# that is not there.
+_DENIED: Final = re.compile(r"denied (?:the )?request")
+_REFUSED: Final = frozenset({400, 403, 413, 422})
 _WEBHOOK: Final = "failed calling webhook"
 
 
 class ApiError(Exception):
     """The API server refused a request, or could not be reached (status 0). The text is the server's own.
 
-    `reason` is that of the server's Status object, `fields` are the paths of the fields that it refuses.
+    `reason` is that of the server's Status object, `causes` are those of its details, `fields` are the paths of the
+    fields that it refuses. Not before `retry_after` seconds the server wants to be asked again.
     """
 
-    def __init__(self, status: int, message: str, *, reason: str = "", fields: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        reason: str = "",
+        causes: Iterable[str] = (),
+        fields: Iterable[str] = (),
+        retry_after: float = 0.0,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
+        self.causes = frozenset(causes)
         self.fields = frozenset(fields)
+        self.retry_after = retry_after
 
     @classmethod
-    def from_reply(cls, status: int, body: bytes) -> ApiError:
+    def from_reply(cls, status: int, body: bytes, *, retry_after: float = 0.0) -> ApiError:
         """Return the error that a reply tells; its body is a Status object, or of whoever answers in its place."""
         try:
             answer = resources.STATUS.decode(body)
@@ -43,22 +62,45 @@ class ApiError(Exception):
             answer = resources.Status()
         causes = (answer.details.causes if answer.details else None) or ()
         message = answer.message or body[:500].decode(errors="replace").strip()
-        return cls(status, message, reason=answer.reason, fields=(cause.field for cause in causes if cause.field))
+        return cls(
+            status,
+            message,
+            reason=answer.reason,
+            causes=(cause.reason for cause in causes if cause.reason),
+            fields=(cause.field for cause in causes if cause.field),
+            retry_after=retry_after,
+        )
+
+    @property
+    def denied(self) -> bool:
+        """Whether an admission policy or webhook denies the request, with whatever code."""
+        return bool(_DENIED.search(str(self)))
+
+    @property
+    def not_found(self) -> bool:
+        """Whether there is no such object."""
+        return self.status == _NOT_FOUND and not self.denied
 
     @property
     def is_outrun(self) -> bool:
         """Whether somebody changed the object since it was read: nobody's trouble, unless it goes on."""
-        return self.status == _CONFLICT
+        return self.status == _CONFLICT and not self.denied
 
     @property
     def already_exists(self) -> bool:
         """Whether there is an object of that name. A quota that is written at the moment answers 409, too."""
-        return self.reason == "AlreadyExists"
+        return self.reason == "AlreadyExists" and not self.denied
 
     @property
     def is_of_another(self) -> bool:
         """Whether there is no object of that name and uid. An admission that refuses answers 409 and 422, too."""
-        return self.status == _NOT_FOUND or "metadata.uid" in self.fields or bool(_OTHER_UID.search(str(self)))
+        is_other = "metadata.uid" in self.fields or bool(_OTHER_UID.search(str(self)))
+        return self.not_found or (is_other and not self.denied)
+
+    @property
+    def namespace_ends(self) -> bool:
+        """Whether the namespace is deleted, so that nothing can be made in it."""
+        return self.status == 403 and _NAMESPACE_ENDS in self.causes  # noqa: PLR2004
 
     @property
     def missing_permission(self) -> str | None:
@@ -69,8 +111,8 @@ class ApiError(Exception):
     @property
     def refused(self) -> bool:
         """Whether a retry fails until somebody changes something: a quota, a policy, a permission, the object."""
-        is_untyped = self.status == _INTERNAL and _UNTYPED in str(self)
-        return self.status in {400, 403, 422} or is_untyped or self.webhook_failed
+        is_permanent = self.status == _INTERNAL and any(text in str(self) for text in _PERMANENT)
+        return self.status in _REFUSED or self.denied or is_permanent or self.webhook_failed
 
     @property
     def webhook_failed(self) -> bool:

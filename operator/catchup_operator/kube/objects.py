@@ -68,10 +68,19 @@ class JobStatus(TypedDict, total=False):
     succeeded: int
 
 
+class JobSpec(TypedDict, total=False):
+    """A Job's spec."""
+
+    completions: int
+    parallelism: int
+    suspend: bool
+
+
 class Job(TypedDict, total=False):
     """A Job."""
 
     metadata: ObjectMeta
+    spec: JobSpec
     status: JobStatus
 
 

@@ -23,6 +23,49 @@ _SCALARS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
 # The models call a quantity a string; the API takes numbers, too.
 _QUANTITIES: Final = frozenset({"limits", "requests", "sizeLimit", "divisor"})
 
+# The lists below a pod's fields that the API server merges by keys (`x-kubernetes-list-map-keys` of its schema), by the
+# type of their items; a key that has no default must be there.
+_KEYS: Final[dict[str, dict[str, Any]]] = {
+    "V1Container": {"name": None},
+    "V1EnvVar": {"name": None},
+    "V1VolumeMount": {"mountPath": None},
+    "V1VolumeDevice": {"devicePath": None},
+    "V1ContainerPort": {"containerPort": None, "protocol": "TCP"},
+    "V1HostAlias": {"ip": None},
+    "V1TopologySpreadConstraint": {"topologyKey": None, "whenUnsatisfiable": None},
+    "CoreV1ResourceClaim": {"name": None},
+}
+
+
+def key_errors(value: Any, wanted: str, path: str) -> Iterator[str]:
+    """Yield what is wrong with the keys of the lists in a value without type errors: one is missing, or there twice.
+
+    A server-side apply of such a list fails for every CronJob.
+    """
+    element, of_dict = _element_type(wanted)
+    if of_dict:
+        return
+    if not element:
+        fields = _fields().get(wanted, {})
+        for name in value if fields else ():
+            if value[name] is not None and name in fields:
+                yield from key_errors(value[name], fields[name], f"{path}.{name}")
+        return
+    if (keys := _KEYS.get(element)) is not None:
+        yield from _errors_of_keys(value, keys, path)
+    for index, entry in enumerate(value):
+        yield from key_errors(entry, element, f"{path}[{index}]")
+
+
+def _errors_of_keys(entries: list[dict[str, Any]], keys: dict[str, Any], path: str) -> Iterator[str]:
+    known: dict[tuple[Any, ...], int] = {}
+    for index, entry in enumerate(entries):
+        found = tuple(entry.get(key) or default for key, default in keys.items())
+        if None in found:
+            yield f"{path}[{index}] must have a value of {[*keys][found.index(None)]}"
+        elif known.setdefault(found, index) != index:
+            yield f"{path}[{index}] has the {' and '.join(keys)} of {path}[{known[found]}]"
+
 
 def type_errors(value: Any, wanted: str, path: str) -> Iterator[str]:
     """Yield what is wrong with a value of the client's type `wanted`, e.g. `List[V1EnvVar]`; `path` names the value."""

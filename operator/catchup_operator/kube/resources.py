@@ -127,6 +127,7 @@ class StatusCause(msgspec.Struct):
     """One of several causes of an error."""
 
     field: str = ""
+    reason: str = ""
 
 
 class StatusDetails(msgspec.Struct):
@@ -149,6 +150,7 @@ STATUS: Final = msgspec.json.Decoder(Status)
 GROUPS: Final = msgspec.json.Decoder(Groups)
 API_RESOURCES: Final = msgspec.json.Decoder(ApiResources)
 METADATA: Final = msgspec.json.Decoder(objects.Object)
+MANAGED_PAGE: Final = msgspec.json.Decoder(Page[objects.ManagedObject])
 ANY: Final = msgspec.json.Decoder(dict[str, Any])
 _OBJECTS: Final = {resource: msgspec.json.Decoder(shape) for resource, shape in _SHAPES.items()}
 _REPLIES: Final[dict[str, msgspec.json.Decoder[Any]]] = {CRONJOBS: msgspec.json.Decoder(objects.ManagedObject)}
@@ -215,8 +217,14 @@ def verb_and_resource(method: str, path: str, *, watch: bool) -> tuple[str, str]
     return verb if parts else "get", "/".join((*parts[:1], *parts[2:3]))
 
 
-def media_type(resource: str, *, listed: bool = False) -> str:
-    """Return the media type to request (the `Accept` header)."""
-    if resource not in _METADATA_ONLY:
+def namespace_and_resource(path: str) -> tuple[str, str]:
+    """Return the namespace and the plural that a path names; both empty outside a namespace."""
+    parts = path.partition("/namespaces/")[2].split("/")
+    return (parts[0], parts[1]) if len(parts) > 1 else ("", "")
+
+
+def media_type(resource: str, *, listed: bool = False, trimmed: bool = False) -> str:
+    """Return the media type to request (the `Accept` header); one that is `trimmed` has the metadata only."""
+    if resource not in _METADATA_ONLY and not trimmed:
         return "application/json"
     return f"application/json;as=PartialObjectMetadata{'List' if listed else ''};g=meta.k8s.io;v=v1"

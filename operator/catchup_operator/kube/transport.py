@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from asyncio import sleep
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,12 @@ _CONNECTIONS: Final = 20
 """Connections to the API server at most, watches not counted."""
 _REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
 """How long a request to the API server may take."""
+_TOO_MANY_REQUESTS: Final = 429
+# Priority and fairness answers 429 with Retry-After where its queues are full; client-go waits and asks again, too.
+_PUT_OFF_SECONDS: Final = 30.0
+"""How long a request that the API server puts off (429 with Retry-After) is sent again, before it counts as failed."""
+_LONGEST_PUT_OFF_SECONDS: Final = 300.0
+"""The longest time until the next attempt that the operator lets the API server name."""
 _CLOSE_SECONDS: Final = 0.1
 # A line of a watch is a whole object, at most as large as etcd accepts. aiohttp buffers up to twice this size.
 _READ_BUFFER_BYTES: Final = 2 * 2**20
@@ -120,6 +128,37 @@ class Transport:
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
     ) -> aiohttp.ClientResponse:
+        """Send a request, again where the server names a time for that; return the response with its body unread."""
+        content = None if body is None else msgspec.json.encode(body)
+        waited = 0.0
+        while True:
+            self._before(method, path)
+            try:
+                return await self._try(
+                    method, path, query=query, accept=accept, limits=limits, content=content, content_type=content_type
+                )
+            except ApiError as error:
+                # All that were put off at once do not come back at once.
+                pause = error.retry_after + random.random()  # noqa: S311 - jitter, not a secret
+                waited += pause
+                if not error.retry_after or waited > _PUT_OFF_SECONDS:
+                    raise
+                await sleep(pause)
+
+    def _before(self, method: str, path: str) -> None:
+        """Raise to prevent a request; called before each attempt."""
+
+    async def _try(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None,
+        accept: str,
+        limits: aiohttp.ClientTimeout,
+        content: bytes | None,
+        content_type: str | None,
+    ) -> aiohttp.ClientResponse:
         url = URL(self._access.server + path + (f"?{urlencode(query)}" if query else ""), encoded=True)
         try:
             headers = await self._authorization() | {"Accept": accept}
@@ -130,14 +169,16 @@ class Transport:
                     method,
                     url,
                     headers=headers,
-                    data=None if body is None else msgspec.json.encode(body),
+                    data=content,
                     timeout=limits,
                     server_hostname=self._access.server_name,
                     allow_redirects=False,
                 )
                 answer.status = response.status
             if response.status >= 400:  # noqa: PLR2004
-                raise ApiError.from_reply(response.status, await response.read())
+                raise ApiError.from_reply(
+                    response.status, await response.read(), retry_after=_retry_after(response.status, response.headers)
+                )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from None
         return response
@@ -148,3 +189,10 @@ class Transport:
         except CredentialsError as error:
             # Both kopf and `_open` treat this error as retryable.
             raise aiohttp.ClientConnectionError(f"the token cannot be read: {error}") from None
+
+
+def _retry_after(status: int, headers: Mapping[str, str]) -> float:
+    """Return the seconds that a 429 names; the API server writes no dates."""
+    named = headers.get("Retry-After", "")
+    is_named = status == _TOO_MANY_REQUESTS and named.isdecimal()
+    return min(float(named), _LONGEST_PUT_OFF_SECONDS) if is_named else 0.0

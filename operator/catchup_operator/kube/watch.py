@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from catchup_operator.kube.backoff import backoff_seconds
@@ -29,6 +30,7 @@ _EMPTY_WATCH_SECONDS: Final = 1.0
 """The delay after a watch of CronJobs and Jobs that ended without an event."""
 _RELIST_SECONDS: Final = 600.0
 """How often CronJobs and Jobs are listed anew, in case a watch lost an event."""
+_PAUSED_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ class Watch:
     """One list+watch loop.
 
     Relists when the resource version has expired, after every error, and every ten minutes, which bounds how long a
-    lost event can go unnoticed.
+    lost event can go unnoticed. Sends nothing while its namespace is gone (`is_gone`); when it is back it lists anew.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Watch:
         observer: Observer,
         *,
         selector: str = "",
+        is_gone: Callable[[], bool] = lambda: False,
     ) -> None:
         self._client = client
         self._resource = resource
         self._namespace = namespace
         self._observer = observer
         self._selector = selector
+        self._is_gone = is_gone
         self._last_heard = time.monotonic()
         self._failures = 0
         self._problem: str | None = "not listed yet"
@@ -100,6 +104,8 @@ class Watch:
     async def run(self) -> None:
         """Run until cancelled."""
         while True:
+            if self._is_gone():
+                await self._pause()
             try:
                 await self._follow(await self._list())
             except ApiError as error:
@@ -107,11 +113,20 @@ class Watch:
                 self._failures += 1
                 is_defined = error.status != _NOT_FOUND or self._resource not in _OURS
                 self._problem = str(error) if is_defined else f"{error}: {missing_definition(self._resource)}"
-                delay = backoff_seconds(self._failures, first=_BACKOFF_FIRST_SECONDS, longest=_BACKOFF_MAX_SECONDS)
+                backoff = backoff_seconds(self._failures, first=_BACKOFF_FIRST_SECONDS, longest=_BACKOFF_MAX_SECONDS)
+                delay = max(backoff, error.retry_after)
                 # A version that has expired is normal; one that expires again at once is not.
                 level = logging.INFO if error.status == _GONE and self._failures == 1 else logging.WARNING
                 logger.log(level, "watching %s failed, retrying in %.1f s: %s", self._resource, delay, self._problem)
                 await asyncio.sleep(delay)
+
+    async def _pause(self) -> None:
+        # With the namespace everything in it is gone, and the events of that may have been refused.
+        self._observer.list_started()
+        self._observer.list_ended()
+        while self._is_gone():
+            self._last_heard, self._failures = time.monotonic(), 0
+            await asyncio.sleep(_PAUSED_SECONDS)
 
     async def _list(self) -> str:
         self._observer.list_started()

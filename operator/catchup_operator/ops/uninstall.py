@@ -7,109 +7,149 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.config import load_access
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.resources import CONFIGMAPS, CRONJOBS, DEPLOYMENTS, LEASE_NAME, LEASES
+from catchup_operator.kube.resources import CONFIGMAPS, CRONJOBS, LEASE_NAME, LEASES
 from catchup_operator.manifests.list_configmaps import CONFIGMAPS as LIST
+from catchup_operator.manifests.list_configmaps import INDEX
 from catchup_operator.manifests.names import SELECTOR
+from catchup_operator.ops.stopping import Operator, stop_operator
 from catchup_operator.ops.unserved_statuses import UnservedStatuses
 
-_STOP_SECONDS: Final = 60
-"""How long an uninstall waits for the operator's pod to end."""
-# A Role goes with its namespace: without permissions there is nothing to leave, or nothing that could be done.
-_GONE: Final = {403, 404}
-
-
-class StillRunningError(Exception):
-    """The operator still runs and would recreate the CronJobs."""
+# A Role goes with its namespace.
+_PERHAPS_GONE: Final = {403, 404}
+_AT_ONCE: Final = 8
 
 
 @dataclass(slots=True)
 class Left:
-    """What was done: the CronJobs that were deleted, the resources whose status does not say that nobody serves them,
-    and why namespaces could not be looked into.
+    """What was done.
+
+    Attributes:
+        deleted: the CronJobs that were deleted.
+        unwritten: the resources whose status does not say that nobody serves them.
+        gone: namespaces that are gone, and why they could not be looked into.
+        refused: namespaces that are there, where not all could be deleted, and why.
+        stay: what to say of pods of the operator that have not ended.
     """
 
     deleted: int = 0
     unwritten: int = 0
-    unreachable: dict[str, str] = field(default_factory=dict)
+    gone: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    stay: list[str] = field(default_factory=list)
+
+    def has(self, namespace: str) -> bool:
+        """Whether a namespace could be left so far."""
+        return namespace not in self.gone and namespace not in self.refused
 
 
 async def prepare_uninstall(
-    namespace: str, deployment: str, namespaces: Sequence[str], *, spare: Collection[str] = (), release: str = ""
+    operator: Operator, namespaces: Sequence[str], *, spare: Collection[str] = (), release: str = ""
 ) -> Left:
-    """Delete the operator's Deployment, wait until its pods are gone, delete its CronJobs, its ConfigMaps and Leases.
+    """Stop the operator, delete its CronJobs, its ConfigMaps and Leases.
 
-    The statuses of what the release has served say so then.
+    The statuses of what the release has served say so then. What one namespace refuses keeps no other from being left;
+    done again, this goes on where it ended.
 
     Args:
-        namespace, deployment: the Deployment. An upgrade makes it again.
+        operator: the operator, whose Deployment an upgrade makes again.
         namespaces: where to delete; none stands for all.
         spare: where not to.
         release: whose Leases to delete.
 
     Raises:
         ApiError: the API server refuses, or cannot be reached.
-        StillRunningError: the operator did not stop within 60 seconds.
+        StillRunningError: the operator did not stop.
         NoClusterError: there is no usable client configuration.
     """
     client = KubeClient(await load_access())
     left = Left()
     try:
-        await _stop(client, namespace, deployment)
-        cronjobs = await _cronjobs(client, namespaces, left)
-        leaves = [found for found in cronjobs if found not in spare]
-        for found in leaves:
-            await client.delete_all(CRONJOBS, found, selector=SELECTOR)
-            for name in LIST:
-                await client.delete(CONFIGMAPS, found, name)
-            left.deleted += cronjobs[found]
+        left.stay = await stop_operator(client, operator, partial(_leases, client, namespaces, release))
+        found = await _found(client, namespaces, release, left)
+        leaves = [namespace for namespace in found if namespace not in spare]
+        for namespace in leaves:
+            try:
+                await client.delete_all(CRONJOBS, namespace, selector=SELECTOR)
+                left.deleted += found[namespace]
+                for name in LIST:
+                    await client.delete(CONFIGMAPS, namespace, name)
+            except ApiError as error:
+                await _note(client, namespace, error, left)
         # Before another release may take the Lease.
         statuses = UnservedStatuses(client, release, lambda: datetime.now(UTC))
-        reached = [found for found in namespaces if found not in left.unreachable]
+        reached = [namespace for namespace in namespaces if left.has(namespace)]
         if reached or not namespaces:  # an empty list stands for all
             await statuses.write(reached, spare=spare)
         left.unwritten = statuses.unwritten
-        for found in leaves:
-            await _release(client, found, release)
+        for namespace in filter(left.has, leaves):
+            try:
+                if await _lease(client, release, namespace) is not None:
+                    await client.delete(LEASES, namespace, LEASE_NAME)
+            except ApiError as error:
+                await _note(client, namespace, error, left)
         return left
     finally:
         await client.close()
 
 
-async def _cronjobs(client: KubeClient, namespaces: Sequence[str], left: Left) -> Mapping[str, int]:
-    """Return the number of CronJobs in each namespace; those that cannot be looked into are recorded in `left`."""
+async def _found(client: KubeClient, namespaces: Sequence[str], release: str, left: Left) -> Mapping[str, int]:
+    """Return the number of CronJobs in each namespace that has something of the operator's.
+
+    Those that cannot be looked into are recorded in `left`.
+    """
     found: Counter[str] = Counter()
-    scopes: Sequence[str | None] = namespaces or (None,)
-    for scope in scopes:
+    if not namespaces:
+        async for item in client.list_items(CRONJOBS, None, selector=SELECTOR):
+            found[item["metadata"]["namespace"]] += 1
+        # One whose UserSchedules are gone, or that names pools only, has no CronJob.
+        found.update(dict.fromkeys(await _leases(client, namespaces, release), 0))
+        async for item in client.list_items(CONFIGMAPS, None, fields=f"metadata.name={INDEX}"):
+            found.update({item["metadata"]["namespace"]: 0})
+        return found
+    for namespace in namespaces:
         try:
-            async for item in client.list_items(CRONJOBS, scope, selector=SELECTOR):
-                found[item["metadata"]["namespace"]] += 1
+            found[namespace] = len([item async for item in client.list_items(CRONJOBS, namespace, selector=SELECTOR)])
         except ApiError as error:
-            if scope is None or error.status not in _GONE:
-                raise
-            left.unreachable[scope] = str(error)
-        else:
-            found.update({scope: 0} if scope else {})
+            await _note(client, namespace, error, left)
     return found
 
 
-async def _release(client: KubeClient, namespace: str, release: str) -> None:
-    lease = await client.get(LEASES, namespace, LEASE_NAME)
-    if lease is not None and (lease.get("spec") or {}).get("holderIdentity") == release:
-        await client.delete(LEASES, namespace, LEASE_NAME)
+async def _note(client: KubeClient, namespace: str, error: ApiError, left: Left) -> None:
+    """Record why a namespace could not be left: it is gone, or a permission is missing there. Raises ApiError."""
+    if error.status not in _PERHAPS_GONE:
+        raise error
+    of = left.gone if await client.is_gone(namespace) else left.refused
+    of[namespace] = str(error)
 
 
-async def _stop(client: KubeClient, namespace: str, deployment: str) -> None:
-    # Not scaled to 0: the next apply of the chart, which wants one replica, would conflict with that.
-    await client.delete(DEPLOYMENTS, namespace, deployment, after_dependents=True)
-    for _ in range(_STOP_SECONDS):
-        if await client.get(DEPLOYMENTS, namespace, deployment) is None:
-            return
-        await asyncio.sleep(1)
-    raise StillRunningError(
-        f"Deployment {namespace}/{deployment} still has pods after {_STOP_SECONDS} s; see why, then try again"
-    )
+async def _leases(client: KubeClient, namespaces: Sequence[str], release: str) -> dict[str, object]:
+    """Return the Leases that the release holds, by namespace. One that cannot be read is never twice the same."""
+    if not namespaces:
+        leases = client.list_items(LEASES, None, fields=f"metadata.name={LEASE_NAME}")
+        specs = {lease["metadata"]["namespace"]: lease.get("spec") or {} async for lease in leases}
+        return {namespace: spec for namespace, spec in specs.items() if spec.get("holderIdentity") == release}
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def read(namespace: str) -> object | None:
+        async with slots:
+            try:
+                return await _lease(client, release, namespace)
+            except ApiError as error:
+                if error.status not in _PERHAPS_GONE:
+                    raise
+                return None if await client.is_gone(namespace) else object()
+
+    specs = dict(zip(namespaces, await asyncio.gather(*map(read, namespaces)), strict=True))
+    return {namespace: spec for namespace, spec in specs.items() if spec is not None}
+
+
+async def _lease(client: KubeClient, release: str, namespace: str) -> object | None:
+    """Return the spec of the Lease of a namespace if the release holds it. Raises ApiError."""
+    spec = ((await client.get(LEASES, namespace, LEASE_NAME)) or {}).get("spec") or {}
+    return spec if spec.get("holderIdentity") == release else None

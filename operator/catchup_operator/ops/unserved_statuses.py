@@ -18,7 +18,7 @@ from catchup_operator.status.validation import with_valid_status
 _WRITE_SECONDS: Final = 60.0
 """How long the preparation of an uninstall goes on writing statuses at most."""
 _AT_ONCE: Final = 4
-"""KnownStatuses that the preparation of an uninstall writes at the same time."""
+"""Statuses that the preparation of an uninstall writes at the same time."""
 
 
 class UnservedStatuses:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import count
@@ -91,6 +91,7 @@ class Controller:
             now=now,
         )
         drift.subscribe(self._on_drift)
+        served.subscribe(self._on_gone)
         pools.subscribe(PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.take_page))
         for owner, parts in placements.items():
             parts.state.conflicts.subscribe(partial(self.enqueue, owner))
@@ -127,6 +128,7 @@ class Controller:
         """Start the watches, the workers and the periodic loops."""
         pools = self._placements[SCHEDULE_POOL]
         for namespace in self._namespaces:
+            is_gone = partial(self._served.is_gone, namespace)
             cronjobs = CronJobObserver(self._drift, namespace, self._on_spent, self._now)
             waiting = WaitingJobs()
             self._waiting.append(waiting)
@@ -135,9 +137,9 @@ class Controller:
                 pools.reconciler, partial(self.enqueue, SCHEDULE_POOL), partial(self._pools.note_listed, namespace)
             )
             self._watches += [
-                Watch(self._client, CRONJOBS, namespace, cronjobs, selector=SELECTOR),
-                Watch(self._client, JOBS, namespace, jobs, selector=SELECTOR),
-                Watch(self._client, POOLS, namespace, observed),
+                Watch(self._client, CRONJOBS, namespace, cronjobs, selector=SELECTOR, is_gone=is_gone),
+                Watch(self._client, JOBS, namespace, jobs, selector=SELECTOR, is_gone=is_gone),
+                Watch(self._client, POOLS, namespace, observed, is_gone=is_gone),
             ]
         loops = [watch.run() for watch in self._watches] + [self._queue.work() for _ in range(_WORKERS)]
         loops += [
@@ -163,8 +165,9 @@ class Controller:
         delay, level = RETRY_FIRST_SECONDS, logging.WARNING
         if isinstance(error, RetryAfterError):
             delay, level = error.seconds, error.log_level
-        elif isinstance(error, ApiError) and error.is_outrun:
-            level = logging.INFO
+        elif isinstance(error, ApiError):
+            delay = max(delay, error.retry_after)
+            level = logging.DEBUG if error.namespace_ends else logging.INFO if error.is_outrun else level
         logger.log(level, "%s/%s: %s; retrying in %.0f s", *key, error, delay)
         self.enqueue(owner, key, delay=delay)
 
@@ -184,27 +187,36 @@ class Controller:
             await asyncio.sleep(_RESYNC_SECONDS)
             for owner, parts in self._placements.items():
                 if round_number % _FULL_RESYNC_ROUNDS == 0:
-                    for key in parts.state.conflicts.not_served():
+                    for key in self._there(parts.state.conflicts.not_served()):
                         self.enqueue(owner, key)
-                for key in parts.state.contests.end_quiet(time.monotonic()):
+                for key in self._there(parts.state.contests.end_quiet(time.monotonic())):
                     self.enqueue(owner, key)
-                for key in parts.state.statuses.resumable(self._now()):
+                for key in self._there(parts.state.statuses.resumable(self._now())):
                     self.enqueue(owner, key)
-                for key in parts.job_status.overdue():
+                for key in self._there(parts.job_status.overdue()):
                     self._queue.add(_task_name("refresh", key, owner), partial(parts.job_status.refresh, key))
             for waiting in self._waiting:
                 for job in waiting.due(self._now()):
-                    self._queue.add(
-                        _task_name("explain", (job.namespace, job.name)), partial(self._explain, waiting, job)
-                    )
+                    if not self._served.is_gone(job.namespace):
+                        self._queue.add(
+                            _task_name("explain", (job.namespace, job.name)), partial(self._explain, waiting, job)
+                        )
+
+    def _there(self, keys: Iterable[Key]) -> list[Key]:
+        """Return the keys in namespaces that are there: elsewhere nothing can be written."""
+        return [key for key in keys if not self._served.is_gone(key[0])]
 
     async def _explain(self, waiting: WaitingJobs, job: WaitingJob) -> None:
         job_status = self._placements[job.owner].job_status
         if waiting.is_waiting(job) and await job_status.explain(job):
             if waiting.is_waiting(job):
                 waiting.note_explained(job)
-            else:  # it started meanwhile
+            elif not waiting.is_ending(job):  # it started meanwhile
                 await job_status.note_started(job)
+
+    def _on_gone(self, namespace: str) -> None:
+        for parts in self._placements.values():
+            parts.reconciler.forget_namespace(namespace)
 
     def _on_drift(self, cronjob: Key, expected: ExpectedCronJob) -> None:
         parts = self._placements[expected.owner]

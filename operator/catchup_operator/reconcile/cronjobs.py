@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_operator.kube.client import KubeClient
@@ -15,10 +15,8 @@ from catchup_operator.manifests.names import Key, Owner, fingerprint, has_operat
 from catchup_operator.state.contests import Contests
 from catchup_operator.state.deletion import held_by
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
-from catchup_operator.state.ownership import change, other_managers, taken_over
+from catchup_operator.state.ownership import change, other_managers, other_owners, taken_over
 from catchup_operator.status.job_section import cronjob_fields, section_of
-
-_CONFLICT: Final = 409
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +139,7 @@ class CronJobApplier:
             try:
                 found = await self._client.apply(CRONJOBS, manifest)
             except ApiError as error:
-                if error.status != _CONFLICT:
+                if not error.is_outrun:
                     raise
                 found = await self._read(manifest)
             else:
@@ -152,7 +150,7 @@ class CronJobApplier:
             metadata = found["metadata"]
             if held_by(found):
                 return found
-            self._contests.note_change(key, change(metadata))
+            self._contests.note_change(key, change(metadata, owner["uid"]))
             if metadata["uid"] != uid and not self._belongs_to(metadata, owner):
                 raise ApiError(422, f"a CronJob {name} exists and is not ours; delete or rename it")
             if editors := ", ".join(other_managers(metadata)):
@@ -170,9 +168,14 @@ class CronJobApplier:
         return await self._client.get(CRONJOBS, *key_of(manifest))
 
     async def _take_over(self, manifest: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-        record = taken_over(metadata)
-        if record is not None:
-            patch = {"metadata": {"resourceVersion": metadata["resourceVersion"], "managedFields": record}}
+        changes: dict[str, Any] = {}
+        if (record := taken_over(metadata)) is not None:
+            changes["managedFields"] = record
+        wanted = manifest["metadata"]["ownerReferences"]
+        if other_owners(metadata, wanted[0]["uid"]):
+            changes["ownerReferences"] = wanted  # an apply would leave those of other managers
+        if changes:
+            patch = {"metadata": {"resourceVersion": metadata["resourceVersion"], **changes}}
             await self._client.merge(CRONJOBS, *key_of(manifest), patch)
 
     def _in_status(self, body: Mapping[str, Any]) -> Iterator[tuple[Key, ExpectedCronJob]]:

@@ -27,12 +27,13 @@ from catchup_contract.schedule_list import (
     order_of,
 )
 from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CONFIGMAPS, SCHEDULES
 from catchup_operator.kube.watch import Watch
 from catchup_operator.manifests import list_configmaps as manifests
 from catchup_operator.manifests.names import Key, fingerprint, key_of
 from catchup_operator.reconcile.served_namespaces import ServedNamespaces
-from catchup_operator.reconcile.work_queue import WorkQueue
+from catchup_operator.reconcile.work_queue import GoneError, RetryAfterError, WorkQueue
 from catchup_operator.state.known_schedules import KnownSchedules
 from catchup_operator.state.pools import Pools
 
@@ -42,6 +43,8 @@ _LONGEST_SECONDS: Final = 15.0
 """How long the list waits for that at most."""
 _CHECK_SECONDS: Final = 600.0
 """How often the ConfigMaps of the list are read, in case somebody has changed them."""
+_REFUSED_SECONDS: Final = 20.0
+"""The delay after the list of UserSchedules was refused; nothing tells that a quota was raised or a policy lifted."""
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +105,10 @@ class ListWriter:
         while not self._pools.namespaces():
             await self._event.wait()
             self._event.clear()
-        self._watches = [Watch(self._client, SCHEDULES, each.namespace, each) for each in self._observers]
+        self._watches = [
+            Watch(self._client, SCHEDULES, each.namespace, each, is_gone=partial(self._served.is_gone, each.namespace))
+            for each in self._observers
+        ]
         async with asyncio.TaskGroup() as tasks:
             for watch in self._watches:
                 tasks.create_task(watch.run())
@@ -142,10 +148,31 @@ class ListWriter:
         return all(observer.is_listed or self._served.is_gone(observer.namespace) for observer in self._observers)
 
     async def write(self, namespace: str) -> None:
-        """Write the ConfigMaps of a namespace whose content is another. Raises ApiError, NotHeldError."""
+        """Write the ConfigMaps of a namespace whose content is another.
+
+        Raises:
+            RetryAfterError: the API server refuses them, of which the resources that wait for them tell; or another
+                release serves the namespace.
+            GoneError: the namespace is gone.
+            ApiError: for everything that a retry may solve.
+        """
+        try:
+            await self._write(namespace)
+        except ApiError as error:
+            if error.namespace_ends or not error.refused:
+                raise
+            self._pools.note_refused(namespace, str(error))
+            raise RetryAfterError(str(error), seconds=_REFUSED_SECONDS) from None
+
+    async def _write(self, namespace: str) -> None:
         if namespace not in self._pools.namespaces():
             return
-        await self._served.require(namespace)
+        try:
+            await self._served.require(namespace)
+        except GoneError:  # should it come back, it has none of them
+            self._resumed.discard(namespace)
+            self._written = {key: wanted for key, wanted in self._written.items() if key[0] != namespace}
+            raise
         if namespace not in self._lists:
             if namespace not in self._resumed:
                 await self._resume(namespace)
@@ -165,7 +192,8 @@ class ListWriter:
         files = {file: await self._stored(namespace, name) for name, file in manifests.CONFIGMAPS.items()}
         self._resumed.add(namespace)
         with suppress(InvalidListError):
-            if self.known.resume(namespace, decode(files).schedules):
+            stored = decode(files)
+            if self.known.resume(namespace, stored.schedules, stored.order or 0):
                 self._event.set()  # to wait until they have left
 
     async def _stored(self, namespace: str, name: str) -> bytes:

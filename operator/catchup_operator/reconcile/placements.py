@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Final, Protocol
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_operator.job_template import JobTemplate
 from catchup_operator.manifests.by_hand import by_hand, by_hand_name
+from catchup_operator.manifests.cronjob import limits_of
 from catchup_operator.manifests.dedicated import desired_cronjobs
 from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
 from catchup_operator.manifests.pooled import pool_cronjobs
 from catchup_operator.manifests.template_hash import pool_template_hash, template_hash
-from catchup_operator.reconcile.work_queue import RetryAfterError
+from catchup_operator.reconcile.pool_waits import list_wait, pools_wait
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule, pool_of
@@ -30,16 +30,6 @@ from catchup_operator.status.job_section import active_since, section_of, switch
 from catchup_operator.status.requests import new_requests
 from catchup_operator.status.results import Cause, JobResult
 from catchup_operator.status.waiting import WaitingJob, not_started
-
-_POOL_SECONDS: Final = 1.0
-"""The delay of a UserSchedule that waits for what is to be known of its pool."""
-
-
-class WaitsForPoolError(RetryAfterError):
-    """A UserSchedule waits for its pool, or a pool for its list of UserSchedules. Until then all stays as it is."""
-
-    log_level = logging.DEBUG
-    result = "waits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +110,8 @@ class Dedicated:
 
     def statuses(self) -> KnownStatuses:
         """Return what remembers the statuses, empty."""
-        return KnownStatuses()
+        seconds = {kind: limits_of(kind, self._template)["activeDeadlineSeconds"] for kind in user_kinds()}
+        return KnownStatuses({kind: timedelta(seconds=each) for kind, each in seconds.items()})
 
     def template_hash(self, body: Mapping[str, Any]) -> str:
         """Return the hash of what a resource takes from the job template: nothing, where it names a pool."""
@@ -147,7 +138,7 @@ class Dedicated:
         asked = {kind: at for kind, at in new_requests(body, now).items() if not switched_off(schedule, kind)}
         unready = None
         if schedule.pool:
-            pool, has_cronjobs = self._pool(body, schedule)
+            pool, has_cronjobs = self._pool(body, schedule, now)
             if pool.admits or not has_cronjobs or older is not None:
                 patch = partial(
                     member_status.pooled,
@@ -182,8 +173,7 @@ class Dedicated:
         self, body: Mapping[str, Any], absent: Mapping[Kind, Condition], *, now: datetime
     ) -> dict[str, Any] | None:
         """Return the status patch for kinds whose runs are absent."""
-        schedule = self._valid(body, now)
-        return None if schedule is None else patches.refreshed(body, schedule, absent, now=now)
+        return patches.refreshed(body, self._valid(body, now), absent, now=now)
 
     def waiting(
         self, body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime
@@ -195,15 +185,15 @@ class Dedicated:
         """Return the status patch for a Job of which a pod has started at last."""
         return patches.started(body, self._valid(body, now), job, now=now)
 
-    def _pool(self, body: Mapping[str, Any], schedule: UserSchedule) -> tuple[PoolFacts, bool]:
+    def _pool(self, body: Mapping[str, Any], schedule: UserSchedule, now: datetime) -> tuple[PoolFacts, bool]:
         """Return the pool, and whether CronJobs serve the user so far, of whom the pods of the pool know then."""
         pool = self._pools.facts((schedule.namespace, schedule.pool))
         if pool is None:
-            raise WaitsForPoolError("the SchedulePools are not listed yet", seconds=_POOL_SECONDS)
+            raise pools_wait()
         has_cronjobs = any("cronJobName" in section_of(body, kind) for kind in schedule.sections)
         is_listed = self._pools.is_on_list(schedule.namespace, schedule.uid, schedule.generation)
         if pool.admits and has_cronjobs and not is_listed:
-            raise WaitsForPoolError("the pods of the pool do not know it yet", seconds=_POOL_SECONDS)
+            raise list_wait(body, self._pools, "the pods of the pool do not know it yet", now)
         return pool, has_cronjobs
 
     def _read(self, body: Mapping[str, Any]) -> UserSchedule:
@@ -250,7 +240,7 @@ class Pooled:
         has_cronjobs = any("cronJobName" in section_of(body, kind) for kind in user_kinds())
         if not has_cronjobs and not self._pools.has_list((pool.namespace, pool.name)):
             # ConfigMaps of an earlier pool may say what was true then.
-            raise WaitsForPoolError("the list of UserSchedules is not written yet", seconds=_POOL_SECONDS)
+            raise list_wait(body, self._pools, "the list of UserSchedules is not written yet", now)
         pool = pool if older is None else replace(pool, suspend=True, suspension=None)
         since = pool_status.active_since(body, pool, now=now)
         patch = partial(

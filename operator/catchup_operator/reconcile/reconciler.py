@@ -17,6 +17,7 @@ from catchup_operator.reconcile.refusals import Refusals, RefusedError
 from catchup_operator.reconcile.rollout import Rollout
 from catchup_operator.reconcile.served_namespaces import ServedNamespaces
 from catchup_operator.reconcile.status_writer import StatusWriter
+from catchup_operator.reconcile.work_queue import RetryAfterError
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.state import State
 from catchup_operator.state.conflicts import OwnerRef
@@ -142,10 +143,18 @@ class Reconciler:
 
     def forget(self, body: Mapping[str, Any]) -> None:
         """Forget a resource that was deleted; a younger one takes over."""
-        self._refusals.end(key_of(body))
-        self._state.conflicts.remove(key_of(body), body["metadata"]["uid"])
-        self._state.statuses.forget(key_of(body))
-        self._state.reported.forget(key_of(body))
+        self._forget(key_of(body), body["metadata"]["uid"])
+
+    def forget_namespace(self, namespace: str) -> None:
+        """Forget the resources of a namespace that is gone: the events of their deletion may have been refused."""
+        for key in self._state.conflicts.keys_in(namespace):
+            self._forget(key, None)
+
+    def _forget(self, key: Key, uid: str | None) -> None:
+        self._refusals.end(key)
+        self._state.conflicts.remove(key, uid)
+        self._state.statuses.forget(key)
+        self._state.reported.forget(key)
 
     def needs_event(self, event_type: str | None, body: Mapping[str, Any]) -> bool:
         """Whether `forget` or `observe` must be called for an event of the watch, which costs a handler of kopf."""
@@ -215,6 +224,8 @@ class Reconciler:
 
     async def _reconcile(self, stored: Mapping[str, Any], *, first: bool = False) -> None:
         body = with_valid_status(stored)
+        # Where the apply is refused, the CronJobs of before go on, and so does the watch over their runs.
+        self._state.statuses.note_due(key_of(body), body.get("status") or {})
         try:
             patch = await self._apply(body)
         except RefusedError as error:
@@ -225,7 +236,7 @@ class Reconciler:
         self._state.statuses.write_started(body)
         try:
             await self._writer.write(stored, patch, announce_rejected=first)
-        except ApiError:
+        except (ApiError, RetryAfterError):
             self._state.statuses.write_failed(key_of(body))
             self._cronjobs.expect_status_again(body)
             raise

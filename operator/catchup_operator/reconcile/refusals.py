@@ -11,7 +11,7 @@ from typing import Any, Final
 from catchup_operator.kube.backoff import backoff_seconds
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.manifests.names import Key, key_of
-from catchup_operator.reconcile.work_queue import RetryAfterError
+from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, RetryAfterError
 from catchup_operator.status import patches, ready
 from catchup_operator.status.conditions import Condition
 
@@ -25,6 +25,9 @@ _REFUSED_MAX_SECONDS: Final = 600.0
 # Nothing but a retry notices that a permission was granted, or that a webhook answers again.
 _UNNOTICED_RETRY_SECONDS: Final = 20.0
 """The delay after a missing permission, or an admission webhook that does not answer."""
+# No list of errors that last is complete: a webhook's broken patch is an internal error of the server.
+_FAILURES_TOLD: Final = 5
+"""So many failures in a row of the requests for a resource are told in its status, whatever the error."""
 
 
 class RefusedError(RetryAfterError):
@@ -36,32 +39,48 @@ class RefusedError(RetryAfterError):
 
 
 class Refusals:
-    """Turns refusals into conditions, and counts those of each resource until one request succeeds."""
+    """Turns refusals into conditions, and counts those of each resource until one request succeeds.
+
+    Any other error that goes on is turned into one, too.
+    """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._in_a_row: Counter[Key] = Counter()
+        self._failures: Counter[Key] = Counter()
 
     @contextmanager
     def reported(self, body: Mapping[str, Any], explain: Callable[[object], Condition]) -> Iterator[None]:
-        """Raise RefusedError in place of a refusal within the block; other errors pass.
+        """Raise RefusedError in place of a refusal within the block, or of the fifth error in a row; others pass.
 
-        `explain` returns the condition of a refusal that only time, or somebody who lifts it, can end.
+        So does the refusal of a namespace that is deleted: nothing is to be told there. `explain` returns the condition
+        of a refusal that only time, or somebody who lifts it, can end.
         """
         try:
             yield
         except ApiError as error:
-            if not error.refused:
+            if error.namespace_ends:
                 raise
-            raise self._refusal(body, error, explain) from None
+            if error.refused:
+                raise self._refusal(body, error, explain) from None
+            self._failures[key_of(body)] += 1
+            if self._failures[key_of(body)] < _FAILURES_TOLD:
+                raise
+            raise self._failure(body, error) from None
 
     def is_known(self, key: Key) -> bool:
-        """Whether a resource has been refused something, so that a retry is on its way."""
-        return key in self._in_a_row
+        """Whether the status of a resource tells of a refusal, so that a retry is on its way."""
+        return key in self._in_a_row or self._failures[key] >= _FAILURES_TOLD
 
     def end(self, key: Key) -> None:
         """Forget the refusals of a resource: nothing is refused any more, or it is gone."""
         self._in_a_row.pop(key, None)
+        self._failures.pop(key, None)
+
+    def _failure(self, body: Mapping[str, Any], error: ApiError) -> RefusedError:
+        condition = ready.failed(error)
+        seconds = backoff_seconds(self._failures[key_of(body)], first=RETRY_FIRST_SECONDS, longest=RETRY_MAX_SECONDS)
+        return RefusedError(condition.message, patches.not_ready(body, condition, now=self._now()), seconds=seconds)
 
     def _refusal(
         self, body: Mapping[str, Any], error: ApiError, explain: Callable[[object], Condition]

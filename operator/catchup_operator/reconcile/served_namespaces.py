@@ -17,9 +17,11 @@ from typing import Any, Final
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import LEASE_NAME, LEASES
-from catchup_operator.reconcile.work_queue import RetryAfterError
+from catchup_operator.reconcile.work_queue import GoneError, RetryAfterError
 from catchup_operator.state.namespace_lease import CHECK_SECONDS, NamespaceLease, renewal
 
+_AT_ONCE: Final = 8
+"""Leases that are taken or renewed at the same time."""
 # The requests of many resources for one Lease are one.
 _PAUSE_SECONDS: Final = 2.0
 _NOT_FOUND: Final = 404
@@ -31,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class NotHeldError(RetryAfterError):
-    """Another release holds the Lease, or the namespace is gone. The loop says so; what waits for it says nothing."""
+    """Another release holds the Lease. The loop says so; what waits for it says nothing."""
 
     log_level = logging.DEBUG
     result = "not_held"
@@ -44,6 +46,7 @@ class _Namespace:
     error: ApiError | None = None
     gone: bool = False
     asked_at: float = float("-inf")
+    is_in_turn: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -64,6 +67,8 @@ class ServedNamespaces:
         self._all = not namespaces
         self._identity = identity
         self._now = now
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._on_gone: Callable[[str], None] = lambda _: None
         self._known = {namespace: self._new(namespace) for namespace in namespaces}
 
     @property
@@ -71,11 +76,16 @@ class ServedNamespaces:
         """The release by which this operator holds Leases."""
         return self._identity
 
+    def subscribe(self, on_gone: Callable[[str], None]) -> None:
+        """Call `on_gone` with each of the named namespaces that is found gone from now on."""
+        self._on_gone = on_gone
+
     async def require(self, namespace: str) -> None:
         """Return if this operator may write in a namespace.
 
         Raises:
-            NotHeldError: another release serves it, or it is gone and may come back.
+            NotHeldError: another release serves it.
+            GoneError: it is gone; it may come back.
             ApiError: the Lease cannot be read or written.
         """
         served = self._known.get(namespace) or self._known.setdefault(namespace, self._new(namespace))
@@ -86,9 +96,21 @@ class ServedNamespaces:
                 await self._renew(served)
         if served.gone and self._all:
             return  # there is nothing to write, as the next read says
+        if served.gone:
+            raise GoneError(self._problem(served), seconds=CHECK_SECONDS)
         if served.error is not None:
             raise served.error
         if not served.lease.is_held(time.monotonic()):
+            raise NotHeldError(self._problem(served), seconds=CHECK_SECONDS)
+
+    def check(self, namespace: str) -> None:
+        """Return if a write that follows `require` may still be sent: a reconciliation may outlast a Lease.
+
+        Raises:
+            NotHeldError: the Lease could not be renewed meanwhile.
+        """
+        served = self._known.get(namespace)
+        if served is not None and not served.lease.is_held(time.monotonic()):
             raise NotHeldError(self._problem(served), seconds=CHECK_SECONDS)
 
     def serves(self, namespace: str) -> bool:
@@ -96,7 +118,7 @@ class ServedNamespaces:
         return self._all or (namespace in self._known and not self.is_gone(namespace))
 
     def is_gone(self, namespace: str | None) -> bool:
-        """Whether a served namespace was deleted: no reason not to be ready for the others."""
+        """Whether a served namespace was deleted, or is being deleted: no reason not to be ready for the others."""
         return namespace in self._known and self._known[namespace].gone
 
     def problems(self) -> list[str]:
@@ -118,12 +140,21 @@ class ServedNamespaces:
 
     async def run(self) -> None:
         """Take, renew and watch the Leases, until cancelled."""
-        while True:
-            for served in list(self._known.values()):
-                if served.lease.renewal_is_due(time.monotonic()):
-                    async with served.lock:
-                        await self._renew(served)
-            await asyncio.sleep(CHECK_SECONDS)
+        # One that hangs holds up no other: several hundred, one after the other, would outlast their Leases.
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                for served in self._known.values():
+                    if served.lease.renewal_is_due(time.monotonic()) and not served.is_in_turn:
+                        served.is_in_turn = True
+                        tasks.create_task(self._renew_in_turn(served))
+                await asyncio.sleep(CHECK_SECONDS)
+
+    async def _renew_in_turn(self, served: _Namespace) -> None:
+        try:
+            async with self._slots, served.lock:
+                await self._renew(served)
+        finally:
+            served.is_in_turn = False
 
     def _new(self, namespace: str) -> _Namespace:
         return _Namespace(namespace, NamespaceLease(self._identity))
@@ -131,7 +162,8 @@ class ServedNamespaces:
     def _problem(self, served: _Namespace) -> str:
         if served.gone:
             return (
-                f"namespace {served.namespace} is gone; should it come back, `helm upgrade` makes the permissions there"
+                f"namespace {served.namespace} is gone, or is being deleted; should it come back, `helm upgrade` makes "
+                "the permissions there"
             )
         if served.error is not None:
             return f"the Lease {LEASE_NAME} in namespace {served.namespace}: {served.error}"
@@ -171,10 +203,14 @@ class ServedNamespaces:
             served.lease.lost()
             if self._all:
                 self._known.pop(served.namespace, None)
+            elif not was_gone:
+                self._on_gone(served.namespace)
         if not (was_gone and served.gone):
             logger.warning("%s", self._problem(served))
 
     async def _is_gone(self, served: _Namespace, error: ApiError) -> bool:
+        if error.namespace_ends:
+            return True
         if self._all:
             return error.status == _NOT_FOUND
         try:

@@ -14,7 +14,7 @@ from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import EVENTS
 from catchup_operator.manifests.names import Key, Owner, key_of
-from catchup_operator.reconcile.served_namespaces import ServedNamespaces
+from catchup_operator.reconcile.served_namespaces import NotHeldError, ServedNamespaces
 from catchup_operator.status.events import events
 from catchup_operator.status.validation import replacement_patch, with_valid_status
 
@@ -41,6 +41,7 @@ class StatusWriter:
 
         Raises:
             NotHeldError: another release serves the namespace; nothing may be written there.
+            GoneError: the namespace is gone.
             ApiError: it is not known which release does.
         """
         async with self._locks.setdefault(key, asyncio.Lock()):
@@ -79,5 +80,8 @@ class StatusWriter:
         for event in events(self._owner, body, patch, self._now()):
             try:
                 await self._client.create(EVENTS, event)
+            except NotHeldError:
+                return  # another release writes here by now
             except ApiError as error:
-                logger.warning("%s/%s: cannot post an Event: %s", *key_of(body), error)
+                level = logging.DEBUG if error.namespace_ends else logging.WARNING
+                logger.log(level, "%s/%s: cannot post an Event: %s", *key_of(body), error)

@@ -91,6 +91,10 @@ class Conflicts:
         if after[0] != before[0]:
             self._report(after[0].key)
 
+    def keys_in(self, namespace: str) -> list[Key]:
+        """Return the resources of a namespace."""
+        return [key for key in self._subject if key[0] == namespace]
+
     def older_than(self, ref: OwnerRef) -> OwnerRef | None:
         """Return the oldest resource of the same subject, or None if it is this one."""
         oldest = self._by_subject[self._subject[ref.key]][0]

@@ -33,6 +33,7 @@ class _ObservedCronJob:
     uid: str
     generation: int
     owner_uid: str | None
+    has_other_owners: bool
     has_labels: bool
     is_deleting: bool
 
@@ -44,6 +45,8 @@ class _ObservedCronJob:
             uid=metadata["uid"],
             generation=metadata.get("generation", 0),
             owner_uid=next((owner["uid"] for owner in owners if owner.get("controller")), None),
+            # The garbage collector deletes an object once all of its owners are gone.
+            has_other_owners=len(owners) > 1,
             has_labels=has_operator_labels(metadata.get("labels") or {}),
             is_deleting="deletionTimestamp" in metadata,
         )
@@ -53,6 +56,7 @@ class _ObservedCronJob:
         return (
             (self.uid, self.generation, self.owner_uid) == (applied.uid, applied.generation, applied.owner_uid)
             and self.has_labels
+            and not self.has_other_owners
             and not self.is_deleting
         )
 
@@ -168,6 +172,7 @@ class DriftDetector:
             or observed.uid != expected.uid
             or observed.generation > expected.generation
             or observed.owner_uid != expected.owner_uid
+            or observed.has_other_owners
             or not observed.has_labels
             or (observed.is_deleting and not expected.held_by)
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from catchup_contract.kinds import Kind, user_kinds
@@ -22,11 +22,18 @@ class KnownStatuses:
     run that must have ended says so, where no Job told of its end (the cluster was down, its node died).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deadlines: Mapping[Kind, timedelta] | None = None) -> None:
+        """Remember nothing; `deadlines` are those of the Jobs of each kind, where the installation chooses them."""
+        self._deadlines = {kind: timedelta(seconds=kind.deadlines.active) for kind in user_kinds()} | dict(
+            deadlines or {}
+        )
         self._unobserved: dict[Key, tuple[str, int]] = {}
         self._next_runs: dict[Kind, dict[Key, datetime]] = {}
         # The time and a hash of the name of the last Job, as integers: there are two for each resource.
         self._last_runs: dict[Kind, dict[Key, tuple[int, int]]] = {kind: {} for kind in user_kinds()}
+        # The hash of the name of the last Job that had nothing to add, as the status says; and those that none says.
+        self._idle: dict[Kind, dict[Key, int]] = {kind: {} for kind in user_kinds()}
+        self._unwritten_idle: dict[Key, dict[Kind, str]] = {}
         self._known: set[Key] = set()
         self._pools: dict[Key, tuple[str, str]] = {}
         self._resumptions: dict[Key, datetime] = {}
@@ -60,16 +67,25 @@ class KnownStatuses:
             self._resumptions.pop(key, None)
             if until is not None:
                 self._resumptions[key] = parse_utc(until)
+        self.note_due(key, status)
+
+    def note_due(self, key: Key, status: Mapping[str, Any]) -> None:
+        """Record the next runs in a status, or in a patch of it."""
         for kind, work in user_kinds().items():
             section = status.get(work.status_section)
             if section is None or "nextRunTimes" not in section:
                 continue
             next_runs = self._next_runs.setdefault(kind, {})
-            at = overdue_at(kind, section)
+            at = overdue_at(kind, section, self._deadlines[kind])
             if at is not None:
                 next_runs[key] = at
             else:
                 next_runs.pop(key, None)
+
+    def note_overdue_written(self, key: Key, kinds: Iterable[Kind]) -> None:
+        """Record that a status says of these kinds that their runs are overdue, until it names the next ones."""
+        for kind in kinds:
+            self._next_runs.get(kind, {}).pop(key, None)
 
     def resumable(self, now: datetime) -> list[Key]:
         """Return the resources whose suspension has ended, at `now` (aware), and whose status does not say so; once."""
@@ -103,12 +119,32 @@ class KnownStatuses:
             if "lastRunTime" in section:
                 ended = int(parse_utc(section["lastRunTime"]).timestamp())
                 self._last_runs[kind][key] = (ended, hash(section.get("lastJobName")))
+            if (idle := section.get("lastIdleJobName")) is not None:
+                self._idle[kind][key] = hash(idle)
+                if self._unwritten_idle.get(key, {}).get(kind) == idle:
+                    del self._unwritten_idle[key][kind]
 
     def note_finished(self, key: Key, finished: FinishedJob) -> None:
         """Record that a Job has ended; a result counts by itself here."""
 
     def note_result(self, key: Key, result: JobResult) -> None:
         """Record what a Job's pods say; the status has all of it here."""
+
+    def hold(self, key: Key, result: JobResult) -> bool:  # noqa: ARG002 - pools need it
+        """Keep a result that changes no condition, to be written with others; return False where it is written now."""
+        return False
+
+    def take_held(self, key: Key, kind: Kind) -> list[JobResult]:  # noqa: ARG002 - pools need it
+        """Return the results of other kinds that were kept."""
+        return []
+
+    def note_idle(self, key: Key, kind: Kind, job_name: str) -> None:
+        """Record that a Job had nothing to add to the status, which is to say so with its next change."""
+        self._unwritten_idle.setdefault(key, {})[kind] = job_name
+
+    def unwritten_idle(self, key: Key) -> Mapping[Kind, str]:
+        """Return by kind the last Job that had nothing to add, where the status does not say so."""
+        return self._unwritten_idle.get(key, {})
 
     def is_recorded(self, key: Key, finished: FinishedJob) -> bool | None:
         """Whether the status has the result of a Job or a later one; None while the resource is not known.
@@ -117,13 +153,15 @@ class KnownStatuses:
         """
         if key not in self._known:
             return None
+        if self._idle[finished.kind].get(key) == hash(finished.name):
+            return True
         last = self._last_runs[finished.kind].get(key)
         ended = int(finished.finished_at.timestamp())
         return last is not None and (ended < last[0] or last == (ended, hash(finished.name)))
 
     def overdue_kinds(self, body: Mapping[str, Any], now: datetime) -> list[Kind]:
         """Return the kinds of which the status names a run that must have ended, at `now` (aware)."""
-        due = ((kind, overdue_at(kind, section_of(body, kind))) for kind in user_kinds())
+        due = ((kind, overdue_at(kind, section_of(body, kind), deadline)) for kind, deadline in self._deadlines.items())
         return [kind for kind, at in due if at is not None and at <= now]
 
     def overdue(self, now: datetime) -> set[Key]:
@@ -137,5 +175,7 @@ class KnownStatuses:
         self._resumptions.pop(key, None)
         self._known.discard(key)
         self._pools.pop(key, None)
-        for last_runs in self._last_runs.values():
-            last_runs.pop(key, None)
+        self._unwritten_idle.pop(key, None)
+        for kind in self._last_runs:
+            self._last_runs[kind].pop(key, None)
+            self._idle[kind].pop(key, None)

@@ -27,12 +27,25 @@ def other_managers(metadata: Mapping[str, Any]) -> list[str]:
     return sorted({entry.get("manager", "") for entry in _of_spec(metadata)} - {FIELD_MANAGER})
 
 
-def change(metadata: Mapping[str, Any]) -> str:
-    """Return who changed a CronJob and how, e.g. `kubectl-edit sets spec.suspend`; removals are not recorded."""
-    others = [entry for entry in _of_spec(metadata) if entry.get("manager") != FIELD_MANAGER]
+def other_owners(metadata: Mapping[str, Any], owner_uid: str) -> list[str]:
+    """Return the owners beside that of this uid, e.g. `ConfigMap more`: with them a CronJob outlives its own."""
+    owners = metadata.get("ownerReferences") or ()
+    return [f"{owner.get('kind')} {owner.get('name')}" for owner in owners if owner["uid"] != owner_uid]
+
+
+def change(metadata: Mapping[str, Any], owner_uid: str) -> str:
+    """Return who changed a CronJob and how, e.g. `kubectl-edit sets spec.suspend`; removals are not recorded.
+
+    `owner_uid` is of the resource that it belongs to.
+    """
+    others = [entry for entry in _of_spec(metadata) if not _is_our_apply(entry)]
+    if not others and (owners := other_owners(metadata, owner_uid)):
+        return f"somebody adds the owner {', '.join(owners)}"
     if not others:
-        return "somebody removes fields, labels or its owner"
+        return f"somebody removes fields, labels or its owner, or applies in the name of {FIELD_MANAGER}"
     last = max(others, key=lambda entry: entry.get("time") or "")
+    if last.get("manager") == FIELD_MANAGER:
+        last = {**last, "manager": f"somebody in the name of {FIELD_MANAGER}"}
     fields = list(_paths(last["fieldsV1"][_SPEC], "spec"))
     more = f" and {len(fields) - _FIELDS_SHOWN} more" if len(fields) > _FIELDS_SHOWN else ""
     return f"{last.get('manager') or 'somebody'} sets {', '.join(fields[:_FIELDS_SHOWN])}{more}"

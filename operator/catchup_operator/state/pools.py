@@ -49,6 +49,7 @@ class Pools:
         self._listed: set[str | None] = set()
         self._on_list: dict[str, Mapping[str, int]] = {}
         self._with_list: set[Key] = set()
+        self._refused: dict[str, str] = {}
         self._subscriber = PoolSubscriber()
 
     def subscribe(self, subscriber: PoolSubscriber) -> None:
@@ -104,8 +105,17 @@ class Pools:
             members: of each member of a pool that is there the uid and the generation.
             pools: the names of the pools that were there when the list was made.
         """
+        self._refused.pop(namespace, None)
         self._on_list[namespace] = members
         self._with_list |= {(namespace, name) for name in pools}
+
+    def note_refused(self, namespace: str, why: str) -> None:
+        """Record that the API server refuses the list of a namespace, in its words."""
+        self._refused[namespace] = why
+
+    def refused(self, namespace: str) -> str | None:
+        """Return why the API server refuses the list of a namespace, or None."""
+        return self._refused.get(namespace)
 
     def is_on_list(self, namespace: str, uid: str, generation: int) -> bool:
         """Whether the pods of a namespace know this generation of a UserSchedule as a member, or a newer one."""

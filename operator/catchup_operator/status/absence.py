@@ -20,21 +20,24 @@ MISSING: Final = "RunMissing"
 STUCK: Final = "RunStuck"
 ABSENT: Final = frozenset({MISSING, STUCK})
 
-# Beyond the longest deadline (15 minutes) of a kind with due dates: its own run then writes the next runs.
 _GRACE: Final = timedelta(minutes=20)
-"""How long after a due time a digest without a Job counts as missing."""
+"""How long after a due time a digest that has not ended counts as missing, at least."""
+_END: Final = timedelta(minutes=5)
+"""How long after its deadline a Job may take to end and to be recorded."""
 
 
-def overdue_at(kind: Kind, section: Mapping[str, Any]) -> datetime | None:
+def overdue_at(kind: Kind, section: Mapping[str, Any], deadline: timedelta) -> datetime | None:
     """Return when a run of a kind must have ended, by the next runs in its section: 20 minutes after a due date, or at
-    the third run of an interval, of which each writes the next three.
+    the third run of an interval, of which each writes the next three. A longer `deadline` of its Jobs puts it off.
     """
     due = section.get("nextRunTimes")
     if not due:
         return None
+    first, last = parse_utc(due[0]), parse_utc(due[:MISSED_SYNCS][-1])
+    longest = deadline + _END
     if TIMETABLES[user_kinds()[kind].rule].has_due_dates:
-        return parse_utc(due[0]) + _GRACE
-    return parse_utc(due[:MISSED_SYNCS][-1])
+        return first + max(_GRACE, longest)
+    return last if longest <= _GRACE else max(last, first + longest)
 
 
 def absence(
@@ -56,7 +59,9 @@ def absence(
         why = f"CronJob {cronjob} has started none that was due; see `kubectl describe cronjob {cronjob}`, and whether"
         return Condition(condition, "False", MISSING, f"{since}: {why} the cluster's CronJob controller works")
     metadata = job["metadata"]
-    reasons = "; ".join(_troubles(pods)) or f"has no pod; see `kubectl describe job {metadata['name']}`"
+    see = f"see `kubectl describe job {metadata['name']}`"
+    suspended = "is suspended by somebody (spec.suspend)" if (job.get("spec") or {}).get("suspend") else ""
+    reasons = "; ".join(_troubles(pods)) or f"{suspended or _between_attempts(pods) or 'has no pod'}; {see}"
     text = f"{since}: Job {metadata['name']}, created {metadata.get('creationTimestamp')}, {reasons}"
     return Condition(condition, "False", STUCK, text)
 
@@ -80,6 +85,17 @@ def _troubles(pods: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"waits for its pod {metadata['name']} to start on node {node}{waiting}"
         else:
             yield f"waits for its pod {metadata['name']} on node {node}, which is {phase}"
+
+
+def _between_attempts(pods: Sequence[Mapping[str, Any]]) -> str:
+    """Say how the last pod of a Job ended that makes the next one after a pause; empty where there is none."""
+    last = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
+    if last is None:
+        return ""
+    states = [container.get("state") or {} for container in (last.get("status") or {}).get("containerStatuses") or ()]
+    codes = [str(ended["exitCode"]) for state in states if (ended := state.get("terminated")) and "exitCode" in ended]
+    with_code = f" with exit code {', '.join(codes)}" if codes else ""
+    return f"waits before its next attempt; its pod {last['metadata']['name']} ended{with_code}"
 
 
 def _unscheduled(status: Mapping[str, Any]) -> str:

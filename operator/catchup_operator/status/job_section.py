@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from catchup_contract.kinds import DIGEST, Kind, user_kinds
-from catchup_contract.timestamps import format_utc
+from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.ready import SUSPENDED
 
@@ -47,21 +47,40 @@ def cronjob_fields(manifest: Mapping[str, Any], fingerprint: str, metadata: Mapp
     return dict(zip(CRONJOB_FIELDS, values, strict=True))
 
 
-def timetable_fields(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, Any]:
-    """Return what a section says of the timetable."""
+def timetable_fields(
+    schedule: UserSchedule, kind: Kind, now: datetime, *, before: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what a section says of the timetable; `before` is the section until now."""
     display = switched_off(schedule, kind) or schedule.sections[kind].chosen.display
-    return {"display": display, **next_runs(schedule, kind, now)}
+    return {"display": display, **next_runs(schedule, kind, now, unserved=_unserved(schedule, kind, before or {}, now))}
 
 
-def next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
+def _unserved(schedule: UserSchedule, kind: Kind, before: Mapping[str, Any], now: datetime) -> list[datetime]:
+    """Return the due times that have passed without the end of a run, each of which names the next ones.
+
+    Otherwise each edit, repair and roll would put off when a run counts as missing. A due date of another timetable is
+    none any more.
+    """
+    if "cronJobName" not in before:
+        return []
+    passed = [due for due in map(parse_utc, before.get("nextRunTimes") or ()) if due <= now]
+    timetable = schedule.sections[kind].effective
+    if not timetable.has_due_dates:
+        return passed
+    return [due for due in passed if next(timetable.due_after(due - timedelta(seconds=1)), None) == due]
+
+
+def next_runs(
+    schedule: UserSchedule, kind: Kind, now: datetime, *, unserved: Sequence[datetime] = ()
+) -> dict[str, list[str] | None]:
     """Return the next three due times, in the user's zone for people and in UTC for programs.
 
-    The fields are None for a kind that is switched off.
+    The fields are None for a kind that is switched off. Those `unserved` come first.
     """
     if switched_off(schedule, kind):
         return {"nextRuns": None, "nextRunTimes": None}
-    due = list(islice(schedule.sections[kind].effective.due_after(now), _NEXT_RUNS))
-    texts = [format_local(run, schedule.time_zone, before=before) for before, run in pairwise((now, *due))]
+    due = [*unserved, *islice(schedule.sections[kind].effective.due_after(now), _NEXT_RUNS)][:_NEXT_RUNS]
+    texts = [format_local(run, schedule.time_zone, before=before) for before, run in pairwise((min(now, *due), *due))]
     return {"nextRuns": texts, "nextRunTimes": [format_utc(run) for run in due]}
 
 
@@ -118,5 +137,11 @@ def format_local(instant: datetime, zone: str, *, before: datetime) -> str:
 
 
 def pooled_next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
-    """Return the next due dates of a kind that has such, which cost a write each; none for an interval."""
-    return next_runs(schedule, kind, now) if schedule.sections[kind].chosen.has_due_dates else {}
+    """Return the next due dates of a kind that has such, which cost a write each; none for an interval.
+
+    None either where each date is one: thousands of members would be written each day to say what `display` says.
+    """
+    timetable = schedule.sections[kind].chosen
+    if timetable.is_daily:
+        return {"nextRuns": None, "nextRunTimes": None}
+    return next_runs(schedule, kind, now) if timetable.has_due_dates else {}

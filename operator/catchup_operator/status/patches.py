@@ -90,7 +90,10 @@ def reconciled(
         conflict, contest=contested, held=terminating, suspend=schedule.suspend, suspension=schedule.suspension
     )
     health = [_health(body, kind, switched_off(schedule, kind)) for kind in cronjobs]
-    sections = {kind: {**fields, **timetable_fields(schedule, kind, now)} for kind, fields in cronjobs.items()}
+    sections = {
+        kind: {**fields, **timetable_fields(schedule, kind, now, before=section_of(body, kind))}
+        for kind, fields in cronjobs.items()
+    }
     for kind, since in active_since.items():
         sections.setdefault(kind, {})["activeSince"] = since
     for kind, at in (requested or {}).items():
@@ -144,18 +147,23 @@ def applied(
 
 
 def refreshed(
-    body: Mapping[str, Any], schedule: UserSchedule, absent: Mapping[Kind, Condition], *, now: datetime
+    body: Mapping[str, Any], schedule: UserSchedule | None, absent: Mapping[Kind, Condition], *, now: datetime
 ) -> dict[str, Any] | None:
-    """Return the patch for kinds whose runs are `absent`: their conditions, and their next runs from now on."""
+    """Return the patch for kinds whose runs are `absent`: their conditions, and their next runs from now on.
+
+    `schedule` is None where the spec is invalid; then the next runs stay as they are.
+    """
     work = user_kinds()
-    if schedule.pool:
+    if schedule is not None and schedule.pool and not absent:
         # A kind that the pool has switched off has none.
         shown = [kind for kind in schedule.sections if "nextRunTimes" in section_of(body, kind)]
         due = {kind: pooled_next_runs(schedule, kind, now) for kind in shown}
         return if_changed(body, {work[kind].status_section: fields for kind, fields in due.items() if fields})
     if not absent:
         return None
-    sections = {work[kind].status_section: next_runs(schedule, kind, now) for kind in absent}
+    sections: dict[str, Any] = {}
+    if schedule is not None:
+        sections = {work[kind].status_section: next_runs(schedule, kind, now) for kind in absent}
     return if_changed(body, {**sections, "conditions": merge_conditions(body, [*absent.values()], now)})
 
 
@@ -199,6 +207,20 @@ def recorded(
     return if_changed(body, {name: fields, "conditions": merge_conditions(body, [condition], now)})
 
 
+def with_idle(
+    body: Mapping[str, Any], patch: Mapping[str, Any] | None, idle: Mapping[Kind, str]
+) -> Mapping[str, Any] | None:
+    """Return a patch that also names the Jobs that had nothing to add; they are worth no write of their own."""
+    if not patch:
+        return patch
+    named = {
+        user_kinds()[kind].status_section: {"lastIdleJobName": job}
+        for kind, job in idle.items()
+        if "cronJobName" in section_of(body, kind)  # no pool serves it meanwhile
+    }
+    return {**patch, **{name: {**patch.get(name, {}), **fields} for name, fields in named.items()}}
+
+
 def waiting(body: Mapping[str, Any], job: WaitingJob, cause: Cause, *, now: datetime) -> dict[str, Any] | None:
     """Return the patch for a Job of which no pod starts.
 
@@ -228,6 +250,20 @@ def _health(body: Mapping[str, Any], kind: Kind, off: str | None) -> Condition:
     if off is None and (before.get("reason") in ABSENT or is_not_started(before)):
         return Condition(before["type"], before["status"], before["reason"], before["message"])
     return job_health(kind, section_of(body, kind), switched_off=off)
+
+
+def merged(current: Mapping[str, Any], patch: Mapping[str, Any], *, keep_nulls: bool = False) -> dict[str, Any]:
+    """Return what a merge patch (RFC 7396) makes of an object, or with `keep_nulls` of another patch."""
+    result = dict(current)
+    for name, value in patch.items():
+        if isinstance(value, Mapping):
+            before = result.get(name)
+            result[name] = merged(before if isinstance(before, Mapping) else {}, value, keep_nulls=keep_nulls)
+        elif value is None and not keep_nulls:
+            result.pop(name, None)
+        else:
+            result[name] = value
+    return result
 
 
 def if_changed(body: Mapping[str, Any], patch: dict[str, Any]) -> dict[str, Any] | None:

@@ -10,6 +10,9 @@ from catchup_operator.schedule.suspension import Suspension
 from catchup_operator.status.conditions import READY, RECONCILING, STALLED, Condition
 
 CRONJOB_REFUSED: Final = "CronJobRefused"
+LIST_REFUSED: Final = "ListRefused"
+WEBHOOK_FAILED: Final = "WebhookFailed"
+CRONJOB_FAILED: Final = "CronJobFailed"
 CRONJOB_TERMINATING: Final = "CronJobTerminating"
 TERMINATING: Final = "Terminating"
 CONTESTED: Final = "Contested"
@@ -23,7 +26,7 @@ POOL_DISABLED: Final = "PoolDisabled"
 
 _SERVED: Final = {USER_SCHEDULE: "the user is", SCHEDULE_POOL: "the users of a pool of this name are"}
 _RETRIES: Final = "retried within half a minute at first, every ten minutes later"
-_IN_PROGRESS: Final = {CONTESTED, CRONJOB_TERMINATING, PERMISSION_MISSING}
+_IN_PROGRESS: Final = {CONTESTED, CRONJOB_TERMINATING, LIST_REFUSED, PERMISSION_MISSING, WEBHOOK_FAILED}
 
 
 def reconciled() -> Condition:
@@ -133,10 +136,22 @@ def _refused(message: str) -> Condition:
     return Condition(READY, "False", CRONJOB_REFUSED, message)
 
 
+def failed(error: object) -> Condition:
+    """The requests for the CronJobs go on failing by what is no refusal, e.g. an error within the API server."""
+    message = f"the CronJobs are not as specified, since a request fails again and again: {error}"
+    return Condition(READY, "False", CRONJOB_FAILED, f"{message}; retried every five minutes or sooner")
+
+
 def webhook_failed(error: object) -> Condition:
     """An admission webhook does not answer."""
     message = f"a CronJob cannot be applied: {error}; see that the webhook's pods run; retried every 20 seconds"
-    return _refused(message)
+    return Condition(READY, "False", WEBHOOK_FAILED, message)
+
+
+def list_refused(error: object) -> Condition:
+    """The API server refuses the ConfigMaps by which the pods of pools know whom UserSchedules serve."""
+    message = f"the ConfigMaps with the list of UserSchedules, which pools need, cannot be written: {error}"
+    return Condition(READY, "False", LIST_REFUSED, f"{message}; retried every 20 seconds")
 
 
 def permission_missing(permission: str, error: object) -> Condition:

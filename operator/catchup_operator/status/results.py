@@ -79,7 +79,7 @@ class FinishedJob:
         identity = identity_of(item)
         if end is None or identity is None:
             return None
-        cronjob = _cronjob_of(item)
+        cronjob = cronjob_of(item)
         is_by_hand = LABEL_BY_HAND in (item["metadata"].get("labels") or {})
         return cls(
             **identity,
@@ -101,7 +101,7 @@ def identity_of(item: Mapping[str, Any]) -> dict[str, Any] | None:
     found = owner_of(labels)
     if kind not in user_kinds() or found is None:
         return None
-    cronjob = _cronjob_of(item)
+    cronjob = cronjob_of(item)
     return {
         **{name: metadata[name] for name in ("namespace", "name", "uid")},
         "kind": kind,
@@ -111,7 +111,8 @@ def identity_of(item: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _cronjob_of(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def cronjob_of(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the reference of a Job to the CronJob that owns it, or None."""
     owners = item["metadata"].get("ownerReferences") or ()
     return next((owner for owner in owners if owner["kind"] == "CronJob"), None)
 

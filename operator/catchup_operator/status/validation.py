@@ -16,7 +16,7 @@ _CONDITION: Final = dict.fromkeys(("type", "status", "reason", "message", "lastT
 _TIMES: Final = ("activeSince", "requestedAt", "lastRunTime", "lastSuccessTime")
 _SECTION: Final = {
     **dict.fromkeys(("display", "cronJobName", "cronJobUID", "schedule", "timeZone", "fingerprint", *_TIMES), str),
-    **dict.fromkeys(("lastResult", "lastReason", "lastJobName"), str),
+    **dict.fromkeys(("lastResult", "lastReason", "lastJobName", "lastIdleJobName"), str),
     **dict.fromkeys(("cronJobGeneration", "consecutiveFailures"), int),
     **dict.fromkeys(("nextRuns", "nextRunTimes"), list),
     "lastError": Mapping,

@@ -1,4 +1,4 @@
-"""A Job of which no pod has started: why, by its pods and by the Events of both."""
+"""A Job of which a pod does not start: why, by its pods and by the Events of both."""
 
 from __future__ import annotations
 
@@ -10,22 +10,36 @@ from typing import Any, Final
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.timestamps import parse_utc
 from catchup_operator.manifests.names import Owner
+from catchup_operator.manifests.pod import CONTAINER
 from catchup_operator.status.conditions import Condition, find_condition
-from catchup_operator.status.results import Cause, identity_of
+from catchup_operator.status.results import Cause, cronjob_of, identity_of
 
 # Normal states of a container that starts.
 _STARTING: Final = frozenset({"ContainerCreating", "PodInitializing", ""})
 _ENDS: Final = frozenset({"Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"})
 # Events about the end of a Job, not about its beginning.
 _END_EVENTS: Final = frozenset({"DeadlineExceeded", "BackoffLimitExceeded", "PodFailurePolicy"})
+# The Job controller's own reason; `Suspended` is what the spec of a UserSchedule says.
+_SUSPENDED: Final = "JobSuspended"
+# The CronJob controller and the Job controller, which make a Job and its status.
+_CONTROLLER: Final = "kube-controller-manager"
 # Two names of one cause, which alternate.
 _SAME_CAUSE: Final = {"ErrImagePull": "ImagePullBackOff"}
+# Of a time in RFC 3339, without fractions of a second.
+_SECONDS: Final = len("2026-11-23T09:00:00")
 _NOT_STARTED: Final = "has not started: "
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingJob:
-    """A Job that runs, of which no pod is or was ready; `created_at` is UTC."""
+    """A Job that runs, of which a pod that is to run is not ready.
+
+    Attributes:
+        created_at: UTC.
+        cronjob_name: the name of the CronJob that owns it, or None.
+        is_suspended: whether somebody suspends it, such as a queue of Jobs.
+        failed: how many of its pods have failed.
+    """
 
     namespace: str
     name: str
@@ -35,17 +49,38 @@ class WaitingJob:
     owner_name: str
     cronjob_uid: str | None
     created_at: datetime
+    cronjob_name: str | None = None
+    is_suspended: bool = False
+    failed: int = 0
 
     @classmethod
     def from_object(cls, item: Mapping[str, Any]) -> WaitingJob | None:
-        """Read a Job; None if a pod of it has started, or if it has ended, is suspended, or is of nobody we know."""
-        status, created = item.get("status") or {}, item["metadata"].get("creationTimestamp")
-        is_over = is_ending(item) or find_condition(status, "Suspended").get("status") == "True"
-        has_started = any(status.get(name) for name in ("ready", "failed", "succeeded"))
-        identity = identity_of(item)
-        if identity is None or created is None or is_over or has_started:
+        """Read a Job; None if all of its pods that are to run do, or if it has ended or is of nobody we know."""
+        status = item.get("status") or {}
+        if is_ending(item) or (status.get("ready") or 0) >= _wanted_pods(item):
             return None
-        return cls(**identity, created_at=parse_utc(created))
+        created, identity, cronjob = item["metadata"].get("creationTimestamp"), identity_of(item), cronjob_of(item)
+        if identity is None or created is None:
+            return None
+        is_suspended = (
+            bool((item.get("spec") or {}).get("suspend")) or find_condition(status, "Suspended").get("status") == "True"
+        )
+        return cls(
+            **identity,
+            created_at=parse_utc(created),
+            cronjob_name=cronjob["name"] if cronjob else None,
+            is_suspended=is_suspended,
+            failed=status.get("failed") or 0,
+        )
+
+
+def _wanted_pods(item: Mapping[str, Any]) -> int:
+    """Return how many pods of a Job are to run at once; of a Job with shards, one that failed is not tried again."""
+    spec, status = item.get("spec") or {}, item.get("status") or {}
+    shards: int = spec.get("completions") or 1
+    parallel: int = spec.get("parallelism", 1)
+    ended: int = (status.get("succeeded") or 0) + ((status.get("failed") or 0) if shards > 1 else 0)
+    return min(parallel, max(0, shards - ended))
 
 
 def is_ending(item: Mapping[str, Any]) -> bool:
@@ -55,17 +90,14 @@ def is_ending(item: Mapping[str, Any]) -> bool:
 
 
 def cause_of(pods: Sequence[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]) -> Cause | None:
-    """Return why no pod starts, or None if one has started or nothing says why.
+    """Return why a pod does not start, or None if nothing says why.
 
     Args:
         pods: the Job's pods.
-        events: the warnings about the Job and its pods.
+        events: the warnings about the Job and about those of its pods that wait.
     """
-    statuses = [pod.get("status") or {} for pod in pods]
-    states = list(_states(statuses, "containerStatuses"))
-    if any(state.get("terminated") or state.get("running") is not None for state in states):
-        return None
-    for state in [*_states(statuses, "initContainerStatuses"), *states]:
+    statuses = [pod["status"] for pod in waiting_pods(pods)]
+    for state in [*_states(statuses, "initContainerStatuses"), *_states(statuses, "containerStatuses")]:
         waiting = state.get("waiting") or {}
         reason = waiting.get("reason") or ""
         if reason not in _STARTING:
@@ -77,6 +109,31 @@ def cause_of(pods: Sequence[Mapping[str, Any]], events: Iterable[Mapping[str, An
     warnings = (event for event in events if event.get("reason") not in _END_EVENTS)
     warning = max(warnings, key=_time_of, default=None)
     return Cause(warning.get("reason") or "Failed", warning.get("message") or "") if warning else None
+
+
+def waiting_pods(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the pods that have not started: our container has not, whatever others in it do."""
+    return [pod for pod in pods if pod.get("status") and not _has_started(pod["status"])]
+
+
+def since_last_pod(pods: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the Events about a Job since it made its last pod: what came before hindered an earlier one."""
+    made = max((str(pod["metadata"].get("creationTimestamp")) for pod in pods), default="")
+    return [event for event in events if _time_of(event)[:_SECONDS] >= made[:_SECONDS]]
+
+
+def suspended(managers: Iterable[str]) -> Cause:
+    """Return the cause of a Job that somebody suspends, by its field managers."""
+    others = ", ".join(name for name in managers if name != _CONTROLLER)
+    who = f"; who else writes it: {others}" if others else ""
+    return Cause(_SUSPENDED, f"somebody suspends it (spec.suspend), such as a queue of Jobs{who}")
+
+
+def _has_started(status: Mapping[str, Any]) -> bool:
+    if status.get("phase") in {"Succeeded", "Failed"}:
+        return True
+    states = (each.get("state") or {} for each in status.get("containerStatuses") or () if each["name"] == CONTAINER)
+    return any(state.get("terminated") or state.get("running") is not None for state in states)
 
 
 def not_started(job: WaitingJob, cause: Cause) -> Condition:

@@ -15,13 +15,13 @@ from catchup_contract.cadence import Cadence
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.pools import Members
-from catchup_contract.schedule_list import ListedSchedule, ScheduleList, decode, encode
+from catchup_contract.schedule_list import ListedSchedule, decode, encode
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.database.pools.apply_list import apply_list
 from catchup_jobs.adapters.database.pools.claims import PoolSlots
 from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
-from catchup_jobs.adapters.database.schema import dead_letters, pool_slots, runs
+from catchup_jobs.adapters.database.schema import dead_letters, pool_members, pool_slots, runs
 from catchup_jobs.adapters.files.locks import FileLocks
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters
 from catchup_jobs.domain.people.users import Schedule, User
@@ -209,11 +209,25 @@ def apply_to_enrolled(pool: PoolWorld, *schedules: ListedSchedule) -> None:
     apply(pool, *schedules, where=Members.DATABASE)
 
 
-def apply_part(pool: PoolWorld, *schedules: ListedSchedule) -> None:
-    whole = decode(encode(schedules))
-    part = ScheduleList(whole.schedules, is_complete=False, digest=whole.digest)
-    apply_list(pool.database, POOL, part, where=Members.USER_SCHEDULES, now=pool.now)
+def apply_part(
+    pool: PoolWorld, *schedules: ListedSchedule, where: Members = Members.USER_SCHEDULES, order: int = 0
+) -> list[str]:
+    """Apply a list of which some parts are missing, or older than its index."""
+    whole = decode(encode(schedules, order=order))
+    return apply_list(pool.database, POOL, replace(whole, is_complete=False), where=where, now=pool.now)
 
 
 def held(pool: PoolWorld) -> int:
     return max((overview.held for overview in overviews(pool.database, now=pool.now)), default=0)
+
+
+def listed_members(pool: PoolWorld) -> set[str]:
+    """Return the members by UserSchedules, with those who leave."""
+    with pool.database.read() as connection:
+        return set(connection.execute(select(pool_members.c.user_id).where(pool_members.c.uid.is_not(None))).scalars())
+
+
+def member(pool: PoolWorld, user_id: str) -> Any:
+    """Return a member's row."""
+    with pool.database.read() as connection:
+        return connection.execute(select(pool_members).where(pool_members.c.user_id == user_id)).one()

@@ -131,6 +131,18 @@ def test_a_role_that_may_not_create_is_told_what_to_grant(plain_url: str) -> Non
     assert (code, "USAGE" in said, "CREATE" in said) == (ExitCode.MISCONFIGURED, True, True)
 
 
+def test_a_migration_that_waits_for_another_ends_at_its_timeout_and_changes_nothing(
+    postgres: PostgresServer, empty_postgresql: str
+) -> None:
+    url = postgres.url(empty_postgresql)
+    with psycopg.connect(url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [migrate._ADVISORY_LOCK])
+        code, said = catchup("db", "migrate", "--timeout", "2", url=url)
+    assert (code, "not over within 2 s" in said) == (ExitCode.TEMPORARY, True)
+    assert catchup("db", "status", url=url)[0] == ExitCode.TEMPORARY
+    assert catchup("db", "migrate", "--timeout", "300", url=url) == (ExitCode.DONE, "")
+
+
 @pytest.mark.parametrize("command", [("db", "migrate"), ("db", "status"), ("sync", "--user", "ada")])
 def test_a_schema_that_the_role_may_not_use_is_no_missing_migration(
     plain_url: str, as_administrator: Callable[[str], None], command: tuple[str, ...]

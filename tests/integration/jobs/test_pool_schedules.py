@@ -13,8 +13,11 @@ from integration.jobs.pool_world import (
     apply,
     apply_part,
     apply_to_enrolled,
+    cadence_of,
     dedicated,
     held,
+    listed_members,
+    member,
     schedule,
 )
 from sqlalchemy import select
@@ -25,7 +28,8 @@ from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, decode, encode
 from catchup_jobs.adapters.database.pools.apply_list import apply_list
 from catchup_jobs.adapters.database.pools.overview import overviews
-from catchup_jobs.adapters.database.schema import pool_members, users
+from catchup_jobs.adapters.database.pools.ticks import note_tick
+from catchup_jobs.adapters.database.schema import pool_slots, users
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 
@@ -175,6 +179,36 @@ def test_users_of_high_priority_are_served_first_until_others_have_waited_for_ha
     assert pool.users_served() == ["low-for-long", "high", "normal", "low"]
 
 
+def test_the_priority_does_not_count_after_an_interval_of_waiting(pool: PoolWorld) -> None:
+    names = ["high", "low", "low-for-long"]
+    pool.enrol(*names, pool=None)
+    apply(pool, *(schedule(name, priority=name.partition("-")[0], sync_every="5m") for name in names))
+    pool.make_due()
+    pool.make_due(["low-for-long"], at=NOW - timedelta(minutes=6))
+
+    pool.tick(workers=1)
+
+    assert pool.users_served() == ["low-for-long", "high", "low"]
+
+
+def test_who_is_put_back_has_waited_since_the_slot(pool: PoolWorld) -> None:
+    names = ["high", "low", "low-put-back"]
+    pool.enrol(*names, pool=None)
+    apply(pool, *(schedule(name, priority=name.partition("-")[0]) for name in names))
+    pool.tick()
+    pool.served.clear()
+    pool.make_due()
+    with pool.database.write() as connection:
+        # The slot waited for a quota again and again.
+        slot = cadence_of("low-put-back").latest(NOW - timedelta(minutes=31))
+        put_back = pool_slots.update().where(pool_slots.c.user_id == "low-put-back", pool_slots.c.kind == SYNC)
+        connection.execute(put_back.values(unfinished=slot))
+
+    pool.tick(workers=1)
+
+    assert pool.users_served() == ["low-put-back", "high", "low"]
+
+
 def test_what_was_due_before_a_user_schedule_was_resumed_is_not_sent_while_nobody_knows_since_when(
     pool: PoolWorld,
 ) -> None:
@@ -219,11 +253,6 @@ def test_a_user_schedule_that_this_version_cannot_read_stops_nobody_else(
     pool.enrol("ada", "bob", pool=None)
 
     assert apply(pool, schedule("ada", **fields), schedule("bob")) == ["bob"]
-
-
-def listed_members(pool: PoolWorld) -> set[str]:
-    with pool.database.read() as connection:
-        return set(connection.execute(select(pool_members.c.user_id).where(pool_members.c.uid.is_not(None))).scalars())
 
 
 def test_an_older_list_never_undoes_a_newer_one_whatever_happens_between(pool: PoolWorld) -> None:
@@ -308,3 +337,44 @@ def test_who_left_while_the_pool_did_not_tick_is_not_served_weeks_later(pool: Po
     pool.tick()
 
     assert pool.users_served() == ["bob"]
+
+
+def test_whose_user_schedule_is_gone_after_its_pool_is_served_by_enrolment(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada", pool="old"), name="old")
+    note_tick(pool.database, "old", now=pool.now)
+    # The pool is deleted: no pod of it drops whoever leaves.
+    pool.enrol("ada")
+    apply(pool, schedule("ada", pool="old", is_served=False), where=Members.DATABASE, order=1)
+    assert held(pool) == 1
+    apply(pool, where=Members.DATABASE, order=2)
+    assert held(pool) == 1, "the other pool may be there, with a newer list"
+
+    pool.pass_time(minutes=61)
+    apply(pool, where=Members.DATABASE, order=2)
+    pool.tick()
+
+    assert (pool.users_served(), held(pool)) == (["ada"], 0)
+
+
+def test_a_pool_that_ticks_keeps_the_members_whom_another_pools_list_does_not_name(pool: PoolWorld) -> None:
+    """Such as those of another cluster on the same database."""
+    pool.enrol("ada")
+    apply(pool, schedule("ada", pool="elsewhere"), name="elsewhere")
+    for _ in range(3):
+        pool.pass_time(minutes=30)
+        note_tick(pool.database, "elsewhere", now=pool.now)
+        apply(pool, where=Members.DATABASE, order=1)
+
+    assert (member(pool, "ada").pool, held(pool)) == ("elsewhere", 1)
+
+
+def test_a_pool_that_is_back_takes_those_members_back_whom_another_has_freed(pool: PoolWorld) -> None:
+    pool.enrol("ada")
+    apply(pool, schedule("ada", pool="old"), name="old", order=1)
+    apply(pool, where=Members.DATABASE, order=1)
+    assert member(pool, "ada").pool == POOL
+
+    apply(pool, schedule("ada", pool="old"), name="old", order=1)
+
+    assert member(pool, "ada").pool == "old"

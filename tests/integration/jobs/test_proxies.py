@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.google.http import Http
+from catchup_jobs.adapters.google.proxy import tunnel_to
 from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
+from catchup_jobs.adapters.tracing import OpenTelemetryTracer
 from catchup_jobs.jobs.digest.gateway import Message, NotSent, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
@@ -104,6 +107,37 @@ def test_what_no_proxy_names_is_reached_directly(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(TemporaryError):
             Http().request("https://www.google.invalid/")
     assert way.asked == []
+
+
+# Python's own reading of NO_PROXY knows no CIDR, and `requests` only those of IPv4.
+@pytest.mark.parametrize("client", ["Google", "Twilio", "traces"])
+@pytest.mark.parametrize(("host", "no_proxy"), [("192.0.2.1", "192.0.2.0/24"), ("[2001:db8::1]", "2001:db8::/32")])
+def test_networks_that_no_proxy_names_are_reached_directly(
+    monkeypatch: pytest.MonkeyPatch, client: str, host: str, no_proxy: str
+) -> None:
+    asked = []
+
+    def refuse(address: tuple[str, int], *_: object, **__: object) -> socket.socket:
+        asked.append(address[0])
+        raise ConnectionRefusedError
+
+    # Neither network is anybody's (RFC 5737, RFC 3849).
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", refuse)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    if client == "Google":
+        assert tunnel_to(host.strip("[]"), 443, timeout=1) is None
+        return
+    if client == "Twilio":
+        assert isinstance(twilio(f"https://{host}"), NotSent)
+    else:
+        made: dict[str, requests.Session] = {}
+        monkeypatch.setattr("catchup_jobs.adapters.tracing.OTLPSpanExporter", lambda **named: made.update(named))
+        OpenTelemetryTracer(traceparent=None, resource={})
+        with pytest.raises(requests.ConnectionError):
+            made["session"].post(f"https://{host}:4318/v1/traces")
+    assert set(asked) == {host.strip("[]")}
 
 
 def test_a_proxy_that_wants_a_login_or_is_not_there_is_temporary_and_nothing_is_sent(

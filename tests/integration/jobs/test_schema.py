@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Executable, func, insert, inspect, select, text
 from sqlalchemy.exc import StatementError
 
-from catchup_contract.kinds import SYNC
+from catchup_contract.kinds import DIGEST, SYNC
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database import migrate
 from catchup_jobs.adapters.database.engine import Database, migration_engine
@@ -24,6 +24,8 @@ from catchup_jobs.adapters.database.schema import (
     dead_letters,
     metadata,
     pool_lists,
+    pool_members,
+    pool_slots,
     pool_ticks,
     runs,
     schema_info,
@@ -266,6 +268,39 @@ def test_pools_that_were_there_before_ticks_were_noted_count_as_having_run_at_th
         ((pool, at),) = connection.execute(select(pool_ticks))
     database.close()
     assert (pool, before <= at <= datetime.now(UTC)) == ("people", True)
+
+
+def test_members_of_before_have_the_time_of_their_last_sync(empty_database_url: str) -> None:
+    _upgrade(empty_database_url, "0016")
+    database = Database.open(empty_database_url)
+    with database.write() as connection:
+        for user_id in ("ada", "bob"):
+            user = (
+                "INSERT INTO users (id, name, time_zone, digest_day, digest_time, sync_every, created_at, updated_at)"
+                " VALUES (:id, 'Ada', 'Europe/Berlin', 'Sunday', '09:00:00.000000', '30m', :now, :now)"
+            )
+            connection.execute(text(user), {"id": user_id, "now": "2026-11-23 08:30:00.000000"})
+            connection.execute(insert(pool_members).values(user_id=user_id, pool="people", digest_since=NOW))
+            for kind in ("sync", "digest"):
+                slot = "INSERT INTO pool_slots (user_id, kind, pool, bucket) VALUES (:id, :kind, 'people', 0)"
+                connection.execute(text(slot), {"id": user_id, "kind": kind})
+    ended = [("ada", SYNC, "done", 2), ("ada", SYNC, "done", 1), ("ada", SYNC, "failed", 0), ("bob", SYNC, "failed", 0)]
+    with database.write() as connection:
+        for user_id, of_kind, state, hours in [*ended, ("bob", DIGEST, "done", 0)]:
+            run = {"run_key": f"{of_kind}:{user_id}:{hours}", "kind": of_kind, "subject": user_id, "state": state}
+            started = NOW - timedelta(hours=hours)
+            connection.execute(runs.insert().values(**run, attempts=1, started_at=started))
+    migrate.upgrade(empty_database_url)
+    with database.read() as connection:
+        rows = connection.execute(select(pool_slots.c.user_id, pool_slots.c.kind, pool_slots.c.synced_at))
+        found = {(row.user_id, row.kind): row.synced_at for row in rows}
+    database.close()
+    assert found == {
+        ("ada", SYNC): NOW - timedelta(hours=1),
+        ("ada", DIGEST): None,
+        ("bob", SYNC): None,
+        ("bob", DIGEST): None,
+    }
 
 
 def test_a_reason_that_the_contract_does_not_have_is_refused_before_it_is_stored(database: Database) -> None:

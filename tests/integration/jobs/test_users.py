@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from cryptography.fernet import Fernet
-from integration.jobs.database_faults import statements
-from sqlalchemy import select
+from integration.jobs.database_faults import after, statements
+from sqlalchemy import func, select, update
 
 from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
-from catchup_jobs.adapters.database.schema import oauth_tokens, users
+from catchup_jobs.adapters.database.schedule_columns import give_back_own
+from catchup_jobs.adapters.database.schema import contacts, oauth_tokens, pool_members, users
 from catchup_jobs.adapters.encryption import Encryption
 from catchup_jobs.domain.calendar.access_token import OAuthToken
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
+from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.people.users import Schedule, User
 from catchup_jobs.domain.stored_enums import TokenState, Weekday
-from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 BERLIN = Schedule("Europe/Berlin", DigestDay.SUNDAY, time(9), "30m")
 LISBON = Schedule("Europe/Lisbon", DigestDay.DAILY, time(18, 30), "1h")
+NEPAL = Schedule("Asia/Kathmandu", DigestDay.FRIDAY, time(7, 15), "3h")
 HOURS = AvailabilityParameters(
     blocks=(
         WeeklyWindow(Weekday.MONDAY, time(9), time(12)),
@@ -68,14 +73,114 @@ def test_a_second_import_replaces_the_user(people: DatabaseUsers) -> None:
     assert people.get_many(["bob", "ada", "nobody"]) == [changed, user("bob")]
 
 
-def test_an_import_leaves_a_schedule_alone_that_a_user_schedule_owns(people: DatabaseUsers) -> None:
-    people.import_all([user()], now=NOW)
+@pytest.fixture
+def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an import write two users in a transaction."""
+    monkeypatch.setattr("catchup_jobs.adapters.database.people.users.AT_ONCE", 2)
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_an_import_that_fails_on_the_way_says_how_far_it_came_and_may_be_made_again(
+    people: DatabaseUsers, database: Database
+) -> None:
+    everybody = [user(f"u{number}") for number in range(5)]
+    given = {one.id: [Contact("c-1", "Ben")] for one in everybody}
+    pools = dict.fromkeys(given, "people")
+
+    # The database refuses the second of two users of one id.
+    with pytest.raises(PermanentError, match=r"2 of 6 users were imported before.*import the same file again"):
+        people.import_all([*everybody, user("u2")], now=NOW, contacts=given, pools=pools)
+    assert [one.id for one in people.get_many(given)] == ["u0", "u1"]
+    imported = people.import_all(everybody, now=LATER, contacts=given, pools=pools)
+
+    assert (imported.created, imported.updated) == (["u2", "u3", "u4"], ["u0", "u1"])
+    with database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(contacts)).scalar_one() == 5
+        assert set(connection.execute(select(pool_members.c.user_id)).scalars()) == set(given)
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_an_import_whose_commit_fails_or_seems_to_may_be_made_again(
+    commit_fails: tuple[Database, Callable[[], None]],
+) -> None:
+    database, fail = commit_fails
+    people, everybody = DatabaseUsers(database), [user(f"u{number}") for number in range(5)]
+
+    with (
+        after("INSERT INTO users", database, fail, nth=2),
+        pytest.raises(TemporaryError, match="2 of 5 users were imported before"),
+    ):
+        people.import_all(everybody, now=NOW)
+    imported = people.import_all(everybody, now=LATER)
+
+    assert sorted(imported.created + imported.updated) == [one.id for one in everybody]
+    assert people.get_many(one.id for one in everybody) == everybody
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_a_first_transaction_that_fails_is_told_as_it_is(people: DatabaseUsers) -> None:
+    with pytest.raises(PermanentError) as caught:
+        people.import_all([user("ada"), user("ada")], now=NOW)
+    assert "imported" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_runs_wait_for_the_users_of_one_transaction_of_an_import_alone(postgresql_url: str) -> None:
+    everybody = [user(f"u{number}") for number in range(6)]
+    database, other = Database.open(postgresql_url), Database.open(postgresql_url)
+    DatabaseUsers(database).import_all(everybody, now=NOW)
+    free: list[list[str]] = []
+
+    def look() -> None:
+        with other.write() as connection:
+            rows = select(users.c.id).order_by(users.c.id).with_for_update(skip_locked=True)
+            free.append(list(connection.execute(rows).scalars()))
+
+    # At the end of the second transaction.
+    with after("UPDATE pool_slots", database, look, nth=2):
+        DatabaseUsers(database).import_all(everybody, now=LATER)
+
+    assert free == [["u0", "u1", "u4", "u5"]]
+    database.close()
+    other.close()
+
+
+def test_an_import_keeps_a_schedule_for_when_the_user_schedule_is_gone(
+    people: DatabaseUsers, database: Database
+) -> None:
+    people.import_all([user(), user("bob")], now=NOW)
     assert people.record_schedule("ada", LISBON, now=NOW)
-    imported = people.import_all([user("ada", BERLIN, AvailabilityParameters())], now=LATER)
+    assert people.record_schedule("bob", LISBON, now=NOW)
+    assert people.record_schedule("bob", replace(LISBON, sync_every="6h"), now=NOW), "its own is known already"
+    imported = people.import_all([user("ada", NEPAL, AvailabilityParameters())], now=LATER)
     assert imported.kept_schedule == ["ada"]
     found = people.get("ada")
     assert found is not None
     assert (found.schedule, found.availability) == (LISBON, AvailabilityParameters())
+
+    with database.write() as connection:
+        for _ in range(2):
+            give_back_own(connection, ["ada", "bob"], now=LATER)
+
+    assert [one.schedule for one in people.get_many(["ada", "bob"])] == [NEPAL, BERLIN]
+    assert people.import_all([user("ada", LISBON)], now=LATER).kept_schedule == []
+    assert [one.schedule for one in people.get_many(["ada", "bob"])] == [LISBON, BERLIN]
+    with database.read() as connection:
+        kept = [column for column in users.c if column.name.startswith("own_")]
+        assert {value for row in connection.execute(select(*kept)) for value in row} == {None}
+
+
+def test_whose_own_schedule_an_earlier_version_did_not_keep_has_the_user_schedules(
+    people: DatabaseUsers, database: Database
+) -> None:
+    people.import_all([user()], now=NOW)
+    people.record_schedule("ada", LISBON, now=NOW)
+    with database.write() as connection:
+        connection.execute(update(users).values(dict.fromkeys(("own_time_zone", "own_digest_day", "own_digest_time"))))
+        connection.execute(update(users).values(own_sync_every=None))
+        give_back_own(connection, ["ada"], now=LATER)
+
+    assert [one.schedule for one in people.get_many(["ada"])] == [LISBON]
 
 
 def test_a_schedule_is_written_only_when_it_changed(people: DatabaseUsers, database: Database) -> None:

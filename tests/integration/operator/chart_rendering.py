@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -148,6 +149,11 @@ def job_container(cronjob: dict[str, Any]) -> dict[str, Any]:
     (found,) = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert isinstance(found, dict)
     return found
+
+
+def cluster_name(namespace: str, name: str = "catchup-jobs") -> str:
+    """The first part of the names of a release's objects of the cluster."""
+    return f"{namespace}-{name}-{hashlib.sha256(f'{namespace}/{name}'.encode()).hexdigest()[:6]}"
 
 
 def secret_references(node: Any) -> Iterator[tuple[str, str]]:

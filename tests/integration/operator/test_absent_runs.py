@@ -7,13 +7,15 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from integration.operator.conftest import Namespace
+from integration.operator.conftest import JOB_TEMPLATE, Namespace
 from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
+from integration.operator.test_refusals import refused_by_policy
 from waiting import eventually
 
 from catchup_contract.kinds import DIGEST
@@ -102,6 +104,76 @@ def test_a_sync_of_which_three_slots_passed_is_told_with_why_and_since_when_by_o
             run_by_hand(namespace, "now")
         finish_job(namespace, "now", exit_code=0, message=summary(Outcome.DONE))
         eventually(lambda: health(namespace).get("status") == "True")
+
+
+def refused_edit(namespace: Namespace) -> tuple[str, list[str]]:
+    """Return the reason of `Ready`, and what was made for that in the cluster."""
+    made = refused_by_policy(namespace, "UPDATE")
+    namespace.apply("ada", calendarSync={"every": "12h"})
+    return "CronJobRefused", made
+
+
+def pool_that_is_not_there(namespace: Namespace) -> tuple[str, list[str]]:
+    namespace.apply("ada", calendarSync={"every": "24h"}, pool="people")
+    return "PoolNotFound", []
+
+
+@pytest.mark.parametrize("unready", [refused_edit, pool_that_is_not_there])
+def test_syncs_that_do_not_come_are_told_also_where_ready_is_false(
+    operator_process: StartOperator,
+    namespace: Namespace,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    unready: Callable[[Namespace], tuple[str, list[str]]],
+) -> None:
+    monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 0.5)
+    namespace.apply("ada", calendarSync={"every": "24h"})
+    with operator_process():
+        namespace.ready()
+    # Before the operator sees them: the edit must not make it forget them.
+    passed = {"status": {"sync": {"nextRunTimes": PASSED}}}
+    namespace.kubectl("patch", "us", "ada", "--subresource=status", "--type=merge", "-p", json.dumps(passed))
+    reason, made = unready(namespace)
+    request.getfixturevalue("operator")
+    eventually(lambda: health(namespace).get("reason") == "RunMissing")
+    ready = find_condition(namespace.schedule()["status"], "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", reason)
+    before = namespace.reads("userschedules")
+    time.sleep(3)  # six rounds
+    assert namespace.reads("userschedules") - before <= 2, "it is read in each round"
+    if made:
+        namespace.cluster.kubectl("delete", *made)
+
+
+@pytest.mark.parametrize("fault", ["edit", "roll"])
+def test_an_edit_or_a_roll_does_not_put_off_when_syncs_count_as_missing(
+    operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace, fault: str
+) -> None:
+    namespace.apply("ada", calendarSync={"every": "24h"})
+    with operator_process():
+        future = namespace.ready()["status"]["sync"]["nextRunTimes"]
+    passed = {"status": {"sync": {"nextRunTimes": [*PASSED[:2], future[0]]}}}
+    namespace.kubectl("patch", "us", "ada", "--subresource=status", "--type=merge", "-p", json.dumps(passed))
+    before = namespace.schedule()["status"]
+    if fault == "edit":
+        namespace.apply("ada", calendarSync={"every": "24h"}, timeZone="Asia/Tokyo")
+    else:
+        template = {**JOB_TEMPLATE, "image": "catchup-jobs:newer"}
+        Path(operator_env["CATCHUP_JOB_TEMPLATE_FILE"]).write_text(yaml.safe_dump(template))
+    with operator_process():
+
+        def written() -> dict[str, Any] | None:
+            status = namespace.ready()["status"]
+            is_new = (status["observedGeneration"], status["templateHash"]) != (
+                before["observedGeneration"],
+                before["templateHash"],
+            )
+            return status if is_new else None
+
+        status = eventually(written)
+    assert status["sync"]["nextRunTimes"] == [*PASSED[:2], future[0]]
+    assert find_condition(status, "SyncHealthy")["reason"] == "NoRunYet"
 
 
 def test_a_digest_that_did_not_come_is_told_after_its_due_time_and_the_next_one_is_named(

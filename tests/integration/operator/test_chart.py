@@ -17,6 +17,7 @@ from integration.operator.chart_rendering import (
     EVERYTHING,
     EXISTING,
     TRYING_OUT,
+    cluster_name,
     job_container,
     job_template,
     pod_templates,
@@ -153,15 +154,52 @@ def test_each_priority_of_a_user_has_a_class_of_the_release_that_preempts_nothin
     documents = render(helm, namespace, {"jobs": {"priorityClasses": {"high": "gold"}}})
     made = {d["metadata"]["name"]: d for d in documents if d["kind"] == "PriorityClass"}
     named = job_template(documents)["priorityClasses"]
-    assert named == {
-        "low": f"{namespace.name}-catchup-jobs-deferred",
-        "normal": f"{namespace.name}-catchup-jobs-normal",
-        "high": "gold",
-    }
+    prefix = cluster_name(namespace.name)
+    assert named == {"low": f"{prefix}-deferred", "normal": f"{prefix}-normal", "high": "gold"}
     assert made.keys() == {named["low"], named["normal"]}
     # Below -10 cluster autoscalers make no room: their --expendable-pods-priority-cutoff.
     assert -10 < made[named["low"]]["value"] < made[named["normal"]]["value"] == 0
     assert {each["preemptionPolicy"] for each in made.values()} == {"Never"}
+
+
+def test_objects_of_the_cluster_are_of_one_release_however_namespace_and_name_divide(helm: Path) -> None:
+    def of_the_cluster(namespace: str, name: str) -> set[str]:
+        switches = "operator.allNamespaces=true,metrics.access=reviewed,admissionPolicy.enabled=true,defaultPool=people"
+        secrets = "database.existingSecret=a,redis.existingSecret=a,encryption.existingSecret=a,crds.enabled=false"
+        options = [f"--namespace={namespace}", f"--set={switches},{secrets},fullnameOverride={name}"]
+        command = [str(helm), "template", "x", str(CHART), "--kube-version=1.36.0", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found = [d["metadata"] for d in yaml.safe_load_all(done.stdout) if d]
+        return {each["name"] for each in found if "namespace" not in each}
+
+    first, second = of_the_cluster("a-b", "c"), of_the_cluster("a", "b-c")
+    assert len(first) == len(second) >= 10
+    assert not first & second
+
+
+def test_a_release_keeps_priority_classes_that_had_a_name_without_a_hash_and_nobody_elses(
+    helm: Path, namespace: Namespace
+) -> None:
+    def classes(*arguments: str) -> dict[str, str]:
+        documents = render(helm, namespace, TRYING_OUT, *arguments)
+        made = {d["metadata"]["name"] for d in documents if d["kind"] == "PriorityClass"}
+        named: dict[str, str] = job_template(documents)["priorityClasses"]
+        assert set(named.values()) == made
+        return named
+
+    release = {"meta.helm.sh/release-namespace": namespace.name, "meta.helm.sh/release-name": "catchup-jobs"}
+    old = f"{namespace.name}-catchup-jobs"
+    for name, notes in (("deferred", release), ("high", {**release, "meta.helm.sh/release-name": "other"})):
+        metadata = {"name": f"{old}-{name}", "annotations": notes}
+        document = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": metadata, "value": 1}
+        namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
+    new = cluster_name(namespace.name)
+    fresh = {"low": f"{new}-deferred", "normal": f"{new}-normal", "high": f"{new}-high"}
+    try:
+        assert classes("--is-upgrade") == {**fresh, "low": f"{old}-deferred"}
+        assert classes() == fresh
+    finally:
+        namespace.cluster.kubectl("delete", "priorityclass", f"{old}-deferred", f"{old}-high")
 
 
 @pytest.mark.parametrize(("version", "known"), [("v1.30.9", False), ("v1.31.0", True), ("v1.36.1-eks-1", True)])
@@ -189,6 +227,31 @@ def test_the_chart_brings_both_definitions_and_the_clusters_roles_know_both(helm
     roles = [d for d in documents if "rbac.authorization.k8s.io/aggregate-to-edit" in d["metadata"].get("labels", {})]
     assert len(roles) == 2
     assert all(role["rules"][0]["resources"] == ["userschedules", "schedulepools"] for role in roles)
+
+
+def test_without_rbac_the_chart_makes_no_role_and_no_binding_whatever_else_is_on(
+    helm: Path, namespace: Namespace
+) -> None:
+    everything = {**EVERYTHING, "metrics": {"enabled": True, "access": "reviewed"}, "rbac": {"create": False}}
+    for operator in ({}, {"namespaces": ["people", "friends"]}, {"allNamespaces": True}):
+        documents = render(helm, namespace, {**everything, "operator": {**EVERYTHING["operator"], **operator}})
+        assert [d["metadata"]["name"] for d in documents if "Role" in d["kind"]] == []
+        # The pods name them all the same.
+        accounts = {d["metadata"]["name"] for d in documents if d["kind"] == "ServiceAccount"}
+        assert accounts == {"people-jobs-operator", "people-jobs-metrics", "people-jobs-prepare-uninstall"}
+
+
+def test_the_pods_that_ask_the_api_server_have_a_token_whatever_their_account_says(
+    helm: Path, namespace: Namespace
+) -> None:
+    values = {**EVERYTHING, "metrics": {"enabled": True, "access": "reviewed"}}
+    tokens = {
+        name.partition("/")[2]: template["spec"].get("automountServiceAccountToken")
+        for name, template in pod_templates(render(helm, namespace, values))
+    }
+    with_one = {name.removeprefix("people-jobs-") for name, mounts in tokens.items() if mounts}
+    assert with_one == {"operator", "metrics", "prepare-uninstall"}
+    assert None not in tokens.values()
 
 
 def test_priority_classes_can_be_left_out(helm: Path, namespace: Namespace) -> None:
@@ -268,7 +331,7 @@ def test_the_operator_may_do_only_what_it_does(
     helm: Path, namespace: Namespace, values: dict[str, Any], kind: str, where: list[Any]
 ) -> None:
     documents = render(helm, namespace, {"operator": values})
-    roles = [d for d in documents if "Role" in d["kind"] and d["metadata"]["name"].endswith("catchup-jobs-operator")]
+    roles = [d for d in documents if "Role" in d["kind"] and d["metadata"]["name"].endswith("-operator")]
     assert {role["kind"] for role in roles} == {kind, f"{kind}Binding"}
     places = [namespace.name if place is True else place for place in where]
     assert [role["metadata"].get("namespace") for role in roles if role["kind"] == kind] == places
@@ -304,6 +367,22 @@ def test_what_the_chart_makes_for_job_pods_is_the_same_in_each_served_namespace_
     assert [f".{namespace.name}:" in url for url in urls] == [True, True]  # found from there
 
 
+SIDECAR: dict[str, Any] = {
+    "extraVolumes": [
+        {"name": "a", "projected": {"sources": [{"secret": {"name": "client"}}, {"configMap": {"name": "settings"}}]}},
+        {"name": "b", "persistentVolumeClaim": {"claimName": "data"}},
+    ],
+    "extraInitContainers": [
+        {
+            "name": "proxy",
+            "image": "proxy",
+            "envFrom": [{"secretRef": {"name": "proxy"}}],
+            "env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}}],
+        }
+    ],
+}
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
@@ -314,8 +393,12 @@ def test_what_the_chart_makes_for_job_pods_is_the_same_in_each_served_namespace_
             ["people, friends", "ConfigMap our-ca", "Secret our-database", "Secret our-mail", "Secret pull"],
         ),
         ({"operator": {"allNamespaces": True}}, ["all namespaces", "Secret our-keys"]),
+        (
+            {"operator": {"namespaces": ["people", "friends"]}, "jobs": SIDECAR},
+            ["Secret proxy", "Secret token", "Secret client", "PersistentVolumeClaim data", "ConfigMap settings"],
+        ),
     ],
-    ids=["its own", "another, with Secrets of the chart", "several", "all"],
+    ids=["its own", "another, with Secrets of the chart", "several", "all", "several, with a sidecar"],
 )
 def test_the_notes_say_what_other_namespaces_must_hold(
     helm: Path, namespace: Namespace, values: dict[str, Any], says: list[str] | None
@@ -333,6 +416,23 @@ def test_the_notes_say_what_other_namespaces_must_hold(
     assert notes
     assert ("Job pods run in the namespace of their UserSchedule" in notes) is (says is not None)
     assert [word for word in says or () if word not in notes] == []
+
+
+def test_another_size_of_postgresqls_volume_is_refused_with_the_commands_that_make_it_possible(
+    helm: Path, namespace: Namespace
+) -> None:
+    documents = render(helm, namespace, TRYING_OUT)
+    (servers,) = [d for d in documents if d["kind"] == "StatefulSet"]
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(servers))
+    for same in ("1Gi", "1024Mi"):
+        render(helm, namespace, {**TRYING_OUT, "postgresql": {"storage": same}}, "--is-upgrade")
+    larger = {**TRYING_OUT, "postgresql": {"storage": "2Gi"}}
+    with pytest.raises(
+        AssertionError, match=r"cannot change from 1Gi to 2Gi.*patch persistentvolumeclaim data-catchup"
+    ):
+        render(helm, namespace, larger, "--is-upgrade")
+    namespace.kubectl("delete", "statefulset", "catchup-jobs-postgresql", "--cascade=orphan")
+    render(helm, namespace, larger, "--is-upgrade")
 
 
 def test_helms_linter_finds_nothing(helm: Path) -> None:

@@ -12,6 +12,7 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from integration.operator.chart_rendering import cluster_name
 from integration.operator.conftest import CHART, ROOT, Namespace
 from waiting import eventually
 
@@ -159,16 +160,23 @@ def test_stale_suggestions_are_by_the_schedule_of_their_runs_and_nobodys_while_t
         assert by_default.keys() - alerts(f"--set={option}").keys() == {"CatchUpSuggestionsStale"}
 
 
+def test_the_rules_name_the_runbooks_where_the_value_says_whatever_signs_it_has() -> None:
+    for url in ("https://wiki.test/view?page=a#b&c={", "'", "x:", "&anchor", "%"):
+        for name, rule in alerts(f"--set-json=metrics.alerts.runbookUrl={json.dumps(url)}").items():
+            assert rule["annotations"]["runbook_url"] == f"{url}{name}.md"
+
+
 def test_reviewed_access_gives_both_pods_what_they_ask_with_and_prometheus_a_role_to_bind() -> None:
     switches = [f"--set=metrics.{switch}=true" for switch in SWITCHES]
     found = rendered(*switches, "--set=metrics.access=reviewed,metrics.tokenSecret=scraper")
-    role = found["ClusterRole", "catchup-catchup-jobs-metrics-access"]
+    role = found["ClusterRole", f"{cluster_name('catchup')}-metrics-access"]
     assert {(*rule["resources"], *rule["verbs"]) for rule in role["rules"]} == {
         ("tokenreviews", "create"),
         ("subjectaccessreviews", "create"),
     }
     bound = {
-        subject["name"] for subject in found["ClusterRoleBinding", "catchup-catchup-jobs-metrics-access"]["subjects"]
+        subject["name"]
+        for subject in found["ClusterRoleBinding", f"{cluster_name('catchup')}-metrics-access"]["subjects"]
     }
     pods = {
         name: found["Deployment", f"catchup-jobs-{name}"]["spec"]["template"]["spec"]
@@ -178,7 +186,7 @@ def test_reviewed_access_gives_both_pods_what_they_ask_with_and_prometheus_a_rol
     env = {entry["name"]: entry.get("value") for entry in pods["operator"]["containers"][0]["env"]}
     assert env["CATCHUP_METRICS_ACCESS"] == "reviewed"
     assert pods["metrics"]["containers"][0]["args"][-2:] == ["--access", "reviewed"]
-    reader = found["ClusterRole", "catchup-catchup-jobs-metrics-reader"]
+    reader = found["ClusterRole", f"{cluster_name('catchup')}-metrics-reader"]
     assert reader["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
     (endpoint,) = found["ServiceMonitor", "catchup-jobs-metrics"]["spec"]["endpoints"]
     assert endpoint["authorization"]["credentials"] == {"name": "scraper", "key": "token"}
@@ -239,6 +247,54 @@ def test_a_certificate_is_served_by_both_pods_and_verified_by_both_monitors() ->
 def test_how_prometheus_trusts_the_certificate_is_chosen(options: tuple[str, ...], config: dict[str, Any]) -> None:
     found = rendered(*TLS, *(f"--set=metrics.{option}" for option in options))
     assert [endpoint["tlsConfig"] for endpoint in endpoints(found)] == [config, config]
+
+
+ELSEWHERE: Final[dict[str, Any]] = {
+    "namespace": "monitoring",
+    "labels": {"release": "prometheus"},
+    "annotations": {"owner": "platform"},
+}
+SCRAPED: Final[dict[str, Any]] = {
+    "interval": "1m",
+    "scrapeTimeout": "20s",
+    "honorLabels": True,
+    "relabelings": [{"action": "labeldrop", "regex": "pod"}],
+    "metricRelabelings": [{"sourceLabels": ["__name__"], "regex": "python_.*", "action": "drop"}],
+}
+
+
+def test_what_a_platform_says_of_its_monitoring_reaches_every_object_of_it(
+    namespace: Namespace, prometheus_operator: None
+) -> None:
+    metrics: dict[str, Any] = {
+        "enabled": True,
+        "service": {"labels": {"tier": "metrics"}, "annotations": {"prometheus.io/scrape": "true"}},
+        **{name: {"enabled": True, **ELSEWHERE, **SCRAPED} for name in ("serviceMonitor", "podMonitor")},
+        **{name: {"enabled": True, **ELSEWHERE} for name in ("alerts", "dashboard")},
+    }
+    found = rendered(f"--set-json=metrics={json.dumps(metrics)}")
+    objects = [
+        found[key]
+        for key in (
+            ("ServiceMonitor", "catchup-jobs-metrics"),
+            ("PodMonitor", "catchup-jobs-operator"),
+            ("PrometheusRule", "catchup-jobs"),
+            ("ConfigMap", "catchup-jobs-dashboard"),
+        )
+    ]
+    for document in objects:
+        assert document["metadata"]["namespace"] == "monitoring"
+        assert document["metadata"]["labels"].items() >= {"release": "prometheus"}.items()
+        assert document["metadata"]["annotations"] == {"owner": "platform"}
+    for monitor, endpoint in zip(objects, endpoints(found), strict=False):
+        assert endpoint.items() >= SCRAPED.items()
+        assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["catchup"]}
+        monitor["metadata"]["namespace"] = namespace.name
+        create = ("create", "--dry-run=server", "--validate=strict", "-f", "-")
+        assert "created" in eventually(lambda: namespace.kubectl(*create, stdin=yaml.safe_dump(monitor)))  # noqa: B023
+    service = found["Service", "catchup-jobs-metrics"]["metadata"]
+    assert service["labels"]["tier"] == "metrics"
+    assert service["annotations"] == {"prometheus.io/scrape": "true"}
 
 
 def test_a_monitor_without_the_service_that_it_selects_is_refused() -> None:

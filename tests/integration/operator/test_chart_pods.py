@@ -13,11 +13,13 @@ from integration.operator.chart_rendering import (
     SCHEDULING,
     TRYING_OUT,
     pod_templates,
+    pools_cronjobs,
     render,
     users_cronjob,
 )
 from integration.operator.conftest import CHART, Namespace
 
+from catchup_contract.api import LABEL_JOB
 from catchup_contract.kinds import DIGEST, SYNC
 
 # The tests of the chart share one API server, those of the operator two others.
@@ -41,11 +43,18 @@ EVERYWHERE: dict[str, Any] = {
     "deploymentAnnotations": {"reloader": "true"},
 }
 COMPONENTS = {
-    "operator": {"Deployment/people-jobs-operator", "Job/people-jobs-prepare-uninstall"},
+    "operator": {
+        "Deployment/people-jobs-operator",
+        "Job/people-jobs-prepare-uninstall",
+        "Job/people-jobs-leave",
+    },
     "jobs": {
         "CronJob/people-jobs-suggestions",
         "CronJob/sync",
         "CronJob/digest",
+        "CronJob/sync of a pool",
+        "CronJob/digest of a pool",
+        "Deployment/people-jobs-metrics",
         "Deployment/people-jobs-toolbox",
         "Job/people-jobs-migrate",
         "Pod/people-jobs-test-database",
@@ -56,16 +65,32 @@ COMPONENTS = {
 
 
 def pods_of(helm: Path, namespace: Namespace, values: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The templates of all pods, those of a user's CronJobs among them, by kind and name."""
-    given = {"fullnameOverride": "people-jobs", "toolbox": {"enabled": True}, **TRYING_OUT, **values}
-    documents = render(helm, namespace, given)
+    """The templates of all pods, those of a user's and a pool's CronJobs among them, by kind and name."""
+    switched_on = {"toolbox": {"enabled": True}, "metrics": {"enabled": True}}
+    serve_another_namespace(namespace)
+    given = {"fullnameOverride": "people-jobs", **switched_on, **TRYING_OUT, **values}
+    documents = render(helm, namespace, given, "--is-upgrade")
     found = dict(pod_templates(documents))
     for document in documents:
         if document["kind"] == "Pod":
             found[f"Pod/{document['metadata']['name']}"]["metadata"] = document["metadata"]
     for kind in (SYNC, DIGEST):
         found[f"CronJob/{kind}"] = users_cronjob(documents, kind)["spec"]["jobTemplate"]["spec"]["template"]
+    for cronjob in pools_cronjobs(documents):
+        kind_of_pool = cronjob["metadata"]["labels"][LABEL_JOB]
+        found[f"CronJob/{kind_of_pool} of a pool"] = cronjob["spec"]["jobTemplate"]["spec"]["template"]
     return {_without_hash(name): template for name, template in found.items()}
+
+
+def serve_another_namespace(namespace: Namespace) -> None:
+    """Have an operator of the release that serves a namespace which an upgrade leaves: that has a hook of its own."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "people-jobs-operator"},
+        "data": {"namespaces": "left"},
+    }
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(config))
 
 
 def _without_hash(name: str) -> str:
@@ -105,7 +130,7 @@ def test_what_is_said_of_pods_reaches_all_pods_of_the_component_hooks_too_and_no
     for name, template in pods.items():
         found = {field for field in FIELDS if has(template, field)}
         expected = set(FIELDS) if name in wanted else set()
-        if component == "jobs" and name in {"CronJob/sync", "CronJob/digest"}:
+        if component == "jobs" and name.startswith(("CronJob/sync", "CronJob/digest")):
             expected.discard("priorityClassName")  # a user's priority has a class of its own
         assert found == expected, name
 
@@ -249,7 +274,7 @@ def test_a_registry_stands_before_every_image_and_secrets_for_it_come_as_names_o
 
 def test_deadlines_and_histories_reach_the_cronjobs(helm: Path, namespace: Namespace) -> None:
     limits = {"activeDeadlineSeconds": 120, "successfulJobsHistoryLimit": 0, "failedJobsHistoryLimit": 7}
-    values = {"jobs": {"sync": limits}, "suggestions": {**limits, "activeDeadlineSeconds": 1000000}}
+    values = {"jobs": {"sync": limits}, "suggestions": {**limits, "activeDeadlineSeconds": 604800}}
     documents = render(helm, namespace, values)
     (suggestions,) = [d for d in documents if d["kind"] == "CronJob"]
     found = {}
@@ -263,7 +288,7 @@ def test_deadlines_and_histories_reach_the_cronjobs(helm: Path, namespace: Names
             spec["successfulJobsHistoryLimit"],
             spec["failedJobsHistoryLimit"],
         )
-    assert found == {"sync": (120, "120", 0, 7), "suggestions": (1000000, "1000000", 0, 7)}
+    assert found == {"sync": (120, "120", 0, 7), "suggestions": (604800, "604800", 0, 7)}
 
 
 def test_every_object_is_in_the_namespace_that_replaces_the_releases(helm: Path, namespace: Namespace) -> None:
@@ -284,6 +309,17 @@ def test_templates_in_further_objects_are_rendered(helm: Path, namespace: Namesp
     assert {"catchup-jobs-a", "catchup-jobs-b"} <= {d["metadata"]["name"] for d in documents}
 
 
+@pytest.mark.parametrize(
+    "entry", ["hello", "a: [", {"kind": "ConfigMap"}, "apiVersion: v1\nkind: ConfigMap\n---\nhello", "- a", {"a": "b"}]
+)
+def test_what_is_no_object_is_refused_by_its_place(helm: Path, namespace: Namespace, entry: Any) -> None:
+    good = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "good"}}
+    several = f"---\n{yaml.safe_dump(good)}\n---\n{yaml.safe_dump(good)}---\n"
+    render(helm, namespace, {"extraObjects": [good, several, "{{- if false }}a{{ end }}"]})
+    with pytest.raises(AssertionError, match=r"extraObjects\[1\] is no object with apiVersion and kind: "):
+        render(helm, namespace, {"extraObjects": [good, entry]})
+
+
 @pytest.mark.parametrize(("value", "kinds"), [("migration", {"Job"}), ("uninstall", {"Job", "ServiceAccount"})])
 def test_migration_and_the_hook_before_an_uninstall_can_be_left_out(
     helm: Path, namespace: Namespace, value: str, kinds: set[str]
@@ -301,7 +337,12 @@ def test_migration_and_the_hook_before_an_uninstall_can_be_left_out(
 
 def test_network_policies_select_the_pods_of_their_component(helm: Path, namespace: Namespace) -> None:
     enabled = {"networkPolicy": {"enabled": True}}
-    values = {**TRYING_OUT, **dict.fromkeys(COMPONENTS, enabled), "toolbox": {"enabled": True}}
+    values = {
+        **TRYING_OUT,
+        **dict.fromkeys(COMPONENTS, enabled),
+        "metrics": {"enabled": True, **enabled},
+        "toolbox": {"enabled": True},
+    }
     documents = render(helm, namespace, values)
     policies = {d["metadata"]["name"]: d["spec"] for d in documents if d["kind"] == "NetworkPolicy"}
     pods = [*pod_templates([d for d in documents if d["kind"] != "Pod"])]
@@ -314,7 +355,7 @@ def test_network_policies_select_the_pods_of_their_component(helm: Path, namespa
         return sum(_matches(policies[policy]["podSelector"], pod["metadata"]["labels"]) for _, pod in pods)
 
     counts = {name.removeprefix("catchup-jobs-"): selected(name) for name in policies}
-    assert counts == {"operator": 2, "jobs": 3, "tools": 3, "postgresql": 1, "redis": 1}
+    assert counts == {"operator": 2, "jobs": 3, "tools": 3, "metrics": 1, "postgresql": 1, "redis": 1}
     for policy in ("catchup-jobs-postgresql", "catchup-jobs-redis"):
         sources = policies[policy]["ingress"][0]["from"]
         admitted = [
@@ -322,7 +363,61 @@ def test_network_policies_select_the_pods_of_their_component(helm: Path, namespa
             for name, pod in pods
             if any(_matches(each["podSelector"], pod["metadata"]["labels"]) for each in sources)
         ]
-        assert len(admitted) == 5  # sync, digest, suggestions, toolbox, migration
+        assert len(admitted) == 6  # sync, digest, suggestions, toolbox, migration, exporter
+    # The pods of another chart in the same release, whose components have the same names.
+    for component in ("operator", "uninstall", "suggestions", "toolbox", "migration", "test", "metrics", "redis"):
+        other = {
+            "app.kubernetes.io/name": "other",
+            "app.kubernetes.io/instance": "catchup-jobs",
+            "app.kubernetes.io/component": component,
+        }
+        for name, policy in policies.items():
+            assert not _matches(policy["podSelector"], other), name
+            peers = [peer for rule in policy["ingress"] for peer in rule.get("from", ())]
+            assert not any(_matches(peer["podSelector"], other) for peer in peers), name
+
+
+def test_the_exporters_policy_and_account_are_its_own(helm: Path, namespace: Namespace) -> None:
+    def rendered(**metrics: Any) -> tuple[set[str], dict[str, Any], list[str]]:
+        documents = render(helm, namespace, {"jobs": JOBS, "metrics": {"enabled": True, **metrics}})
+        pod = dict(pod_templates(documents))["Deployment/catchup-jobs-metrics"]["spec"]
+        policies = {d["metadata"]["name"] for d in documents if d["kind"] == "NetworkPolicy"}
+        accounts = [
+            d["metadata"]["name"]
+            for d in documents
+            if d["kind"] == "ServiceAccount" and d["metadata"]["labels"]["app.kubernetes.io/component"] == "metrics"
+        ]
+        return policies, pod, accounts
+
+    policies, pod, accounts = rendered()
+    assert (policies, pod["serviceAccountName"], accounts) == (JOBS_POLICIES, "cloud", [])
+    policies, pod, accounts = rendered(networkPolicy={"enabled": True}, access="reviewed")
+    assert policies == {*JOBS_POLICIES, "catchup-jobs-metrics"}
+    assert (pod["serviceAccountName"], accounts) == ("catchup-jobs-metrics", ["catchup-jobs-metrics"])
+    account = {"name": "scraped", "annotations": {"cloud/role": "reader"}}
+    for access in ("open", "reviewed"):
+        _, pod, accounts = rendered(access=access, serviceAccount=account)
+        assert (pod["serviceAccountName"], accounts) == ("scraped", ["scraped"])
+        assert pod["automountServiceAccountToken"] is (access == "reviewed")
+    _, pod, accounts = rendered(access="reviewed", serviceAccount={"name": "theirs", "create": False})
+    assert (pod["serviceAccountName"], accounts) == ("theirs", [])
+
+
+JOBS = {"serviceAccountName": "cloud", "networkPolicy": {"enabled": True}}
+JOBS_POLICIES = {"catchup-jobs-jobs", "catchup-jobs-tools"}
+
+
+def test_dns_is_reached_by_every_restricted_pod_also_where_its_pods_listen_on_5353(
+    helm: Path, namespace: Namespace
+) -> None:
+    enabled = {"networkPolicy": {"enabled": True}}
+    values = {**TRYING_OUT, **dict.fromkeys(COMPONENTS, enabled), "metrics": {"enabled": True, **enabled}}
+    policies = [d["spec"] for d in render(helm, namespace, values) if d["kind"] == "NetworkPolicy"]
+    assert len(policies) == 6
+    for policy in policies:
+        ports = {(each["port"], each["protocol"]) for each in policy["egress"][0]["ports"]}
+        assert ports == {(53, "UDP"), (53, "TCP"), (5353, "UDP"), (5353, "TCP")}
+        assert "to" not in policy["egress"][0]
 
 
 def _matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:

@@ -9,18 +9,17 @@ from typing import Any
 
 import pytest
 import yaml
-from integration.operator.chart_rendering import EXISTING, job_template, render, render_text
+from integration.operator.chart_rendering import EXISTING, TRYING_OUT, job_template, render, render_text
 from integration.operator.conftest import CHART, Namespace
+from integration.operator.test_chart_metrics import prometheus_operator
 
-from catchup_contract.env import Env
 from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC, Kind
 from catchup_dev.cluster import Cluster
-from catchup_jobs.jobs.run.errors import MisconfiguredError
-from catchup_jobs.settings import Settings
-from catchup_operator.options import InvalidOptionError, Options
 
 # The tests of the chart share one API server, those of the operator two others.
 pytestmark = pytest.mark.xdist_group("chart")
+
+__all__ = ["prometheus_operator"]  # a fixture
 
 SECRETS = {name: EXISTING[name] for name in ("database", "redis", "encryption")}
 
@@ -38,45 +37,17 @@ def template(helm: Path, values: dict[str, Any], *arguments: str) -> subprocess.
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"suggestions": {"shards": 0}}, "/suggestions/shards"),
         ({"smtp": {"host": "mail.test"}}, "smtp.from must be the sender's address"),
-        ({"smtp": {"security": "ssl"}}, "'starttls', 'tls', 'none'"),
         ({"operator": {"namespaces": ["people"], "allNamespaces": True}}, "exclude each other"),
-        ({"operator": {"digestSpreadMinutes": 241}}, "maximum: got 241, want 240"),
         ({"twilio": {"authToken": "x"}}, "additional properties 'authToken' not allowed"),
         ({"jobs": {"extraEnv": [{"name": "A", "value": 5}]}}, "/jobs/extraEnv/0/value': got number, want string"),
-        ({"jobs": {"extraEnv": [{"value": "x"}]}}, "missing property 'name'"),
-        ({"jobs": {"extraEnv": [{"name": "A", "vaule": "x"}]}}, "additional properties 'vaule' not allowed"),
         ({"operator": {"extraEnv": [{"name": "A", "value": True}]}}, "/operator/extraEnv/0/value"),
         ({"jobs": {"podAnnotations": {"a": True}}}, "/jobs/podAnnotations/a': got boolean, want string"),
-        ({"jobs": {"podLabels": {"a": 1}}}, "/jobs/podLabels/a"),
-        ({"jobs": {"nodeSelector": {"zone": 1}}}, "/jobs/nodeSelector/zone"),
-        ({"jobs": {"tolerations": ["gpu"]}}, "/jobs/tolerations/0"),
-        ({"jobs": {"tolerations": [{"effect": "NoScheduling"}]}}, "/jobs/tolerations/0/effect"),
-        ({"jobs": {"resources": {"limits": {"memory": "1GB"}}}}, "/jobs/resources/limits/memory"),
-        ({"jobs": {"resources": {"limit": {}}}}, "additional properties 'limit' not allowed"),
-        ({"jobs": {"sync": {"activeDeadlineSeconds": 10}}}, "minimum: got 10, want 60"),
-        ({"jobs": {"extraVolumes": [{"emptyDir": {}}]}}, "missing property 'name'"),
-        ({"jobs": {"extraVolumeMounts": [{"name": "a"}]}}, "missing property 'mountPath'"),
-        ({"jobs": {"hostAliases": [{"hostnames": ["a"]}]}}, "missing property 'ip'"),
-        ({"jobs": {"dnsPolicy": "Cluster"}}, "/jobs/dnsPolicy"),
         ({"operator": {"namespaces": [2024]}}, "/operator/namespaces/0': got number, want string"),
-        ({"operator": {"namespaces": ["People"]}}, "/operator/namespaces/0"),
-        ({"operator": {"livenessProbe": {"periodSeconds": 0}}}, "/operator/livenessProbe/periodSeconds"),
-        ({"operator": {"image": {"repository": ""}}}, "/operator/image/repository"),
-        ({"operator": {"image": {"tag": "a:b"}}}, "/operator/image/tag"),
-        ({"suggestions": {"schedule": "whenever"}}, "/suggestions/schedule"),
-        ({"suggestions": {"schedule": "0 0 * *"}}, "/suggestions/schedule"),
         ({"planning": {"contactHours": "22:00-08:00"}}, "planning.contactHours must be hours of one day"),
         ({"redis": {"existingSecret": "a", "existingSecretKey": ""}}, "/redis/existingSecretKey"),
-        ({"redis": {"existingSecret": "Our Redis"}}, "/redis/existingSecret"),
-        ({"redis": {"maxmemory": "lots"}}, "/redis/maxmemory"),
-        ({"postgresql": {"storage": "big"}}, "/postgresql/storage"),
         ({"caBundle": {"configMap": "a", "secret": "b"}}, "caBundle.configMap and caBundle.secret exclude each other"),
         ({"global": {"tolerations": ["gpu"]}}, "/global/tolerations/0"),
-        ({"imagePullSecrets": ["registry"]}, "/imagePullSecrets/0"),
-        ({"fullnameOverride": "Jobs"}, "/fullnameOverride"),
-        ({"defaultPool": "Our Pool"}, "/defaultPool"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(helm: Path, values: dict[str, Any], says: str) -> None:
@@ -98,75 +69,22 @@ def test_what_set_makes_of_a_wrong_value_is_refused(helm: Path, given: str) -> N
     assert "don't meet the specifications of the schema" in done.stderr
 
 
-# Each a value of the chart, the variable that it becomes, and whether it is right.
-CASES: list[tuple[str, Any, Env | str, bool]] = [
-    *(("operator.rollPerSecond", value, "CATCHUP_ROLL_PER_SECOND", True) for value in (0.001, 0.3, 10, 9999)),
-    *(("operator.rollPerSecond", value, "CATCHUP_ROLL_PER_SECOND", False) for value in (0, 0.0005, 0.0001, -1, 10000)),
-    *(("operator.memberWritesPerSecond", value, "CATCHUP_MEMBER_WRITES_PER_SECOND", bool(value)) for value in (0.5, 0)),
-    *(("operator.digestSpreadMinutes", value, "CATCHUP_DIGEST_SPREAD_MINUTES", True) for value in (0, 240)),
-    *(("operator.digestSpreadMinutes", value, "CATCHUP_DIGEST_SPREAD_MINUTES", False) for value in (-1, 241)),
-    *(("operator.logLevel", value, "CATCHUP_LOG_LEVEL", value == "debug") for value in ("debug", "trace")),
-    *(("jobs.logLevel", value, Env.LOG_LEVEL, value != "trace") for value in ("info", "error", "trace")),
-    *(("planning.strategy", value, Env.PLANNING_STRATEGY, value == "earliest") for value in ("earliest", "best")),
-    *(("planning.contactHours", value, Env.CONTACT_HOURS, True) for value in ("00:00-23:59", "09:00-09:01")),
-    *(
-        ("planning.contactHours", value, Env.CONTACT_HOURS, False)
-        for value in ("9:00-17:00", "09:00-24:00", "22:00-08:00", "09:00-09:00", "always")
-    ),
-    *(("google.projectQuota", value, Env.GOOGLE_PROJECT_QUOTA, value > 0) for value in (1, 20_000_000, 0, -1)),
-    *(("google.userQuota", value, Env.GOOGLE_USER_QUOTA, value > 0) for value in (1, 600, 0)),
-    *(
-        ("tracing.endpoint", value, Env.OTLP_ENDPOINT, value.startswith("http"))
-        for value in ("http://collector.observability:4318", "https://collector.test", "collector:4318")
-    ),
-    *(("twilio.from", value, Env.TWILIO_FROM, True) for value in ("+15550100000", "12345", "CatchUp", "Catch-Up 1")),
-    *(
-        ("twilio.from", value, Env.TWILIO_FROM, False)
-        for value in ("+1", "Catch Up Together", "+1 555 0100 000 000", "Ünicode")
-    ),
-    *(
-        ("twilio.apiBaseUrl", value, Env.TWILIO_API_BASE_URL, value == "https://t.test")
-        for value in ("https://t.test", "t.test")
-    ),
-    *(("actionBaseUrl", value, Env.ACTION_BASE_URL, True) for value in ("https://a.test/act", "http://a.test")),
-    *(
-        ("actionBaseUrl", value, Env.ACTION_BASE_URL, False)
-        for value in (
-            "a.test/act",
-            "https://a.test/?a=b",
-            "https://a.test/#b",
-            f"https://a.test/{'a' * 100}",
-            "https://a b",
-        )
-    ),
-    *(("connectUrl", value, Env.CONNECT_URL, value[0] == "h") for value in ("https://a.test/?tab=x", "a.test/x")),
-    *(("suggestions.shards", value, Env.SUGGESTION_SHARDS, value > 0) for value in (0, 1, 1000)),
-]
+def test_redis_gives_its_data_less_than_its_container_may_have(helm: Path, namespace: Namespace) -> None:
+    def limited(maxmemory: str, memory: str | None) -> str:
+        limits = {"limits": {"memory": memory}} if memory else {"limits": None}
+        return render_text(helm, namespace, {**TRYING_OUT, "redis": {"maxmemory": maxmemory, "resources": limits}})
 
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_chart_refuses_what_a_pod_would_refuse_and_takes_what_it_takes(
-    helm: Path, monkeypatch: pytest.MonkeyPatch, case: tuple[str, Any, Env | str, bool]
-) -> None:
-    path, value, variable, right = case
-    values: Any = value
-    for part in reversed(path.split(".")):
-        values = {part: values}
-    assert (template(helm, values).returncode == 0) is right
-    monkeypatch.setenv(variable, str(value))
-    if isinstance(variable, Env):
-        accepted = _accepts(Settings.load, MisconfiguredError)
-    else:
-        accepted = _accepts(lambda: Options.from_env({variable: str(value)}), InvalidOptionError)
-    assert accepted is right
-
-
-def _accepts(read: Any, refusal: type[Exception]) -> bool:
-    try:
-        read()
-    except refusal:
-        return False
-    return True
+    for maxmemory, memory in (
+        ("127mb", "128Mi"),
+        ("128m", "128Mi"),
+        ("1gb", "1.5Gi"),
+        ("95m", "100000000"),
+        ("9g", None),
+    ):
+        assert f'"{maxmemory}"' in limited(maxmemory, memory)
+    for maxmemory, memory in (("128mb", "128Mi"), ("128MB", "128M"), ("1gb", "1G"), ("100000000", "100000000")):
+        with pytest.raises(AssertionError, match=rf"redis\.maxmemory \({maxmemory}\) must be below"):
+            limited(maxmemory, memory)
 
 
 @pytest.mark.parametrize("kind", [SYNC, DIGEST, SUGGESTIONS], ids=str)
@@ -242,11 +160,24 @@ NUMBERS: dict[str, Any] = {
         "podAnnotations": {"b": "false"},
     },
     "toolbox": {"enabled": True},
+    "metrics": {
+        "enabled": True,
+        "access": "reviewed",
+        "tokenSecret": "23",
+        "replicas": 2,
+        "tls": {"existingSecret": "24", "caSecret": "25", "caKey": "26", "serverName": "27"},
+        "serviceMonitor": {"enabled": True, "labels": {"release": "28"}},
+        "podMonitor": {"enabled": True, "labels": {"release": "29"}},
+        "alerts": {"enabled": True, "labels": {"release": "30"}, "runbookUrl": "31"},
+        "dashboard": {"enabled": True, "labels": {"grafana": "32"}},
+    },
 }
 
 
 @pytest.mark.parametrize("trying_out", [False, True], ids=["existing secrets", "trying out"])
-def test_names_that_look_like_numbers_stay_text_everywhere(helm: Path, numeric: Namespace, trying_out: bool) -> None:
+def test_names_that_look_like_numbers_stay_text_everywhere(
+    helm: Path, numeric: Namespace, prometheus_operator: None, trying_out: bool
+) -> None:
     values = NUMBERS
     if trying_out:
         # On older servers the name of a Service begins with a letter.

@@ -17,6 +17,7 @@ import pytest
 from faults.api_proxy import ApiProxy, Fault
 from integration.operator.conftest import Namespace
 from integration.operator.operator_process import OperatorProcess
+from integration.operator.test_foreign_fields import apply_as
 from integration.operator.test_reconciliation import finish_job, run_by_hand, same, summary
 from kopf.testing import KopfRunner
 from waiting import eventually
@@ -295,6 +296,57 @@ def test_a_fight_over_a_cronjob_is_no_storm_and_ends_as_wanted_when_the_other_gi
         )
         assert ready["status"] == "False"
         assert f"CronJob {name} is changed again and again: kubectl-patch sets spec.suspend;" in ready["message"]
+        assert len([event for event in namespace.items("events") if event["reason"] == "Contested"]) == 1
+        eventually(lambda: as_wanted() and converged(namespace))
+
+
+def suspend_by_force(namespace: Namespace, cronjob: str) -> None:
+    """As a GitOps controller does that owns the field."""
+    apply_as(namespace, cronjob, "argocd-controller", {"spec": {"suspend": True}})
+
+
+def delete_it(namespace: Namespace, cronjob: str) -> None:
+    namespace.kubectl("delete", "cronjob", cronjob)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [(suspend_by_force, "argocd-controller sets spec.suspend"), (delete_it, "somebody deletes it")],
+    ids=["a forced apply", "a deletion"],
+)
+def test_whoever_changes_a_cronjob_back_each_time_is_told_and_met_ever_more_seldom(
+    start: Callable[[], KopfRunner],
+    namespace: Namespace,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    harm: Callable[[Namespace, str], None],
+    words: str,
+) -> None:
+    monkeypatch.setattr("catchup_operator.state.contests.REPAIR_DELAY_SECONDS", 0.1)
+    monkeypatch.setattr("catchup_operator.state.contests.PEACE_SECONDS", 20.0)
+    monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 2.0)
+    with start():
+        namespace.apply("ada")
+        namespace.ready()
+        name = namespace.cronjob()["metadata"]["name"]
+
+        def as_wanted() -> bool:
+            found = {item["metadata"]["name"]: item["spec"] for item in namespace.items("cronjobs")}
+            return name in found and not found[name]["suspend"]
+
+        repaired_after = []
+        for _ in range(9):
+            began = time.monotonic()
+            harm(namespace, name)
+            eventually(as_wanted)
+            repaired_after.append(time.monotonic() - began)
+        # Repairs after 0.1 s each at first, in the end after 0.8 and 1.6 s.
+        assert max(repaired_after[-3:]) > 0.7
+        ready = eventually(
+            lambda: (c := find_condition(namespace.schedule()["status"], "Ready"))["reason"] == "Contested" and c
+        )
+        assert ready["status"] == "False"
+        assert f"CronJob {name} is changed again and again: {words};" in ready["message"]
         assert len([event for event in namespace.items("events") if event["reason"] == "Contested"]) == 1
         eventually(lambda: as_wanted() and converged(namespace))
 

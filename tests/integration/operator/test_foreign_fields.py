@@ -12,6 +12,7 @@ import pytest
 import yaml
 from integration.operator.conftest import Namespace
 from integration.operator.operator_process import OperatorProcess
+from integration.operator.test_reconciliation import GARBAGE_SECONDS, let_the_operator_see_its_cronjobs
 from kopf.testing import KopfRunner
 from waiting import eventually
 
@@ -176,6 +177,46 @@ def test_labels_and_annotations_of_others_stay_through_a_repair_and_an_edit(
     assert found["metadata"]["annotations"]["team/note"] == "hello"
     assert found["metadata"]["labels"]["team"] == "people"
     assert "parallelism" not in found["spec"]["jobTemplate"]["spec"]
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["before its eyes", "while it was down"])
+def test_an_owner_that_somebody_adds_is_taken_off_so_that_the_cronjob_goes_with_its_user_schedule(
+    operator_process: StartOperator, namespace: Namespace, running: bool
+) -> None:
+    namespace.kubectl("create", "configmap", "more")
+    added = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "name": "more",
+        "uid": namespace.get("configmaps", "more")["metadata"]["uid"],
+    }
+
+    def add() -> None:
+        for item in namespace.items("cronjobs"):
+            name = item["metadata"]["name"]
+            if item["metadata"]["labels"]["catchup.dev/job"] == "sync":
+                patch(namespace, name, {"metadata": {"ownerReferences": [added]}})
+            else:
+                apply_as(namespace, name, "argocd-controller", {"metadata": {"name": name, "ownerReferences": [added]}})
+        assert [len(owners) for owners in owners_of(namespace)] == [2, 2], "nobody was added"
+
+    namespace.apply("ada")
+    with operator_process():
+        uid = namespace.ready()["metadata"]["uid"]
+        if running:
+            let_the_operator_see_its_cronjobs(namespace)
+            add()
+            eventually(lambda: owners_of(namespace) == [[uid], [uid]])
+    if not running:
+        add()
+        with operator_process():
+            eventually(lambda: owners_of(namespace) == [[uid], [uid]])
+    namespace.kubectl("delete", "us", "ada")
+    eventually(lambda: namespace.items("cronjobs") == [], seconds=GARBAGE_SECONDS)
+
+
+def owners_of(namespace: Namespace) -> list[list[str]]:
+    return [[owner["uid"] for owner in item["metadata"]["ownerReferences"]] for item in namespace.items("cronjobs")]
 
 
 def mutate(namespace: Namespace) -> None:

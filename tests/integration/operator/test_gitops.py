@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import yaml
 from integration.operator.chart_rendering import render_text
 from integration.operator.conftest import CHART, ROOT, Namespace
+from waiting import eventually
 
 # The tests of the chart share one API server, those of the operator two others.
 pytestmark = pytest.mark.xdist_group("chart")
@@ -66,13 +69,9 @@ def test_two_renderings_of_the_values_for_gitops_are_the_same_and_hold_no_secret
 def test_what_is_rendered_can_be_applied_in_any_order_and_again_without_a_change(
     helm: Path, namespace: Namespace, backwards: bool
 ) -> None:
-    # A hook of Helm's is no part of it: Argo CD takes it for one of its own, kubectl would run it at once.
+    # With hooks, as by Kustomize: kubectl runs the Job of one at once.
     values = yaml.safe_load((EXAMPLES / "values.yaml").read_text()) | {"crds": {"enabled": False}}
-    documents = [
-        d
-        for d in _documents(render_text(helm, namespace, values))
-        if "helm.sh/hook" not in d["metadata"].get("annotations", {})
-    ]
+    documents = _documents(render_text(helm, namespace, values))
     if backwards:
         documents.reverse()
     for document in documents:
@@ -88,6 +87,25 @@ def test_what_is_rendered_can_be_applied_in_any_order_and_again_without_a_change
     }
 
 
+def test_the_values_for_gitops_bring_no_job_that_deletes_anything(helm: Path) -> None:
+    def hooks(*more: str) -> set[str]:
+        done = template(helm, f"--values={EXAMPLES / 'values.yaml'}", *more)
+        documents = [d for d in _documents(done.stdout) if "helm.sh/hook" in d["metadata"].get("annotations", {})]
+        return {d["metadata"]["annotations"]["helm.sh/hook"] for d in documents}
+
+    assert hooks() <= {"test"}
+    assert "pre-delete" in hooks("--set=uninstall.enabled=true")
+
+
+def test_each_rendering_of_the_docs_that_is_to_be_applied_is_for_a_namespace_and_without_hooks() -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE | re.DOTALL)
+    commands = [block.replace("\\\n", " ") for block in blocks if "> rendered.yaml" in block]
+    assert len(commands) == 2
+    for command in commands:
+        assert "--no-hooks" in command
+        assert "--namespace $NAMESPACE" in command
+
+
 def test_the_migration_is_a_job_like_others_whose_name_changes_with_what_it_runs(helm: Path) -> None:
     names = []
     for more in ([], [], ["--set=jobs.image.tag=next"]):
@@ -96,6 +114,58 @@ def test_the_migration_is_a_job_like_others_whose_name_changes_with_what_it_runs
         assert not [key for key in job["metadata"].get("annotations", {}) if "hook" in key]
         names.append(job["metadata"]["name"])
     assert names[0] == names[1] != names[2]
+
+
+def test_the_migration_gives_up_only_where_that_is_asked_for(helm: Path) -> None:
+    show = (f"--values={EXAMPLES / 'values.yaml'}", "--show-only=templates/migration.yaml")
+    (job,) = _documents(template(helm, *show).stdout)
+    # Restarts of the container count; in the worst case one each ten seconds.
+    assert job["spec"]["backoffLimit"] * 10 > timedelta(days=90).total_seconds()
+    assert "activeDeadlineSeconds" not in job["spec"]
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "OnFailure"
+    (job,) = _documents(
+        template(helm, *show, "--set=migration.activeDeadlineSeconds=60,migration.backoffLimit=2").stdout
+    )
+    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (2, 60)
+
+
+def test_an_upgrade_migrates_again_once_the_job_before_has_ended_and_leaves_one_that_runs(
+    helm: Path, namespace: Namespace
+) -> None:
+    def rendered(*arguments: str) -> dict[str, Any]:
+        text = render_text(helm, namespace, {}, "--dry-run=server", "--set=crds.enabled=false", *arguments)
+        (job,) = [d for d in _documents(text) if d["kind"] == "Job" and "-migrate-" in d["metadata"]["name"]]
+        return job
+
+    def ended(name: str) -> bool:
+        return any(each["type"] == "Failed" for each in namespace.get("jobs", name)["status"].get("conditions", []))
+
+    def apply(job: dict[str, Any], **more: Any) -> str:
+        # As Helm marks what it installs.
+        release = {"meta.helm.sh/release-name": "catchup-jobs", "meta.helm.sh/release-namespace": namespace.name}
+        metadata = {**job["metadata"], "annotations": release}
+        changed = {**job, "metadata": metadata, "spec": {**job["spec"], **more}}
+        namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(changed))
+        return str(metadata["name"])
+
+    def run_to_its_end(job: dict[str, Any]) -> None:
+        """Let the Job controller fail it: there is no node, and so no pod of it starts."""
+        namespace.kubectl("delete", "job", job["metadata"]["name"])
+        name = apply(job, activeDeadlineSeconds=1)
+        eventually(lambda: ended(name))
+
+    first = rendered("--is-upgrade")
+    apply(first)
+    assert rendered("--is-upgrade") == first
+    run_to_its_end(first)
+    assert rendered()["metadata"]["name"] == first["metadata"]["name"]  # of whoever only renders, the name stays
+    second = rendered("--is-upgrade")
+    assert second["metadata"]["name"] != first["metadata"]["name"]
+    namespace.kubectl("delete", "job", first["metadata"]["name"])  # as Helm does
+    apply(second)
+    assert rendered("--is-upgrade") == second
+    run_to_its_end(second)
+    assert rendered("--is-upgrade")["metadata"]["name"] == first["metadata"]["name"]
 
 
 HEALTH = {
@@ -115,22 +185,26 @@ HEALTH = {
         },
         "Degraded",
     ),
-    "unknown": ({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "Unknown"}]}, "Progressing"),
+    "uninstalled": (
+        {"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "Unknown", "message": "quota"}]},
+        "Unknown",
+    ),
 }
 
 
+@pytest.mark.parametrize("kind", ["UserSchedule", "SchedulePool"])
 @pytest.mark.parametrize(("status", "health"), HEALTH.values(), ids=HEALTH)
-def test_argo_cd_takes_the_health_of_a_userschedule_from_its_condition(
-    status: dict[str, Any] | None, health: str
+def test_argo_cd_takes_the_health_of_our_resources_from_their_condition(
+    status: dict[str, Any] | None, health: str, kind: str
 ) -> None:
     config = yaml.safe_load((EXAMPLES / "argocd-cm.yaml").read_text())
-    script = config["data"]["resource.customizations.health.catchup.dev_UserSchedule"]
+    script = config["data"][f"resource.customizations.health.catchup.dev_{kind}"]
     lua = lupa.LuaRuntime()
     body = {"metadata": {"name": "ada", "generation": 2}, **({"status": status} if status else {})}
     lua.globals()["obj"] = lua.table_from(body, recursive=True)
     found = lua.execute(script)
     assert found["status"] == health
-    if health == "Degraded":
+    if health in {"Degraded", "Unknown"}:
         assert found["message"] == "quota"
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ from integration.operator.test_reconciliation import finish_job
 from integration.operator.test_releases import Release
 from waiting import eventually
 
-from catchup_operator.kube.resources import LEASE_NAME
+from catchup_operator.kube.client import KubeClient
+from catchup_operator.kube.config import load_access
+from catchup_operator.kube.errors import ApiError
+from catchup_operator.kube.resources import CONFIGMAPS, LEASE_NAME
 from catchup_operator.status.conditions import find_condition
 
 # The tests of the chart share one API server, those of the operator two others.
@@ -56,8 +61,34 @@ class Installed:
     def rendered(self, served: list[Namespace]) -> list[dict[str, Any]]:
         """Return what an upgrade would bring, as the running cluster has Helm render it."""
         output = self.serve("upgrade", served, "--dry-run=server", "--hide-notes")
-        documents = yaml.safe_load_all("---\n" + output.partition("\nHOOKS:")[2].replace("\nMANIFEST:", ""))
-        return [document for document in documents if isinstance(document, dict) and "kind" in document]
+        return documents_of("---\n" + output.partition("\nHOOKS:")[2].replace("\nMANIFEST:", ""))
+
+    def hooks(self) -> list[dict[str, Any]]:
+        """Return the hooks of the release as it is."""
+        return documents_of(self.run("get", "hooks", self.name))
+
+
+def documents_of(text: str) -> list[dict[str, Any]]:
+    return [found for found in yaml.safe_load_all(text) if isinstance(found, dict) and "kind" in found]
+
+
+def run_hook(
+    namespace: Namespace, documents: list[dict[str, Any]], job: str, tmp_path: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run what a hook's Job runs, with its account and the rights that the release grants that."""
+    hooks = [found for found in documents if "helm.sh/hook" in str(found["metadata"])]
+    accounts = [hook for hook in hooks if hook["kind"] in {"ServiceAccount", "Role", "RoleBinding"}]
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(accounts))
+    (pod,) = [pod for name, pod in pod_templates(hooks) if name == f"Job/catchup-jobs-{job}"]
+    (container,) = pod["spec"]["containers"]
+    config = act_as(namespace, pod["spec"]["serviceAccountName"], tmp_path / "hook")
+    return catchup_operator(config, *container["args"])
+
+
+def catchup_operator(config: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).parent / "catchup-operator")
+    env = {**os.environ, **environment, "KUBECONFIG": str(config)}
+    return subprocess.run([program, *arguments], env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -79,6 +110,27 @@ def act_as_operator(
         return Release(namespace.name, operator_env, tmp_path)
 
     return make
+
+
+@contextmanager
+def ending(namespace: Namespace) -> Iterator[Callable[[], None]]:
+    """Put an object into a namespace that a finalizer holds until the block ends; yields what deletes the namespace."""
+
+    def finalizers(names: str) -> None:
+        namespace.kubectl(
+            "patch", "configmap", "held", "--type=merge", "-p", f'{{"metadata":{{"finalizers":{names}}}}}'
+        )
+
+    namespace.kubectl("create", "configmap", "held")
+    finalizers('["example.com/held"]')
+
+    def delete_it() -> None:
+        namespace.cluster.kubectl("delete", "namespace", namespace.name, "--wait=false")
+
+    try:
+        yield delete_it
+    finally:
+        finalizers("[]")
 
 
 def delete(namespace: Namespace) -> None:
@@ -118,6 +170,54 @@ def test_a_served_namespace_that_is_deleted_breaks_neither_readiness_nor_upgrade
     assert namespace.kubectl("get", "deployments", "-o", "name").strip() == ""
 
 
+@pytest.mark.release
+def test_a_namespace_that_is_deleted_and_waits_for_a_finalizer_breaks_no_readiness_and_fills_no_log(
+    installed: Installed, act_as_operator: Callable[[list[Namespace]], Release], another: Callable[[], Namespace]
+) -> None:
+    people, friends = another(), another()
+    installed.serve("install", [people, friends], "--no-hooks")
+    operator = act_as_operator([people, friends])
+    with operator.running(), ending(friends) as delete_it:
+        for each in (people, friends):
+            each.apply("ada", userId=each.name)
+            each.ready("ada")
+        eventually(operator.is_ready, seconds=PATIENCE)
+        delete_it()
+        eventually(lambda: not friends.items("leases"))
+        eventually(lambda: f"namespace {friends.name} is gone, or is being deleted" in operator.log)
+        eventually(operator.is_ready, seconds=PATIENCE)
+        said = operator.log.count(friends.name)
+        people.apply("ada", userId=people.name, timeZone="Asia/Tokyo")
+        people.ready("ada")
+        time.sleep(35)  # longer than the longest pause of a watch or of a task that waits for its Lease
+        assert operator.log.count(friends.name) == said
+        assert operator.is_ready()
+
+
+def test_the_server_says_of_whatever_is_made_in_a_namespace_that_is_deleted_that_it_ends(
+    namespace: Namespace, another: Callable[[], Namespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    friends = another()
+    monkeypatch.setenv("KUBECONFIG", str(namespace.cluster.kubeconfig))
+
+    async def ask() -> None:
+        client = KubeClient(await load_access())
+        try:
+            assert not await client.is_gone(friends.name)
+            delete_it()
+            assert await client.is_gone(friends.name)
+            manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": friends.name, "name": "new"}}
+            for make in (client.apply, client.create):
+                with pytest.raises(ApiError) as raised:
+                    await make(CONFIGMAPS, manifest)
+                assert raised.value.namespace_ends, raised.value
+        finally:
+            await client.close()
+
+    with ending(friends) as delete_it:
+        asyncio.run(ask())
+
+
 def test_a_permission_that_is_missing_in_a_namespace_that_is_there_is_still_a_reason_not_to_be_ready(
     installed: Installed,
     act_as_operator: Callable[[list[Namespace]], Release],
@@ -139,7 +239,6 @@ def test_a_namespace_that_leaves_is_left_without_cronjobs_and_the_younger_schedu
     namespace: Namespace,
     another: Callable[[], Namespace],
     *,
-    operator_env: dict[str, str],
     tmp_path: Path,
 ) -> None:
     people, friends, gone = another(), another(), another()
@@ -151,18 +250,10 @@ def test_a_namespace_that_leaves_is_left_without_cronjobs_and_the_younger_schedu
     people.apply("ada", userId=user)
     with act_as_operator([people, friends, gone]).running():
         friends.ready()
-        eventually(lambda: suspended(people, "ada") == [True, True])
+        eventually(lambda: find_condition(people.schedule()["status"], "Ready")["reason"] == "Conflict")
+        assert suspended(people, "ada") == [True, True]
     delete(gone)
-    # The hook, with the rights of the release as it is.
-    hooks = [found for found in installed.rendered([people]) if "helm.sh/hook" in str(found["metadata"])]
-    accounts = [hook for hook in hooks if hook["kind"] in {"ServiceAccount", "Role", "RoleBinding"}]
-    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(accounts))
-    (pod,) = [pod for name, pod in pod_templates(hooks) if name == "Job/catchup-jobs-leave"]
-    account = act_as(namespace, pod["spec"]["serviceAccountName"], tmp_path / "hook")
-    (container,) = pod["spec"]["containers"]
-    program = str(Path(sys.executable).parent / "catchup-operator")
-    environment = {**os.environ, **operator_env, "KUBECONFIG": str(account)}
-    done = subprocess.run([program, *container["args"]], env=environment, capture_output=True, text=True, check=False)
+    done = run_hook(namespace, installed.rendered([people]), "leave", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "deleted 2 CronJobs" in done.stdout
     assert gone.name in done.stderr
@@ -177,7 +268,11 @@ def test_a_namespace_that_leaves_is_left_without_cronjobs_and_the_younger_schedu
     assert find_condition(people.schedule()["status"], "Ready")["reason"] == "Conflict"
     assert not friends.kubectl("get", "leases", "-o", "name").count(LEASE_NAME)
     assert len(people.items("cronjobs")) == 2
+    # The Deployment is gone by now. Had the hook failed after that, the next upgrade would run it again.
+    (job,) = [pod for name, pod in pod_templates(installed.rendered([people])) if name == "Job/catchup-jobs-leave"]
+    assert f"--namespace={friends.name}" in job["spec"]["containers"][0]["args"]
     installed.serve("upgrade", [people], "--no-hooks")
+    assert not [name for name, _ in pod_templates(installed.rendered([people])) if "leave" in name]
     assert namespace.kubectl("get", "deployment", "catchup-jobs-operator", "-o", "jsonpath={.spec.replicas}") == "1"
     assert "catchup-jobs" not in friends.kubectl("get", "roles", "-o", "name")
     with act_as_operator([people]).running():

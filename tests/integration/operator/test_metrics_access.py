@@ -7,9 +7,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import audit
 import pytest
 import yaml
+from integration.operator.chart_rendering import render
 from integration.operator.conftest import Namespace, act_as
 from integration.operator.test_reconciliation import StartOperator
 from integration.services import free_port
@@ -23,16 +26,22 @@ pytestmark = pytest.mark.xdist_group("chart")
 
 
 @pytest.fixture
-def tokens(namespace: Namespace) -> dict[str, str]:
-    """Accounts of the test's namespace, with what each may do."""
-    rules = {
-        "reader": [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}],
-        "stranger": [],
-        "reviewer": [
-            {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
-            {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
-        ],
+def rules(helm: Path, namespace: Namespace) -> dict[str, list[dict[str, Any]]]:
+    """What accounts may do: by the chart's own ClusterRoles."""
+    documents = render(helm, namespace, {"metrics": {"access": "reviewed"}})
+    roles = {d["metadata"]["name"]: d["rules"] for d in documents if d["kind"] == "ClusterRole"}
+    found = {
+        account: rules
+        for account, end in (("reader", "-metrics-reader"), ("reviewer", "-metrics-access"))
+        for name, rules in roles.items()
+        if name.endswith(end)
     }
+    return {**found, "stranger": []}
+
+
+@pytest.fixture
+def tokens(namespace: Namespace, rules: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+    """Accounts of the test's namespace, with what each may do."""
     made = {}
     for account, granted in rules.items():
         name = f"{namespace.name}-{account}"
@@ -102,10 +111,15 @@ def account(namespace: Namespace, tokens: dict[str, str], tmp_path: Path) -> tup
     return cluster["server"], folder
 
 
-def test_the_exporter_asks_the_same(account: tuple[str, Path], tokens: dict[str, str]) -> None:
+def test_the_exporter_asks_the_same_and_uses_all_that_it_was_granted(
+    account: tuple[str, Path], tokens: dict[str, str], rules: dict[str, list[dict[str, Any]]], namespace: Namespace
+) -> None:
     with serving(CollectorRegistry(), host="127.0.0.1", port=0, gate=ReviewGate(*account)) as port:
         check(lambda header: status_of(f"http://127.0.0.1:{port}/metrics", header), tokens)
         assert status_of(f"http://127.0.0.1:{port}/healthz") == 200
+    requests = audit.requests_of(namespace.cluster, namespace.name, "reviewer")
+    assert audit.refused(requests) == []
+    assert audit.rights_used(requests) == audit.rights_granted([{"rules": rules["reviewer"]}])
 
 
 def test_without_an_answer_nobody_reads_and_the_decision_is_not_kept(
@@ -119,3 +133,26 @@ def test_without_an_answer_nobody_reads_and_the_decision_is_not_kept(
     assert ReviewGate(f"https://127.0.0.1:{free_port()}", folder)(reader) == 503
     (folder / "token").write_text(tokens["reviewer"])  # the kubelet has replaced it
     eventually(lambda: gate(reader) == 200)
+
+
+@pytest.fixture
+def dead_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a proxy at which nobody listens, and the API server's network in `NO_PROXY`."""
+    for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
+
+
+def test_the_exporter_reaches_an_api_server_whose_network_is_kept_from_the_proxy(
+    account: tuple[str, Path], tokens: dict[str, str], dead_proxy: None
+) -> None:
+    eventually(lambda: ReviewGate(*account)(f"Bearer {tokens['reader']}") == 200)
+
+
+def test_the_operator_reaches_an_api_server_whose_network_is_kept_from_the_proxy(
+    operator_process: StartOperator, operator_env: dict[str, str], dead_proxy: None
+) -> None:
+    operator_env["CATCHUP_HEALTH_PORT"] = str(port := free_port())
+    with operator_process():
+        eventually(lambda: _answers(f"http://127.0.0.1:{port}/readyz"))

@@ -388,7 +388,7 @@ def is_refused(namespace: Namespace) -> bool:
     return False
 
 
-def policy(namespace: Namespace, operation: str = "CREATE") -> list[str]:
+def policy(namespace: Namespace, operation: str = "CREATE", *, reason: str = "Invalid") -> list[str]:
     """Forbid an operation on CronJobs by an admission policy; return what must be deleted to allow it again."""
     name = namespace.name
     rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": [operation], "resources": ["cronjobs"]}
@@ -403,7 +403,7 @@ def policy(namespace: Namespace, operation: str = "CREATE") -> list[str]:
         for kind, spec in {
             "ValidatingAdmissionPolicy": {
                 "matchConstraints": {"resourceRules": [rule]},
-                "validations": [{"expression": "false", "message": "no CronJobs on Sundays"}],
+                "validations": [{"expression": "false", "message": "no CronJobs on Sundays", "reason": reason}],
             },
             "ValidatingAdmissionPolicyBinding": {
                 "policyName": name,
@@ -442,14 +442,21 @@ def webhook(namespace: Namespace) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("forbid", "words"),
-    [(quota, "exceeded quota"), (policy, "no CronJobs on Sundays"), (webhook, "see that the webhook's pods run")],
+    ("forbid", "reason", "progress", "words"),
+    [
+        (quota, "CronJobRefused", "Stalled", "exceeded quota"),
+        (policy, "CronJobRefused", "Stalled", "no CronJobs on Sundays"),
+        (webhook, "WebhookFailed", "Reconciling", "see that the webhook's pods run"),
+    ],
 )
 def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
     namespace: Namespace,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
+    *,
     forbid: Callable[[Namespace], list[str]],
+    reason: str,
+    progress: str,
     words: str,
 ) -> None:
     for retry in ("_REFUSED_MAX_SECONDS", "_UNNOTICED_RETRY_SECONDS"):
@@ -463,8 +470,11 @@ def test_what_the_api_server_refuses_is_told_in_the_status_and_heals_by_itself(
         return next((each for each in conditions if each["type"] == "Ready"), {})
 
     refused = eventually(ready)
-    assert (refused["status"], refused["reason"]) == ("False", "CronJobRefused")
+    assert (refused["status"], refused["reason"]) == ("False", reason)
     assert words in refused["message"]
+    # What Flux goes by: a webhook that is away for a moment is no failure.
+    conditions = namespace.schedule()["status"]["conditions"]
+    assert [c["type"] for c in conditions if c["type"] in {"Stalled", "Reconciling"}] == [progress]
     namespace.kubectl("delete", *cause)
     namespace.ready()
 
@@ -776,11 +786,24 @@ def test_a_restart_reads_no_resource_for_jobs_whose_results_the_status_has(
     namespace.apply("ada")
     with operator_process():
         namespace.ready()
+        cronjob = namespace.cronjob(DIGEST)["metadata"]["name"]
+        served, follow_up = f"{cronjob}-29401200", f"{cronjob}-29401260"
+        namespace.kubectl("create", "job", served, f"--from=cronjob/{cronjob}")
+        finish_job(namespace, served, exit_code=0, message=summary(Outcome.SKIPPED, Reason.EMPTY, kind=DIGEST))
+        eventually(lambda: namespace.schedule()["status"]["digest"].get("lastJobName") == served)
+        # It costs no write, and so leaves no mark before the next one.
+        namespace.kubectl("create", "job", follow_up, f"--from=cronjob/{cronjob}")
+        before = namespace.reads("userschedules")
+        finish_job(namespace, follow_up, exit_code=0, message=summary(Outcome.SKIPPED, Reason.EMPTY, kind=DIGEST))
+        eventually(lambda: namespace.reads("userschedules") > before)
+        assert "lastIdleJobName" not in namespace.schedule()["status"]["digest"]
         for job in jobs:
             run_by_hand(namespace, job)
             finish_job(namespace, job, exit_code=65, message=summary(Outcome.FAILED, Reason.BAD_DATA))
             eventually(lambda job=job: namespace.schedule()["status"]["sync"].get("lastJobName") == job)  # type: ignore[misc]
-    assert len(namespace.items("jobs")) == len(jobs)
+    assert namespace.schedule()["status"]["digest"]["lastIdleJobName"] == follow_up
+    assert len(namespace.items("jobs", "catchup.dev/job=sync")) == len(jobs)
+    assert follow_up in {item["metadata"]["name"] for item in namespace.items("jobs")}
     before = namespace.reads("userschedules")
     with operator_process():
         eventually(lambda: answers(f"http://127.0.0.1:{port}/readyz"), seconds=60)

@@ -11,6 +11,7 @@ import pytest
 
 from catchup_dev import own_cluster, places
 from catchup_dev.console import Console, Failure
+from catchup_dev.own_cluster import OwnCluster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +63,43 @@ def test_a_demo_that_is_on_a_cluster_is_not_begun_on_another(machine: set[str], 
     place = places.pick("current", registry="registry.example.com", values=None, console=Console(quiet=True))
     with pytest.raises(Failure, match="the context theirs"):
         place.prepare(print)
+
+
+class TheirCluster:
+    """A cluster on which the demo's release made the definitions; keeps the commands that it is given."""
+
+    context = "theirs"
+
+    def __init__(self, directory: Path, namespaces: str) -> None:
+        self.directory = directory
+        self.namespaces = namespaces
+        self.asked: list[str] = []
+
+    def kubectl(self, *arguments: str, **_: object) -> str:
+        self.asked.append(" ".join(arguments))
+        if "get crd" in self.asked[-1]:
+            notes = {"meta.helm.sh/release-namespace": "catchup-demo", "meta.helm.sh/release-name": "catchup-jobs"}
+            return json.dumps({"metadata": {"annotations": notes}})
+        return self.namespaces if "--all-namespaces" in arguments else ""
+
+    def helm(self, *_: str) -> str:
+        return ""
+
+    definition_owner = OwnCluster.definition_owner
+    delete_namespaces = OwnCluster.delete_namespaces
+    namespaces_with_resources = OwnCluster.namespaces_with_resources
+
+
+@pytest.mark.parametrize("namespaces", ["", "people people friends "])
+def test_the_demo_takes_its_definitions_back_unless_somebody_else_has_resources_of_them(
+    machine: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, namespaces: str
+) -> None:
+    cluster = TheirCluster(tmp_path, namespaces)
+    monkeypatch.setattr(places, "OwnCluster", lambda _: cluster)
+    monkeypatch.setattr(places, "OUTBOX", tmp_path / "outbox")
+    told = io.StringIO()
+    places.pick("current", registry=None, values=None, console=Console(stream=told)).down()
+    deleted = any(command.startswith("delete crd userschedules.catchup.dev") for command in cluster.asked)
+    assert deleted is (namespaces == "")
+    assert ("The definitions stay" in told.getvalue() and "in friends, people." in told.getvalue()) is not deleted
+    assert any(command.startswith("delete namespaces") for command in cluster.asked)

@@ -109,6 +109,40 @@ def test_a_value_of_a_wrong_type_is_refused_by_its_path(tmp_path: Path, path: st
     assert "\n" not in str(caught.value)
 
 
+HARD = "topologyKey: a, whenUnsatisfiable: DoNotSchedule"
+# Lists that the API server merges by keys: the message and the field.
+KEYED = [
+    ("pod.hostAliases[1] has the ip of pod.hostAliases[0]", "hostAliases: [{ip: 1.2.3.4}, {ip: 1.2.3.4}]"),
+    ("pod.hostAliases[0] must have a value of ip", "hostAliases: [{hostnames: [a]}]"),
+    ("pod.initContainers[1] has the name of pod.initContainers[0]", "initContainers: [{name: a}, {name: a}]"),
+    (
+        "pod.initContainers[0].env[2] has the name",
+        "initContainers: [{name: a, env: [{name: A}, {name: B}, {name: A}]}]",
+    ),
+    ("pod.initContainers[0].env[0] must have a value of name", "initContainers: [{name: a, env: [{value: x}]}]"),
+    (
+        "pod.initContainers[0].volumeMounts[1] has the mountPath",
+        "initContainers: [{name: a, volumeMounts: [{name: a, mountPath: /x}, {name: b, mountPath: /x}]}]",
+    ),
+    (
+        "pod.initContainers[0].ports[1] has the containerPort and protocol",
+        "initContainers: [{name: a, ports: [{containerPort: 1}, {containerPort: 1, protocol: TCP}]}]",
+    ),
+    (
+        "pod.topologySpreadConstraints[1] has the topologyKey and whenUnsatisfiable",
+        f"topologySpreadConstraints: [{{{HARD}, maxSkew: 1}}, {{{HARD}, maxSkew: 2}}]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "text"), KEYED, ids=[text for _, text in KEYED])
+def test_a_list_that_names_a_key_twice_or_not_is_refused_by_its_path(tmp_path: Path, message: str, text: str) -> None:
+    with pytest.raises(InvalidTemplateError) as caught:
+        load_template(written(tmp_path, f"image: x\npod: {{{text}}}"))
+    assert f": {message}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_refusal_does_not_show_a_value_that_may_be_secret(tmp_path: Path) -> None:
     with pytest.raises(InvalidTemplateError) as caught:
         load_template(written(tmp_path, "image: x\nenv: [{name: PIN, value: 271828}]"))
@@ -124,6 +158,9 @@ def test_a_refusal_does_not_show_a_value_that_may_be_secret(tmp_path: Path) -> N
         "pod: {tolerations: [{operator: Exists}], affinity: {}, nodeSelector: {}}",
         "pod: {tolerations: [{aFieldOfANewerServer: 5}]}",
         "podAnnotations: {a: 'true'}",
+        "pod: {tolerations: [{key: a}, {key: a}], imagePullSecrets: [{name: a}, {name: a}], securityContext: null}",
+        "pod: {initContainers: [{name: a, ports: [{containerPort: 1}, {containerPort: 1, protocol: UDP}]}, {name: b}]}",
+        f"pod: {{topologySpreadConstraints: [{{{HARD}}}, {{topologyKey: a, whenUnsatisfiable: ScheduleAnyway}}]}}",
     ],
 )
 def test_what_an_api_server_takes_is_taken(tmp_path: Path, text: str) -> None:

@@ -6,25 +6,30 @@ import logging
 import sqlite3
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
 from catchup_jobs.adapters.database import postgresql_login
 from catchup_jobs.adapters.database.errors import classify
+from catchup_jobs.adapters.database.postgresql_errors import DeadlockError
 from catchup_jobs.adapters.database.url import parse_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy.dialects.postgresql import Insert
     from sqlalchemy.pool import ConnectionPoolEntry
+
+T = TypeVar("T")
 
 _CONNECT_TIMEOUT_SECONDS: Final = 5
 """How long a connection to PostgreSQL may take."""
 _BUSY_TIMEOUT_SECONDS: Final = 10
 """How long SQLite waits for another writer."""
+_DEADLOCKS_MAX: Final = 5
+"""How often a transaction is tried that PostgreSQL ends so that another one, which waits for it, can go on."""
 # For one transaction each: behind a pooler, what a session sets stays with a connection that others use too.
 # In UTC the driver's values need no conversion; it reads dates in the style ISO only.
 _POSTGRES_VALUES: Final = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; "
@@ -98,6 +103,20 @@ class Database:
         """
         with self._classified(), self.engine.begin() as connection:
             yield connection
+
+    def write_anew(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` does in a transaction, done anew where it was ended for a deadlock with another.
+
+        For transactions that lock rows in another order than those that they may meet.
+
+        Raises:
+            JobError: classified by `errors.classify`.
+        """
+        for _ in range(_DEADLOCKS_MAX - 1):
+            with suppress(DeadlockError), self.write() as connection:
+                return work(connection)
+        with self.write() as connection:
+            return work(connection)
 
     def insert(self, table: Table) -> Insert:
         """Return `insert_into` for this database."""

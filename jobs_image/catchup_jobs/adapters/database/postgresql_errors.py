@@ -40,6 +40,11 @@ _STRANGE: Final = (
     " somebody else may be why, or a server that is not PostgreSQL; see its log"
 )
 
+
+class DeadlockError(TemporaryError):
+    """PostgreSQL has ended the transaction, since another one waited for its locks and it for that one's."""
+
+
 # SQLSTATE classes and codes, https://www.postgresql.org/docs/current/errcodes-appendix.html; the first that fits counts
 _STATES: Final[tuple[tuple[tuple[str, ...], type[JobError], str], ...]] = (
     (("42P01", "42703"), TemporaryError, _SCHEMA),
@@ -57,6 +62,7 @@ _STATES: Final[tuple[tuple[tuple[str, ...], type[JobError], str], ...]] = (
     ),
     (("25006",), TemporaryError, _STANDBY.format(state=" (SQLSTATE {state})")),
     (("53300",), TemporaryError, _NONE_FREE),
+    (("40P01",), DeadlockError, "PostgreSQL is not available (SQLSTATE {state}{cause})"),
     (
         # 0B, 24 to 27, 34: what a pooler makes of a statement or transaction that another connection knows nothing of.
         ("08", "0B", "24", "25", "26", "27", "34", "40", "53", "55", "57", "58", "72", "F0", "HV", "XX000"),

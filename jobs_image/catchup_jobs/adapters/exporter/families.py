@@ -102,7 +102,7 @@ def _pools(snapshot: Snapshot) -> Iterator[Metric]:
     )
     yield _labelled(
         "pool_oldest_sync_timestamp_seconds",
-        "When the last sync that succeeded began of the member of a pool who waits longest.",
+        "When the last sync that succeeded began of the member of a pool who waits longest, or the member joined.",
         ("pool",),
         {pool: at.timestamp() for pool, at in snapshot.oldest_syncs.items()},
     )

@@ -15,6 +15,7 @@ import requests
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 
+from catchup_jobs.adapters.directed_session import DirectedSession
 from catchup_jobs.adapters.time_limit import OverTimeError, within
 from catchup_jobs.jobs.run.spans import answered, http_span
 
@@ -71,6 +72,7 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
             seconds_left: returns how long a request may last now, at most `request_seconds`.
         """
         super().__init__(logger=_quiet)
+        self.session = DirectedSession()
         self._base_url = base_url.rstrip("/") if base_url else None
         self._timeouts = (connect_timeout, read_timeout)
         self._request_seconds, self._seconds_left = request_seconds, seconds_left

@@ -12,6 +12,7 @@ from catchup_contract.outcomes import ExitCode
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.hints import MIGRATE_HINT
 from catchup_jobs.adapters.database.migrate import SchemaStatus, status, upgrade
+from catchup_jobs.adapters.time_limit import OverTimeError, within
 from catchup_jobs.jobs.run.errors import TemporaryError
 from catchup_jobs.settings import Settings
 
@@ -33,7 +34,14 @@ def db() -> None:
     metavar="SECONDS",
     help="Keep trying for this long if the database cannot be reached. Default: 0.",
 )
-def migrate(*, wait_seconds: int) -> None:
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="End if it takes longer than this, with the wait; nothing is changed then. Default: no limit.",
+)
+def migrate(*, wait_seconds: int, timeout_seconds: int | None) -> None:
     """Apply all missing migrations in one transaction. It can be repeated, also concurrently.
 
     \b
@@ -41,8 +49,15 @@ def migrate(*, wait_seconds: int) -> None:
       CATCHUP_DATABASE_URL=postgresql://catchup@db/catchup catchup-jobs db migrate --wait 60
     """
     settings = Settings.load()
-    before = _reached(settings.database_url, wait_seconds)
-    after = upgrade(settings.database_url)
+
+    def run() -> tuple[SchemaStatus, SchemaStatus]:
+        return _reached(settings.database_url, wait_seconds), upgrade(settings.database_url)
+
+    try:
+        before, after = run() if timeout_seconds is None else within(timeout_seconds, run)
+    except OverTimeError:
+        # The end of this process ends the transaction.
+        raise TemporaryError(f"the migration was not over within {timeout_seconds} s") from None
     if before == after:
         click.echo(f"{after.backend}: nothing to do, the schema is at revision {after.current:04d}")
     else:

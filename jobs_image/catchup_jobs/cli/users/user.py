@@ -45,9 +45,11 @@ def user() -> None:
 def import_(file: TextIO, strict: bool, keys_lost: bool) -> None:
     """Create or replace users from a JSON file (`-` for standard input).
 
-    It holds one user, a list, or an object with a list under `users`. Only `id` and `name` are required. Each user is
-    checked whole: one with a wrong field is left out, the others are imported in one transaction, and the exit code is
-    65. A user's schedule (time zone, digest, calendar sync) is left alone where a UserSchedule resource owns it.
+    It holds one user, a list, or an object with a list under `users`. Only `id` and `name` are required. The whole file
+    is checked first, each user apart: one with a wrong field is left out, the others are imported, and the exit code is
+    65. They are imported by their ids, some in each transaction: if the database fails on the way, the error says how
+    many are there, and the same file can be imported again. A user's schedule (time zone, digest, calendar sync) is
+    kept for later where a UserSchedule resource says when, and holds once that is gone.
 
     With `contacts`, a user's contacts become these: those known by their id are changed, new ones are added, those
     that are missing are archived, and suggestions stay with their contacts. Without the key, contacts stay as they
@@ -106,7 +108,7 @@ def import_(file: TextIO, strict: bool, keys_lost: bool) -> None:
         doubts = _doubts({user: pool for user, pool in pools.items() if pool}, known_pools(database))
     click.echo(f"{len(imported.created)} created, {len(imported.updated)} updated")
     if imported.kept_schedule:
-        click.echo(f"schedule owned by a UserSchedule, left alone: {', '.join(imported.kept_schedule)}")
+        click.echo(f"schedule kept for when their UserSchedule is gone: {', '.join(imported.kept_schedule)}")
     if doubts:
         click.echo("imported, but nobody serves them so far:\n" + _listed(doubts), err=True)
     if read.problems:

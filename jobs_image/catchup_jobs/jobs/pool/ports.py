@@ -52,6 +52,7 @@ class Settlement:
         due_at: from when the member is due again (UTC).
         unfinished: the slot to try again then, None where the slot has ended.
         answered: the request by hand that has ended (UTC).
+        synced_at: when the sync began that has ended well (UTC), None of other runs.
     """
 
     user_id: str
@@ -59,13 +60,17 @@ class Settlement:
     unfinished: datetime | None = None
     deaths: int = 0
     answered: datetime | None = None
+    synced_at: datetime | None = None
 
 
 class PoolStore(Protocol):
     """The members of one pool for one kind, in one shard. Each method is one transaction and raises JobError."""
 
     def schedule(self, *, now: datetime, limit: int) -> int:
-        """Compute when members are due whose schedule is new or changed; return how many, at most `limit`."""
+        """Compute when members are due whose schedule is new or changed; return how many, at most `limit`.
+
+        Whom somebody else changes at this moment is left out.
+        """
         ...
 
     def release(self, *, now: datetime) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 POOL: Final = "people"
 # How long a pod may still find the list of before (the kubelet's period and the age of its cache).
 _MOUNT_LAG: Final = timedelta(seconds=90)
+# So that the users of a story are in parts of different age.
+_PARTS: Final = 4
+_WHOLE_AT_FIRST: Final = 3
 # Longer than a tick's own: a minute is a second here, and one of the machine is not always enough for as much.
 DEADLINE_SECONDS: Final = 900
 # A claim of a pod that died is over by then.
@@ -53,17 +56,29 @@ class Placements:
             number = len(self._told)
             folder = self.directory / f"list-{number}"
             folder.mkdir()
-            for name, content in encode(listed, order=number + 1).items():
+            for name, content in encode(listed, _PARTS, order=number + 1).items():
                 (folder / name).write_bytes(content)
             self._told.append((now, folder, listed))
 
     def mounted(self, now: datetime, dice: random.Random) -> Path:
-        """Return the list as a pod finds it that starts now: shortly after a change, perhaps the one before."""
+        """Return the list as a pod finds it: shortly after a change, perhaps the one before, or parts of both."""
         with self._lock:
             told, folder, _ = self._told[-1]
-            if len(self._told) > 1 and now - told < _MOUNT_LAG and dice.random() < 0.5:
-                return self._told[-2][1]
-            return folder
+            if len(self._told) < 2 or now - told >= _MOUNT_LAG:
+                return folder
+            before, age = self._told[-2][1], dice.random()
+            # Before a complete list was read nobody is served: the first ones are not mixed.
+            if age < 0.25 and len(self._told) > _WHOLE_AT_FIRST:
+                return self._mixed([before, folder], dice)
+            return before if age < 0.5 else folder
+
+    def _mixed(self, folders: list[Path], dice: random.Random) -> Path:
+        """Return a list of which each file is of one of these: Kubernetes renews one ConfigMap after the other."""
+        mixed = self.directory / f"list-{len(self._told)}-{dice.getrandbits(32):08x}"
+        mixed.mkdir(exist_ok=True)
+        for file in sorted(folders[-1].iterdir()):
+            (mixed / file.name).write_bytes((dice.choice(folders) / file.name).read_bytes())
+        return mixed
 
     def environment(self, folder: Path) -> dict[str, str]:
         """Return what the operator sets in the pods of the pool."""

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from catchup_jobs.adapters.database.errors import classify
+from catchup_jobs.adapters.database.postgresql_errors import DeadlockError
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 
 CANARY = "ada@example.com"
@@ -19,7 +20,7 @@ CANARY = "ada@example.com"
     ("state", "expected"),
     [
         ("40001", TemporaryError),  # serialization_failure
-        ("40P01", TemporaryError),  # deadlock_detected
+        ("40P01", DeadlockError),  # deadlock_detected
         ("53100", TemporaryError),  # disk_full
         ("53300", TemporaryError),  # too_many_connections
         ("55P03", TemporaryError),  # lock_not_available

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from itertools import islice
 from types import SimpleNamespace
@@ -7,9 +8,10 @@ from typing import Any, cast
 
 import aiohttp
 import pytest
+from kopf._cogs.clients import watching as kopf_watching
 from yarl import URL
 
-from catchup_operator.kopf_glue.read_retries import Backoffs, ReadRetries
+from catchup_operator.kopf_glue.read_retries import _KOPFS_LOG, Backoffs, ReadRetries
 
 PATH = "/apis/catchup.dev/v1alpha1/namespaces/people/userschedules"
 LIST, FURTHER, WATCH = (f"https://api{PATH}?{query}" for query in ("limit=200", "limit=200&continue=abc", "watch=true"))
@@ -176,3 +178,27 @@ async def test_until_the_first_list_all_served_namespaces_are_known_not_to_be() 
     assert len(reads.problems()) == 2
     await ask(reads, LIST, Answer())
     assert [problem.split("/")[5] for problem in reads.problems()] == ["friends"]
+
+
+async def test_kopfs_log_says_nothing_of_reads_in_a_namespace_that_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    gone = {"people"}
+    reads = ReadRetries(["people", "friends"], gone.__contains__)
+    log = logging.getLogger(_KOPFS_LOG)
+    texts = [
+        f"Request attempt #3 failed; will retry: GET {url} -> why" for url in (LIST, LIST.replace("people", "friends"))
+    ]
+    reads.start()
+    try:
+        for text in texts:
+            log.error(text)
+        gone.clear()
+        log.error("%s", texts[0])
+    finally:
+        reads.stop()
+    gone.add("people")
+    log.error("%s", texts[0])
+    assert [record.getMessage() for record in caplog.records] == [texts[1], texts[0], texts[0]]
+
+
+def test_that_log_is_kopfs_log_of_failed_reads() -> None:
+    assert kopf_watching.logger.name == _KOPFS_LOG

@@ -59,6 +59,40 @@ def test_only_a_uid_that_differs_means_another_object(answer: ApiError, is_of_an
     assert answer.is_of_another is is_of_another
 
 
+DENIALS = ('admission webhook "w" denied the request: no', "ValidatingAdmissionPolicy 'p' denied request: no")
+
+
+@pytest.mark.parametrize("message", DENIALS)
+@pytest.mark.parametrize(
+    ("code", "reason"), [(401, "Unauthorized"), (404, "NotFound"), (409, "AlreadyExists"), (409, "Conflict"), (500, "")]
+)
+def test_a_denial_is_a_refusal_and_nothing_else_whatever_its_code(code: int, reason: str, message: str) -> None:
+    found = error(code, f'cronjobs.batch "a" is forbidden: {message}', reason=reason)
+    assert found.refused
+    assert not any((found.not_found, found.is_outrun, found.already_exists, found.is_of_another))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"), [(500, "etcdserver: request is too large"), (413, "limit is 3145728"), (422, "is invalid")]
+)
+def test_what_no_retry_changes_is_a_refusal(code: int, message: str) -> None:
+    assert error(code, message).refused
+
+
+@pytest.mark.parametrize(("code", "message"), [(500, "etcdserver: leader changed"), (409, "try again"), (429, "")])
+def test_what_a_retry_may_solve_is_none(code: int, message: str) -> None:
+    assert not error(code, message).refused
+
+
 def test_a_quota_that_is_written_at_the_moment_is_no_object_of_that_name() -> None:
     assert error(409, 'cronjobs.batch "a" already exists', reason="AlreadyExists").already_exists
     assert not error(409, 'Operation cannot be fulfilled on resourcequotas "q"', reason="Conflict").already_exists
+
+
+def test_a_namespace_that_is_deleted_is_told_from_a_quota_by_the_servers_cause() -> None:
+    text = (
+        'jobs.batch "a" is forbidden: unable to create new content in namespace people because it is being terminated'
+    )
+    causes = [{"reason": "NamespaceTerminating", "message": "namespace people is being terminated"}]
+    assert error(403, text, reason="Forbidden", details={"causes": causes}).namespace_ends
+    assert not error(403, 'jobs.batch "a" is forbidden: exceeded quota', reason="Forbidden").namespace_ends

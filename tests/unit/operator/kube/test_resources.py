@@ -35,7 +35,11 @@ METADATA = {
                 "spec": {"template": {}},
                 "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True", "lastProbeTime": None}]},
             },
-            {"metadata": METADATA, "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True"}]}},
+            {
+                "metadata": METADATA,
+                "spec": {},
+                "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True"}]},
+            },
         ),
         (
             PODS,

@@ -35,6 +35,7 @@ class Script:
 class Notes:
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.lists = 0
 
     def list_started(self) -> None: ...
 
@@ -43,7 +44,8 @@ class Notes:
 
     def forget(self, item: dict[str, Any]) -> None: ...
 
-    def list_ended(self) -> None: ...
+    def list_ended(self) -> None:
+        self.lists += 1
 
 
 @pytest.fixture
@@ -91,3 +93,18 @@ async def test_pauses_are_short_again_after_an_event(pauses: list[float]) -> Non
     notes = await follow(Script(*[ApiError(500, "x")] * 6, [item("a")], ApiError(500, "x")))
     assert notes.seen == ["a"]
     assert pauses[-1] <= 1.0 < pauses[-2]
+
+
+async def test_nothing_is_asked_of_a_namespace_that_is_gone_and_it_is_listed_anew_when_it_is_back(
+    pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    script = Script(ApiError(403, "forbidden"), [item("a")])
+    looks = iter([False, True, True, True, False])  # before each list, and while it is gone
+    watch = Watch(cast(KubeClient, script), "jobs", "people", notes := Notes(), is_gone=lambda: next(looks, False))
+    with pytest.raises(asyncio.CancelledError):
+        await watch.run()
+    assert (script.lists, notes.seen) == (2, ["a"])
+    assert notes.lists == 3  # and an empty one: with the namespace all is gone
+    assert pauses[1:] == [1.0, 1.0]
+    assert len(caplog.records) == 1
+    assert watch.silent_seconds < 60

@@ -69,6 +69,50 @@ async def test_many_namespaces_are_asked_about_all_at_once_first_and_then_a_few_
     assert {namespace for *_, namespace in asked} == set(MANY)
 
 
+async def test_many_namespaces_are_asked_about_beside_each_other_but_not_all_at_once() -> None:
+    running, most = 0, 0
+
+    async def is_allowed(*_: str) -> bool:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return True
+
+    found = PermissionCheck(cast(Any, SimpleNamespace(is_allowed=is_allowed)), MANY)
+    assert await found.round() == []
+    assert most == 8
+
+
+async def test_a_server_that_does_not_answer_is_not_asked_about_each_of_many_namespaces() -> None:
+    found, asked = permissions(ApiError(0, "refused"), *MANY)
+    (problem,) = await found.round()
+    assert problem == "the API server does not answer: refused"
+    assert len(asked) <= 8
+
+
+async def test_a_namespace_that_is_gone_is_not_asked_about_until_it_is_back() -> None:
+    asked: list[str] = []
+    gone = {"friends"}
+
+    async def is_allowed(_verb: str, _resource: str, namespace: str) -> bool:
+        asked.append(namespace)
+        return namespace == "people"
+
+    client = cast(Any, SimpleNamespace(is_allowed=is_allowed))
+    found = PermissionCheck(client, ["people", "friends"], gone.__contains__)
+    for _ in range(2):
+        assert await found.round() == []
+    assert set(asked) == {"people"}
+    gone.clear()
+    assert any("friends" in problem for problem in await found.round())
+    gone.add("friends")
+    asked.clear()
+    assert await found.round() == []
+    assert set(asked) == {"people"}
+
+
 async def test_a_few_namespaces_are_all_asked_about_at_each_look() -> None:
     found, asked = permissions(lambda *_: True, *MANY[:5])
     for _ in range(3):

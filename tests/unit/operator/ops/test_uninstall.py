@@ -8,6 +8,7 @@ import pytest
 
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.ops import uninstall
+from catchup_operator.ops.stopping import Operator
 
 
 class Refusing:
@@ -15,6 +16,10 @@ class Refusing:
 
     def __init__(self, _access: object) -> None:
         self.listed: list[str | None] = []
+
+    async def is_gone(self, namespace: str) -> bool:
+        """Tell by its name."""
+        return namespace.startswith("gone")
 
     async def delete(self, *_: object, **__: object) -> None:
         """Accept it."""
@@ -37,7 +42,7 @@ class Refusing:
         """Do nothing."""
 
 
-@pytest.mark.parametrize("namespaces", [["gone"], ["gone", "left"]], ids=len)
+@pytest.mark.parametrize("namespaces", [["gone"], ["gone", "gone-too"], ["gone", "there"]], ids="+".join)
 def test_where_no_namespace_can_be_looked_into_the_statuses_of_no_other_are_read(
     namespaces: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,6 +57,8 @@ def test_where_no_namespace_can_be_looked_into_the_statuses_of_no_other_are_read
 
     monkeypatch.setattr(uninstall, "load_access", access)
     monkeypatch.setattr(uninstall, "KubeClient", client)
-    left = asyncio.run(uninstall.prepare_uninstall("home", "catchup-operator", namespaces, release="home/catchup"))
-    assert set(left.unreachable) == set(namespaces)
+    operator = Operator("home", "catchup-operator")
+    left = asyncio.run(uninstall.prepare_uninstall(operator, namespaces, release="home/catchup"))
+    assert list(left.gone) == [name for name in namespaces if name.startswith("gone")]
+    assert list(left.refused) == [name for name in namespaces if name == "there"]
     assert made[0].listed == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 
@@ -11,7 +12,9 @@ from unit.operator.status.test_patches import merge
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import Reason
 from catchup_operator.reconcile.list_writer import ListWriter
-from catchup_operator.reconcile.placements import Dedicated, Pooled, WaitsForPoolError
+from catchup_operator.reconcile.placements import Dedicated, Pooled
+from catchup_operator.reconcile.pool_waits import WaitsForPoolError
+from catchup_operator.reconcile.refusals import RefusedError
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.status import member_status
@@ -53,6 +56,14 @@ def ready(found: dict[str, Any]) -> tuple[str, str]:
     return condition["status"], condition["reason"]
 
 
+def test_a_digest_is_missing_only_after_the_deadline_of_the_job_template() -> None:
+    template = replace(TEMPLATE, limits={"digest": {"activeDeadlineSeconds": 7200}})
+    statuses = Dedicated(template, pools()).statuses()
+    statuses.note_next_runs(("people", "ada"), {"digest": {"nextRunTimes": ["2026-11-29T08:00:00Z"]}})
+    assert not statuses.overdue(NOW + timedelta(minutes=64))
+    assert statuses.overdue(NOW + timedelta(minutes=65)) == {("people", "ada")}
+
+
 def test_in_a_pool_nothing_stays_of_what_cronjobs_and_their_runs_left_but_since_when_digests_are_due() -> None:
     known = pools()
     known.note_list("people", {"uid-1": 1})
@@ -76,6 +87,18 @@ def test_in_a_pool_nothing_stays_of_what_cronjobs_and_their_runs_left_but_since_
 def test_until_the_pool_is_known_and_knows_all_stays_as_it_is(known: Pools, status: dict[str, Any]) -> None:
     with pytest.raises(WaitsForPoolError):
         Dedicated(TEMPLATE, known).desired({**POOLED, "status": status}, older=None, now=NOW)
+
+
+def test_who_waits_for_a_list_that_the_server_refuses_says_so() -> None:
+    known = pools()
+    known.note_refused("people", "exceeded quota")
+    mover = {**POOLED, "status": {"digest": RAN}}
+    new_pool = {**body(name="night", uid="uid-2", status={}), "spec": {}}
+    for placement, waits in ((Dedicated(TEMPLATE, known), mover), (Pooled(TEMPLATE, known), new_pool)):
+        with pytest.raises(RefusedError, match="exceeded quota") as refused:
+            placement.desired(waits, older=None, now=NOW)
+        assert refused.value.patch is not None
+        assert find_condition(refused.value.patch, "Ready")["reason"] == "ListRefused"
 
 
 def test_a_new_one_in_a_pool_need_not_wait_for_its_pods() -> None:

@@ -54,6 +54,28 @@ def test_a_suspension_that_is_refused_says_that_the_cronjobs_go_on_and_why(refus
     assert "no CronJobs on Sundays; retried within half a minute" in condition["message"]
 
 
+def test_any_error_that_goes_on_is_told_at_the_fifth_time_and_one_success_ends_the_count(refusals: Refusals) -> None:
+    broken = ApiError(500, "Internal error occurred: the server could not apply the patch")
+    for _ in range(2):
+        for _ in range(4):
+            with pytest.raises(ApiError, match="could not apply"), refusals.reported(body(), ready.refused):
+                raise broken
+        with pytest.raises(RefusedError) as told, refusals.reported(body(), ready.refused):
+            raise broken
+        assert told.value.seconds == 2 * 2**4
+        assert told.value.patch is not None
+        condition = told.value.patch["conditions"][0]
+        assert (condition["status"], condition["reason"]) == ("False", "CronJobFailed")
+        assert "could not apply the patch; retried every five minutes or sooner" in condition["message"]
+        refusals.end(key_of(body()))
+
+
 def test_what_a_retry_may_solve_is_no_refusal(refusals: Refusals) -> None:
     with pytest.raises(ApiError, match="the object has been modified"), refusals.reported(body(), ready.refused):
         raise ApiError(409, "the object has been modified")
+
+
+def test_what_a_namespace_refuses_since_it_is_deleted_is_told_to_nobody(refusals: Refusals) -> None:
+    with pytest.raises(ApiError, match="new content"), refusals.reported(body(), ready.refused):
+        raise ApiError(403, "unable to create new content", causes=["NamespaceTerminating"])
+    assert not refusals.is_known(key_of(body()))

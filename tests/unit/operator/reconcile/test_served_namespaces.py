@@ -1,19 +1,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import selectors
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from catchup_operator.kube.errors import ApiError
+from catchup_operator.reconcile import served_namespaces as module
 from catchup_operator.reconcile.served_namespaces import NotHeldError, ServedNamespaces
+from catchup_operator.reconcile.work_queue import GoneError
 from catchup_operator.state.namespace_lease import CHECK_SECONDS, RENEW_SECONDS
 
 OTHER = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "two/jobs", "leaseDurationSeconds": 180}}
 FORBIDDEN = ApiError(403, 'cannot get resource "leases"')
 NO_NAMESPACE = ApiError(404, 'namespaces "people" not found')
+ENDS = ApiError(403, "unable to create new content in namespace people", causes=["NamespaceTerminating"])
 
 
 class Api:
@@ -91,52 +99,139 @@ async def test_a_namespace_that_is_gone_is_no_problem_and_not_served() -> None:
     api = Api(gone=True)
     api.read_error = FORBIDDEN  # its Role went with it
     found = served_namespaces(api, "people", "friends")
-    with pytest.raises(NotHeldError, match="is gone"):
+    with pytest.raises(GoneError, match="is gone"):
         await found.require("people")
     assert (found.is_gone("people"), found.serves("people"), found.serves("friends")) == (True, False, True)
     assert not any("people" in problem for problem in found.problems())
     assert not found.serves("strangers")
 
 
-async def test_where_all_are_served_a_namespace_that_is_gone_is_forgotten() -> None:
+async def test_that_a_namespace_is_gone_is_told_once_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    api, told, at = Api(gone=True), list[str](), [0.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    found = served_namespaces(api, "people", "friends")
+    found.subscribe(told.append)
+    for gone in (True, True, False, True):
+        at[0] += 1000
+        api.read_error = FORBIDDEN if gone else None
+        with suppress(GoneError):
+            await found.require("people")
+    assert told == ["people", "people"]
+
+
+async def test_a_namespace_in_which_nothing_can_be_made_any_more_is_gone_too() -> None:
     api = Api()
-    api.write_errors = [NO_NAMESPACE]
+    api.write_errors = [ENDS]
+    found = served_namespaces(api, "people")
+    with pytest.raises(GoneError, match="is being deleted"):
+        await found.require("people")
+    assert (found.is_gone("people"), found.problems()) == (True, [])
+
+
+@pytest.mark.parametrize("error", [NO_NAMESPACE, ENDS], ids=["gone", "ends"])
+async def test_where_all_are_served_a_namespace_that_is_gone_is_forgotten(error: ApiError) -> None:
+    api = Api()
+    api.write_errors = [error]
     found = served_namespaces(api)
     await found.require("people")  # the next read says that there is nothing to write
     assert found.problems() == []
     assert not found.is_gone("people")
 
 
-async def test_a_held_lease_is_renewed_every_renew_seconds_and_one_of_another_is_read_every_check_seconds(
+class Skipping(selectors.DefaultSelector):
+    """Lets an event loop skip its pauses: `now` is its clock (seconds)."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.now += timeout or 0.0
+        return super().select(0)
+
+
+@pytest.fixture
+def skipping(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[asyncio.AbstractEventLoop, Skipping]]:
+    selector = Skipping()
+    loop = asyncio.SelectorEventLoop(selector)
+    monkeypatch.setattr(loop, "time", lambda: selector.now)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: selector.now))
+    yield loop, selector
+    loop.close()
+
+
+class Slow:
+    """An API server that takes half a second for each request, and a minute for those about one namespace."""
+
+    def __init__(self, clock: Skipping, hanging: str = "") -> None:
+        self._clock = clock
+        self._hanging = hanging
+        self.renewed: defaultdict[str, list[float]] = defaultdict(list)
+
+    async def get(self, _resource: str, namespace: str, _name: str) -> None:
+        await asyncio.sleep(60 if namespace == self._hanging else 0.5)
+
+    async def create(self, _: str, manifest: dict[str, Any]) -> None:
+        await asyncio.sleep(0.5)
+        self.renewed[manifest["metadata"]["namespace"]].append(self._clock.now)
+
+
+def test_the_leases_of_several_hundred_namespaces_are_renewed_once_a_minute_each(
+    skipping: tuple[asyncio.AbstractEventLoop, Skipping],
+) -> None:
+    loop, clock = skipping
+    served = [f"n-{number}" for number in range(400)]
+    api = Slow(clock, hanging="n-0")
+    found = served_namespaces(cast(Any, api), *served)
+
+    async def run() -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(found.run(), 600)
+
+    loop.run_until_complete(run())
+    assert sorted(api.renewed) == sorted(served)
+    for namespace in served[1:]:
+        times = api.renewed[namespace]
+        pauses = [after - before for before, after in pairwise(times)]
+        assert times[0] <= 60, namespace
+        assert 600 - times[-1] <= 130, namespace
+        # More often than once a minute would be wasted; rarer than every 150 s the Lease would not be held.
+        assert all(59 <= pause <= 130 for pause in pauses), (namespace, pauses)
+
+
+async def test_a_write_is_prevented_where_the_lease_could_not_be_renewed_since_it_was_required(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    at, sleeps = 0.0, iter(range(40))
+    api, at = Api(), [1000.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    found = served_namespaces(api, "people")
+    with pytest.raises(NotHeldError, match="not held yet"):
+        found.check("people")
+    await found.require("people")
+    at[0] += 149
+    found.check("people")
+    at[0] += 2
+    with pytest.raises(NotHeldError):
+        found.check("people")
+    found.check("of nobody that asks for Leases")
 
-    async def sleep(seconds: float) -> None:
-        nonlocal at
-        at += seconds + 0.001  # never less than was asked for
-        if next(sleeps, None) is None:
-            raise asyncio.CancelledError
 
-    monkeypatch.setattr("catchup_operator.reconcile.served_namespaces.time.monotonic", lambda: at)
-    monkeypatch.setattr("catchup_operator.reconcile.served_namespaces.asyncio.sleep", sleep)
+@pytest.mark.parametrize("lease", [None, "another's"])
+def test_a_held_lease_is_renewed_every_renew_seconds_and_one_of_another_is_read_every_check_seconds(
+    skipping: tuple[asyncio.AbstractEventLoop, Skipping], lease: str | None
+) -> None:
+    loop, clock = skipping
+    read_at: list[float] = []
 
     class Timed(Api):
-        def __init__(self, lease: dict[str, Any] | None = None) -> None:
-            super().__init__(lease)
-            self.read_at: list[float] = []
-
         async def get(self, *_: str) -> dict[str, Any] | None:
-            self.read_at.append(at)
+            read_at.append(clock.now)
             return await super().get(*_)
 
-    async def gaps(lease: dict[str, Any] | None) -> set[float]:
-        nonlocal at, sleeps
-        at, sleeps, api = 0.0, iter(range(40)), Timed(lease)
-        with contextlib.suppress(asyncio.CancelledError):
-            await served_namespaces(api, "people").run()
-        return {round(later - earlier, 1) for earlier, later in zip(api.read_at, api.read_at[1:], strict=False)}
-
-    assert await gaps(None) == {RENEW_SECONDS}
     long = {"metadata": OTHER["metadata"], "spec": {"holderIdentity": "two/jobs", "leaseDurationSeconds": 10**6}}
-    assert await gaps(long) == {CHECK_SECONDS}
+
+    async def run() -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(served_namespaces(Timed(long if lease else None), "people").run(), 600)
+
+    loop.run_until_complete(run())
+    gaps = {round(later - earlier, 1) for earlier, later in pairwise(read_at)}
+    assert gaps == {CHECK_SECONDS if lease else RENEW_SECONDS}

@@ -8,7 +8,7 @@ import pytest
 
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.reconcile import work_queue
-from catchup_operator.reconcile.work_queue import QueueState, RetryAfterError, WorkQueue
+from catchup_operator.reconcile.work_queue import GoneError, QueueState, RetryAfterError, WorkQueue
 
 
 @pytest.fixture(autouse=True)
@@ -133,3 +133,88 @@ async def test_an_object_that_changed_meanwhile_is_a_warning_only_if_it_goes_on(
         queue.add("key", task)
         await until(lambda: tries[0] == 4)
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "WARNING"]
+
+
+async def test_a_key_that_is_queued_while_its_task_runs_runs_again_only_when_that_has_ended() -> None:
+    queue, steps, may_end = WorkQueue(), [], asyncio.Event()
+
+    async def older() -> None:
+        steps.append("older begins")
+        await may_end.wait()
+        steps.append("older ends")
+
+    async def newer() -> None:
+        steps.append("newer")
+
+    async with working(queue):
+        queue.add("list people", older)
+        await until(lambda: bool(steps))
+        queue.add("list people", newer, delay=0.001)
+        queue.add("list friends", newer)
+        await until(lambda: len(steps) == 2)  # another key waits for nobody
+        await asyncio.sleep(0.02)
+        assert steps == ["older begins", "newer"]
+        assert queue.state().due == 1
+        may_end.set()
+        await until(lambda: len(steps) == 4)
+    assert steps[2:] == ["older ends", "newer"]
+
+
+async def test_a_task_that_fails_while_a_newer_one_of_its_key_waits_runs_no_second_time() -> None:
+    queue, steps, may_end = WorkQueue(), [], asyncio.Event()
+
+    async def older() -> None:
+        steps.append("older")
+        await may_end.wait()
+        raise ApiError(500, "later")
+
+    async def newer() -> None:
+        steps.append("newer")
+
+    async with working(queue):
+        queue.add("key", older)
+        await until(lambda: bool(steps))
+        queue.add("key", newer)
+        may_end.set()
+        await until(lambda: len(steps) == 2)
+        await asyncio.sleep(0.02)
+    assert steps == ["older", "newer"]
+
+
+async def test_a_task_is_not_tried_again_before_the_time_that_the_server_names() -> None:
+    queue, tries = WorkQueue(), [0]
+
+    async def task() -> None:
+        tries[0] += 1
+        raise ApiError(429, "slowly", retry_after=600)
+
+    async with working(queue):
+        queue.add("key", task)
+        await until(lambda: queue.state().delayed == 1)
+        await asyncio.sleep(0.05)
+    assert tries == [1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        GoneError("namespace people is gone", seconds=0.001),
+        ApiError(403, "unable to create new content in namespace people", causes=["NamespaceTerminating"]),
+    ],
+    ids=["gone", "ends"],
+)
+async def test_a_task_whose_namespace_is_gone_is_dropped_without_a_word(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue, tries = WorkQueue(), [0]
+
+    async def task() -> None:
+        tries[0] += 1
+        raise error
+
+    caplog.set_level("INFO")
+    async with working(queue):
+        queue.add("repair people/ada-sync", task)
+        await until(lambda: tries[0] == 1)
+        await asyncio.sleep(0.02)
+    assert (tries, queue.state(), caplog.records) == ([1], QueueState(due=0, delayed=0, oldest_seconds=0), [])

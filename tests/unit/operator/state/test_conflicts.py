@@ -56,6 +56,16 @@ def test_the_younger_takes_over_when_the_older_goes(conflicts: Conflicts, change
     assert conflicts.not_served() == []
 
 
+def test_when_a_namespace_goes_the_younger_ones_elsewhere_take_over(conflicts: Conflicts, changes: list[Key]) -> None:
+    for user in ("ada", "bob"):
+        conflicts.add(resource(user, created=1, user=user, namespace="gone"))
+        conflicts.add(resource(user, created=2, user=user))
+    for key in conflicts.keys_in("gone"):
+        conflicts.remove(key)
+    assert changes == [("people", "ada"), ("people", "bob")]
+    assert (conflicts.keys_in("gone"), conflicts.not_served()) == ([], [])
+
+
 def test_a_younger_one_that_goes_changes_nothing(conflicts: Conflicts, changes: list[Key]) -> None:
     older = conflicts.add(resource("a", created=1))
     conflicts.add(resource("b", created=2))

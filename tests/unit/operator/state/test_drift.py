@@ -51,8 +51,14 @@ def test_a_cronjob_as_it_was_left_is_no_drift(detector: DriftDetector, drifts: l
 
 @pytest.mark.parametrize(
     "change",
-    [{"generation": 3}, {"uid": "cj-2", "generation": 1}, {"ownerReferences": []}, {"labels": {}}],
-    ids=["edited", "recreated by hand", "owner removed", "labels removed"],
+    [
+        {"generation": 3},
+        {"uid": "cj-2", "generation": 1},
+        {"ownerReferences": []},
+        {"ownerReferences": [{"uid": "uid-1", "controller": True}, {"uid": "uid-2"}]},
+        {"labels": {}},
+    ],
+    ids=["edited", "recreated by hand", "owner removed", "owner added", "labels removed"],
 )
 def test_a_changed_cronjob_is_drift(detector: DriftDetector, drifts: list[str], change: dict[str, Any]) -> None:
     detector.observe(cronjob(**change))

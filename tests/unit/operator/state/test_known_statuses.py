@@ -38,6 +38,17 @@ def test_a_digest_is_overdue_only_after_the_deadline_of_its_run(due: KnownStatus
     assert due.overdue(DUE + timedelta(minutes=21)) == {KEY}
 
 
+def test_a_run_is_not_overdue_before_the_deadline_that_the_installation_gives_its_jobs() -> None:
+    long = KnownStatuses({SYNC: timedelta(days=1), DIGEST: timedelta(days=2)})
+    long.note_next_runs(KEY, digest("2026-11-29T08:00:00Z"))
+    assert long.overdue(DUE + timedelta(days=2, minutes=4)) == set()
+    assert long.overdue(DUE + timedelta(days=2, minutes=5)) == {KEY}
+    times = [f"2026-11-29T{time}:00Z" for time in ("08:00", "08:30", "09:00")]
+    long.note_next_runs(KEY, {"sync": {"nextRunTimes": times}, **digest("2027-11-29T08:00:00Z")})
+    assert long.overdue(DUE + timedelta(days=1, minutes=4)) == set()
+    assert long.overdue(DUE + timedelta(days=1, minutes=5)) == {KEY}
+
+
 def test_the_next_runs_in_the_digests_own_result_replace_those_before(due: KnownStatuses) -> None:
     due.note_next_runs(KEY, digest("2026-12-06T08:00:00Z"))
     assert due.overdue(DUE + timedelta(hours=1)) == set()
@@ -115,6 +126,15 @@ def test_a_status_whose_next_runs_nobody_replaces_is_not_overdue_again(due: Know
     assert due.overdue(DUE + timedelta(days=1)) == set()
 
 
+def test_runs_of_which_the_status_tells_are_overdue_again_only_by_the_next_ones_that_it_names(
+    due: KnownStatuses,
+) -> None:
+    due.note_overdue_written(KEY, [DIGEST])
+    assert due.overdue(DUE + timedelta(days=1)) == set()
+    due.note_due(KEY, digest("2026-12-06T08:00:00Z"))
+    assert due.overdue(DUE + timedelta(days=8)) == {KEY}
+
+
 def finished(name: str, at: datetime) -> FinishedJob:
     return FinishedJob(
         namespace=KEY[0],
@@ -128,6 +148,32 @@ def finished(name: str, at: datetime) -> FinishedJob:
         finished_at=at,
         failure=None,
     )
+
+
+def test_a_job_that_had_nothing_to_add_is_known_once_the_status_names_it(statuses: KnownStatuses) -> None:
+    statuses.note_last_runs(KEY, {"sync": {"lastRunTime": "2026-11-29T08:00:00Z", "lastJobName": "b"}})
+    later = finished("c", DUE + timedelta(hours=1))
+    statuses.note_idle(KEY, SYNC, "c")
+    assert statuses.is_recorded(KEY, later) is False  # the next operator would not know
+    assert statuses.unwritten_idle(KEY) == {SYNC: "c"}
+    patch = patches.with_idle(
+        body(status={"sync": {"cronJobName": "x"}}),
+        {"digest": {"a": 1}, "sync": {"b": 2}},
+        statuses.unwritten_idle(KEY),
+    )
+    assert patch == {"digest": {"a": 1}, "sync": {"b": 2, "lastIdleJobName": "c"}}
+    statuses.note_last_runs(KEY, patch)
+    assert statuses.is_recorded(KEY, later) is True
+    assert statuses.is_recorded(KEY, finished("d", DUE + timedelta(hours=1))) is False
+    assert not statuses.unwritten_idle(KEY)
+    statuses.note_idle(KEY, SYNC, "e")
+    statuses.forget(KEY)
+    assert not statuses.unwritten_idle(KEY)
+
+
+def test_what_had_nothing_to_add_is_worth_no_write_and_goes_with_the_cronjobs() -> None:
+    assert patches.with_idle(body(status={"sync": {"cronJobName": "x"}}), None, {SYNC: "c"}) is None
+    assert patches.with_idle(body(status={"sync": {}}), {"digest": {"a": 1}}, {SYNC: "c"}) == {"digest": {"a": 1}}
 
 
 def test_a_result_that_the_status_has_is_known_without_a_request(statuses: KnownStatuses) -> None:

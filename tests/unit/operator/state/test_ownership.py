@@ -18,6 +18,7 @@ THEIRS = entry(
     {"f:metadata": {"f:labels": {"f:team": {}}}, "f:spec": {"f:env": {'k:{"name":"B"}': {".": {}, "f:value": {}}}}},
 )
 CONTROLLER = entry("kube-controller-manager", "Update", {"f:status": {}, "f:spec": {}}, subresource="status")
+UNKNOWN = "somebody removes fields, labels or its owner, or applies in the name of catchup-operator"
 LABELLER = entry("kubectl-label", "Update", {"f:metadata": {"f:labels": {"f:x": {}}}})
 
 
@@ -51,12 +52,22 @@ def test_whoever_else_owns_fields_of_the_spec_is_named(managed: list[dict[str, A
             ],
             "argocd sets spec.a, spec.b, spec.c and 1 more",
         ),
-        ([OURS, LABELLER], "somebody removes fields, labels or its owner"),
-        ([], "somebody removes fields, labels or its owner"),
+        (
+            [OURS, entry("catchup-operator", "Update", {"f:spec": {"f:suspend": {}}})],
+            "somebody in the name of catchup-operator sets spec.suspend",
+        ),
+        ([OURS, LABELLER], UNKNOWN),
+        ([], UNKNOWN),
     ],
 )
 def test_who_changed_a_cronjob_last_is_told_with_the_fields(managed: list[dict[str, Any]], told: str) -> None:
-    assert change({"managedFields": managed}) == told
+    assert change({"managedFields": managed}, "uid-1") == told
+
+
+def test_an_owner_that_somebody_adds_is_named() -> None:
+    owners = [{"kind": "UserSchedule", "name": "ada", "uid": "uid-1"}, {"kind": "ConfigMap", "name": "x", "uid": "2"}]
+    told = change({"managedFields": [OURS, LABELLER], "ownerReferences": owners}, "uid-1")
+    assert told == "somebody adds the owner ConfigMap x"
 
 
 @pytest.mark.parametrize("managed", [[], [OURS], [OURS, CONTROLLER, LABELLER]])

@@ -21,6 +21,16 @@ def test_a_pool_is_missing_only_once_all_of_its_namespace_are_known() -> None:
     assert everywhere.admits(POOL) is False
 
 
+def test_a_list_is_refused_until_it_is_written() -> None:
+    pools = Pools()
+    assert pools.refused("people") is None
+    pools.note_refused("people", "exceeded quota")
+    assert pools.refused("people") == "exceeded quota"
+    assert pools.refused("friends") is None
+    pools.note_list("people", {})
+    assert pools.refused("people") is None
+
+
 def test_each_change_is_reported_once() -> None:
     changes: list[Key] = []
     pools = Pools()

@@ -29,6 +29,7 @@ UNSCHEDULED = {
     "reason": "Unschedulable",
     "message": "0/1 nodes are available",
 }
+ENDED = {"name": "job", "state": {"terminated": {"exitCode": 75, "reason": "Error"}}}
 WAITING = {"state": {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "x" not found'}}}
 
 
@@ -43,6 +44,9 @@ WAITING = {"state": {"waiting": {"reason": "CreateContainerConfigError", "messag
         (JOB, [pod("Running")], "RunStuck", ["pod-1 on node n1, which is Running"]),
         (JOB, [pod("Running", deleted="2026-11-24T09:40:00Z")], "RunStuck", ["09:40:00Z", "node n1 does not answer"]),
         (JOB, [pod("Failed"), pod(node=None)], "RunStuck", ["to be scheduled"]),
+        (JOB, [pod("Failed", containerStatuses=[ENDED])], "RunStuck", ["waits before its next", "with exit code 75"]),
+        ({**JOB, "spec": {"suspend": True}}, [], "RunStuck", ["29, created 2026-11-24T09:30:00Z, is suspended by"]),
+        (JOB, [pod("Failed")], "RunStuck", ["waits before its next attempt; its pod pod-1 ended; see `kubectl"]),
         # of a pod that lacks anything
         (JOB, [{"metadata": {"name": "pod-1"}}], "RunStuck", ["pod-1"]),
     ],

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from unit.operator.factories import body, schedule
 
 from catchup_contract.kinds import DIGEST, SYNC
+from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.status import member_status, patches, ready
-from catchup_operator.status.conditions import find_condition
+from catchup_operator.status.conditions import Condition, find_condition
 from catchup_operator.status.job_section import active_since, cronjob_fields, next_runs
 from catchup_operator.status.results import JobResult
 
@@ -131,6 +132,60 @@ def test_a_digest_that_is_spread_is_told_for_the_time_at_which_it_comes() -> Non
     later = made["digest"]["nextRuns"][0]
     assert "2026-11-29 09:00" < later < "2026-11-29 09:30"
     assert next_runs(schedule(digest_spread=30), DIGEST, NOW)["nextRuns"] == made["digest"]["nextRuns"]
+
+
+def reconciled_later(spec: dict[str, Any], now: datetime, **changes: Any) -> dict[str, Any]:
+    """The status of a user who had the defaults until now."""
+    before = after_reconcile()
+    current = {**before, "spec": {**before["spec"], **spec}}
+    patch = patches.reconciled(
+        current, schedule(spec), BOTH, template_hash="h", active_since={DIGEST: SINCE}, now=now, **changes
+    )
+    found: dict[str, Any] = merge(current, {"status": patch or {}})["status"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"contested": ("ada-sync-x", "kubectl sets spec.suspend")},
+        {"terminating": ("ada-sync-x", ("a.example/b",))},
+        {"unready": ready.pool_not_found("people", has_cronjobs=True)},
+    ],
+    ids=["an edit", "a contest", "a finalizer", "a pool that is gone"],
+)
+def test_slots_that_passed_without_a_run_stay_whatever_is_written_meanwhile(changes: dict[str, Any]) -> None:
+    slots = after_reconcile()["status"]["sync"]["nextRunTimes"]
+    for passed in range(4):
+        now = NOW + passed * timedelta(minutes=30)
+        found = reconciled_later({"timeZone": "Asia/Tokyo"}, now, **changes)["sync"]["nextRunTimes"]
+        assert found[:passed] == slots[:passed]
+        assert len(found) == 3
+        assert [slot > format_utc(now) for slot in found] == [False] * passed + [True] * (3 - passed)
+    # The slots of another interval count on from there.
+    found = reconciled_later({"calendarSync": {"every": "24h"}}, NOW + timedelta(minutes=30), **changes)
+    assert found["sync"]["nextRunTimes"][0] == slots[0]
+
+
+def test_a_due_time_that_passed_stays_only_while_the_timetable_has_it() -> None:
+    due = after_reconcile()["status"]["digest"]["nextRunTimes"]
+    now = parse_utc(due[0]) + timedelta(minutes=10)
+    kept = reconciled_later({"calendarSync": {"every": "1h"}}, now)["digest"]
+    assert kept["nextRunTimes"] == due
+    assert kept["nextRuns"][0].startswith(due[0][:10])
+    moved = reconciled_later({"digest": {"time": "18:30"}}, now)["digest"]["nextRunTimes"]
+    assert moved[0] > format_utc(now)
+    off = reconciled_later({"digest": {"enabled": False}}, now)["digest"]
+    assert "nextRunTimes" not in off
+
+
+def test_an_invalid_spec_tells_of_absent_runs_and_leaves_the_next_ones() -> None:
+    absent = {SYNC: Condition("SyncHealthy", "False", "RunMissing", "no sync has ended")}
+    patch = patches.refreshed(after_reconcile(), None, absent, now=NOW)
+    assert patch is not None
+    assert patch.keys() == {"conditions"}
+    assert find_condition(patch, "SyncHealthy")["reason"] == "RunMissing"
 
 
 def test_nothing_is_written_where_the_status_says_it_already() -> None:

@@ -11,7 +11,7 @@ from catchup_operator.state.waiting_jobs import WaitingJobs
 from catchup_operator.status import patches
 from catchup_operator.status.conditions import find_condition
 from catchup_operator.status.results import Cause, FinishedJob, result_of
-from catchup_operator.status.waiting import WaitingJob, cause_of, known_cause
+from catchup_operator.status.waiting import WaitingJob, cause_of, known_cause, since_last_pod, suspended
 
 CREATED = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 SECRET = 'secret "database" not found'
@@ -52,7 +52,16 @@ def waits(reason: str, message: str = "") -> dict[str, Any]:
 
 
 UNSCHEDULED = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]
-EVENTS = [
+# A sidecar that somebody injected runs.
+SIDECAR = {
+    "status": {
+        "containerStatuses": [
+            {"name": "proxy", "state": {"running": {}}},
+            {"name": "job", "state": waits("CreateContainerConfigError", SECRET)},
+        ]
+    }
+}
+EVENTS: list[dict[str, Any]] = [
     {"reason": "FailedMount", "message": "configmap not found", "lastTimestamp": "2026-11-23T09:00:09Z"},
     {"reason": "Older", "message": "x", "lastTimestamp": None, "eventTime": "2026-11-23T09:00:01.000000Z"},
 ]
@@ -71,8 +80,12 @@ EVENTS = [
         ([pod(waits("ContainerCreating"))], EVENTS, Cause("FailedMount", "configmap not found")),
         ([pod(waits("PodInitializing"), init=(waits("ErrImagePull", "a"),))], [], Cause("ImagePullBackOff", "a")),
         ([pod(waits("ErrImagePull", "b"), init=({"terminated": {}},))], [], Cause("ImagePullBackOff", "b")),
-        ([pod({"running": {}})], EVENTS, None),
-        ([pod({"terminated": {"exitCode": 75}})], EVENTS, None),
+        ([pod({"running": {}})], [], None),
+        ([pod({"terminated": {"exitCode": 75}})], EVENTS, Cause("FailedMount", "configmap not found")),
+        ([pod({"terminated": {"exitCode": 75}}), pod(conditions=UNSCHEDULED)], [], Cause("Unschedulable", "0/3 nodes")),
+        ([pod({"running": {}}), pod(waits("InvalidImageName"))], [], Cause("InvalidImageName", "InvalidImageName")),
+        ([pod(phase="Failed", conditions=UNSCHEDULED)], [], None),
+        ([SIDECAR], [], Cause("CreateContainerConfigError", SECRET)),
         ([], [{"reason": "DeadlineExceeded", "message": "x"}], None),
         ([{}], [], None),
         ([{"status": {"containerStatuses": None, "conditions": None}}], [], None),
@@ -88,15 +101,76 @@ def test_why_no_pod_starts_is_read_of_the_pods_and_else_of_the_newest_warning(
     "status",
     [
         {"ready": 1},
-        {"failed": 1},
+        {"ready": 1, "failed": 1},
         {"succeeded": 1},
-        {"conditions": [{"type": "Suspended", "status": "True"}]},
         {"conditions": [{"type": "FailureTarget", "status": "True"}]},
     ],
 )
 def test_a_job_that_has_started_or_ended_does_not_wait(status: dict[str, Any]) -> None:
     assert WaitingJob.from_object(job(**status)) is None
     assert WaitingJob.from_object(job()) is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "waits"),
+    [
+        ({"ready": 1}, True),
+        ({"ready": 2}, True),
+        ({"ready": 3}, False),
+        ({"ready": 1, "succeeded": 1}, True),
+        ({"ready": 1, "succeeded": 1, "failed": 1}, False),
+        ({"succeeded": 2, "failed": 1}, False),
+    ],
+)
+def test_a_job_with_shards_waits_until_each_of_them_runs_or_has_ended(status: dict[str, int], *, waits: bool) -> None:
+    shards = {**job(**status), "spec": {"completions": 3, "parallelism": 3}}
+    assert (WaitingJob.from_object(shards) is not None) is waits
+
+
+def test_a_job_whose_next_attempt_does_not_start_waits() -> None:
+    found = WaitingJob.from_object(job(failed=2, active=1))
+    assert found is not None
+    assert found.failed == 2
+
+
+@pytest.mark.parametrize(
+    "suspended", [{"spec": {"suspend": True}}, {"status": {"conditions": [{"type": "Suspended", "status": "True"}]}}]
+)
+def test_a_job_that_somebody_suspends_waits_for_them(suspended: dict[str, Any]) -> None:
+    found = WaitingJob.from_object({**job(), **suspended})
+    assert found is not None
+    assert found.is_suspended
+    assert not waiting_job().is_suspended
+
+
+def test_who_writes_a_suspended_job_is_named_beside_its_controllers() -> None:
+    told = suspended(["kube-controller-manager", "kueue"])
+    assert (told.reason, told.message.partition("; ")[2]) == ("JobSuspended", "who else writes it: kueue")
+    assert "who else" not in suspended(["kube-controller-manager"]).message
+
+
+def test_what_is_told_of_a_job_before_its_last_pod_was_made_is_not_why_another_one_waits() -> None:
+    made = [{"metadata": {"creationTimestamp": "2026-11-23T09:00:05Z"}}]
+    assert since_last_pod(made, EVENTS) == EVENTS[:1]
+    assert since_last_pod([], EVENTS) == EVENTS
+    same_second = [{"eventTime": "2026-11-23T09:00:05.000001Z"}]
+    assert since_last_pod(made, same_second) == same_second
+
+
+def test_a_job_is_looked_at_anew_once_its_next_attempt_is_due_or_it_is_resumed() -> None:
+    waiting = WaitingJobs()
+    waiting.observe(job(failed=1))
+    at = CREATED + timedelta(minutes=5)
+    assert waiting.due(at) == []  # its next attempt begins after a pause
+    assert len(waiting.due(at + timedelta(seconds=20))) == 1
+    assert len(waiting.due(at + timedelta(seconds=40))) == 1
+    waiting.note_explained(waiting_job())
+    suspended = {**job(failed=1), "spec": {"suspend": True}}
+    waiting.observe(suspended)
+    waiting.observe(job(failed=1))
+    assert waiting.due(at + timedelta(seconds=41)) == []
+    assert [found.is_suspended for found in waiting.due(at + timedelta(seconds=61))] == [False]
+    assert waiting.observe(job(failed=1, ready=1)) is not None  # what was said is taken back all the same
 
 
 def test_looks_begin_after_twenty_seconds_and_become_rare() -> None:
@@ -120,7 +194,11 @@ def test_only_a_wait_that_was_explained_is_taken_back() -> None:
     waiting.observe(job())
     waiting.note_explained(waiting_job())
     ending = job(failed=1, conditions=[{"type": "FailureTarget", "status": "True"}])
+    assert not waiting.is_ending(waiting_job())
     assert waiting.observe(ending) is None
+    assert waiting.is_ending(waiting_job())  # and has not started, for whoever looks at it at the moment
+    waiting.forget(job())
+    assert not waiting.is_ending(waiting_job())
     waiting.observe(job())
     waiting.note_explained(waiting_job())
     assert waiting.forget(job()) == waiting_job()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Text, and_, func, or_, select, type_coerce, union
 
-from catchup_contract.kinds import SYNC, Kind, user_kinds
+from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.trouble import ASKS_SOMEBODY
 from catchup_jobs.adapters.database.pools.lateness import is_late, may_be_late
 from catchup_jobs.adapters.database.pools.members import is_served
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_OLDEST_RUNS: Final = 5_000
-"""Oldest successful syncs that the metric of each pool's oldest sync is read from."""
 # In an outage all members fail. So many are enough to see that.
 _TROUBLED_RUNS: Final = 10_000
 """Newest runs that failed, and as many that ask somebody to act, that the metric of failing members is read from."""
@@ -97,26 +95,3 @@ def _failing(connection: Connection, kind: Kind) -> dict[tuple[str, ...], int]:
         .group_by(found.c.pool, found.c.reason)
     )
     return {(pool, kind.name, why): number for pool, why, number in rows}
-
-
-def oldest_syncs(connection: Connection) -> dict[str, datetime]:
-    """Return when the sync began that is the last success of the member who waits longest, by pool.
-
-    A pool is missing where so many syncs of others are older.
-    """
-    oldest = (
-        select(runs.c.subject, runs.c.started_at)
-        .where(runs.c.kind == SYNC, runs.c.state == RunState.DONE)
-        .order_by(runs.c.started_at)
-        .limit(_OLDEST_RUNS)
-        .subquery()
-    )
-    # By a look at each: a join would read all members of all pools.
-    mine = select(pool_members.c.pool).where(pool_members.c.user_id == oldest.c.subject).scalar_subquery()
-    found = select(mine.label("pool"), oldest.c.started_at).offset(0).subquery()
-    by_pool = (
-        select(found.c.pool, func.min(found.c.started_at).label("at"))
-        .where(found.c.pool.is_not(None))
-        .group_by(found.c.pool)
-    )
-    return {row.pool: row.at for row in connection.execute(by_pool)}

@@ -14,6 +14,7 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.metrics import activity, backlog, pools
 from catchup_jobs.adapters.database.metrics.activity import Shard
 from catchup_jobs.adapters.database.metrics.backlog import LateDigests, Overdue
+from catchup_jobs.adapters.database.pools.last_syncs import oldest_syncs
 from catchup_jobs.adapters.database.runs.counters import Total, totals
 
 # Prometheus gives up a scrape after 10 s by default.
@@ -120,7 +121,7 @@ def take(database: Database, now: datetime, *, shards: int, earlier: Answers | N
             members=members,
             late_members=ask("late_members", lambda asked: pools.late_members(asked, members, now)),
             failing_members=ask("failing_members", pools.failing_members) if members else {},
-            oldest_syncs=ask("oldest_syncs", pools.oldest_syncs) if members else {},
+            oldest_syncs=ask("oldest_syncs", lambda asked: oldest_syncs(asked, members, now)),
             tokens=ask("tokens", backlog.tokens),
             shards=ask("shards", lambda asked: activity.shards(asked, shards)),
             table_rows=ask("table_rows", activity.table_rows),

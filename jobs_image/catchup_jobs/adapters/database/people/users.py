@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -16,12 +17,21 @@ from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
 from catchup_jobs.adapters.database.people.hours import WINDOWS, hours_of
 from catchup_jobs.adapters.database.pools.members import enrol, read_lists_again, reschedule
-from catchup_jobs.adapters.database.schedule_columns import copy_schedule, schedule_columns, schedule_differs
+from catchup_jobs.adapters.database.schedule_columns import (
+    copy_schedule,
+    own_columns,
+    schedule_columns,
+    schedule_differs,
+)
 from catchup_jobs.adapters.database.schema import oauth_tokens, runs, users
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
 from catchup_jobs.domain.people.users import Schedule, User
 from catchup_jobs.domain.stored_enums import RunState, TokenState
+from catchup_jobs.jobs.run.errors import JobError
+
+AT_ONCE: Final = 50
+"""Users whom an import writes in one transaction: until its end, runs of these users wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +39,18 @@ class Imported:
     """The users of an import, by id.
 
     Attributes:
-        kept_schedule: users whose schedule was not changed, since a UserSchedule owns it.
+        kept_schedule: users whose schedule holds once their UserSchedule is gone.
     """
 
     created: list[str]
     updated: list[str]
     kept_schedule: list[str]
+
+    def add(self, others: Imported) -> None:
+        """Add further users."""
+        self.created.extend(others.created)
+        self.updated.extend(others.updated)
+        self.kept_schedule.extend(others.kept_schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,61 +85,38 @@ class DatabaseUsers:
         addresses: DatabaseAddresses | None = None,
         pools: Mapping[str, str | None] | None = None,
     ) -> Imported:
-        """Create or replace users, all in one transaction.
+        """Create or replace users, in the order of their ids, some in each transaction.
+
+        An import that fails on the way leaves those of earlier transactions imported. It may be made again: whatever is
+        there already stays or is replaced by the same.
 
         Args:
             contacts, channels: by user id; those of other users stay as they are.
             addresses: writes the channels.
             pools: by user id the pool that serves them, None for no pool; other users stay where they are.
 
-        The schedule of a user with a UserSchedule is not changed: that resource owns it, and the next sync would
-        copy it again.
-        """
-        imported = Imported([], [], [])
-        with self._database.write() as connection:
-            # In the order of ids, in which suggestion runs lock users too: this prevents deadlocks.
-            for page in chunks(sorted(people, key=lambda user: user.id)):
-                self._import_page(connection, page, now, imported)
-            for user_id, entries in (contacts or {}).items():
-                import_contacts(connection, user_id, entries, now=now)
-            for user_id, given in (channels or {}).items():
-                assert addresses is not None  # noqa: S101 - callers with channels pass it
-                addresses.import_into(connection, user_id, given, now=now)
-            reschedule(connection, imported.updated)
-            enrol(self._database, connection, pools or {}, now=now)
-            if imported.created:
-                read_lists_again(connection)
-        return imported
+        The schedule of a user with a UserSchedule is kept for when that is gone: until then the resource says when.
 
-    def _import_page(self, connection: Connection, people: Sequence[User], now: datetime, imported: Imported) -> None:
-        ids = [user.id for user in people]
-        known = connection.execute(select(users.c.id, users.c.schedule_seen_at).where(users.c.id.in_(ids)))
-        seen: dict[str, datetime | None] = {row.id: row.schedule_seen_at for row in known}
-        new = [user for user in people if user.id not in seen]
-        kept = [user for user in people if seen.get(user.id) is not None]
-        imported.created.extend(user.id for user in new)
-        imported.updated.extend(user.id for user in people if user.id in seen)
-        imported.kept_schedule.extend(user.id for user in kept)
-        if new:
-            rows = [
-                {**_person(user, now), **schedule_columns(user.schedule), "id": user.id, "created_at": now}
-                for user in new
-            ]
-            connection.execute(insert(users), rows)
-        for user in people:
-            if user.id in seen:
-                schedule = {} if user in kept else schedule_columns(user.schedule)
-                values = {**_person(user, now), **schedule, "planning_version": users.c.planning_version + 1}
-                connection.execute(update(users).where(users.c.id == user.id).values(**values))
-        for field, table in WINDOWS.items():
-            connection.execute(delete(table).where(table.c.user_id.in_(ids)))
-            windows = [
-                {"user_id": user.id, "weekday": window.weekday, "start_time": window.start, "end_time": window.end}
-                for user in people
-                for window in getattr(user.availability, field)
-            ]
-            if windows:
-                connection.execute(insert(table), windows)
+        Raises:
+            JobError: the database cannot be used, or refuses somebody's data; it says how many users were imported.
+        """
+        details = _Details(self._database, now, contacts or {}, channels or {}, addresses, pools or {})
+        # In this order suggestion runs lock users, too: this prevents deadlocks.
+        ordered = sorted(people, key=lambda user: user.id)
+        imported = Imported([], [], [])
+        for start in range(0, len(ordered), AT_ONCE):
+            page = ordered[start : start + AT_ONCE]
+            try:
+                imported.add(self._database.write_anew(partial(_import_page, page, details)))
+            except JobError as error:
+                if not start:
+                    raise
+                raise type(error)(
+                    f"{error}; {start} of {len(ordered)} users were imported before, in the order of their ids:"
+                    " import the same file again",
+                    reason=error.reason,
+                ) from None
+        return imported
 
     def get(self, user_id: str) -> User | None:
         """Return a user, None for an unknown one."""
@@ -174,6 +167,64 @@ class DatabaseUsers:
             copy_schedule(connection, user_id, schedule, now)
             reschedule(connection, [user_id])
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Details:
+    """What an import writes of its users beside what they are; see `DatabaseUsers.import_all`."""
+
+    database: Database
+    now: datetime
+    contacts: Mapping[str, Sequence[Contact]]
+    channels: Mapping[str, Sequence[GivenAddress]]
+    addresses: DatabaseAddresses | None
+    pools: Mapping[str, str | None]
+
+
+def _import_page(people: Sequence[User], details: _Details, connection: Connection) -> Imported:
+    now, ids = details.now, [user.id for user in people]
+    imported = _put_people(connection, people, now)
+    for user_id in ids:
+        if (entries := details.contacts.get(user_id)) is not None:
+            import_contacts(connection, user_id, entries, now=now)
+        if (given := details.channels.get(user_id)) is not None:
+            assert details.addresses is not None  # noqa: S101 - callers with channels pass it
+            details.addresses.import_into(connection, user_id, given, now=now)
+    reschedule(connection, imported.updated)
+    enrol(details.database, connection, {id_: details.pools[id_] for id_ in ids if id_ in details.pools}, now=now)
+    if imported.created:
+        read_lists_again(connection)
+    return imported
+
+
+def _put_people(connection: Connection, people: Sequence[User], now: datetime) -> Imported:
+    ids = [user.id for user in people]
+    known = connection.execute(select(users.c.id, users.c.schedule_seen_at).where(users.c.id.in_(ids)))
+    seen: dict[str, datetime | None] = {row.id: row.schedule_seen_at for row in known}
+    new = [user for user in people if user.id not in seen]
+    kept = [user for user in people if seen.get(user.id) is not None]
+    if new:
+        rows = [
+            {**_person(user, now), **schedule_columns(user.schedule), "id": user.id, "created_at": now} for user in new
+        ]
+        connection.execute(insert(users), rows)
+    for user in people:
+        if user.id in seen:
+            schedule = own_columns(user.schedule) if user in kept else schedule_columns(user.schedule)
+            values = {**_person(user, now), **schedule, "planning_version": users.c.planning_version + 1}
+            connection.execute(update(users).where(users.c.id == user.id).values(**values))
+    for field, table in WINDOWS.items():
+        connection.execute(delete(table).where(table.c.user_id.in_(ids)))
+        windows = [
+            {"user_id": user.id, "weekday": window.weekday, "start_time": window.start, "end_time": window.end}
+            for user in people
+            for window in getattr(user.availability, field)
+        ]
+        if windows:
+            connection.execute(insert(table), windows)
+    return Imported(
+        [user.id for user in new], [user.id for user in people if user.id in seen], [user.id for user in kept]
+    )
 
 
 def _person(user: User, now: datetime) -> dict[str, Any]:

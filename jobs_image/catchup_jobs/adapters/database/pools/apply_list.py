@@ -6,8 +6,10 @@ by now leaves: what was due before is the pool's to end, since CronJobs start no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, time
+from functools import partial
 from typing import Any
 
 import structlog
@@ -27,11 +29,22 @@ from catchup_contract.schedule_list import ListedSchedule, ScheduleList
 from catchup_contract.timestamps import parse_utc
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
+from catchup_jobs.adapters.database.pools.applied import (
+    OvertakenError,
+    Turns,
+    applied,
+    is_first,
+    is_older,
+    letter_of,
+    text_of,
+)
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back, hand_over
-from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, PRIORITIES, join_enrolled, put_slots, slot_of
+from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, PRIORITIES, put_slots, slot_of
+from catchup_jobs.adapters.database.pools.names import Names
 from catchup_jobs.adapters.database.pools.requests import note_requests
-from catchup_jobs.adapters.database.schedule_columns import copy_schedule
-from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, users
+from catchup_jobs.adapters.database.pools.returning import return_enrolled
+from catchup_jobs.adapters.database.schedule_columns import copy_schedule, give_back_own
+from catchup_jobs.adapters.database.schema import pool_lists, pool_members, pool_slots, users
 from catchup_jobs.domain.people.users import Schedule
 from catchup_jobs.jobs.run.errors import TemporaryError
 
@@ -45,10 +58,13 @@ def apply_list(
 
     Their rows get the UserSchedule's values, which suggestions and digests by hand need, too.
 
-    A list that is older than the one that was applied last is left out: pods of overlapping ticks may have either. One
-    that is not complete makes members and ends no membership. A UserSchedule of which a newer generation is
-    known already is left out, and so is one of a user whom the database does not have. Nothing is read but a hash where
-    the list is the last one.
+    A list that is older than the one that was applied last is left out: pods of overlapping ticks may have either. Of
+    one that is not complete, parts may be older: it makes members, and changes those of whom it has a newer generation
+    than is known; the next complete one is applied whether it was before or not. A UserSchedule of which a newer
+    generation is known already is left out, and so is one of a user whom the database does not have. Nothing is read
+    but a hash where the list is the last one.
+
+    It takes a transaction for each page of users: whoever dies on the way leaves the list to be applied again.
 
     Args:
         where: where the pool's members are. A user whom it served when its members were elsewhere is a member no more.
@@ -58,67 +74,75 @@ def apply_list(
         JobError: the database cannot be used.
     """
     with database.read() as connection:
-        known = connection.execute(_applied(pool)).scalar()
-    applied = _text(listed, where)
-    if (known == applied and listed.is_complete) or _is_older(listed, known):
+        stored = connection.execute(applied(pool)).scalar()
+    if (stored == text_of(listed, where) and listed.is_complete) or is_older(listed, stored):
         return []
-    if known is None and not listed.is_complete:
+    if is_first(stored) and not listed.is_complete:
         raise TemporaryError("the list of UserSchedules is not complete yet: nobody knows whom they serve")
-    named = {schedule.user_id for schedule in listed.schedules}
-    wanted: dict[str, ListedSchedule] = {}
-    if where is Members.USER_SCHEDULES:
-        wanted = {
-            one.user_id: one
-            for one in listed.schedules
-            if one.is_served and one.pool == pool and _is_readable(one, now)
-        }
-    with database.write() as connection:
-        if _is_older(listed, connection.execute(_applied(pool).with_for_update()).scalar()):
-            return []  # another pod has applied a newer one meanwhile
-        changed = _admit(database, connection, pool, wanted, now)
-        columns = (pool_members.c.user_id, pool_members.c.uid, pool_members.c.generation, pool_members.c.leaving)
-        members = connection.execute(select(*columns).where(pool_members.c.pool == pool)).all()
-        # Of a list that is not complete, a part may be older than the index says.
-        generations = {one.uid: one.generation for one in listed.schedules}
-        known_as = [one for one in members if one.uid in generations]
-        newer = {one.user_id for one in known_as if generations[one.uid] < one.generation}
-        # By enrolment nobody is served whom a UserSchedule names, nor by a UserSchedule who is on the list otherwise.
-        ends = {one.user_id for one in members if one.user_id in named and one.user_id not in wanted} - newer
-        if where is not Members.DATABASE:
-            ends |= {one.user_id for one in members if one.uid is None}
-        if listed.is_complete:
-            ends |= {one.user_id for one in members if one.uid is not None and one.user_id not in named}
-        served = {one.user_id: one for one in listed.schedules if one.is_served and one.user_id in ends}
-        _leave(connection, pool, ends - served.keys())
-        hand_over(connection, [served[one.user_id] for one in members if one.user_id in served and not one.leaving])
-        if listed.is_complete:
-            if where is Members.DATABASE:
-                _return_enrolled(database, connection, pool, named)
-            _note(database, connection, pool, applied)
-    return changed
-
-
-def _admit(
-    database: Database, connection: Connection, pool: str, wanted: Mapping[str, ListedSchedule], now: datetime
-) -> list[str]:
-    """Make users of UserSchedules members; return those that were not, or by another schedule."""
+    names = Names.of(listed, pool, where, is_readable=lambda one: _is_readable(one, now))
+    turns = Turns(database, pool, listed, where)
     changed: list[str] = []
-    for page in chunks(sorted(wanted)):
-        known_users = set(connection.execute(select(users.c.id).where(users.c.id.in_(page))).scalars())
-        rows = connection.execute(select(pool_members).where(pool_members.c.user_id.in_(page)))
-        stored = {row.user_id: row for row in rows}
-        members = {user_id: _member(wanted[user_id], pool, now) for user_id in page if user_id in known_users}
-        news = [row for user_id, row in members.items() if _is_news(row, stored.get(user_id))]
-        if news:
-            elsewhere = {row.pool for row in stored.values()} - {pool}
-            # Should this list be older than theirs, they take their members back.
-            connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=HEAD_ALONE))
-            _store(database, connection, pool, news, [wanted[row["user_id"]] for row in news])
-            for row in news:
-                copy_schedule(connection, row["user_id"], _chosen(wanted[row["user_id"]]), now)
-        asking = note_requests(connection, (wanted[user_id] for user_id in members), now=now)
-        changed += sorted({*(row["user_id"] for row in news), *asking})
+    with suppress(OvertakenError):
+        if listed.is_complete:
+            turns.begin()
+        for page in chunks(sorted(names.wanted)):
+            changed += turns.take(partial(_admit, turns, names, page, now))
+        with database.read() as connection:
+            ending = [one.user_id for one in connection.execute(_members(pool)) if names.ends(one)]
+        for page in chunks(sorted(ending)):
+            turns.take(partial(_end, pool, names, page, now))
+        if listed.is_complete and (where is not Members.DATABASE or return_enrolled(turns, names.users, now=now)):
+            turns.end()
     return changed
+
+
+def _members(pool: str) -> Select[Any]:
+    columns = (pool_members.c.user_id, pool_members.c.uid, pool_members.c.generation, pool_members.c.leaving)
+    return select(*columns).where(pool_members.c.pool == pool)
+
+
+def _end(pool: str, names: Names, user_ids: Sequence[str], now: datetime, connection: Connection) -> list[str]:
+    """End memberships; return the users of whom anything was written."""
+    # As they are by now: others enrol users meanwhile.
+    rows = connection.execute(
+        _members(pool).where(pool_members.c.user_id.in_(user_ids)).order_by(pool_members.c.user_id).with_for_update()
+    )
+    ending = [one for one in rows.all() if names.ends(one)]
+    gone = [one.user_id for one in ending if one.user_id not in names.served]
+    _leave(connection, pool, gone)
+    give_back_own(connection, [user_id for user_id in gone if user_id not in names.users], now=now)
+    moved = [one.user_id for one in ending if one.user_id in names.served and not one.leaving]
+    hand_over(connection, pool, [names.served[user_id] for user_id in moved])
+    return gone + moved
+
+
+def _admit(turns: Turns, names: Names, user_ids: Sequence[str], now: datetime, connection: Connection) -> list[str]:
+    """Make users of UserSchedules members; return those that were not, or by another schedule."""
+    known = select(users.c.id).where(users.c.id.in_(user_ids)).order_by(users.c.id)
+    wanted = {user_id: names.wanted[user_id] for user_id in connection.execute(known).scalars()}
+    news = _news(turns.pool, names, wanted, now, connection)
+    if news:
+        # Whoever enrols them locks their rows, too.
+        changing = {row["user_id"]: wanted[row["user_id"]] for row in news}
+        connection.execute(known.where(users.c.id.in_(list(changing))).with_for_update())
+        news = _news(turns.pool, names, changing, now, connection)
+        _store(turns.database, connection, turns.pool, news, [wanted[row["user_id"]] for row in news])
+        for row in news:
+            copy_schedule(connection, row["user_id"], _chosen(wanted[row["user_id"]]), now)
+    asking = note_requests(connection, wanted.values(), now=now)
+    return sorted({*(row["user_id"] for row in news), *asking})
+
+
+def _news(
+    pool: str, names: Names, wanted: Mapping[str, ListedSchedule], now: datetime, connection: Connection
+) -> list[dict[str, Any]]:
+    """Return the rows of users who are no members so far, or by another schedule."""
+    stored = {
+        row.user_id: row
+        for row in connection.execute(select(pool_members).where(pool_members.c.user_id.in_(list(wanted))))
+    }
+    rows = [_member(schedule, pool, now) for schedule in wanted.values()]
+    return [row for row in rows if names.is_news(row, stored.get(row["user_id"]))]
 
 
 def _store(
@@ -129,6 +153,13 @@ def _store(
     schedules: list[ListedSchedule],
 ) -> None:
     """Store members that are new or changed: their rows, and what their UserSchedules say."""
+    if not rows:
+        return
+    elsewhere = select(pool_members.c.pool).where(
+        pool_members.c.user_id.in_([row["user_id"] for row in rows]), pool_members.c.pool != pool
+    )
+    # Should this list be older than theirs, they take their members back.
+    connection.execute(update(pool_lists).where(pool_lists.c.pool.in_(elsewhere)).values(digest=HEAD_ALONE))
     member = database.insert(pool_members)
     connection.execute(
         member.on_conflict_do_update(
@@ -151,15 +182,6 @@ def _store(
                     pool_slots.c.user_id == schedule.user_id, or_(*(pool_slots.c.kind == kind for kind in disabled))
                 )
             )
-
-
-def _is_news(wanted: Mapping[str, Any], stored: Any | None) -> bool:
-    if stored is None or stored.uid != wanted["uid"]:
-        return True
-    if stored.generation != wanted["generation"]:
-        return bool(stored.generation < wanted["generation"])
-    # Of the same generation the pool may be there now, or the operator spreads digests otherwise.
-    return any(getattr(stored, name) != value for name, value in wanted.items())
 
 
 def _is_readable(schedule: ListedSchedule, now: datetime) -> bool:
@@ -209,51 +231,15 @@ def _member(schedule: ListedSchedule, pool: str, now: datetime) -> dict[str, Any
 
 
 def _leave(connection: Connection, pool: str, user_ids: Collection[str]) -> None:
-    for page in chunks(sorted(user_ids)):
-        forget_put_back(connection, pool_slots.c.pool == pool, pool_slots.c.user_id.in_(page))
-        connection.execute(delete(pool_members).where(pool_members.c.pool == pool, pool_members.c.user_id.in_(page)))
-
-
-def _return_enrolled(database: Database, connection: Connection, pool: str, named: Collection[str]) -> None:
-    """Make enrolled users members again whom no UserSchedule names any more."""
-    without = (
-        select(pool_enrolments.c.user_id)
-        .outerjoin(pool_members, pool_members.c.user_id == pool_enrolments.c.user_id)
-        .where(pool_enrolments.c.pool == pool, or_(pool_members.c.user_id.is_(None), pool_members.c.leaving))
-    )
-    for page in chunks(sorted(set(connection.execute(without).scalars()) - set(named))):
-        # No UserSchedule owns their schedule any more.
-        connection.execute(update(users).where(users.c.id.in_(page)).values(schedule_seen_at=None))
-        join_enrolled(database, connection, page)
+    if not user_ids:
+        return
+    forget_put_back(connection, pool_slots.c.pool == pool, pool_slots.c.user_id.in_(user_ids))
+    connection.execute(delete(pool_members).where(pool_members.c.pool == pool, pool_members.c.user_id.in_(user_ids)))
 
 
 def known_pools(database: Database) -> dict[str, Members | None]:
     """Return the pools of which a pod has run in a cluster, with where their members are, None where unknown."""
     with database.read() as connection:
         rows = connection.execute(select(pool_lists.c.pool, pool_lists.c.digest)).all()
-    letters = {_letter(where): where for where in Members}
+    letters = {letter_of(where): where for where in Members}
     return {row.pool: letters.get(row.digest[HEAD - 1 : HEAD]) for row in rows}
-
-
-def _applied(pool: str) -> Select[Any]:
-    return select(pool_lists.c.digest).where(pool_lists.c.pool == pool)
-
-
-def _text(listed: ScheduleList, where: Members) -> str:
-    """Return what is stored of a list that was applied."""
-    return f"#{listed.order or 0:015}{_letter(where)} {listed.digest}"
-
-
-def _letter(where: Members) -> str:
-    return where.value[0]
-
-
-def _is_older(listed: ScheduleList, applied: str | None) -> bool:
-    """Return whether a newer list was applied; of one that says no order, and before the first one, nobody knows."""
-    is_known = applied is not None and applied.startswith("#")
-    return is_known and listed.order is not None and listed.order < int(str(applied)[1 : HEAD - 1])
-
-
-def _note(database: Database, connection: Connection, pool: str, digest: str) -> None:
-    stored = database.insert(pool_lists).values(pool=pool, digest=digest)
-    connection.execute(stored.on_conflict_do_update(index_elements=["pool"], set_={"digest": stored.excluded.digest}))

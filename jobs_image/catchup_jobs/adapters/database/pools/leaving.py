@@ -16,8 +16,8 @@ from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
 from catchup_jobs.domain.stored_enums import RunState
 
 
-def hand_over(connection: Connection, schedules: Sequence[ListedSchedule]) -> None:
-    """Let members leave whom others serve by now: the pool ends what is due, begun or put back, and nothing else."""
+def hand_over(connection: Connection, pool: str, schedules: Sequence[ListedSchedule]) -> None:
+    """Let members whom others serve by now leave a pool: it ends what is due, begun or put back, and nothing else."""
     if not schedules:
         return
     # A pod with an older list does not take them back.
@@ -25,7 +25,7 @@ def hand_over(connection: Connection, schedules: Sequence[ListedSchedule]) -> No
     generation = case((is_same, bindparam("known")), else_=pool_members.c.generation)
     connection.execute(
         update(pool_members)
-        .where(pool_members.c.user_id == bindparam("user"))
+        .where(pool_members.c.user_id == bindparam("user"), pool_members.c.pool == pool)
         .values(leaving=True, generation=generation),
         [
             {"user": one.user_id, "of": one.uid, "known": one.generation}

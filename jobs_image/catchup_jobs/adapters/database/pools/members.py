@@ -12,7 +12,8 @@ from catchup_contract.cadence import stable_hash
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots
+from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, pool_slots, runs
+from catchup_jobs.domain.stored_enums import RunState
 
 # Any number of shards up to `pools.SHARDS_MAX` splits so many buckets evenly enough.
 _BUCKETS: Final = 65536
@@ -148,3 +149,13 @@ def put_slots(database: Database, connection: Connection, slots: list[dict[str, 
         ),
         slots,
     )
+    _keep_last_syncs(connection, {slot["user_id"] for slot in slots})
+
+
+def _keep_last_syncs(connection: Connection, user_ids: Collection[str]) -> None:
+    """Note of new members when they were synced last before, by CronJobs of their own or by hand."""
+    of_user = (runs.c.kind == SYNC, runs.c.subject == pool_slots.c.user_id, runs.c.state == RunState.DONE)
+    last = select(func.max(runs.c.started_at)).where(*of_user).correlate(pool_slots).scalar_subquery()
+    for page in chunks(sorted(user_ids)):
+        never = (pool_slots.c.user_id.in_(page), pool_slots.c.kind == SYNC, pool_slots.c.synced_at.is_(None))
+        connection.execute(update(pool_slots).where(*never).values(synced_at=last))

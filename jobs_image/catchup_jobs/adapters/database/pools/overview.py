@@ -12,13 +12,13 @@ from sqlalchemy import Connection, and_, func, select
 from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_contract.summary import Count
+from catchup_jobs.adapters.database.pools.last_syncs import oldest_syncs
 from catchup_jobs.adapters.database.pools.lateness import is_late
 from catchup_jobs.adapters.database.pools.members import is_served
 from catchup_jobs.adapters.database.pools.ticks import last_ticks
 from catchup_jobs.adapters.database.pools.trouble import in_trouble
-from catchup_jobs.adapters.database.schema import pool_enrolments, pool_members, pool_slots, runs
+from catchup_jobs.adapters.database.schema import pool_enrolments, pool_members, pool_slots
 from catchup_jobs.adapters.database.sync_intervals import MEMBERS_INTERVAL, intervals_before
-from catchup_jobs.domain.stored_enums import RunState
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
@@ -40,20 +40,21 @@ def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime)
 
 
 def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Count, int]:
-    synced = (
-        select(runs.c.started_at)
-        .join(pool_members, pool_members.c.user_id == runs.c.subject)
-        .where(pool_members.c.pool == pool, is_served(now), runs.c.kind == SYNC, runs.c.state == RunState.DONE)
-        # Not by a clock that was ahead.
-        .where(runs.c.started_at <= now)
-    )
     # A failure after a fresh success counts: of each member either.
     failing = in_trouble(SYNC, pool_slots.c.user_id).where(pool_slots.c.pool == pool)
-    fresh = synced.where(
-        runs.c.started_at >= intervals_before(now, MISSED_SYNCS, MEMBERS_INTERVAL), runs.c.subject.not_in(failing)
-    ).subquery()
-    oldest = connection.execute(synced.order_by(runs.c.started_at).limit(1)).scalar()
-    counts = {Count.MEMBERS_SYNCED: _number(connection, select(func.count()).select_from(fresh))}
+    fresh = (
+        select(func.count())
+        .select_from(pool_slots.join(pool_members))
+        .where(
+            *(pool_slots.c.pool == pool, pool_slots.c.kind == SYNC, is_served(now)),
+            pool_slots.c.synced_at >= intervals_before(now, MISSED_SYNCS, MEMBERS_INTERVAL),
+            # Not by a clock that was ahead.
+            pool_slots.c.synced_at <= now,
+            pool_slots.c.user_id.not_in(failing),
+        )
+    )
+    counts = {Count.MEMBERS_SYNCED: _number(connection, fresh)}
+    oldest = oldest_syncs(connection, [pool], now).get(pool)
     if oldest is not None:
         counts[Count.OLDEST_SYNC_SECONDS] = max(0, int((now - oldest).total_seconds()))
     return counts

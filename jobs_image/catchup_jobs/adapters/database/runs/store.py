@@ -9,21 +9,22 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Integer, and_, bindparam, case, delete, func, literal, or_, select, update
 
+from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database, insert_into
+from catchup_jobs.adapters.database.runs.by_hand import note_synced
 from catchup_jobs.adapters.database.runs.counters import End, count_ends
 from catchup_jobs.adapters.database.runs.retention import delete_old_dead_letters, delete_older_runs
 from catchup_jobs.adapters.database.schema import dead_letters, runs
 from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.domain.stored_enums import UNFINISHED_RUNS, RunState
 from catchup_jobs.jobs.run.context import RunInterruptedError
-from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, Run, RunRecord
+from catchup_jobs.jobs.run.ports import LEASE_EXPIRED, Closing, DeadLetter, Fence, Run, RunRecord
 
 # The next run's start sweeps the rest.
 _SWEEP_LIMIT: Final = 100
 """Runs with expired leases that the start of a run gives up at most."""
 _SWEEP_EVERY: Final = timedelta(minutes=1)
-LEASE_EXPIRED: Final = "LeaseExpired"
 
 _RECORD: Final = (runs.c.state, runs.c.attempts, runs.c.checkpoint)
 # Made once: to build a statement for each run takes as long as to execute it.
@@ -142,18 +143,9 @@ class DatabaseRunStore:
 
     def _sweep(self, connection: Connection, now: datetime) -> None:
         # Only the columns of a dead letter: a value elsewhere in the row that cannot be loaded must not fail the sweep.
-        columns = (
-            runs.c.run_key,
-            runs.c.kind,
-            runs.c.subject,
-            runs.c.slot,
-            runs.c.state,
-            runs.c.reason,
-            runs.c.attempts,
-            runs.c.started_at,
-        )
+        names = ("run_key", "kind", "subject", "slot", "state", "reason", "attempts", "started_at")
         expired = connection.execute(
-            select(*columns)
+            select(*(runs.c[name] for name in names))
             .where(runs.c.lease_until < now, runs.c.state.in_(UNFINISHED_RUNS))
             .order_by(runs.c.lease_until)
             .limit(_SWEEP_LIMIT)
@@ -221,6 +213,9 @@ class DatabaseRunStore:
             started_at = ended.scalar_one_or_none()
             if started_at is None:
                 return False
+            is_by_hand = run.slot is None or run.replays is not None
+            if run.kind is SYNC and is_by_hand and closing.state is RunState.DONE:
+                note_synced(connection, run.subject, started_at)
             if closing.dead_letter is not None:
                 row = {"run_key": run.key, "kind": run.kind, "subject": run.subject, "slot": run.slot}
                 self._write_dead_letter(connection, row, closing.dead_letter, closing.attempts, now)

@@ -29,7 +29,7 @@ from catchup_jobs.adapters.database.schema.runs import dead_letters, run_counts,
 from catchup_jobs.adapters.database.schema.suggestions import suggestions
 
 # The newest migration's number: what this code needs at least, and what `schema_info.min_code` is compared with.
-SCHEMA_VERSION: Final = 16
+SCHEMA_VERSION: Final = 17
 # Alembic's own default may be the application's, in the same database.
 VERSION_TABLE: Final = "catchup_alembic_version"
 

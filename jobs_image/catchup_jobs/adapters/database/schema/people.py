@@ -8,10 +8,11 @@ from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, LargeBi
 
 from catchup_contract.digest_rule import DigestDay
 from catchup_jobs.adapters.database.schema.base import metadata, of_user
-from catchup_jobs.adapters.database.types import UtcDateTime, text_enum, user_id
+from catchup_jobs.adapters.database.types import ContractEnum, UtcDateTime, text_enum, user_id
 from catchup_jobs.domain.stored_enums import Provider, TokenState, Weekday
 
 # `schedule_seen_at`: when a pod last copied the UserSchedule's values here; null for a user without one.
+# `own_…`: the user's own schedule, as it was imported, while a UserSchedule's values stand here; null otherwise.
 # `planning_version`: raised, under this row's lock, by each change of events, hours, contacts or suggestions; a plan
 # made from an older version is repeated.
 users: Final = Table(
@@ -23,6 +24,10 @@ users: Final = Table(
     Column("digest_day", text_enum(DigestDay, "digest_day"), nullable=False),
     Column("digest_time", Time, nullable=False),
     Column("sync_every", Text, nullable=False),
+    Column("own_time_zone", Text),
+    Column("own_digest_day", ContractEnum(DigestDay, "digest_day")),
+    Column("own_digest_time", Time),
+    Column("own_sync_every", Text),
     Column("city", Text),
     Column("paused", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Column("night_start", Time),

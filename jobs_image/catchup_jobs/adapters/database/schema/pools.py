@@ -55,6 +55,7 @@ pool_members: Final = Table(
 # `due_at`: when the member is due, or when the present claim ends; null until it is computed.
 # `unfinished`: the slot of a run that is tried again.
 # `requested_at`: the newest request by hand that is known. `is_requested`: it is not served yet.
+# `synced_at`: when the sync began that is the member's last success, null for one who was never synced.
 # `owner`: the process that has claimed the member. `deaths`: processes that died or crashed in the unfinished run.
 pool_slots: Final = Table(
     "pool_slots",
@@ -71,15 +72,18 @@ pool_slots: Final = Table(
     Column("unfinished", UtcDateTime),
     Column("requested_at", UtcDateTime),
     Column("is_requested", Boolean(create_constraint=False), nullable=False, server_default=false()),
+    Column("synced_at", UtcDateTime),
     Column("owner", Text),
     Column("deaths", Integer, nullable=False, server_default="0"),
     Index(None, "pool", "kind", "due_at"),
     Index(None, "pool", "kind", "version"),
+    Index(None, "pool", "kind", "synced_at"),
     Index("ix_pool_slots_unfinished", "unfinished", postgresql_where=_IS_UNFINISHED, sqlite_where=_IS_UNFINISHED),
 )
 
 # The list of UserSchedules that was applied last (`catchup_contract.schedule_list`): `#`, its order in 15 digits, the
-# first letter of where the pool's members are, and, unless members have changed since, its hash.
+# first letter of where the pool's members are (`?` while the first list is applied), and, unless it is to be applied
+# again, its hash; while it is applied, a mark of who does that (`pools.applied`).
 pool_lists: Final = Table(
     "pool_lists",
     metadata,

@@ -16,11 +16,19 @@ from urllib.request import getproxies
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-def proxy_for(server: SplitResult) -> str | None:
-    """Return the proxy to a server by `HTTPS_PROXY` or `HTTP_PROXY`, and `NO_PROXY` (either case); None for none."""
+def proxy_for(server: SplitResult, *, or_all: bool = False) -> str | None:
+    """Return the proxy to a server by the environment's variables, in either case of letters; None for none.
+
+    Args:
+        server: with `http` or `https`.
+        or_all: use `ALL_PROXY` where there is no `HTTPS_PROXY` or `HTTP_PROXY`. Go programs do not read it.
+    """
     host, port = server.hostname or "", server.port or _PORTS.get(server.scheme, 0)
     no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    return None if bypasses(host, port, no_proxy) else getproxies().get(server.scheme)
+    if bypasses(host, port, no_proxy):
+        return None
+    proxies = getproxies()
+    return proxies.get(server.scheme) or (proxies.get("all") if or_all else None)
 
 
 def bypasses(host: str, port: int, no_proxy: str) -> bool:

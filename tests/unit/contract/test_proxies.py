@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from catchup_operator.kube.proxy import bypasses, proxy_for
+from catchup_contract.proxies import bypasses, proxy_for
 
 # The table of the tests of golang.org/x/net/http/httpproxy, which kubectl uses; all hosts at port 80.
 NO_PROXY = (
