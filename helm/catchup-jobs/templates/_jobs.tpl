@@ -134,7 +134,7 @@ made of the values `jobs`. */}}
 {{- define "catchup.jobsPod" -}}
 {{- $pod := include "catchup.pod" (dict "context" . "settings" .Values.jobs) | fromYaml }}
 {{- with .Values.jobs.serviceAccountName }}{{ $_ := set $pod "serviceAccountName" . }}{{ end }}
-{{- $pod | toYaml }}
+{{- with $pod }}{{ toYaml . }}{{ end }}
 {{- end }}
 
 {{/* The same for a pod that no operator completes. */}}

@@ -67,7 +67,7 @@ subjects:
 
 {{/* What job pods name, and so what each served namespace must hold, as words: "Secret x". */}}
 {{- define "catchup.jobsNeeds" -}}
-{{- $template := include "catchup.jobTemplate" . | fromYaml }}
+{{- $template := merge (include "catchup.jobTemplate" . | fromYaml) (dict "pod" dict) }}
 {{- $needs := list }}
 {{- range prepend ($template.pod.initContainers | default list) $template }}
 {{- range .env }}

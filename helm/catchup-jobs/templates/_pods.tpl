@@ -20,9 +20,9 @@ component replaces that of `global`. Takes a dict: context, settings, field. */}
 {{- $values := .context.Values }}
 {{- $labels := include "catchup.stableLabels" . | fromYaml }}
 {{- $chosen := (include "catchup.setting" (merge (dict "field" "podLabels") .) | fromJson).value }}
-{{- $metadata := dict "labels" (merge $labels (.labels | default dict) $chosen $values.commonLabels) }}
+{{- $metadata := dict "labels" (merge $labels (.labels | default dict) $chosen ($values.commonLabels | default dict)) }}
 {{- $chosen = (include "catchup.setting" (merge (dict "field" "podAnnotations") .) | fromJson).value }}
-{{- with merge (dict) (.annotations | default dict) $chosen $values.commonAnnotations }}
+{{- with merge (dict) (.annotations | default dict) $chosen ($values.commonAnnotations | default dict) }}
 {{- $_ := set $metadata "annotations" . }}
 {{- end }}
 {{- $metadata | toYaml }}
@@ -53,11 +53,11 @@ wants the user and group 999, where the cluster does not choose them. */}}
 {{- end }}
 {{- with $security }}{{ $_ := set $pod "securityContext" . }}{{ end }}
 {{- $secrets := list }}
-{{- range concat (.context.Values.global.imagePullSecrets | default list) .context.Values.imagePullSecrets }}
+{{- range concat (.context.Values.global.imagePullSecrets | default list) (.context.Values.imagePullSecrets | default list) }}
 {{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
 {{- end }}
 {{- with $secrets | uniq }}{{ $_ := set $pod "imagePullSecrets" . }}{{ end }}
-{{- $pod | toYaml }}
+{{- with $pod }}{{ toYaml . }}{{ end }}
 {{- end }}
 
 {{/* Image, environment, mounts and security context of a container. Takes a dict: context, settings, image, resources;
