@@ -150,7 +150,7 @@ def test_what_set_makes_of_a_wrong_value_is_refused(helm: Path, given: str) -> N
 
 
 def test_redis_gives_its_data_less_than_its_container_may_have(helm: Path, namespace: Namespace) -> None:
-    def limited(maxmemory: str, memory: str | None) -> str:
+    def limited(maxmemory: str, memory: str | int | None) -> str:
         limits = {"limits": {"memory": memory}} if memory else {"limits": None}
         return render_text(helm, namespace, {**TRYING_OUT, "redis": {"maxmemory": maxmemory, "resources": limits}})
 
@@ -159,10 +159,11 @@ def test_redis_gives_its_data_less_than_its_container_may_have(helm: Path, names
         ("128m", "128Mi"),
         ("1gb", "1.5Gi"),
         ("95m", "100000000"),
+        ("95m", 100000000),
         ("9g", None),
     ):
         assert f'"{maxmemory}"' in limited(maxmemory, memory)
-    for maxmemory, memory in (("128mb", "128Mi"), ("128MB", "128M"), ("1gb", "1G"), ("100000000", "100000000")):
+    for maxmemory, memory in (("128mb", "128Mi"), ("128MB", "128M"), ("1gb", "1G"), ("100000000", 100000000)):
         with pytest.raises(AssertionError, match=rf"redis\.maxmemory \({maxmemory}\) must be below"):
             limited(maxmemory, memory)
 
