@@ -47,6 +47,8 @@ def template(helm: Path, values: dict[str, Any], *arguments: str) -> subprocess.
     ("values", "says"),
     [
         ({"smtp": {"host": "mail.test"}}, "smtp.from must be the sender's address"),
+        ({"twilio": {"existingSecret": "a"}}, "set twilio.from or twilio.messagingServiceSid with it"),
+        ({"twilio": {"from": "12345"}}, "twilio.existingSecret and a sender go together"),
         ({"operator": {"namespaces": ["people"], "allNamespaces": True}}, "exclude each other"),
         ({"twilio": {"authToken": "x"}}, "additional properties 'authToken' not allowed"),
         ({"jobs": {"extraEnv": [{"name": "A", "value": 5}]}}, "/jobs/extraEnv/0/value': got number, want string"),
