@@ -75,8 +75,8 @@ test-e2e: venv ## The chart by Helm on a real node; needs root, and says so with
 torture: venv ## Every fault of the operator, 200 random runs of it and 200 of the jobs, a hundred pods at once (two hours; CATCHUP_SEED=17 plays one)
 	CATCHUP_TORTURE=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal tests/integration/operator/test_start.py tests/integration/operator/test_faults.py tests/integration/operator/test_many.py tests/integration/operator/test_torture.py tests/integration/jobs/test_stories.py tests/integration/jobs/test_quota.py
 .PHONY: test-due-dates
-test-due-dates: venv ## Every quarter of an hour in every zone against the CronJob controller's cron library (long)
-	CATCHUP_ALL_DUE_DATES=1 $(BIN)/pytest tests/integration/operator/test_digest_due_dates.py tests/integration/operator/test_schedules_of_peers.py
+test-due-dates: venv ## Every quarter of an hour in every zone against the CronJob controller's cron library, and served by a pool (hours; an hour of it the pool)
+	CATCHUP_ALL_DUE_DATES=1 $(BIN)/pytest tests/integration/operator/test_digest_due_dates.py tests/integration/operator/test_pool_due_dates.py tests/integration/operator/test_schedules_of_peers.py
 
 .PHONY: bench-operator
 bench-operator: venv ## The operator beside clients in Go that send the same writes, at 200 to 10,000 resources (an hour)

@@ -41,9 +41,15 @@ SNAPSHOT_MINUTES: Final = 5
 """A pool's pods count the whole pool at most this often (minutes), for its status."""
 
 
-def counts_the_pool(slot: datetime | None) -> bool:
-    """Return whether the tick of a slot (UTC) counts the whole pool; one that is started by hand (None) does."""
-    return slot is None or slot.minute % SNAPSHOT_MINUTES == 0
+def counts_the_pool(slot: datetime | None, tick: str) -> bool:
+    """Return whether the tick of a slot (UTC) counts the whole pool: the first one in each `SNAPSHOT_MINUTES`.
+
+    One that is started by hand (None) does, too. `tick` is a key of `TICKS_MINUTES`.
+    """
+    if slot is None:
+        return True
+    minutes = TICKS_MINUTES[tick]
+    return slot.minute % SNAPSHOT_MINUTES < (minutes if minutes < SNAPSHOT_MINUTES else 1)
 
 
 def pages_max(tick: str) -> int:

@@ -11,6 +11,7 @@ from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from catchup_contract.cadence import stable_hash
@@ -103,24 +104,29 @@ def uid_hash(uid: str) -> str:
 
 
 def page_of(
-    troubles: Iterable[tuple[str | None, Reason]], members: int, *, turn: int = 0, pages_max: int = 1
+    troubles: Iterable[tuple[str, Reason]],
+    members: int,
+    *,
+    unnamed: Mapping[Reason, int] = MappingProxyType({}),
+    turn: int = 0,
+    pages_max: int = 1,
 ) -> TroublePage:
     """Return the page whose turn it is.
 
     Where the pages have no room for all, the most frequent causes are told of the pool alone.
 
     Args:
-        troubles: of each member in trouble the uid of the UserSchedule (None for a user of the database, whom no
-            resource shows) and why.
+        troubles: of each member in trouble the uid of the UserSchedule and why.
         members: how many members the pool has.
+        unnamed: by its cause the number of users of the database in trouble, whom no resource shows.
         turn: the number of the tick; successive ticks tell successive pages.
         pages_max: how many pages there may be.
     """
     known = list(troubles)
-    causes = Counter(reason for _, reason in known)
+    causes = Counter(reason for _, reason in known) + Counter(unnamed)
     most = max(SHARED_FROM, SHARED_PART * members)
     shared = {reason: number for reason, number in causes.items() if number > most}
-    named = {uid_hash(uid): reason for uid, reason in known if uid is not None and reason not in shared}
+    named = {uid_hash(uid): reason for uid, reason in known if reason not in shared}
     while (pages := _pages_for(named, pages_max)) is None:
         frequent, _ = Counter(named.values()).most_common(1)[0]
         shared[frequent] = causes[frequent]

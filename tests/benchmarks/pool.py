@@ -5,12 +5,18 @@ of a mail server (both by TLS) run as processes and threads beside it, and are n
 which none has changed, or three suggestions for an email. The cost a user is the difference of a large and a small tick
 by the difference of their users, so that the start of the process is no part of it. The least of several rounds is
 shown, since noise only ever adds.
+
+With `--interval` the ticks of the sync of 30 minutes are played one after the other instead, by pods whose clocks go on
+from minute to minute: each finds the members whose own slots are due then. The first one also has all of them to
+compute anew, as after a release with other zone data. What it took is shown beside the 30 minutes, with the load of
+the machine before and after.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import ssl
 import sys
 import tempfile
@@ -24,6 +30,8 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 from cryptography.fernet import Fernet
 
+from catchup_contract.cadence import Cadence
+from catchup_contract.timestamps import format_utc
 from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_dev.doubles.google.server import running
 from catchup_dev.doubles.smtp.server import running as smtp_running
@@ -43,6 +51,9 @@ if TYPE_CHECKING:
     from catchup_dev.doubles.smtp.control import Control as MailControl
 
 POOL: Final = "bench"
+# Minutes: the default of a pool.
+_INTERVAL: Final = 30
+_MINUTE: Final = timedelta(minutes=1)
 _CONTACTS: Final = 3
 # Members of the pool who are never due.
 _OTHERS: Final = """
@@ -189,6 +200,60 @@ def _connect(environment: dict[str, str], token: dict[str, object], users: int) 
     database.close()
 
 
+def play_interval(made: World, users: int) -> None:
+    """Play the ticks of one interval for so many connected members, and print what that took.
+
+    Raises:
+        SystemExit: a tick failed, or not everybody was served.
+    """
+    begin = datetime.now(UTC).replace(second=1, microsecond=0) + timedelta(minutes=1)
+    with psycopg.connect(made.postgres_url, autocommit=True) as connection:
+        with connection.cursor() as cursor:
+            # As after an interval in which all were served.
+            cadences = {f"user-{n:05}": Cadence.of_user("sync", _INTERVAL, f"user-{n:05}") for n in range(users)}
+            cursor.executemany(
+                "UPDATE pool_slots SET due_at = %s, version = 'another' WHERE kind = 'sync' AND user_id = %s",
+                [(next(cadence.due_after(begin - _MINUTE)), user_id) for user_id, cadence in cadences.items()],
+            )
+            cursor.execute("DELETE FROM runs")
+            cursor.executemany(
+                "INSERT INTO runs (run_key, kind, subject, slot, state, attempts, started_at, finished_at)"
+                " VALUES (%(key)s, 'sync', %(user)s, %(slot)s, 'done', 0, %(slot)s, %(slot)s)",
+                [
+                    {"key": f"sync:{user_id}:{format_utc(slot)}", "user": user_id, "slot": slot}
+                    for user_id, cadence in cadences.items()
+                    for slot in [cadence.latest(begin - _MINUTE)]
+                ],
+            )
+        loads, started, cpu, slowest = [os.getloadavg()[0]], time.monotonic(), 0.0, 0.0
+        for minute in range(_INTERVAL):
+            at = begin + minute * _MINUTE
+            environment = {
+                **made.environment,
+                "BENCH_CLOCK_AHEAD": str((at - datetime.now(UTC)).total_seconds()),
+                "CATCHUP_CRONJOB_NAME": f"{POOL}-pool-sync",
+                "CATCHUP_JOB_NAME": f"{POOL}-pool-sync-{int(at.timestamp()) // 60}",
+            }
+            before = time.monotonic()
+            cpu += run(Subject(f"tick {minute}", ("sync", "--pool", POOL), environment)).cpu
+            slowest = max(slowest, time.monotonic() - before)
+            sys.stderr.write(f"\rpool: tick {minute + 1} of {_INTERVAL}, {time.monotonic() - started:.0f} s ")
+        seconds = time.monotonic() - started
+        loads.append(os.getloadavg()[0])
+        row = connection.execute(
+            "SELECT count(DISTINCT subject) FROM runs WHERE kind = 'sync' AND state = 'done' AND slot >= %s",
+            (begin - _MINUTE,),
+        ).fetchone()
+    sys.stderr.write("\n")
+    if row is None or row[0] != users:
+        sys.exit(f"{row} of {users} users were served")
+    print("| users | ticks | s | times as fast as real time | slowest tick, s | CPU a user, ms | load before, after |")
+    print("|---|---|---|---|---|---|---|")
+    ratio, each = _INTERVAL * 60 / seconds, cpu / users * 1000
+    load = ", ".join(f"{each:.1f}" for each in loads)
+    print(f"| {users} | {_INTERVAL} | {seconds:.0f} | {ratio:.1f} | {slowest:.1f} | {each:.1f} | {load} |")
+
+
 # What is measured, and the kind of job whose tick it is.
 _TICKS: Final = {"sync": "sync", "digest": "digest", "digest by email": "digest"}
 
@@ -198,8 +263,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=400, help="members of the large tick (default: 400)")
     parser.add_argument("--others", type=int, default=0, help="further members, who are never due (default: none)")
+    parser.add_argument("--interval", action="store_true", help="play the ticks of one interval, one after the other")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (default: 3)")
     options = parser.parse_args()
+    if options.interval:
+        with world(options.users) as made:
+            play_interval(made, options.users)
+        return 0
     small = options.users // 10
     costs: dict[tuple[str, int], list[tuple[Cost, float]]] = {}
     with world(options.users, options.others) as made:

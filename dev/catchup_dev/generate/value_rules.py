@@ -193,8 +193,8 @@ RULES: Final[dict[str, Schema]] = {
     "activeDeadlineSeconds": _DEADLINE,
     **dict.fromkeys(("successfulJobsHistoryLimit", "failedJobsHistoryLimit"), _HISTORY),
     # A Job's own fields, of which nothing in its pod knows.
-    # Where the operator's pod is on a dead node, three minutes pass until its Leases have run out.
-    "uninstall.activeDeadlineSeconds": {"minimum": 180, "maximum": _INT32},
+    # Where the operator's pod is on a dead node, three minutes pass until its Leases have run out; then there is work.
+    "uninstall.activeDeadlineSeconds": {"minimum": 240, "maximum": _INT32},
     "migration.activeDeadlineSeconds": {"type": ["integer", "null"], "minimum": 60, "maximum": _INT32},
     "migration.backoffLimit": {"minimum": 0, "maximum": _INT32},
     "suggestions.schedule": _text(_CRON, empty=False),

@@ -20,11 +20,11 @@ from catchup_operator.reconcile.status_writer import StatusWriter
 from catchup_operator.state.deletion import is_deleted
 from catchup_operator.state.known_statuses import KnownStatuses
 from catchup_operator.status.absence import absence
-from catchup_operator.status.conditions import Condition
+from catchup_operator.status.conditions import Condition, find_condition
 from catchup_operator.status.job_section import section_of
 from catchup_operator.status.last_run import is_recorded, is_repetition
-from catchup_operator.status.patches import with_idle
-from catchup_operator.status.results import Cause, FinishedJob, end_of, result_of
+from catchup_operator.status.patches import merged, with_idle
+from catchup_operator.status.results import Cause, FinishedJob, JobResult, end_of, result_of
 from catchup_operator.status.validation import with_valid_status
 from catchup_operator.status.waiting import WaitingJob, cause_of, known_cause, since_last_pod, suspended, waiting_pods
 
@@ -82,15 +82,27 @@ class JobStatusUpdater:
             self._statuses.note_result(key, result)
             if is_repetition(section, result):
                 self._statuses.note_idle(key, result.kind, result.job_name)
-            patch = with_idle(
-                body, self._placement.recorded(body, result, now=self._now()), self._statuses.unwritten_idle(key)
-            )
-            if patch:
-                await self._writer.write(stored, patch)
-                self._statuses.note_next_runs(key, patch)
+            patch = self._placement.recorded(body, result, now=self._now())
+            if patch and not _changes_conditions(body, patch) and self._statuses.hold(key, result):
                 self._statuses.note_last_runs(key, patch)
+                return
+            if patch:
+                patch = self._with_held(body, result, key) or patch
+            written = with_idle(body, patch, self._statuses.unwritten_idle(key))
+            if written:
+                await self._writer.write(stored, written)
+                self._statuses.note_next_runs(key, written)
+                self._statuses.note_last_runs(key, written)
                 reason = f" ({result.reason})" if result.reason else ""
                 logger.info("%s/%s: %s run %s: %s%s", *key, result.kind, result.job_name, result.result, reason)
+
+    def _with_held(self, body: Mapping[str, Any], result: JobResult, key: Key) -> dict[str, Any]:
+        """Return the patch for a result and those of other kinds that waited for it."""
+        patch: dict[str, Any] = {}
+        for each in (*self._statuses.take_held(key, result.kind), result):
+            known = {**body, "status": merged(body.get("status") or {}, patch)}
+            patch = merged(patch, self._placement.recorded(known, each, now=self._now()) or {}, keep_nulls=True)
+        return patch
 
     async def explain(self, job: WaitingJob) -> bool:
         """Say in the status why a pod of a Job does not start; return whether it says so. Raises ApiError."""
@@ -196,6 +208,15 @@ class JobStatusUpdater:
             and not is_recorded(section, job.finished_at, job.name)
             for job in ended
         )
+
+
+def _changes_conditions(body: Mapping[str, Any], patch: Mapping[str, Any]) -> bool:
+    """Whether a patch says something else of a condition than another number in its message."""
+    return any(
+        (before := find_condition(body.get("status") or {}, each["type"])).get("status") != each["status"]
+        or before.get("reason") != each["reason"]
+        for each in patch.get("conditions", ())
+    )
 
 
 def _is_ours(body: Mapping[str, Any], job: FinishedJob | WaitingJob) -> bool:

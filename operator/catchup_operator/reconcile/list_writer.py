@@ -192,7 +192,8 @@ class ListWriter:
         files = {file: await self._stored(namespace, name) for name, file in manifests.CONFIGMAPS.items()}
         self._resumed.add(namespace)
         with suppress(InvalidListError):
-            if self.known.resume(namespace, decode(files).schedules):
+            stored = decode(files)
+            if self.known.resume(namespace, stored.schedules, stored.order or 0):
                 self._event.set()  # to wait until they have left
 
     async def _stored(self, namespace: str, name: str) -> bytes:

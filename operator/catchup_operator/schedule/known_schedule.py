@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from catchup_contract.api import USER_ID_PATTERN
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.requests import requested_at
 from catchup_contract.schedule_list import ListedSchedule
-from catchup_contract.timestamps import format_utc
+from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.user_schedule import UserSchedule
+
+REQUESTS: Final = {SYNC: "sync_requested_at", DIGEST: "digest_requested_at"}
+"""The fields of the list that name requests by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,13 @@ class KnownSchedule:
     Attributes:
         created: when it was created (RFC 3339).
         is_ending: whether it is being deleted, so that a younger one may serve its user.
+        asked: by kind when a run by hand was asked for last (RFC 3339, UTC); `listed` names none of them.
     """
 
     created: str
     is_ending: bool
     listed: ListedSchedule
+    asked: Mapping[Kind, str] = field(default_factory=dict, compare=False)
 
 
 def known_schedule(body: Mapping[str, Any], *, digest_since: str, digest_spread: int) -> KnownSchedule | None:
@@ -64,13 +69,61 @@ def known_schedule(body: Mapping[str, Any], *, digest_since: str, digest_spread:
         digest_since=digest_since,
         # The clock of the pool's pods ends the suspension: the list stays as it is.
         suspended_until=format_utc(schedule.suspension.until) if schedule.suspension else "",
-        sync_requested_at=_request(metadata, SYNC),
-        digest_requested_at=_request(metadata, DIGEST),
         digest_chosen=chosen["time"] if digest.enabled and chosen["time"] != due["time"] else "",
     )
-    return KnownSchedule(created, is_ending, listed)
+    asked = {kind: at for kind in REQUESTS if (at := requested_at(metadata, kind)) is not None}
+    return KnownSchedule(created, is_ending, listed, {kind: format_utc(at) for kind, at in asked.items()})
 
 
-def _request(metadata: Mapping[str, Any], kind: Kind) -> str:
-    at = requested_at(metadata, kind)
-    return "" if at is None else format_utc(at)
+def with_requests(
+    known: KnownSchedule, before: KnownSchedule | None, *, taken: Mapping[Kind, str], accepts_new: bool = True
+) -> KnownSchedule:
+    """Return a UserSchedule whose `listed` names the requests by hand that its pool is to serve.
+
+    One that was taken before the user came to this pool, was resumed, or has the kind of job again is not listed: it
+    may have been served, and the pool's pods may not know that any more.
+
+    Args:
+        known: what the UserSchedule says now.
+        before: what was known of it last, None where nothing was.
+        taken: by kind the request that its status says was taken last (RFC 3339, UTC).
+        accepts_new: whether the pool serves new ones.
+    """
+    listed = known.listed
+    requests: dict[str, Any] = {}
+    stays = before is not None and _stay(before.listed) == _stay(listed)
+    for kind, field_name in REQUESTS.items():
+        asked = known.asked.get(kind, "")
+        if not (asked and listed.pool and listed.is_served and _is_on(listed, kind)):
+            continue
+        is_listed = is_news = False
+        if before is not None and stays and _is_on(before.listed, kind):
+            is_listed = getattr(before.listed, field_name) == asked
+            is_news = before.asked.get(kind) != asked  # also where the watch told of both at once
+        if is_listed or (accepts_new and (is_news or asked > taken.get(kind, ""))):
+            requests[field_name] = asked
+    return replace(known, listed=replace(listed, **requests)) if requests else known
+
+
+def without_requests(known: KnownSchedule, told: ListedSchedule, order: int) -> KnownSchedule:
+    """Return a UserSchedule without the requests that were asked for before a list was made, and were not on it.
+
+    Args:
+        told: the UserSchedule on that list.
+        order: of the list (milliseconds since 1970).
+    """
+    gone: dict[str, Any] = {
+        name: ""
+        for name in REQUESTS.values()
+        if (asked := getattr(known.listed, name)) and asked != getattr(told, name)
+        if parse_utc(asked).timestamp() * 1000 <= order
+    }
+    return replace(known, listed=replace(known.listed, **gone)) if gone else known
+
+
+def _stay(listed: ListedSchedule) -> tuple[str, str, str, bool]:
+    return (listed.uid, listed.user_id, listed.pool, listed.is_served)
+
+
+def _is_on(listed: ListedSchedule, kind: Kind) -> bool:
+    return bool({SYNC: listed.sync_every, DIGEST: listed.digest_day}[kind])

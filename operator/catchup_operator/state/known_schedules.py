@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.schedule_list import ListedSchedule
 from catchup_operator.manifests.names import Key, key_of
-from catchup_operator.schedule.known_schedule import KnownSchedule, known_schedule
+from catchup_operator.schedule.known_schedule import KnownSchedule, known_schedule, with_requests, without_requests
 from catchup_operator.state.conflicts import precedence
-from catchup_operator.status.job_section import since_of_list
+from catchup_operator.status.job_section import section_of, since_of_list
 from catchup_operator.status.member_status import POOLED_HASH
 from catchup_operator.status.validation import with_valid_status
 
@@ -37,6 +38,7 @@ class KnownSchedules:
         self._known: dict[Key, KnownSchedule] = {}
         self._pooled_since: dict[Key, float] = {}
         self._leaving: set[Key] = set()
+        self._doubtful: set[Key] = set()
 
     def observe(self, body: Mapping[str, Any]) -> bool:
         """Record a UserSchedule; return whether that changes the list."""
@@ -47,7 +49,7 @@ class KnownSchedules:
             self.forget(key)
         if known is None:
             return before is not None
-        status = body.get("status") or {}
+        status, spec_pool = body.get("status") or {}, known.listed.pool
         is_pooled = status.get("templateHash") == POOLED_HASH
         if is_pooled:
             self._pooled_since.setdefault(key, self._clock())
@@ -61,24 +63,36 @@ class KnownSchedules:
                 self._leaving.add(key)
         elif not known.listed.pool:
             self._pooled_since.pop(key, None)
-        self._known[key] = known
-        return known != before
+        taken = _taken(body)
+        if listed is None and is_pooled and status.get("observedGeneration") == known.listed.generation:
+            # Taken for this pool: perhaps at this start, by the watch that reconciles. The stored list says if not.
+            self._doubtful.add(key)
+            taken = {}
+        # Of one who leaves a new request is for the CronJobs.
+        self._known[key] = with_requests(known, listed, taken=taken, accepts_new=bool(spec_pool))
+        return self._known[key] != before
 
-    def resume(self, namespace: str, stored: Iterable[ListedSchedule]) -> bool:
+    def resume(self, namespace: str, stored: Iterable[ListedSchedule], order: int = 0) -> bool:
         """Take up after a restart who leaves a pool, by the list that pods of a namespace have; return whether anybody.
 
-        When they came to the pool is not stored: their time begins anew.
+        When they came to the pool is not stored: their time begins anew. Requests by hand that the pods have stay, and
+        those from before the list (of this `order`) that they do not have were taken elsewhere.
         """
-        pools = {one.uid: one.pool for one in stored if one.pool}
+        told = {one.uid: one for one in stored if one.pool}
         found = False
         for key in self.keys_in(namespace):
             known = self._known[key]
-            pool = pools.get(known.listed.uid)
-            if pool is not None and not known.listed.pool and key not in self._pooled_since:
-                self._known[key] = replace(known, listed=replace(known.listed, pool=pool))
+            before = told.get(known.listed.uid)
+            if before is None:
+                continue
+            if not known.listed.pool and key not in self._pooled_since:
+                known = replace(known, listed=replace(known.listed, pool=before.pool))
                 self._pooled_since[key] = self._clock()
                 self._leaving.add(key)
                 found = True
+            known = with_requests(known, replace(known, listed=before), taken={}, accepts_new=False)
+            self._known[key] = without_requests(known, before, order) if key in self._doubtful else known
+            self._doubtful.discard(key)
         return found
 
     def let_leave(self) -> bool:
@@ -104,6 +118,7 @@ class KnownSchedules:
         """Record that a UserSchedule is gone; return whether that changes the list."""
         self._pooled_since.pop(key, None)
         self._leaving.discard(key)
+        self._doubtful.discard(key)
         return self._known.pop(key, None) is not None
 
     def keys_in(self, namespace: str | None) -> set[Key]:
@@ -128,6 +143,12 @@ class KnownSchedules:
             is_served = listed.is_served and oldest.get(listed.user_id) is known and (not pool[1] or bool(admits(pool)))
             found.append(replace(listed, is_served=is_served, pool=listed.pool if home == namespace else ""))
         return found
+
+
+def _taken(body: Mapping[str, Any]) -> dict[Kind, str]:
+    """Return by kind the request by hand that the status says was taken last."""
+    taken = {kind: section_of(body, kind).get("requestedAt") for kind in user_kinds()}
+    return {kind: at for kind, at in taken.items() if at is not None}
 
 
 def _precedence(known: KnownSchedule) -> tuple[str, str]:

@@ -130,6 +130,14 @@ class KnownStatuses:
     def note_result(self, key: Key, result: JobResult) -> None:
         """Record what a Job's pods say; the status has all of it here."""
 
+    def hold(self, key: Key, result: JobResult) -> bool:  # noqa: ARG002 - pools need it
+        """Keep a result that changes no condition, to be written with others; return False where it is written now."""
+        return False
+
+    def take_held(self, key: Key, kind: Kind) -> list[JobResult]:  # noqa: ARG002 - pools need it
+        """Return the results of other kinds that were kept."""
+        return []
+
     def note_idle(self, key: Key, kind: Kind, job_name: str) -> None:
         """Record that a Job had nothing to add to the status, which is to say so with its next change."""
         self._unwritten_idle.setdefault(key, {})[kind] = job_name

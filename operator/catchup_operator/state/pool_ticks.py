@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
-from catchup_contract.pools import TICK_DEADLINE_SECONDS, counts_the_pool
+from catchup_contract.pools import DEFAULT_TICK, TICK_DEADLINE_SECONDS, counts_the_pool
+from catchup_contract.summary import Count
 from catchup_contract.trouble import TroublePage
 from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.schedule.fields import InvalidSpecError
@@ -33,17 +34,20 @@ class _Ticks:
         ended_at: when the last tick ended.
         status, reason: of the condition.
         set_hash, pages: of the members in trouble, and which pages of them are known.
-        is_partial: whether a page of them is not known.
+        is_partial: whether a page of them is not known; at first none is.
+        held: a count that waits to be written with that of another kind.
     """
 
     silence: timedelta | None
     heard_at: datetime
+    tick: str = DEFAULT_TICK
     ended_at: datetime | None = None
     status: str = ""
     reason: str = ""
     set_hash: str = ""
     pages: set[int] = field(default_factory=set)
-    is_partial: bool = False
+    is_partial: bool = True
+    held: JobResult | None = None
 
     def note_page(self, page: TroublePage) -> None:
         if page.set_hash != self.set_hash:
@@ -74,8 +78,10 @@ class PoolTicks(KnownStatuses):
         known = self._ticking.get(key_of(body))
         if known is None or known.uid != uid:
             known = self._ticking[key_of(body)] = _Pool(uid)
+        ticks_of = _ticks_of(body)
         for kind, silence in _silences(body, now).items():
             ticks = known.ticks.setdefault(kind, _Ticks(silence, now))
+            ticks.tick = ticks_of.get(kind, ticks.tick)
             if ticks.silence is None:  # from now on
                 ticks.heard_at = now
             condition = find_condition(status, user_kinds()[kind].condition)
@@ -102,7 +108,7 @@ class PoolTicks(KnownStatuses):
         ticks = known.ticks[finished.kind]
         if ticks.ended_at is not None and finished.finished_at < ticks.ended_at:
             return True
-        if finished.failure or counts_the_pool(finished.slot):
+        if finished.failure or counts_the_pool(finished.slot, ticks.tick):
             return bool(super().is_recorded(key, finished))
         if ticks.is_partial:
             return False
@@ -114,9 +120,38 @@ class PoolTicks(KnownStatuses):
     def note_result(self, key: Key, result: JobResult) -> None:
         """Record what a tick says of the members in trouble."""
         known = self._ticking.get(key)
-        if known is not None and result.trouble is not None:
+        if known is None:
+            return
+        if result.trouble is not None:
             known.ticks[result.kind].note_page(result.trouble)
             self._all.note_trouble(key, result.kind, result.trouble)
+        elif Count.MEMBERS in result.counts:
+            known.ticks[result.kind].is_partial = False  # it tells no pages
+
+    def hold(self, key: Key, result: JobResult) -> bool:
+        """Keep a result that changes no condition; return False where it is to be written now.
+
+        The counts of all kinds are written together: when the other kind's comes, or the next one of this kind.
+        """
+        known = self._ticking.get(key)
+        if known is None or result.slot is None or Count.MEMBERS not in result.counts:
+            return False
+        mine = known.ticks[result.kind]
+        others = [ticks for kind, ticks in known.ticks.items() if kind is not result.kind and ticks.silence is not None]
+        if not others or mine.held is not None or any(ticks.held for ticks in others):
+            return False
+        mine.held = result
+        return True
+
+    def take_held(self, key: Key, kind: Kind) -> list[JobResult]:
+        """Return the results that were kept of other kinds; that of this one is replaced by a newer one."""
+        known = self._ticking.get(key)
+        if known is None:
+            return []
+        held = [ticks.held for each, ticks in known.ticks.items() if each is not kind and ticks.held is not None]
+        for ticks in known.ticks.values():
+            ticks.held = None
+        return held
 
     def overdue_kinds(self, body: Mapping[str, Any], now: datetime) -> list[Kind]:
         """Return the kinds of which no tick has ended for too long; they are told once in that time."""
@@ -153,6 +188,14 @@ def facts_of(body: Mapping[str, Any], now: datetime) -> PoolFacts:
         admits=pool.admits_schedules and "conflictsWith" not in (body.get("status") or {}),
         off={kind: f"Pool{why}" for kind, why in off.items()},
     )
+
+
+def _ticks_of(body: Mapping[str, Any]) -> dict[Kind, str]:
+    """Return how often each kind looks who is due; nothing where the spec is invalid."""
+    try:
+        return {kind: section.tick for kind, section in SchedulePool.from_body(body).sections.items()}
+    except InvalidSpecError:
+        return {}
 
 
 def _silences(body: Mapping[str, Any], now: datetime) -> dict[Kind, timedelta | None]:

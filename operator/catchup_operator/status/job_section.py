@@ -137,5 +137,11 @@ def format_local(instant: datetime, zone: str, *, before: datetime) -> str:
 
 
 def pooled_next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
-    """Return the next due dates of a kind that has such, which cost a write each; none for an interval."""
-    return next_runs(schedule, kind, now) if schedule.sections[kind].chosen.has_due_dates else {}
+    """Return the next due dates of a kind that has such, which cost a write each; none for an interval.
+
+    None either where each date is one: thousands of members would be written each day to say what `display` says.
+    """
+    timetable = schedule.sections[kind].chosen
+    if timetable.is_daily:
+        return {"nextRuns": None, "nextRunTimes": None}
+    return next_runs(schedule, kind, now) if timetable.has_due_dates else {}

@@ -252,6 +252,20 @@ def _health(body: Mapping[str, Any], kind: Kind, off: str | None) -> Condition:
     return job_health(kind, section_of(body, kind), switched_off=off)
 
 
+def merged(current: Mapping[str, Any], patch: Mapping[str, Any], *, keep_nulls: bool = False) -> dict[str, Any]:
+    """Return what a merge patch (RFC 7396) makes of an object, or with `keep_nulls` of another patch."""
+    result = dict(current)
+    for name, value in patch.items():
+        if isinstance(value, Mapping):
+            before = result.get(name)
+            result[name] = merged(before if isinstance(before, Mapping) else {}, value, keep_nulls=keep_nulls)
+        elif value is None and not keep_nulls:
+            result.pop(name, None)
+        else:
+            result[name] = value
+    return result
+
+
 def if_changed(body: Mapping[str, Any], patch: dict[str, Any]) -> dict[str, Any] | None:
     """Return the patch if merging it would change the status."""
     return patch if _changes(body.get("status") or {}, patch) else None

@@ -37,7 +37,7 @@ from catchup_jobs.jobs.run.ports import Process
 # Everything between the decision whom to claim and the record of what came of it, without the run itself.
 WATCHED = WatchedLines(
     {
-        "claims.py": {"schedule", "_computed", "_member", "_due_users", "claim", "settle"},
+        "claims.py": {"schedule", "_schedule_page", "_computed", "_member", "_due_users", "claim", "settle"},
         "due.py": {"due_at", "member"},
         "tick.py": {"_serve_suspects", "_serve_all", "_next", "_claim", "_serve", "_ended", "_settle", "_count"},
         "claim_endings.py": {"settlement_of"},

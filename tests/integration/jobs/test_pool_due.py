@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,13 +14,17 @@ from integration.jobs.pool_world import NOW, PoolWorld, apply, cadence_of, sched
 
 from catchup_contract.api import SYNC_INTERVALS_MINUTES
 from catchup_contract.cadence import Cadence
-from catchup_contract.digest_rule import DigestDay
-from catchup_contract.kinds import DIGEST
+from catchup_contract.digest_rule import DigestDay, DigestTime
+from catchup_contract.kinds import DIGEST, SYNC
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
+from catchup_jobs.adapters.database.pools.claims import PoolSlots
+from catchup_jobs.adapters.database.pools.due import DueRules
 from catchup_jobs.adapters.database.schema import pool_members
+from catchup_jobs.cli.jobs.pool import version_of
 from catchup_jobs.domain.people.users import Schedule
+from catchup_jobs.jobs.pool import tick
 from catchup_jobs.jobs.pool.tick import TickResult
 from catchup_jobs.jobs.run.context import Result, RunContext
 
@@ -154,6 +160,66 @@ def test_other_zone_data_move_nobody_who_is_due(pool: PoolWorld) -> None:
     assert pool.users_served() == ["ada"]
 
 
+def moved_back(monkeypatch: pytest.MonkeyPatch, when: timedelta, since: datetime) -> None:
+    """Let the zone data say from now on that local times from `since` (UTC) on come earlier by `when`."""
+    due_on = DigestTime.due_on
+
+    def earlier(digest: DigestTime, day: date) -> datetime | None:
+        due = due_on(digest, day)
+        return due if due is None or due < since else due - when
+
+    monkeypatch.setattr(DigestTime, "due_on", earlier)
+
+
+@pytest.mark.parametrize(
+    ("back", "served"),
+    [
+        (timedelta(minutes=20), timedelta(minutes=20)),
+        (timedelta(hours=1), timedelta(hours=1)),
+        (timedelta(hours=3, minutes=30), timedelta(minutes=30)),  # the last follow-up
+    ],
+    ids=str,
+)
+def test_a_digest_that_new_zone_data_put_back_before_now_is_served(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch, back: timedelta, served: timedelta
+) -> None:
+    due = datetime(2026, 11, 23, 22, 15, tzinfo=UTC)  # 23:15 in Berlin
+    pool.kind, pool.now = DIGEST, due - timedelta(days=2)
+    pool.enrol("ada", digest_day=DigestDay.DAILY, digest_time=time(23, 15))
+    for now in (pool.now, due - timedelta(days=1), due - timedelta(minutes=8)):
+        pool.now = now
+        pool.tick()
+    assert pool.row("ada").due_at == due
+    pool.served.clear()
+
+    moved_back(monkeypatch, back, due - timedelta(hours=12))
+    pool.version = "2027a"
+    pool.tick()
+
+    assert pool.served == [("ada", due - served)]
+    assert pool.row("ada").due_at > pool.now
+
+
+def test_a_digest_that_was_served_is_not_due_again_by_new_zone_data_nor_by_an_edit_to_an_earlier_time(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due = datetime(2026, 11, 23, 22, 15, tzinfo=UTC)
+    pool.kind, pool.now = DIGEST, due - timedelta(days=2)
+    pool.enrol("ada", "bob", digest_day=DigestDay.DAILY, digest_time=time(23, 15))
+    pool.tick()
+    pool.now = due
+    pool.tick()
+    pool.served.clear()
+
+    pool.enrol("bob", digest_day=DigestDay.DAILY, digest_time=time(23, 1))
+    moved_back(monkeypatch, timedelta(hours=1), due - timedelta(hours=12))
+    pool.version = "2027a"
+    pool.pass_time(minutes=15)
+    pool.tick()
+
+    assert pool.served == []
+
+
 def test_a_user_who_left_is_served_no_more_and_one_who_moved_by_the_other_pool(pool: PoolWorld) -> None:
     pool.enrol("ada", "bob", "cy")
     pool.enrol("bob", pool=None)
@@ -223,21 +289,88 @@ def test_an_edit_while_it_is_computed_when_a_member_is_due_is_not_lost(
 ) -> None:
     pool.kind = DIGEST
     pool.enrol("ada", digest_day=DigestDay.DAILY, digest_time=time(20))
-    write, edits = Database.write, 0
+    due_at = DueRules.due_at
+    edits: list[threading.Thread] = []
 
-    def edited_before(database: Database) -> Any:
-        nonlocal edits
-        edits += 1
-        if edits == 1:
-            pool.enrol("ada", digest_day=DigestDay.DAILY, digest_time=time(18))
-        return write(database)
+    def edited_meanwhile(rules: DueRules, row: Any, now: datetime) -> datetime | None:
+        if not edits:
+            edit = partial(pool.enrol, "ada", digest_day=DigestDay.DAILY, digest_time=time(18))
+            edits.append(threading.Thread(target=edit))
+            edits[0].start()
+            edits[0].join(timeout=0.5)  # it waits for this transaction
+        return due_at(rules, row, now)
 
-    monkeypatch.setattr(Database, "write", edited_before)
-    pool.store().schedule(now=pool.now, limit=100)
-    assert edits > 1
+    monkeypatch.setattr(DueRules, "due_at", edited_meanwhile)
+    assert pool.store().schedule(now=pool.now, limit=100) == 1
+    edits[0].join()
     pool.store().schedule(now=pool.now, limit=100)
 
     assert pool.row("ada").due_at == datetime(2026, 11, 23, 17, tzinfo=UTC)
+
+
+def test_who_is_due_is_served_before_all_members_are_computed_anew(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tick, "_SCHEDULED_AT_ONCE", 5)
+    monkeypatch.setattr(tick, "_CLAIMED_AT_ONCE", 1)
+    names = [f"user-{number}" for number in range(40)]
+    pool.enrol(*names)
+    pool.make_due()
+    pool.make_due(names[:20], at=NOW + timedelta(minutes=20))
+    pool.version = "2027a 30m"
+    events: list[str] = []
+    schedule_page = PoolSlots.schedule
+
+    def noted(store: PoolSlots, *, now: datetime, limit: int) -> int:
+        number = schedule_page(store, now=now, limit=limit)
+        events.append("page" if number else "end")
+        return number
+
+    def body(_: RunContext) -> Result:
+        pool.pass_time(seconds=1)
+        return Result()
+
+    monkeypatch.setattr(PoolSlots, "schedule", noted)
+    pool.body = body
+    pool.tick(workers=1, on_served=lambda: events.append("served"))
+
+    assert events.count("page") >= 5
+    assert events.index("served") < 2
+    last = len(events) - events[::-1].index("page") - 1
+    assert events[:last].count("served") >= 5
+    assert events[-1] != "page"
+    assert set(pool.users_served()) >= set(names[20:])
+    assert {pool.row(name).version for name in names[:20]} == {"2027a 30m"}
+
+
+def test_ticks_at_once_compute_different_members_anew(pool: PoolWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    if pool.database.backend == "sqlite":
+        pytest.skip("SQLite has one writer")
+    names = [f"user-{number}" for number in range(12)]
+    pool.enrol(*names)
+    pool.tick()
+    pool.version = "2027a 30m"
+    due_at, computed, numbers = DueRules.due_at, [], []
+
+    def another(rules: DueRules, row: Any, now: datetime) -> datetime | None:
+        computed.append(row.user_id)
+        if len(computed) == 1:
+            other = threading.Thread(target=lambda: numbers.append(pool.store().schedule(now=now, limit=6)))
+            other.start()
+            other.join(timeout=60)
+        return due_at(rules, row, now)
+
+    monkeypatch.setattr(DueRules, "due_at", another)
+    numbers.append(pool.store().schedule(now=pool.now, limit=6))
+
+    assert numbers == [6, 6]
+    assert sorted(computed) == sorted(names)
+
+
+def test_digests_do_not_depend_on_the_interval_of_syncs() -> None:
+    """Ticks of the digest may know another interval for a while, and would have all members computed to and fro."""
+    assert version_of(DIGEST, "30m") == version_of(DIGEST, "1h")
+    assert version_of(SYNC, "30m") != version_of(SYNC, "1h")
 
 
 def test_a_sync_of_a_clock_that_was_ahead_does_not_count(pool: PoolWorld) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
 from samples import IN_FULL
 from sqlalchemy import update
 
+from catchup_contract.cadence import Cadence
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
+from catchup_jobs.adapters.database.pools.claims import PoolSlots
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.database.schema import users
 from catchup_jobs.jobs.pool.process_deaths import PROCESS_DIED
@@ -19,6 +22,9 @@ from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER, exit_of
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.run.ports import HeldBy, Lock, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_a_temporary_failure_is_put_back_for_its_delay_while_others_go_on(pool: PoolWorld) -> None:
@@ -67,12 +73,14 @@ def test_a_spent_budget_is_the_users_dead_letter_and_is_not_tried_each_minute(po
     assert pool.row("ada").due_at == slot + timedelta(minutes=30)
 
 
-def test_a_slot_that_is_tried_again_is_ended_before_the_next_one_is_served(pool: PoolWorld) -> None:
+def put_back_past_the_next_slot(pool: PoolWorld, end: Exception | None) -> datetime:
+    """Serve a slot of `ada` that waits for a quota until the next one has passed, and then ends; return the slot."""
     pool.enrol("ada")
     slot = next(cadence_of("ada").due_after(NOW))
     pool.tick()
+    pool.served.clear()
     pool.now = slot + timedelta(minutes=29, seconds=50)
-    failures = iter([TemporaryError("quota", wait_seconds=60)])
+    failures = iter([TemporaryError("quota", wait_seconds=60), *([end] if end else [])])
 
     def body(_: RunContext) -> Result:
         if failure := next(failures, None):
@@ -80,12 +88,121 @@ def test_a_slot_that_is_tried_again_is_ended_before_the_next_one_is_served(pool:
         return Result()
 
     pool.body = body
+    for _ in range(2):  # the first one waits for the end of a short delay
+        pool.tick()
+        pool.pass_time(seconds=70)
+    assert next(failures, None) is None  # the faults fired
+    return slot
+
+
+def test_a_sync_that_waited_past_the_next_slot_is_made_once(pool: PoolWorld) -> None:
+    slot = put_back_past_the_next_slot(pool, None)
+
+    assert pool.served == [("ada", slot), ("ada", slot)]
+    assert pool.row("ada").due_at == slot + timedelta(minutes=60)
+    assert pool.dead_letters() == {}
+
+
+def test_a_sync_that_waited_past_the_next_slot_and_failed_is_followed_by_the_newest(pool: PoolWorld) -> None:
+    slot = put_back_past_the_next_slot(pool, PermanentError("bad"))
+
+    assert pool.served == [("ada", slot), ("ada", slot), ("ada", slot + timedelta(minutes=30))]
+    assert len(pool.dead_letters()) == 1
+
+
+def test_a_slot_that_passes_while_a_sync_runs_is_served(pool: PoolWorld) -> None:
+    """What changed after the run had read the calendar must not wait for a whole interval more."""
+    pool.enrol("ada")
+    slot = next(cadence_of("ada").due_after(NOW))
     pool.tick()
-    pool.pass_time(seconds=70)
+    pool.served.clear()
+    pool.now = slot + timedelta(minutes=29)
+    durations = iter([120])
+
+    def body(_: RunContext) -> Result:
+        pool.pass_time(seconds=next(durations, 0))
+        return Result()
+
+    pool.body = body
     pool.tick()
 
-    assert pool.served[1:] == [("ada", slot), ("ada", slot), ("ada", slot + timedelta(minutes=30))]
-    assert pool.dead_letters() == {}
+    assert pool.served == [("ada", slot), ("ada", slot + timedelta(minutes=30))]
+
+
+def changed_interval(pool: PoolWorld) -> None:
+    pool.every, pool.version = "15m", "2026z 15m"
+
+
+def renewed_zone_data(pool: PoolWorld) -> None:
+    pool.version = "2027a 30m"
+
+
+def imported_again(pool: PoolWorld) -> None:
+    pool.enrol("ada", time_zone="Europe/Paris")
+
+
+def enrolled_anew(pool: PoolWorld) -> None:
+    pool.enrol("ada", pool=None)
+    pool.enrol("ada")
+
+
+@pytest.mark.parametrize("change", [renewed_zone_data, imported_again, enrolled_anew, changed_interval])
+@pytest.mark.parametrize("kind", [SYNC, DIGEST], ids=str)
+def test_a_dead_letter_stays_whatever_has_its_member_computed_anew(
+    pool: PoolWorld, kind: Kind, change: Callable[[PoolWorld], None]
+) -> None:
+    pool.kind, pool.now = kind, datetime(2026, 11, 28, 8, tzinfo=UTC)
+    pool.enrol("ada", time_zone="Europe/Paris")
+    pool.tick()
+    pool.now = slot = pool.row("ada").due_at
+    # Both intervals have this slot.
+    assert kind is DIGEST or slot == Cadence.of_user("sync", 15, "ada").latest(slot)
+
+    def body(_: RunContext) -> Result:
+        raise PermanentError("bad")
+
+    pool.body = body
+    pool.tick()
+    letters = pool.dead_letters()
+    assert len(letters) == 1
+    pool.body, served = lambda _: Result(), len(pool.served)
+
+    pool.pass_time(minutes=2)
+    change(pool)
+    pool.tick()
+    if (version := pool.row("ada").version) != pool.version:
+        raise AssertionError(f"not computed anew: {version}")
+
+    assert pool.served[served:] == []
+    assert pool.dead_letters() == letters
+    assert pool.row("ada").due_at > pool.now
+
+
+def test_a_dead_letter_stays_where_its_pod_died_before_it_settled_the_claim(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.enrol("ada")
+    pool.tick()
+    pool.now = slot = pool.row("ada").due_at
+
+    def body(_: RunContext) -> Result:
+        raise PermanentError("bad")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PoolSlots, "settle", lambda *_: None)
+        pool.body = body
+        pool.tick()
+    assert pool.row("ada").owner is not None  # the fault fired
+    letters = pool.dead_letters()
+    assert len(letters) == 1
+    pool.body = lambda _: Result()
+
+    pool.pass_time(minutes=7)
+    pool.tick()
+
+    assert pool.dead_letters() == letters
+    row = pool.row("ada")
+    assert (row.due_at, row.owner, row.deaths, row.unfinished) == (slot + timedelta(minutes=30), None, 0, None)
 
 
 @pytest.mark.sampled

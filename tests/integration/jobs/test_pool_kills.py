@@ -17,7 +17,9 @@ from integration.jobs.nursery import ROOT
 from integration.jobs.pool_process import LATER
 from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
 from samples import IN_FULL
+from sqlalchemy import select
 
+from catchup_jobs.adapters.database.schema import runs
 from catchup_jobs.jobs.pool.process_deaths import PROCESS_DIED
 from catchup_jobs.jobs.run.context import Result, RunContext
 
@@ -64,6 +66,13 @@ def killed(pool: PoolWorld, pools: Sequence[str], made: Path, *, twice: bool) ->
     return told
 
 
+def owners_of_runs(pool: PoolWorld) -> dict[str, str]:
+    """Return by their users the processes that were making a run and have not ended it."""
+    with pool.database.read() as connection:
+        rows = connection.execute(select(runs.c.subject, runs.c.owner).where(runs.c.owner.is_not(None)))
+        return {row.subject: row.owner for row in rows}
+
+
 @pytest.mark.sampled
 @pytest.mark.parametrize("twice", [False, True], ids=["one death", "two deaths"])
 def test_a_pod_killed_at_any_line_around_a_claim_costs_nobody_a_run_and_repeats_none_that_was_recorded(
@@ -91,8 +100,9 @@ def test_a_pod_killed_at_any_line_around_a_claim_costs_nobody_a_run_and_repeats_
         before = Counter(made.read_text().split() if made.exists() else [])
         rows = {user_id: pool.row(user_id) for user_id in users}
         done = {key.split(":")[1] for key, state in pool.states().items() if state == "done"} & set(users)
-        suspects = {user_id for user_id, row in rows.items() if row.owner is not None}
-        given_up = {user_id for user_id in suspects - done if rows[user_id].deaths == 1}
+        died = {user_id for user_id in users if owners_of_runs(pool).get(user_id, "") == rows[user_id].owner}
+        suspects = died | {user_id for user_id, row in rows.items() if row.deaths > 0}
+        given_up = {user_id for user_id in died if rows[user_id].deaths == 1}
         in_flight.clear()
         pool.tick(store=pool.store(pool=name), pod="next", workers=2)
 

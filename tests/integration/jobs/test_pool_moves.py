@@ -174,9 +174,9 @@ class Fleet:
             if mover.fault == "pod dies" and self.pool.now >= mover.due:
                 until = self.pool.now + timedelta(minutes=6)
                 (member,) = store.claim([mover.id], f"dead-{mover.id}", now=self.pool.now, until=until)
-                if member.slot == mover.due:
-                    mover.fault = "none"
-                    self.hit["pod dies"] += 1
+                mover.fault = "none"
+                # One who came when the slot was served already is claimed for the next one.
+                self.hit["pod dies"] += member.slot == mover.due
 
     def fire(self, mover: Mover) -> None:
         """Do what the CronJob controller and the Job controller do now."""

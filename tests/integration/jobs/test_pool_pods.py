@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +14,7 @@ from integration.jobs.pool_world import NOW, PoolWorld, cadence_of
 
 from catchup_jobs.adapters.database.pools.claims import PoolSlots
 from catchup_jobs.adapters.database.pools.overview import overviews
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.jobs.pool.ports import Settlement
 from catchup_jobs.jobs.pool.process_deaths import PROCESS_DIED
 from catchup_jobs.jobs.pool.tick import TickResult
@@ -117,10 +118,14 @@ def test_a_failover_of_the_database_within_a_batch_loses_nobody(pool: PoolWorld)
     assert pool.dead_letters() == {}
 
 
-def dies(pool: PoolWorld, *user_ids: str) -> None:
-    """Let a pod die that has claimed these users."""
+def dies(pool: PoolWorld, *user_ids: str, begun: bool = True) -> None:
+    """Let a pod die that has claimed these users, and has begun their runs."""
     claimed = pool.store().claim(user_ids, "dead-pod", now=pool.now, until=pool.now + timedelta(seconds=1))
     assert [member.user_id for member in claimed] == list(user_ids)
+    for member in claimed if begun else []:
+        DatabaseRunStore(pool.database).open(
+            member.run(pool.kind), now=pool.now, lease_until=pool.now + timedelta(minutes=20), owner="dead-pod"
+        )
     pool.pass_time(seconds=2)
 
 
@@ -143,6 +148,45 @@ def test_who_was_in_flight_when_a_pod_died_is_served_first_and_alone(pool: PoolW
     assert Counter(pool.users_served()) == Counter(["ada", "bob", *others])
     assert pool.dead_letters() == {}
     assert pool.row("ada").deaths == 0
+
+
+def test_who_was_claimed_and_not_begun_when_a_pod_died_is_served_with_the_others(pool: PoolWorld) -> None:
+    names = [f"user-{number}" for number in range(12)]
+    pool.enrol(*names)
+    pool.make_due()
+    for _ in range(3):
+        dies(pool, *names, begun=False)
+    in_flight: list[int] = []
+
+    def body(_: RunContext) -> Result:
+        in_flight.append(sum(overview.in_flight for overview in overviews(pool.database, now=pool.now)))
+        return Result()
+
+    pool.body = body
+    pool.tick()
+
+    assert Counter(pool.users_served()) == Counter(names)
+    assert pool.dead_letters() == {}
+    assert in_flight[0] == len(names), "all are claimed at once"
+
+
+def test_those_who_are_served_alone_leave_time_for_the_others(pool: PoolWorld) -> None:
+    suspects, others = [f"suspect-{number}" for number in range(12)], [f"user-{number}" for number in range(4)]
+    pool.enrol(*suspects, *others)
+    pool.make_due()
+    dies(pool, *suspects)
+
+    def body(context: RunContext) -> Result:
+        if context.subject in suspects:
+            pool.pass_time(seconds=15)
+        return Result()
+
+    pool.body = body
+    pool.tick(workers=1)
+
+    assert set(pool.users_served()[:4]) <= set(suspects)
+    assert set(pool.users_served()[4:8]) == set(others)
+    assert set(pool.users_served()[8:]) >= set(suspects) - set(pool.users_served()[:4])
 
 
 def test_a_second_death_is_the_users_dead_letter(pool: PoolWorld) -> None:
@@ -217,6 +261,58 @@ def test_a_settlement_that_could_not_be_written_is_written_later_and_counts_as_n
 
     assert next(failures, None) is None
     assert all(pool.row(name).owner is None and pool.row(name).deaths == 0 for name in names)
+
+
+def fails(monkeypatch: pytest.MonkeyPatch, pool: PoolWorld, until: datetime) -> list[datetime]:
+    """Let no settlement be written until then; return when one was tried."""
+    settle, tried = PoolSlots.settle, []
+
+    def failing(store: PoolSlots, owner: str, settlements: Sequence[Settlement]) -> None:
+        if pool.now < until:
+            tried.append(pool.now)
+            raise TemporaryError("a failover")
+        settle(store, owner, settlements)
+
+    monkeypatch.setattr(PoolSlots, "settle", failing)
+    return tried
+
+
+def test_claims_are_settled_once_the_database_is_back_however_long_that_takes_within_the_deadline(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.enrol("ada")
+    pool.make_due()
+    tried = fails(monkeypatch, pool, pool.now + timedelta(minutes=4))
+
+    with pytest.raises(TemporaryError):
+        pool.tick(seconds=300)
+
+    assert len(tried) > 10
+    assert (pool.row("ada").owner, pool.row("ada").deaths) == (None, 0)
+
+
+def test_two_outages_in_a_row_in_which_no_settlement_is_written_give_nobody_up(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.enrol("ada")
+    pool.make_due()
+
+    def busy(_: RunContext) -> Result:
+        raise TemporaryError("busy", wait_seconds=1)
+
+    pool.body = busy
+    for _ in range(3):
+        with monkeypatch.context() as patched:
+            fails(patched, pool, pool.now + timedelta(hours=1))
+            with pytest.raises(TemporaryError):
+                pool.tick()
+        assert pool.row("ada").owner is not None  # the fault fired
+        pool.pass_time(minutes=2)
+    pool.body = lambda _: Result()
+    pool.tick()
+
+    assert pool.dead_letters() == {}
+    assert set(pool.states().values()) == {"done"}
 
 
 def test_the_dead_letter_is_of_the_slot_in_which_processes_died(pool: PoolWorld) -> None:

@@ -13,6 +13,7 @@ from integration.jobs.pool_world import (
     apply,
     apply_part,
     apply_to_enrolled,
+    cadence_of,
     dedicated,
     held,
     listed_members,
@@ -28,7 +29,7 @@ from catchup_contract.schedule_list import ListedSchedule, decode, encode
 from catchup_jobs.adapters.database.pools.apply_list import apply_list
 from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.pools.ticks import note_tick
-from catchup_jobs.adapters.database.schema import users
+from catchup_jobs.adapters.database.schema import pool_slots, users
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 
@@ -176,6 +177,36 @@ def test_users_of_high_priority_are_served_first_until_others_have_waited_for_ha
     pool.tick(workers=1)
 
     assert pool.users_served() == ["low-for-long", "high", "normal", "low"]
+
+
+def test_the_priority_does_not_count_after_an_interval_of_waiting(pool: PoolWorld) -> None:
+    names = ["high", "low", "low-for-long"]
+    pool.enrol(*names, pool=None)
+    apply(pool, *(schedule(name, priority=name.partition("-")[0], sync_every="5m") for name in names))
+    pool.make_due()
+    pool.make_due(["low-for-long"], at=NOW - timedelta(minutes=6))
+
+    pool.tick(workers=1)
+
+    assert pool.users_served() == ["low-for-long", "high", "low"]
+
+
+def test_who_is_put_back_has_waited_since_the_slot(pool: PoolWorld) -> None:
+    names = ["high", "low", "low-put-back"]
+    pool.enrol(*names, pool=None)
+    apply(pool, *(schedule(name, priority=name.partition("-")[0]) for name in names))
+    pool.tick()
+    pool.served.clear()
+    pool.make_due()
+    with pool.database.write() as connection:
+        # The slot waited for a quota again and again.
+        slot = cadence_of("low-put-back").latest(NOW - timedelta(minutes=31))
+        put_back = pool_slots.update().where(pool_slots.c.user_id == "low-put-back", pool_slots.c.kind == SYNC)
+        connection.execute(put_back.values(unfinished=slot))
+
+    pool.tick(workers=1)
+
+    assert pool.users_served() == ["low-put-back", "high", "low"]
 
 
 def test_what_was_due_before_a_user_schedule_was_resumed_is_not_sent_while_nobody_knows_since_when(

@@ -9,6 +9,7 @@ from integration.jobs.pool_world import PoolWorld, apply, cadence_of, schedule
 
 from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome, Reason
+from catchup_contract.pools import Members
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.jobs.run.context import Result, RunContext
@@ -19,14 +20,14 @@ from catchup_jobs.jobs.run.ports import Run
 def test_a_failure_after_a_fresh_success_makes_a_member_failing_and_not_synced_until_a_run_succeeds(
     pool: PoolWorld,
 ) -> None:
-    def state() -> tuple[int, int, list[tuple[str | None, Reason]]]:
+    def state() -> tuple[int, int, dict[Reason, int]]:
         counts = pool.store().counts(now=pool.now)
-        return counts[Count.MEMBERS_SYNCED], counts[Count.MEMBERS_FAILING], pool.store().troubles()
+        return counts[Count.MEMBERS_SYNCED], counts[Count.MEMBERS_FAILING], pool.store().causes()
 
     pool.enrol("ada")
     pool.make_due()
     pool.tick()
-    assert state() == (1, 0, [])
+    assert state() == (1, 0, {})
 
     pool.pass_time(minutes=30)
     store, run = DatabaseRunStore(pool.database), Run(SYNC, "ada", cadence_of("ada").latest(pool.now), "")
@@ -36,12 +37,12 @@ def test_a_failure_after_a_fresh_success_makes_a_member_failing_and_not_synced_u
         Run(SYNC, "sweeper", None, "x"), now=pool.now, lease_until=pool.now + timedelta(hours=1)
     )
     assert sorted(pool.states().values()) == ["done", "failed", "open"]  # the success is still there
-    assert state() == (0, 1, [(None, Reason.CRASHED)])
+    assert state() == (0, 1, {Reason.CRASHED: 1})
 
     pool.pass_time(minutes=30)
     pool.make_due()
     pool.tick()
-    assert state() == (1, 0, [])
+    assert state() == (1, 0, {})
 
 
 @pytest.mark.parametrize(
@@ -75,4 +76,23 @@ def test_a_run_that_did_nothing_takes_no_trouble_back(pool: PoolWorld, reason: R
     pool.make_due()
     pool.tick()
 
-    assert pool.store().troubles() == [(None, Reason.BAD_DATA)]
+    assert pool.store().causes() == {Reason.BAD_DATA: 1}
+
+
+def test_users_of_the_database_are_counted_by_their_cause_however_many_they_are(pool: PoolWorld) -> None:
+    """In an outage all 100,000 are in trouble, and no page names one of them."""
+    pool.enrol(*(f"user-{number}" for number in range(9)))
+    pool.enrol("ada", pool=None)
+    apply(pool, schedule("ada"), where=Members.DATABASE)
+    pool.make_due()
+
+    def fail(context: RunContext) -> Result:
+        if context.subject == "user-0":
+            return Result(Outcome.SKIPPED, Reason.RECONNECT)
+        raise PermanentError("bad")
+
+    pool.body = fail
+    pool.tick()
+
+    assert pool.store().causes() == {Reason.BAD_DATA: 8, Reason.RECONNECT: 1}
+    assert pool.store().troubles() == []

@@ -12,12 +12,12 @@ from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.database.runs.store import LEASE_EXPIRED, DatabaseRunStore, check_fence
+from catchup_jobs.adapters.database.runs.store import DatabaseRunStore, check_fence
 from catchup_jobs.adapters.database.schema import dead_letters, runs
 from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.run.context import RunInterruptedError
 from catchup_jobs.jobs.run.errors import PermanentError
-from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, Run, RunRecord
+from catchup_jobs.jobs.run.ports import LEASE_EXPIRED, Closing, DeadLetter, Fence, Run, RunRecord
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 LEASE = timedelta(seconds=660)

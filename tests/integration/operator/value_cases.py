@@ -90,7 +90,7 @@ BAD: dict[str, tuple[Any, ...]] = {
     ),
     "jobs.logLevel": ("trace", "debug"),
     "activeDeadlineSeconds": (10, 604801),
-    "uninstall.activeDeadlineSeconds": (60, 179, 2**31),
+    "uninstall.activeDeadlineSeconds": (60, 239, 2**31),
     "migration.activeDeadlineSeconds": (10, 2**31),
     "migration.backoffLimit": (-1, 2**31),
     **dict.fromkeys(("successfulJobsHistoryLimit", "failedJobsHistoryLimit"), (-1, 101)),

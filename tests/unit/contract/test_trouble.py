@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import Outcome, Reason
-from catchup_contract.pools import SNAPSHOT_MINUTES, TICKS_MINUTES, pages_max, turn_of
+from catchup_contract.pools import SNAPSHOT_MINUTES, TICKS_MINUTES, counts_the_pool, pages_max, turn_of
 from catchup_contract.summary import SUMMARY_MAX_BYTES, Count, InvalidSummaryError, Summary
 from catchup_contract.trouble import PAGE_MEMBERS, SHARED_FROM, TroublePage, page_of, uid_hash
 
@@ -79,11 +79,6 @@ def test_a_cause_that_a_twentieth_and_more_than_ten_share_is_told_of_the_pool_al
     assert told(pages)[uid_hash("other")] is Reason.RECONNECT
 
 
-def test_users_of_the_database_are_counted_and_not_named() -> None:
-    page = page_of([(None, Reason.RECONNECT)] * 11 + [(None, Reason.CRASHED)], members=20)
-    assert (page.members, page.shared) == ({}, {Reason.RECONNECT: 11})
-
-
 def test_the_fullest_page_fits_beside_all_that_a_tick_counts() -> None:
     members = {uid_hash(str(number)): list(Reason)[number % len(Reason)] for number in range(PAGE_MEMBERS)}
     page = TroublePage("f" * 16, 63, 64, members, dict.fromkeys(Reason, 10**5))
@@ -125,6 +120,25 @@ def test_a_page_that_is_none_makes_the_message_invalid(changed: dict[str, object
     document["trouble"] = {**page_of([], 1).to_document(), **changed}
     with pytest.raises(InvalidSummaryError):
         Summary.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("tick", TICKS_MINUTES)
+def test_a_tick_counts_the_pool_once_in_each_time_between_two_counts_or_each_time(tick: str) -> None:
+    minutes = TICKS_MINUTES[tick]
+    slots = [NOW + timedelta(minutes=minutes * number) for number in range(24 * 60 // minutes)]
+    counts = [slot for slot in slots if counts_the_pool(slot, tick)]
+    windows = Counter(int(slot.timestamp()) // (60 * SNAPSHOT_MINUTES) for slot in counts)
+    assert set(windows.values()) == {1}
+    assert len(counts) == min(len(slots), 24 * 60 // SNAPSHOT_MINUTES)
+    assert counts_the_pool(None, tick)
+
+
+def test_users_whom_no_resource_shows_count_by_their_cause_alone() -> None:
+    known, unnamed = {"uid-1": Reason.RECONNECT}, {Reason.RECONNECT: SHARED_FROM, Reason.BAD_DATA: 3}
+    page = page_of(known.items(), 100, unnamed=unnamed)
+    assert (page.shared, page.members) == ({Reason.RECONNECT: SHARED_FROM + 1}, {})
+    page = page_of(known.items(), 1000, unnamed=unnamed)
+    assert (page.shared, page.members) == ({}, {uid_hash("uid-1"): Reason.RECONNECT})
 
 
 @pytest.mark.parametrize("tick", TICKS_MINUTES)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
+from catchup_contract.kinds import Rule
 from catchup_contract.outcomes import ExitCode, Outcome, Reason, advice_of
 from catchup_contract.pools import TICK_DEADLINE_SECONDS, Members, counts_the_pool, pages_max, turn_of
 from catchup_contract.summary import Count
@@ -93,9 +94,8 @@ def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Rep
             note_tick(database, pool, now=started_at)
         # By hand, nobody says the interval: it stays what the pool's own pods were told.
         every = settings.sync_every or interval_of(database, pool) or DEFAULT_SYNC_EVERY
-        version = f"{metadata.version('tzdata')} {every}"
-        store = PoolSlots(database, pool, kind, every, version, shard, shards, settings.digest_since)
-        if counts_the_pool(settings.slot) and (far := store.compute_far_anew(now=process.now())):
+        store = PoolSlots(database, pool, kind, every, version_of(kind, every), shard, shards, settings.digest_since)
+        if counts_the_pool(settings.slot, settings.pool_tick) and (far := store.compute_far_anew(now=process.now())):
             _log.warning("members were due later than their schedule says: was a node's clock ahead?", members=far)
         deadline = started_at + timedelta(seconds=settings.deadline or TICK_DEADLINE_SECONDS)
         runs = _Runs(
@@ -112,7 +112,7 @@ def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Rep
         counts, trouble = _counts(result), None
         if shard == 0:
             unknown = _without_user(database, pool, kind, settings, listed, now=process.now())
-            if counts_the_pool(settings.slot):
+            if counts_the_pool(settings.slot, settings.pool_tick):
                 counts |= store.counts(now=process.now())
                 counts[Count.MEMBERS_FAILING] = counts.get(Count.MEMBERS_FAILING, 0) + len(unknown)
             trouble = _page(store, settings, unknown)
@@ -122,6 +122,13 @@ def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Rep
     return replace(report, summary=replace(report.summary, trouble=trouble))
 
 
+def version_of(kind: Kind, every: str) -> str:
+    """Return what changes with everything from which a kind's due times are computed, apart from the user."""
+    zone_data = metadata.version("tzdata")
+    # A digest does not depend on the interval, which ticks of the digest may know later than those of the sync.
+    return f"{zone_data} {every}" if kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL else zone_data
+
+
 def _without_user(
     database: Database, pool: str, kind: Kind, settings: Settings, listed: ScheduleList | None, *, now: datetime
 ) -> list[ListedSchedule]:
@@ -129,7 +136,7 @@ def _without_user(
     if listed is None or settings.pool_members is not Members.USER_SCHEDULES:
         return []
     unknown = without_user(database, pool, kind, listed, now=now)
-    if unknown and counts_the_pool(settings.slot):
+    if unknown and counts_the_pool(settings.slot, settings.pool_tick):
         some = [one.user_id for one in unknown[:_LOGGED]]
         _log.warning(
             "the database does not know the users of UserSchedules: import them", number=len(unknown), users=some
@@ -139,11 +146,13 @@ def _without_user(
 
 def _page(store: PoolSlots, settings: Settings, unknown: Sequence[ListedSchedule]) -> TroublePage | None:
     """Return the page of members in trouble whose turn it is; of users without a resource only with the counts."""
-    if settings.pool_members is Members.DATABASE and not counts_the_pool(settings.slot):
+    if settings.pool_members is Members.DATABASE and not counts_the_pool(settings.slot, settings.pool_tick):
         return None
     tick = settings.pool_tick
     troubles = [*store.troubles(), *((one.uid, Reason.UNKNOWN_USER) for one in unknown)]
-    return page_of(troubles, store.size() + len(unknown), turn=turn_of(settings.slot, tick), pages_max=pages_max(tick))
+    members = store.size() + len(unknown)
+    turn, most = turn_of(settings.slot, tick), pages_max(tick)
+    return page_of(troubles, members, unnamed=store.causes(), turn=turn, pages_max=most)
 
 
 def _apply_list(database: Database, pool: str, settings: Settings, listed: ScheduleList, now: datetime) -> None:

@@ -61,6 +61,13 @@ class Slots(Protocol):
         """Return the first slot later than `at` (aware)."""
         ...
 
+    def next_after(self, slot: datetime, *, served_at: datetime) -> datetime:
+        """Return the first slot that is to be served after one whose run began at `served_at` (aware).
+
+        A sync that waited past further slots has served those, too; each digest is one of its own.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _IntervalSlots:
@@ -78,6 +85,9 @@ class _IntervalSlots:
         # A slot at the very end of a suspension is served.
         return next(self.cadence.due_after(at if self.since is None or self.since <= at else self.since - _INSTANT))
 
+    def next_after(self, slot: datetime, *, served_at: datetime) -> datetime:
+        return self.after(max(slot, served_at))
+
 
 @dataclass(frozen=True, slots=True)
 class _LocalTimeSlots:
@@ -93,6 +103,9 @@ class _LocalTimeSlots:
 
     def after(self, at: datetime) -> datetime:
         return next(self.digest.firings_after(at))
+
+    def next_after(self, slot: datetime, *, served_at: datetime) -> datetime:  # noqa: ARG002 - of the protocol
+        return self.after(slot)
 
 
 def _interval_slots(kind: Kind, user_id: str, when: When) -> Slots:

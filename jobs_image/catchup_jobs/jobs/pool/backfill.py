@@ -54,6 +54,19 @@ class BackfillResult:
         return self.total - self.served - self.skipped - self.failed - self.passed
 
 
+@dataclass(slots=True)
+class _Wait:
+    """A time to wait for, on a clock that may be set: back, it begins anew."""
+
+    begin: datetime
+    length: timedelta
+
+    def left(self, now: datetime) -> timedelta:
+        """Return how long it still is at `now` (aware); zero or less where it is over."""
+        self.begin = min(self.begin, now)
+        return self.begin + self.length - now
+
+
 @dataclass
 class Backfill:
     """Serves users one after the other, at a rate.
@@ -76,8 +89,8 @@ class Backfill:
     _in_flight: dict[Future[Report], str] = field(default_factory=dict)
     _locked: list[str] = field(default_factory=list)
     _ours_in_a_row: int = 0
-    _next_start: datetime | None = None
-    _next_report: datetime | None = None
+    _until_start: _Wait | None = None
+    _until_report: _Wait | None = None
 
     def __call__(self, user_ids: Sequence[str]) -> BackfillResult:
         """Serve the users, in their order."""
@@ -88,7 +101,7 @@ class Backfill:
                 self._end_runs(result)
                 if self._locked:
                     again, self._locked = self._locked, []
-                    self._next_start = self.process.now() + _LOCKED_AFTER
+                    self._until_start = _Wait(self.process.now(), _LOCKED_AFTER)
                     self._serve(again, executor, result)
             except JobError as error:
                 result.error = error
@@ -121,11 +134,11 @@ class Backfill:
         """Wait for a free worker and for the next place in the rate; return False if nobody is to be begun any more."""
         while self._may_begin(result):
             now = self.process.now()
-            seconds = 0.0 if self._next_start is None else (self._next_start - now).total_seconds()
+            seconds = 0.0 if self._until_start is None else self._until_start.left(now).total_seconds()
             is_free = len(self._in_flight) < self.workers
             if is_free and seconds <= 0:
                 # What was not used of the rate is not made up for.
-                self._next_start = now + self.interval
+                self._until_start = _Wait(now, self.interval)
                 return True
             self._look(result, min(seconds, _LOOK_SECONDS) if is_free else _LOOK_SECONDS)
         return False
@@ -140,10 +153,10 @@ class Backfill:
             self._count(result, user_id, report)
             self.on_end(user_id, report)
         now = self.process.now()
-        if self._next_report is None or now >= self._next_report:
-            if self._next_report is not None:
+        if self._until_report is None or self._until_report.left(now) <= timedelta(0):
+            if self._until_report is not None:
                 self.on_progress(result)
-            self._next_report = now + _REPORT_EVERY
+            self._until_report = _Wait(now, _REPORT_EVERY)
 
     def _count(self, result: BackfillResult, user_id: str, report: Report) -> None:
         if report.exit_code != ExitCode.DONE:

@@ -39,13 +39,21 @@ def settlement_of(report: Report, member: Member, *, now: datetime) -> Settlemen
         # The other run may be a late one of the user's own CronJob, which ends without serving this slot.
         unfinished = slot if member.is_retry or member.requested_at is not None else None
         return Settlement(member.user_id, min(now + _UNRECORDED, member.slots.after(now)), unfinished, member.deaths)
-    summary = report.summary
+    return _ended(report, member, now)
+
+
+def _ended(report: Report, member: Member, now: datetime) -> Settlement:
+    slot, summary = member.slot, report.summary
     synced_at = summary.started_at if summary.kind is SYNC and summary.outcome is Outcome.DONE else None
     if member.requested_at is not None:
         # A slot that was due meanwhile is next.
         due_at = member.slots.after(now) if slot is None else now
         return Settlement(member.user_id, due_at, slot, answered=member.requested_at, synced_at=synced_at)
-    return Settlement(member.user_id, member.slots.after(slot or now), synced_at=synced_at)
+    if slot is None:
+        return Settlement(member.user_id, member.slots.after(now), synced_at=synced_at)
+    # After a failure the newest slot has a budget of its own.
+    served_at = slot if summary.outcome is Outcome.FAILED else summary.started_at
+    return Settlement(member.user_id, member.slots.next_after(slot, served_at=served_at), synced_at=synced_at)
 
 
 def is_ours(report: Report) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Final
 
 import structlog
@@ -26,12 +26,15 @@ from catchup_jobs.jobs.run.ports import Process
 WORKERS: Final = 8
 """The members that a pool's pod serves at once."""
 _SCHEDULED_AT_ONCE: Final = 500
+_SCHEDULE_EVERY: Final = timedelta(seconds=1)
+_ALONE_MAX: Final = timedelta(seconds=60)
+"""After so much time with members in whose runs processes died, a pool's pod serves the others who are due."""
 _CANDIDATES: Final = 200
 # A claim and its end cost a transaction each, however many members they are about.
 _CLAIMED_AT_ONCE: Final = 32
 # Free workers look for members who have fallen due, however long the others take.
 _LOOK_SECONDS: Final = 1.0
-# An unwritten settlement of a run that ended well would count as a death.
+# On SIGTERM, too.
 _LAST_SETTLEMENTS: Final = 3
 # A process that has not settled a claim by then is dead.
 CLAIM_MARGIN: Final = timedelta(seconds=60)
@@ -103,6 +106,9 @@ class Tick:
     _claimed: list[Member] = field(default_factory=list)
     _settlements: list[Settlement] = field(default_factory=list)
     _ours_in_a_row: int = 0
+    _is_stale: bool = True
+    _scheduled: int = 0
+    _scheduled_at: datetime | None = None
     _result: TickResult = field(default_factory=TickResult)
 
     def __call__(self) -> TickResult:
@@ -111,26 +117,28 @@ class Tick:
         Raises:
             JobError: the members cannot be read or claimed. Claims that could not be settled end by themselves.
         """
-        self._schedule()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="member") as executor:
             self._serve_all(executor)
         return self._result
 
-    def _schedule(self) -> None:
-        total = 0
-        while self._may_begin():
-            number = self.store.schedule(now=self.process.now(), limit=_SCHEDULED_AT_ONCE)
-            total += number
-            # Nobody is left, or others hold whoever is: the next tick computes them.
-            if not number:
-                break
-        if total:
-            _log.info("computed when members are due", members=total)
-        self.store.release(now=self.process.now())
+    def _schedule(self, *, is_idle: bool) -> None:
+        """Compute a page of the members whose schedule is new or changed; while runs are made, one in a second."""
+        now = self.process.now()
+        is_time = is_idle or self._scheduled_at is None or abs(now - self._scheduled_at) >= _SCHEDULE_EVERY
+        if not (self._is_stale and is_time and self._may_begin()):
+            return
+        number = self.store.schedule(now=now, limit=_SCHEDULED_AT_ONCE)
+        self._scheduled_at, self._scheduled = now, self._scheduled + number
+        if number < _SCHEDULED_AT_ONCE:
+            self._is_stale = False
+            if self._scheduled:
+                _log.info("computed when members are due", members=self._scheduled)
+            self.store.release(now=self.process.now())
 
     def _serve_suspects(self) -> None:
+        until = self.process.now() + _ALONE_MAX
         for user_id in self.store.suspects(now=self.process.now()):
-            if not self._may_begin():
+            if not self._may_begin() or self.process.now() >= until:
                 return
             for member in self._claim([user_id]):
                 _log.warning("a process died while it served this user, who is served alone", user=user_id)
@@ -141,7 +149,9 @@ class Tick:
         in_flight: set[Future[tuple[Settlement, Report | None]]] = set()
         try:
             while True:
-                if not (in_flight or self._claimed):
+                is_idle = not (in_flight or self._claimed)
+                self._schedule(is_idle=is_idle)
+                if is_idle:
                     self._serve_suspects()
                 for member in self._next(self.workers - len(in_flight)):
                     in_flight.add(executor.submit(self._serve, member))
@@ -151,18 +161,29 @@ class Tick:
                         self._ended(*future.result())
                     if len(self._settlements) >= _CLAIMED_AT_ONCE or not (done and in_flight):
                         self._settle()
-                elif not self._await_next():
+                elif not (self._is_stale and self._may_begin()) and not self._await_next():
                     return
         finally:
             # After an error of the store: what was begun is ended, and settled if that is possible.
             for future in in_flight:
                 self._ended(*future.result())
             self._give_back()
-            for _ in range(_LAST_SETTLEMENTS):
-                with suppress(JobError):
-                    self._settle()
-                    break
+            self._settle_at_last()
+
+    def _settle_at_last(self) -> None:
+        """Settle what is left, until it is time to end: an outage of the database is no fault of a member."""
+        for tried in count(1):
+            try:
+                self._settle()
+            except JobError as error:
+                if tried >= _LAST_SETTLEMENTS and (self.process.stopping() or self.process.now() >= self.deadline):
+                    _log.error("claims could not be settled, they end by themselves", members=len(self._settlements))
+                    return
+                if tried == 1:
+                    _log.warning("claims cannot be settled yet", why=str(error))
                 self.process.sleep(_LOOK_SECONDS)
+            else:
+                return
 
     def _next(self, places: int) -> list[Member]:
         """Return as many claimed members as there are free workers; what is not begun any more is given back."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import Reason
@@ -56,6 +56,10 @@ class RunRecord:
     attempts: int = 0
     checkpoint: dict[str, Any] = field(default_factory=dict)
     is_new: bool = False
+
+
+# In the dead letter of a run of which no process told until its lease had expired.
+LEASE_EXPIRED: Final = "LeaseExpired"
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,3 +156,22 @@ def test_an_error_of_the_database_ends_what_was_begun_and_leaves_the_rest() -> N
     assert (world.pages, len(world.told)) == (2, 100)
     assert (counts(result), str(result.error)) == ((100, 0, 0, 0, 50), "the database is down")
     assert exit_of(result) is ExitCode.TEMPORARY
+
+
+def test_a_clock_that_is_set_back_does_not_stall_a_backfill_nor_its_progress() -> None:
+    world = World()
+    serve, back = world.serve, timedelta(hours=1)
+
+    def set_back(user_id: str) -> Report:
+        report = serve(user_id)
+        if user_id == "user-1":
+            world.now -= back
+        return report
+
+    world.serve = set_back  # type: ignore[method-assign]
+    result = world.backfill(*(f"user-{number}" for number in range(60)))
+
+    assert result.served == 60
+    times = [at for user_id, at in world.begun]
+    assert max(times[2:]) < NOW - back + timedelta(minutes=1)
+    assert len(world.progress) >= 2

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -57,16 +59,121 @@ def test_a_suspension_with_an_end_is_listed_with_it_so_that_the_clock_of_the_pod
     assert (found.is_served, found.suspended_until) == (True, "2026-12-01T08:00:00Z")
 
 
-def test_requests_for_runs_by_hand_are_listed_and_what_is_no_time_is_none() -> None:
-    found = listed(
-        body(
-            annotations={
-                "catchup.dev/sync-requested-at": "2026-12-01T09:00:00+01:00",
-                "catchup.dev/digest-requested-at": "now",
-            }
-        )
-    )["uid-1"]
-    assert (found.sync_requested_at, found.digest_requested_at) == ("2026-12-01T08:00:00Z", "")
+ASKED, ASKED_LATER = "2026-12-01T08:00:00Z", "2026-12-01T08:30:00Z"
+
+
+def asking(
+    *,
+    pool: str = "night",
+    at: str = ASKED,
+    taken: str | None = None,
+    spec: dict[str, Any] | None = None,
+    pooled: bool = False,
+    generation: int = 1,
+) -> dict[str, Any]:
+    """A UserSchedule with requests of both kinds by hand, taken or not."""
+    section = {} if taken is None else {"requestedAt": taken}
+    status: dict[str, Any] = {"sync": section, "digest": section}
+    if pooled:
+        status |= {"templateHash": POOLED_HASH, "pool": pool, "observedGeneration": generation}
+    annotations = {f"catchup.dev/{kind}-requested-at": at for kind in ("sync", "digest")}
+    return body({"pool": pool, **(spec or {})}, status=status, annotations=annotations, generation=generation)
+
+
+def requests_of(known: KnownSchedules) -> tuple[str, str]:
+    (found,) = known.listed("people", lambda _: True)
+    return found.sync_requested_at, found.digest_requested_at
+
+
+def test_requests_for_runs_by_hand_of_a_pools_member_are_listed_and_what_is_no_time_is_none() -> None:
+    annotations = {
+        "catchup.dev/sync-requested-at": "2026-12-01T09:00:00+01:00",
+        "catchup.dev/digest-requested-at": "now",
+    }
+    found = listed(body({"pool": "night"}, annotations=annotations))["uid-1"]
+    assert (found.sync_requested_at, found.digest_requested_at) == (ASKED, "")
+    # The CronJobs of the user's own make it, and the list stays as it is.
+    alone = listed(body(annotations=annotations))["uid-1"]
+    assert (alone.sync_requested_at, alone.digest_requested_at) == ("", "")
+
+
+def test_a_request_stays_on_the_list_when_it_was_taken_so_that_all_pods_see_it() -> None:
+    known = KnownSchedules(0)
+    assert known.observe(asking()) is True
+    assert known.observe(asking(taken=ASKED)) is False
+    assert requests_of(known) == (ASKED, ASKED)
+    assert known.observe(asking(at=ASKED_LATER, taken=ASKED)) is True
+    assert requests_of(known) == (ASKED_LATER, ASKED_LATER)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        asking(pool="", taken=ASKED, generation=2),
+        asking(pool="others", taken=ASKED, generation=2),
+        asking(spec={"suspend": True}, taken=ASKED, generation=2),
+        asking(spec={"calendarSync": {"enabled": False}, "digest": {"enabled": False}}, taken=ASKED, generation=2),
+    ],
+    ids=["dedicated", "another pool", "suspended", "disabled"],
+)
+def test_a_request_that_was_taken_is_not_listed_again_after_a_move_a_suspension_or_a_kind_that_was_off(
+    between: dict[str, Any],
+) -> None:
+    known = KnownSchedules(0)
+    for each in (asking(), asking(taken=ASKED), between):
+        known.observe(each)
+    assert requests_of(known) == ("", "")
+    known.observe(asking(taken=ASKED, generation=3))
+    assert requests_of(known) == ("", "")
+    known.observe(asking(at=ASKED_LATER, taken=ASKED, generation=3))
+    assert requests_of(known) == (ASKED_LATER, ASKED_LATER)
+
+
+def test_a_request_that_cronjobs_took_is_not_served_by_the_pool_to_which_the_user_moves() -> None:
+    known = KnownSchedules(0)
+    known.observe(asking(pool="", taken=ASKED))
+    known.observe(asking(taken=ASKED, generation=2))
+    assert requests_of(known) == ("", "")
+
+
+def test_a_request_of_one_who_leaves_stays_with_the_pool_that_was_asked_and_a_new_one_is_for_the_cronjobs() -> None:
+    known = KnownSchedules(0, clock=lambda: 0.0)
+    known.observe(asking(taken=OLD, pooled=True))
+    known.observe(asking(pool="", taken=ASKED, pooled=True, generation=2))
+    assert requests_of(known) == (ASKED, ASKED)
+    known.observe(asking(pool="", at=ASKED_LATER, taken=ASKED, generation=2))
+    assert requests_of(known) == ("", "")
+
+
+def test_a_request_that_the_watch_tells_of_once_it_was_taken_is_listed() -> None:
+    known = KnownSchedules(0)
+    known.observe(asking(at=OLD, taken=OLD, pooled=True))
+    known.observe(asking(taken=ASKED, pooled=True))
+    assert requests_of(known) == (ASKED, ASKED)
+
+
+def test_a_request_that_was_taken_at_the_start_is_listed_and_one_that_an_earlier_list_left_out_is_not() -> None:
+    stored = [replace(each, sync_requested_at="", digest_requested_at="") for each in listed(asking()).values()]
+    before, after = (int(datetime.fromisoformat(ASKED).timestamp() + seconds) * 1000 for seconds in (-60, 60))
+    for order, expected in ((before, ASKED), (after, "")):
+        known = KnownSchedules(0)
+        known.observe(asking(taken=ASKED, pooled=True))
+        known.resume("people", stored, order)
+        assert requests_of(known) == (expected, expected)
+
+
+def test_after_a_restart_the_stored_list_says_which_requests_pods_are_to_serve() -> None:
+    before, after, moved = KnownSchedules(0), KnownSchedules(0), KnownSchedules(0)
+    for each in (asking(), asking(taken=ASKED)):
+        before.observe(each)
+    stored = before.listed("people", lambda _: True)
+    after.observe(asking(taken=ASKED))
+    assert requests_of(after) == ("", "")
+    after.resume("people", stored)
+    assert after.listed("people", lambda _: True) == stored
+    moved.observe(asking(taken=ASKED, pool="others", generation=2))
+    moved.resume("people", stored)
+    assert requests_of(moved) == ("", "")
 
 
 def test_of_two_for_one_user_the_older_is_served_and_the_younger_never_even_where_the_older_is_suspended() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from catchup_contract.kinds import DIGEST, SYNC, Kind
+from catchup_contract.summary import Count
 from catchup_contract.trouble import TroublePage
 from catchup_operator.manifests.names import SCHEDULE_POOL
 from catchup_operator.state.pool_ticks import PoolTicks
@@ -40,9 +41,18 @@ def finished(
     )
 
 
-def known(**changes: Any) -> PoolTicks:
+def started(**changes: Any) -> PoolTicks:
+    """Return what an operator knows that has just started."""
     found = PoolTicks(Pools())
     found.note(body(**changes), NOW)
+    return found
+
+
+def known(**changes: Any) -> PoolTicks:
+    """Return what it knows once ticks have told that nobody is in trouble."""
+    found = started(**changes)
+    for kind in (SYNC, DIGEST):
+        found.note_result(KEY, page(0, 1, kind=kind))
     return found
 
 
@@ -79,9 +89,13 @@ def test_a_tick_that_ends_well_is_read_where_the_status_says_otherwise(
     assert known(sync=status, reason=reason).is_recorded(KEY, finished(COUNTS_NOT)) is not is_needed
 
 
-def page(number: int, pages: int, set_hash: str = "s") -> JobResult:
+def page(number: int, pages: int, set_hash: str = "s", kind: Kind = SYNC) -> JobResult:
     told = TroublePage(set_hash, number, pages, {}, {})
-    return JobResult(SYNC, "people-pool-sync-1", NOW, "Succeeded", trouble=told)
+    return JobResult(kind, f"people-pool-{kind}-1", NOW, "Succeeded", trouble=told)
+
+
+def counted(kind: Kind, slot: datetime | None = COUNTS) -> JobResult:
+    return JobResult(kind, f"people-pool-{kind}-1", NOW, "Succeeded", counts={Count.MEMBERS: 7}, slot=slot)
 
 
 def test_ticks_are_read_until_all_pages_of_the_members_in_trouble_are_known() -> None:
@@ -92,6 +106,62 @@ def test_ticks_are_read_until_all_pages_of_the_members_in_trouble_are_known() ->
         needed.append(not statuses.is_recorded(KEY, finished(COUNTS_NOT)))
     assert needed == [False, True, True, True, False, True]
     assert statuses.is_recorded(KEY, finished(COUNTS_NOT, kind=DIGEST)) is not None
+
+
+def test_after_a_start_each_tick_is_read_until_a_first_set_of_pages_is_whole() -> None:
+    statuses = started()
+    needed = []
+    for number in (3, 4, 0, 1, 2):
+        needed.append(not statuses.is_recorded(KEY, finished(COUNTS_NOT)))
+        statuses.note_result(KEY, page(number, 5))
+    assert needed == [True] * 5
+    assert statuses.is_recorded(KEY, finished(COUNTS_NOT)) is True
+    # Pods of an older image tell no pages.
+    statuses.note_result(KEY, counted(DIGEST))
+    assert statuses.is_recorded(KEY, finished(COUNTS_NOT, kind=DIGEST)) is False  # no digest has ended well yet
+    statuses.note(with_digest(body()), NOW)
+    assert statuses.is_recorded(KEY, finished(COUNTS_NOT, kind=DIGEST)) is True
+
+
+def with_digest(pool: dict[str, Any]) -> dict[str, Any]:
+    pool["status"]["conditions"].append({"type": "DigestHealthy", "status": "True", "reason": "TicksSucceed"})
+    return pool
+
+
+def test_of_a_pool_with_a_longer_tick_the_first_one_in_five_minutes_is_read() -> None:
+    statuses = known(calendarSync={"tick": "2m"})
+    slots = [NOW + timedelta(minutes=2 * number) for number in range(10)]
+    read = [slot.minute for slot in slots if not statuses.is_recorded(KEY, finished(slot))]
+    assert read == [0, 6, 10, 16]
+
+
+def test_counts_of_both_kinds_are_written_together() -> None:
+    statuses = known()
+    assert statuses.hold(KEY, counted(SYNC)) is True
+    assert statuses.hold(KEY, counted(DIGEST)) is False
+    assert statuses.take_held(KEY, DIGEST) == [counted(SYNC)]
+    assert statuses.take_held(KEY, DIGEST) == []
+
+
+def test_a_count_that_the_other_kind_does_not_follow_is_written_at_the_next_one() -> None:
+    statuses = known()
+    assert statuses.hold(KEY, counted(SYNC)) is True
+    later = counted(SYNC, COUNTS + timedelta(minutes=5))
+    assert statuses.hold(KEY, later) is False
+    assert statuses.take_held(KEY, SYNC) == []  # the newer one has its place
+
+
+@pytest.mark.parametrize(
+    ("spec", "result"),
+    [
+        ({}, counted(SYNC, None)),  # somebody looks at what a tick by hand did
+        ({"digest": {"enabled": False}}, counted(SYNC)),
+        ({}, page(0, 1)),
+    ],
+    ids=["by hand", "the only kind", "it counted nothing"],
+)
+def test_what_need_not_wait_is_written_at_once(spec: dict[str, Any], result: JobResult) -> None:
+    assert known(**spec).hold(KEY, result) is False
 
 
 def test_a_failed_tick_is_no_news_once_a_later_one_has_ended() -> None:

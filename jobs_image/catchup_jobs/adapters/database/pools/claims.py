@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, true, update
 
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.outcomes import Reason
@@ -16,16 +17,16 @@ from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
 from catchup_jobs.adapters.database.pools.clock_ahead import compute_far_anew
-from catchup_jobs.adapters.database.pools.due import DueRules, is_suspended, member_rows
+from catchup_jobs.adapters.database.pools.deaths import has_died
+from catchup_jobs.adapters.database.pools.due import DueRules, ended_runs, is_suspended, member_rows
+from catchup_jobs.adapters.database.pools.lateness import WAITING_SINCE, has_aged
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts
-from catchup_jobs.adapters.database.pools.trouble import troubles
+from catchup_jobs.adapters.database.pools.trouble import causes, troubles
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots
 from catchup_jobs.adapters.database.types import UtcDateTime
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.pool.ports import Member, Settlement
-
-_AGED: Final = timedelta(minutes=30)
-"""After so much waiting, a member of a pool is served by age, whatever the priority."""
 
 _CLAIMED: Final = (
     update(pool_slots)
@@ -66,64 +67,82 @@ class PoolSlots:
     def schedule(self, *, now: datetime, limit: int) -> int:
         """Compute when members are due whose schedule is new or changed; return how many, at most `limit`.
 
-        Whose rows others hold is left out.
+        Processes that do so at once compute different members. 0 says that all are computed, or are by others.
         """
-        unclaimed = (*self._mine(), pool_slots.c.owner.is_(None))
+        with self.database.read() as connection:
+            if connection.execute(self._stale().limit(1)).first() is None:
+                return 0
+        number, others = self._schedule_page(now, limit)
+        if others:
+            self._store_interval(others)
+            self._schedule_page(now, limit, pool_slots.c.user_id.in_(others))
+        return number
+
+    def _stale(self) -> Select[Any]:
         # Not `!=`, for which no index helps.
         is_stale = or_(pool_slots.c.version < self.version, pool_slots.c.version > self.version)
-        stale = member_rows(pool_slots.c.version).where(*unclaimed, is_stale)
-        with self.database.read() as connection:
-            rows = connection.execute(stale.limit(limit)).all()
-        if not rows:
-            return 0
-        are_these = pool_slots.c.user_id.in_([row.user_id for row in rows])
-        if self._store_interval(rows):
-            with self.database.read() as connection:
-                rows = connection.execute(stale.where(are_these)).all()
-        computed = {row: self._computed(row, now) for row in rows}
+        return select(pool_slots.c.user_id).where(*self._mine(), pool_slots.c.owner.is_(None), is_stale)
+
+    def _schedule_page(self, now: datetime, limit: int, *which: ColumnElement[bool]) -> tuple[int, list[str]]:
+        """Compute a page; return how many members it has, and those of them whose interval must be stored first."""
         with self.database.write() as connection:
-            # In one order everywhere, or two transactions could wait for each other.
-            locked = select(pool_slots.c.user_id).where(*unclaimed, are_these).order_by(pool_slots.c.user_id)
-            free = connection.execute(locked.with_for_update(skip_locked=True)).scalars().all()
-            # Who was edited or asked for a run meanwhile is computed the next time.
-            current = connection.execute(stale.where(pool_slots.c.user_id.in_(free)))
-            values = [computed[row] for row in current if row in computed]
-            put_back = [row.user_id for row in computed if row.unfinished is not None and is_suspended(row, now)]
+            # Whoever edits these members waits, and has them computed again.
+            locked = self._stale().where(*which).limit(limit).with_for_update(of=pool_slots, skip_locked=True)
+            user_ids = list(connection.execute(locked).scalars())
+            rows = connection.execute(
+                member_rows(pool_slots.c.version).where(
+                    pool_slots.c.user_id.in_(user_ids), pool_slots.c.kind == self.kind
+                )
+            ).all()
+            others = [row.user_id for row in rows if self._has_other_interval(row)]
+            ready = [row for row in rows if not self._has_other_interval(row)]
+            rules = self._rules_for(connection, ready, now, RunState.DONE, RunState.FAILED)
+            values = [self._computed(row, now, rules) for row in ready]
+            put_back = [row.user_id for row in ready if row.unfinished is not None and is_suspended(row, now)]
             if put_back:
                 forget_put_back(connection, pool_slots.c.kind == self.kind, pool_slots.c.user_id.in_(put_back))
             if values:
                 connection.execute(_COMPUTED.where(pool_slots.c.kind == self.kind), values)
-        return len(values)
+        return len(rows), others
 
     def compute_far_anew(self, *, now: datetime) -> int:
         """Have `schedule` compute members anew who are due later than their schedule can say; return how many."""
         return compute_far_anew(self.database, self.kind, self._mine(), version=self.version, now=now)
 
-    def _store_interval(self, rows: Sequence[Any]) -> bool:
-        """Store the interval by which the sync of an enrolled user is overdue; a UserSchedule says its own."""
-        changed = sorted(row.user_id for row in rows if row.uid is None and row.sync_every != self.every)
-        if self.kind is not SYNC or not changed:
-            return False
+    def _has_other_interval(self, row: Any) -> bool:
+        """Return whether an enrolled user has another interval; a UserSchedule says its own."""
+        return self.kind is SYNC and row.uid is None and row.sync_every != self.every
+
+    def _store_interval(self, user_ids: Sequence[str]) -> None:
+        # Not while slots are locked: others lock members first.
         one = (pool_members.c.user_id == bindparam("user"), pool_members.c.uid.is_(None))
         with self.database.write() as connection:
             connection.execute(
                 update(pool_members).where(*one).values(sync_every=self.every),
-                [{"user": user_id} for user_id in changed],
+                [{"user": user_id} for user_id in sorted(user_ids)],
             )
-        return True
 
-    def _computed(self, row: Any, now: datetime) -> dict[str, Any]:
+    def _rules_for(self, connection: Connection, rows: Sequence[Any], now: datetime, *ended: RunState) -> DueRules:
+        """Return the rules for these rows, with which of their runs have ended in one of these states."""
+        rules, keys = DueRules(self.kind, self.every, self.version, self.since), []
+        for row in rows:
+            # Whose schedule cannot be computed is told by whoever computes it.
+            with suppress(*_UNREADABLE):
+                keys += rules.run_keys(row, now)
+        return replace(rules, ended=ended_runs(connection, keys, *ended))
+
+    def _computed(self, row: Any, now: datetime, rules: DueRules) -> dict[str, Any]:
         """Return what is stored of a member: one whose schedule cannot be computed harms no other."""
         try:
-            due_at, unfinished = self._rules.due_at(row, now), self._rules.unfinished(row, now)
+            due_at, unfinished = rules.due_at(row, now), rules.unfinished(row, now)
         except _UNREADABLE:
             _log.warning("the user's schedule cannot be computed, the user is not served", user=row.user_id)
             due_at, unfinished = None, row.unfinished
         return {"user": row.user_id, "due": due_at, "slot": unfinished, "of": self.version}
 
-    def _member(self, row: Any, now: datetime) -> Member | None:
+    def _member(self, row: Any, now: datetime, rules: DueRules) -> Member | None:
         try:
-            return self._rules.member(row, now)
+            return rules.member(row, now)
         except _UNREADABLE:
             _log.warning("the user's schedule cannot be computed, the user is not served", user=row.user_id)
             return None
@@ -135,19 +154,20 @@ class PoolSlots:
     def due(self, *, now: datetime, limit: int) -> list[str]:
         """Return the users who are due, without those of `suspects`: by priority, the longest first.
 
-        Priority does not count for whoever has waited for half an hour.
+        Priority does not count for whoever has waited for an interval, or for half an hour.
         """
-        return self._due_users(and_(pool_slots.c.owner.is_(None), pool_slots.c.deaths == 0), now, limit)
+        return self._due_users(and_(~has_died(self.kind), pool_slots.c.deaths == 0), now, limit)
 
     def suspects(self, *, now: datetime) -> list[str]:
         """Return the users who are due and were in flight when a process died."""
-        return self._due_users(or_(pool_slots.c.owner.is_not(None), pool_slots.c.deaths > 0), now, None)
+        return self._due_users(or_(has_died(self.kind), pool_slots.c.deaths > 0), now, None)
 
     def _due_users(self, which: ColumnElement[bool], now: datetime, limit: int | None) -> list[str]:
         statement = (
             select(pool_slots.c.user_id)
+            .join_from(pool_slots, pool_members)
             .where(*self._mine(), pool_slots.c.due_at <= now, which)
-            .order_by(case((pool_slots.c.due_at < now - _AGED, 0), else_=pool_slots.c.priority), pool_slots.c.due_at)
+            .order_by(case((has_aged(self.kind, now), 0), else_=pool_slots.c.priority), WAITING_SINCE)
             .limit(limit)
         )
         with self.database.read() as connection:
@@ -156,7 +176,7 @@ class PoolSlots:
     def claim(self, user_ids: Sequence[str], owner: str, *, now: datetime, until: datetime) -> list[Member]:
         """Claim users who are still due, for the process `owner` until `until`; return those it got."""
         wanted = (
-            member_rows(pool_slots.c.version, pool_slots.c.owner, pool_slots.c.deaths)
+            member_rows(pool_slots.c.version, pool_slots.c.deaths, has_died(self.kind).label("has_died"))
             .where(pool_slots.c.user_id.in_(user_ids), *self._mine(), pool_slots.c.due_at <= now)
             # In one order everywhere, or two transactions could wait for each other.
             .order_by(pool_slots.c.user_id)
@@ -164,7 +184,8 @@ class PoolSlots:
         )
         with self.database.write() as connection:
             rows = connection.execute(wanted).all()
-            claimed = {row.user_id: member for row in rows if (member := self._member(row, now)) is not None}
+            rules = self._rules_for(connection, rows, now, RunState.FAILED)
+            claimed = {row.user_id: member for row in rows if (member := self._member(row, now, rules)) is not None}
             # Whose schedule cannot be read is due no more.
             values = [
                 {"user": user_id, "due": until, "by": owner, "died": member.deaths, "slot": member.slot}
@@ -227,20 +248,22 @@ class PoolSlots:
         with self.database.read() as connection:
             return pool_counts(connection, self.pool, self.kind, now=now)
 
-    def troubles(self) -> list[tuple[str | None, Reason]]:
-        """Return of each member in trouble the uid of the UserSchedule (None for an enrolled user) and why."""
+    def troubles(self) -> list[tuple[str, Reason]]:
+        """Return of each member in trouble whom a UserSchedule names its uid and why."""
         with self.database.read() as connection:
-            return [(trouble.uid, trouble.reason) for trouble in troubles(connection, self.pool, self.kind)]
+            found = troubles(connection, self.pool, self.kind, named=True)
+            return [(one.uid, one.reason) for one in found if one.uid is not None]
+
+    def causes(self) -> dict[Reason, int]:
+        """Return by its cause the number of enrolled members in trouble."""
+        with self.database.read() as connection:
+            return causes(connection, self.pool, self.kind)
 
     def size(self) -> int:
         """Return how many members the pool has for the kind, over all shards."""
         mine = (pool_slots.c.pool == self.pool, pool_slots.c.kind == self.kind)
         with self.database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(pool_slots).where(*mine)).scalar_one())
-
-    @property
-    def _rules(self) -> DueRules:
-        return DueRules(self.kind, self.every, self.version, self.since)
 
     def _mine(self) -> list[ColumnElement[bool]]:
         mine = [pool_slots.c.pool == self.pool, pool_slots.c.kind == self.kind]

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, select
 
 from catchup_contract.api import DEFAULT_DIGEST_DAY, DEFAULT_DIGEST_TIME
 from catchup_contract.digest_rule import DigestDay
-from catchup_contract.kinds import Kind
+from catchup_contract.kinds import Kind, Rule
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.requests import is_live
-from catchup_jobs.adapters.database.schema import pool_members, pool_slots, users
+from catchup_jobs.adapters.database.schema import dead_letters, pool_members, pool_slots, runs, users
 from catchup_jobs.domain.placement.job_slots import Slots, When, slots_of
+from catchup_jobs.domain.stored_enums import RunState
 from catchup_jobs.jobs.pool.ports import Member
+from catchup_jobs.jobs.run.ports import LEASE_EXPIRED, Run
 
 _JUST_EDITED: Final = timedelta(minutes=10)
 """A slot of a pool's member that passed within this time is served, though the schedule was edited meanwhile."""
+# Other zone data move a due time by hours, and the digests of a user are a day apart.
+_SAME_DATE: Final = timedelta(hours=12)
+"""A digest of a pool's member that other zone data put into the past is served if it was to come within this time."""
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class DueRules:
-    """How the rows of `member_rows` are read; the attributes are those of `PoolSlots`."""
+    """How the rows of `member_rows` are read; the attributes are those of `PoolSlots`.
+
+    Attributes:
+        ended: the keys of runs that have ended (`ended_runs`): they are passed over.
+    """
 
     kind: Kind
     every: str
     version: str
     since: datetime | None
+    ended: Collection[str] = ()
 
     def due_at(self, row: Any, now: datetime) -> datetime | None:
         """Return when a member is due whose schedule is new or changed; None where it cannot be read."""
@@ -46,15 +57,29 @@ class DueRules:
         if slots is None:
             _log.warning("the user's schedule cannot be read, the user is not served", user=row.user_id)
             return None
-        if row.leaving:
-            return slots.after(now)
-        if row.due_at is None and slots.missed(now) is not None:
-            # A new user need not wait for a first sync, and one who comes from another placement may come at the minute
-            # of a slot. A run that has ended there is not repeated.
-            return now
         latest = slots.latest(now)
+        if row.leaving or latest is None or self._has_ended(row, latest):
+            return slots.after(now)
+        missed = slots.missed(now)
+        # A new user need not wait for a first sync, and one who comes from another placement may come at the minute of
+        # a slot.
+        is_missed = missed is not None and (row.due_at is None or self._has_moved(row, missed))
         # An edit shortly before the new time is read shortly after it.
-        return now if latest is not None and now - latest < _JUST_EDITED else slots.after(now)
+        return now if is_missed or now - latest < _JUST_EDITED else slots.after(now)
+
+    def _has_moved(self, row: Any, missed: datetime) -> bool:
+        """Return whether other zone data, and no edit, have put a digest into the past that was still to come."""
+        is_by_clock = self.kind.user_work is not None and self.kind.user_work.rule is Rule.LOCAL_TIME
+        return is_by_clock and row.version not in {"", self.version} and row.due_at - missed < _SAME_DATE
+
+    def _has_ended(self, row: Any, slot: datetime | None) -> bool:
+        return slot is not None and Run(self.kind, row.user_id, slot, "").key in self.ended
+
+    def run_keys(self, row: Any, now: datetime) -> list[str]:
+        """Return the keys of the runs that `due_at` and `member` may decide for."""
+        slots = self._slots(row)
+        wanted = {row.unfinished, None if slots is None else slots.latest(now)} - {None}
+        return [Run(self.kind, row.user_id, slot, "").key for slot in wanted]
 
     def unfinished(self, row: Any, now: datetime) -> datetime | None:
         """Return the slot that is due beside a request, so that it is served after it; else the one that there is."""
@@ -72,12 +97,15 @@ class DueRules:
         slots = self._slots(row)
         if slots is None:
             return None
-        # An owner who is still there has let the claim end without settling it.
-        deaths = row.deaths + (row.owner is not None)
+        deaths = row.deaths + row.has_died
         # A request that came after it was computed when the member is due waits for that to be computed again.
         requested_at = row.requested_at if row.version == self.version and _is_requested(row, now) else None
         unfinished = None if is_suspended(row, now) else row.unfinished
-        slot = unfinished or (slots.latest(now) if requested_at is None else None)
+        if self._has_ended(row, unfinished):
+            # The process that ended it did not settle its claim.
+            unfinished, deaths = None, 0
+        latest = slots.latest(now) if requested_at is None else None
+        slot = unfinished or (None if self._has_ended(row, latest) else latest)
         return Member(row.user_id, self._when(row), slots, slot, unfinished is not None, deaths, requested_at)
 
     def _slots(self, row: Any) -> Slots | None:
@@ -99,6 +127,19 @@ class DueRules:
             row.sync_every or self.every,
             max((at for at in (row.suspended_until, self.since) if at is not None), default=None),
         )
+
+
+def ended_runs(connection: Connection, keys: Collection[str], *states: RunState) -> frozenset[str]:
+    """Return the keys of those runs that ended in one of these states: a pool does not try them again.
+
+    A run of which nobody told for so long that it counted as crashed is none of them.
+    """
+    if not keys:
+        return frozenset()
+    letter = dead_letters.c.run_key == runs.c.run_key
+    has_expired = select(dead_letters.c.run_key).where(letter, dead_letters.c.error_class == LEASE_EXPIRED).exists()
+    ended = select(runs.c.run_key).where(runs.c.run_key.in_(keys), runs.c.state.in_(states), ~has_expired)
+    return frozenset(connection.execute(ended).scalars())
 
 
 def is_suspended(row: Any, now: datetime) -> bool:

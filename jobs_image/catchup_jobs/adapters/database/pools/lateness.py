@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 _LATE_AFTER_INTERVALS: Final = 1
 """A member of a pool is late with a sync that was due so many intervals ago; with a digest after `LATE_AFTER`."""
+_AGED: Final = timedelta(minutes=30)
+"""After so much waiting, or an interval, a member of a pool is served by age, whatever the priority."""
 # The same after the shortest interval: nobody is late with a sync sooner.
 _SOONEST: Final = _LATE_AFTER_INTERVALS * timedelta(minutes=min(SYNC_INTERVALS_MINUTES.values()))
 # A claim and a run that is put back move `due_at` on, and the slot waits.
-_WAITING_SINCE: Final = func.coalesce(pool_slots.c.unfinished, pool_slots.c.due_at, type_=pool_slots.c.due_at.type)
+WAITING_SINCE: Final = func.coalesce(pool_slots.c.unfinished, pool_slots.c.due_at, type_=pool_slots.c.due_at.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,15 @@ def is_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
     """Return whether a member (of `pool_slots`, `pool_members`) was not served in time, at `now` (aware)."""
     is_interval = _is_interval(kind)
     before = intervals_before(now, _LATE_AFTER_INTERVALS, MEMBERS_INTERVAL) if is_interval else now - LATE_AFTER
-    return before > _WAITING_SINCE
+    return before > WAITING_SINCE
+
+
+def has_aged(kind: Kind, now: datetime) -> ColumnElement[bool]:
+    """Return whether a member (of `pool_slots`, `pool_members`) has waited so long that the priority does not count."""
+    is_long = now - _AGED > WAITING_SINCE
+    if not _is_interval(kind):
+        return is_long
+    return or_(is_long, intervals_before(now, 1, MEMBERS_INTERVAL) > WAITING_SINCE)
 
 
 def may_be_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
@@ -66,10 +76,10 @@ def _is_interval(kind: Kind) -> bool:
 def late_members(connection: Connection, pool: str, kind: Kind, *, now: datetime, limit: int) -> Iterator[LateMember]:
     """Yield the members of a pool who are late with a kind, the longest first."""
     statement = (
-        select(pool_slots.c.user_id, pool_members.c.uid, _WAITING_SINCE.label("since"))
+        select(pool_slots.c.user_id, pool_members.c.uid, WAITING_SINCE.label("since"))
         .select_from(pool_slots.join(pool_members))
         .where(and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind), is_served(now), is_late(kind, now))
-        .order_by(_WAITING_SINCE, pool_slots.c.user_id)
+        .order_by(WAITING_SINCE, pool_slots.c.user_id)
         .limit(limit)
     )
     for row in connection.execute(statement):

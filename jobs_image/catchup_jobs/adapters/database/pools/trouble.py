@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, func, or_, select
 
 from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import Reason
@@ -65,10 +66,28 @@ def in_trouble(kind: Kind, *columns: ColumnElement[Any]) -> Select[Any]:
     )
 
 
-def troubles(connection: Connection, pool: str, kind: Kind, *, limit: int | None = None) -> Iterator[Trouble]:
-    """Yield the members of a pool who are in trouble with a kind, by their ids."""
+def troubles(
+    connection: Connection, pool: str, kind: Kind, *, limit: int | None = None, named: bool = False
+) -> Iterator[Trouble]:
+    """Yield the members of a pool who are in trouble with a kind, by their ids; `named`: by UserSchedules only."""
     statement = in_trouble(kind, pool_slots.c.user_id, pool_members.c.uid, runs.c.reason, runs.c.finished_at)
     mine = statement.where(pool_slots.c.pool == pool).order_by(pool_slots.c.user_id).limit(limit)
-    for row in connection.execute(mine):
-        reason = row.reason if isinstance(row.reason, Reason) else Reason.CRASHED
-        yield Trouble(row.user_id, row.uid, reason, row.finished_at)
+    for row in connection.execute(mine.where(pool_members.c.uid.is_not(None)) if named else mine):
+        yield Trouble(row.user_id, row.uid, _reason(row.reason), row.finished_at)
+
+
+def causes(connection: Connection, pool: str, kind: Kind) -> dict[Reason, int]:
+    """Return by its cause the number of enrolled members of a pool who are in trouble with a kind.
+
+    There may be 100,000 of them, and nobody names them one by one.
+    """
+    mine = (pool_slots.c.pool == pool, pool_members.c.uid.is_(None))
+    statement = in_trouble(kind, runs.c.reason, func.count().label("number")).where(*mine).group_by(runs.c.reason)
+    found: Counter[Reason] = Counter()
+    for row in connection.execute(statement):
+        found[_reason(row.reason)] += row.number
+    return dict(found)
+
+
+def _reason(stored: object) -> Reason:
+    return stored if isinstance(stored, Reason) else Reason.CRASHED

@@ -19,13 +19,12 @@ from catchup_jobs.adapters.database.schema import dead_letters, runs
 from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.domain.stored_enums import UNFINISHED_RUNS, RunState
 from catchup_jobs.jobs.run.context import RunInterruptedError
-from catchup_jobs.jobs.run.ports import Closing, DeadLetter, Fence, Run, RunRecord
+from catchup_jobs.jobs.run.ports import LEASE_EXPIRED, Closing, DeadLetter, Fence, Run, RunRecord
 
 # The next run's start sweeps the rest.
 _SWEEP_LIMIT: Final = 100
 """Runs with expired leases that the start of a run gives up at most."""
 _SWEEP_EVERY: Final = timedelta(minutes=1)
-LEASE_EXPIRED: Final = "LeaseExpired"
 
 _RECORD: Final = (runs.c.state, runs.c.attempts, runs.c.checkpoint)
 # Made once: to build a statement for each run takes as long as to execute it.
