@@ -51,12 +51,12 @@ empty for objects of the cluster; labels and annotations of its own. */}}
 {{- $version := printf "%s-%s" .context.Chart.Name .context.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- $labels := include "catchup.stableLabels" . | fromYaml }}
 {{- $labels = merge $labels (dict "helm.sh/chart" $version "app.kubernetes.io/version" .context.Chart.AppVersion) }}
-{{- $labels = merge $labels (.labels | default dict) .context.Values.commonLabels }}
+{{- $labels = merge $labels (.labels | default dict) (.context.Values.commonLabels | default dict) }}
 {{- $metadata := dict "name" .name "labels" $labels }}
 {{- with hasKey . "namespace" | ternary .namespace (include "catchup.namespace" .context) }}
 {{- $_ := set $metadata "namespace" . }}
 {{- end }}
-{{- with merge (dict) (.annotations | default dict) .context.Values.commonAnnotations }}
+{{- with merge (dict) (.annotations | default dict) (.context.Values.commonAnnotations | default dict) }}
 {{- $_ := set $metadata "annotations" . }}
 {{- end }}
 {{- $metadata | toYaml }}
