@@ -211,8 +211,8 @@ def prepare_uninstall_command(
 
     Otherwise they would go on firing after `helm uninstall`, or in a namespace that is no longer served. Installing or
     upgrading the chart creates the Deployment again, and CronJobs where it serves. A namespace that was deleted is
-    named and left out. Exits 75 where the operator goes on, or where a permission is missing in a namespace that is
-    there; the others are left meanwhile. Run again, it goes on where it ended.
+    named and left out. Exits 75 where the operator goes on, or where a permission is missing or a deletion is refused
+    in a namespace that is there; the others are left meanwhile. Run again, it goes on where it ended.
     """
     from catchup_operator.manifests.names import SELECTOR  # noqa: PLC0415
     from catchup_operator.ops.stopping import Operator  # noqa: PLC0415
@@ -237,8 +237,9 @@ def prepare_uninstall_command(
         reasons = "; ".join(f"{refused}: {reason}" for refused, reason in left.refused.items())
         _exit(
             ExitCode.TEMPORARY,
-            "CronJobs may go on where a permission is missing. Grant it and try again; or delete them by hand (kubectl "
-            f"delete cronjobs -l {SELECTOR} -n NAMESPACE) and go on without hooks (--no-hooks). {reasons}",
+            "CronJobs may go on where a permission is missing or a deletion is refused. Grant it, or change what "
+            f"refuses, and try again; or delete them by hand (kubectl delete cronjobs -l {SELECTOR} -n NAMESPACE) and "
+            f"go on without hooks (--no-hooks). {reasons}",
         )
 
 

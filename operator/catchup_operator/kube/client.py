@@ -158,9 +158,16 @@ class KubeClient(Transport):
             if not error.not_found:
                 raise
 
-    async def delete_all(self, resource: str, namespace: str, *, selector: str) -> None:
-        """Delete the objects that the label selector matches, and their dependents. Raises ApiError."""
+    async def delete_all(self, resource: str, namespace: str, *, selector: str, fields: str = "") -> None:
+        """Delete the objects that both selectors match, and their dependents.
+
+        `selector` selects by labels, `fields` by fields.
+
+        Raises:
+            ApiError: where an admission denies one of them, others may be deleted or not.
+        """
         query = {"labelSelector": selector, "propagationPolicy": "Background"}
+        query |= {"fieldSelector": fields} if fields else {}
         await self._send("DELETE", resources.path(resource, namespace), query=query)
 
     async def list_pages(

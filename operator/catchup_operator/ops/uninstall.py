@@ -23,6 +23,9 @@ from catchup_operator.ops.unserved_statuses import UnservedStatuses
 # A Role goes with its namespace.
 _PERHAPS_GONE: Final = {403, 404}
 _AT_ONCE: Final = 8
+# A namespace may have thousands.
+_NAMED: Final = 5
+"""So many CronJobs whose deletion is denied the hook names."""
 
 
 @dataclass(slots=True)
@@ -75,8 +78,11 @@ async def prepare_uninstall(
         leaves = [namespace for namespace in found if namespace not in spare]
         for namespace in leaves:
             try:
-                await client.delete_all(CRONJOBS, namespace, selector=SELECTOR)
-                left.deleted += found[namespace]
+                denied = await _delete_cronjobs(client, namespace)
+                left.deleted += found[namespace] - len(denied)
+                if denied:
+                    left.refused[namespace] = _named(denied)
+                    continue
                 for name in LIST:
                     await client.delete(CONFIGMAPS, namespace, name)
             except ApiError as error:
@@ -120,9 +126,48 @@ async def _found(client: KubeClient, namespaces: Sequence[str], release: str, le
     return found
 
 
+async def _delete_cronjobs(client: KubeClient, namespace: str) -> dict[str, ApiError]:
+    """Delete the operator's CronJobs in a namespace; return those whose deletion an admission denies, and why.
+
+    Raises:
+        ApiError: for any other refusal.
+    """
+    try:
+        await client.delete_all(CRONJOBS, namespace, selector=SELECTOR)
+    except ApiError as error:
+        if not error.denied:
+            raise
+    else:
+        return {}
+    # The first denial ended that request, and it names no CronJob.
+    slots = asyncio.Semaphore(_AT_ONCE)
+    denied: dict[str, ApiError] = {}
+
+    async def delete(name: str) -> None:
+        async with slots:
+            try:
+                # The hook's account may not delete single objects.
+                await client.delete_all(CRONJOBS, namespace, selector=SELECTOR, fields=f"metadata.name={name}")
+            except ApiError as error:
+                if not error.denied:
+                    raise
+                denied[name] = error
+
+    names = [item["metadata"]["name"] async for item in client.list_items(CRONJOBS, namespace, selector=SELECTOR)]
+    await asyncio.gather(*map(delete, names))
+    return denied
+
+
+def _named(denied: Mapping[str, ApiError]) -> str:
+    """Return which CronJobs stay, and why the first of them does."""
+    first, *others = sorted(denied)[:_NAMED]
+    more = f" and {len(denied) - _NAMED} more" if len(denied) > _NAMED else ""
+    return f"CronJobs {', '.join([first, *others])}{more}: {denied[first]}"
+
+
 async def _note(client: KubeClient, namespace: str, error: ApiError, left: Left) -> None:
-    """Record why a namespace could not be left: it is gone, or a permission is missing there. Raises ApiError."""
-    if error.status not in _PERHAPS_GONE:
+    """Record why a namespace could not be left: it is gone, or it refuses something. Raises ApiError."""
+    if error.status not in _PERHAPS_GONE and not error.refused:
         raise error
     of = left.gone if await client.is_gone(namespace) else left.refused
     of[namespace] = str(error)

@@ -14,6 +14,7 @@ from integration.operator.conftest import CHART, Namespace, act_as
 from integration.operator.test_left_namespaces import Installed, catchup_operator, delete, run_hook
 from waiting import eventually
 
+from catchup_dev.console import Failure
 from catchup_operator.kube.resources import LEASE_NAME
 from catchup_operator.manifests.list_configmaps import CONFIGMAPS, INDEX
 from catchup_operator.ops import stopping
@@ -69,7 +70,7 @@ def test_a_permission_that_is_missing_in_a_namespace_that_is_there_fails_the_hoo
     done = run_hook(namespace, release.hooks(), "prepare-uninstall", tmp_path)
     assert done.returncode == 75, done.stderr
     assert f"left out {gone.name}, which is gone" in done.stderr
-    assert "CronJobs may go on where a permission is missing" in done.stderr
+    assert "CronJobs may go on where a permission is missing or a deletion is refused" in done.stderr
     assert f"{friends.name}: " in done.stderr
     assert "cannot list resource" in done.stderr
     assert names(people) == set()  # the others are left
@@ -78,6 +79,78 @@ def test_a_permission_that_is_missing_in_a_namespace_that_is_there_fails_the_hoo
     done = run_hook(namespace, release.hooks(), "prepare-uninstall", tmp_path)
     assert done.returncode == 0, done.stderr
     assert names(friends) == set()
+
+
+@pytest.fixture
+def keep(namespace: Namespace) -> Iterator[Callable[[Namespace, str], None]]:
+    """Let a policy deny the deletion of CronJobs of which the names begin with a prefix, by a code of its own."""
+    kinds = "validatingadmissionpolicy", "validatingadmissionpolicybinding"
+    made: list[Namespace] = []
+
+    def forbid(where: Namespace, prefix: str) -> None:
+        made.append(where)
+        rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["cronjobs"]}
+        expression = f"!oldObject.metadata.name.startsWith('{prefix}')"
+        denial = {"expression": expression, "message": "these are audited", "reason": "Invalid"}
+        here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": where.name}}}
+        specs = (
+            {"matchConstraints": {"resourceRules": [rule]}, "validations": [denial]},
+            {"policyName": where.name, "validationActions": ["Deny"], "matchResources": here},
+        )
+        documents = [
+            {
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": kind,
+                "metadata": {"name": where.name},
+                "spec": spec,
+            }
+            for kind, spec in zip(("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"), specs, strict=True)
+        ]
+        where.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+
+        def is_denied() -> bool:
+            try:
+                where.kubectl("delete", "cronjobs", "--all", "--dry-run=server")
+            except Failure as error:
+                return "these are audited" in str(error)
+            return False
+
+        eventually(is_denied)
+
+    yield forbid
+    for each in made:
+        namespace.cluster.kubectl("delete", "--ignore-not-found", *(f"{kind}/{each.name}" for kind in kinds))
+
+
+def test_cronjobs_whose_deletion_a_policy_denies_are_named_and_keep_no_others(
+    release: Installed,
+    namespace: Namespace,
+    another: Callable[[], Namespace],
+    keep: Callable[[Namespace, str], None],
+    tmp_path: Path,
+) -> None:
+    people, friends = another(), another()
+    release.serve("install", [people, friends], "--no-hooks")
+    identity = lease(f"{namespace.name}/catchup-jobs")
+    kept = [f"b-{number}" for number in range(7)]
+    make(people, *map(cronjob, ("a-sync", *kept, "c-sync")), identity)
+    make(friends, cronjob(), identity)
+    keep(people, "b-")
+    done = run_hook(namespace, release.hooks(), "prepare-uninstall", tmp_path)
+    assert done.returncode == 75, done.stderr
+    assert "deleted 3 CronJobs" in done.stdout
+    assert f"{people.name}: CronJobs b-0, b-1, b-2, b-3, b-4 and 2 more: " in done.stderr
+    assert "these are audited" in done.stderr
+    assert names(people, "cronjobs") == {f"cronjob.batch/{name}" for name in kept}
+    assert names(people, "leases") == {f"lease.coordination.k8s.io/{LEASE_NAME}"}  # no other release may take it
+    assert names(friends) == set()
+    people.cluster.kubectl("delete", "validatingadmissionpolicybinding", people.name)
+
+    def ends() -> bool:
+        return run_hook(namespace, release.hooks(), "prepare-uninstall", tmp_path).returncode == 0
+
+    eventually(ends)  # the server forgets the policy a moment later
+    assert names(people) == set()
 
 
 def test_an_uninstall_from_all_namespaces_leaves_no_lease_and_no_list_in_one_without_cronjobs(
