@@ -25,6 +25,13 @@ class WaitsForPoolError(RetryAfterError):
     result = "waits"
 
 
+class ListRefusedError(RefusedError):
+    """The API server refuses the list that a resource waits for; `patch` is the status that says why."""
+
+    # The list's own task warns at each of its retries, which are the ones that count.
+    log_level = logging.DEBUG
+
+
 def pools_wait() -> RetryAfterError:
     """Return what to raise for a UserSchedule while the pools are not known."""
     return WaitsForPoolError("the SchedulePools are not listed yet", seconds=_POOL_SECONDS)
@@ -36,4 +43,4 @@ def list_wait(body: Mapping[str, Any], pools: Pools, why: str, now: datetime) ->
     if refused is None:
         return WaitsForPoolError(why, seconds=_POOL_SECONDS)
     condition = ready.list_refused(refused)
-    return RefusedError(condition.message, patches.not_ready(body, condition, now=now), seconds=_REFUSED_SECONDS)
+    return ListRefusedError(condition.message, patches.not_ready(body, condition, now=now), seconds=_REFUSED_SECONDS)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -99,6 +100,7 @@ def test_who_waits_for_a_list_that_the_server_refuses_says_so() -> None:
             placement.desired(waits, older=None, now=NOW)
         assert refused.value.patch is not None
         assert find_condition(refused.value.patch, "Ready")["reason"] == "ListRefused"
+        assert refused.value.log_level == logging.DEBUG  # who writes the list warns
 
 
 def test_a_new_one_in_a_pool_need_not_wait_for_its_pods() -> None:
