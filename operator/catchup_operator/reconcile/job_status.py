@@ -121,7 +121,8 @@ class JobStatusUpdater:
             patch = self._placement.waiting(body, job, cause, now=self._now())
             if stored is not None and patch:
                 await self._writer.write(stored, patch)
-                logger.info("%s/%s: Job %s has not started: %s: %s", *key, job.name, cause.reason, cause.message)
+                why = (job.name, cause.reason, cause.message)
+                logger.info("%s/%s: a pod of Job %s has not started: %s: %s", *key, *why)
         return True
 
     async def note_started(self, job: WaitingJob) -> None:

@@ -27,7 +27,9 @@ _CONTROLLER: Final = "kube-controller-manager"
 _SAME_CAUSE: Final = {"ErrImagePull": "ImagePullBackOff"}
 # Of a time in RFC 3339, without fractions of a second.
 _SECONDS: Final = len("2026-11-23T09:00:00")
-_NOT_STARTED: Final = "has not started: "
+# Not the Job itself: an earlier attempt, or another shard, may have started.
+_WHO: Final = "a pod of Job "
+_NOT_STARTED: Final = " has not started: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def suspended(managers: Iterable[str]) -> Cause:
     """Return the cause of a Job that somebody suspends, by its field managers."""
     others = ", ".join(name for name in managers if name != _CONTROLLER)
     who = f"; who else writes it: {others}" if others else ""
-    return Cause(_SUSPENDED, f"somebody suspends it (spec.suspend), such as a queue of Jobs{who}")
+    return Cause(_SUSPENDED, f"somebody suspends the Job (spec.suspend), such as a queue of Jobs{who}")
 
 
 def _has_started(status: Mapping[str, Any]) -> bool:
@@ -138,7 +140,7 @@ def _has_started(status: Mapping[str, Any]) -> bool:
 
 def not_started(job: WaitingJob, cause: Cause) -> Condition:
     """Return the condition of the Job's kind."""
-    message = f"Job {job.name} {_NOT_STARTED}{cause.message}"
+    message = f"{_WHO}{job.name}{_NOT_STARTED}{cause.message}"
     return Condition(user_kinds()[job.kind].condition, "False", cause.reason, message)
 
 
@@ -148,10 +150,10 @@ def is_not_started(condition: Mapping[str, Any]) -> bool:
 
 
 def known_cause(body: Mapping[str, Any], kind: Kind, job_name: str) -> Cause | None:
-    """Return why the Job has not started, as the status of its owner says it, or None."""
+    """Return why a pod of the Job has not started, as the status of its owner says it, or None."""
     condition = find_condition(body.get("status") or {}, user_kinds()[kind].condition)
-    job, found, message = condition.get("message", "").partition(f" {_NOT_STARTED}")
-    return Cause(condition["reason"], message) if found and job == f"Job {job_name}" else None
+    job, found, message = condition.get("message", "").partition(_NOT_STARTED)
+    return Cause(condition["reason"], message) if found and job == f"{_WHO}{job_name}" else None
 
 
 def _states(statuses: Iterable[Mapping[str, Any]], containers: str) -> Iterator[Mapping[str, Any]]:

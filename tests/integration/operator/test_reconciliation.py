@@ -716,7 +716,7 @@ def test_a_job_whose_pods_are_never_made_is_explained_by_its_events_until_it_is_
     run_by_hand(namespace, "blocked")
     eventually(lambda: healthy(namespace)[:2] == ("False", "FailedCreate"), seconds=60)
     message = healthy(namespace)[2]
-    assert message.startswith("Job blocked has not started: ")
+    assert message.startswith("a pod of Job blocked has not started: ")
     assert "exceeded quota: none" in message
     time.sleep(3)  # it looks again meanwhile
     assert namespace.writes() - before == 1
@@ -740,7 +740,7 @@ def test_a_job_whose_pod_does_not_start_is_explained_by_the_pod_until_it_starts(
     waiting = {"reason": "CreateContainerConfigError", "message": 'secret "database" not found'}
     set_pod_status(namespace, "stuck", {"phase": "Pending", "state": {"waiting": waiting}})
     eventually(lambda: healthy(namespace)[:2] == ("False", "CreateContainerConfigError"), seconds=60)
-    assert healthy(namespace)[2] == 'Job stuck has not started: secret "database" not found'
+    assert healthy(namespace)[2] == 'a pod of Job stuck has not started: secret "database" not found'
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     running = {"phase": "Running", "state": {"running": {"startedAt": now}}}
     set_pod_status(namespace, "stuck", {**running, "conditions": [{"type": "Ready", "status": "True"}]})

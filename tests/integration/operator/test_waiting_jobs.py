@@ -71,8 +71,9 @@ def test_a_job_that_is_suspended_is_told_with_who_writes_it_until_a_pod_of_it_st
     run_by_hand(namespace, "queued")
     suspend(namespace, "queued", value=True)
     eventually(lambda: healthy(namespace)[:2] == ("False", "JobSuspended"))
-    assert healthy(namespace)[2].startswith("Job queued has not started: somebody suspends it (spec.suspend)")
-    assert "kueue" in healthy(namespace)[2]
+    told = healthy(namespace)[2]
+    assert told.startswith("a pod of Job queued has not started: somebody suspends the Job (spec.suspend)")
+    assert "kueue" in told
     suspend(namespace, "queued", value=False)
     (pod,) = eventually(lambda: pods(namespace, "queued"))
     report(namespace, pod, {"phase": "Pending"}, state=STUCK)
@@ -133,7 +134,7 @@ def test_a_shard_that_does_not_start_is_explained_though_another_one_runs(namesp
         return dict(find_condition(namespace.get("schedulepools", "people")["status"], "SyncHealthy"))
 
     eventually(lambda: told().get("reason") == "Unschedulable")
-    assert told()["message"] == "Job tick has not started: 0/3 nodes have room"
+    assert told()["message"] == "a pod of Job tick has not started: 0/3 nodes have room"
 
 
 @pytest.mark.usefixtures("impatient")
@@ -144,7 +145,7 @@ def test_a_pod_for_which_no_node_has_room_is_told_in_the_schedulers_words(namesp
     (pod,) = eventually(lambda: pods(namespace, "big"))
     report(namespace, pod, {"phase": "Pending", "conditions": [UNSCHEDULABLE]})
     eventually(lambda: healthy(namespace)[:2] == ("False", "Unschedulable"))
-    assert healthy(namespace)[2] == "Job big has not started: 0/3 nodes have room"
+    assert healthy(namespace)[2] == "a pod of Job big has not started: 0/3 nodes have room"
 
 
 def test_a_run_that_is_out_of_memory_is_told_with_its_limit(

@@ -214,7 +214,7 @@ def test_the_status_says_why_once_and_takes_it_back_when_the_pod_starts() -> Non
     assert patch is not None
     told = find_condition(patch, "SyncHealthy")
     assert (told["status"], told["reason"]) == ("False", "CreateContainerConfigError")
-    assert told["message"] == f"Job ada-sync-x-29401200 has not started: {SECRET}"
+    assert told["message"] == f"a pod of Job ada-sync-x-29401200 has not started: {SECRET}"
     after = {**before, "status": {**before["status"], **patch}}
     assert patches.waiting(after, waiting_job(), Cause(cause.reason, "other words"), now=CREATED) is None
     assert known_cause(after, SYNC, "ada-sync-x-29401200") == cause
