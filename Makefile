@@ -71,6 +71,9 @@ test-integration: venv ## A real API server, Redis, PostgreSQL and SQLite; doubl
 test-e2e: venv ## The chart by Helm on a real node; needs root, and says so without it
 	$(PREPARE)
 	$(PYTEST_PARALLEL) tests/e2e
+.PHONY: test-arm64
+test-arm64: venv ## The jobs' image for arm64, built and started by emulation (ten minutes the first time; needs root)
+	CATCHUP_ARM64=1 $(BIN)/pytest -n 0 tests/e2e/test_images.py -k arm64
 .PHONY: torture
 torture: venv ## Every fault of the operator, 200 random runs of it and 200 of the jobs, a hundred pods at once (two hours; CATCHUP_SEED=17 plays one)
 	CATCHUP_TORTURE=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal tests/integration/operator/test_start.py tests/integration/operator/test_faults.py tests/integration/operator/test_many.py tests/integration/operator/test_torture.py tests/integration/jobs/test_stories.py tests/integration/jobs/test_quota.py

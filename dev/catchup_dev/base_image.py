@@ -23,22 +23,28 @@ _DROPPED = (
 )
 
 
-def root_tarball(console: Console) -> Path:
-    """The tarball, made the first time."""
-    return cached_directory(f"base-{key()}", lambda scratch: _make(scratch, console), console) / "root.tar"
+def root_tarball(console: Console, architecture: str | None = None) -> Path:
+    """The tarball, made the first time: for this machine, or for another architecture that it emulates."""
+    name = f"base-{key(architecture)}"
+    return cached_directory(name, lambda scratch: _make(scratch, console, architecture), console) / "root.tar"
 
 
-def key() -> str:
+def key(architecture: str | None = None) -> str:
     """Names the base by what it is made from."""
-    return digest([SUITE, *PACKAGES, *_DROPPED])
+    return digest([SUITE, *PACKAGES, *_DROPPED, *_options(architecture)])
 
 
-def _make(scratch: Path, console: Console) -> None:
+def _options(architecture: str | None) -> list[str]:
+    return [f"--arch={architecture}"] if architecture else []
+
+
+def _make(scratch: Path, console: Console, architecture: str | None) -> None:
     root = scratch / "root"
     with console.step(f"Debian {SUITE} for base images (about a minute, once)"):
         # in a mount namespace of its own, so that nothing stays mounted when it is interrupted
         include = f"--include={','.join(PACKAGES)}"
-        _run(["unshare", "--mount", "debootstrap", "--variant=minbase", include, SUITE, str(root)])
+        how = ["--variant=minbase", include, *_options(architecture)]
+        _run(["unshare", "--mount", "debootstrap", *how, SUITE, str(root)])
         for pattern in _DROPPED:
             for path in root.glob(pattern):
                 if path.is_file() and not path.is_symlink():

@@ -1,6 +1,6 @@
 """Container images without Docker: built by buildah, kept as archives in the cache, given to a cluster's node.
 
-`python -m catchup_dev.images build operator jobs redis postgres [--cluster NAME]`
+`python -m catchup_dev.images build operator jobs redis postgres [--cluster NAME] [--arch arm64]`
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from catchup_dev import base_image, oci_archive, packages
+from catchup_dev import base_image, emulation, oci_archive, packages
 from catchup_dev.cache import cache_root, cached_directory, digest, digest_files, locked
 from catchup_dev.cluster import DEMO, Cluster
 from catchup_dev.cluster.layout import CHECKOUT
@@ -73,18 +73,18 @@ class Image:
         return oci_archive.config(self.archive)["config"].get("Labels") or {}
 
 
-def base(console: Console | None = None) -> Image:
-    """The image all others stand on."""
+def base(console: Console | None = None, architecture: str | None = None) -> Image:
+    """The image all others stand on: for this machine, or for another architecture that it emulates."""
     console = console or Console(quiet=True)
     packages.ensure(packages.IMAGES, console)
     dockerfile = DEV_IMAGES / "base" / "Dockerfile"
-    tag = digest([base_image.key(), dockerfile.read_bytes()])
+    tag = digest([base_image.key(architecture), dockerfile.read_bytes()])
 
     def fill(context: Path) -> None:
-        tarball = base_image.root_tarball(console)
+        tarball = base_image.root_tarball(console, architecture)
         os.link(tarball, context / tarball.name)
 
-    return _built("base", tag, dockerfile, fill=fill, arguments={}, console=console)
+    return _built("base", tag, dockerfile, fill=fill, arguments={}, console=console, architecture=architecture)
 
 
 def build_image(
@@ -95,20 +95,22 @@ def build_image(
     *,
     console: Console | None = None,
     again_into: Path | None = None,
+    architecture: str | None = None,
 ) -> Image:
     """Build what is named by the content of Dockerfile, used files and arguments; what is built is only named.
 
     `BASE_IMAGE`, its digest and, where the Dockerfile asks for it, `BUILD_IMAGE` are given where the arguments have
     none. RUN steps find the machine's certificates as the secret `ca`, and `--mount=type=cache` lasts from build to
-    build. With `again_into`, build it whether or not it was, without kept layers, into that directory.
+    build. With `again_into`, build it whether or not it was, without kept layers, into that directory. `architecture`
+    is another one than this machine's, which it emulates.
     """
     console = console or Console(quiet=True)
     if not dockerfile.exists():
         raise Failure(f"There is no {dockerfile}.", todo="build other images, or add it.")
-    below = base(console)
+    below = base(console, architecture)
     arguments = {"BASE_IMAGE": below.reference, "BASE_DIGEST": below.digest()}
     if "ARG BUILD_IMAGE" in dockerfile.read_text():
-        arguments["BUILD_IMAGE"] = known_image("build", console).reference
+        arguments["BUILD_IMAGE"] = known_image("build", console, architecture).reference
     arguments |= build_args or {}
     files = used_files(dockerfile, context)
     how = json.dumps([_REPEATABLE, _BASE_ANNOTATION, arguments], sort_keys=True)
@@ -121,7 +123,7 @@ def build_image(
         image = Image(f"{_OURS}{name}:{tag}", again_into)
         _build(image, dockerfile, fill=fill, options=["--layers", "--no-cache"], arguments=arguments, console=console)
         return image
-    return _built(name, tag, dockerfile, fill=fill, arguments=arguments, console=console)
+    return _built(name, tag, dockerfile, fill=fill, arguments=arguments, console=console, architecture=architecture)
 
 
 def import_image(cluster: Cluster, image: Image) -> bool:
@@ -132,10 +134,10 @@ def import_image(cluster: Cluster, image: Image) -> bool:
     return True
 
 
-def known_image(name: str, console: Console | None = None) -> Image:
+def known_image(name: str, console: Console | None = None, architecture: str | None = None) -> Image:
     """Build one of the project's images by its name."""
     dockerfile, context = KNOWN[name]
-    return build_image(name, dockerfile, context, console=console)
+    return build_image(name, dockerfile, context, console=console, architecture=architecture)
 
 
 def tag_of(dockerfile: Path, context: Path) -> str:
@@ -166,12 +168,16 @@ def _built(
     fill: Callable[[Path], None],
     arguments: dict[str, str],
     console: Console,
+    architecture: str | None = None,
 ) -> Image:
+    if architecture:
+        name = f"{name}-{architecture}"
     reference = f"{_OURS}{name}:{tag}"
 
     def make(scratch: Path) -> None:
         image = Image(reference, scratch)
-        _build(image, dockerfile, fill=fill, options=["--layers"], arguments=arguments, console=console)
+        options = ["--layers", *([f"--arch={architecture}"] if architecture else [])]
+        _build(image, dockerfile, fill=fill, options=options, arguments=arguments, console=console)
         _prune(name)
 
     return Image(reference, cached_directory(f"image-{name}-{tag}", make, console))
@@ -188,13 +194,14 @@ def _build(
 ) -> None:
     with (
         console.step(f"Building image {image.reference.rpartition('/')[2].partition(':')[0]}"),
-        locked(cache_root() / ".buildah.lock", console),
         tempfile.TemporaryDirectory(prefix="context-", dir=_build_directory("tmp")) as context,
     ):
+        # Without the lock: to make a base takes a minute, or ten by emulation.
         fill(Path(context))
-        _bud(image.reference, dockerfile, Path(context), options, arguments)
-        archive = f"oci-archive:{image.archive}:{image.reference}"
-        _buildah("push", "--quiet", "--compression-level=1", image.reference, archive)
+        with locked(cache_root() / ".buildah.lock", console):
+            _bud(image.reference, dockerfile, Path(context), options, arguments)
+            archive = f"oci-archive:{image.archive}:{image.reference}"
+            _buildah("push", "--quiet", "--compression-level=1", image.reference, archive)
 
 
 def _bud(reference: str, dockerfile: Path, context: Path, options: list[str], arguments: dict[str, str]) -> None:
@@ -257,15 +264,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=["build"])
     parser.add_argument("names", nargs="+", choices=sorted(KNOWN), metavar="NAME", help=" ".join(sorted(KNOWN)))
     parser.add_argument("--cluster", default=DEMO, help="import into this cluster if it runs (default: %(default)s)")
+    parser.add_argument("--arch", choices=sorted(emulation.PROGRAMS), help="for this architecture, by emulation")
     given = parser.parse_args(arguments)
+
     return exit_code_of(
-        lambda: _build_all(given.names, given.cluster, Console()), interrupted="nothing half-done is kept."
+        lambda: _build_all(given.names, given.cluster, given.arch, Console()), interrupted="nothing half-done is kept."
     )
 
 
-def _build_all(names: list[str], cluster_name: str, console: Console) -> int:
+def _build_all(names: list[str], cluster_name: str, architecture: str | None, console: Console) -> int:
     if os.geteuid() != 0:
         raise Failure("Building images needs root.", todo="run this as root.")
+    if architecture and architecture != emulation.machine():
+        emulation.ensure(architecture, console)
+        for name in names:
+            print(known_image(name, console, architecture).archive)
+        return 0
     cluster = Cluster(cluster_name)
     running = bool(cluster.exists() and cluster.with_node)
     below = base(console).layers()

@@ -264,10 +264,11 @@ def main() -> int:
                 idle = bench.idle()
                 bench.fill()
                 bench.serve("The first sync of each user")
-                readings = bench.serve("A sync of each user, nothing changed")
-                _report("All users", bench, readings, idle=idle, users=given.members + given.dedicated)
-                bench.suspend_dedicated()
-                readings = bench.serve("The same of the members alone")
+                if given.dedicated:
+                    readings = bench.serve("A sync of each user, nothing changed")
+                    _report("All users", bench, readings, idle=idle, users=given.members + given.dedicated)
+                    bench.suspend_dedicated()
+                readings = bench.serve("A sync of each member, nothing changed")
                 _report("The members alone", bench, readings, idle=idle, users=given.members)
             finally:
                 stack.stand_ins.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import tomllib
@@ -12,7 +13,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from catchup_dev import images, oci_archive, sbom
+from catchup_dev import emulation, images, oci_archive, sbom
+from catchup_dev.console import Console
 
 # Builds take turns.
 pytestmark = pytest.mark.xdist_group("images")
@@ -29,6 +31,28 @@ def test_two_builds_have_one_digest(name: str, tmp_path: Path) -> None:
     dockerfile, context = images.KNOWN[name]
     again = images.build_image(name, dockerfile, context, again_into=tmp_path)
     assert again.digest() == images.known_image(name).digest()
+
+
+@pytest.mark.skipif("CATCHUP_ARM64" not in os.environ, reason="make test-arm64 runs it: minutes of emulation")
+def test_an_image_for_arm64_starts_under_emulation() -> None:
+    emulation.ensure("arm64", Console(quiet=True))
+    image = images.known_image("jobs", architecture="arm64")
+    assert oci_archive.config(image.archive)["architecture"] == "arm64"
+    images.copy_as(image, "localhost/catchup/try:arm64")
+    buildah = images.buildah_command()
+    container = _said(*buildah, "from", "--pull-never", "--arch=arm64", "localhost/catchup/try:arm64").strip()
+    try:
+        inside = [*buildah, "run", "--isolation=chroot", container, "--"]
+        assert _said(*inside, "uname", "-m").strip() == "aarch64"
+        assert "sync" in _said(*inside, "catchup-jobs", "--help")
+        parts = "import cryptography.fernet, psycopg, pydantic_core; print(psycopg.pq.__impl__)"
+        assert _said(*inside, "python3", "-c", parts).strip() == "binary", "compiled parts are those of this processor"
+    finally:
+        _said(*buildah, "rm", container)
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
 
 
 @pytest.mark.parametrize("name", LOCKS)

@@ -83,14 +83,25 @@ def schema(text: str) -> str:
         place = root
         *parents, name = value.path.split(".")
         for parent in parents:
+            _require(place, parent)
             place = place["properties"].setdefault(parent, _object())
         kind = _TYPES[type(value.default)]
         narrowed = RULES.get(value.path) or RULES.get(name, {})
         place["properties"][name] = {"type": kind, "description": value.description, **narrowed}
+        # `null` takes a value away. One that is empty by default, or a map of Kubernetes', is then not rendered either;
+        # but a number would be 0, and a switch off.
+        if kind in {"boolean", "integer"} or (kind == "string" and value.default):
+            _require(place, name)
     # A chart that has this one as a dependency may hand other charts their settings in it.
     root["properties"]["global"]["additionalProperties"] = True
     root["definitions"] = definitions(root)
     return json.dumps(root, indent=2, ensure_ascii=False) + "\n"
+
+
+def _require(place: dict[str, Any], name: str) -> None:
+    names = place.setdefault("required", [])
+    if name not in names:
+        names.append(name)
 
 
 def _object() -> dict[str, Any]:

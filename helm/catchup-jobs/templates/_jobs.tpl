@@ -56,6 +56,9 @@ made of the values `jobs`. */}}
   value: {{ .dayQuota | int64 | quote }}
 {{- end }}
 {{- with .Values.twilio }}
+{{- if ne (empty .existingSecret) (and (empty .from) (empty .messagingServiceSid)) }}
+{{- fail "twilio.existingSecret and a sender go together: set twilio.from or twilio.messagingServiceSid with it, or none of the three" }}
+{{- end }}
 {{- if .existingSecret }}
 {{ include "catchup.secretEnv" (dict "variable" "CATCHUP_TWILIO_ACCOUNT_SID" "secret" .existingSecret "key" .accountSidKey) }}
 {{ include "catchup.secretEnv" (dict "variable" "CATCHUP_TWILIO_AUTH_TOKEN" "secret" .existingSecret "key" .authTokenKey) }}
@@ -134,7 +137,7 @@ made of the values `jobs`. */}}
 {{- define "catchup.jobsPod" -}}
 {{- $pod := include "catchup.pod" (dict "context" . "settings" .Values.jobs) | fromYaml }}
 {{- with .Values.jobs.serviceAccountName }}{{ $_ := set $pod "serviceAccountName" . }}{{ end }}
-{{- $pod | toYaml }}
+{{- with $pod }}{{ toYaml . }}{{ end }}
 {{- end }}
 
 {{/* The same for a pod that no operator completes. */}}

@@ -12,6 +12,13 @@
 {{- end }}
 {{- end }}
 
+{{/* The name of a Service is a label of DNS: other objects may have a dot in theirs, as a release may. Takes a name. */}}
+{{- define "catchup.checkService" -}}
+{{- if contains "." . }}
+{{- fail (printf "the Service %s cannot have a dot in its name, as the release has: set fullnameOverride" .) }}
+{{- end }}
+{{- end }}
+
 {{- define "catchup.namespace" -}}
 {{- .Values.namespaceOverride | default .Release.Namespace }}
 {{- end }}
@@ -51,12 +58,12 @@ empty for objects of the cluster; labels and annotations of its own. */}}
 {{- $version := printf "%s-%s" .context.Chart.Name .context.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- $labels := include "catchup.stableLabels" . | fromYaml }}
 {{- $labels = merge $labels (dict "helm.sh/chart" $version "app.kubernetes.io/version" .context.Chart.AppVersion) }}
-{{- $labels = merge $labels (.labels | default dict) .context.Values.commonLabels }}
+{{- $labels = merge $labels (.labels | default dict) (.context.Values.commonLabels | default dict) }}
 {{- $metadata := dict "name" .name "labels" $labels }}
 {{- with hasKey . "namespace" | ternary .namespace (include "catchup.namespace" .context) }}
 {{- $_ := set $metadata "namespace" . }}
 {{- end }}
-{{- with merge (dict) (.annotations | default dict) .context.Values.commonAnnotations }}
+{{- with merge (dict) (.annotations | default dict) (.context.Values.commonAnnotations | default dict) }}
 {{- $_ := set $metadata "annotations" . }}
 {{- end }}
 {{- $metadata | toYaml }}

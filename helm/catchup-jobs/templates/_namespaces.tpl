@@ -25,14 +25,26 @@
 {{- end }}
 
 {{/* What the operator of this release serves at present and will not serve any more: a list of namespaces, or "*" for all but the new ones.
-The ConfigMap says it: the hook that leaves them deletes the Deployment first, and must know them again when it is repeated. */}}
+The ConfigMap says it: the hook that leaves them deletes the Deployment first, and must know them again when it is repeated.
+That of an older chart does not; then the Deployment does. */}}
 {{- define "catchup.leftNamespaces" -}}
 {{- $left := list }}
 {{- $new := include "catchup.namespaces" . | fromJsonArray }}
 {{- if and .Release.IsUpgrade $new }}
 {{- $config := lookup "v1" "ConfigMap" (include "catchup.namespace" .) (printf "%s-operator" (include "catchup.fullname" .)) }}
+{{- $served := list }}
 {{- if hasKey ($config.data | default dict) "namespaces" }}
-{{- range splitList "," ($config.data.namespaces | default "*") }}
+{{- $served = list $config.data.namespaces }}
+{{- else }}
+{{- $deployment := lookup "apps/v1" "Deployment" (include "catchup.namespace" .) (printf "%s-operator" (include "catchup.fullname" .)) }}
+{{- range dig "spec" "template" "spec" "containers" list ($deployment | default dict) }}
+{{- range .env }}
+{{- if eq .name "CATCHUP_NAMESPACES" }}{{ $served = list (.value | default "") }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $served }}
+{{- range splitList "," (. | default "*") }}
 {{- if not (has . $new) }}{{ $left = append $left . }}{{ end }}
 {{- end }}
 {{- end }}
@@ -67,7 +79,7 @@ subjects:
 
 {{/* What job pods name, and so what each served namespace must hold, as words: "Secret x". */}}
 {{- define "catchup.jobsNeeds" -}}
-{{- $template := include "catchup.jobTemplate" . | fromYaml }}
+{{- $template := merge (include "catchup.jobTemplate" . | fromYaml) (dict "pod" dict) }}
 {{- $needs := list }}
 {{- range prepend ($template.pod.initContainers | default list) $template }}
 {{- range .env }}

@@ -20,9 +20,9 @@ component replaces that of `global`. Takes a dict: context, settings, field. */}
 {{- $values := .context.Values }}
 {{- $labels := include "catchup.stableLabels" . | fromYaml }}
 {{- $chosen := (include "catchup.setting" (merge (dict "field" "podLabels") .) | fromJson).value }}
-{{- $metadata := dict "labels" (merge $labels (.labels | default dict) $chosen $values.commonLabels) }}
+{{- $metadata := dict "labels" (merge $labels (.labels | default dict) $chosen ($values.commonLabels | default dict)) }}
 {{- $chosen = (include "catchup.setting" (merge (dict "field" "podAnnotations") .) | fromJson).value }}
-{{- with merge (dict) (.annotations | default dict) $chosen $values.commonAnnotations }}
+{{- with merge (dict) (.annotations | default dict) $chosen ($values.commonAnnotations | default dict) }}
 {{- $_ := set $metadata "annotations" . }}
 {{- end }}
 {{- $metadata | toYaml }}
@@ -53,11 +53,11 @@ wants the user and group 999, where the cluster does not choose them. */}}
 {{- end }}
 {{- with $security }}{{ $_ := set $pod "securityContext" . }}{{ end }}
 {{- $secrets := list }}
-{{- range concat (.context.Values.global.imagePullSecrets | default list) .context.Values.imagePullSecrets }}
+{{- range concat (.context.Values.global.imagePullSecrets | default list) (.context.Values.imagePullSecrets | default list) }}
 {{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
 {{- end }}
 {{- with $secrets | uniq }}{{ $_ := set $pod "imagePullSecrets" . }}{{ end }}
-{{- $pod | toYaml }}
+{{- with $pod }}{{ toYaml . }}{{ end }}
 {{- end }}
 
 {{/* Image, environment, mounts and security context of a container. Takes a dict: context, settings, image, resources;
@@ -126,9 +126,14 @@ secret:
     - {key: tls.key, path: tls.key}
 {{- end }}
 
+{{/* A size as text. One that is a number in a file of values would be 1.34217728e+08. */}}
+{{- define "catchup.size" -}}
+{{- kindIs "string" . | ternary . (int64 .) }}
+{{- end }}
+
 {{/* Bytes of a size as Kubernetes writes it (128Mi). Takes a dict: size; redis, for one as Redis does, in lower case (96mb). */}}
 {{- define "catchup.bytes" -}}
-{{- $size := .size | toString }}
+{{- $size := include "catchup.size" .size }}
 {{- $number := regexFind "^[0-9.]+" $size }}
 {{- $units := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 }}
 {{- if .redis }}

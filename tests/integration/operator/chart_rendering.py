@@ -68,11 +68,11 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Takes `=` for text, as YAML 1.2 does."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:value", lambda _, node: str(node.value))
+Loader.add_constructor("tag:yaml.org,2002:value", lambda _, node: str(node.value))
 
 
 def render(
@@ -80,7 +80,7 @@ def render(
 ) -> list[dict[str, Any]]:
     """Return the objects of `render_text`."""
     text = render_text(helm, namespace, values, *arguments, chart=chart)
-    return [document for document in yaml.load_all(text, Loader=_Loader) if document]
+    return [document for document in yaml.load_all(text, Loader=Loader) if document]
 
 
 def render_text(helm: Path, namespace: Namespace, values: dict[str, Any], *arguments: str, chart: Path = CHART) -> str:

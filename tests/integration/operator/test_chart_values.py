@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,15 @@ from typing import Any
 
 import pytest
 import yaml
-from integration.operator.chart_rendering import EXISTING, TRYING_OUT, job_template, render, render_text
+from integration.operator.chart_rendering import (
+    EXISTING,
+    TRYING_OUT,
+    Loader,
+    job_template,
+    pod_templates,
+    render,
+    render_text,
+)
 from integration.operator.conftest import CHART, Namespace
 from integration.operator.test_chart_metrics import prometheus_operator
 
@@ -24,9 +33,11 @@ __all__ = ["prometheus_operator"]  # a fixture
 SECRETS = {name: EXISTING[name] for name in ("database", "redis", "encryption")}
 
 
-def template(helm: Path, values: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
+def template(
+    helm: Path, values: dict[str, Any], *arguments: str, release: str = "catchup-jobs"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(helm), "template", "catchup-jobs", str(CHART), "--values", "-", *arguments],
+        [str(helm), "template", release, str(CHART), "--values", "-", *arguments],
         input=yaml.safe_dump({**SECRETS, **values}),
         capture_output=True,
         text=True,
@@ -38,6 +49,8 @@ def template(helm: Path, values: dict[str, Any], *arguments: str) -> subprocess.
     ("values", "says"),
     [
         ({"smtp": {"host": "mail.test"}}, "smtp.from must be the sender's address"),
+        ({"twilio": {"existingSecret": "a"}}, "set twilio.from or twilio.messagingServiceSid with it"),
+        ({"twilio": {"from": "12345"}}, "twilio.existingSecret and a sender go together"),
         ({"operator": {"namespaces": ["people"], "allNamespaces": True}}, "exclude each other"),
         ({"twilio": {"authToken": "x"}}, "additional properties 'authToken' not allowed"),
         ({"jobs": {"extraEnv": [{"name": "A", "value": 5}]}}, "/jobs/extraEnv/0/value': got number, want string"),
@@ -48,12 +61,83 @@ def template(helm: Path, values: dict[str, Any], *arguments: str) -> subprocess.
         ({"redis": {"existingSecret": "a", "existingSecretKey": ""}}, "/redis/existingSecretKey"),
         ({"caBundle": {"configMap": "a", "secret": "b"}}, "caBundle.configMap and caBundle.secret exclude each other"),
         ({"global": {"tolerations": ["gpu"]}}, "/global/tolerations/0"),
+        ({"operator": None}, "at '': missing property 'operator'"),
+        ({"crds": {"keep": None}}, "at '/crds': missing property 'keep'"),
+        ({"migration": {"backoffLimit": None}}, "at '/migration': missing property 'backoffLimit'"),
+        ({"jobs": {"sync": {"activeDeadlineSeconds": None}}}, "at '/jobs/sync': missing property"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(helm: Path, values: dict[str, Any], says: str) -> None:
     done = template(helm, values)
     assert done.returncode != 0
     assert says in done.stderr
+
+
+EVERY_KIND: dict[str, Any] = {
+    "metrics": {
+        **{
+            name: {"enabled": True} for name in ("serviceMonitor", "podMonitor", "alerts", "dashboard", "networkPolicy")
+        },
+        "enabled": True,
+    },
+    **{name: {"networkPolicy": {"enabled": True}} for name in ("operator", "jobs")},
+    "toolbox": {"enabled": True},
+    "admissionPolicy": {"enabled": True},
+}
+# Kubernetes' own, with a default of the chart's: without it, Kubernetes' own holds.
+OF_KUBERNETES = {
+    "resources",
+    "podSecurityContext",
+    "securityContext",
+    "startupProbe",
+    "readinessProbe",
+    "livenessProbe",
+}
+
+
+def _nothing(default: Any, schema: dict[str, Any]) -> Any:
+    """Return `null` for each value below that need not be there."""
+    found = {}
+    for name, value in default.items():
+        if isinstance(value, dict) and name in schema.get("required", []):
+            found[name] = _nothing(value, schema["properties"][name])
+        elif name not in {*schema.get("required", []), *OF_KUBERNETES} and not value:
+            found[name] = None
+    return found
+
+
+def test_what_is_empty_by_default_may_be_null(helm: Path) -> None:
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = {**_nothing(defaults, schema), **{name: SECRETS[name] for name in SECRETS}}
+    assert values["commonLabels"] is None
+    assert values["jobs"]["extraEnv"] is None
+    for key, value in EVERY_KIND.items():
+        for name, inner in value.items():
+            values[key][name] = {**values[key].get(name, {}), **inner} if isinstance(inner, dict) else inner
+    nothing, usual = template(helm, values), template(helm, EVERY_KIND)
+    assert nothing.returncode == 0, nothing.stderr
+    assert nothing.stdout == usual.stdout
+
+
+def test_kubernetes_own_settings_may_be_null(helm: Path) -> None:
+    places = ("global", "operator", "jobs")
+    nothing: dict[str, Any] = {name: {"podSecurityContext": None, "securityContext": None} for name in places}
+    for name in ("operator", "jobs"):
+        nothing[name] = {**nothing[name], **EVERY_KIND[name], "resources": None}
+    nothing["operator"]["startupProbe"] = None
+    nothing["operator"]["readinessProbe"] = dict.fromkeys(("periodSeconds", "timeoutSeconds", "failureThreshold"))
+    done = template(helm, {**EVERY_KIND, **nothing})
+    assert done.returncode == 0, done.stderr
+    (pod,) = [pod for name, pod in pod_templates(_documents(done.stdout)) if name == "Deployment/catchup-jobs-operator"]
+    (container,) = pod["spec"]["containers"]
+    assert not {"securityContext", "resources"} & container.keys()
+    assert container["startupProbe"] == {"httpGet": {"path": "/healthz", "port": "health"}}
+    assert container["livenessProbe"]["periodSeconds"] == 20
+
+
+def _documents(text: str) -> list[dict[str, Any]]:
+    return [document for document in yaml.load_all(text, Loader=Loader) if document]
 
 
 @pytest.mark.parametrize("given", ["--set=operator.rollPerSecond=0.5", "--set=operator.namespaces={people,friends}"])
@@ -69,8 +153,18 @@ def test_what_set_makes_of_a_wrong_value_is_refused(helm: Path, given: str) -> N
     assert "don't meet the specifications of the schema" in done.stderr
 
 
+def test_a_release_with_a_dot_in_its_name_is_told_what_to_set_where_it_makes_a_service(helm: Path) -> None:
+    exporter = {"metrics": {"enabled": True}}
+    assert template(helm, {}, release="catchup.v2").returncode == 0
+    assert template(helm, {**exporter, "fullnameOverride": "catchup-v2"}, release="catchup.v2").returncode == 0
+    done = template(helm, exporter, release="catchup.v2")
+    assert done.returncode != 0
+    assert "the Service catchup.v2-catchup-jobs-metrics cannot have a dot in its name" in done.stderr
+    assert "set fullnameOverride" in done.stderr
+
+
 def test_redis_gives_its_data_less_than_its_container_may_have(helm: Path, namespace: Namespace) -> None:
-    def limited(maxmemory: str, memory: str | None) -> str:
+    def limited(maxmemory: str, memory: str | int | None) -> str:
         limits = {"limits": {"memory": memory}} if memory else {"limits": None}
         return render_text(helm, namespace, {**TRYING_OUT, "redis": {"maxmemory": maxmemory, "resources": limits}})
 
@@ -79,10 +173,11 @@ def test_redis_gives_its_data_less_than_its_container_may_have(helm: Path, names
         ("128m", "128Mi"),
         ("1gb", "1.5Gi"),
         ("95m", "100000000"),
+        ("95m", 100000000),
         ("9g", None),
     ):
         assert f'"{maxmemory}"' in limited(maxmemory, memory)
-    for maxmemory, memory in (("128mb", "128Mi"), ("128MB", "128M"), ("1gb", "1G"), ("100000000", "100000000")):
+    for maxmemory, memory in (("128mb", "128Mi"), ("128MB", "128M"), ("1gb", "1G"), ("100000000", 100000000)):
         with pytest.raises(AssertionError, match=rf"redis\.maxmemory \({maxmemory}\) must be below"):
             limited(maxmemory, memory)
 

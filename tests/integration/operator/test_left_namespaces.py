@@ -279,3 +279,16 @@ def test_a_namespace_that_leaves_is_left_without_cronjobs_and_the_younger_schedu
         # A status from before the conflict may say Ready while the CronJobs are still suspended.
         eventually(lambda: suspended(people, "ada") == [False, False])
         people.ready()
+
+
+def test_an_upgrade_from_a_chart_whose_configmap_names_no_namespaces_leaves_what_its_deployment_names(
+    installed: Installed, namespace: Namespace, another: Callable[[], Namespace]
+) -> None:
+    people, friends = another(), another()
+    installed.serve("install", [people, friends], "--no-hooks")
+    patch = '[{"op": "remove", "path": "/data/namespaces"}]'
+    namespace.kubectl("patch", "configmap", "catchup-jobs-operator", "--type=json", "-p", patch)
+    assert not [name for name, _ in pod_templates(installed.rendered([people, friends])) if "leave" in name]
+    (job,) = [pod for name, pod in pod_templates(installed.rendered([people])) if name == "Job/catchup-jobs-leave"]
+    namespaces = [each for each in job["spec"]["containers"][0]["args"] if each.startswith("--namespace=")]
+    assert namespaces == [f"--namespace={friends.name}"]

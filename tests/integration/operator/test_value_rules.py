@@ -53,7 +53,11 @@ def test_what_a_rule_refuses_helm_refuses_by_the_values_name(helm: Path, rule: s
 
 
 # What a value needs beside it.
-WITH: dict[str, dict[str, Any]] = {"smtp.host": {"smtp": {"host": "mail.test", "from": "digest@example.com"}}}
+WITH: dict[str, dict[str, str]] = {
+    "smtp.host": {"smtp.from": "digest@example.com"},
+    "twilio.from": {"twilio.existingSecret": "twilio"},
+    "twilio.messagingServiceSid": {"twilio.existingSecret": "twilio"},
+}
 
 
 def _cases() -> Iterator[tuple[str, Any, bool]]:
@@ -71,7 +75,10 @@ def test_the_chart_refuses_what_a_pod_would_refuse_and_takes_what_it_takes(
 ) -> None:
     path, value, right = case
     if right or value in BAD_TOGETHER.get(path, ()):  # the others are in the table of rules
-        values = {**_nested(path, value), **WITH.get(path, {})}
+        values = _nested(path, value)
+        for other, with_value in WITH.get(path, {}).items():
+            section, name = other.split(".")
+            values[section][name] = with_value
         done = template(helm, values)
         assert (done.returncode == 0) is right, done.stderr
     variable = READ[path]
