@@ -12,6 +12,13 @@
 {{- end }}
 {{- end }}
 
+{{/* The name of a Service is a label of DNS: other objects may have a dot in theirs, as a release may. Takes a name. */}}
+{{- define "catchup.checkService" -}}
+{{- if contains "." . }}
+{{- fail (printf "the Service %s cannot have a dot in its name, as the release has: set fullnameOverride" .) }}
+{{- end }}
+{{- end }}
+
 {{- define "catchup.namespace" -}}
 {{- .Values.namespaceOverride | default .Release.Namespace }}
 {{- end }}

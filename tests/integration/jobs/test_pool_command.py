@@ -318,6 +318,25 @@ def test_an_import_tells_of_a_pool_that_has_not_run_and_of_one_that_serves_user_
     assert "dee" not in said
 
 
+def test_an_import_tells_what_many_users_share_of_a_pool_once(shell: Shell) -> None:
+    people = [{"id": f"u{number:02}", "name": "U", "pool": "poeple"} for number in range(30)]
+    said = shell.run("user", "import", "-", stdin=json.dumps(people))
+
+    assert said.count("no SchedulePool poeple has run yet") == 1
+    assert "u00, u01, u02" in said
+    assert "u19 and 10 more: pool:" in said
+    assert "u20" not in said
+
+
+def test_without_kubernetes_an_import_knows_the_pools_that_ticked_by_hand(shell: Shell) -> None:
+    shell.run("sync", "--pool", "people")
+    people = [{"id": name, "name": name.title(), "pool": pool} for name, pool in (("ada", "people"), ("bob", "poeple"))]
+    said = shell.run("user", "import", "-", stdin=json.dumps(people))
+
+    assert "bob: pool: no SchedulePool poeple has run yet (known: people)" in said
+    assert "ada" not in said.partition("so far:")[2]
+
+
 def test_a_pool_of_which_no_pod_runs_any_more_is_told_with_since_when(shell: Shell) -> None:
     enrol(shell, "ada")
     said = "no pod of the pool people has run"

@@ -33,9 +33,11 @@ __all__ = ["prometheus_operator"]  # a fixture
 SECRETS = {name: EXISTING[name] for name in ("database", "redis", "encryption")}
 
 
-def template(helm: Path, values: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
+def template(
+    helm: Path, values: dict[str, Any], *arguments: str, release: str = "catchup-jobs"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(helm), "template", "catchup-jobs", str(CHART), "--values", "-", *arguments],
+        [str(helm), "template", release, str(CHART), "--values", "-", *arguments],
         input=yaml.safe_dump({**SECRETS, **values}),
         capture_output=True,
         text=True,
@@ -149,6 +151,16 @@ def test_what_set_makes_of_a_wrong_value_is_refused(helm: Path, given: str) -> N
     done = template(helm, {}, given)
     assert done.returncode != 0
     assert "don't meet the specifications of the schema" in done.stderr
+
+
+def test_a_release_with_a_dot_in_its_name_is_told_what_to_set_where_it_makes_a_service(helm: Path) -> None:
+    exporter = {"metrics": {"enabled": True}}
+    assert template(helm, {}, release="catchup.v2").returncode == 0
+    assert template(helm, {**exporter, "fullnameOverride": "catchup-v2"}, release="catchup.v2").returncode == 0
+    done = template(helm, exporter, release="catchup.v2")
+    assert done.returncode != 0
+    assert "the Service catchup.v2-catchup-jobs-metrics cannot have a dot in its name" in done.stderr
+    assert "set fullnameOverride" in done.stderr
 
 
 def test_redis_gives_its_data_less_than_its_container_may_have(helm: Path, namespace: Namespace) -> None:

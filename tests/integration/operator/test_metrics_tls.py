@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from integration.operator.test_metrics_access import account, tokens
+from integration.operator.test_metrics_access import account, rules, tokens
 from integration.operator.test_reconciliation import StartOperator
 from integration.redis_kinds import Authority
 from integration.services import free_port
@@ -29,7 +29,7 @@ from catchup_contract.serving_certificate import ServingCertificate
 from catchup_jobs.adapters.exporter.metrics_access import ReviewGate
 from catchup_jobs.adapters.exporter.server import serving
 
-__all__ = ["account", "tokens"]
+__all__ = ["account", "rules", "tokens"]
 pytestmark = pytest.mark.xdist_group("chart")
 
 # What a test of a scrape with its settings is: the job, and what differs from the monitors of the chart.

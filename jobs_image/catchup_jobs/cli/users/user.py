@@ -14,6 +14,7 @@ from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.erasure import erase
 from catchup_jobs.adapters.database.people.users import DatabaseUsers, UserOverview
 from catchup_jobs.adapters.database.pools.apply_list import known_pools
+from catchup_jobs.adapters.database.pools.ticks import last_ticks
 from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.cli.parameters import USER_ID, keys_lost_option
@@ -105,29 +106,41 @@ def import_(file: TextIO, strict: bool, keys_lost: bool) -> None:
             addresses=addresses,
             pools=pools,
         )
-        doubts = _doubts({user: pool for user, pool in pools.items() if pool}, known_pools(database))
+        doubts = _doubts({user: pool for user, pool in pools.items() if pool}, _known_pools(database))
     click.echo(f"{len(imported.created)} created, {len(imported.updated)} updated")
     if imported.kept_schedule:
         click.echo(f"schedule kept for when their UserSchedule is gone: {', '.join(imported.kept_schedule)}")
     if doubts:
-        click.echo("imported, but nobody serves them so far:\n" + _listed(doubts), err=True)
+        click.echo("imported, but nobody serves them so far:\n" + "\n".join(doubts), err=True)
     if read.problems:
         left_out = len(read.problems)
         raise PermanentError(f"{left_out} of {left_out + len(entries)} users left out:\n" + _listed(read.problems))
 
 
-def _doubts(pools: Mapping[str, str], known: Mapping[str, Members | None]) -> dict[str, list[str]]:
-    """Return by user why no pod may serve the user by the pool that the file names."""
+def _known_pools(database: Database) -> dict[str, Members | None]:
+    """Return the pools that serve somebody; without Kubernetes these are the ones that tick by hand."""
+    if known := known_pools(database):
+        return known
+    with database.read() as connection:
+        return dict.fromkeys(sorted(last_ticks(connection)))
+
+
+def _doubts(pools: Mapping[str, str], known: Mapping[str, Members | None]) -> list[str]:
+    """Return why no pod may serve the users by the pools that the file names: a line for each pool, with its users."""
     serving = ", ".join(name for name, members in known.items() if members is not Members.USER_SCHEDULES) or "none"
-    doubts = {}
+    users_of: dict[str, list[str]] = {}
     for user, name in pools.items():
+        users_of.setdefault(name, []).append(user)
+    doubts = []
+    for name, users in users_of.items():
         if name not in known:
             why = f"no SchedulePool {name} has run yet (known: {serving}); see `kubectl get schedulepools`"
         elif known[name] is Members.USER_SCHEDULES:
             why = f"the SchedulePool {name} serves UserSchedules that name it, not users of the database"
         else:
             continue
-        doubts[user] = [f"pool: {why}"]
+        more = f" and {len(users) - _MAX_SHOWN} more" if len(users) > _MAX_SHOWN else ""
+        doubts.append(f"  {', '.join(users[:_MAX_SHOWN])}{more}: pool: {why}")
     return doubts
 
 
