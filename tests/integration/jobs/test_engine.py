@@ -149,7 +149,7 @@ def test_a_deadlock_is_temporary_for_one_of_the_two(postgresql: Database) -> Non
         thread.start()
     for thread in threads:
         thread.join()
-    assert [(type(error), "40P01" in str(error)) for error in errors] == [(TemporaryError, True)]
+    assert [(isinstance(error, TemporaryError), "40P01" in str(error)) for error in errors] == [(True, True)]
 
 
 def test_a_reader_of_postgresql_cannot_write(postgresql: Database) -> None:

@@ -114,7 +114,7 @@ def test_a_proxy_that_drips_its_answer_to_connect_holds_nothing(proxied: str, mo
         monkeypatch.setenv("no_proxy", "none.example")
         if proxied == "google":
             with pytest.raises(TemporaryError, match="slow"):
-                Http(seconds_left=lambda: LEFT).request("https://127.0.0.2/calendar/v3/users/me/calendarList")
+                Http(seconds_left=lambda: LEFT).request("https://calendar.example/calendar/v3/users/me/calendarList")
         else:
             account = TwilioAccount(ACCOUNT_SID, AUTH_TOKEN, SENDER)
             http = BoundedHttp(None, seconds_left=lambda: LEFT)
