@@ -309,6 +309,7 @@ def delete_it(namespace: Namespace, cronjob: str) -> None:
     namespace.kubectl("delete", "cronjob", cronjob)
 
 
+@pytest.mark.release
 @pytest.mark.parametrize(
     ("harm", "words"),
     [(suspend_by_force, "argocd-controller sets spec.suspend"), (delete_it, "somebody deletes it")],

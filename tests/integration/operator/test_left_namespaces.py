@@ -218,6 +218,7 @@ def test_the_server_says_of_whatever_is_made_in_a_namespace_that_is_deleted_that
         asyncio.run(ask())
 
 
+@pytest.mark.release
 def test_a_permission_that_is_missing_in_a_namespace_that_is_there_is_still_a_reason_not_to_be_ready(
     installed: Installed,
     act_as_operator: Callable[[list[Namespace]], Release],
