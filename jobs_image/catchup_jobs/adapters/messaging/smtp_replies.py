@@ -15,6 +15,8 @@ from catchup_jobs.jobs.digest.gateway import Answer, NotSent, Refused, Unusable
 PERMANENT: Final = 500
 # RFC 4954: authentication required, refused, or too weak. 538: encryption required for it.
 _AUTHENTICATION: Final = frozenset({530, 534, 535, 538})
+# RFC 4954, 6: to a command other than AUTH.
+_LOGIN_FIRST_CODE: Final = 530
 # RFC 4954 and RFC 5248's registry: the server wants TLS first.
 _ENCRYPTION: Final = frozenset({"5.7.10", "5.7.11"})
 _ENCRYPTION_CODE: Final = 538
@@ -85,6 +87,7 @@ def meaning(code: int, text: bytes, stage: Stage) -> Answer:
         or (code in _AUTHENTICATION and _STARTTLS_FIRST.search(words) is not None)
     )
     is_too_large = stage is Stage.SENDER and (code == _TOO_LARGE_CODE or enhanced == _TOO_LARGE)
+    wants_login = stage is not Stage.LOGIN and code == _LOGIN_FIRST_CODE
     is_login = stage is Stage.LOGIN or code in _AUTHENTICATION or enhanced in _OUR_LOGIN
     is_sender = stage is Stage.SENDER or enhanced in _OUR_ADDRESS | _OUR_DOMAIN
     is_mailbox = not enhanced and stage is Stage.RECIPIENT and code in _MAILBOX_CODES
@@ -100,6 +103,7 @@ def meaning(code: int, text: bytes, stage: Stage) -> Answer:
         (is_greeting, ours("refuses the connection {shown}: check CATCHUP_SMTP_HOST, and whether it blocks us")),
         (stage is Stage.TLS, ours("refuses STARTTLS {shown}: check CATCHUP_SMTP_PORT and CATCHUP_SMTP_SECURITY")),
         (wants_tls, ours("wants encryption first {shown}: set CATCHUP_SMTP_SECURITY to starttls or tls")),
+        (wants_login, ours("wants a login first {shown}: set CATCHUP_SMTP_USERNAME and CATCHUP_SMTP_PASSWORD")),
         (is_login, ours("refused our login {shown}: check CATCHUP_SMTP_USERNAME and CATCHUP_SMTP_PASSWORD")),
         (is_too_large, ours("takes no message of this size {shown}: raise its limit, or check CATCHUP_SMTP_HOST")),
         (is_sender, ours("refuses our sender {shown}: check CATCHUP_SMTP_FROM, and its domain's SPF, DKIM and DMARC")),

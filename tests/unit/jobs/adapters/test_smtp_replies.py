@@ -147,6 +147,16 @@ def test_a_refusal_names_what_to_correct(reply: str, stage: Stage, setting: str)
     assert setting in answer.why
 
 
+@pytest.mark.parametrize(
+    ("code", "stage", "does"), [(530, Stage.SENDER, "wants a login"), (535, Stage.LOGIN, "refused")]
+)
+def test_a_login_that_is_missing_is_not_called_refused(code: int, stage: Stage, does: str) -> None:
+    """RFC 4954, section 6."""
+    answer = meaning(code, b"5.7.0 Authentication required", stage)
+    assert isinstance(answer, Unusable)
+    assert does in answer.why
+
+
 def test_a_server_that_is_too_busy_to_greet_is_asked_later() -> None:
     assert verdict("421 4.3.2 Service not available", Stage.GREETING) == LATER
 
