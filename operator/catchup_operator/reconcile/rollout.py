@@ -60,5 +60,5 @@ class Rollout(Generic[T]):
             return
         self._logged_at = now
         logger.info(
-            "a change of the job template or a pool: %d resources rolled, %d to go", self._done, len(self._waiting)
+            "a change of the job template or a pool: %d resources taken up, %d to go", self._done, len(self._waiting)
         )

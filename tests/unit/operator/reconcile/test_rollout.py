@@ -48,4 +48,4 @@ async def test_progress_is_logged_now_and_then_and_at_the_end(
     with caplog.at_level(logging.INFO):
         await rolled(rollout, monkeypatch, pauses=50)
     assert len(caplog.messages) == 2
-    assert "50 resources rolled, 0 to go" in caplog.messages[-1]
+    assert "50 resources taken up, 0 to go" in caplog.messages[-1]
