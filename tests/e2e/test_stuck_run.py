@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,13 +25,16 @@ PASSED = [f"2026-01-04T09:{minute}:00Z" for minute in ("00", "05", "10")]
 @contextmanager
 def without_kubelet(stack: Stack) -> Iterator[None]:
     """Stop the node's kubelet, which then sends no heartbeats, until the block ends; containers go on."""
-    pid = stack.cluster.layout.daemon("kubelet").pid
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
+    wrapper = stack.cluster.layout.daemon("kubelet").pid
+    assert wrapper is not None
+    # nsenter, which enters the node's namespaces, waits for the kubelet and stops with it.
+    (kubelet,) = map(int, Path(f"/proc/{wrapper}/task/{wrapper}/children").read_text().split())
+    os.kill(kubelet, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        for pid in (kubelet, wrapper):
+            os.kill(pid, signal.SIGCONT)
         eventually(lambda: all(row.healthy for row in stack.cluster.status()))
         stack.wait_for_operator()
 
