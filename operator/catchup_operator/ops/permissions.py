@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 from typing import Final
@@ -21,6 +20,7 @@ from catchup_operator.kube.resources import (
     SCHEDULES,
 )
 from catchup_operator.manifests.list_configmaps import CONFIGMAPS as LIST
+from catchup_operator.ops.at_once import for_each
 
 # Of the ConfigMaps with the list of UserSchedules one is asked for: a rule names all of them.
 *_, _INDEX = LIST
@@ -63,21 +63,19 @@ class PermissionCheck:
     async def round(self) -> list[str]:
         """Check the namespaces of the next round; return all problems that are known after it."""
         errors: list[ApiError] = []
-        slots = asyncio.Semaphore(_AT_ONCE)
 
         async def look(namespace: str) -> None:
-            async with slots:
-                if errors:
-                    return  # the others would not be answered either
-                try:
-                    self._missing[namespace] = await self._missing_in(namespace)
-                except ApiError as error:
-                    if error.status != _FORBIDDEN:
-                        errors.append(error)
-                        return
-                    self._missing[namespace] = []  # the check is not permitted; the requests themselves will fail
+            if errors:
+                return  # the others would not be answered either
+            try:
+                self._missing[namespace] = await self._missing_in(namespace)
+            except ApiError as error:
+                if error.status != _FORBIDDEN:
+                    errors.append(error)
+                    return
+                self._missing[namespace] = []  # the check is not permitted; the requests themselves will fail
 
-        await asyncio.gather(*map(look, self._next_namespaces()))
+        await for_each(self._next_namespaces(), look, at_once=_AT_ONCE)
         if errors:
             return [f"the API server does not answer: {errors[0]}"]
         there = [namespace for namespace in self._namespaces if not self._is_gone(namespace)]

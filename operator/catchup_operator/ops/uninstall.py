@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from catchup_operator.kube.resources import CONFIGMAPS, CRONJOBS, LEASE_NAME, LE
 from catchup_operator.manifests.list_configmaps import CONFIGMAPS as LIST
 from catchup_operator.manifests.list_configmaps import INDEX
 from catchup_operator.manifests.names import SELECTOR
+from catchup_operator.ops.at_once import for_each
 from catchup_operator.ops.stopping import Operator, stop_operator
 from catchup_operator.ops.unserved_statuses import UnservedStatuses
 
@@ -140,21 +140,19 @@ async def _delete_cronjobs(client: KubeClient, namespace: str) -> dict[str, ApiE
     else:
         return {}
     # The first denial ended that request, and it names no CronJob.
-    slots = asyncio.Semaphore(_AT_ONCE)
     denied: dict[str, ApiError] = {}
 
     async def delete(name: str) -> None:
-        async with slots:
-            try:
-                # The hook's account may not delete single objects.
-                await client.delete_all(CRONJOBS, namespace, selector=SELECTOR, fields=f"metadata.name={name}")
-            except ApiError as error:
-                if not error.denied:
-                    raise
-                denied[name] = error
+        try:
+            # The hook's account may not delete single objects.
+            await client.delete_all(CRONJOBS, namespace, selector=SELECTOR, fields=f"metadata.name={name}")
+        except ApiError as error:
+            if not error.denied:
+                raise
+            denied[name] = error
 
     names = [item["metadata"]["name"] async for item in client.list_items(CRONJOBS, namespace, selector=SELECTOR)]
-    await asyncio.gather(*map(delete, names))
+    await for_each(names, delete, at_once=_AT_ONCE)
     return denied
 
 
@@ -179,18 +177,16 @@ async def _leases(client: KubeClient, namespaces: Sequence[str], release: str) -
         leases = client.list_items(LEASES, None, fields=f"metadata.name={LEASE_NAME}")
         specs = {lease["metadata"]["namespace"]: lease.get("spec") or {} async for lease in leases}
         return {namespace: spec for namespace, spec in specs.items() if spec.get("holderIdentity") == release}
-    slots = asyncio.Semaphore(_AT_ONCE)
 
     async def read(namespace: str) -> object | None:
-        async with slots:
-            try:
-                return await _lease(client, release, namespace)
-            except ApiError as error:
-                if error.status not in _PERHAPS_GONE:
-                    raise
-                return None if await client.is_gone(namespace) else object()
+        try:
+            return await _lease(client, release, namespace)
+        except ApiError as error:
+            if error.status not in _PERHAPS_GONE:
+                raise
+            return None if await client.is_gone(namespace) else object()
 
-    specs = dict(zip(namespaces, await asyncio.gather(*map(read, namespaces)), strict=True))
+    specs = dict(zip(namespaces, await for_each(namespaces, read, at_once=_AT_ONCE), strict=True))
     return {namespace: spec for namespace, spec in specs.items() if spec is not None}
 
 

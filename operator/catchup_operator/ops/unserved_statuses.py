@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import POOLS, SCHEDULES
+from catchup_operator.ops.at_once import for_each
 from catchup_operator.state.deletion import is_deleted
 from catchup_operator.status import patches
 from catchup_operator.status.validation import with_valid_status
@@ -29,7 +30,6 @@ class UnservedStatuses:
         self._client = client
         self._release = release
         self._now = now
-        self._slots = asyncio.Semaphore(_AT_ONCE)
         self._ends_at = time.monotonic() + _WRITE_SECONDS
 
     async def write(self, namespaces: Sequence[str], *, spare: Collection[str]) -> None:
@@ -42,9 +42,8 @@ class UnservedStatuses:
             for resource in (SCHEDULES, POOLS):
                 try:
                     async for page, _ in self._client.list_pages(resource, scope, selector=""):
-                        await asyncio.gather(
-                            *(self._write_one(resource, body) for body in page if self._is_ours(body, spare))
-                        )
+                        ours = [body for body in page if self._is_ours(body, spare)]
+                        await for_each(ours, partial(self._write_one, resource), at_once=_AT_ONCE)
                 except ApiError as error:
                     if error.status != 404:  # noqa: PLR2004 - there is no such definition, and so nothing of it
                         self.unwritten += 1
@@ -55,14 +54,13 @@ class UnservedStatuses:
         return is_here and not is_deleted(body) and bool(status) and status.get("servedBy", "") == self._release
 
     async def _write_one(self, resource: str, body: Mapping[str, Any]) -> None:
-        async with self._slots:
-            patch = patches.unserved(body, now=self._now())
-            if patch is None:
-                return
-            if time.monotonic() > self._ends_at:
-                self.unwritten += 1
-                return
-            try:
-                await self._client.patch_status(resource, body, patch)
-            except ApiError:
-                self.unwritten += 1
+        patch = patches.unserved(body, now=self._now())
+        if patch is None:
+            return
+        if time.monotonic() > self._ends_at:
+            self.unwritten += 1
+            return
+        try:
+            await self._client.patch_status(resource, body, patch)
+        except ApiError:
+            self.unwritten += 1

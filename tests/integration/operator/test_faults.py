@@ -268,12 +268,28 @@ def test_a_storm_of_refusals_is_met_with_backoff_and_not_with_a_hot_loop(
         eventually(lambda: converged(namespace))
 
 
-def test_a_fight_over_a_cronjob_is_no_storm_and_ends_as_wanted_when_the_other_gives_up(
-    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def short_contests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repairs follow one another within seconds."""
     monkeypatch.setattr("catchup_operator.state.contests.REPAIR_DELAY_SECONDS", 0.1)
     monkeypatch.setattr("catchup_operator.state.contests.PEACE_SECONDS", 20.0)
     monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 2.0)
+
+
+def assert_contest_is_told(namespace: Namespace, cronjob: str, words: str) -> None:
+    """`Ready` and one Event say what changes the CronJob again and again."""
+    ready = eventually(
+        lambda: (c := find_condition(namespace.schedule()["status"], "Ready"))["reason"] == "Contested" and c
+    )
+    assert ready["status"] == "False"
+    assert f"CronJob {cronjob} is changed again and again: {words};" in ready["message"]
+    assert len([event for event in namespace.items("events") if event["reason"] == "Contested"]) == 1
+
+
+@pytest.mark.usefixtures("short_contests")
+def test_a_fight_over_a_cronjob_is_no_storm_and_ends_as_wanted_when_the_other_gives_up(
+    start: Callable[[], KopfRunner], proxy: ApiProxy, namespace: Namespace
+) -> None:
     with start():
         namespace.apply("ada")
         namespace.ready()
@@ -291,12 +307,7 @@ def test_a_fight_over_a_cronjob_is_no_storm_and_ends_as_wanted_when_the_other_gi
         # Five repairs after 0.1 s each, then after 0.2, 0.4, 0.8, 1.6 and 3.2 s. It may lag by one, and a resync may be
         # earlier.
         assert max(repaired_after[-3:]) > 1.5
-        ready = eventually(
-            lambda: (c := find_condition(namespace.schedule()["status"], "Ready"))["reason"] == "Contested" and c
-        )
-        assert ready["status"] == "False"
-        assert f"CronJob {name} is changed again and again: kubectl-patch sets spec.suspend;" in ready["message"]
-        assert len([event for event in namespace.items("events") if event["reason"] == "Contested"]) == 1
+        assert_contest_is_told(namespace, name, "kubectl-patch sets spec.suspend")
         eventually(lambda: as_wanted() and converged(namespace))
 
 
@@ -309,6 +320,7 @@ def delete_it(namespace: Namespace, cronjob: str) -> None:
     namespace.kubectl("delete", "cronjob", cronjob)
 
 
+@pytest.mark.usefixtures("short_contests")
 @pytest.mark.release
 @pytest.mark.parametrize(
     ("harm", "words"),
@@ -318,14 +330,10 @@ def delete_it(namespace: Namespace, cronjob: str) -> None:
 def test_whoever_changes_a_cronjob_back_each_time_is_told_and_met_ever_more_seldom(
     start: Callable[[], KopfRunner],
     namespace: Namespace,
-    monkeypatch: pytest.MonkeyPatch,
     *,
     harm: Callable[[Namespace, str], None],
     words: str,
 ) -> None:
-    monkeypatch.setattr("catchup_operator.state.contests.REPAIR_DELAY_SECONDS", 0.1)
-    monkeypatch.setattr("catchup_operator.state.contests.PEACE_SECONDS", 20.0)
-    monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 2.0)
     with start():
         namespace.apply("ada")
         namespace.ready()
@@ -343,12 +351,7 @@ def test_whoever_changes_a_cronjob_back_each_time_is_told_and_met_ever_more_seld
             repaired_after.append(time.monotonic() - began)
         # Repairs after 0.1 s each at first, in the end after 0.8 and 1.6 s.
         assert max(repaired_after[-3:]) > 0.7
-        ready = eventually(
-            lambda: (c := find_condition(namespace.schedule()["status"], "Ready"))["reason"] == "Contested" and c
-        )
-        assert ready["status"] == "False"
-        assert f"CronJob {name} is changed again and again: {words};" in ready["message"]
-        assert len([event for event in namespace.items("events") if event["reason"] == "Contested"]) == 1
+        assert_contest_is_told(namespace, name, words)
         eventually(lambda: as_wanted() and converged(namespace))
 
 
