@@ -170,6 +170,16 @@ class PoolWorld:
             rows = connection.execute(select(dead_letters.c.run_key, dead_letters.c.error_class))
             return {row.run_key: row.error_class for row in rows}
 
+    def fail(self, user: str, error: Exception) -> None:
+        """Have each run of a user fail, and all others end well."""
+
+        def body(context: RunContext) -> Result:
+            if context.subject == user:
+                raise error
+            return Result()
+
+        self.body = body
+
     def _begin(self, context: RunContext) -> Result:
         self.begun.append(context.subject)
         return self.body(context)

@@ -14,13 +14,7 @@ from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
 def test_the_counts_say_who_is_synced_late_and_failing(pool: PoolWorld) -> None:
     pool.enrol("ada", "bob", "cy")
     pool.make_due()
-
-    def body(context: RunContext) -> Result:
-        if context.subject == "bob":
-            raise PermanentError("bad")
-        return Result()
-
-    pool.body = body
+    pool.fail("bob", PermanentError("bad"))
     pool.tick()
     pool.enrol("dee")
     pool.make_due(["dee"], at=pool.now - timedelta(hours=2))

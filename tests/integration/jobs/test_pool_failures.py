@@ -54,13 +54,7 @@ def test_a_spent_budget_is_the_users_dead_letter_and_is_not_tried_each_minute(po
     pool.now = slot + timedelta(seconds=5)
     pool.enrol("ada", "bob")
     pool.make_due()
-
-    def body(context: RunContext) -> Result:
-        if context.subject == "ada":
-            raise TemporaryError("x")
-        return Result()
-
-    pool.body = body
+    pool.fail("ada", TemporaryError("x"))
     result = pool.tick()
     for _ in range(3):
         pool.pass_time(minutes=1)
@@ -210,13 +204,7 @@ def test_a_poisonous_user_costs_nobody_else_anything(pool: PoolWorld) -> None:
     names = [f"user-{number}" for number in range(1000 if IN_FULL else 60)]
     pool.enrol("poison", *names)
     pool.make_due()
-
-    def body(context: RunContext) -> Result:
-        if context.subject == "poison":
-            raise ZeroDivisionError
-        return Result()
-
-    pool.body = body
+    pool.fail("poison", ZeroDivisionError())
     result = pool.tick()
 
     served = Counter(pool.users_served())
@@ -298,13 +286,7 @@ def test_an_error_of_ours_in_every_run_ends_the_tick_as_temporary(pool: PoolWorl
 def test_bad_data_of_one_user_end_that_users_slot_alone(pool: PoolWorld) -> None:
     pool.enrol("ada", "bob")
     pool.make_due()
-
-    def body(context: RunContext) -> Result:
-        if context.subject == "ada":
-            raise PermanentError("bad")
-        return Result()
-
-    pool.body = body
+    pool.fail("ada", PermanentError("bad"))
     result = pool.tick()
 
     assert (result.served, result.failed) == (2, 1)

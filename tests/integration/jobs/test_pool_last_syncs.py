@@ -68,13 +68,7 @@ def test_a_member_who_was_never_synced_waits_since_enrolment(pool: PoolWorld) ->
     pool.pass_time(hours=1)
     pool.enrol("bob")
     pool.make_due()
-
-    def body(context: RunContext) -> Result:
-        if context.subject == "ada":
-            raise PermanentError("bad")
-        return Result()
-
-    pool.body = body
+    pool.fail("ada", PermanentError("bad"))
     pool.tick()
     pool.pass_time(minutes=10)
 
