@@ -121,8 +121,8 @@ def test_all_members_of_a_pool_at_once_as_after_a_suspension_and_a_backfill_of_t
 
     assert "3 synced, 0 skipped, 0 failed" in printed
     instants = sorted(entry["at"] for entry in cluster_shell.google.requests())
-    # The list of calendars is read once a day.
-    assert len(instants) == 3 * len(PEOPLE)
+    # The list of calendars is read once a day; a slot of the pool may come meanwhile.
+    assert len(instants) >= 3 * len(PEOPLE)
     early = [n for n, instant in enumerate(instants, 1) if instant < began + n / flow - 0.1]
     assert early == []
 

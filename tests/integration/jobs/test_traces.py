@@ -124,7 +124,8 @@ def test_the_members_of_a_pool_are_runs_of_the_ticks_trace(shell: Shell, receive
     shell.environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
     shell.run("sync", "--pool", "people")
     (tick,), runs = receiver.named("sync"), receiver.named("run")
-    assert [(run.trace_id, run.parent_span_id) for run in runs] == [(tick.trace_id, tick.span_id)] * 2
+    assert len(runs) >= len(members)  # a slot may come meanwhile
+    assert {(run.trace_id, run.parent_span_id) for run in runs} == {(tick.trace_id, tick.span_id)}
 
 
 def test_a_malformed_traceparent_begins_a_new_trace(shell: Shell, receiver: Receiver) -> None:

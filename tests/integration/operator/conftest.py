@@ -113,6 +113,11 @@ class Namespace:
     def apply(self, name: str = "ada", **spec: Any) -> None:
         self._apply("UserSchedule", "userschedules", name, {"userId": name, **spec})
 
+    def apply_younger(self, name: str = "ada", **spec: Any) -> None:
+        """Apply a UserSchedule that is younger than every one before: creation times have a second's resolution."""
+        time.sleep(1.1)
+        self.apply(name, **spec)
+
     def apply_pool(self, name: str = "people", **spec: Any) -> None:
         self._apply("SchedulePool", "schedulepools", name, spec)
 

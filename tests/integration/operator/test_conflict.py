@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -34,8 +33,7 @@ def suspended(namespace: Namespace, name: str) -> list[bool]:
 
 def two_for_ada(namespace: Namespace) -> None:
     namespace.apply("zeroth", userId="ada")
-    time.sleep(1.1)  # creation times have a second's resolution
-    namespace.apply("another", userId="ada")
+    namespace.apply_younger("another", userId="ada")
 
 
 def test_the_older_is_served_and_the_younger_says_which_and_takes_over(

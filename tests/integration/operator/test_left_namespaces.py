@@ -247,8 +247,7 @@ def test_a_namespace_that_leaves_is_left_without_cronjobs_and_the_younger_schedu
     assert not [name for name, _ in pod_templates(installed.rendered([people, friends, gone])) if "leave" in name]
     friends.apply("ada", userId=f"ada-{secrets.token_hex(4)}")
     user = friends.schedule()["spec"]["userId"]
-    time.sleep(1.1)  # creation times have a second's resolution
-    people.apply("ada", userId=user)
+    people.apply_younger("ada", userId=user)
     with act_as_operator([people, friends, gone]).running():
         friends.ready()
         eventually(lambda: find_condition(people.schedule()["status"], "Ready")["reason"] == "Conflict")

@@ -26,7 +26,7 @@ def test_schedules_are_counted_by_what_their_status_says_and_no_longer_when_they
     with operator_process():
         namespace.ready("ada")
         namespace.apply("grace", suspend=True)
-        namespace.apply("ada-again", userId="ada")
+        namespace.apply_younger("ada-again", userId="ada")
         eventually(
             lambda: (scraped(url).get(ready("Conflict", "False")), scraped(url).get(ready("Suspended"))) == (1, 1)
         )

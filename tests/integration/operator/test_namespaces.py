@@ -6,7 +6,6 @@ import os
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -70,8 +69,7 @@ def test_the_same_user_in_two_served_namespaces_is_a_conflict_too(
     # A unique name: an operator for all namespaces also serves those of other tests.
     user = f"ada-{secrets.token_hex(4)}"
     namespace.apply("ada", userId=user)
-    time.sleep(1.1)  # creation times have a second's resolution
-    other.apply("ada", userId=user)
+    other.apply_younger("ada", userId=user)
     with operator_process():
         namespace.ready("ada")
         found = eventually(lambda: conflict(other, "ada"))

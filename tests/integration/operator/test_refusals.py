@@ -54,7 +54,7 @@ def test_a_suspension_that_a_policy_refuses_is_told_and_tried_until_it_is_done(n
     assert "its CronJobs go on starting runs" in told["message"]
     assert "no CronJobs on Sundays" in told["message"]
     assert suspended(namespace) == [False, False]
-    namespace.apply("younger", userId="ada")  # not served while the older one is
+    namespace.apply_younger("younger", userId="ada")  # not served while the older one is
     eventually(lambda: ready(namespace, "younger").get("reason") == "Conflict")
     namespace.cluster.kubectl("delete", *cause)
     eventually(lambda: ready(namespace)["reason"] == "Terminating")

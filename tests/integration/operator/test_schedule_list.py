@@ -6,7 +6,6 @@ import base64
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -59,8 +58,7 @@ def test_a_namespace_with_a_pool_has_the_list_of_all_user_schedules_and_one_with
     other = another()
     operator_env["CATCHUP_NAMESPACES"] = f"{namespace.name},{other.name}"
     namespace.apply("ada")
-    time.sleep(1.1)  # creation times have a second's resolution
-    namespace.apply("ada-again", userId="ada")
+    namespace.apply_younger("ada-again", userId="ada")
     namespace.apply("bob", suspend=True)
     other.apply("carol", timeZone="Europe/Berlin")
     with operator_process():
