@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -23,10 +23,15 @@ class KubeClient(Transport):
     """Typed requests: get, list, watch, server-side apply, merge patch. All raise ApiError."""
 
     _may_write: Callable[[str], None] | None = None
+    _ends: Callable[[str, ApiError], Awaitable[bool]] | None = None
 
     def guard_writes(self, check: Callable[[str], None]) -> None:
         """Have `check` called with the namespace before each write but those of Leases; it raises to prevent it."""
         self._may_write = check
+
+    def ask_of_ends(self, ends: Callable[[str, ApiError], Awaitable[bool]]) -> None:
+        """Have `ends` say of each error but those of Leases whether its namespace is deleted (`namespace_ends`)."""
+        self._ends = ends
 
     def _before(self, method: str, path: str) -> None:
         if method == "GET" or self._may_write is None:
@@ -34,6 +39,11 @@ class KubeClient(Transport):
         namespace, resource = resources.namespace_and_resource(path)
         if namespace and resource != resources.LEASES:
             self._may_write(namespace)
+
+    async def _refused(self, path: str, error: ApiError) -> None:
+        namespace, resource = resources.namespace_and_resource(path)
+        if self._ends and namespace and resource != resources.LEASES and error.status in {403, 404}:
+            error.namespace_ends = await self._ends(namespace, error)
 
     async def serves(self, resource: str) -> bool:
         """Whether the API server's discovery lists a resource. Raises ApiError."""
