@@ -17,6 +17,7 @@ from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS, JOBS, POOLS
 from catchup_operator.kube.watch import Watch
 from catchup_operator.manifests.names import SCHEDULE_POOL, SELECTOR, USER_SCHEDULE, Key, Owner
+from catchup_operator.reconcile.abandoned import AbandonedCronJobs
 from catchup_operator.reconcile.list_writer import ListWriter
 from catchup_operator.reconcile.member_statuses import MemberStatuses
 from catchup_operator.reconcile.observers import CronJobObserver, JobObserver, OwnerObserver
@@ -70,6 +71,7 @@ class Controller:
         self._rollout = rollout
         self._served = served
         self._now = now
+        self._abandoned = AbandonedCronJobs(client, served, now)
         self._lists = ListWriter(
             client,
             self._namespaces,
@@ -129,7 +131,7 @@ class Controller:
         pools = self._placements[SCHEDULE_POOL]
         for namespace in self._namespaces:
             is_gone = partial(self._served.is_gone, namespace)
-            cronjobs = CronJobObserver(self._drift, namespace, self._on_spent, self._now)
+            cronjobs = CronJobObserver(self._drift, namespace, self._on_spent, self._on_abandoned, self._now)
             waiting = WaitingJobs()
             self._waiting.append(waiting)
             jobs = JobObserver(self._on_finished, waiting, self._on_started)
@@ -243,6 +245,9 @@ class Controller:
         """Reconcile the UserSchedules that name a pool which appeared, went or admits other members."""
         self._lists.changed()
         for key in self._placements[USER_SCHEDULE].state.statuses.members_of(pool):
+    def _on_abandoned(self, cronjob: Key) -> None:
+        self._queue.add(_task_name("abandon", cronjob), partial(self._abandoned.delete, cronjob))
+
             self.enqueue(USER_SCHEDULE, key)
 
     def _on_pool_switched(self, pool: Key) -> None:
