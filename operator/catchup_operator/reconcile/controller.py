@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import count
@@ -94,7 +94,9 @@ class Controller:
         )
         drift.subscribe(self._on_drift)
         served.subscribe(self._on_gone)
-        pools.subscribe(PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.take_page))
+        pools.subscribe(
+            PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.take_page, self._on_list)
+        )
         for owner, parts in placements.items():
             parts.state.conflicts.subscribe(partial(self.enqueue, owner))
 
@@ -181,9 +183,9 @@ class Controller:
     async def _resync(self) -> None:
         """Periodically enqueue what becomes outdated without an event.
 
-        Every round: resources of which runs must have ended, those whose contests or suspensions are over, and Jobs
-        of which no pod starts. Every ten minutes: resources in conflict, since the deletion of the older one may have
-        been missed.
+        Every round: resources of which runs must have ended, those whose contests or suspensions are over, those of
+        which the server keeps a CronJob otherwise than it was applied, and Jobs of which no pod starts. Every ten
+        minutes: resources in conflict, since the deletion of the older one may have been missed.
         """
         for round_number in count(1):
             await asyncio.sleep(_RESYNC_SECONDS)
@@ -192,6 +194,8 @@ class Controller:
                     for key in self._there(parts.state.conflicts.not_served()):
                         self.enqueue(owner, key)
                 for key in self._there(parts.state.contests.end_quiet(time.monotonic())):
+                    self.enqueue(owner, key)
+                for key in self._there(parts.reconciler.to_try_again(time.monotonic())):
                     self.enqueue(owner, key)
                 for key in self._there(parts.state.statuses.resumable(self._now())):
                     self.enqueue(owner, key)
@@ -241,19 +245,25 @@ class Controller:
 
         self._queue.add(_task_name("delete", cronjob), delete)
 
+    def _on_abandoned(self, cronjob: Key) -> None:
+        self._queue.add(_task_name("abandon", cronjob), partial(self._abandoned.delete, cronjob))
+
     def _on_pool(self, pool: Key) -> None:
         """Reconcile the UserSchedules that name a pool which appeared, went or admits other members."""
         self._lists.changed()
         for key in self._placements[USER_SCHEDULE].state.statuses.members_of(pool):
-    def _on_abandoned(self, cronjob: Key) -> None:
-        self._queue.add(_task_name("abandon", cronjob), partial(self._abandoned.delete, cronjob))
-
             self.enqueue(USER_SCHEDULE, key)
 
     def _on_pool_switched(self, pool: Key) -> None:
         """Have the members of a pool that was suspended or resumed say so, at the bounded rate."""
         for key in self._placements[USER_SCHEDULE].state.statuses.members_of(pool):
             self._rollout.add((USER_SCHEDULE, key))
+
+    def _on_list(self, namespace: str, uids: Collection[str]) -> None:
+        """Have UserSchedules say that their pool's pods cannot be told of them, or are by now, at the bounded rate."""
+        for key, uid in self._placements[USER_SCHEDULE].state.statuses.members_in(namespace).items():
+            if uid in uids:
+                self._rollout.add((USER_SCHEDULE, key))
 
     def _on_started(self, job: WaitingJob) -> None:
         name = _task_name("started", (job.namespace, job.name))

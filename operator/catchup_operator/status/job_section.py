@@ -27,12 +27,12 @@ def section_of(body: Mapping[str, Any], kind: Kind) -> Mapping[str, Any]:
     return (body.get("status") or {}).get(user_kinds()[kind].status_section) or {}
 
 
-def cronjob_fields(manifest: Mapping[str, Any], fingerprint: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def cronjob_fields(manifest: Mapping[str, Any], fingerprint: str | None, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a section says of its CronJob.
 
     Args:
         manifest: the manifest that was applied.
-        fingerprint: its fingerprint.
+        fingerprint: its fingerprint; None where the server has not kept all of it.
         metadata: the metadata of the object after the apply.
     """
     spec = manifest["spec"]
