@@ -156,7 +156,7 @@ def test_each_priority_of_a_user_has_a_class_of_the_release_that_preempts_nothin
     named = job_template(documents)["priorityClasses"]
     prefix = cluster_name(namespace.name)
     assert named == {"low": f"{prefix}-deferred", "normal": f"{prefix}-normal", "high": "gold"}
-    assert made.keys() == {named["low"], named["normal"]}
+    assert made.keys() == {named["low"], named["normal"], f"{prefix}-high"}
     # Below -10 cluster autoscalers make no room: their --expendable-pods-priority-cutoff.
     assert -10 < made[named["low"]]["value"] < made[named["normal"]]["value"] == 0
     assert {each["preemptionPolicy"] for each in made.values()} == {"Never"}
@@ -190,7 +190,8 @@ def test_a_release_keeps_priority_classes_that_had_a_name_without_a_hash_and_nob
     release = {"meta.helm.sh/release-namespace": namespace.name, "meta.helm.sh/release-name": "catchup-jobs"}
     old = f"{namespace.name}-catchup-jobs"
     for name, notes in (("deferred", release), ("high", {**release, "meta.helm.sh/release-name": "other"})):
-        metadata = {"name": f"{old}-{name}", "annotations": notes}
+        labels = {"app.kubernetes.io/name": "catchup-jobs"}
+        metadata = {"name": f"{old}-{name}", "labels": labels, "annotations": notes}
         document = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": metadata, "value": 1}
         namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
     new = cluster_name(namespace.name)
