@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from catchup_contract.api import DEFAULT_PRIORITY
 from catchup_contract.cadence import stable_hash
 
 INDEX_FILE: Final = "index.json"
@@ -46,7 +47,7 @@ class ListedSchedule:
         sync_every: a key of `api.SYNC_INTERVALS_MINUTES`, empty where the sync is disabled.
         digest_day: a day or `Daily`, empty where the digest is disabled.
         digest_time: `HH:MM`, the time by which the digest is sent: the chosen one, moved within the operator's spread.
-        priority: `low`, `normal` or `high`.
+        priority: one of `api.PRIORITIES`.
         is_served: False where it is suspended or invalid, an older UserSchedule serves the user, or its pool is not
             there. Enrolment in the database does not serve the user then either.
         digest_since: since when digests are due (RFC 3339, UTC), empty where unknown.
@@ -63,7 +64,7 @@ class ListedSchedule:
     sync_every: str = ""
     digest_day: str = ""
     digest_time: str = ""
-    priority: str = "normal"
+    priority: str = DEFAULT_PRIORITY
     is_served: bool = True
     digest_since: str = ""
     digest_chosen: str = ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from catchup_contract.api import API_GROUP, API_VERSION, KIND
+from catchup_contract.api import API_GROUP, API_VERSION, KIND, LABEL_MAX, name_form, name_pattern
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # A label of everything that this command renders: `kubectl delete userschedules -l` takes it.
 _PART_OF: Final = "app.kubernetes.io/part-of"
-_NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_NAMESPACE: Final = re.compile(name_pattern(LABEL_MAX), re.ASCII)
 
 
 @click.group()
@@ -32,7 +32,7 @@ def schedule() -> None:
 
 def _namespace(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     if value is not None and not _NAMESPACE.fullmatch(value):
-        raise click.BadParameter("a namespace is lower-case letters, digits and dashes, at most 63 characters")
+        raise click.BadParameter(f"a namespace is {name_form(LABEL_MAX)}")
     return value
 
 

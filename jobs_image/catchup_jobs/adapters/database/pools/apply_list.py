@@ -39,7 +39,7 @@ from catchup_jobs.adapters.database.pools.applied import (
     text_of,
 )
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back, hand_over
-from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, PRIORITIES, put_slots, slot_of
+from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, put_slots, slot_of
 from catchup_jobs.adapters.database.pools.names import Names
 from catchup_jobs.adapters.database.pools.requests import note_requests
 from catchup_jobs.adapters.database.pools.returning import return_enrolled
@@ -169,7 +169,7 @@ def _store(
         rows,
     )
     slots = [
-        slot_of(schedule.user_id, kind, pool, PRIORITIES.get(schedule.priority, PRIORITIES["normal"]))
+        slot_of(schedule.user_id, kind, pool, schedule.priority)
         for schedule in schedules
         for kind in _enabled(schedule)
     ]
