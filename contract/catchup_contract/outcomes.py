@@ -133,6 +133,12 @@ ADVICE: Final = {
     ),
 }
 
+# A run that found its work done, or nothing due, says nothing of its user.
+NO_NEWS: Final = frozenset({Reason.NOT_DUE, Reason.ALREADY_DONE})
+"""Reasons of runs that leave what is known of their user as it is."""
+ASKS_SOMEBODY: Final = frozenset(reason for reason, advice in ADVICE.items() if advice.act)
+"""Reasons for which somebody must act, also where the run did not fail."""
+
 
 def advice_of(reason: str) -> str:
     """Return what a reason means and what to do, also for one that only newer code knows."""

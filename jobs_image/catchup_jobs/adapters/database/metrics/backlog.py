@@ -32,6 +32,7 @@ from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.digest_rule import LATE_AFTER
 from catchup_contract.kinds import KINDS, SYNC, Kind
 from catchup_contract.outcomes import Reason
+from catchup_jobs.adapters.database.last_runs import last_run
 from catchup_jobs.adapters.database.schema import (
     calendars,
     dead_letters,
@@ -152,24 +153,15 @@ def failing(connection: Connection, now: datetime) -> dict[tuple[str, ...], int]
 
 def _failing_of(connection: Connection, kind: Kind, since: datetime) -> dict[tuple[str, ...], int]:
     failed = _newest(kind, RunState.FAILED, since)
-    # A maximum in place of NOT EXISTS: the planner would read all runs of the kind for that.
-    latest = (
-        select(func.max(runs.c.started_at))
-        .where(
-            runs.c.kind == kind,
-            runs.c.subject == failed.c.subject,
-            runs.c.state.in_((RunState.DONE, RunState.SKIPPED, RunState.FAILED)),
-            or_(runs.c.reason.is_(None), runs.c.reason != Reason.NOT_DUE),
-        )
-        .scalar_subquery()
-    )
-    return _counted(connection, failed.c.kind, failed.c.reason, where=[failed.c.started_at == latest])
+    # By a look at each: for NOT EXISTS the planner would read all runs of the kind.
+    is_last = failed.c.run_key == last_run(kind, failed.c.subject)
+    return _counted(connection, failed.c.kind, failed.c.reason, where=[is_last])
 
 
 def _newest(kind: Kind, state: RunState, since: datetime, *only: ColumnElement[bool]) -> Subquery:
     """Return the newest runs of a kind in a state, a bounded number of them."""
     return (
-        select(runs.c.kind, runs.c.subject, runs.c.reason, runs.c.started_at)
+        select(runs.c.run_key, runs.c.kind, runs.c.subject, runs.c.reason, runs.c.started_at)
         .where(runs.c.kind == kind, runs.c.state == state, runs.c.started_at > since, *only)
         .order_by(runs.c.started_at.desc())
         .limit(_RUNS_MAX)

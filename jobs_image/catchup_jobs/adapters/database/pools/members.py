@@ -106,6 +106,11 @@ def is_served(now: datetime) -> ColumnElement[bool]:
     return and_(~pool_members.c.leaving, or_(until.is_(None), until <= now))
 
 
+def is_suspended(until: datetime | None, now: datetime) -> bool:
+    """Return what `is_served` asks of a member's `suspended_until`, of one that was read: whether it is to come."""
+    return until is not None and until > now
+
+
 def interval_of(database: Database, pool: str) -> str | None:
     """Return the interval of a pool's syncs, as its pods were told it last; None where it has no enrolled member."""
     stored = select(pool_members.c.sync_every).where(
