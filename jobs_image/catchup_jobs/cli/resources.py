@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.migrate import upgrade, wait_for_schema
-from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
+from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.jobs.run.ports import Process
 from catchup_jobs.settings import Settings
 
@@ -29,13 +28,6 @@ class Closable(Protocol):
 
 
 C = TypeVar("C", bound=Closable)
-
-
-def unknown_user(user_id: str) -> PermanentError:
-    """Return the error for a user whom the database does not have."""
-    return PermanentError(
-        f"there is no user {user_id}: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
-    )
 
 
 class Clients:

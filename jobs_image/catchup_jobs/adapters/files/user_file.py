@@ -17,7 +17,6 @@ from catchup_contract.api import (
     DEFAULT_DIGEST_TIME,
     DEFAULT_SYNC_EVERY,
     DEFAULT_TIME_ZONE,
-    SYNC_INTERVALS_MINUTES,
     TIME_OF_DAY_PATTERN,
     USER_ID_PATTERN,
 )
@@ -30,18 +29,13 @@ from catchup_jobs.adapters.files.problems import problem
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
+from catchup_jobs.domain.people.schedule_values import sync_interval
 from catchup_jobs.domain.people.users import Schedule, User
 from catchup_jobs.domain.stored_enums import Weekday
 from catchup_jobs.jobs.run.errors import PermanentError
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN)
 _MAX_DIGITS: Final = 20
-
-
-def _interval(value: str) -> str:
-    if value not in SYNC_INTERVALS_MINUTES:
-        raise ValueError(f"must be one of {', '.join(SYNC_INTERVALS_MINUTES)}")
-    return value
 
 
 _TimeOfDay = Annotated[str, Field(pattern=f"^{TIME_OF_DAY_PATTERN}$")]
@@ -53,7 +47,7 @@ class _Digest(Entry):
 
 
 class _CalendarSync(Entry):
-    every: Annotated[str, AfterValidator(_interval)] = DEFAULT_SYNC_EVERY
+    every: Annotated[str, AfterValidator(sync_interval)] = DEFAULT_SYNC_EVERY
 
 
 class _Hours(Entry):

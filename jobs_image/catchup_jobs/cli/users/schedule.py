@@ -12,7 +12,8 @@ from catchup_contract.api import API_GROUP, API_VERSION, KIND, LABEL_MAX, name_f
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.cli.tables import NO_USERS
+from catchup_jobs.jobs.run.errors import unknown_user
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def render(user_ids: tuple[str, ...], namespace: str | None) -> None:
             click.echo(manifest(user, namespace), nl=False)
             count += 1
     if not count:
-        click.echo("no users yet: import them with `catchup-jobs user import FILE`", err=True)
+        click.echo(NO_USERS, err=True)
 
 
 def _users(people: DatabaseUsers, user_ids: tuple[str, ...]) -> Iterator[User]:
@@ -66,7 +67,7 @@ def _users(people: DatabaseUsers, user_ids: tuple[str, ...]) -> Iterator[User]:
         return
     users = people.get_many(user_ids)
     if missing := sorted(set(user_ids) - {user.id for user in users}):
-        raise PermanentError(f"there is no user {', '.join(missing)}: import with `catchup-jobs user import`")
+        raise unknown_user(", ".join(missing))
     yield from users
 
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.domain.calendar.availability import Interval
+    from catchup_jobs.domain.planning.event_facts import EventFacts, Identity
     from catchup_jobs.domain.planning.options import PlanningOptions
     from catchup_jobs.domain.planning.overdue import ContactFacts
-    from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
     from catchup_jobs.domain.planning.suggestions import Suggestion, UserFacts
 
 WEEK: Final = timedelta(days=7)
@@ -89,8 +89,8 @@ class Agenda:
 
         Whom the user wants to see every week or more often is proposed within a week.
         """
-        aim = threshold(contact.frequency)
-        soon = self._options.strategy is Strategy.HUMANE and aim is not None and aim <= WEEK
+        limit = threshold(contact.frequency)
+        soon = self._options.strategy is Strategy.HUMANE and limit is not None and limit <= WEEK
         until = min(self._until, self._now + WEEK) if soon else self._until
         zone = self.clocks.zone(contact)
         hours = None if zone is None else self.clocks.hours(zone)

@@ -30,8 +30,8 @@ from catchup_jobs.domain.stored_enums import ExpiryReason, Frequency, Suggestion
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from catchup_jobs.domain.planning.event_facts import EventFacts, Identity
     from catchup_jobs.domain.planning.overdue import ContactFacts, Rank
-    from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
     from catchup_jobs.domain.planning.suggestions import Suggestion, UserFacts
 
 

@@ -25,6 +25,7 @@ _AIMS: Final = {
     Frequency.NA: None,
 }
 _MAX_TITLE: Final = 80
+"""Characters of an event's title in a reason."""
 
 
 def time_bound(contact: ContactFacts, now: datetime) -> str:

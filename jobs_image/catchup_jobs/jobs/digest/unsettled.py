@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.jobs.digest.due_digest import DueDigest
-    from catchup_jobs.jobs.digest.gateway import Accepted, Refused
     from catchup_jobs.jobs.digest.ports import Delivery, StoredDigest
+    from catchup_jobs.jobs.digest.provider_answers import Accepted, Refused
 
 # A message that the provider does not list within this time will not appear.
 LOOK_UP_SPAN: Final = timedelta(minutes=2)

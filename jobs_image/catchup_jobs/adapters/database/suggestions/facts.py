@@ -17,7 +17,7 @@ from catchup_jobs.adapters.database.suggestions.contact_facts import contact_fac
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
 from catchup_jobs.domain.calendar.freshness import SyncedCalendar, known_until
 from catchup_jobs.domain.planning.eligibility import reason_to_skip
-from catchup_jobs.domain.planning.shared_activity import EventFacts
+from catchup_jobs.domain.planning.event_facts import EventFacts
 from catchup_jobs.domain.planning.suggestions import HORIZON, Source, Suggestion, UserFacts
 from catchup_jobs.domain.stored_enums import OPEN_SUGGESTIONS, SuggestionStatus, TokenState
 from catchup_jobs.jobs.suggestions.ports import TOO_MUCH, UNREADABLE, KnownUser, TooMuchError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # An accepted suggestion counts for the local date of its start, which may have begun two days ago in some zone.
 _STILL_TODAY: Final = timedelta(days=2)
+"""How long after its end an accepted suggestion is read, since it may be one of the local date of now."""
 _DESCRIPTION_LENGTH: Final = 2000
 """Characters of an event's description that are searched for interests."""
 _LINE_LENGTH: Final = 500
