@@ -24,11 +24,13 @@ from catchup_contract.api import (
     LABEL_MAX,
     PRIORITIES,
     SYNC_INTERVALS_MINUTES,
+    TIME_OF_DAY_PATTERN,
     USER_ID_FORM,
 )
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.google_quota import PROJECT_DAY, PROJECT_MINUTE, USER_MINUTE
 from catchup_contract.kinds import KINDS, SYNC, kind_named, user_kinds
+from catchup_contract.local_time import _NAME, _NAME_MAX
 from catchup_contract.outcomes import ADVICE, Outcome, Reason
 from catchup_contract.pools import (
     DEFAULT_TICK,
@@ -129,6 +131,7 @@ def test_the_schema_and_the_contract_name_the_same_values_and_defaults() -> None
     assert (spec["priority"]["enum"], spec["priority"]["default"]) == (list(PRIORITIES), DEFAULT_PRIORITY)
     assert spec["userId"]["maxLength"] == LABEL_MAX
     assert spec["pool"]["maxLength"] == POOL_NAME_MAX
+    assert spec["timeZone"]["maxLength"] == _NAME_MAX
 
 
 def test_the_schema_of_pools_and_the_contract_name_the_same_values_and_defaults() -> None:
@@ -157,10 +160,12 @@ def test_the_cronjobs_of_the_longest_pool_name_have_a_name_that_the_cronjob_cont
     assert max(len(f"{longest}-pool-{kind}") for kind in user_kinds()) <= 52
 
 
-def test_the_schema_and_messages_say_how_long_a_name_may_be() -> None:
+def test_the_schema_and_the_contract_have_the_same_forms_of_names_and_times() -> None:
     assert USER_ID_FORM == "lower-case letters, digits and dashes, at most 63 characters"
     assert POOL_NAME_FORM == "lower-case letters, digits and dashes, at most 40 characters"
     users, pools = ((ROOT / f"crds/{plural}.yaml").read_text() for plural in ("userschedules", "schedulepools"))
+    assert f"'^{_NAME.pattern}$'" in users
+    assert f"'^{TIME_OF_DAY_PATTERN}$'" in users
     for text in (users, pools):
         assert f"'^{POOL_NAME_PATTERN}$'" in text
         assert f"at most {POOL_NAME_MAX} lower-case letters, digits and dashes" in text

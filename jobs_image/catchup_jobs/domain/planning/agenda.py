@@ -7,7 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from catchup_contract.local_time import local_date
-from catchup_jobs.domain.calendar.availability import WeeklyWindow, blocked_hours, free_slots, merge, weekly_hours
+from catchup_jobs.domain.calendar.availability import (
+    DEFAULT_END,
+    WeeklyWindow,
+    blocked_hours,
+    free_slots,
+    merge,
+    weekly_hours,
+)
 from catchup_jobs.domain.calendar.timeline import Timeline
 from catchup_jobs.domain.planning.contact_clocks import ContactClocks
 from catchup_jobs.domain.planning.diary import LEAD, Diary, Need
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
 WEEK: Final = timedelta(days=7)
 _WEEKEND: Final = {Weekday.SATURDAY, Weekday.SUNDAY}
-PREFERRED: Final = tuple(WeeklyWindow(day, time(10 if day in _WEEKEND else 17), time(21)) for day in Weekday)
+PREFERRED: Final = tuple(WeeklyWindow(day, time(10 if day in _WEEKEND else 17), DEFAULT_END) for day in Weekday)
 """The preferred hours of a user who has named none."""
 
 

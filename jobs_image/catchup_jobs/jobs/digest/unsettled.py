@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 
 
 def settle_earlier_attempts(digest: DueDigest, stored: StoredDigest) -> None:
-    """Settle what earlier attempts left, of this due date and of those of the last eight days.
+    """Settle what earlier attempts left, of this due date and of those within `FOLLOW_UP_SPAN`.
 
     An error of this due date's deliveries is added to `digest.errors`. An error of earlier ones is only logged: the
     next run asks again, and what is due today must not wait for it.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, case, func, or_, select
 
+from catchup_jobs.adapters.database.people.contacts import MAY_BE_SUGGESTED
 from catchup_jobs.adapters.database.people.hours import zone_of
 from catchup_jobs.adapters.database.schema import contact_groups, contact_tags, contacts, interactions, suggestions
 from catchup_jobs.adapters.database.suggestions.bounded import bounded_rows
@@ -80,7 +81,7 @@ def _people(ids: Sequence[str], now: datetime) -> Select[Any]:
         listed(contact_tags.c.tag).label("tags"),
         listed(contact_groups.c.name).label("groups"),
         met_at.label("met_at"),
-    ).where(contacts.c.user_id.in_(ids), contacts.c.excluded.is_(False), contacts.c.archived.is_(False))
+    ).where(contacts.c.user_id.in_(ids), *MAY_BE_SUGGESTED)
 
 
 def _history(ids: Sequence[str], now: datetime) -> Select[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.exc import DataError
 
-from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
+from catchup_jobs.adapters.database.availability.busy import IS_SELECTED, busy_events, covered_time
 from catchup_jobs.adapters.database.people.hours import hours_of, zone_of
 from catchup_jobs.adapters.database.schema import calendars, events, oauth_tokens, suggestions, users
 from catchup_jobs.adapters.database.suggestions.bounded import bounded_rows
@@ -130,9 +130,7 @@ def _calendars(connection: Connection, ids: Sequence[str]) -> dict[str, list[Syn
         calendars.c.last_success_at,
         calendars.c.horizon_end,
     )
-    statement = select(*columns).where(
-        calendars.c.user_id.in_(ids), calendars.c.selected, calendars.c.removed_at.is_(None)
-    )
+    statement = select(*columns).where(calendars.c.user_id.in_(ids), IS_SELECTED)
     return _grouped((user_id, SyncedCalendar(*state)) for user_id, *state in bounded_rows(connection, statement))
 
 
