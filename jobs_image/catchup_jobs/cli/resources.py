@@ -69,7 +69,7 @@ def open_database(settings: Settings, process: Process | None = None, *, connect
     """Open the database with a schema that fits this code; the default database is migrated first.
 
     Args:
-        process: of a job, which waits 60 s for a migration that may be running; without it there is no wait.
+        process: of a job, which waits `WAIT_SECONDS` for a migration that may be running; without it there is no wait.
         connections: how many the process may have to PostgreSQL.
 
     Raises:

@@ -13,8 +13,8 @@ from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.schedule.timetable import TIMETABLES
 from catchup_operator.status.results import JobResult
 
-# A digest is sent up to `LATEST` after its due time. Where a zone has two offsets it fires an hour before that, too, and
-# each run takes its time.
+# A digest is sent up to `LATEST` after its due time. Where a zone has two offsets it fires an hour before that as well,
+# and a run takes some minutes.
 _ONE_DUE_DATE: Final = LATEST + timedelta(hours=2)
 """The runs of all firings of a due date end within this time; an earlier run served another date."""
 

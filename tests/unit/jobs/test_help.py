@@ -13,6 +13,7 @@ from catchup_jobs.adapters.database.runs.retention import DEAD_LETTERS_KEPT, FAI
 from catchup_jobs.cli import cli
 from catchup_jobs.cli.operations.metrics import _DEAR_FACTOR
 from catchup_jobs.domain.planning.suggestions import HORIZON
+from catchup_jobs.jobs.pool.tick import WORKERS
 from catchup_jobs.jobs.suggestions.ports import PROGRESS_KEPT_SECONDS
 
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -37,6 +38,8 @@ def help_of(*names: str) -> str:
         (("suggestions",), f"synced within {FRESH // _HOUR} hours"),
         (("progress",), f"progress for {PROGRESS_KEPT_SECONDS // 60} minutes"),
         (("metrics",), f"after {_DEAR_FACTOR} times"),
+        (("backfill",), f"{WORKERS} users at a time"),
+        (("backfill",), f"none has run for {SILENT_AFTER // _MINUTE} minutes"),
         (("pool", "show"), f"within {NOTED_EVERY // _MINUTE} minutes"),
         (("pool", "show"), f"none has run for {SILENT_AFTER // _MINUTE} minutes"),
     ],

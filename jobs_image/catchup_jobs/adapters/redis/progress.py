@@ -42,7 +42,7 @@ class RedisProgress:
         return cls(connect(url, timeout=_TIMEOUT_SECONDS))
 
     def show(self, subject: str, fields: Mapping[str, str | int]) -> None:
-        """Replace what is shown of a shard, at most twice a second unless its state changes; never raises."""
+        """Replace what is shown of a shard, once in `_INTERVAL_SECONDS` unless its state changes; never raises."""
         now = self._monotonic()
         if now < self._quiet_until and fields.get("state") == self._state:
             return

@@ -46,7 +46,7 @@ from catchup_jobs.adapters.database.schema import (
 from catchup_jobs.adapters.database.sync_intervals import intervals_before
 from catchup_jobs.domain.stored_enums import DeliveryStatus, RunState, TokenState
 
-# A digest is not sent any more four hours after its due time; the day after nobody need be called for it.
+# A digest is not sent any more `LATEST` after its due time; the day after nobody need be called for it.
 _LATE_UNTIL: Final = timedelta(days=1)
 """A digest counts as late until this long after its due time."""
 # A weekly digest that failed is the latest run of its kind for a week.
@@ -87,7 +87,7 @@ class LateDigests:
 
 
 def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
-    """Return the users who can be synced, whose sync ran of late, and whose last success is three slots ago."""
+    """Return the users who can be synced, whose sync ran of late, and did not succeed for `MISSED_SYNCS` slots."""
     longest = timedelta(minutes=max(SYNC_INTERVALS_MINUTES.values()))
     recent = now - MISSED_SYNCS * longest
     unsuccessful = union_all(

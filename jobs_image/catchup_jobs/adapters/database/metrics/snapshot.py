@@ -92,7 +92,7 @@ def take(database: Database, now: datetime, *, shards: int, earlier: Answers | N
         earlier: dear questions are not asked that it has an answer to; those that are asked, it learns.
 
     Raises:
-        JobError: the database cannot be used, or a question takes longer than five seconds.
+        JobError: the database cannot be used, or a question takes longer than `_STATEMENT_SECONDS`.
     """
     seconds: dict[str, float] = {}
     answers = earlier or Answers(timedelta(0))
