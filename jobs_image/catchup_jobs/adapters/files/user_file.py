@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from catchup_jobs.adapters.files.channel_file import ChannelsEntry
 from catchup_jobs.adapters.files.contact_file import ContactList
 from catchup_jobs.adapters.files.fields import Entry, Name, Repeating, TimeZone, json_object
 from catchup_jobs.adapters.files.problems import problem
+from catchup_jobs.adapters.json_numbers import whole_number
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
@@ -35,9 +35,6 @@ from catchup_jobs.domain.stored_enums import Weekday
 from catchup_jobs.jobs.run.errors import PermanentError
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN)
-_MAX_DIGITS: Final = 20
-
-
 _TimeOfDay = Annotated[str, Field(pattern=f"^{TIME_OF_DAY_PATTERN}$")]
 
 
@@ -173,7 +170,7 @@ def read_users(text: str, *, now: datetime) -> UserFile:
         PermanentError: it is no such document.
     """
     try:
-        document = json.loads(text, parse_int=_number, object_pairs_hook=json_object)
+        document = json.loads(text, parse_int=whole_number, object_pairs_hook=json_object)
     except json.JSONDecodeError as error:
         raise PermanentError(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
@@ -191,11 +188,6 @@ def read_users(text: str, *, now: datetime) -> UserFile:
         except ValidationError as error:
             problems[label] = [problem(item) for item in error.errors()]
     return UserFile(users, problems)
-
-
-def _number(digits: str) -> int | float:
-    # Python refuses integers of more than 4,300 digits; no field takes one of twenty.
-    return int(digits) if len(digits) <= _MAX_DIGITS else math.inf
 
 
 def _label(entry: Any, number: int) -> str:
