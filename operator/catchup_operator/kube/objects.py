@@ -50,6 +50,13 @@ class ManagedObject(TypedDict):
     metadata: ManagedMeta
 
 
+class AppliedCronJob(TypedDict, total=False):
+    """A CronJob in the answer to its apply: what it has become is compared with what was applied."""
+
+    metadata: ManagedMeta
+    spec: dict[str, Any]
+
+
 class JobCondition(TypedDict, total=False):
     """A condition of a Job."""
 

@@ -190,7 +190,7 @@ def not_started(job: WaitingJob, cause: Cause) -> Condition:
 
 def is_not_started(condition: Mapping[str, Any]) -> bool:
     """Whether `not_started` made a condition."""
-    return _NOT_STARTED in condition.get("message", "")
+    return _job_and_cause(condition) is not None
 
 
 def is_superseded(section: Mapping[str, Any], job: WaitingJob) -> bool:
@@ -202,8 +202,14 @@ def is_superseded(section: Mapping[str, Any], job: WaitingJob) -> bool:
 def known_cause(body: Mapping[str, Any], kind: Kind, job_name: str) -> Cause | None:
     """Return why a pod of the Job has not started, as the status of its owner says it, or None."""
     condition = find_condition(body.get("status") or {}, user_kinds()[kind].condition)
-    job, found, message = condition.get("message", "").partition(_NOT_STARTED)
-    return Cause(condition["reason"], message) if found and job == f"{_WHO}{job_name}" else None
+    told = _job_and_cause(condition)
+    return Cause(condition["reason"], told[1]) if told is not None and told[0] == job_name else None
+
+
+def _job_and_cause(condition: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Read what `not_started` wrote: the Job and why. A condition has no other field that could hold it."""
+    who, found, cause = condition.get("message", "").partition(_NOT_STARTED)
+    return (who.removeprefix(_WHO), cause) if found and who.startswith(_WHO) else None
 
 
 def _states(statuses: Iterable[Mapping[str, Any]], containers: str) -> Iterator[Mapping[str, Any]]:
