@@ -133,12 +133,14 @@ class PodCondition(TypedDict, total=False):
     status: str
     reason: str
     message: str
+    lastTransitionTime: str | None
 
 
 class PodStatus(TypedDict, total=False):
     """A pod's status."""
 
     phase: str
+    startTime: str
     conditions: list[PodCondition]
     initContainerStatuses: list[ContainerStatus]
     containerStatuses: list[ContainerStatus]
@@ -161,6 +163,7 @@ class PodSpec(TypedDict, total=False):
     """A pod's spec."""
 
     nodeName: str
+    runtimeClassName: str
     containers: list[Container]
 
 

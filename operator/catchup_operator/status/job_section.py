@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.kinds import DIGEST, Kind, user_kinds
 from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.schedule.user_schedule import UserSchedule
@@ -17,8 +18,8 @@ DISABLED: Final = "Disabled"
 SUSPENDED_UNTIL: Final = "suspendedUntil"
 CRONJOB_FIELDS: Final = ("cronJobName", "cronJobUID", "cronJobGeneration", "schedule", "timeZone", "fingerprint")
 
-# Not fewer than `MISSED_SYNCS`, after which a sync counts as missing.
-_NEXT_RUNS: Final = 3
+# After `MISSED_SYNCS` due times without a run a sync counts as missing, so that the status must hold as many.
+_NEXT_RUNS: Final = max(3, MISSED_SYNCS)
 """Next runs in a status."""
 
 
