@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case,
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
+from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
 from catchup_jobs.adapters.database.pools.clock_ahead import compute_far_anew
@@ -161,6 +162,23 @@ class PoolSlots:
     def suspects(self, *, now: datetime) -> list[str]:
         """Return the users who are due and were in flight when a process died."""
         return self._due_users(or_(has_died(self.kind), pool_slots.c.deaths > 0), now, None)
+
+    def suspected(self, *, now: datetime) -> set[str]:
+        """Return the processes in whose runs those of `suspects` were in flight."""
+        died = (*self._mine(), pool_slots.c.due_at <= now, has_died(self.kind))
+        with self.database.read() as connection:
+            return set(connection.execute(select(pool_slots.c.owner).where(*died).distinct()).scalars())
+
+    def acquit(self, processes: Collection[str], *, now: datetime) -> None:
+        """End the claims of processes that have not died: their members are no suspects for that."""
+        over = (*self._mine(), pool_slots.c.due_at <= now, pool_slots.c.owner.in_(processes))
+        with self.database.write() as connection:
+            # In one order everywhere, or two transactions could wait for each other.
+            locked = select(pool_slots.c.user_id).where(*over).order_by(pool_slots.c.user_id)
+            user_ids = connection.execute(locked.with_for_update(skip_locked=True)).scalars().all()
+            for page in chunks(user_ids):
+                mine = (pool_slots.c.kind == self.kind, pool_slots.c.user_id.in_(page))
+                connection.execute(update(pool_slots).where(*mine).values(owner=None))
 
     def _due_users(self, which: ColumnElement[bool], now: datetime, limit: int | None) -> list[str]:
         statement = (
