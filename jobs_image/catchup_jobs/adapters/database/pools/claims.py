@@ -19,7 +19,7 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
 from catchup_jobs.adapters.database.pools.clock_ahead import compute_far_anew
 from catchup_jobs.adapters.database.pools.deaths import has_died
-from catchup_jobs.adapters.database.pools.due import DueRules, ended_runs, is_suspended, member_rows
+from catchup_jobs.adapters.database.pools.due import UNREADABLE, DueRules, ended_runs, is_suspended, member_rows
 from catchup_jobs.adapters.database.pools.lateness import WAITING_SINCE, has_aged
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
 from catchup_jobs.adapters.database.pools.overview import pool_counts
@@ -39,8 +39,6 @@ _COMPUTED: Final = (
     .where(pool_slots.c.user_id == bindparam("user"))
     .values(due_at=bindparam("due"), unfinished=bindparam("slot"), version=bindparam("of"))
 )
-# What a schedule raises that this version cannot compute with, such as an interval of a newer one.
-_UNREADABLE: Final = (ValueError, LookupError, ArithmeticError)
 
 _log = structlog.get_logger()
 
@@ -128,7 +126,7 @@ class PoolSlots:
         rules, keys = DueRules(self.kind, self.every, self.version, self.since), []
         for row in rows:
             # Whose schedule cannot be computed is told by whoever computes it.
-            with suppress(*_UNREADABLE):
+            with suppress(*UNREADABLE):
                 keys += rules.run_keys(row, now)
         return replace(rules, ended=ended_runs(connection, keys, *ended))
 
@@ -136,7 +134,7 @@ class PoolSlots:
         """Return what is stored of a member: one whose schedule cannot be computed harms no other."""
         try:
             due_at, unfinished = rules.due_at(row, now), rules.unfinished(row, now)
-        except _UNREADABLE:
+        except UNREADABLE:
             _log.warning("the user's schedule cannot be computed, the user is not served", user=row.user_id)
             due_at, unfinished = None, row.unfinished
         return {"user": row.user_id, "due": due_at, "slot": unfinished, "of": self.version}
@@ -144,7 +142,7 @@ class PoolSlots:
     def _member(self, row: Any, now: datetime, rules: DueRules) -> Member | None:
         try:
             return rules.member(row, now)
-        except _UNREADABLE:
+        except UNREADABLE:
             _log.warning("the user's schedule cannot be computed, the user is not served", user=row.user_id)
             return None
 
