@@ -43,10 +43,10 @@ OWN_DIGEST: Final = Figure(
 )
 POOLED: Final = Figure(
     "pooled",
-    0.015,
+    0.013,
     "CPU s",
     "a sync in a pool beside its `tick`, with PostgreSQL, Redis, node and control plane",
-    "the aim; `make bench-pool` measures it",
+    "[measured](benchmarks.md#a-user-in-a-pool)",
 )
 POOLED_DIGEST: Final = Figure("pooledDigest", 0.012, "CPU s", "a digest in a pool, sent by email", "the aim")
 TICK: Final = Figure("tick", 2.6, "CPU s", "a pod of a pool, whomever it serves", "as a pod of its own")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from catchup_contract.pools import POOL_NAME_PATTERN
+from catchup_contract.pools import POOL_NAME_MAX, POOL_NAME_PATTERN
 from catchup_dev.generate.pod_schema import reference
 
 Schema = dict[str, Any]
@@ -116,7 +116,7 @@ RULES: Final[dict[str, Schema]] = {
     "nameOverride": _PREFIX,
     "fullnameOverride": _PREFIX,
     "namespaceOverride": _text(_LABEL, maxLength=63),
-    **dict.fromkeys(("commonLabels", "labels", "podLabels", "nodeSelector"), _LABELS),
+    **dict.fromkeys(("commonLabels", "labels", "podLabels", "deploymentLabels", "nodeSelector"), _LABELS),
     **dict.fromkeys(("annotations", "commonAnnotations", "podAnnotations", "deploymentAnnotations"), _STRINGS),
     "imagePullSecrets": _items("name", name=_WORD),
     "global.imagePullSecrets": {"items": {"type": ["object", "string"], "required": ["name"], "minLength": 1}},
@@ -184,7 +184,7 @@ RULES: Final[dict[str, Schema]] = {
         _KEY,
     ),
     # What the operator and the jobs read.
-    "defaultPool": _text(POOL_NAME_PATTERN, maxLength=40),
+    "defaultPool": _text(POOL_NAME_PATTERN, maxLength=POOL_NAME_MAX),
     "operator.namespaces": {"items": {"type": "string", **_text(_LABEL, empty=False, maxLength=63)}},
     "operator.logLevel": {"enum": ["info", "debug"]},
     "operator.digestSpreadMinutes": {"minimum": 0, "maximum": 240},
@@ -201,6 +201,7 @@ RULES: Final[dict[str, Schema]] = {
     "suggestions.shards": {"minimum": 1, "maximum": 1000},
     "metrics.access": {"enum": ["open", "reviewed"]},
     "metrics.tls.serverName": _text(_SUBDOMAIN, maxLength=253),
+    "metrics.networkPolicy.enabled": {"type": ["boolean", "null"]},
     "metrics.replicas": {"minimum": 1, "maximum": 10},
     "metrics.everySeconds": {"minimum": 5, "maximum": 3600},
     "metrics.alerts.runbookUrl": _text("[!-~]+"),

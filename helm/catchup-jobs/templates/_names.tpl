@@ -80,24 +80,42 @@ empty for objects of the cluster; labels and annotations of its own. */}}
 {{- .Values.encryption.existingSecret | default (printf "%s-encryption" (include "catchup.fullname" .)) }}
 {{- end }}
 
-{{/* Takes a dict: context, priority. Empty where there is none for it. */}}
+{{/* The PriorityClass of the users of a priority. Takes a dict: context, priority. Empty where there is none for it. */}}
 {{- define "catchup.priorityClass" -}}
 {{- $given := index .context.Values.jobs.priorityClasses .priority }}
 {{- if $given }}
 {{- $given }}
 {{- else if .context.Values.jobs.priorityClasses.create }}
+{{- include "catchup.ownPriorityClass" . }}
+{{- end }}
+{{- end }}
+
+{{/* The name of the one that the release makes for it. Takes the same. */}}
+{{- define "catchup.ownPriorityClass" -}}
 {{- $suffix := ternary "deferred" .priority (eq .priority "low") }}
 {{- $name := printf "%s-%s" (include "catchup.clusterName" .context) $suffix }}
-{{- /* A Job whose class is gone gets no pod, so that a release keeps the names that it has had. */}}
-{{- if .context.Release.IsUpgrade }}
+{{- /* A release keeps the names that it has had: a rollback to an older chart finds the classes of its CronJobs. */}}
 {{- $before := printf "%s-%s-%s" (include "catchup.namespace" .context) (include "catchup.fullname" .context) $suffix }}
-{{- with (lookup "scheduling.k8s.io/v1" "PriorityClass" "" $before).metadata }}
-{{- $notes := .annotations | default dict }}
-{{- if and (eq (get $notes "meta.helm.sh/release-name") $.context.Release.Name) (eq (get $notes "meta.helm.sh/release-namespace") $.context.Release.Namespace) }}
-{{- $name = $before }}
-{{- end }}
-{{- end }}
+{{- range include "catchup.priorityClasses" .context | fromJsonArray }}
+{{- if eq .metadata.name $before }}{{ $name = $before }}{{ end }}
 {{- end }}
 {{- $name }}
 {{- end }}
+
+{{/* The PriorityClasses that the release has so far, as JSON. None at an installation, nor where nothing can be looked up. */}}
+{{- define "catchup.priorityClasses" -}}
+{{- $found := list }}
+{{- if .Release.IsUpgrade }}
+{{- $name := include "catchup.name" . }}
+{{- range (lookup "scheduling.k8s.io/v1" "PriorityClass" "" "").items }}
+{{- $labels := .metadata.labels | default dict }}
+{{- $notes := .metadata.annotations | default dict }}
+{{- $release := list (get $notes "meta.helm.sh/release-namespace") (get $notes "meta.helm.sh/release-name") }}
+{{- /* Another chart of the release may have some, too. */}}
+{{- if and (eq (join "/" $release) (printf "%s/%s" $.Release.Namespace $.Release.Name)) (eq (get $labels "app.kubernetes.io/name") $name) }}
+{{- $found = append $found . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $found | toJson }}
 {{- end }}

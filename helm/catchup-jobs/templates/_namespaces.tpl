@@ -11,17 +11,23 @@
 
 {{/* Those of them that are there: an upgrade must not fail since one was deleted. Without a cluster, as in `helm template`, all. */}}
 {{- define "catchup.presentNamespaces" -}}
-{{- $present := list }}
+{{- $namespaces := include "catchup.namespaces" . }}
 {{- $own := include "catchup.namespace" . }}
-{{- $connected := and .Release.IsUpgrade (lookup "v1" "Namespace" "" $own) }}
-{{- range $namespace := include "catchup.namespaces" . | fromJsonArray }}
-{{- $found := true }}
-{{- if and $connected (ne $namespace $own) }}
-{{- $found = eq "Active" (dig "status" "phase" "" (lookup "v1" "Namespace" "" $namespace)) }}
+{{- if and .Release.IsUpgrade (lookup "v1" "Namespace" "" $own) }}
+{{- $namespaces = include "catchup.activeNamespaces" (dict "namespaces" ($namespaces | fromJsonArray) "own" $own) }}
 {{- end }}
-{{- if $found }}{{ $present = append $present $namespace }}{{ end }}
+{{- $namespaces }}
 {{- end }}
-{{- $present | toJson }}
+
+{{/* Those of some namespaces in which something can be made. Takes a dict: namespaces; own, one that is not looked up. */}}
+{{- define "catchup.activeNamespaces" -}}
+{{- $active := list }}
+{{- range .namespaces }}
+{{- if or (eq . ($.own | default "")) (eq "Active" (dig "status" "phase" "" (lookup "v1" "Namespace" "" .))) }}
+{{- $active = append $active . }}
+{{- end }}
+{{- end }}
+{{- $active | toJson }}
 {{- end }}
 
 {{/* What the operator of this release serves at present and will not serve any more: a list of namespaces, or "*" for all but the new ones.
@@ -56,10 +62,15 @@ That of an older chart does not; then the Deployment does. */}}
 {{- define "catchup.permissions" -}}
 {{- $all := .context.Values.operator.allNamespaces }}
 {{- $scopes := ternary (list "") (include "catchup.presentNamespaces" .context | fromJsonArray) $all }}
-{{- range $namespace := $scopes }}
+{{- include "catchup.permissionsIn" (merge (dict "scopes" $scopes) .) }}
+{{- end }}
+
+{{/* Takes the same and scopes, the namespaces, of which an empty one stands for all; annotations. */}}
+{{- define "catchup.permissionsIn" -}}
+{{- range $namespace := .scopes }}
 {{- $kind := ternary "Role" "ClusterRole" (ne $namespace "") }}
 {{- $name := $namespace | empty | ternary (printf "%s%s" (include "catchup.clusterName" $.context) (trimPrefix (include "catchup.fullname" $.context) $.name)) $.name }}
-{{- $metadata := include "catchup.metadata" (dict "context" $.context "component" $.component "name" $name "namespace" $namespace) }}
+{{- $metadata := include "catchup.metadata" (dict "context" $.context "component" $.component "name" $name "namespace" $namespace "annotations" $.annotations) }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ $kind }}

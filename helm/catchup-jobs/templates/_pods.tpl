@@ -6,7 +6,7 @@ component replaces that of `global`. Takes a dict: context, settings, field. */}
 {{- define "catchup.setting" -}}
 {{- $common := index .context.Values.global .field }}
 {{- $own := index .settings .field }}
-{{- if has .field (list "podLabels" "podAnnotations" "deploymentAnnotations" "podSecurityContext" "securityContext") }}
+{{- if has .field (list "podLabels" "podAnnotations" "deploymentLabels" "deploymentAnnotations" "podSecurityContext" "securityContext") }}
 {{- dict "value" (mustMergeOverwrite (dict) ($common | default dict | deepCopy) ($own | default dict | deepCopy)) | toJson }}
 {{- else if has .field (list "extraEnv" "extraVolumes" "extraVolumeMounts" "extraInitContainers") }}
 {{- dict "value" (concat ($common | default list) ($own | default list) | default list) | toJson }}
@@ -31,7 +31,8 @@ component replaces that of `global`. Takes a dict: context, settings, field. */}
 {{/* The metadata of a Deployment or StatefulSet. Takes a dict: context, component, settings, name. */}}
 {{- define "catchup.workloadMetadata" -}}
 {{- $annotations := (include "catchup.setting" (merge (dict "field" "deploymentAnnotations") .) | fromJson).value }}
-{{- include "catchup.metadata" (merge (dict "annotations" $annotations) .) }}
+{{- $labels := (include "catchup.setting" (merge (dict "field" "deploymentLabels") .) | fromJson).value }}
+{{- include "catchup.metadata" (merge (dict "annotations" $annotations "labels" $labels) .) }}
 {{- end }}
 
 {{/* The fields of a pod's spec beside containers and volumes. Takes a dict: context, settings; ids, whether the image

@@ -6,18 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from catchup_contract.api import USER_ID_PATTERN
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.requests import requested_at
-from catchup_contract.schedule_list import ListedSchedule
+from catchup_contract.schedule_list import REQUEST_FIELDS, ListedSchedule
 from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.user_schedule import UserSchedule
-
-REQUESTS: Final = {SYNC: "sync_requested_at", DIGEST: "digest_requested_at"}
-"""The fields of the list that name requests by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ def known_schedule(body: Mapping[str, Any], *, digest_since: str, digest_spread:
         suspended_until=format_utc(schedule.suspension.until) if schedule.suspension else "",
         digest_chosen=chosen["time"] if digest.enabled and chosen["time"] != due["time"] else "",
     )
-    asked = {kind: at for kind in REQUESTS if (at := requested_at(metadata, kind)) is not None}
+    asked = {kind: at for kind in REQUEST_FIELDS if (at := requested_at(metadata, kind)) is not None}
     return KnownSchedule(created, is_ending, listed, {kind: format_utc(at) for kind, at in asked.items()})
 
 
@@ -93,12 +90,12 @@ def with_requests(
     listed = known.listed
     requests: dict[str, Any] = {}
     stays = before is not None and _stay(before.listed) == _stay(listed)
-    for kind, field_name in REQUESTS.items():
+    for kind, field_name in REQUEST_FIELDS.items():
         asked = known.asked.get(kind, "")
-        if not (asked and listed.pool and listed.is_served and _is_on(listed, kind)):
+        if not (asked and listed.pool and listed.is_served and listed.has(kind)):
             continue
         is_listed = is_news = False
-        if before is not None and stays and _is_on(before.listed, kind):
+        if before is not None and stays and before.listed.has(kind):
             is_listed = getattr(before.listed, field_name) == asked
             is_news = before.asked.get(kind) != asked  # also where the watch told of both at once
         if is_listed or (accepts_new and (is_news or asked > taken.get(kind, ""))):
@@ -132,7 +129,7 @@ def without_requests(known: KnownSchedule, told: ListedSchedule, order: int) -> 
     """
     gone: dict[str, Any] = {
         name: ""
-        for name in REQUESTS.values()
+        for name in REQUEST_FIELDS.values()
         if (asked := getattr(known.listed, name)) and asked != getattr(told, name)
         if parse_utc(asked).timestamp() * 1000 <= order
     }
@@ -141,7 +138,3 @@ def without_requests(known: KnownSchedule, told: ListedSchedule, order: int) -> 
 
 def _stay(listed: ListedSchedule) -> tuple[str, str, str, bool]:
     return (listed.uid, listed.user_id, listed.pool, listed.is_served)
-
-
-def _is_on(listed: ListedSchedule, kind: Kind) -> bool:
-    return bool({SYNC: listed.sync_every, DIGEST: listed.digest_day}[kind])

@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.kinds import DIGEST, Kind, user_kinds
 from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.schedule.user_schedule import UserSchedule
@@ -17,8 +18,8 @@ DISABLED: Final = "Disabled"
 SUSPENDED_UNTIL: Final = "suspendedUntil"
 CRONJOB_FIELDS: Final = ("cronJobName", "cronJobUID", "cronJobGeneration", "schedule", "timeZone", "fingerprint")
 
-# Not fewer than `MISSED_SYNCS`, after which a sync counts as missing.
-_NEXT_RUNS: Final = 3
+# After `MISSED_SYNCS` due times without a run a sync counts as missing, so that the status must hold as many.
+_NEXT_RUNS: Final = max(3, MISSED_SYNCS)
 """Next runs in a status."""
 
 
@@ -27,12 +28,12 @@ def section_of(body: Mapping[str, Any], kind: Kind) -> Mapping[str, Any]:
     return (body.get("status") or {}).get(user_kinds()[kind].status_section) or {}
 
 
-def cronjob_fields(manifest: Mapping[str, Any], fingerprint: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def cronjob_fields(manifest: Mapping[str, Any], fingerprint: str | None, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a section says of its CronJob.
 
     Args:
         manifest: the manifest that was applied.
-        fingerprint: its fingerprint.
+        fingerprint: its fingerprint; None where the server has not kept all of it.
         metadata: the metadata of the object after the apply.
     """
     spec = manifest["spec"]

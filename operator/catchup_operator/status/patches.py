@@ -13,7 +13,7 @@ from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status import ready
 from catchup_operator.status.absence import ABSENT
 from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
-from catchup_operator.status.job_health import job_health
+from catchup_operator.status.job_health import UNKNOWN, SwitchedOff, job_health, switching
 from catchup_operator.status.job_section import (
     SUSPENDED_UNTIL,
     next_runs,
@@ -66,6 +66,7 @@ def reconciled(
     now: datetime,
     requested: Mapping[Kind, datetime] | None = None,
     older: object = None,
+    mutated: tuple[str, str] | None = None,
     contested: tuple[str, str] | None = None,
     terminating: tuple[str, tuple[str, ...]] | None = None,
     unready: Condition | None = None,
@@ -81,13 +82,19 @@ def reconciled(
         now: the time, aware.
         requested: the requests by hand (UTC) that were taken.
         older: the UserSchedule that serves the user instead (`namespace/name`).
+        mutated: a CronJob that the server has not kept as it was applied, and what is other.
         contested: a CronJob that another writer changes back each time, and how.
         terminating: a CronJob that is being deleted, and the finalizers that hold it.
         unready: why the resource is not Ready with these CronJobs, where nothing else is the matter.
     """
     conflict = unready if older is None else ready.conflict(older)
     readiness = ready.outcome(
-        conflict, contest=contested, held=terminating, suspend=schedule.suspend, suspension=schedule.suspension
+        conflict,
+        mutation=mutated,
+        contest=contested,
+        held=terminating,
+        suspend=schedule.suspend,
+        suspension=schedule.suspension,
     )
     health = [_health(body, kind, switched_off(schedule, kind)) for kind in cronjobs]
     sections = {
@@ -165,11 +172,21 @@ def refreshed(
     return if_changed(body, {**sections, "conditions": merge_conditions(body, [*absent.values()], now)})
 
 
-def not_ready(body: Mapping[str, Any], condition: Condition, *, now: datetime) -> dict[str, Any] | None:
-    """Return the patch for a condition of `status.ready` that says why the CronJobs are not as the spec wants them."""
+def not_ready(
+    body: Mapping[str, Any],
+    condition: Condition,
+    *,
+    now: datetime,
+    off: SwitchedOff = UNKNOWN,
+) -> dict[str, Any] | None:
+    """Return the patch for a condition of `status.ready` that says why the CronJobs are not as the spec wants them.
+
+    Where the spec could be read, `off` says what it switches off.
+    """
+    changed = [condition, *ready.progress(condition), *switching(body, off)]
     patch = {
         "observedGeneration": body["metadata"]["generation"],
-        "conditions": merge_conditions(body, [condition, *ready.progress(condition)], now),
+        "conditions": merge_conditions(body, changed, now),
     }
     return if_changed(body, patch)
 

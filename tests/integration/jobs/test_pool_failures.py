@@ -22,6 +22,7 @@ from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER, exit_of
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.run.ports import HeldBy, Lock, Run
+from catchup_jobs.jobs.run.retries import retry_delays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ def test_a_temporary_failure_is_put_back_for_its_delay_while_others_go_on(pool: 
     slot = cadence_of("ada").latest(NOW)
     assert pool.users_served() == ["ada", "bob", "ada", "ada"]
     assert {begun for user, begun in pool.served if user == "ada"} == {slot}
-    assert [round(seconds) for seconds in pool.slept] == [2, 4]
+    assert [round(seconds) for seconds in pool.slept] == retry_delays(SYNC)[:2]
     assert (result.served, result.deferred, result.failed) == (4, 2, 0)
     assert set(pool.states().values()) == {"done"}
 

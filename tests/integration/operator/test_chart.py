@@ -30,7 +30,7 @@ from integration.operator.chart_rendering import (
 from integration.operator.conftest import CHART, ROOT, Namespace
 from waiting import eventually
 
-from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
+from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE, PRIORITIES
 from catchup_contract.env import Env
 from catchup_contract.kinds import BACKOFF_LIMIT, DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import ExitCode
@@ -154,9 +154,10 @@ def test_each_priority_of_a_user_has_a_class_of_the_release_that_preempts_nothin
     documents = render(helm, namespace, {"jobs": {"priorityClasses": {"high": "gold"}}})
     made = {d["metadata"]["name"]: d for d in documents if d["kind"] == "PriorityClass"}
     named = job_template(documents)["priorityClasses"]
+    assert named.keys() == set(PRIORITIES)
     prefix = cluster_name(namespace.name)
     assert named == {"low": f"{prefix}-deferred", "normal": f"{prefix}-normal", "high": "gold"}
-    assert made.keys() == {named["low"], named["normal"]}
+    assert made.keys() == {named["low"], named["normal"], f"{prefix}-high"}
     # Below -10 cluster autoscalers make no room: their --expendable-pods-priority-cutoff.
     assert -10 < made[named["low"]]["value"] < made[named["normal"]]["value"] == 0
     assert {each["preemptionPolicy"] for each in made.values()} == {"Never"}
@@ -190,7 +191,8 @@ def test_a_release_keeps_priority_classes_that_had_a_name_without_a_hash_and_nob
     release = {"meta.helm.sh/release-namespace": namespace.name, "meta.helm.sh/release-name": "catchup-jobs"}
     old = f"{namespace.name}-catchup-jobs"
     for name, notes in (("deferred", release), ("high", {**release, "meta.helm.sh/release-name": "other"})):
-        metadata = {"name": f"{old}-{name}", "annotations": notes}
+        labels = {"app.kubernetes.io/name": "catchup-jobs"}
+        metadata = {"name": f"{old}-{name}", "labels": labels, "annotations": notes}
         document = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": metadata, "value": 1}
         namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
     new = cluster_name(namespace.name)

@@ -41,6 +41,7 @@ EVERYWHERE: dict[str, Any] = {
     "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
     "extraInitContainers": [{"name": "sidecar", "image": "proxy", "restartPolicy": "Always"}],
     "deploymentAnnotations": {"reloader": "true"},
+    "deploymentLabels": {"tier": "batch"},
 }
 COMPONENTS = {
     "operator": {
@@ -104,6 +105,7 @@ def has(template: dict[str, Any], field: str) -> bool:
     places: dict[str, tuple[Any, bool]] = {
         "podLabels": (metadata["labels"], True),
         "podAnnotations": (metadata.get("annotations", {}), True),
+        "nodeSelector": (spec.get("nodeSelector", {}), True),
         "podSecurityContext": (spec["securityContext"], True),
         "securityContext": (container["securityContext"], True),
         "extraEnv": (container.get("env", []), False),
@@ -117,7 +119,7 @@ def has(template: dict[str, Any], field: str) -> bool:
     return value.items() <= place.items() if is_map else all(entry in place for entry in value)
 
 
-FIELDS = sorted(EVERYWHERE.keys() - {"deploymentAnnotations"})
+FIELDS = sorted(EVERYWHERE.keys() - {"deploymentAnnotations", "deploymentLabels"})
 
 
 @pytest.mark.parametrize("component", ["global", *COMPONENTS])
@@ -149,7 +151,7 @@ def test_what_a_component_says_replaces_what_is_said_of_all_and_adds_to_it(helm:
     template = pods["Deployment/people-jobs-operator"]
     (container,) = template["spec"]["containers"]
     assert template["spec"]["tolerations"] == [{"key": "own"}]
-    assert template["spec"]["nodeSelector"] == EVERYWHERE["nodeSelector"]
+    assert template["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux", **EVERYWHERE["nodeSelector"]}
     assert template["metadata"]["labels"].items() >= {"team": "other", "own": "1"}.items()
     assert [entry for entry in container["env"] if entry["name"] == "EXTRA"] == [{"name": "EXTRA", "value": "own"}]
     assert container["securityContext"] == {
@@ -160,13 +162,31 @@ def test_what_a_component_says_replaces_what_is_said_of_all_and_adds_to_it(helm:
     }
 
 
-def test_annotations_of_deployments_reach_them_and_not_their_pods(helm: Path, namespace: Namespace) -> None:
-    documents = render(helm, namespace, {**TRYING_OUT, "global": {"deploymentAnnotations": {"reloader": "true"}}})
+def test_labels_and_annotations_of_deployments_reach_them_and_not_their_pods(helm: Path, namespace: Namespace) -> None:
+    of_all = {"deploymentAnnotations": {"reloader": "true"}, "deploymentLabels": {"tier": "x", "a": "b"}}
+    own = {key: {"deploymentLabels": {"tier": "batch"}} for key in ("operator", "postgresql", "redis")}
+    documents = render(helm, namespace, {**TRYING_OUT, "global": of_all, **own})
     workloads = [d for d in documents if d["kind"] in {"Deployment", "StatefulSet"}]
     assert len(workloads) == 3
     for workload in workloads:
         assert workload["metadata"]["annotations"]["reloader"] == "true"
         assert "reloader" not in workload["spec"]["template"]["metadata"].get("annotations", {})
+        assert workload["metadata"]["labels"].items() >= {"tier": "batch", "a": "b"}.items()
+        assert "tier" not in workload["spec"]["template"]["metadata"]["labels"]
+
+
+def test_annotations_of_the_migration_reach_its_job_and_not_its_pod(helm: Path, namespace: Namespace) -> None:
+    wave = {"argocd.argoproj.io/sync-wave": "-1"}
+    values = {**EVERYTHING, "migration": {"annotations": wave}, "commonAnnotations": {"owner": "people"}}
+    (job,) = [d for d in render(helm, namespace, values, "--no-hooks") if d["kind"] == "Job"]
+    assert job["metadata"]["annotations"] == {**wave, "owner": "people"}
+    assert "argocd.argoproj.io/sync-wave" not in job["spec"]["template"]["metadata"]["annotations"]
+
+
+def test_no_pod_comes_to_a_node_of_windows_unless_its_nodes_are_chosen(helm: Path, namespace: Namespace) -> None:
+    for name, template in pods_of(helm, namespace, {"redis": {"nodeSelector": {"disk": "fast"}}}).items():
+        chosen = {"disk": "fast"} if "redis" in name else {"kubernetes.io/os": "linux"}
+        assert template["spec"]["nodeSelector"] == chosen, name
 
 
 def test_labels_and_annotations_of_all_reach_every_object_and_what_the_operator_makes(
@@ -379,7 +399,7 @@ def test_network_policies_select_the_pods_of_their_component(helm: Path, namespa
 
 def test_the_exporters_policy_and_account_are_its_own(helm: Path, namespace: Namespace) -> None:
     def rendered(**metrics: Any) -> tuple[set[str], dict[str, Any], list[str]]:
-        documents = render(helm, namespace, {"jobs": JOBS, "metrics": {"enabled": True, **metrics}})
+        documents = render(helm, namespace, {"jobs": JOBS, "metrics": {"enabled": True, **metrics}}, "--no-hooks")
         pod = dict(pod_templates(documents))["Deployment/catchup-jobs-metrics"]["spec"]
         policies = {d["metadata"]["name"] for d in documents if d["kind"] == "NetworkPolicy"}
         accounts = [
@@ -389,9 +409,9 @@ def test_the_exporters_policy_and_account_are_its_own(helm: Path, namespace: Nam
         ]
         return policies, pod, accounts
 
-    policies, pod, accounts = rendered()
+    policies, pod, accounts = rendered(networkPolicy={"enabled": False})
     assert (policies, pod["serviceAccountName"], accounts) == (JOBS_POLICIES, "cloud", [])
-    policies, pod, accounts = rendered(networkPolicy={"enabled": True}, access="reviewed")
+    policies, pod, accounts = rendered(access="reviewed")
     assert policies == {*JOBS_POLICIES, "catchup-jobs-metrics"}
     assert (pod["serviceAccountName"], accounts) == ("catchup-jobs-metrics", ["catchup-jobs-metrics"])
     account = {"name": "scraped", "annotations": {"cloud/role": "reader"}}
@@ -401,6 +421,26 @@ def test_the_exporters_policy_and_account_are_its_own(helm: Path, namespace: Nam
         assert pod["automountServiceAccountToken"] is (access == "reviewed")
     _, pod, accounts = rendered(access="reviewed", serviceAccount={"name": "theirs", "create": False})
     assert (pod["serviceAccountName"], accounts) == ("theirs", [])
+
+
+def test_what_the_exporters_policy_leaves_open_that_of_the_jobs_says(helm: Path, namespace: Namespace) -> None:
+    prometheus, database = ([{"ports": [{"port": port}]}] for port in (1, 2))
+    anywhere, everything = [{"ports": [{"port": "metrics"}]}], [{}]
+
+    def rules(jobs: dict[str, Any], metrics: dict[str, Any]) -> tuple[Any, Any] | None:
+        values = {"jobs": {"networkPolicy": jobs}, "metrics": {"enabled": True, "networkPolicy": metrics}}
+        found = {d["metadata"]["name"]: d["spec"] for d in render(helm, namespace, values) if "Policy" in d["kind"]}
+        spec = found.get("catchup-jobs-metrics")
+        return spec and (spec["ingress"], spec["egress"][1:])
+
+    on, sides = {"enabled": True}, {"ingress": prometheus, "egress": database}
+    assert rules({**on, **sides}, {}) == (prometheus, database)  # as before the exporter had values of its own
+    assert rules(on, {}) == (anywhere, everything)
+    assert rules({**on, **sides}, {"egress": everything}) == (prometheus, everything)
+    assert rules({}, on) == (anywhere, everything)
+    assert rules(on, {**on, **sides}) == (prometheus, database)
+    assert rules({**on, **sides}, {"enabled": False}) is None
+    assert rules({}, sides) is None
 
 
 JOBS = {"serviceAccountName": "cloud", "networkPolicy": {"enabled": True}}

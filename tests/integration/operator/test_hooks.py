@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from integration.operator.chart_rendering import cluster_name
 from integration.operator.conftest import CHART, Namespace, act_as
 from integration.operator.test_left_namespaces import Installed, catchup_operator, delete, run_hook
 from waiting import eventually
@@ -168,6 +169,34 @@ def test_an_uninstall_from_all_namespaces_leaves_no_lease_and_no_list_in_one_wit
     assert done.returncode == 0, done.stderr
     assert [names(each) for each in (with_cronjob, pooled, only_list)] == [set()] * 3
     assert names(foreign) == {f"lease.coordination.k8s.io/{LEASE_NAME}"}
+
+
+@pytest.mark.parametrize("everywhere", [True, False], ids=["from all namespaces", "from a named one"])
+def test_a_namespace_is_left_also_where_the_release_of_before_granted_less(
+    release: Installed, namespace: Namespace, another: Callable[[], Namespace], *, everywhere: bool, tmp_path: Path
+) -> None:
+    people, left = another(), another()
+    if everywhere:
+        values = ("operator.allNamespaces=true", "crds.enabled=false", "generateSecrets=true")
+        release.run("install", release.name, str(CHART), *(f"--set={value}" for value in values), "--no-hooks")
+        role = f"clusterrole/{cluster_name(namespace.name)}-prepare-uninstall"
+    else:
+        release.serve("install", [people, left], "--no-hooks")
+        role = "role/catchup-jobs-prepare-uninstall"
+    nothing = '{"rules": [{"apiGroups": ["batch"], "resources": ["cronjobs"], "verbs": ["list"]}]}'
+    left.kubectl("patch", role, "--type=merge", "-p", nothing)
+    make(left, cronjob(), lease(f"{namespace.name}/catchup-jobs"), *map(list_of_schedules, CONFIGMAPS))
+    documents = release.rendered([people])
+    brought = [d for d in documents if "Role" in d["kind"] and d["metadata"]["name"].endswith("-leave")]
+    assert len(brought) == 2
+    for each in brought:
+        assert each["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"  # none of an uninstall
+    try:
+        done = run_hook(namespace, documents, "leave", tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert names(left) == set()
+    finally:
+        namespace.cluster.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(brought))
 
 
 def test_the_forecast_leaves_out_a_served_namespace_that_is_gone(

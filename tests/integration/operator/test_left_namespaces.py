@@ -77,8 +77,8 @@ def run_hook(
 ) -> subprocess.CompletedProcess[str]:
     """Run what a hook's Job runs, with its account and the rights that the release grants that."""
     hooks = [found for found in documents if "helm.sh/hook" in str(found["metadata"])]
-    accounts = [hook for hook in hooks if hook["kind"] in {"ServiceAccount", "Role", "RoleBinding"}]
-    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(accounts))
+    accounts = [hook for hook in hooks if hook["kind"] == "ServiceAccount" or "Role" in hook["kind"]]
+    namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(accounts))
     (pod,) = [pod for name, pod in pod_templates(hooks) if name == f"Job/catchup-jobs-{job}"]
     (container,) = pod["spec"]["containers"]
     config = act_as(namespace, pod["spec"]["serviceAccountName"], tmp_path / "hook")

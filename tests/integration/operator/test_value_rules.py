@@ -55,6 +55,7 @@ def test_what_a_rule_refuses_helm_refuses_by_the_values_name(helm: Path, rule: s
 # What a value needs beside it.
 WITH: dict[str, dict[str, str]] = {
     "smtp.host": {"smtp.from": "digest@example.com"},
+    "smtp.from": {"smtp.host": "mail.test"},
     "twilio.from": {"twilio.existingSecret": "twilio"},
     "twilio.messagingServiceSid": {"twilio.existingSecret": "twilio"},
 }

@@ -11,7 +11,8 @@ BAD: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("nameOverride", "fullnameOverride"), ("Jobs", "-a", "a.b")),
     "namespaceOverride": ("People", "a" * 64),
     **dict.fromkeys(
-        ("commonLabels", "labels", "podLabels", "nodeSelector"), ({"a": 1}, {"a b": "x"}, {"a": "x y"}, {"a": "x" * 64})
+        ("commonLabels", "labels", "podLabels", "deploymentLabels", "nodeSelector"),
+        ({"a": 1}, {"a b": "x"}, {"a": "x y"}, {"a": "x" * 64}),
     ),
     **dict.fromkeys(
         ("annotations", "commonAnnotations", "podAnnotations", "deploymentAnnotations"), ({"a": True}, {"": "x"})
@@ -98,6 +99,7 @@ BAD: dict[str, tuple[Any, ...]] = {
     "suggestions.shards": (0, 1001),
     "metrics.access": ("closed", ""),
     "metrics.tls.serverName": ("a b", "Metrics"),
+    "metrics.networkPolicy.enabled": ("no",),
     "metrics.replicas": (0, 11),
     "metrics.everySeconds": (4, 3601),
     "metrics.alerts.runbookUrl": ("https://wiki.test/x?a: b", "https://wiki.test/ä"),

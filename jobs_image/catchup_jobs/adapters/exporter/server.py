@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -45,6 +46,17 @@ class _Server(ThreadingMixIn, WSGIServer):
             super().handle_error(request, client_address)
 
 
+class _Server6(_Server):
+    """Listens on an address of IPv6, or on all addresses, those of IPv4 too: pods have either, or both."""
+
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        """Bind, and take IPv4 where no single address was asked for."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, bool(self.server_address[0]))
+        super().server_bind()
+
+
 class _Handler(WSGIRequestHandler):
     # A client that connects and says nothing holds a thread for so long.
     timeout = 10
@@ -65,6 +77,7 @@ def serving(
     """Serve until the block ends, and yield the port.
 
     Args:
+        host: the address to listen on; all where it is empty.
         port: 0 for any that is free.
         gate: decides who may read `/metrics`; everybody without one. `/healthz` is the kubelet's.
         certificate: serve by HTTPS with it, as it is at each connection.
@@ -72,7 +85,8 @@ def serving(
     Raises:
         OSError: the port is taken.
     """
-    with make_server(host, port, _app(make_wsgi_app(registry), gate), _Server, _Handler) as server:
+    kind = _Server6 if ":" in host or (not host and socket.has_dualstack_ipv6()) else _Server
+    with make_server(host, port, _app(make_wsgi_app(registry), gate), kind, _Handler) as server:
         server.certificate = certificate
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

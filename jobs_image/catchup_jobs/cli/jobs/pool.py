@@ -139,7 +139,7 @@ def version_of(kind: Kind, every: str) -> str:
     """Return what changes with everything from which a kind's due times are computed, apart from the user."""
     zone_data = metadata.version("tzdata")
     # A digest does not depend on the interval, which ticks of the digest may know later than those of the sync.
-    return f"{zone_data} {every}" if kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL else zone_data
+    return f"{zone_data} {every}" if kind.rule is Rule.INTERVAL else zone_data
 
 
 def _without_user(

@@ -39,7 +39,7 @@ _DEAR_FACTOR: Final = 10
 
 
 @click.command()
-@click.option("--listen", default="0.0.0.0", metavar="ADDRESS", help="Default: all addresses.")  # noqa: S104 - a pod's
+@click.option("--listen", default="", metavar="ADDRESS", help="Default: all addresses, of IPv4 and IPv6.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True)
 @click.option(
     "--every",
@@ -67,7 +67,7 @@ def metrics(*, listen: str, port: int, every: int, access: MetricsAccess, tls: P
 
     It only reads, so that several may run. While the database does not answer, `catchup_service_up` says so and the
     other numbers are missing. What takes long to find, as while half of a large fleet fails, is read more rarely, at
-    least after ten times `--every`. `/healthz` answers as long as the process lives.
+    least after 10 times `--every`. `/healthz` answers as long as the process lives.
 
     \b
     Examples:
@@ -92,7 +92,9 @@ def metrics(*, listen: str, port: int, every: int, access: MetricsAccess, tls: P
         try:
             bound = opened.enter_context(serving(registry, host=listen, port=port, gate=gate, certificate=certificate))
         except OSError as error:
-            raise MisconfiguredError(f"cannot listen on {listen}:{port}: {error.strerror}") from None
+            raise MisconfiguredError(
+                f"cannot listen on {listen or 'all addresses'}, port {port}: {error.strerror}"
+            ) from None
         click.echo(f"serving metrics on port {bound}", err=True)
         stop.wait()
     sys.exit(0)

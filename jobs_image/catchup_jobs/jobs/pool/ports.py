@@ -37,6 +37,11 @@ class Member:
     deaths: int
     requested_at: datetime | None = None
 
+    @property
+    def keeps_slot(self) -> bool:
+        """Whether the slot stays the same if its run is not made now: it was begun before, or a request comes first."""
+        return self.is_retry or self.requested_at is not None
+
     def run(self, kind: Kind) -> Run:
         """Return the run to make: for a request one by hand, the same one each time."""
         if self.requested_at is not None:

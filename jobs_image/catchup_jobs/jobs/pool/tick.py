@@ -67,7 +67,7 @@ class TickResult:
     """What a tick did: counts of members by how their runs ended.
 
     Attributes:
-        ours: runs that failed for a cause of the installation (`endings.is_ours`).
+        ours: runs that failed for a cause of the installation (`claim_endings.is_ours`).
         is_stopped: whether the tick left members due for such a cause.
     """
 
@@ -223,7 +223,7 @@ class Tick:
     def _give_back(self) -> None:
         now = self.process.now()
         self._settlements += [
-            Settlement(member.user_id, now, member.slot if _keeps_slot(member) else None, member.deaths)
+            Settlement(member.user_id, now, member.slot if member.keeps_slot else None, member.deaths)
             for member in self._claimed
         ]
         self._claimed.clear()
@@ -277,11 +277,6 @@ class Tick:
         if self._ours_in_a_row >= GIVE_UP_AFTER and not self._result.is_stopped:
             self._result.is_stopped = True
             _log.error("runs fail for a cause of the installation, the rest stays due", runs=self._ours_in_a_row)
-
-
-def _keeps_slot(member: Member) -> bool:
-    """Whether the slot of a member who is given back stays the same: one that was begun, or waits for a request."""
-    return member.is_retry or member.requested_at is not None
 
 
 def exit_of(result: TickResult) -> tuple[Outcome, ExitCode, Reason | None]:

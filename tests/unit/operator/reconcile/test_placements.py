@@ -144,7 +144,9 @@ async def test_members_of_a_pool_that_is_not_there_count_as_told_only_by_a_list_
     known = Pools()
     known.note_listed("people")
     known.note(("people", "other"), PoolFacts(admits=True))
-    client = MagicMock(get=AsyncMock(return_value=None), apply=AsyncMock())
+    client = MagicMock(
+        get=AsyncMock(return_value=None), apply=AsyncMock(side_effect=lambda _, manifest, **__: manifest)
+    )
     queue = MagicMock()
     served = MagicMock(require=AsyncMock())
     lists = ListWriter(

@@ -22,7 +22,7 @@ from catchup_contract.api import (
     SYNC_INTERVALS_MINUTES,
 )
 from catchup_contract.digest_rule import DigestDay
-from catchup_contract.kinds import DIGEST, SYNC, Kind, user_kinds
+from catchup_contract.kinds import user_kinds
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, ScheduleList
@@ -40,7 +40,7 @@ from catchup_jobs.adapters.database.pools.applied import (
 )
 from catchup_jobs.adapters.database.pools.edits import note_edits
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back, hand_over
-from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, PRIORITIES, put_slots, slot_of
+from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, put_slots, slot_of
 from catchup_jobs.adapters.database.pools.names import Names
 from catchup_jobs.adapters.database.pools.requests import note_requests
 from catchup_jobs.adapters.database.pools.returning import return_enrolled
@@ -172,13 +172,14 @@ def _store(
         rows,
     )
     slots = [
-        slot_of(schedule.user_id, kind, pool, PRIORITIES.get(schedule.priority, PRIORITIES["normal"]))
+        slot_of(schedule.user_id, kind, pool, schedule.priority)
         for schedule in schedules
-        for kind in _enabled(schedule)
+        for kind in user_kinds()
+        if schedule.has(kind)
     ]
     put_slots(database, connection, slots)
     for schedule in schedules:
-        disabled = [kind for kind in user_kinds() if kind not in _enabled(schedule)]
+        disabled = [kind for kind in user_kinds() if not schedule.has(kind)]
         if disabled:
             connection.execute(
                 delete(pool_slots).where(
@@ -214,10 +215,6 @@ def _chosen(schedule: ListedSchedule) -> Schedule:
         time.fromisoformat(schedule.digest_chosen or schedule.digest_time or DEFAULT_DIGEST_TIME),
         schedule.sync_every or DEFAULT_SYNC_EVERY,
     )
-
-
-def _enabled(schedule: ListedSchedule) -> list[Kind]:
-    return [kind for kind, value in ((SYNC, schedule.sync_every), (DIGEST, schedule.digest_day)) if value]
 
 
 def _member(schedule: ListedSchedule, pool: str, now: datetime) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, true, update
 
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.outcomes import Reason
@@ -19,9 +19,10 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
 from catchup_jobs.adapters.database.pools.clock_ahead import compute_far_anew
 from catchup_jobs.adapters.database.pools.deaths import has_died
-from catchup_jobs.adapters.database.pools.due import UNREADABLE, DueRules, ended_runs, is_suspended, member_rows
-from catchup_jobs.adapters.database.pools.lateness import WAITING_SINCE, has_aged
+from catchup_jobs.adapters.database.pools.due import UNREADABLE, DueRules, ended_runs, member_rows
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
+from catchup_jobs.adapters.database.pools.members import is_suspended
+from catchup_jobs.adapters.database.pools.order import serving_order
 from catchup_jobs.adapters.database.pools.overview import pool_counts
 from catchup_jobs.adapters.database.pools.trouble import causes, troubles
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots
@@ -97,7 +98,9 @@ class PoolSlots:
             ready = [row for row in rows if not self._has_other_interval(row)]
             rules = self._rules_for(connection, ready, now, RunState.DONE, RunState.FAILED)
             values = [self._computed(row, now, rules) for row in ready]
-            put_back = [row.user_id for row in ready if row.unfinished is not None and is_suspended(row, now)]
+            put_back = [
+                row.user_id for row in ready if row.unfinished is not None and is_suspended(row.suspended_until, now)
+            ]
             if put_back:
                 forget_put_back(connection, pool_slots.c.kind == self.kind, pool_slots.c.user_id.in_(put_back))
             if values:
@@ -151,10 +154,7 @@ class PoolSlots:
         leaving.release(self.database, self.kind, self._mine(), now=now)
 
     def due(self, *, now: datetime, limit: int) -> list[str]:
-        """Return the users who are due, without those of `suspects`: by priority, the longest first.
-
-        Priority does not count for whoever has waited for an interval, or for half an hour.
-        """
+        """Return the users who are due, without those of `suspects`, in the order in which they are served."""
         return self._due_users(and_(~has_died(self.kind), pool_slots.c.deaths == 0), now, limit)
 
     def suspects(self, *, now: datetime) -> list[str]:
@@ -183,7 +183,7 @@ class PoolSlots:
             select(pool_slots.c.user_id)
             .join_from(pool_slots, pool_members)
             .where(*self._mine(), pool_slots.c.due_at <= now, which)
-            .order_by(case((has_aged(self.kind, now), 0), else_=pool_slots.c.priority), WAITING_SINCE)
+            .order_by(*serving_order(self.kind, now))
             .limit(limit)
         )
         with self.database.read() as connection:
@@ -267,7 +267,7 @@ class PoolSlots:
     def troubles(self) -> list[tuple[str, Reason]]:
         """Return of each member in trouble whom a UserSchedule names its uid and why."""
         with self.database.read() as connection:
-            found = troubles(connection, self.pool, self.kind, named=True)
+            found = troubles(connection, self.pool, self.kind)
             return [(one.uid, one.reason) for one in found if one.uid is not None]
 
     def causes(self) -> dict[Reason, int]:

@@ -15,6 +15,7 @@ from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import Kind, Rule
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.requests import is_live
+from catchup_jobs.adapters.database.pools.members import is_suspended
 from catchup_jobs.adapters.database.schema import dead_letters, pool_members, pool_slots, runs, users
 from catchup_jobs.domain.placement.job_slots import Slots, When, slots_of
 from catchup_jobs.domain.stored_enums import RunState
@@ -50,7 +51,7 @@ class DueRules:
     def due_at(self, row: Any, now: datetime) -> datetime | None:
         """Return when a member is due whose schedule is new or changed; None where it cannot be read."""
         # Whoever is due stays due: which slot that serves, the claim decides.
-        due: datetime | None = None if is_suspended(row, now) else row.due_at
+        due: datetime | None = None if is_suspended(row.suspended_until, now) else row.due_at
         is_due = due is not None and due <= now
         if not is_due and _is_requested(row, now):
             return now
@@ -72,8 +73,11 @@ class DueRules:
 
     def _has_moved(self, row: Any, missed: datetime) -> bool:
         """Return whether other zone data, and no edit, have put a digest into the past that was still to come."""
-        is_by_clock = self.kind.user_work is not None and self.kind.user_work.rule is Rule.LOCAL_TIME
-        return is_by_clock and row.version not in {"", self.version} and row.due_at - missed < _SAME_DATE
+        return (
+            self.kind.rule is Rule.LOCAL_TIME
+            and row.version not in {"", self.version}
+            and row.due_at - missed < _SAME_DATE
+        )
 
     def _has_ended(self, row: Any, slot: datetime | None) -> bool:
         return slot is not None and Run(self.kind, row.user_id, slot, "").key in self.ended
@@ -86,7 +90,7 @@ class DueRules:
 
     def unfinished(self, row: Any, now: datetime) -> datetime | None:
         """Return the slot that is due beside a request, so that it is served after it; else the one that there is."""
-        if is_suspended(row, now):
+        if is_suspended(row.suspended_until, now):
             return None
         unfinished: datetime | None = row.unfinished
         is_due = row.due_at is not None and row.due_at <= now
@@ -103,7 +107,7 @@ class DueRules:
         deaths = row.deaths + row.has_died
         # A request that came after it was computed when the member is due waits for that to be computed again.
         requested_at = row.requested_at if row.version == self.version and _is_requested(row, now) else None
-        unfinished = None if is_suspended(row, now) else row.unfinished
+        unfinished = None if is_suspended(row.suspended_until, now) else row.unfinished
         if self._has_ended(row, unfinished):
             # The process that ended it did not settle its claim.
             unfinished, deaths = None, 0
@@ -145,14 +149,9 @@ def ended_runs(connection: Connection, keys: Collection[str], *states: RunState)
     return frozenset(connection.execute(ended).scalars())
 
 
-def is_suspended(row: Any, now: datetime) -> bool:
-    """Return whether a member is suspended at `now` (aware)."""
-    return row.suspended_until is not None and bool(row.suspended_until > now)
-
-
 def _is_requested(row: Any, now: datetime) -> bool:
     """Return whether a run by hand is to be made at `now`."""
-    return bool(row.is_requested) and is_live(row.requested_at, now) and not is_suspended(row, now)
+    return bool(row.is_requested) and is_live(row.requested_at, now) and not is_suspended(row.suspended_until, now)
 
 
 def member_rows(*others: ColumnElement[Any]) -> Select[Any]:

@@ -1,0 +1,81 @@
+"""PriorityClasses at upgrades by Helm: a Job whose class is gone gets no pod, and CronJobs roll after the upgrade."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from integration.operator.chart_rendering import cluster_name
+from integration.operator.conftest import CHART, Namespace
+from integration.operator.test_left_namespaces import Installed
+
+from catchup_dev.console import Failure
+
+# The tests of the chart share one API server, those of the operator two others.
+pytestmark = pytest.mark.xdist_group("chart")
+
+OTHERS = "low=system-node-critical,normal=system-node-critical,high=system-node-critical"
+
+
+@pytest.fixture
+def release(helm: Path, namespace: Namespace) -> Iterator[Installed]:
+    found = Installed(helm, namespace)
+    yield found
+    found.start("uninstall", found.name, "--no-hooks", "--ignore-not-found").communicate(timeout=90)
+
+
+def test_no_upgrade_deletes_a_class_that_cronjobs_may_still_name(release: Installed, namespace: Namespace) -> None:
+    def helm(verb: str, classes: str) -> None:
+        values = [
+            "crds.enabled=false,generateSecrets=true",
+            *(f"jobs.priorityClasses.{each}" for each in classes.split(",")),
+        ]
+        release.run(verb, release.name, str(CHART), "--no-hooks", *(f"--set={value}" for value in values))
+
+    def made() -> dict[str, str]:
+        selector = f"app.kubernetes.io/instance={release.name}"
+        columns = "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.metadata.annotations}{'\\n'}{end}"
+        lines = namespace.kubectl("get", "priorityclasses", "-l", selector, "-o", columns).splitlines()
+        # Other tests have releases of that name in other namespaces.
+        mine = (line.split(" ")[:2] for line in lines if f'"{namespace.name}"' in line)
+        return dict(mine)
+
+    def admits(name: str) -> bool:
+        spec = {"priorityClassName": name, "containers": [{"name": "job", "image": "none"}]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "of-a-job"}, "spec": spec}
+        try:
+            namespace.kubectl("create", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(pod))
+        except Failure as failure:
+            if f"no PriorityClass with name {name} was found" in str(failure):
+                return False
+            raise
+        return True
+
+    def named() -> str:
+        return namespace.kubectl("get", "configmap", "catchup-jobs-operator", "-o", "jsonpath={.data}")
+
+    helm("install", "create=true")
+    first = made()
+    prefix = cluster_name(namespace.name)
+    assert first.keys() == {f"{prefix}-{suffix}" for suffix in ("deferred", "normal", "high")}
+    for classes in (OTHERS, "create=false", f"create=false,{OTHERS}", "create=false"):
+        helm("upgrade", classes)
+        assert made() == first, classes
+        assert all(map(admits, first)), classes
+        assert prefix not in named(), classes
+    release.run("rollback", release.name, "1", "--no-hooks")
+    assert made() == first
+    assert prefix in named()
+    # Deleted by hand, a class stays away while the values do not ask for it.
+    helm("upgrade", "create=false")
+    gone = f"{prefix}-high"
+    namespace.kubectl("delete", "priorityclass", gone)
+    helm("upgrade", "create=false")
+    assert made().keys() == first.keys() - {gone}
+    assert not admits(gone)
+    helm("upgrade", "create=true")
+    assert made().keys() == first.keys()
+    release.run("uninstall", release.name, "--no-hooks")
+    assert made() == {}
