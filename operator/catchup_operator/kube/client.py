@@ -10,7 +10,7 @@ import msgspec
 
 from catchup_operator.kube import resources
 from catchup_operator.kube.errors import ApiError
-from catchup_operator.kube.transport import Transport
+from catchup_operator.kube.transport import Request, Transport
 from catchup_operator.manifests.names import FIELD_MANAGER
 
 _PAGE: Final = 200
@@ -48,10 +48,10 @@ class KubeClient(Transport):
     async def serves(self, resource: str) -> bool:
         """Whether the API server's discovery lists a resource. Raises ApiError."""
         path = resources.api_path(resource)
-        groups = _decoded(resources.GROUPS, await self._send("GET", "/apis"), "GET /apis").groups
+        groups = (await self._answer(Request("GET", "/apis"), resources.GROUPS)).groups
         if path not in {f"/apis/{version.name}" for group in groups or () for version in group.versions}:
             return False
-        served = _decoded(resources.API_RESOURCES, await self._send("GET", path), f"GET {path}").resources
+        served = (await self._answer(Request("GET", path), resources.API_RESOURCES)).resources
         return any(item.name == resource for item in served or ())
 
     async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
@@ -70,7 +70,7 @@ class KubeClient(Transport):
         """
         path = resources.path(resources.NAMESPACES, None, namespace)
         try:
-            found = _decoded(resources.METADATA, await self._send("GET", path), f"GET {path}")
+            found = await self._answer(Request("GET", path), resources.METADATA)
         except ApiError as error:
             if error.status not in {403, 404}:
                 raise
@@ -163,7 +163,7 @@ class KubeClient(Transport):
             options["preconditions"] = {"uid": uid}
         path = resources.path(resource, namespace, name)
         try:
-            await self._send("DELETE", path, body=options, content_type="application/json")
+            await self._send(Request("DELETE", path, body=options, content_type="application/json"))
         except ApiError as error:
             if not error.not_found:
                 raise
@@ -178,7 +178,7 @@ class KubeClient(Transport):
         """
         query = {"labelSelector": selector, "propagationPolicy": "Background"}
         query |= {"fieldSelector": fields} if fields else {}
-        await self._send("DELETE", resources.path(resource, namespace), query=query)
+        await self._send(Request("DELETE", resources.path(resource, namespace), query))
 
     async def list_pages(
         self, resource: str, namespace: str | None, *, selector: str, fields: str = ""
@@ -190,11 +190,10 @@ class KubeClient(Transport):
         Raises:
             ApiError: 410 where the list has expired and must be started again.
         """
-        path = resources.path(resource, namespace)
+        path, accept = resources.path(resource, namespace), resources.media_type(resource, listed=True)
         query = {"labelSelector": selector, "limit": str(_PAGE)} | ({"fieldSelector": fields} if fields else {})
         while True:
-            reply = await self._send("GET", path, query=query, accept=resources.media_type(resource, listed=True))
-            page = _decoded(resources.page_decoder(resource), reply, f"GET {path}")
+            page = await self._answer(Request("GET", path, query, accept), resources.page_decoder(resource))
             yield page.items or [], page.metadata.resource_version
             if not page.metadata.next_page:
                 return
@@ -215,8 +214,7 @@ class KubeClient(Transport):
         """
         path, query = resources.path(resource, namespace), {"fieldSelector": f"metadata.name={name}"}
         accept = resources.media_type(resource, listed=True, trimmed=True)
-        reply = await self._send("GET", path, query=query, accept=accept)
-        items = _decoded(resources.MANAGED_PAGE, reply, f"GET {path}").items or []
+        items = (await self._answer(Request("GET", path, query, accept), resources.MANAGED_PAGE)).items or []
         return sorted(
             {entry.get("manager", "") for item in items for entry in item["metadata"].get("managedFields") or ()}
         )
@@ -249,14 +247,15 @@ class KubeClient(Transport):
         }
         limits = aiohttp.ClientTimeout(total=seconds + silence_seconds, sock_read=silence_seconds)
         path, decoder = resources.path(resource, namespace), resources.object_decoder(resource)
-        response = await self._open("GET", path, query=query, accept=resources.media_type(resource), limits=limits)
+        request = Request("GET", path, query, resources.media_type(resource), limits=limits)
+        response = await self._open(request)
         try:
             async for line in response.content:
-                event = _decoded(resources.EVENT, line, f"GET {path}")
+                event = _decoded(resources.EVENT, line, request)
                 if event.type == "ERROR":
-                    error = _decoded(resources.STATUS, event.object, f"GET {path}")
+                    error = _decoded(resources.STATUS, event.object, request)
                     raise ApiError(error.code, error.message)
-                yield event.type, _decoded(decoder, event.object, f"GET {path}")
+                yield event.type, _decoded(decoder, event.object, request)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, f"the watch on {resource} broke ({type(error).__name__})") from None
         finally:
@@ -275,8 +274,8 @@ class KubeClient(Transport):
     ) -> dict[str, Any]:
         """Return the declared fields of the object in the response."""
         path, accept = resources.path(resource, namespace, name), resources.media_type(resource)
-        reply = await self._send(method, path, query=query, accept=accept, body=body, content_type=content_type)
-        return _decoded(resources.reply_decoder(resource), reply, f"{method} {path}")
+        request = Request(method, path, query, accept, body, content_type)
+        return await self._answer(request, resources.reply_decoder(resource))
 
     async def _write(
         self,
@@ -289,11 +288,13 @@ class KubeClient(Transport):
         decoder: msgspec.json.Decoder[dict[str, Any]] = resources.METADATA,
     ) -> dict[str, Any]:
         """Send a request whose response is the object; return what the decoder reads of it."""
-        reply = await self._send(method, path, query=query, body=body, content_type=content_type)
-        return _decoded(decoder, reply, f"{method} {path}")
+        return await self._answer(Request(method, path, query, body=body, content_type=content_type), decoder)
+
+    async def _answer(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+        return _decoded(decoder, await self._send(request), request)
 
 
-def _decoded(decoder: msgspec.json.Decoder[T], reply: bytes | msgspec.Raw, request: str) -> T:
+def _decoded(decoder: msgspec.json.Decoder[T], reply: bytes | msgspec.Raw, request: Request) -> T:
     try:
         return decoder.decode(reply)
     except msgspec.DecodeError as error:

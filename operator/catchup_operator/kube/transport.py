@@ -44,6 +44,31 @@ class _Answer:
     status: int | None = None
 
 
+@dataclass(slots=True, frozen=True)
+class Request:
+    """A request to the API server; `body` is encoded as JSON."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] | None = None
+    accept: str = "application/json"
+    body: Mapping[str, Any] | None = None
+    content_type: str | None = None
+    limits: aiohttp.ClientTimeout = _REQUEST_TIMEOUT
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers but that of the credentials."""
+        return {"Accept": self.accept} | ({"Content-Type": self.content_type} if self.content_type else {})
+
+    def url(self, server: str) -> URL:
+        """Return where it goes on the API server with this URL."""
+        return URL(server + self.path + (f"?{urlencode(self.query)}" if self.query else ""), encoded=True)
+
+    def __str__(self) -> str:
+        """Return what a message calls it."""
+        return f"{self.method} {self.path}"
+
+
 class Transport:
     """A connection pool to the API server with room for `watches` open watches. Call `close` at the end."""
 
@@ -99,46 +124,23 @@ class Transport:
             seconds = time.perf_counter() - started
             self._instruments.request(*verb_and_resource(method, path, watch=watch), answer.status, seconds)
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        accept: str = "application/json",
-        body: Mapping[str, Any] | None = None,
-        content_type: str | None = None,
-    ) -> bytes:
-        response = await self._open(
-            method, path, query=query, accept=accept, limits=_REQUEST_TIMEOUT, body=body, content_type=content_type
-        )
+    async def _send(self, request: Request) -> bytes:
+        response = await self._open(request)
         try:
             return await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise ApiError(0, f"{method} {path}: the response was cut off ({type(error).__name__})") from None
+            raise ApiError(0, f"{request}: the response was cut off ({type(error).__name__})") from None
 
-    async def _open(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None,
-        accept: str,
-        limits: aiohttp.ClientTimeout,
-        body: Mapping[str, Any] | None = None,
-        content_type: str | None = None,
-    ) -> aiohttp.ClientResponse:
+    async def _open(self, request: Request) -> aiohttp.ClientResponse:
         """Send a request, again where the server names a time for that; return the response with its body unread."""
-        content = None if body is None else msgspec.json.encode(body)
+        content = None if request.body is None else msgspec.json.encode(request.body)
         waited = 0.0
         while True:
-            self._before(method, path)
+            self._before(request.method, request.path)
             try:
-                return await self._try(
-                    method, path, query=query, accept=accept, limits=limits, content=content, content_type=content_type
-                )
+                return await self._try(request, content)
             except ApiError as error:
-                await self._refused(path, error)
+                await self._refused(request.path, error)
                 # All that were put off at once do not come back at once.
                 pause = error.retry_after + random.random()  # noqa: S311 - jitter, not a secret
                 waited += pause
@@ -152,29 +154,16 @@ class Transport:
     async def _refused(self, path: str, error: ApiError) -> None:
         """Take notice of a request that failed; called after each attempt."""
 
-    async def _try(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None,
-        accept: str,
-        limits: aiohttp.ClientTimeout,
-        content: bytes | None,
-        content_type: str | None,
-    ) -> aiohttp.ClientResponse:
-        url = URL(self._access.server + path + (f"?{urlencode(query)}" if query else ""), encoded=True)
+    async def _try(self, request: Request, content: bytes | None) -> aiohttp.ClientResponse:
         try:
-            headers = await self._authorization() | {"Accept": accept}
-            if content_type:
-                headers["Content-Type"] = content_type
-            with self._counted(method, path, watch="watch" in (query or ())) as answer:
+            headers = await self._authorization() | request.headers()
+            with self._counted(request.method, request.path, watch="watch" in (request.query or ())) as answer:
                 response = await self._session.request(
-                    method,
-                    url,
+                    request.method,
+                    request.url(self._access.server),
                     headers=headers,
                     data=content,
-                    timeout=limits,
+                    timeout=request.limits,
                     server_hostname=self._access.server_name,
                     allow_redirects=False,
                 )
@@ -184,7 +173,7 @@ class Transport:
                     response.status, await response.read(), retry_after=_retry_after(response.status, response.headers)
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from None
+            raise ApiError(0, f"{request}: {type(error).__name__}: {error}") from None
         return response
 
     async def _authorization(self) -> dict[str, str]:
