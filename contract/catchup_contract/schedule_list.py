@@ -57,6 +57,8 @@ class ListedSchedule:
         suspended_until: until when it is suspended (RFC 3339, UTC), empty where it is not, or without an end.
         sync_requested_at, digest_requested_at: when a run by hand was asked for last (RFC 3339, UTC), empty for never.
         digest_chosen: the time that the UserSchedule says, `HH:MM`, where `digest_time` is another.
+        edited_at: when the operator saw that the times of a pool's member had changed (RFC 3339, UTC), empty where they
+            have not.
     """
 
     user_id: str
@@ -74,6 +76,7 @@ class ListedSchedule:
     suspended_until: str = ""
     sync_requested_at: str = ""
     digest_requested_at: str = ""
+    edited_at: str = ""
 
     def has(self, kind: Kind) -> bool:
         """Return whether the UserSchedule has a kind of job enabled, the sync or the digest."""

@@ -110,6 +110,7 @@ def test_a_silent_node_is_named_with_the_pod_and_later_slots_start_until_it_is_b
     eventually(lambda: {bool(find_condition(job["status"], "Complete")) for job in jobs()} == {True})
     eventually(lambda: health(stack, user)["status"] == "True")
     assert stack.get("us", user)["status"]["sync"]["lastResult"] in {"Succeeded", "Skipped"}
+    stack.kubectl("delete", "userschedule", user)
 
 
 @contextmanager

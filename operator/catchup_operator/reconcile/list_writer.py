@@ -81,7 +81,7 @@ class ListWriter:
         self._served = served
         self._queue = queue
         self._pools = pools
-        self.known = KnownSchedules(digest_spread)
+        self.known = KnownSchedules(digest_spread, now=now)
         self._observers = [_Observer(self.known, namespace, self.changed) for namespace in namespaces]
         self._watches: list[Watch] = []
         self._event = asyncio.Event()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from catchup_contract.api import USER_ID_PATTERN
@@ -100,6 +101,23 @@ def with_requests(
         if is_listed or (accepts_new and (is_news or asked > taken.get(kind, ""))):
             requests[field_name] = asked
     return replace(known, listed=replace(listed, **requests)) if requests else known
+
+
+def with_edit(known: KnownSchedule, before: KnownSchedule | None, now: datetime) -> KnownSchedule:
+    """Return a UserSchedule whose `listed` says when its times were changed last, as far as its pool must know.
+
+    Args:
+        known: what the UserSchedule says at `now` (aware).
+        before: what was known of it last, None where nothing was.
+    """
+    if before is None or not known.listed.pool or known.listed.edited_at:
+        return known
+    at = before.listed.edited_at if _times(before.listed) == _times(known.listed) else format_utc(now)
+    return replace(known, listed=replace(known.listed, edited_at=at))
+
+
+def _times(listed: ListedSchedule) -> tuple[str, ...]:
+    return (listed.time_zone, listed.sync_every, listed.digest_day, listed.digest_time)
 
 
 def without_requests(known: KnownSchedule, told: ListedSchedule, order: int) -> KnownSchedule:

@@ -83,13 +83,15 @@ def _differences(asked: Any, kept: Any, path: str, *, is_quantity: bool = False)
     """Yield what `kept` has otherwise than `asked`. Most of it is equal, which Python compares in one step."""
     if asked == kept:
         return
-    if isinstance(asked, Mapping) and isinstance(kept, Mapping):
+    if isinstance(asked, dict) and isinstance(kept, dict):
         for name, value in asked.items():
             found = kept.get(name)
             if value != found and not _is_unsaid(name, value, found):
                 yield from _differences(value, found, f"{path}.{name}", is_quantity=is_quantity or name in _QUANTITIES)
-    elif isinstance(asked, list) and isinstance(kept, list) and all(isinstance(item, Mapping) for item in asked):
+    elif isinstance(asked, list) and isinstance(kept, list) and all(isinstance(item, dict) for item in asked):
         for index, item in enumerate(asked):
+            if index < len(kept) and item == kept[index]:
+                continue
             name, found = _counterpart(item, index, kept)
             yield from _differences(item, found, f"{path}[{name}]")
     elif not (is_quantity and _quantity(asked) == _quantity(kept) is not None):
@@ -107,11 +109,13 @@ def _is_unsaid(name: str, asked: Any, kept: Any) -> bool:
 
 def _counterpart(item: Mapping[str, Any], index: int, kept: Sequence[Any]) -> tuple[object, Any]:
     """Return what to call an entry of a list, and the entry that the server keeps in its place: additions move it."""
+    in_place = kept[index] if index < len(kept) else _MISSING
     identity = next((name for name in _IDENTITIES if name in item), None)
     if identity is not None:
         value = item[identity]
+        if in_place is not _MISSING and in_place.get(identity) == value:
+            return value, in_place
         return value, next((each for each in kept if each.get(identity) == value), _MISSING)
-    in_place = kept[index] if index < len(kept) else _MISSING
     for each in (in_place, *kept):
         if each is not _MISSING and next(_differences(item, each, ""), None) is None:
             return index, each

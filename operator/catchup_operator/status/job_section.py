@@ -86,6 +86,16 @@ def next_runs(
     return {"nextRuns": texts, "nextRunTimes": [format_utc(run) for run in due]}
 
 
+def without_next_runs(body: Mapping[str, Any]) -> dict[str, dict[str, None]]:
+    """Return the sections of a status patch that take back the next runs which the status announces."""
+    sections = {work.status_section: section_of(body, kind) for kind, work in user_kinds().items()}
+    return {
+        name: dict.fromkeys(fields)
+        for name, section in sections.items()
+        if (fields := [field for field in ("nextRuns", "nextRunTimes") if field in section])
+    }
+
+
 def active_since(body: Mapping[str, Any], schedule: UserSchedule, *, now: datetime) -> dict[Kind, str | None]:
     """Return since when (RFC 3339, UTC) each kind with due dates has run without a pause, None for one switched off.
 
@@ -136,14 +146,3 @@ def format_local(instant: datetime, zone: str, *, before: datetime) -> str:
     changes = ", clock changes before" if local.utcoffset() != before.astimezone(ZoneInfo(zone)).utcoffset() else ""
     offset = local.strftime("%z")
     return f"{local:%Y-%m-%d %H:%M %Z}{changes} (UTC{offset[:3]}:{offset[3:5]})"
-
-
-def pooled_next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
-    """Return the next due dates of a kind that has such, which cost a write each; none for an interval.
-
-    None either where each date is one: thousands of members would be written each day to say what `display` says.
-    """
-    timetable = schedule.sections[kind].chosen
-    if timetable.is_daily:
-        return {"nextRuns": None, "nextRunTimes": None}
-    return next_runs(schedule, kind, now) if timetable.has_due_dates else {}

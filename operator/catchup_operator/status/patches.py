@@ -17,10 +17,10 @@ from catchup_operator.status.job_health import UNKNOWN, SwitchedOff, job_health,
 from catchup_operator.status.job_section import (
     SUSPENDED_UNTIL,
     next_runs,
-    pooled_next_runs,
     section_of,
     switched_off,
     timetable_fields,
+    without_next_runs,
 )
 from catchup_operator.status.last_run import is_recorded, is_repetition, last_run_fields
 from catchup_operator.status.results import Cause, JobResult
@@ -162,10 +162,8 @@ def refreshed(
     """
     work = user_kinds()
     if schedule is not None and schedule.pool and not absent:
-        # A kind that the pool has switched off has none.
-        shown = [kind for kind in schedule.sections if "nextRunTimes" in section_of(body, kind)]
-        due = {kind: pooled_next_runs(schedule, kind, now) for kind in shown}
-        return if_changed(body, {work[kind].status_section: fields for kind, fields in due.items() if fields})
+        # An operator of before announced them for a pool's member, or somebody wrote them.
+        return if_changed(body, without_next_runs(body))
     if not absent:
         return None
     sections: dict[str, Any] = {}
@@ -195,13 +193,8 @@ def not_ready(
 
 def unserved(body: Mapping[str, Any], *, now: datetime) -> dict[str, Any] | None:
     """Return the patch for a resource whose CronJobs are deleted, and that no operator serves any more."""
-    sections = {work.status_section: section_of(body, kind) for kind, work in user_kinds().items()}
-    promised = {
-        name: dict.fromkeys(fields)
-        for name, section in sections.items()
-        if (fields := [field for field in ("nextRuns", "nextRunTimes") if field in section])
-    }
-    return if_changed(body, {**promised, "conditions": merge_conditions(body, [ready.uninstalled()], now)})
+    conditions = merge_conditions(body, [ready.uninstalled()], now)
+    return if_changed(body, {**without_next_runs(body), "conditions": conditions})
 
 
 def recorded(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -255,18 +255,6 @@ def test_a_long_wait_that_a_server_names_ends_at_the_next_slot_and_makes_no_dead
 
     assert pool.dead_letters() == {}
     assert [slot.hour for _, slot in pool.served] == [8, 8, 8, 11]
-
-
-def test_an_edit_shortly_before_the_new_time_is_in_time(pool: PoolWorld) -> None:
-    pool.kind, pool.now = DIGEST, datetime(2026, 11, 29, 7, 50, tzinfo=UTC)
-    pool.enrol("ada", digest_time=time(18))
-    pool.tick()
-    pool.enrol("ada", digest_time=time(9))  # 08:00 UTC
-
-    pool.now = datetime(2026, 11, 29, 8, 0, 3, tzinfo=UTC)
-    pool.tick()
-
-    assert pool.served == [("ada", datetime(2026, 11, 29, 8, tzinfo=UTC))]
 
 
 def test_an_error_of_ours_in_every_run_ends_the_tick_as_temporary(pool: PoolWorld) -> None:

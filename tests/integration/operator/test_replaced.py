@@ -111,7 +111,11 @@ def ready(namespace: Namespace, name: str) -> dict[str, Any]:
 
 
 def told(namespace: Namespace, name: str) -> dict[str, Any]:
-    return eventually(lambda: (found := ready(namespace, name)).get("reason") == "CronJobMutated" and found)
+    def probe() -> dict[str, Any] | None:
+        found = ready(namespace, name)
+        return found if found.get("reason") == "CronJobMutated" else None
+
+    return eventually(probe)
 
 
 @pytest.mark.usefixtures("replacing")

@@ -38,6 +38,7 @@ from catchup_jobs.adapters.database.pools.applied import (
     letter_of,
     text_of,
 )
+from catchup_jobs.adapters.database.pools.edits import note_edits
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back, hand_over
 from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, put_slots, slot_of
 from catchup_jobs.adapters.database.pools.names import Names
@@ -129,6 +130,8 @@ def _admit(turns: Turns, names: Names, user_ids: Sequence[str], now: datetime, c
         _store(turns.database, connection, turns.pool, news, [wanted[row["user_id"]] for row in news])
         for row in news:
             copy_schedule(connection, row["user_id"], _chosen(wanted[row["user_id"]]), now)
+        edited = {row["user_id"]: at for row in news if (at := _edited_at(wanted[row["user_id"]])) is not None}
+        note_edits(connection, {user_id: min(at, now) for user_id, at in edited.items()}, now=now)
     asking = note_requests(connection, wanted.values(), now=now)
     return sorted({*(row["user_id"] for row in news), *asking})
 
@@ -189,6 +192,7 @@ def _is_readable(schedule: ListedSchedule, now: datetime) -> bool:
     """Return whether this version knows what the UserSchedule says; otherwise nobody serves the user."""
     try:
         _member(schedule, "", now)
+        _edited_at(schedule)
     except ValueError:
         is_valid = False
     else:
@@ -197,6 +201,10 @@ def _is_readable(schedule: ListedSchedule, now: datetime) -> bool:
     if not is_valid:
         _log.warning("a UserSchedule cannot be read, its user is not served", user=schedule.user_id)
     return is_valid
+
+
+def _edited_at(schedule: ListedSchedule) -> datetime | None:
+    return parse_utc(schedule.edited_at) if schedule.edited_at else None
 
 
 def _chosen(schedule: ListedSchedule) -> Schedule:

@@ -28,6 +28,9 @@ _JUST_EDITED: Final = timedelta(minutes=10)
 _SAME_DATE: Final = timedelta(hours=12)
 """A digest of a pool's member that other zone data put into the past is served if it was to come within this time."""
 
+# What a schedule raises that this version cannot compute with, such as an interval of a newer one.
+UNREADABLE: Final = (ValueError, LookupError, ArithmeticError)
+
 _log = structlog.get_logger()
 
 
@@ -54,7 +57,7 @@ class DueRules:
             return now
         if is_due or (due is not None and row.unfinished is not None):
             return due
-        slots = self._slots(row)
+        slots = self.slots(row)
         if slots is None:
             _log.warning("the user's schedule cannot be read, the user is not served", user=row.user_id)
             return None
@@ -81,7 +84,7 @@ class DueRules:
 
     def run_keys(self, row: Any, now: datetime) -> list[str]:
         """Return the keys of the runs that `due_at` and `member` may decide for."""
-        slots = self._slots(row)
+        slots = self.slots(row)
         wanted = {row.unfinished, None if slots is None else slots.latest(now)} - {None}
         return [Run(self.kind, row.user_id, slot, "").key for slot in wanted]
 
@@ -93,12 +96,12 @@ class DueRules:
         is_due = row.due_at is not None and row.due_at <= now
         if unfinished is not None or not (is_due and _is_requested(row, now)):
             return unfinished
-        slots = self._slots(row)
+        slots = self.slots(row)
         return None if slots is None else slots.latest(now)
 
     def member(self, row: Any, now: datetime) -> Member | None:
         """Return a member who is claimed at `now`, None where the schedule cannot be read."""
-        slots = self._slots(row)
+        slots = self.slots(row)
         if slots is None:
             return None
         deaths = row.deaths + row.has_died
@@ -112,7 +115,7 @@ class DueRules:
         slot = unfinished or (None if self._has_ended(row, latest) else latest)
         return Member(row.user_id, self._when(row), slots, slot, unfinished is not None, deaths, requested_at)
 
-    def _slots(self, row: Any) -> Slots | None:
+    def slots(self, row: Any) -> Slots | None:
         """Return the user's slots, None where the schedule holds what this version cannot read."""
         when = self._when(row)
         if not is_time_zone(when.time_zone) or not isinstance(when.digest_day, DigestDay):
