@@ -23,7 +23,7 @@ _TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.
 _CODE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 _VALUES: dict[str, Any] = yaml.safe_load((ROOT / "helm" / "catchup-jobs" / "values.yaml").read_text(encoding="utf-8"))
-_VALUES_OF_OTHER_CHARTS = {"global.additionalLabels"}
+_VALUES_OF_OTHER_CHARTS = {"global.additionalLabels", "metrics.rules.spec"}
 _VALUE = re.compile(r"([a-z][A-Za-z]*)((?:\.[a-z][A-Za-z]*)+)")
 # Helm's own commands take the chart's name as the release's.
 _COMMAND = re.compile(

@@ -260,7 +260,7 @@ class Pooled:
         patch = partial(
             pool_status.reconciled, body, pool, template_hash=self._hash, active_since=since, now=now, older=older
         )
-        off = {kind: pool_status.switched_off(pool, kind) for kind in pool.sections}
+        off = {kind: switched_off(pool, kind) for kind in pool.sections}
         return Desired(pool_cronjobs(pool, self._template, since), patch, off)
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:

@@ -19,8 +19,8 @@ from catchup_operator.status.job_health import UNKNOWN, SwitchedOff
 
 # Nothing tells that a quota or a policy was lifted: a watch would need the right to read those of all namespaces.
 _REFUSED_FIRST_SECONDS: Final = 30.0
-"""The longest first delay after a CronJob was refused by a quota, a policy or its type; at least half of it is waited.
-Each further one is doubled.
+"""The first delay after a CronJob was refused by a quota, a policy or its type: this or less, and half of it at least.
+Each further one is twice as long.
 """
 _REFUSED_MAX_SECONDS: Final = 600.0
 """The longest delay after a CronJob was refused by a quota, a policy or its type."""

@@ -17,7 +17,8 @@ from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.state.known_statuses import KnownStatuses
 from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.status.conditions import find_condition
-from catchup_operator.status.pool_status import OF_MEMBERS, switched_off
+from catchup_operator.status.job_section import switched_off
+from catchup_operator.status.pool_status import OF_MEMBERS
 from catchup_operator.status.results import FinishedJob, JobResult
 
 TICKS_MISSED: Final = 3

@@ -12,6 +12,7 @@ from catchup_contract.summary import LEFT_OUT
 from catchup_operator.status.conditions import Condition, find_condition
 from catchup_operator.status.job_section import DISABLED
 from catchup_operator.status.ready import SUSPENDED
+from catchup_operator.status.results import SEE_THE_LOG
 
 NOT_RESUMED: Final = "NotResumed"
 
@@ -19,6 +20,11 @@ SwitchedOff = Mapping[Kind, str | None]
 """By kind why the spec switches it off (`Suspended`, `Disabled`), None for one that is on."""
 UNKNOWN: Final[SwitchedOff] = MappingProxyType({})
 """Of a spec that cannot be read, or is not asked."""
+
+
+def off_by_spec(kind: Kind, reason: str) -> Condition:
+    """Return the condition of a kind that the spec of its owner switches off, for `Suspended` or `Disabled`."""
+    return Condition(user_kinds()[kind].condition, "Unknown", reason, f"the {kind} is switched off by the spec")
 
 
 def job_health(kind: Kind, section: Mapping[str, Any], *, switched_off: str | None = None) -> Condition:
@@ -31,13 +37,13 @@ def job_health(kind: Kind, section: Mapping[str, Any], *, switched_off: str | No
     """
     condition = user_kinds()[kind].condition
     if switched_off:
-        return Condition(condition, "Unknown", switched_off, f"the {kind} is switched off by the spec")
+        return off_by_spec(kind, switched_off)
     result, reason = section.get("lastResult"), section.get("lastReason")
     if result is None:
         return Condition(condition, "Unknown", "NoRunYet", f"no {kind} has ended yet")
     if result == "Failed":
         failures = section.get("consecutiveFailures", 1)
-        message = (section.get("lastError") or {}).get("message") or "see the log of the Job's pod"
+        message = (section.get("lastError") or {}).get("message") or SEE_THE_LOG
         streak = f"{failures} in a row; " if failures > 1 else ""
         return Condition(condition, "False", reason or "Failed", f"{streak}{message}")
     advice = next((advice for known, advice in ADVICE.items() if known.camel_case == reason), None)

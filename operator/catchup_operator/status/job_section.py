@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.kinds import DIGEST, Kind, user_kinds
 from catchup_contract.timestamps import format_utc, parse_utc
+from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status.ready import SUSPENDED
 
@@ -128,11 +129,11 @@ def since_of_list(body: Mapping[str, Any]) -> str:
     return str(before.get("activeSince") or ("" if before else body["metadata"].get("creationTimestamp", "")))
 
 
-def switched_off(schedule: UserSchedule, kind: Kind) -> str | None:
+def switched_off(owner: UserSchedule | SchedulePool, kind: Kind) -> str | None:
     """Return `Suspended` or `Disabled` where the spec switches a kind off, else None."""
-    if schedule.suspend:
+    if owner.suspend:
         return SUSPENDED
-    return None if schedule.sections[kind].enabled else DISABLED
+    return None if owner.sections[kind].enabled else DISABLED
 
 
 def format_local(instant: datetime, zone: str, *, before: datetime) -> str:

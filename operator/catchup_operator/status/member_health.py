@@ -7,6 +7,7 @@ from catchup_contract.outcomes import ADVICE, Reason
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status import ready
 from catchup_operator.status.conditions import Condition
+from catchup_operator.status.job_health import off_by_spec
 from catchup_operator.status.job_section import switched_off
 
 
@@ -20,7 +21,7 @@ def member_health(schedule: UserSchedule, kind: Kind, *, pool_off: str | None, t
     """
     condition, off = user_kinds()[kind].condition, switched_off(schedule, kind)
     if off:
-        return Condition(condition, "Unknown", off, f"the {kind} is switched off by the spec")
+        return off_by_spec(kind, off)
     if pool_off:
         text = f"the {kind} is switched off by the SchedulePool {schedule.pool}"
         return Condition(condition, "Unknown", pool_off, text)

@@ -21,9 +21,10 @@ from catchup_operator.schedule.timetable import TIMETABLES
 from catchup_operator.status import patches, ready
 from catchup_operator.status.absence import ABSENT
 from catchup_operator.status.conditions import Condition, find_condition, merge_conditions
-from catchup_operator.status.job_section import DISABLED, resumed_at, section_of
+from catchup_operator.status.job_health import off_by_spec
+from catchup_operator.status.job_section import resumed_at, section_of, switched_off
 from catchup_operator.status.last_run import last_run_fields
-from catchup_operator.status.results import JobResult
+from catchup_operator.status.results import SEE_THE_LOG, JobResult
 from catchup_operator.status.waiting import is_not_started
 
 MEMBERS_LATE: Final = "MembersLate"
@@ -139,12 +140,12 @@ def health(
     """
     condition = user_kinds()[kind].condition
     if switched_off:
-        return Condition(condition, "Unknown", switched_off, f"the {kind} is switched off by the spec")
+        return off_by_spec(kind, switched_off)
     result, counts = section.get("lastResult"), section.get("counts") or {}
     if result is None:
         return Condition(condition, "Unknown", "NoRunYet", f"no tick of the {kind} has ended yet")
     if result == "Failed":
-        message = (section.get("lastError") or {}).get("message") or "see the log of the Job's pod"
+        message = (section.get("lastError") or {}).get("message") or SEE_THE_LOG
         return Condition(condition, "False", section.get("lastReason") or "Failed", message)
     members, late, failing = (
         counts.get(count, 0) for count in (Count.MEMBERS, Count.MEMBERS_LATE, Count.MEMBERS_FAILING)
@@ -162,13 +163,6 @@ def health(
         return Condition(condition, "False", MEMBERS_FAILING, f"{failing} of {members} members fail, {causes}")
     text = f"{failing} of {members} members fail; see `catchup-jobs pool members`" if failing else "ticks end well"
     return Condition(condition, "True", TICKS_SUCCEED, text)
-
-
-def switched_off(pool: SchedulePool, kind: Kind) -> str | None:
-    """Return `Suspended` or `Disabled` where the spec switches a kind off, else None."""
-    if pool.suspend:
-        return ready.SUSPENDED
-    return None if pool.sections[kind].enabled else DISABLED
 
 
 def _between_ticks(body: Mapping[str, Any], pool: SchedulePool, kind: Kind) -> Condition:

@@ -18,6 +18,7 @@ from catchup_contract.trouble import TroublePage
 from catchup_operator.manifests.names import LABEL_BY_HAND, Owner, owner_of
 from catchup_operator.manifests.pod import CONTAINER
 
+SEE_THE_LOG: Final = "see the log of the Job's pod"
 # Reasons of Kubernetes for the failure of a Job (`JobFailed` in batch/v1).
 _POD_FAILURE_POLICY: Final = "PodFailurePolicy"
 _BACKOFF_LIMIT: Final = "BackoffLimitExceeded"
@@ -218,7 +219,7 @@ def _failure(failure: str, summary: Summary | None, last: _Termination | None) -
         reason = _BY_EXIT_CODE.get(last.exit_code)
     if reason is not None:
         return reason.camel_case, ADVICE[reason].text
-    return failure, _JOB_ADVICE.get(failure, "see the log of the Job's pod")
+    return failure, _JOB_ADVICE.get(failure, SEE_THE_LOG)
 
 
 def _last_terminations(pods: Iterable[Mapping[str, Any]]) -> list[_Termination]:
