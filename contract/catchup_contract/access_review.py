@@ -55,7 +55,7 @@ def is_allowed(answer: Mapping[str, Any]) -> bool:
 
 
 class Verdicts:
-    """Remembers for a minute what was decided of a token, by its hash. Times are monotonic seconds."""
+    """Remembers for `VERDICT_KEPT_SECONDS` what was decided of a token, by its hash. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._verdicts: dict[bytes, tuple[int, float]] = {}
@@ -66,7 +66,7 @@ class Verdicts:
         return verdict[0] if verdict and at < verdict[1] + VERDICT_KEPT_SECONDS else None
 
     def keep(self, token: str, status: int, at: float) -> None:
-        """Remember a decision; that nobody could be asked is none."""
+        """Remember a decision. Where nobody could be asked, nothing was decided, and the next request asks again."""
         if status == UNAVAILABLE:
             return
         if len(self._verdicts) >= _VERDICTS_KEPT_MAX:  # somebody tries tokens

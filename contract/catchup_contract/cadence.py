@@ -17,6 +17,8 @@ kind's deadline.
 
 CALENDAR_LIST_MINUTES: Final = 24 * _HOUR
 """How often a user's list of calendars is read, in minutes: it seldom changes, and each reading is a request."""
+FRESH: Final = timedelta(hours=24)
+"""How long after its last sync a calendar counts as known; then its user gets no suggestions."""
 MISSED_SYNCS: Final = 3
 """A sync is overdue when so many intervals have passed since the last success."""
 

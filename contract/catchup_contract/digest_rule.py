@@ -183,7 +183,7 @@ class Occurrence:
 
 
 def occurrence_of_slot(slot: datetime, when: DigestTime) -> Occurrence | None:
-    """Return the occurrence that a slot (aware) serves: the latest due instant up to 4 h before it.
+    """Return the occurrence that a slot (aware) serves: the latest due instant up to `LATEST` before it.
 
     None where the slot serves none: it was not due yet, or was due while the schedule was suspended. A CronJob that
     cannot express a zone's rule fires at more instants than are due, and a schedule may have been edited since the
@@ -216,7 +216,8 @@ def is_last_firing(now: datetime, when: DigestTime, occurrence: Occurrence) -> b
 
 
 def is_quiet(now: datetime, when: DigestTime, occurrence: Occurrence) -> bool:
-    """Return whether a text message would disturb: it is between 21:00 and 08:00, and the user did not choose that.
+    """Return whether a text message would disturb: it is after `QUIET_FROM` or before `QUIET_UNTIL`, and not a time
+    that the user chose.
 
     A user who wants the digest at 22:00 gets it then, or an hour later if it failed, but not at 01:00. One who wants it
     at 20:59 gets it then, though the pod needs a minute. One that is asked for by hand comes at night only if the

@@ -84,6 +84,11 @@ class Kind:
     redis_optional: bool = False
     user_work: UserWork | None = None
 
+    @property
+    def rule(self) -> Rule | None:
+        """What decides when it runs for a user, None for work on the whole fleet."""
+        return None if self.user_work is None else self.user_work.rule
+
     def __str__(self) -> str:
         """Return the name."""
         return self.name

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import IntEnum, StrEnum
 from typing import Final
+
+from catchup_contract.cadence import FRESH
+from catchup_contract.digest_rule import LATEST
 
 
 class ExitCode(IntEnum):
@@ -47,7 +51,7 @@ class Reason(StrEnum):
     DAILY_LIMIT = "daily_limit"
     PAUSED = "paused"
     EMPTY = "empty"  # no suggestion to send
-    LATE = "late"  # more than four hours after the due time
+    LATE = "late"  # more than `digest_rule.LATEST` after the due time
     NOT_DUE = "not_due"  # the slot serves no due date
     NO_CHANNEL = "no_channel"  # the user has no address, or does not want or may not get messages there
     QUIET_HOURS = "quiet_hours"
@@ -73,6 +77,7 @@ class Advice:
     act: bool = False
 
 
+_HOUR: Final = timedelta(hours=1)
 # Conditions, Job messages, `failures show` and the docs print these, by `advice_of`.
 ADVICE: Final = {
     Reason.PARTIAL: Advice("the last run left something out; see the pod's log if it stays so"),
@@ -104,10 +109,12 @@ ADVICE: Final = {
         "the installation's settings or credentials are wrong; see the pod's log, then the chart's values"
     ),
     Reason.CRASHED: Advice("the process died or met an unexpected error; the pod's log has the places in the code"),
-    Reason.CALENDAR_STALE: Advice("the calendar was not synced within 24 hours; see why the syncs fail", act=True),
+    Reason.CALENDAR_STALE: Advice(
+        f"the calendar was not synced within {FRESH // _HOUR} hours; see why the syncs fail", act=True
+    ),
     Reason.CALENDAR_UNREADABLE: Advice(
-        "the user's primary calendar cannot be read; it keeps its last events, and from 24 hours after its last sync on"
-        " there are no new suggestions; `catchup-jobs user show` says why",
+        f"the user's primary calendar cannot be read; it keeps its last events, and from {FRESH // _HOUR} hours after"
+        " its last sync on there are no new suggestions; `catchup-jobs user show` says why",
         act=True,
     ),
     Reason.DAILY_LIMIT: Advice(
@@ -117,7 +124,9 @@ ADVICE: Final = {
     ),
     Reason.PAUSED: Advice("the user has paused digests"),
     Reason.EMPTY: Advice("there was no suggestion to send"),
-    Reason.LATE: Advice("the digest could not be sent within four hours of its due time; see why no pod ran", act=True),
+    Reason.LATE: Advice(
+        f"the digest could not be sent within {LATEST // _HOUR} hours of its due time; see why no pod ran", act=True
+    ),
     Reason.NOT_DUE: Advice("no digest was due at this firing"),
     Reason.NO_CHANNEL: Advice("the user has no address that digests may go to; see `catchup-jobs user show`", act=True),
     Reason.QUIET_HOURS: Advice("it was night where the user is, and there is no email"),
@@ -132,6 +141,12 @@ ADVICE: Final = {
         "a message may have been sent and the provider does not list it; it is not sent again", act=True
     ),
 }
+
+# A run that found its work done, or nothing due, says nothing of its user.
+NO_NEWS: Final = frozenset({Reason.NOT_DUE, Reason.ALREADY_DONE})
+"""Reasons of runs that leave what is known of their user as it is."""
+ASKS_SOMEBODY: Final = frozenset(reason for reason, advice in ADVICE.items() if advice.act)
+"""Reasons for which somebody must act, also where the run did not fail."""
 
 
 def advice_of(reason: str) -> str:

@@ -6,12 +6,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from catchup_contract.api import name_form, name_pattern
+
 POOL_KIND: Final = "SchedulePool"
 POOL_PLURAL: Final = "schedulepools"
 LABEL_POOL: Final = "catchup.dev/schedule-pool"
 
 # The names of the CronJobs are `<pool>-pool-<kind>`, of at most 52 characters.
-POOL_NAME_PATTERN: Final = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
+POOL_NAME_MAX: Final = 40
+"""Characters of a SchedulePool's name at most."""
+POOL_NAME_PATTERN: Final = name_pattern(POOL_NAME_MAX)
+POOL_NAME_FORM: Final = name_form(POOL_NAME_MAX)
 
 
 class Members(StrEnum):

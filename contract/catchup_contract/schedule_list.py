@@ -17,8 +17,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from catchup_contract.api import DEFAULT_PRIORITY
 from catchup_contract.cadence import stable_hash
+from catchup_contract.kinds import DIGEST, SYNC, Kind
 
+REQUEST_FIELDS: Final = {SYNC: "sync_requested_at", DIGEST: "digest_requested_at"}
+"""The fields of a `ListedSchedule` that name requests by hand, by kind of job."""
 INDEX_FILE: Final = "index.json"
 """The file with the hashes of the parts, and the order of the list: `{"parts": ["<sha256>", ...], "order": 1}`."""
 SCHEDULES_PER_PART: Final = 2000
@@ -46,13 +50,15 @@ class ListedSchedule:
         sync_every: a key of `api.SYNC_INTERVALS_MINUTES`, empty where the sync is disabled.
         digest_day: a day or `Daily`, empty where the digest is disabled.
         digest_time: `HH:MM`, the time by which the digest is sent: the chosen one, moved within the operator's spread.
-        priority: `low`, `normal` or `high`.
+        priority: one of `api.PRIORITIES`.
         is_served: False where it is suspended or invalid, an older UserSchedule serves the user, or its pool is not
             there. Enrolment in the database does not serve the user then either.
         digest_since: since when digests are due (RFC 3339, UTC), empty where unknown.
         suspended_until: until when it is suspended (RFC 3339, UTC), empty where it is not, or without an end.
         sync_requested_at, digest_requested_at: when a run by hand was asked for last (RFC 3339, UTC), empty for never.
         digest_chosen: the time that the UserSchedule says, `HH:MM`, where `digest_time` is another.
+        edited_at: when the operator saw that the times of a pool's member had changed (RFC 3339, UTC), empty where they
+            have not.
     """
 
     user_id: str
@@ -63,13 +69,18 @@ class ListedSchedule:
     sync_every: str = ""
     digest_day: str = ""
     digest_time: str = ""
-    priority: str = "normal"
+    priority: str = DEFAULT_PRIORITY
     is_served: bool = True
     digest_since: str = ""
     digest_chosen: str = ""
     suspended_until: str = ""
     sync_requested_at: str = ""
     digest_requested_at: str = ""
+    edited_at: str = ""
+
+    def has(self, kind: Kind) -> bool:
+        """Return whether the UserSchedule has a kind of job enabled, the sync or the digest."""
+        return bool(self.sync_every if kind is SYNC else self.digest_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +181,8 @@ def _document(schedule: ListedSchedule) -> dict[str, Any]:
     return {name: value for name, value in asdict(schedule).items() if value != _DEFAULTS.get(name)}
 
 
-_DEFAULTS: Final = asdict(ListedSchedule("", "", 0))
-for _name in ("user_id", "uid", "generation"):
-    del _DEFAULTS[_name]
+_EXAMPLE: Final = asdict(ListedSchedule("", "", 0))
+_DEFAULTS: Final = {name: value for name, value in _EXAMPLE.items() if name not in {"user_id", "uid", "generation"}}
 
 
 def _read_index(content: bytes) -> tuple[list[Any], int | None]:
@@ -203,6 +213,3 @@ def _schedule(document: Mapping[str, Any]) -> ListedSchedule:
         if type(value) is not type(_EXAMPLE[name]):
             raise TypeError(name)
     return schedule
-
-
-_EXAMPLE: Final = asdict(ListedSchedule("", "", 0))

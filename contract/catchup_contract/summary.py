@@ -76,7 +76,7 @@ class InvalidSummaryError(ValueError):
 class Summary:
     """What a job's pod says of its run: enums, counts and times only, never personal data.
 
-    Written as JSON to the container's termination message (at most 4096 bytes, the limit of the kubelet) and
+    Written as JSON to the container's termination message (at most `SUMMARY_MAX_BYTES`, the limit of the kubelet) and
     read by the operator, which trusts no pod.
 
     Attributes:
@@ -116,7 +116,7 @@ class Summary:
             InvalidSummaryError: for anything else, however it is malformed.
         """
         if len(text.encode(errors="replace")) > SUMMARY_MAX_BYTES:
-            raise InvalidSummaryError("longer than 4096 bytes")
+            raise InvalidSummaryError(f"longer than {SUMMARY_MAX_BYTES} bytes")
         try:
             document = json.loads(text)
             return cls(

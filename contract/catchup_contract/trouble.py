@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from catchup_contract.cadence import stable_hash
-from catchup_contract.outcomes import ADVICE, Reason
+from catchup_contract.outcomes import Reason
 
 SHARED_PART: Final = 0.05
 """A cause that a larger part of a pool's members share is told of the pool alone."""
@@ -28,12 +28,6 @@ _UID_HASH_BYTES: Final = 6
 _UID_HASH_LENGTH: Final = 8
 _HASH_LENGTH: Final = 16
 _PAGES_MAX: Final = 64
-
-# A run that found its work done, or nothing due, says nothing of its user.
-NO_NEWS: Final = frozenset({Reason.NOT_DUE, Reason.ALREADY_DONE})
-"""Reasons of runs that leave what is known of their user as it is."""
-ASKS_SOMEBODY: Final = frozenset(reason for reason, advice in ADVICE.items() if advice.act)
-"""Reasons for which somebody must act, also where the run did not fail."""
 
 
 @dataclass(frozen=True, slots=True)

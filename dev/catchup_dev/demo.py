@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from catchup_contract.api import LABEL_USER_SCHEDULE
+from catchup_contract.kinds import SYNC
 from catchup_dev.cluster.layout import CHECKOUT
 from catchup_dev.console import Console, Failure, exit_code_of
 from catchup_dev.places import CLUSTERS, OUTBOX, pick
 from catchup_dev.stack import RELEASE
+from catchup_jobs.jobs.run.retries import retry_delays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +98,9 @@ class Demo:
         self._stack.google.move_event(CALENDARS[user][0], event, at=at, minutes=minutes)
         self._run("sync", user)
         self._week(user)
-        self._say("7. Google stops answering for Grace; her sync is tried again after 2, 4 and 8 s while we go on")
+        *delays, last = (f"{delay:.0f}" for delay in retry_delays(SYNC))
+        again = f"her sync is tried again after {', '.join(delays)} and {last} s"
+        self._say(f"7. Google stops answering for Grace; {again} while we go on")
         failing = self._start_failing(FAILING)
         self._say("8. Suggestions for the whole fleet: whom to meet, when, why")
         self._suggest()

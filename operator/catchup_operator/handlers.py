@@ -62,6 +62,7 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     drift, pools, rollout = DriftDetector(), Pools(), OwnerRollout(options.roll_per_second)
     served = ServedNamespaces(memo.client, options.namespaces, identity=options.release, now=utc_now)
     memo.client.guard_writes(served.check)
+    memo.client.ask_of_ends(served.ends)
     memo.retries = ReadRetries(options.namespaces, served.is_gone)
     memo.retries.start()
     placements = placement_parts(

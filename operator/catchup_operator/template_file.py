@@ -49,8 +49,9 @@ TYPES: Final = {
     "kinds": "Dict[str, Dict[str, int]]",
 }
 """The type of each field, by the names of the Kubernetes client (`kube/pod_types.json`)."""
-# The fields of a kind and their least values: a pod takes some seconds of its deadline to start and to close its run.
+# A pod takes some seconds of its deadline to start and to close its run.
 _LIMITS: Final = {"activeDeadlineSeconds": 60, "successfulJobsHistoryLimit": 0, "failedJobsHistoryLimit": 0}
+"""The least values of the fields of a kind in the job template."""
 _KEYS: Final = {"env": ("name",), "volumes": ("name",), "volumeMounts": ("name", "mountPath")}
 
 

@@ -12,6 +12,10 @@ import yaml
 from prometheus_client.core import Metric
 from prometheus_client.registry import CollectorRegistry
 
+from catchup_contract.outcomes import ASKS_SOMEBODY, Reason
+from catchup_contract.trouble import SHARED_PART
+from catchup_jobs.adapters.database.metrics.backlog import _RUNS_MAX
+from catchup_jobs.adapters.database.metrics.pools import _TROUBLED_RUNS
 from catchup_operator.instruments import Instruments
 
 ROOT: Final = Path(__file__).parents[2]
@@ -84,6 +88,20 @@ def served() -> set[str]:
 def _instruments() -> list[Metric]:
     registry: CollectorRegistry = Instruments().registry
     return list(registry.collect())
+
+
+def test_the_numbers_and_reasons_of_the_rules_are_those_of_the_code() -> None:
+    text = RULES.read_text()
+    # Where as many runs fail as are read at most, a part of the users is no measure.
+    bounds = [int(number) for number in re.findall(r">= (\d{4,})", text)]
+    assert len(bounds) == 2
+    assert all(0.5 * most < bound < most for bound in bounds for most in (_RUNS_MAX, _TROUBLED_RUNS))
+    shares = re.findall(r"(0\.\d+) \* max by \(namespace, pool\) \(catchup_pool_members\)", text)
+    assert [float(share) for share in shares] == [SHARED_PART] * 2
+    exempt = re.findall(r'catchup_pool_members_failing{reason!~"([^"]+)"', text)
+    assert len(exempt) == 3
+    assert set(exempt) == {"reconnect|not_connected|no_channel"}
+    assert {Reason(reason) for reason in exempt[0].split("|")} <= ASKS_SOMEBODY
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=NAMES)

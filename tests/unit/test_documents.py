@@ -86,6 +86,20 @@ def test_the_recipes_name_paths() -> None:
     assert len(paths_in((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))) > 20
 
 
+_NEW_METRIC = re.compile(r"""(?:_?gauge|_labelled|_timestamp|_family)\(\s*"([a-z_]+)"|f"\{_?PREFIX\}([a-z_]+)\"""")
+
+
+def test_every_metric_is_in_the_tables_of_the_operations_page() -> None:
+    rows = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    exporter = sorted((ROOT / "jobs_image/catchup_jobs/adapters/exporter").glob("*.py"))
+    operator = [ROOT / "operator/catchup_operator" / name for name in ("instruments.py", "ops/metrics.py")]
+    for prefix, sources in (("catchup_", exporter), ("catchup_operator_", operator)):
+        found = [match for path in sources for match in _NEW_METRIC.findall(path.read_text(encoding="utf-8"))]
+        names = {prefix + (one or other) for one, other in found}
+        assert len(names) > 10
+        assert sorted(name for name in names if not re.search(rf"`{name}(_total|_count)?[`{{]", rows)) == []
+
+
 def test_the_hooks_run_what_make_lint_runs() -> None:
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nlint: venv")[2].partition("\n\n")[0]
     lint = {line.strip().replace("$(BIN)/", "") for line in recipe.splitlines()[1:]}

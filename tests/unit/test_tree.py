@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from catchup_contract.env import Env
 from catchup_dev.dockerfile import used_files
+from catchup_operator.options import VARIABLES
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "requirements"
@@ -146,6 +148,15 @@ def test_what_is_imported_is_a_dependency_by_itself_and_not_by_another(
         and not {each.lower().replace("_", "-") for each in distributions[name]} & declared
     }
     assert missing == set()
+
+
+def test_a_message_names_variables_that_there_are() -> None:
+    """Messages, help and comments name them as text: a renamed one would live on there."""
+    known = {*Env, *(name for name, _, _ in VARIABLES), *(f"{name}_" for name in ("CATCHUP_TWILIO", "CATCHUP_SMTP"))}
+    for root in ("contract", "jobs_image", "operator"):
+        for path in (ROOT / root).rglob("*.py"):
+            named = set(re.findall(r"\bCATCHUP_[A-Z_]+", path.read_text(encoding="utf-8")))
+            assert named - known == set(), path
 
 
 def imported(tree: ast.Module) -> Iterator[str]:

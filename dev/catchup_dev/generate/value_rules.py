@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from catchup_contract.pools import POOL_NAME_PATTERN
+from catchup_contract.pools import POOL_NAME_MAX, POOL_NAME_PATTERN
 from catchup_dev.generate.pod_schema import reference
 
 Schema = dict[str, Any]
@@ -184,7 +184,7 @@ RULES: Final[dict[str, Schema]] = {
         _KEY,
     ),
     # What the operator and the jobs read.
-    "defaultPool": _text(POOL_NAME_PATTERN, maxLength=40),
+    "defaultPool": _text(POOL_NAME_PATTERN, maxLength=POOL_NAME_MAX),
     "operator.namespaces": {"items": {"type": "string", **_text(_LABEL, empty=False, maxLength=63)}},
     "operator.logLevel": {"enum": ["info", "debug"]},
     "operator.digestSpreadMinutes": {"minimum": 0, "maximum": 240},

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import click
 
-from catchup_contract.api import USER_ID_PATTERN
+from catchup_contract.api import USER_ID_FORM, USER_ID_PATTERN
 from catchup_contract.kinds import KINDS
-from catchup_contract.pools import POOL_NAME_PATTERN
+from catchup_contract.pools import POOL_NAME_FORM, POOL_NAME_PATTERN
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN, re.ASCII)
 _POOL_NAME: Final = re.compile(POOL_NAME_PATTERN, re.ASCII)
@@ -26,7 +26,7 @@ class UserId(click.ParamType[str]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the id, or fail by naming what is allowed."""
         if not isinstance(value, str) or not _USER_ID.fullmatch(value):
-            self.fail("a user id is lower-case letters, digits and dashes, at most 63 characters", param, ctx)
+            self.fail(f"a user id is {USER_ID_FORM}", param, ctx)
         return value
 
 
@@ -41,7 +41,7 @@ class PoolName(click.ParamType[str]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name, or fail by naming what is allowed."""
         if not isinstance(value, str) or not _POOL_NAME.fullmatch(value):
-            self.fail("a pool's name is lower-case letters, digits and dashes, at most 40 characters", param, ctx)
+            self.fail(f"a pool's name is {POOL_NAME_FORM}", param, ctx)
         return value
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.migrate import upgrade, wait_for_schema
-from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
+from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.jobs.run.ports import Process
 from catchup_jobs.settings import Settings
 
@@ -29,13 +28,6 @@ class Closable(Protocol):
 
 
 C = TypeVar("C", bound=Closable)
-
-
-def unknown_user(user_id: str) -> PermanentError:
-    """Return the error for a user whom the database does not have."""
-    return PermanentError(
-        f"there is no user {user_id}: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
-    )
 
 
 class Clients:
@@ -77,7 +69,7 @@ def open_database(settings: Settings, process: Process | None = None, *, connect
     """Open the database with a schema that fits this code; the default database is migrated first.
 
     Args:
-        process: of a job, which waits 60 s for a migration that may be running; without it there is no wait.
+        process: of a job, which waits `WAIT_SECONDS` for a migration that may be running; without it there is no wait.
         connections: how many the process may have to PostgreSQL.
 
     Raises:

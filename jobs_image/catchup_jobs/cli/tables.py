@@ -15,6 +15,7 @@ from catchup_jobs.domain.text import escaped, one_line
 
 TEXT: Final = "text"
 JSON: Final = "json"
+NO_USERS: Final = "no users yet: import them with `catchup-jobs user import FILE`"
 # The exit code of a list that has failures.
 EXIT_FAILURES: Final = 1
 

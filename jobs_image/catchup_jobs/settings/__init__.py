@@ -95,7 +95,7 @@ class Settings(GoogleSettings, MessagingSettings):
     )
     pool_tick: Tick = _setting(
         Env.POOL_TICK,
-        "how often `--pool` runs, such as `1m`; set by the operator. Default: `1m`",
+        f"how often `--pool` runs, such as `1m`; set by the operator. Default: `{DEFAULT_TICK}`",
         default=DEFAULT_TICK,
     )
     pool_off: Off | None = _setting(

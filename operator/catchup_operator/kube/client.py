@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -23,10 +23,15 @@ class KubeClient(Transport):
     """Typed requests: get, list, watch, server-side apply, merge patch. All raise ApiError."""
 
     _may_write: Callable[[str], None] | None = None
+    _ends: Callable[[str, ApiError], Awaitable[bool]] | None = None
 
     def guard_writes(self, check: Callable[[str], None]) -> None:
         """Have `check` called with the namespace before each write but those of Leases; it raises to prevent it."""
         self._may_write = check
+
+    def ask_of_ends(self, ends: Callable[[str, ApiError], Awaitable[bool]]) -> None:
+        """Have `ends` say of each error but those of Leases whether its namespace is deleted (`namespace_ends`)."""
+        self._ends = ends
 
     def _before(self, method: str, path: str) -> None:
         if method == "GET" or self._may_write is None:
@@ -34,6 +39,11 @@ class KubeClient(Transport):
         namespace, resource = resources.namespace_and_resource(path)
         if namespace and resource != resources.LEASES:
             self._may_write(namespace)
+
+    async def _refused(self, path: str, error: ApiError) -> None:
+        namespace, resource = resources.namespace_and_resource(path)
+        if self._ends and namespace and resource != resources.LEASES and error.status in {403, 404}:
+            error.namespace_ends = await self._ends(namespace, error)
 
     async def serves(self, resource: str) -> bool:
         """Whether the API server's discovery lists a resource. Raises ApiError."""
@@ -49,9 +59,9 @@ class KubeClient(Transport):
         try:
             return await self._request("GET", resource, namespace, name)
         except ApiError as error:
-            if error.status == 404:  # noqa: PLR2004
-                return None
-            raise
+            if error.status != 404:  # noqa: PLR2004
+                raise
+            return None
 
     async def is_gone(self, namespace: str) -> bool:
         """Whether a namespace is known not to exist or to be deleted; false where this account may not know.
@@ -68,20 +78,19 @@ class KubeClient(Transport):
         return "deletionTimestamp" in found["metadata"]
 
     async def apply(self, resource: str, manifest: Mapping[str, Any], *, force: bool = False) -> dict[str, Any]:
-        """Apply a manifest server-side; return the declared fields of the object.
+        """Apply a manifest server-side; return the declared fields of the object, of a CronJob the whole spec.
 
         Raises:
             ApiError: 409 where another field manager owns a field and `force` is false.
         """
         metadata = manifest["metadata"]
-        return await self._request(
+        return await self._write(
             "PATCH",
-            resource,
-            metadata["namespace"],
-            metadata["name"],
+            resources.path(resource, metadata["namespace"], metadata["name"]),
             query={"fieldManager": FIELD_MANAGER, "force": str(force).lower()},
             body=manifest,
             content_type="application/apply-patch+yaml",
+            decoder=resources.applied_decoder(resource),
         )
 
     async def create(self, resource: str, manifest: Mapping[str, Any]) -> None:
@@ -132,14 +141,15 @@ class KubeClient(Transport):
 
     async def merge(
         self, resource: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
-    ) -> None:
-        """Apply a merge patch (RFC 7396) to an object. Raises ApiError."""
-        await self._write(
+    ) -> dict[str, Any]:
+        """Apply a merge patch (RFC 7396); return the object, or for a subresource its metadata. Raises ApiError."""
+        return await self._write(
             "PATCH",
             resources.path(resource, namespace, name) + subresource,
             query={"fieldManager": FIELD_MANAGER},
             body=patch,
             content_type="application/merge-patch+json",
+            decoder=resources.METADATA if subresource else resources.applied_decoder(resource),
         )
 
     async def delete(self, resource: str, namespace: str, name: str, *, uid: str | None = None) -> None:
@@ -204,9 +214,8 @@ class KubeClient(Transport):
         By a list, since the Role has no more for Jobs and pods.
         """
         path, query = resources.path(resource, namespace), {"fieldSelector": f"metadata.name={name}"}
-        reply = await self._send(
-            "GET", path, query=query, accept=resources.media_type(resource, listed=True, trimmed=True)
-        )
+        accept = resources.media_type(resource, listed=True, trimmed=True)
+        reply = await self._send("GET", path, query=query, accept=accept)
         items = _decoded(resources.MANAGED_PAGE, reply, f"GET {path}").items or []
         return sorted(
             {entry.get("manager", "") for item in items for entry in item["metadata"].get("managedFields") or ()}
@@ -277,10 +286,11 @@ class KubeClient(Transport):
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any],
         content_type: str,
-    ) -> None:
-        """Send a request whose response is the object; only check that it is one."""
+        decoder: msgspec.json.Decoder[dict[str, Any]] = resources.METADATA,
+    ) -> dict[str, Any]:
+        """Send a request whose response is the object; return what the decoder reads of it."""
         reply = await self._send(method, path, query=query, body=body, content_type=content_type)
-        _decoded(resources.METADATA, reply, f"{method} {path}")
+        return _decoded(decoder, reply, f"{method} {path}")
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], reply: bytes | msgspec.Raw, request: str) -> T:

@@ -16,6 +16,8 @@ _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 # Of code 403, as a cause: in a namespace that is deleted nothing can be made.
 _NAMESPACE_ENDS: Final = "NamespaceTerminating"
+# Of code 404, to whatever is made in a namespace that is not there any more.
+_NO_NAMESPACE: Final = re.compile(r'namespaces "[^"]+" not found')
 # The server's texts of a precondition that does not hold, of code 409; they name no field.
 _OTHER_UID: Final = re.compile(r"UID in (?:the )?precondition")
 _INTERNAL: Final = 500
@@ -52,6 +54,8 @@ class ApiError(Exception):
         self.causes = frozenset(causes)
         self.fields = frozenset(fields)
         self.retry_after = retry_after
+        self.namespace_ends = self._says_namespace_ends()
+        """Whether the namespace is deleted, or is being deleted, so that nothing can be made in it."""
 
     @classmethod
     def from_reply(cls, status: int, body: bytes, *, retry_after: float = 0.0) -> ApiError:
@@ -97,9 +101,9 @@ class ApiError(Exception):
         is_other = "metadata.uid" in self.fields or bool(_OTHER_UID.search(str(self)))
         return self.not_found or (is_other and not self.denied)
 
-    @property
-    def namespace_ends(self) -> bool:
-        """Whether the namespace is deleted, so that nothing can be made in it."""
+    def _says_namespace_ends(self) -> bool:
+        if self.status == _NOT_FOUND:
+            return bool(_NO_NAMESPACE.fullmatch(str(self)))
         return self.status == 403 and _NAMESPACE_ENDS in self.causes  # noqa: PLR2004
 
     @property

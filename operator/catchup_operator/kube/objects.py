@@ -50,6 +50,13 @@ class ManagedObject(TypedDict):
     metadata: ManagedMeta
 
 
+class AppliedCronJob(TypedDict, total=False):
+    """A CronJob in the answer to its apply: what it has become is compared with what was applied."""
+
+    metadata: ManagedMeta
+    spec: dict[str, Any]
+
+
 class JobCondition(TypedDict, total=False):
     """A condition of a Job."""
 
@@ -126,12 +133,14 @@ class PodCondition(TypedDict, total=False):
     status: str
     reason: str
     message: str
+    lastTransitionTime: str | None
 
 
 class PodStatus(TypedDict, total=False):
     """A pod's status."""
 
     phase: str
+    startTime: str
     conditions: list[PodCondition]
     initContainerStatuses: list[ContainerStatus]
     containerStatuses: list[ContainerStatus]
@@ -154,6 +163,7 @@ class PodSpec(TypedDict, total=False):
     """A pod's spec."""
 
     nodeName: str
+    runtimeClassName: str
     containers: list[Container]
 
 

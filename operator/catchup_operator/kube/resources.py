@@ -149,11 +149,12 @@ EVENT: Final = msgspec.json.Decoder(WatchEvent)
 STATUS: Final = msgspec.json.Decoder(Status)
 GROUPS: Final = msgspec.json.Decoder(Groups)
 API_RESOURCES: Final = msgspec.json.Decoder(ApiResources)
-METADATA: Final = msgspec.json.Decoder(objects.Object)
+METADATA: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(objects.Object)
 MANAGED_PAGE: Final = msgspec.json.Decoder(Page[objects.ManagedObject])
 ANY: Final = msgspec.json.Decoder(dict[str, Any])
 _OBJECTS: Final = {resource: msgspec.json.Decoder(shape) for resource, shape in _SHAPES.items()}
 _REPLIES: Final[dict[str, msgspec.json.Decoder[Any]]] = {CRONJOBS: msgspec.json.Decoder(objects.ManagedObject)}
+_APPLIED: Final[dict[str, msgspec.json.Decoder[Any]]] = {CRONJOBS: msgspec.json.Decoder(objects.AppliedCronJob)}
 _PAGES: Final = {
     resource: msgspec.json.Decoder(Page[_SHAPES.get(resource, dict[str, Any])])  # type: ignore[misc]
     for resource in (SCHEDULES, POOLS, *_SHAPES)
@@ -168,6 +169,11 @@ def object_decoder(resource: str) -> msgspec.json.Decoder[dict[str, Any]]:
 def reply_decoder(resource: str) -> msgspec.json.Decoder[dict[str, Any]]:
     """Return the decoder of the reply to a request for one object."""
     return _REPLIES.get(resource) or object_decoder(resource)
+
+
+def applied_decoder(resource: str) -> msgspec.json.Decoder[dict[str, Any]]:
+    """Return the decoder of the answer to an apply, which is the whole object."""
+    return _APPLIED.get(resource) or object_decoder(resource)
 
 
 def page_decoder(resource: str) -> msgspec.json.Decoder[Page[dict[str, Any]]]:

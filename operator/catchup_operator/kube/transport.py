@@ -138,6 +138,7 @@ class Transport:
                     method, path, query=query, accept=accept, limits=limits, content=content, content_type=content_type
                 )
             except ApiError as error:
+                await self._refused(path, error)
                 # All that were put off at once do not come back at once.
                 pause = error.retry_after + random.random()  # noqa: S311 - jitter, not a secret
                 waited += pause
@@ -147,6 +148,9 @@ class Transport:
 
     def _before(self, method: str, path: str) -> None:
         """Raise to prevent a request; called before each attempt."""
+
+    async def _refused(self, path: str, error: ApiError) -> None:
+        """Take notice of a request that failed; called after each attempt."""
 
     async def _try(
         self,

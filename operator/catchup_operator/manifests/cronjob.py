@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from catchup_contract.api import API_GROUP, API_VERSION
+from catchup_contract.api import API_GROUP, API_VERSION, DEFAULT_PRIORITY
 from catchup_contract.env import Env
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.outcomes import ExitCode
@@ -50,7 +50,7 @@ class Work:
     job: Mapping[str, Any]
     args: Sequence[str]
     env: Mapping[Env, str]
-    priority: str = "normal"
+    priority: str = DEFAULT_PRIORITY
     volumes: Sequence[Mapping[str, Any]] = ()
     mounts: Sequence[Mapping[str, Any]] = ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import count
@@ -17,6 +17,7 @@ from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS, JOBS, POOLS
 from catchup_operator.kube.watch import Watch
 from catchup_operator.manifests.names import SCHEDULE_POOL, SELECTOR, USER_SCHEDULE, Key, Owner
+from catchup_operator.reconcile.abandoned import AbandonedCronJobs
 from catchup_operator.reconcile.list_writer import ListWriter
 from catchup_operator.reconcile.member_statuses import MemberStatuses
 from catchup_operator.reconcile.observers import CronJobObserver, JobObserver, OwnerObserver
@@ -70,6 +71,7 @@ class Controller:
         self._rollout = rollout
         self._served = served
         self._now = now
+        self._abandoned = AbandonedCronJobs(client, served, now)
         self._lists = ListWriter(
             client,
             self._namespaces,
@@ -92,7 +94,9 @@ class Controller:
         )
         drift.subscribe(self._on_drift)
         served.subscribe(self._on_gone)
-        pools.subscribe(PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.take_page))
+        pools.subscribe(
+            PoolSubscriber(self._on_pool, self._on_pool_switched, self._member_statuses.take_page, self._on_list)
+        )
         for owner, parts in placements.items():
             parts.state.conflicts.subscribe(partial(self.enqueue, owner))
 
@@ -129,7 +133,7 @@ class Controller:
         pools = self._placements[SCHEDULE_POOL]
         for namespace in self._namespaces:
             is_gone = partial(self._served.is_gone, namespace)
-            cronjobs = CronJobObserver(self._drift, namespace, self._on_spent, self._now)
+            cronjobs = CronJobObserver(self._drift, namespace, self._on_spent, self._on_abandoned, self._now)
             waiting = WaitingJobs()
             self._waiting.append(waiting)
             jobs = JobObserver(self._on_finished, waiting, self._on_started)
@@ -179,9 +183,9 @@ class Controller:
     async def _resync(self) -> None:
         """Periodically enqueue what becomes outdated without an event.
 
-        Every round: resources of which runs must have ended, those whose contests or suspensions are over, and Jobs
-        of which no pod starts. Every ten minutes: resources in conflict, since the deletion of the older one may have
-        been missed.
+        Every round: resources of which runs must have ended, those whose contests or suspensions are over, those of
+        which the server keeps a CronJob otherwise than it was applied, and Jobs of which no pod starts. Every ten
+        minutes: resources in conflict, since the deletion of the older one may have been missed.
         """
         for round_number in count(1):
             await asyncio.sleep(_RESYNC_SECONDS)
@@ -190,6 +194,8 @@ class Controller:
                     for key in self._there(parts.state.conflicts.not_served()):
                         self.enqueue(owner, key)
                 for key in self._there(parts.state.contests.end_quiet(time.monotonic())):
+                    self.enqueue(owner, key)
+                for key in self._there(parts.reconciler.to_try_again(time.monotonic())):
                     self.enqueue(owner, key)
                 for key in self._there(parts.state.statuses.resumable(self._now())):
                     self.enqueue(owner, key)
@@ -239,6 +245,9 @@ class Controller:
 
         self._queue.add(_task_name("delete", cronjob), delete)
 
+    def _on_abandoned(self, cronjob: Key) -> None:
+        self._queue.add(_task_name("abandon", cronjob), partial(self._abandoned.delete, cronjob))
+
     def _on_pool(self, pool: Key) -> None:
         """Reconcile the UserSchedules that name a pool which appeared, went or admits other members."""
         self._lists.changed()
@@ -249,6 +258,12 @@ class Controller:
         """Have the members of a pool that was suspended or resumed say so, at the bounded rate."""
         for key in self._placements[USER_SCHEDULE].state.statuses.members_of(pool):
             self._rollout.add((USER_SCHEDULE, key))
+
+    def _on_list(self, namespace: str, uids: Collection[str]) -> None:
+        """Have UserSchedules say that their pool's pods cannot be told of them, or are by now, at the bounded rate."""
+        for key, uid in self._placements[USER_SCHEDULE].state.statuses.members_in(namespace).items():
+            if uid in uids:
+                self._rollout.add((USER_SCHEDULE, key))
 
     def _on_started(self, job: WaitingJob) -> None:
         name = _task_name("started", (job.namespace, job.name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from catchup_contract.kinds import Kind, user_kinds
@@ -16,9 +16,23 @@ from catchup_operator.state.contests import Contests
 from catchup_operator.state.deletion import held_by
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
 from catchup_operator.state.ownership import change, other_managers, other_owners, taken_over
+from catchup_operator.state.replaced import replaced, summary
 from catchup_operator.status.job_section import cronjob_fields, section_of
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A CronJob after its apply.
+
+    Attributes:
+        fields: for its section of the status.
+        replaced: what the server does not keep as it was applied, for people; empty where it keeps all.
+    """
+
+    fields: dict[str, Any]
+    replaced: str = ""
 
 
 class CronJobApplier:
@@ -30,10 +44,11 @@ class CronJobApplier:
         self._drift = drift
         self._contests = contests
 
-    async def apply(self, body: Mapping[str, Any], kind: Kind, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Apply the CronJob of a kind of the resource `body`; return the fields for its section of the status.
+    async def apply(self, body: Mapping[str, Any], kind: Kind, manifest: Mapping[str, Any]) -> Applied:
+        """Apply the CronJob of a kind of the resource `body`.
 
-        Writes nothing where the status has the fingerprint of this manifest and the CronJob is observed unchanged.
+        Writes nothing where the status has the fingerprint of this manifest and the CronJob is observed unchanged. One
+        that the server has not kept as it was applied has no fingerprint in the status, and is applied again.
 
         Raises:
             ApiError: as the API server answers; 422 also where a CronJob of that name belongs to somebody else.
@@ -50,15 +65,16 @@ class CronJobApplier:
                 "generation": before["cronJobGeneration"],
             }
             fields = cronjob_fields(manifest, wanted, stored)
-            finalizers: tuple[str, ...] = ()
-        else:
-            applied = await self._apply(body["metadata"], manifest, uid=before.get("cronJobUID"))
-            fields = cronjob_fields(manifest, wanted, applied["metadata"])
-            finalizers = held_by(applied)
-        self._drift.expect(
-            key_of(manifest), replace(self._expected(body, fields), held_by=finalizers), just_applied=True
-        )
-        return fields
+            self._drift.expect(key_of(manifest), self._expected(body, fields), just_applied=True)
+            return Applied(fields)
+        found = await self._apply(body["metadata"], manifest, uid=before.get("cronJobUID"))
+        # One that is being deleted was only read.
+        others = [] if held_by(found) or "spec" not in found else replaced(manifest, found)
+        fields = cronjob_fields(manifest, None if others else wanted, found["metadata"])
+        is_unmarked = any(other.is_mark for other in others)
+        expected = replace(self._expected(body, fields), held_by=held_by(found), is_unmarked=is_unmarked)
+        self._drift.expect(key_of(manifest), expected, just_applied=True)
+        return Applied(fields, summary(others))
 
     async def create_once(self, manifest: Mapping[str, Any]) -> None:
         """Create a CronJob of a request by hand, unless it was made before. Raises ApiError."""
@@ -99,7 +115,9 @@ class CronJobApplier:
         for key, expected in self._in_status(body):
             self._drift.forget(key)
             try:
-                await self._client.merge(CRONJOBS, *key, {"metadata": {"uid": expected.uid}, "spec": {"suspend": True}})
+                patch = {"metadata": {"uid": expected.uid}, "spec": {"suspend": True}}
+                if not (await self._client.merge(CRONJOBS, *key, patch))["spec"]["suspend"]:
+                    failed = ApiError(422, f"a mutating admission policy or webhook lets CronJob {key[1]} go on")
             except ApiError as error:
                 if not error.is_of_another:
                     failed = error

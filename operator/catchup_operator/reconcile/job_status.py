@@ -26,7 +26,15 @@ from catchup_operator.status.last_run import is_recorded, is_repetition
 from catchup_operator.status.patches import merged, with_idle
 from catchup_operator.status.results import Cause, FinishedJob, JobResult, end_of, result_of
 from catchup_operator.status.validation import with_valid_status
-from catchup_operator.status.waiting import WaitingJob, cause_of, known_cause, since_last_pod, suspended, waiting_pods
+from catchup_operator.status.waiting import (
+    WaitingJob,
+    cause_of,
+    is_superseded,
+    known_cause,
+    since_last_pod,
+    suspended,
+    waiting_pods,
+)
 
 # A Job with shards has many pods, which wait for the same in general.
 _PODS_ASKED: Final = 3
@@ -116,7 +124,7 @@ class JobStatusUpdater:
         async with self._writer.lock(key):
             stored = await self._client.get(self._owner.plural, *key)
             body = with_valid_status(stored) if stored is not None else {}
-            if not _is_ours(body, job):
+            if not _is_ours(body, job) or is_superseded(section_of(body, job.kind), job):
                 return False
             patch = self._placement.waiting(body, job, cause, now=self._now())
             if stored is not None and patch:
@@ -139,12 +147,12 @@ class JobStatusUpdater:
         return [pod async for pod in self._client.list_items(PODS, namespace, selector=selector)]
 
     async def _cause_of(self, job: FinishedJob | WaitingJob, pods: Sequence[Mapping[str, Any]]) -> Cause | None:
-        if (cause := cause_of(pods, ())) is not None:
+        if (cause := cause_of(pods, (), now=self._now())) is not None:
             return cause
         events = since_last_pod(pods, await self._warnings(job.namespace, job.uid))
         for pod in waiting_pods(pods)[:_PODS_ASKED]:
             events += await self._warnings(job.namespace, pod["metadata"]["uid"])
-        return cause_of(pods, events)
+        return cause_of(pods, events, now=self._now())
 
     async def _warnings(self, namespace: str, uid: str) -> list[dict[str, Any]]:
         warnings = self._client.list_items(EVENTS, namespace, fields=f"involvedObject.uid={uid},type=Warning")

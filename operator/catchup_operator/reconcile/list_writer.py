@@ -81,7 +81,7 @@ class ListWriter:
         self._served = served
         self._queue = queue
         self._pools = pools
-        self.known = KnownSchedules(digest_spread)
+        self.known = KnownSchedules(digest_spread, now=now)
         self._observers = [_Observer(self.known, namespace, self.changed) for namespace in namespaces]
         self._watches: list[Watch] = []
         self._event = asyncio.Event()
@@ -161,7 +161,8 @@ class ListWriter:
         except ApiError as error:
             if error.namespace_ends or not error.refused:
                 raise
-            self._pools.note_refused(namespace, str(error))
+            _, members, _ = self._lists.get(namespace, ({}, {}, ()))
+            self._pools.note_refused(namespace, str(error), members)
             raise RetryAfterError(str(error), seconds=_REFUSED_SECONDS) from None
 
     async def _write(self, namespace: str) -> None:
@@ -191,8 +192,10 @@ class ListWriter:
         """Go on with the moves that were under way when the operator ended. Raises ApiError."""
         files = {file: await self._stored(namespace, name) for name, file in manifests.CONFIGMAPS.items()}
         self._resumed.add(namespace)
+        self._pools.note_stored(namespace, {})  # pods serve nobody by a list that they cannot read
         with suppress(InvalidListError):
             stored = decode(files)
+            self._pools.note_stored(namespace, {each.uid: each.generation for each in stored.schedules if each.pool})
             if self.known.resume(namespace, stored.schedules, stored.order or 0):
                 self._event.set()  # to wait until they have left
 
@@ -221,7 +224,9 @@ class ListWriter:
             if found is not None and (found.get("binaryData") or {}) == {file: base64.b64encode(content).decode()}:
                 self._written[key] = wanted
                 return
-        await self._client.apply(CONFIGMAPS, manifests.configmap(namespace, name, content), force=True)
+        kept = await self._client.apply(CONFIGMAPS, manifests.configmap(namespace, name, content), force=True)
+        if (kept.get("binaryData") or {}).get(file) != base64.b64encode(content).decode():
+            raise ApiError(422, f"a mutating admission policy or webhook replaces the content of ConfigMap {name}")
         self._written[key] = wanted
         logger.info("%s/%s: %d bytes", namespace, name, len(content))
 

@@ -11,6 +11,7 @@ from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.reconciler import Reconciler
 from catchup_operator.state.deletion import is_deleted
 from catchup_operator.state.drift import DriftDetector
+from catchup_operator.state.ownership import may_be_abandoned
 from catchup_operator.state.waiting_jobs import WaitingJobs
 from catchup_operator.status.results import FinishedJob
 from catchup_operator.status.waiting import WaitingJob
@@ -19,7 +20,8 @@ from catchup_operator.status.waiting import WaitingJob
 class CronJobObserver:
     """Feeds the CronJobs of a namespace (None: of all) to the drift detector.
 
-    Calls `on_spent` with the key and the uid of a CronJob of a request by hand that is to be deleted.
+    Calls `on_spent` with the key and the uid of a CronJob of a request by hand that is to be deleted, and
+    `on_abandoned` with the key of one whose resource may be gone.
     """
 
     def __init__(
@@ -27,10 +29,12 @@ class CronJobObserver:
         drift: DriftDetector,
         namespace: str | None,
         on_spent: Callable[[Key, str], None],
+        on_abandoned: Callable[[Key], None],
         now: Callable[[], datetime],
     ) -> None:
         self._drift = drift
         self._on_spent = on_spent
+        self._on_abandoned = on_abandoned
         self._now = now
         self._namespace = namespace
         self._listed: set[Key] = set()
@@ -44,6 +48,8 @@ class CronJobObserver:
         self._listed.add(self._drift.observe(item))
         if is_spent(item["metadata"], self._now()):
             self._on_spent(key_of(item), item["metadata"]["uid"])
+        if may_be_abandoned(item["metadata"]):
+            self._on_abandoned(key_of(item))
 
     def forget(self, item: Mapping[str, Any]) -> None:
         """Take a CronJob's deletion."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Final, Protocol
@@ -16,7 +16,7 @@ from catchup_operator.manifests.dedicated import desired_cronjobs
 from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, Owner
 from catchup_operator.manifests.pooled import pool_cronjobs
 from catchup_operator.manifests.template_hash import pool_template_hash, template_hash
-from catchup_operator.reconcile.pool_waits import list_wait, pools_wait
+from catchup_operator.reconcile.pool_waits import is_told, list_wait, member_wait, pools_wait
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule, pool_of
@@ -26,6 +26,7 @@ from catchup_operator.state.pool_ticks import PoolTicks
 from catchup_operator.state.pools import PoolFacts, Pools
 from catchup_operator.status import member_status, patches, pool_status, ready
 from catchup_operator.status.conditions import Condition
+from catchup_operator.status.job_health import SwitchedOff
 from catchup_operator.status.job_section import active_since, section_of, switched_off
 from catchup_operator.status.requests import new_requests
 from catchup_operator.status.results import Cause, JobResult
@@ -38,13 +39,15 @@ class Desired:
 
     Attributes:
         manifests: the CronJob of each kind. Others that the status names are deleted.
+        off: what the spec switches off, of the kinds that have a CronJob.
         once: CronJobs of requests by hand, each made once.
         patch: returns the status patch after they were applied. It takes the fields of each CronJob, and by name
-            `contested` and `terminating` as `patches.reconciled` does.
+            `mutated`, `contested` and `terminating` as `patches.reconciled` does.
     """
 
     manifests: Mapping[Kind, Mapping[str, Any]]
     patch: Callable[..., dict[str, Any] | None]
+    off: SwitchedOff = field(default_factory=dict)
     once: Sequence[Mapping[str, Any]] = ()
 
 
@@ -123,7 +126,9 @@ class Dedicated:
         facts = self._pools.facts((body["metadata"]["namespace"], pool)) if pool else None
         # While the pools are not known, the status is believed.
         is_as_the_pool = facts is None or (facts.admits and member_status.agrees_with_pool(body, facts.off))
-        return patches.is_current(body, applied_hash) and is_as_the_pool
+        metadata = body["metadata"]
+        is_known = not pool or not self._pools.lacks(metadata["namespace"], metadata["uid"], metadata["generation"])
+        return patches.is_current(body, applied_hash) and is_as_the_pool and is_known
 
     def must_act(self, body: Mapping[str, Any], now: datetime) -> bool:
         """Whether a suspension has ended, or a run by hand is asked for."""
@@ -134,11 +139,15 @@ class Dedicated:
         schedule = self._read(body).at(now)
         schedule = schedule if older is None else replace(schedule, suspend=True, suspension=None)
         since = active_since(body, schedule, now=now)
+        off = {kind: switched_off(schedule, kind) for kind in schedule.sections}
         # What is switched off makes no runs by hand either.
-        asked = {kind: at for kind, at in new_requests(body, now).items() if not switched_off(schedule, kind)}
+        asked = {kind: at for kind, at in new_requests(body, now).items() if off[kind] is None}
         unready = None
         if schedule.pool:
-            pool, has_cronjobs = self._pool(body, schedule, now)
+            pool, has_cronjobs = self._pool(schedule, body)
+            must_know = has_cronjobs or (older is None and self._must_know(schedule, body))
+            if pool.admits and must_know and not self._is_listed(schedule):
+                raise member_wait(body, self._pools, now, off)
             if pool.admits or not has_cronjobs or older is not None:
                 patch = partial(
                     member_status.pooled,
@@ -163,7 +172,7 @@ class Dedicated:
             unready=unready,
         )
         once = [by_hand(manifests[kind], by_hand_name(body["metadata"], kind, at), now) for kind, at in asked.items()]
-        return Desired(manifests, patch, once)
+        return Desired(manifests, patch, off, once)
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
         """Return the status patch for a Job's result."""
@@ -185,16 +194,21 @@ class Dedicated:
         """Return the status patch for a Job of which a pod has started at last."""
         return patches.started(body, self._valid(body, now), job, now=now)
 
-    def _pool(self, body: Mapping[str, Any], schedule: UserSchedule, now: datetime) -> tuple[PoolFacts, bool]:
-        """Return the pool, and whether CronJobs serve the user so far, of whom the pods of the pool know then."""
+    def _pool(self, schedule: UserSchedule, body: Mapping[str, Any]) -> tuple[PoolFacts, bool]:
+        """Return the pool, and whether CronJobs serve the user so far."""
         pool = self._pools.facts((schedule.namespace, schedule.pool))
         if pool is None:
             raise pools_wait()
-        has_cronjobs = any("cronJobName" in section_of(body, kind) for kind in schedule.sections)
-        is_listed = self._pools.is_on_list(schedule.namespace, schedule.uid, schedule.generation)
-        if pool.admits and has_cronjobs and not is_listed:
-            raise list_wait(body, self._pools, "the pods of the pool do not know it yet", now)
-        return pool, has_cronjobs
+        return pool, any("cronJobName" in section_of(body, kind) for kind in schedule.sections)
+
+    def _is_listed(self, schedule: UserSchedule) -> bool:
+        return self._pools.is_on_list(schedule.namespace, schedule.uid, schedule.generation)
+
+    def _must_know(self, schedule: UserSchedule, body: Mapping[str, Any]) -> bool:
+        """Whether the status must not say that a pool serves the user before its pods know: they cannot be told now."""
+        pools, namespace = self._pools, schedule.namespace
+        is_new = not body.get("status") and pools.refused(namespace) is not None
+        return is_new or is_told(body) or pools.lacks(namespace, schedule.uid, schedule.generation)
 
     def _read(self, body: Mapping[str, Any]) -> UserSchedule:
         return UserSchedule.from_body(body, digest_spread=self._template.digest_spread)
@@ -246,7 +260,8 @@ class Pooled:
         patch = partial(
             pool_status.reconciled, body, pool, template_hash=self._hash, active_since=since, now=now, older=older
         )
-        return Desired(pool_cronjobs(pool, self._template, since), patch)
+        off = {kind: pool_status.switched_off(pool, kind) for kind in pool.sections}
+        return Desired(pool_cronjobs(pool, self._template, since), patch, off)
 
     def recorded(self, body: Mapping[str, Any], result: JobResult, *, now: datetime) -> dict[str, Any] | None:
         """Return the status patch for a Job's result."""

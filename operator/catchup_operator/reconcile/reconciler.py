@@ -141,6 +141,10 @@ class Reconciler:
             elif not await self._is_reconciled(with_valid_status(body), self._placement.template_hash(body)):
                 await self._reconcile(body)
 
+    def to_try_again(self, at: float) -> list[Key]:
+        """Return the resources whose CronJobs are to be applied again `at` (seconds of a monotonic clock); once."""
+        return self._refusals.due(at)
+
     def forget(self, body: Mapping[str, Any]) -> None:
         """Forget a resource that was deleted; a younger one takes over."""
         self._forget(key_of(body), body["metadata"]["uid"])
@@ -255,18 +259,23 @@ class Reconciler:
             logger.info("%s/%s: not served, since %s is older", *key_of(body), older)
         with self._refusals.reported(body, ready.not_deleted):
             await self._cronjobs.delete(body, keep=desired.manifests)
-        with self._refusals.reported(body, ready.refused):
-            fields = {
+        with self._refusals.reported(body, ready.refused, off=desired.off):
+            applied = {
                 kind: await self._cronjobs.apply(body, kind, manifest) for kind, manifest in desired.manifests.items()
             }
             for manifest in desired.once:
                 await self._cronjobs.create_once(manifest)
-        self._refusals.end(key_of(body))
+        mutated = [(each.fields["cronJobName"], each.replaced) for each in applied.values() if each.replaced]
+        if mutated:
+            self._refusals.put_off(key_of(body))
+        else:
+            self._refusals.end(key_of(body))
         keys = [key_of(manifest) for manifest in desired.manifests.values()]
         changes = ((key, self._state.contests.contested_by(key)) for key in keys)
         held = ((key, self._state.drift.held_by(key)) for key in keys)
         patch = desired.patch(
-            fields,
+            {kind: each.fields for kind, each in applied.items()},
+            mutated=next(iter(mutated), None),
             contested=next(((key[1], change) for key, change in changes if change), None),
             terminating=next(((key[1], finalizers) for key, finalizers in held if finalizers), None),
         )

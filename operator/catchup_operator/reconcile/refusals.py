@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from catchup_operator.manifests.names import Key, key_of
 from catchup_operator.reconcile.work_queue import RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, RetryAfterError
 from catchup_operator.status import patches, ready
 from catchup_operator.status.conditions import Condition
+from catchup_operator.status.job_health import UNKNOWN, SwitchedOff
 
 # Nothing tells that a quota or a policy was lifted: a watch would need the right to read those of all namespaces.
 _REFUSED_FIRST_SECONDS: Final = 30.0
@@ -48,13 +50,16 @@ class Refusals:
         self._now = now
         self._in_a_row: Counter[Key] = Counter()
         self._failures: Counter[Key] = Counter()
+        self._try_at: dict[Key, float] = {}
 
     @contextmanager
-    def reported(self, body: Mapping[str, Any], explain: Callable[[object], Condition]) -> Iterator[None]:
+    def reported(
+        self, body: Mapping[str, Any], explain: Callable[[object], Condition], *, off: SwitchedOff = UNKNOWN
+    ) -> Iterator[None]:
         """Raise RefusedError in place of a refusal within the block, or of the fifth error in a row; others pass.
 
         So does the refusal of a namespace that is deleted: nothing is to be told there. `explain` returns the condition
-        of a refusal that only time, or somebody who lifts it, can end.
+        of a refusal that only time, or somebody who lifts it, can end; `off` is what the spec switches off.
         """
         try:
             yield
@@ -62,11 +67,24 @@ class Refusals:
             if error.namespace_ends:
                 raise
             if error.refused:
-                raise self._refusal(body, error, explain) from None
+                raise self._refusal(body, error, explain, off) from None
             self._failures[key_of(body)] += 1
             if self._failures[key_of(body)] < _FAILURES_TOLD:
                 raise
-            raise self._failure(body, error) from None
+            raise self._failure(body, error, off) from None
+
+    def put_off(self, key: Key) -> None:
+        """Record that the server took what it does not keep as it was applied, and that it is to be tried again."""
+        self._failures.pop(key, None)
+        self._in_a_row[key] += 1
+        self._try_at[key] = time.monotonic() + self._pause(key)
+
+    def due(self, at: float) -> list[Key]:
+        """Return the resources that are to be tried again `at` (seconds of a monotonic clock); once."""
+        due = [key for key, try_at in self._try_at.items() if try_at <= at]
+        for key in due:
+            del self._try_at[key]
+        return due
 
     def is_known(self, key: Key) -> bool:
         """Whether the status of a resource tells of a refusal, so that a retry is on its way."""
@@ -76,14 +94,18 @@ class Refusals:
         """Forget the refusals of a resource: nothing is refused any more, or it is gone."""
         self._in_a_row.pop(key, None)
         self._failures.pop(key, None)
+        self._try_at.pop(key, None)
 
-    def _failure(self, body: Mapping[str, Any], error: ApiError) -> RefusedError:
-        condition = ready.failed(error)
+    def _failure(self, body: Mapping[str, Any], error: ApiError, off: SwitchedOff) -> RefusedError:
         seconds = backoff_seconds(self._failures[key_of(body)], first=RETRY_FIRST_SECONDS, longest=RETRY_MAX_SECONDS)
-        return RefusedError(condition.message, patches.not_ready(body, condition, now=self._now()), seconds=seconds)
+        return self._told(body, ready.failed(error), off, seconds=seconds)
 
     def _refusal(
-        self, body: Mapping[str, Any], error: ApiError, explain: Callable[[object], Condition]
+        self,
+        body: Mapping[str, Any],
+        error: ApiError,
+        explain: Callable[[object], Condition],
+        off: SwitchedOff,
     ) -> RefusedError:
         permission = error.missing_permission
         if permission is not None:
@@ -91,8 +113,13 @@ class Refusals:
         elif error.webhook_failed:
             condition, seconds = ready.webhook_failed(error), _UNNOTICED_RETRY_SECONDS
         else:
-            key = key_of(body)
-            self._in_a_row[key] += 1
-            condition = explain(error)
-            seconds = backoff_seconds(self._in_a_row[key], first=_REFUSED_FIRST_SECONDS, longest=_REFUSED_MAX_SECONDS)
-        return RefusedError(condition.message, patches.not_ready(body, condition, now=self._now()), seconds=seconds)
+            self._in_a_row[key_of(body)] += 1
+            condition, seconds = explain(error), self._pause(key_of(body))
+        return self._told(body, condition, off, seconds=seconds)
+
+    def _pause(self, key: Key) -> float:
+        return backoff_seconds(self._in_a_row[key], first=_REFUSED_FIRST_SECONDS, longest=_REFUSED_MAX_SECONDS)
+
+    def _told(self, body: Mapping[str, Any], condition: Condition, off: SwitchedOff, *, seconds: float) -> RefusedError:
+        patch = patches.not_ready(body, condition, now=self._now(), off=off)
+        return RefusedError(condition.message, patch, seconds=seconds)

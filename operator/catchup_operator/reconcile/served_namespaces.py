@@ -45,9 +45,12 @@ class _Namespace:
     lease: NamespaceLease
     error: ApiError | None = None
     gone: bool = False
+    ends: bool = False
     asked_at: float = float("-inf")
     is_in_turn: bool = False
+    looked_at: float = float("-inf")
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class ServedNamespaces:
@@ -94,7 +97,7 @@ class ServedNamespaces:
         async with served.lock:
             if time.monotonic() - served.asked_at > (CHECK_SECONDS if served.lease.holder else _PAUSE_SECONDS):
                 await self._renew(served)
-        if served.gone and self._all:
+        if served.gone and self._all and not served.ends:
             return  # there is nothing to write, as the next read says
         if served.gone:
             raise GoneError(self._problem(served), seconds=CHECK_SECONDS)
@@ -112,6 +115,30 @@ class ServedNamespaces:
         served = self._known.get(namespace)
         if served is not None and not served.lease.is_held(time.monotonic()):
             raise NotHeldError(self._problem(served), seconds=CHECK_SECONDS)
+
+    async def ends(self, namespace: str, error: ApiError) -> bool:
+        """Whether the namespace of a request that failed is deleted: whatever else is to be written there is dropped.
+
+        The server says so of what is to be made, or denies a permission, since the Role goes with its namespace.
+        """
+        served = self._known.get(namespace)
+        if served is None or served.gone:
+            return error.namespace_ends or (served is not None and error.missing_permission is not None)
+        if error.namespace_ends or (error.missing_permission and await self._is_known_gone(served)):
+            self._note_gone(served)
+            served.ends = True
+        return served.gone
+
+    async def _is_known_gone(self, served: _Namespace) -> bool:
+        """Ask about the namespace, at most once in `CHECK_SECONDS`; those who ask meanwhile wait for the answer."""
+        async with served.asking:
+            if self._all or served.gone or time.monotonic() - served.looked_at < CHECK_SECONDS:
+                return served.gone
+            served.looked_at = time.monotonic()
+            try:
+                return await self._client.is_gone(served.namespace)
+            except ApiError:
+                return False
 
     def serves(self, namespace: str) -> bool:
         """Whether a namespace is to be served and, as far as is known, is there."""
@@ -179,7 +206,7 @@ class ServedNamespaces:
 
     async def _renew(self, served: _Namespace) -> None:
         served.asked_at = at = time.monotonic()
-        was_held, holder = served.lease.is_held(at), served.lease.holder
+        was_held, holder, ended = served.lease.is_held(at), served.lease.holder, served.ends
         try:
             try:
                 await self._take(served, at)
@@ -190,22 +217,34 @@ class ServedNamespaces:
         except ApiError as error:
             await self._fail(served, error)
             return
-        served.error, served.gone = None, False
+        if served.ends and not ended:
+            served.lease.lost()  # another request has found out meanwhile
+            return
+        served.error, served.gone, served.ends = None, False, False
         if served.lease.holder is not None and (was_held or served.lease.holder != holder):
             logger.warning("%s", self._held_by_another(served))
         elif holder is not None and served.lease.holder is None:
             logger.info("namespace %s is served by this release now; it was by %s", served.namespace, holder)
 
     async def _fail(self, served: _Namespace, error: ApiError) -> None:
-        was_gone, served.gone = served.gone, await self._is_gone(served, error)
-        served.error = None if served.gone else error
+        if not await self._is_gone(served, error):
+            served.error, served.gone, served.ends = error, False, False
+            logger.warning("%s", self._problem(served))
+            return
+        self._note_gone(served)
+        served.ends = error.namespace_ends and error.status != _NOT_FOUND
+        if self._all and not served.ends:
+            self._known.pop(served.namespace, None)
+
+    def _note_gone(self, served: _Namespace) -> None:
         if served.gone:
-            served.lease.lost()
-            if self._all:
-                self._known.pop(served.namespace, None)
-            elif not was_gone:
-                self._on_gone(served.namespace)
-        if not (was_gone and served.gone):
+            return
+        was_held = served.lease.is_held(time.monotonic())
+        served.gone, served.error = True, None
+        served.lease.lost()
+        if not self._all:
+            self._on_gone(served.namespace)
+        if was_held or not self._all:  # where all are served, one that is gone is asked for anew each time
             logger.warning("%s", self._problem(served))
 
     async def _is_gone(self, served: _Namespace, error: ApiError) -> bool:
@@ -226,11 +265,21 @@ class ServedNamespaces:
         if not served.lease.may_take(at):
             return
         spec = renewal(before, self._identity, self._now())
+        metadata = {"namespace": served.namespace, "name": LEASE_NAME}
+        manifest = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
         if lease is None:
-            metadata = {"namespace": served.namespace, "name": LEASE_NAME}
-            manifest = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
             await self._client.create(LEASES, manifest)
         else:
+            if served.ends:  # there it can still be renewed, but not be made
+                await self._try_to_create(manifest)
             version = {"resourceVersion": lease["metadata"]["resourceVersion"]}
             await self._client.merge(LEASES, served.namespace, LEASE_NAME, {"metadata": version, "spec": spec})
         served.lease.renewed(at)
+
+    async def _try_to_create(self, manifest: dict[str, Any]) -> None:
+        """Return if objects can be made in a namespace again, by a Lease that is there. Raises ApiError."""
+        try:
+            await self._client.create(LEASES, manifest)
+        except ApiError as error:
+            if not error.already_exists:
+                raise

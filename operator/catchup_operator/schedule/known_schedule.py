@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from catchup_contract.api import USER_ID_PATTERN
 from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_contract.requests import requested_at
-from catchup_contract.schedule_list import ListedSchedule
+from catchup_contract.schedule_list import REQUEST_FIELDS, ListedSchedule
 from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.schedule.fields import InvalidSpecError
 from catchup_operator.schedule.user_schedule import UserSchedule
-
-REQUESTS: Final = {SYNC: "sync_requested_at", DIGEST: "digest_requested_at"}
-"""The fields of the list that name requests by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ def known_schedule(body: Mapping[str, Any], *, digest_since: str, digest_spread:
         suspended_until=format_utc(schedule.suspension.until) if schedule.suspension else "",
         digest_chosen=chosen["time"] if digest.enabled and chosen["time"] != due["time"] else "",
     )
-    asked = {kind: at for kind in REQUESTS if (at := requested_at(metadata, kind)) is not None}
+    asked = {kind: at for kind in REQUEST_FIELDS if (at := requested_at(metadata, kind)) is not None}
     return KnownSchedule(created, is_ending, listed, {kind: format_utc(at) for kind, at in asked.items()})
 
 
@@ -92,17 +90,34 @@ def with_requests(
     listed = known.listed
     requests: dict[str, Any] = {}
     stays = before is not None and _stay(before.listed) == _stay(listed)
-    for kind, field_name in REQUESTS.items():
+    for kind, field_name in REQUEST_FIELDS.items():
         asked = known.asked.get(kind, "")
-        if not (asked and listed.pool and listed.is_served and _is_on(listed, kind)):
+        if not (asked and listed.pool and listed.is_served and listed.has(kind)):
             continue
         is_listed = is_news = False
-        if before is not None and stays and _is_on(before.listed, kind):
+        if before is not None and stays and before.listed.has(kind):
             is_listed = getattr(before.listed, field_name) == asked
             is_news = before.asked.get(kind) != asked  # also where the watch told of both at once
         if is_listed or (accepts_new and (is_news or asked > taken.get(kind, ""))):
             requests[field_name] = asked
     return replace(known, listed=replace(listed, **requests)) if requests else known
+
+
+def with_edit(known: KnownSchedule, before: KnownSchedule | None, now: datetime) -> KnownSchedule:
+    """Return a UserSchedule whose `listed` says when its times were changed last, as far as its pool must know.
+
+    Args:
+        known: what the UserSchedule says at `now` (aware).
+        before: what was known of it last, None where nothing was.
+    """
+    if before is None or not known.listed.pool or known.listed.edited_at:
+        return known
+    at = before.listed.edited_at if _times(before.listed) == _times(known.listed) else format_utc(now)
+    return replace(known, listed=replace(known.listed, edited_at=at))
+
+
+def _times(listed: ListedSchedule) -> tuple[str, ...]:
+    return (listed.time_zone, listed.sync_every, listed.digest_day, listed.digest_time)
 
 
 def without_requests(known: KnownSchedule, told: ListedSchedule, order: int) -> KnownSchedule:
@@ -114,7 +129,7 @@ def without_requests(known: KnownSchedule, told: ListedSchedule, order: int) -> 
     """
     gone: dict[str, Any] = {
         name: ""
-        for name in REQUESTS.values()
+        for name in REQUEST_FIELDS.values()
         if (asked := getattr(known.listed, name)) and asked != getattr(told, name)
         if parse_utc(asked).timestamp() * 1000 <= order
     }
@@ -123,7 +138,3 @@ def without_requests(known: KnownSchedule, told: ListedSchedule, order: int) -> 
 
 def _stay(listed: ListedSchedule) -> tuple[str, str, str, bool]:
     return (listed.uid, listed.user_id, listed.pool, listed.is_served)
-
-
-def _is_on(listed: ListedSchedule, kind: Kind) -> bool:
-    return bool({SYNC: listed.sync_every, DIGEST: listed.digest_day}[kind])

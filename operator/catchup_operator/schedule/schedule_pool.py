@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY, SYNC_INTERVALS_MINUTES
 from catchup_contract.kinds import Kind, Rule, user_kinds
-from catchup_contract.pools import DEFAULT_TICK, POOL_NAME_PATTERN, SHARDS_MAX, TICKS_MINUTES, Members
+from catchup_contract.pools import DEFAULT_TICK, POOL_NAME_FORM, POOL_NAME_PATTERN, SHARDS_MAX, TICKS_MINUTES, Members
 from catchup_operator.schedule.fields import InvalidSpecError, boolean, mapping, one_of, whole_number
 from catchup_operator.schedule.suspension import Suspension, in_force, suspension_of
 
@@ -100,5 +100,5 @@ class SchedulePool:
 
 def _name(metadata: Mapping[str, Any]) -> str:
     if not re.fullmatch(POOL_NAME_PATTERN, metadata["name"]):
-        raise InvalidSpecError("metadata.name must be at most 40 lower-case letters, digits and dashes")
+        raise InvalidSpecError(f"metadata.name must be {POOL_NAME_FORM}")
     return str(metadata["name"])

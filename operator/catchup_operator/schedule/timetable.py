@@ -33,10 +33,6 @@ class Timetable(Protocol):
     has_due_dates: ClassVar[bool]
 
     @property
-    def is_daily(self) -> bool:
-        """Whether each date is a due date."""
-
-    @property
     def display(self) -> str:
         """The timetable as `kubectl get` prints it."""
 
@@ -75,11 +71,6 @@ class IntervalTimetable:
         """Read the section of the spec. Raises InvalidSpecError."""
         every = one_of(section, "every", tuple(SYNC_INTERVALS_MINUTES), DEFAULT_SYNC_EVERY)
         return cls(every, Cadence.of_user(kind.name, SYNC_INTERVALS_MINUTES[every], user_id))
-
-    @property
-    def is_daily(self) -> bool:
-        """False: there are no due dates."""
-        return False
 
     @property
     def display(self) -> str:
@@ -122,11 +113,6 @@ class LocalTimetable:
         day = one_of(section, "day", tuple(DigestDay), DEFAULT_DIGEST_DAY)
         at = matching(section, "time", TIME_OF_DAY_PATTERN, "HH:MM", DEFAULT_DIGEST_TIME)
         return cls(DigestTime(zone, DigestDay(day), time.fromisoformat(at)))
-
-    @property
-    def is_daily(self) -> bool:
-        """Whether each date is a due date."""
-        return self.when.day is DigestDay.DAILY
 
     @property
     def display(self) -> str:

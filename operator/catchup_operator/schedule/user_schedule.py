@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from catchup_contract.api import DEFAULT_TIME_ZONE, USER_ID_PATTERN
+from catchup_contract.api import DEFAULT_PRIORITY, DEFAULT_TIME_ZONE, PRIORITIES, USER_ID_FORM, USER_ID_PATTERN
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.pools import POOL_NAME_PATTERN
 from catchup_operator.schedule.fields import InvalidSpecError, boolean, mapping, matching, one_of
 from catchup_operator.schedule.suspension import Suspension, in_force, suspension_of
 from catchup_operator.schedule.timetable import TIMETABLES, Timetable
-
-_PRIORITIES: Final = ("low", "normal", "high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +64,7 @@ class UserSchedule:
         """
         metadata = body["metadata"]
         spec = mapping(body, "spec")
-        user_id = matching(
-            spec, "userId", USER_ID_PATTERN, "lower-case letters, digits and dashes, at most 63 characters"
-        )
+        user_id = matching(spec, "userId", USER_ID_PATTERN, USER_ID_FORM)
         zone = _time_zone(spec)
         sections = {}
         for kind, work in user_kinds().items():
@@ -87,7 +83,7 @@ class UserSchedule:
             user_id=user_id,
             time_zone=zone.key,
             sections=sections,
-            priority=one_of(spec, "priority", _PRIORITIES, "normal"),
+            priority=one_of(spec, "priority", PRIORITIES, DEFAULT_PRIORITY),
             suspend=boolean(spec, "suspend", default=False),
             pool=matching(spec, "pool", f"({POOL_NAME_PATTERN})?", "the name of a SchedulePool, or empty", ""),
             suspension=suspension_of(spec),

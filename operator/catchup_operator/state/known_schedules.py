@@ -5,12 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.schedule_list import ListedSchedule
 from catchup_operator.manifests.names import Key, key_of
-from catchup_operator.schedule.known_schedule import KnownSchedule, known_schedule, with_requests, without_requests
+from catchup_operator.schedule.known_schedule import (
+    KnownSchedule,
+    known_schedule,
+    with_edit,
+    with_requests,
+    without_requests,
+)
 from catchup_operator.state.conflicts import precedence
 from catchup_operator.status.job_section import section_of, since_of_list
 from catchup_operator.status.member_status import POOLED_HASH
@@ -30,11 +37,18 @@ class KnownSchedules:
     Args:
         digest_spread: the window in minutes over which local times are spread.
         clock: returns the time in seconds.
+        now: returns the time of the day, aware.
     """
 
-    def __init__(self, digest_spread: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        digest_spread: int,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._digest_spread = digest_spread
         self._clock = clock
+        self._now = now
         self._known: dict[Key, KnownSchedule] = {}
         self._pooled_since: dict[Key, float] = {}
         self._leaving: set[Key] = set()
@@ -68,6 +82,7 @@ class KnownSchedules:
             # Taken for this pool: perhaps at this start, by the watch that reconciles. The stored list says if not.
             self._doubtful.add(key)
             taken = {}
+        known = with_edit(known, listed, self._now())
         # Of one who leaves a new request is for the CronJobs.
         self._known[key] = with_requests(known, listed, taken=taken, accepts_new=bool(spec_pool))
         return self._known[key] != before
@@ -90,6 +105,7 @@ class KnownSchedules:
                 self._pooled_since[key] = self._clock()
                 self._leaving.add(key)
                 found = True
+            known = with_edit(known, replace(known, listed=before), self._now())
             known = with_requests(known, replace(known, listed=before), taken={}, accepts_new=False)
             self._known[key] = without_requests(known, before, order) if key in self._doubtful else known
             self._doubtful.discard(key)

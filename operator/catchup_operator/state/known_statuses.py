@@ -111,6 +111,10 @@ class KnownStatuses:
         """Return the resources whose spec names a SchedulePool, with their uids."""
         return {key: uid for key, (name, uid) in self._pools.items() if (key[0], name) == pool}
 
+    def members_in(self, namespace: str) -> dict[Key, str]:
+        """Return the resources of a namespace whose spec names any SchedulePool, with their uids."""
+        return {key: uid for key, (_, uid) in self._pools.items() if key[0] == namespace}
+
     def note_last_runs(self, key: Key, status: Mapping[str, Any]) -> None:
         """Record the last runs in a status, or in a patch of it; the resource is known from now on."""
         self._known.add(key)

@@ -8,10 +8,10 @@ apply removes all that the manifest does not name, and the server sets defaults 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from catchup_operator.manifests.names import FIELD_MANAGER
+from catchup_operator.manifests.names import FIELD_MANAGER, LABEL_BY_HAND, has_operator_labels, owner_of
 
 _SPEC: Final = "f:spec"
 _APPLY: Final = "Apply"
@@ -29,8 +29,35 @@ def other_managers(metadata: Mapping[str, Any]) -> list[str]:
 
 def other_owners(metadata: Mapping[str, Any], owner_uid: str) -> list[str]:
     """Return the owners beside that of this uid, e.g. `ConfigMap more`: with them a CronJob outlives its own."""
-    owners = metadata.get("ownerReferences") or ()
-    return [f"{owner.get('kind')} {owner.get('name')}" for owner in owners if owner["uid"] != owner_uid]
+    return names_of_owners({"ownerReferences": [one for one in _owners(metadata) if one["uid"] != owner_uid]})
+
+
+def names_of_owners(metadata: Mapping[str, Any]) -> list[str]:
+    """Return the owners of an object, e.g. `ConfigMap more`."""
+    return [f"{owner.get('kind')} {owner.get('name')}" for owner in _owners(metadata)]
+
+
+def may_be_abandoned(metadata: Mapping[str, Any]) -> bool:
+    """Whether a CronJob that bears our labels has owners which may outlive the resource that it was made for.
+
+    The garbage collector takes an owner that is gone off where another one is there. One without any owner was left by
+    a deletion that orphans, as somebody asked; that of a request by hand ends by itself.
+    """
+    labels, owners = metadata.get("labels") or {}, _owners(metadata)
+    if not owners or LABEL_BY_HAND in labels or "deletionTimestamp" in metadata or not has_operator_labels(labels):
+        return False
+    labelled = owner_of(labels)
+    own = labelled and (labelled[0].kind, labelled[1])
+    return len(owners) > 1 or (owners[0].get("kind"), owners[0].get("name")) != own
+
+
+def has_applied(metadata: Mapping[str, Any]) -> bool:
+    """Whether the operator has applied an object's spec, by the record of field managers."""
+    return any(_is_our_apply(entry) for entry in _of_spec(metadata))
+
+
+def _owners(metadata: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return metadata.get("ownerReferences") or ()
 
 
 def change(metadata: Mapping[str, Any], owner_uid: str) -> str:

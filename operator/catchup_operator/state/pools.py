@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from catchup_contract.kinds import Kind
 from catchup_contract.trouble import TroublePage
@@ -31,11 +32,14 @@ class PoolSubscriber:
         changed: called with a pool that appears, goes, or admits other members.
         switched: called with one that switches kinds on or off.
         trouble: called with a page of the members who are in trouble with a kind.
+        listed: called with a namespace, and the uids of UserSchedules of which its pods cannot be told since the list
+            is refused, or by now are.
     """
 
     changed: Callable[[Key], None] = lambda _: None
     switched: Callable[[Key], None] = lambda _: None
     trouble: Callable[[Key, Kind, TroublePage], None] = lambda *_: None
+    listed: Callable[[str, Collection[str]], None] = lambda *_: None
 
 
 _GONE = PoolFacts(admits=False)
@@ -48,8 +52,10 @@ class Pools:
         self._known: dict[Key, PoolFacts] = {}
         self._listed: set[str | None] = set()
         self._on_list: dict[str, Mapping[str, int]] = {}
+        self._stored: dict[str, Mapping[str, int]] = {}
         self._with_list: set[Key] = set()
         self._refused: dict[str, str] = {}
+        self._concerned: dict[str, set[str]] = {}
         self._subscriber = PoolSubscriber()
 
     def subscribe(self, subscriber: PoolSubscriber) -> None:
@@ -108,10 +114,33 @@ class Pools:
         self._refused.pop(namespace, None)
         self._on_list[namespace] = members
         self._with_list |= {(namespace, name) for name in pools}
+        if concerned := self._concerned.pop(namespace, None):
+            self._subscriber.listed(namespace, concerned)
 
-    def note_refused(self, namespace: str, why: str) -> None:
-        """Record that the API server refuses the list of a namespace, in its words."""
+    def note_stored(self, namespace: str, members: Mapping[str, int]) -> None:
+        """Record the list of before the operator's start, by which the pods go on until one is written."""
+        self._stored[namespace] = members
+
+    def note_refused(self, namespace: str, why: str, members: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Record that the API server refuses the list of a namespace, in its words, and the `members` on that list."""
         self._refused[namespace] = why
+        concerned = self._concerned.setdefault(namespace, set())
+        news = {uid for uid, generation in members.items() if self.lacks(namespace, uid, generation)} - concerned
+        if news:
+            concerned |= news
+            self._subscriber.listed(namespace, news)
+
+    def note_waiting(self, namespace: str, uid: str) -> None:
+        """Record that a UserSchedule waits for the list of its namespace; it is reported when that is written."""
+        self._concerned.setdefault(namespace, set()).add(uid)
+
+    def lacks(self, namespace: str, uid: str, generation: int) -> bool:
+        """Whether the list cannot be written, and the one that the pods have knows an older UserSchedule or none.
+
+        False where it is not known what the pods have.
+        """
+        known = self._on_list.get(namespace, self._stored.get(namespace))
+        return namespace in self._refused and known is not None and known.get(uid, -1) < generation
 
     def refused(self, namespace: str) -> str | None:
         """Return why the API server refuses the list of a namespace, or None."""

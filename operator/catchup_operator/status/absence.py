@@ -14,7 +14,7 @@ from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.timestamps import parse_utc
 from catchup_operator.schedule.timetable import TIMETABLES
-from catchup_operator.status.conditions import Condition
+from catchup_operator.status.conditions import Condition, find_condition
 
 MISSING: Final = "RunMissing"
 STUCK: Final = "RunStuck"
@@ -84,7 +84,7 @@ def _troubles(pods: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             waiting = _waiting(status) or "; see whether that answers"
             yield f"waits for its pod {metadata['name']} to start on node {node}{waiting}"
         else:
-            yield f"waits for its pod {metadata['name']} on node {node}, which is {phase}"
+            yield f"waits for its pod {metadata['name']} on node {node}, which is {phase}{_not_ready(status)}"
 
 
 def _between_attempts(pods: Sequence[Mapping[str, Any]]) -> str:
@@ -99,9 +99,16 @@ def _between_attempts(pods: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _unscheduled(status: Mapping[str, Any]) -> str:
-    conditions = status.get("conditions") or ()
-    message = next((c.get("message") for c in conditions if c.get("type") == "PodScheduled"), None)
+    message = find_condition(status, "PodScheduled").get("message")
     return f" ({message})" if message else ""
+
+
+def _not_ready(status: Mapping[str, Any]) -> str:
+    """Say since when a pod is not ready: so does the node lifecycle controller of pods on a node without heartbeats."""
+    ready = find_condition(status, "Ready")
+    if ready.get("status") != "False":
+        return ""
+    return f", but not ready since {ready.get('lastTransitionTime')}; see whether the node answers"
 
 
 def _waiting(status: Mapping[str, Any]) -> str:

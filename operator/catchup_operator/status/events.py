@@ -24,30 +24,42 @@ def events(owner: Owner, body: Mapping[str, Any], patch: Mapping[str, Any], now:
         before = find_condition(body.get("status") or {}, condition["type"])
         is_false, was_false = condition["status"] == "False", before.get("status") == "False"
         if is_false and (not was_false or before.get("reason") != condition["reason"]):
-            yield _event(owner, body, "Warning", condition, now)
+            yield _of_condition(owner, body, "Warning", condition, now)
         elif was_false and condition["status"] == "True":
-            yield _event(owner, body, "Normal", condition, now)
+            yield _of_condition(owner, body, "Normal", condition, now)
+
+
+def cronjob_event(metadata: Mapping[str, Any], reason: str, message: str, now: datetime) -> dict[str, Any]:
+    """Return the Event (v1) of a CronJob of which no resource's status can tell any more."""
+    return _event("batch/v1", "CronJob", metadata, ("Warning", reason, message), now)
+
+
+def _of_condition(
+    owner: Owner, body: Mapping[str, Any], event_type: str, condition: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    told = event_type, condition["reason"], f"{condition['type']}: {condition['message']}"
+    return _event(f"{API_GROUP}/{API_VERSION}", owner.kind, body["metadata"], told, now)
 
 
 def _event(
-    owner: Owner, body: Mapping[str, Any], event_type: str, condition: Mapping[str, Any], now: datetime
+    api_version: str, kind: str, metadata: Mapping[str, Any], told: tuple[str, str, str], now: datetime
 ) -> dict[str, Any]:
-    metadata = body["metadata"]
+    event_type, reason, message = told
     time = format_utc(now)
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"generateName": f"{metadata['name']}-", "namespace": metadata["namespace"]},
         "involvedObject": {
-            "apiVersion": f"{API_GROUP}/{API_VERSION}",
-            "kind": owner.kind,
+            "apiVersion": api_version,
+            "kind": kind,
             "namespace": metadata["namespace"],
             "name": metadata["name"],
             "uid": metadata["uid"],
         },
         "type": event_type,
-        "reason": condition["reason"],
-        "message": f"{condition['type']}: {condition['message']}"[:_MESSAGE_MAX],
+        "reason": reason,
+        "message": message[:_MESSAGE_MAX],
         "source": {"component": FIELD_MANAGER},
         "firstTimestamp": time,
         "lastTimestamp": time,

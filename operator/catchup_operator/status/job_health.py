@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
 from catchup_contract.outcomes import ADVICE, Reason
 from catchup_contract.summary import LEFT_OUT
-from catchup_operator.status.conditions import Condition
+from catchup_operator.status.conditions import Condition, find_condition
+from catchup_operator.status.job_section import DISABLED
+from catchup_operator.status.ready import SUSPENDED
+
+NOT_RESUMED: Final = "NotResumed"
+
+SwitchedOff = Mapping[Kind, str | None]
+"""By kind why the spec switches it off (`Suspended`, `Disabled`), None for one that is on."""
+UNKNOWN: Final[SwitchedOff] = MappingProxyType({})
+"""Of a spec that cannot be read, or is not asked."""
 
 
 def job_health(kind: Kind, section: Mapping[str, Any], *, switched_off: str | None = None) -> Condition:
@@ -36,6 +46,18 @@ def job_health(kind: Kind, section: Mapping[str, Any], *, switched_off: str | No
         return Condition(condition, "True", reason or result, f"the last {kind} {ended}")
     message = _left_out(section.get("counts") or {}) if reason == Reason.PARTIAL.camel_case else None
     return Condition(condition, "False" if advice.act else "True", reason or result, message or advice.text)
+
+
+def switching(body: Mapping[str, Any], off: SwitchedOff) -> Iterator[Condition]:
+    """Yield the conditions of kinds that the spec switches on or off where that cannot be done yet, as `Ready` says."""
+    for kind, reason in off.items():
+        condition = user_kinds()[kind].condition
+        before = find_condition(body.get("status") or {}, condition).get("reason")
+        if reason is None and before in {SUSPENDED, DISABLED}:
+            text = f"the spec does not switch the {kind} off any more, but it is not resumed yet; Ready says why"
+            yield Condition(condition, "Unknown", NOT_RESUMED, text)
+        elif reason is not None and before == NOT_RESUMED:
+            yield job_health(kind, {}, switched_off=reason)
 
 
 def _left_out(counts: Mapping[str, int]) -> str | None:

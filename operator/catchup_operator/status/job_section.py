@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.kinds import DIGEST, Kind, user_kinds
 from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.schedule.user_schedule import UserSchedule
@@ -17,8 +18,8 @@ DISABLED: Final = "Disabled"
 SUSPENDED_UNTIL: Final = "suspendedUntil"
 CRONJOB_FIELDS: Final = ("cronJobName", "cronJobUID", "cronJobGeneration", "schedule", "timeZone", "fingerprint")
 
-# Not fewer than `MISSED_SYNCS`, after which a sync counts as missing.
-_NEXT_RUNS: Final = 3
+# After `MISSED_SYNCS` due times without a run a sync counts as missing, so that the status must hold as many.
+_NEXT_RUNS: Final = max(3, MISSED_SYNCS)
 """Next runs in a status."""
 
 
@@ -27,12 +28,12 @@ def section_of(body: Mapping[str, Any], kind: Kind) -> Mapping[str, Any]:
     return (body.get("status") or {}).get(user_kinds()[kind].status_section) or {}
 
 
-def cronjob_fields(manifest: Mapping[str, Any], fingerprint: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def cronjob_fields(manifest: Mapping[str, Any], fingerprint: str | None, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a section says of its CronJob.
 
     Args:
         manifest: the manifest that was applied.
-        fingerprint: its fingerprint.
+        fingerprint: its fingerprint; None where the server has not kept all of it.
         metadata: the metadata of the object after the apply.
     """
     spec = manifest["spec"]
@@ -82,6 +83,16 @@ def next_runs(
     due = [*unserved, *islice(schedule.sections[kind].effective.due_after(now), _NEXT_RUNS)][:_NEXT_RUNS]
     texts = [format_local(run, schedule.time_zone, before=before) for before, run in pairwise((min(now, *due), *due))]
     return {"nextRuns": texts, "nextRunTimes": [format_utc(run) for run in due]}
+
+
+def without_next_runs(body: Mapping[str, Any]) -> dict[str, dict[str, None]]:
+    """Return the sections of a status patch that take back the next runs which the status announces."""
+    sections = {work.status_section: section_of(body, kind) for kind, work in user_kinds().items()}
+    return {
+        name: dict.fromkeys(fields)
+        for name, section in sections.items()
+        if (fields := [field for field in ("nextRuns", "nextRunTimes") if field in section])
+    }
 
 
 def active_since(body: Mapping[str, Any], schedule: UserSchedule, *, now: datetime) -> dict[Kind, str | None]:
@@ -134,14 +145,3 @@ def format_local(instant: datetime, zone: str, *, before: datetime) -> str:
     changes = ", clock changes before" if local.utcoffset() != before.astimezone(ZoneInfo(zone)).utcoffset() else ""
     offset = local.strftime("%z")
     return f"{local:%Y-%m-%d %H:%M %Z}{changes} (UTC{offset[:3]}:{offset[3:5]})"
-
-
-def pooled_next_runs(schedule: UserSchedule, kind: Kind, now: datetime) -> dict[str, list[str] | None]:
-    """Return the next due dates of a kind that has such, which cost a write each; none for an interval.
-
-    None either where each date is one: thousands of members would be written each day to say what `display` says.
-    """
-    timetable = schedule.sections[kind].chosen
-    if timetable.is_daily:
-        return {"nextRuns": None, "nextRunTimes": None}
-    return next_runs(schedule, kind, now) if timetable.has_due_dates else {}

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from catchup_contract.digest_rule import LATEST
 from catchup_contract.kinds import user_kinds
 from catchup_contract.outcomes import Reason
 from catchup_contract.timestamps import format_utc, parse_utc
 from catchup_operator.schedule.timetable import TIMETABLES
 from catchup_operator.status.results import JobResult
 
-# All firings of a due date are within this time; an earlier run served another date.
-_ONE_DUE_DATE: Final = timedelta(hours=6)
+# A digest is sent up to `LATEST` after its due time. Where a zone has two offsets it fires an hour before that as well,
+# and a run takes some minutes.
+_ONE_DUE_DATE: Final = LATEST + timedelta(hours=2)
+"""The runs of all firings of a due date end within this time; an earlier run served another date."""
 
 
 def is_recorded(section: Mapping[str, Any], finished_at: datetime, job_name: str) -> bool:

@@ -15,7 +15,8 @@ def member_health(schedule: UserSchedule, kind: Kind, *, pool_off: str | None, t
 
     Args:
         pool_off: `PoolSuspended` or `PoolDisabled` where the pool's spec switches the kind off.
-        trouble: why the user is in trouble; None where nobody has said so. Of who is well the API server is not told.
+        trouble: why the user is in trouble; None where no tick has said so; no tick names who
+            is well.
     """
     condition, off = user_kinds()[kind].condition, switched_off(schedule, kind)
     if off:

@@ -12,7 +12,7 @@ from catchup_contract.timestamps import format_utc
 from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status import ready
 from catchup_operator.status.conditions import READY, find_condition, merge_conditions
-from catchup_operator.status.job_section import DISABLED, pooled_next_runs, section_of, timetable_fields
+from catchup_operator.status.job_section import DISABLED, section_of, timetable_fields
 from catchup_operator.status.member_health import member_health
 from catchup_operator.status.patches import applied, if_changed
 
@@ -68,7 +68,6 @@ def pooled(
             **_request(section_of(body, kind), taken.get(kind)),
             "display": timetable_fields(schedule, kind, now)["display"] if off is None else off.removeprefix("Pool"),
             **({"activeSince": active_since[kind]} if kind in active_since else {}),
-            **(pooled_next_runs(schedule, kind, now) if is_served and off is None else {}),
         }
     return applied(
         body,

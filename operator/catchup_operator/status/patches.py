@@ -13,14 +13,14 @@ from catchup_operator.schedule.user_schedule import UserSchedule
 from catchup_operator.status import ready
 from catchup_operator.status.absence import ABSENT
 from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
-from catchup_operator.status.job_health import job_health
+from catchup_operator.status.job_health import UNKNOWN, SwitchedOff, job_health, switching
 from catchup_operator.status.job_section import (
     SUSPENDED_UNTIL,
     next_runs,
-    pooled_next_runs,
     section_of,
     switched_off,
     timetable_fields,
+    without_next_runs,
 )
 from catchup_operator.status.last_run import is_recorded, is_repetition, last_run_fields
 from catchup_operator.status.results import Cause, JobResult
@@ -66,6 +66,7 @@ def reconciled(
     now: datetime,
     requested: Mapping[Kind, datetime] | None = None,
     older: object = None,
+    mutated: tuple[str, str] | None = None,
     contested: tuple[str, str] | None = None,
     terminating: tuple[str, tuple[str, ...]] | None = None,
     unready: Condition | None = None,
@@ -81,13 +82,19 @@ def reconciled(
         now: the time, aware.
         requested: the requests by hand (UTC) that were taken.
         older: the UserSchedule that serves the user instead (`namespace/name`).
+        mutated: a CronJob that the server has not kept as it was applied, and what is other.
         contested: a CronJob that another writer changes back each time, and how.
         terminating: a CronJob that is being deleted, and the finalizers that hold it.
         unready: why the resource is not Ready with these CronJobs, where nothing else is the matter.
     """
     conflict = unready if older is None else ready.conflict(older)
     readiness = ready.outcome(
-        conflict, contest=contested, held=terminating, suspend=schedule.suspend, suspension=schedule.suspension
+        conflict,
+        mutation=mutated,
+        contest=contested,
+        held=terminating,
+        suspend=schedule.suspend,
+        suspension=schedule.suspension,
     )
     health = [_health(body, kind, switched_off(schedule, kind)) for kind in cronjobs]
     sections = {
@@ -155,10 +162,8 @@ def refreshed(
     """
     work = user_kinds()
     if schedule is not None and schedule.pool and not absent:
-        # A kind that the pool has switched off has none.
-        shown = [kind for kind in schedule.sections if "nextRunTimes" in section_of(body, kind)]
-        due = {kind: pooled_next_runs(schedule, kind, now) for kind in shown}
-        return if_changed(body, {work[kind].status_section: fields for kind, fields in due.items() if fields})
+        # An operator of before announced them for a pool's member, or somebody wrote them.
+        return if_changed(body, without_next_runs(body))
     if not absent:
         return None
     sections: dict[str, Any] = {}
@@ -167,24 +172,29 @@ def refreshed(
     return if_changed(body, {**sections, "conditions": merge_conditions(body, [*absent.values()], now)})
 
 
-def not_ready(body: Mapping[str, Any], condition: Condition, *, now: datetime) -> dict[str, Any] | None:
-    """Return the patch for a condition of `status.ready` that says why the CronJobs are not as the spec wants them."""
+def not_ready(
+    body: Mapping[str, Any],
+    condition: Condition,
+    *,
+    now: datetime,
+    off: SwitchedOff = UNKNOWN,
+) -> dict[str, Any] | None:
+    """Return the patch for a condition of `status.ready` that says why the CronJobs are not as the spec wants them.
+
+    Where the spec could be read, `off` says what it switches off.
+    """
+    changed = [condition, *ready.progress(condition), *switching(body, off)]
     patch = {
         "observedGeneration": body["metadata"]["generation"],
-        "conditions": merge_conditions(body, [condition, *ready.progress(condition)], now),
+        "conditions": merge_conditions(body, changed, now),
     }
     return if_changed(body, patch)
 
 
 def unserved(body: Mapping[str, Any], *, now: datetime) -> dict[str, Any] | None:
     """Return the patch for a resource whose CronJobs are deleted, and that no operator serves any more."""
-    sections = {work.status_section: section_of(body, kind) for kind, work in user_kinds().items()}
-    promised = {
-        name: dict.fromkeys(fields)
-        for name, section in sections.items()
-        if (fields := [field for field in ("nextRuns", "nextRunTimes") if field in section])
-    }
-    return if_changed(body, {**promised, "conditions": merge_conditions(body, [ready.uninstalled()], now)})
+    conditions = merge_conditions(body, [ready.uninstalled()], now)
+    return if_changed(body, {**without_next_runs(body), "conditions": conditions})
 
 
 def recorded(

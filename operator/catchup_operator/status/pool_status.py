@@ -20,7 +20,7 @@ from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.timetable import TIMETABLES
 from catchup_operator.status import patches, ready
 from catchup_operator.status.absence import ABSENT
-from catchup_operator.status.conditions import READY, Condition, find_condition, merge_conditions
+from catchup_operator.status.conditions import Condition, find_condition, merge_conditions
 from catchup_operator.status.job_section import DISABLED, resumed_at, section_of
 from catchup_operator.status.last_run import last_run_fields
 from catchup_operator.status.results import JobResult
@@ -44,13 +44,19 @@ def reconciled(
     active_since: Mapping[Kind, str | None],
     now: datetime,
     older: object = None,
+    mutated: tuple[str, str] | None = None,
     contested: tuple[str, str] | None = None,
     terminating: tuple[str, tuple[str, ...]] | None = None,
 ) -> dict[str, Any] | None:
     """Return the patch after the CronJobs were applied; the arguments are as those of `patches.reconciled`."""
     conflict = None if older is None else ready.conflict(older, SCHEDULE_POOL)
     readiness = ready.outcome(
-        conflict, contest=contested, held=terminating, suspend=pool.suspend, suspension=pool.suspension
+        conflict,
+        mutation=mutated,
+        contest=contested,
+        held=terminating,
+        suspend=pool.suspend,
+        suspension=pool.suspension,
     )
     health = [_between_ticks(body, pool, kind) for kind in cronjobs]
     sections = {
@@ -75,12 +81,10 @@ def active_since(body: Mapping[str, Any], pool: SchedulePool, *, now: datetime) 
 
     Not when it was made: a member who comes from another placement may bring a digest that was due before.
     """
-    reason = find_condition(body.get("status") or {}, READY).get("reason")
-    was_suspended = reason == ready.SUSPENDED or (
-        reason == ready.UNINSTALLED
-        and any(section_of(body, kind).get("display") == ready.SUSPENDED for kind in user_kinds())
-    )
-    resumed = resumed_at(body, now) if was_suspended and not pool.suspend else None
+    # Not by `Ready`, which says why a resume is refused. Whom another pool served has no pause behind it.
+    was_suspended = any(section_of(body, kind).get("display") == ready.SUSPENDED for kind in user_kinds())
+    is_resumed = was_suspended and not pool.suspend and not (body.get("status") or {}).get("conflictsWith")
+    resumed = resumed_at(body, now) if is_resumed else None
     return {
         kind: resumed or section_of(body, kind).get("activeSince")
         for kind, work in user_kinds().items()

@@ -13,6 +13,7 @@ CRONJOB_REFUSED: Final = "CronJobRefused"
 LIST_REFUSED: Final = "ListRefused"
 WEBHOOK_FAILED: Final = "WebhookFailed"
 CRONJOB_FAILED: Final = "CronJobFailed"
+CRONJOB_MUTATED: Final = "CronJobMutated"
 CRONJOB_TERMINATING: Final = "CronJobTerminating"
 TERMINATING: Final = "Terminating"
 CONTESTED: Final = "Contested"
@@ -79,6 +80,16 @@ def contested(cronjob: str, change: str) -> Condition:
         "so stop that writer, or say what it wants in the spec of this resource"
     )
     return Condition(READY, "False", CONTESTED, message)
+
+
+def mutated(cronjob: str, replaced: str) -> Condition:
+    """The API server does not keep a CronJob as it was applied."""
+    message = (
+        f"CronJob {cronjob} is not as specified: {replaced}. A mutating admission policy or webhook replaces what is "
+        "applied, or the server does not know the field; exempt these CronJobs there. It is applied again within a "
+        "minute at first, every ten minutes later, and at once when the spec is edited"
+    )
+    return Condition(READY, "False", CRONJOB_MUTATED, message)
 
 
 def cronjob_terminating(cronjob: str, finalizers: tuple[str, ...]) -> Condition:
@@ -163,6 +174,7 @@ def permission_missing(permission: str, error: object) -> Condition:
 def outcome(
     conflict: Condition | None,
     *,
+    mutation: tuple[str, str] | None,
     contest: tuple[str, str] | None,
     held: tuple[str, tuple[str, ...]] | None,
     suspend: bool,
@@ -172,11 +184,15 @@ def outcome(
 
     Args:
         conflict: that another resource serves instead, or None.
+        mutation: a CronJob that the server has not kept as it was applied, and what is other: whatever else holds,
+            e.g. that it is suspended, may not be true of it.
         contest: a CronJob that another writer changes back each time, and how.
         held: a CronJob that is being deleted, and the finalizers that hold it.
         suspend: whether the spec says so at present.
         suspension: what says so, where that has an end.
     """
+    if mutation is not None:
+        return mutated(*mutation)
     if conflict is not None:
         return conflict
     if contest is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.run_keys import slot_of
 from catchup_contract.timestamps import parse_utc
 from catchup_operator.manifests.names import Owner
 from catchup_operator.manifests.pod import CONTAINER
@@ -17,14 +19,24 @@ from catchup_operator.status.results import Cause, cronjob_of, identity_of
 # Normal states of a container that starts.
 _STARTING: Final = frozenset({"ContainerCreating", "PodInitializing", ""})
 _ENDS: Final = frozenset({"Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"})
-# Events about the end of a Job, not about its beginning.
-_END_EVENTS: Final = frozenset({"DeadlineExceeded", "BackoffLimitExceeded", "PodFailurePolicy"})
+# Events about the end of a Job, not about its beginning; and about a time before the pod had a node: of one that has
+# none its condition tells.
+_OTHER_EVENTS: Final = frozenset({"DeadlineExceeded", "BackoffLimitExceeded", "PodFailurePolicy", "FailedScheduling"})
 # The Job controller's own reason; `Suspended` is what the spec of a UserSchedule says.
 _SUSPENDED: Final = "JobSuspended"
 # The CronJob controller and the Job controller, which make a Job and its status.
 _CONTROLLER: Final = "kube-controller-manager"
 # Two names of one cause, which alternate.
 _SAME_CAUSE: Final = {"ErrImagePull": "ImagePullBackOff"}
+# A kubelet writes `startTime` as soon as it hears of a pod.
+_TAKEN_UP_WITHIN: Final = timedelta(seconds=15)
+"""How long a node may take to take up a pod before it is said to be silent; less than the first look at a Job."""
+_NODE_SILENT: Final = "NodeSilent"
+# How a container runtime wraps what it says.
+_WRAPPING: Final = re.compile(r"rpc error: code = \w+ desc = ")
+_NO_SANDBOX: Final = "FailedCreatePodSandBox"
+# What containerd and CRI-O say of a RuntimeClass whose handler they do not have.
+_UNKNOWN_HANDLER: Final = re.compile(r"no runtime for|runtime handler")
 # Of a time in RFC 3339, without fractions of a second.
 _SECONDS: Final = len("2026-11-23T09:00:00")
 # Not the Job itself: an earlier attempt, or another shard, may have started.
@@ -91,26 +103,58 @@ def is_ending(item: Mapping[str, Any]) -> bool:
     return any(condition["type"] in _ENDS and condition["status"] == "True" for condition in conditions)
 
 
-def cause_of(pods: Sequence[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]) -> Cause | None:
+def cause_of(pods: Sequence[Mapping[str, Any]], events: Iterable[Mapping[str, Any]], *, now: datetime) -> Cause | None:
     """Return why a pod does not start, or None if nothing says why.
 
     Args:
         pods: the Job's pods.
         events: the warnings about the Job and about those of its pods that wait.
+        now: the time, aware.
     """
-    statuses = [pod["status"] for pod in waiting_pods(pods)]
+    waits = waiting_pods(pods)
+    statuses = [pod["status"] for pod in waits]
     for state in [*_states(statuses, "initContainerStatuses"), *_states(statuses, "containerStatuses")]:
         waiting = state.get("waiting") or {}
         reason = waiting.get("reason") or ""
         if reason not in _STARTING:
-            return Cause(_SAME_CAUSE.get(reason, reason), waiting.get("message") or reason)
+            return Cause(_SAME_CAUSE.get(reason, reason), _unwrapped(waiting.get("message") or reason))
     for status in statuses:
         scheduled = find_condition(status, "PodScheduled")
         if scheduled.get("status") == "False":
             return Cause(scheduled.get("reason") or "Unschedulable", scheduled.get("message") or "no node has room")
-    warnings = (event for event in events if event.get("reason") not in _END_EVENTS)
+    if (silent := next((pod for pod in waits if _is_not_taken_up(pod, now)), None)) is not None:
+        return _node_silent(silent)
+    warnings = (event for event in events if event.get("reason") not in _OTHER_EVENTS)
     warning = max(warnings, key=_time_of, default=None)
-    return Cause(warning.get("reason") or "Failed", warning.get("message") or "") if warning else None
+    return _told_by(warning, waits) if warning else None
+
+
+def _told_by(warning: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> Cause:
+    reason, message = warning.get("reason") or "Failed", _unwrapped(warning.get("message") or "")
+    asked = next((spec for pod in pods if (spec := pod.get("spec") or {}).get("runtimeClassName")), None)
+    if reason == _NO_SANDBOX and asked and _UNKNOWN_HANDLER.search(message):
+        message += f"; node {asked.get('nodeName')} does not have what RuntimeClass {asked['runtimeClassName']} names"
+    return Cause(reason, message)
+
+
+def _unwrapped(message: str) -> str:
+    return _WRAPPING.sub("", message)
+
+
+def _is_not_taken_up(pod: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a pod has a node of which the kubelet says nothing: no Event and no condition tells that."""
+    status = pod["status"]
+    bound = find_condition(status, "PodScheduled")
+    since = bound.get("lastTransitionTime")
+    if bound.get("status") != "True" or status.get("startTime") or not since:
+        return False
+    return now - parse_utc(since) >= _TAKEN_UP_WITHIN
+
+
+def _node_silent(pod: Mapping[str, Any]) -> Cause:
+    node, since = pod["spec"]["nodeName"], find_condition(pod["status"], "PodScheduled")["lastTransitionTime"]
+    told = f"node {node} has not taken up its pod {pod['metadata']['name']} since {since}"
+    return Cause(_NODE_SILENT, f"{told}; see whether the node is Ready")
 
 
 def waiting_pods(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -146,14 +190,26 @@ def not_started(job: WaitingJob, cause: Cause) -> Condition:
 
 def is_not_started(condition: Mapping[str, Any]) -> bool:
     """Whether `not_started` made a condition."""
-    return _NOT_STARTED in condition.get("message", "")
+    return _job_and_cause(condition) is not None
+
+
+def is_superseded(section: Mapping[str, Any], job: WaitingJob) -> bool:
+    """Whether the section tells of a slot after a Job was made: the condition is of that run, which says more."""
+    slot = slot_of(section.get("lastJobName") or "", section.get("cronJobName") or "")
+    return slot is not None and slot > job.created_at
 
 
 def known_cause(body: Mapping[str, Any], kind: Kind, job_name: str) -> Cause | None:
     """Return why a pod of the Job has not started, as the status of its owner says it, or None."""
     condition = find_condition(body.get("status") or {}, user_kinds()[kind].condition)
-    job, found, message = condition.get("message", "").partition(_NOT_STARTED)
-    return Cause(condition["reason"], message) if found and job == f"{_WHO}{job_name}" else None
+    told = _job_and_cause(condition)
+    return Cause(condition["reason"], told[1]) if told is not None and told[0] == job_name else None
+
+
+def _job_and_cause(condition: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Read what `not_started` wrote: the Job and why. A condition has no other field that could hold it."""
+    who, found, cause = condition.get("message", "").partition(_NOT_STARTED)
+    return (who.removeprefix(_WHO), cause) if found and who.startswith(_WHO) else None
 
 
 def _states(statuses: Iterable[Mapping[str, Any]], containers: str) -> Iterator[Mapping[str, Any]]:

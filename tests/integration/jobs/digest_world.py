@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from catchup_dev.doubles.smtp.server import SmtpDouble
     from catchup_dev.doubles.twilio.server import TwilioServer
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.jobs.digest.gateway import Gateway
+    from catchup_jobs.jobs.digest.provider_answers import Gateway
 
 ROOT = Path(__file__).parents[3]
 ADA, BOB = "ada", "bob"

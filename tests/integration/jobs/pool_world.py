@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.jobs.pool.ports import Member
+    from catchup_jobs.jobs.pool.ports import Farewells, Member
     from catchup_jobs.jobs.run.endings import Report
     from catchup_jobs.jobs.run.ports import RunLocks
 
@@ -63,6 +63,7 @@ class PoolWorld:
     kind: Kind = SYNC
     stopping: bool = False
     locks: RunLocks | None = None
+    farewells: Farewells | None = None
     body: Callable[[RunContext], Result] = lambda _: Result()
     served: list[tuple[str, datetime]] = field(default_factory=list)
     requested: list[tuple[str, datetime]] = field(default_factory=list)
@@ -144,7 +145,8 @@ class PoolWorld:
         def give_up(member: Member) -> Report:
             return abandon(member.run(self.kind), store=runs_of, process=process, lease=timedelta(minutes=15))
 
-        return Tick(self.kind, store or self.store(), Work(serve, give_up), process, deadline, workers)()
+        work = Work(serve, give_up)
+        return Tick(self.kind, store or self.store(), work, process, deadline, workers, self.farewells)()
 
     def pass_time(self, **duration: float) -> None:
         self.now += timedelta(**duration)

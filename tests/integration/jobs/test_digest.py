@@ -167,7 +167,7 @@ def test_a_firing_that_finds_its_date_settled_closes_its_run(digest_world: Diges
     digest_world.digest()
     assert told(digest_world.firing(1)) == skipped(Reason.ALREADY_DONE)
     with digest_world.database.read() as connection:
-        (row,) = connection.execute(select(runs)).all()
+        (row,) = connection.execute(select(runs).where(runs.c.state != RunState.DONE)).all()
     # Left open, it would be swept into the dead letters when its lease is over.
     assert (row.state, row.reason, row.owner, row.lease_until) == (RunState.SKIPPED, Reason.ALREADY_DONE, None, None)
 

@@ -20,7 +20,7 @@ from sqlalchemy.sql.base import Generative
 from catchup_contract.outcomes import Reason
 from catchup_jobs.adapters.messaging.smtp_email import SmtpEmail
 from catchup_jobs.cli.resources import encryption_of
-from catchup_jobs.jobs.digest.gateway import Accepted, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Accepted, Unusable
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:

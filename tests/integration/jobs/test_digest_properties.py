@@ -18,7 +18,7 @@ from catchup_contract.digest_rule import LATEST
 from catchup_jobs.adapters.database.schema import suggestions
 from catchup_jobs.domain.digest.channels import SMS
 from catchup_jobs.domain.stored_enums import DeliveryStatus, SuggestionStatus
-from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, Message, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Accepted, Ambiguous, Answer, Message, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.messaging.smtp_email import MailServer, SmtpEmail
 from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
 from catchup_jobs.domain.digest.email_text import EmailDigest, Entry
-from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Message, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Accepted, Ambiguous, Message, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:

@@ -14,13 +14,15 @@ from sqlalchemy import Table, delete, insert, update
 
 from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import Reason
+from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.metrics import pools
 from catchup_jobs.adapters.database.metrics.backlog import LateDigests
 from catchup_jobs.adapters.database.metrics.snapshot import Snapshot, take
 from catchup_jobs.adapters.database.pools.claims import PoolSlots
 from catchup_jobs.adapters.database.pools.members import enrol
-from catchup_jobs.adapters.database.pools.overview import overviews
+from catchup_jobs.adapters.database.pools.overview import overviews, pool_counts
+from catchup_jobs.adapters.database.pools.trouble import failing_members
 from catchup_jobs.adapters.database.schema import (
     SCHEMA_VERSION,
     calendars,
@@ -133,12 +135,17 @@ def test_what_fails_is_told_by_its_reason_until_a_later_run_succeeds(database: D
         end(database, run(DIGEST, name, 60), reason=Reason.MISCONFIGURED, at=NOW + HOUR)
     end(database, run(SYNC, "ada"), reason=Reason.BUDGET_SPENT, at=NOW)
     assert seen(database).failing == {("digest", "misconfigured"): 2, ("sync", "budget_spent"): 1}
-    # A firing at which nothing was due is no success.
-    end(database, run(DIGEST, "ada", 90), state=RunState.SKIPPED, reason=Reason.NOT_DUE, at=NOW + 1.5 * HOUR)
-    assert seen(database).failing[("digest", "misconfigured")] == 2
+    # A firing that had nothing to do is no success.
+    for minutes, reason in ((90, Reason.NOT_DUE), (95, Reason.ALREADY_DONE)):
+        at = NOW + minutes * MINUTE
+        end(database, run(DIGEST, "ada", minutes), state=RunState.SKIPPED, reason=reason, at=at)
+        assert seen(database).failing[("digest", "misconfigured")] == 2
     end(database, run(DIGEST, "ada", 120), state=RunState.DONE, at=NOW + 2 * HOUR)
     end(database, run(SYNC, "ada", 120), state=RunState.DONE, at=NOW + 2 * HOUR)
+    # The follow-up of a digest that was sent does not bring back a failure before it.
+    end(database, run(DIGEST, "ada", 150), state=RunState.SKIPPED, reason=Reason.ALREADY_DONE, at=NOW + 2.5 * HOUR)
     assert seen(database).failing == {("digest", "misconfigured"): 1}
+    assert seen(database).last_success["digest"] == NOW + 2 * HOUR
     end(database, run(DIGEST, "grace", 180), state=RunState.SKIPPED, reason=Reason.EMPTY, at=NOW + 3 * HOUR)
     assert seen(database).failing == {}
 
@@ -199,7 +206,7 @@ def test_each_pool_is_told_with_who_is_late_and_who_fails(database: Database) ->
     assert numbers["catchup_pool_members", "people"] == 3
 
 
-def test_a_member_who_is_suspended_or_leaves_is_not_late(database: Database) -> None:
+def test_who_is_suspended_or_leaves_is_no_member_in_any_count(database: Database) -> None:
     for name in ("ada", "bob", "cy"):
         user(database, name)
     with database.write() as connection:
@@ -207,11 +214,29 @@ def test_a_member_who_is_suspended_or_leaves_is_not_late(database: Database) -> 
     PoolSlots(database, "people", SYNC, "30m", "2026z 30m").schedule(now=NOW, limit=10)
     with database.write() as connection:
         connection.execute(update(pool_slots).values(due_at=NOW - HOUR))
-    assert seen(database).late_members["people", "sync"] == 3
+    for name in ("bob", "cy"):
+        end(database, run(SYNC, name, -5), reason=Reason.BUDGET_SPENT, at=NOW)
+    assert numbers_of(database) == (3, 3, 2)
     with database.write() as connection:
         for name, values in (("bob", {"suspended_until": NOW + HOUR}), ("cy", {"leaving": True})):
             connection.execute(update(pool_members).where(pool_members.c.user_id == name).values(values))
-    assert seen(database).late_members["people", "sync"] == 1
+    assert numbers_of(database) == (1, 1, 0)
+    with database.write() as connection:
+        connection.execute(update(pool_members).values(suspended_until=NOW + HOUR))
+    assert numbers_of(database) == (0, 0, 0)
+
+
+def numbers_of(database: Database) -> tuple[int, int, int]:
+    """Return the members of the pool `people`, who of them is late, and who fails, which all counts agree on."""
+    found, key = seen(database), ("people", "sync")
+    metrics = found.members["people"], found.late_members[key], sum(found.failing_members.values())
+    with database.read() as connection:
+        counts = pool_counts(connection, "people", SYNC, now=NOW)
+        listed = list(failing_members(connection, "people", SYNC, now=NOW, limit=10))
+    assert metrics == (counts[Count.MEMBERS], counts[Count.MEMBERS_LATE], counts[Count.MEMBERS_FAILING])
+    (shown,) = (one for one in overviews(database, now=NOW) if one.kind is SYNC)
+    assert (shown.members, shown.failing, len(listed)) == (metrics[0], metrics[2], metrics[2])
+    return metrics
 
 
 def test_old_failures_of_others_do_not_hide_who_fails_now(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from catchup_jobs.domain.digest.addresses import GivenAddress, mask_number
 from catchup_jobs.domain.digest.channels import CHANNELS, SMS, Channel
 from catchup_jobs.domain.digest.content import DigestContent
 from catchup_jobs.domain.stored_enums import ChannelMode
-from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, Message
 from catchup_jobs.jobs.digest.messenger import Sender
+from catchup_jobs.jobs.digest.provider_answers import Accepted, Ambiguous, Answer, Message
 
 if TYPE_CHECKING:
     from integration.jobs.digest_world import DigestWorld

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +22,7 @@ from catchup_jobs.jobs.pool.tick import GIVE_UP_AFTER, exit_of
 from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, TemporaryError
 from catchup_jobs.jobs.run.ports import HeldBy, Lock, Run
+from catchup_jobs.jobs.run.retries import retry_delays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ def test_a_temporary_failure_is_put_back_for_its_delay_while_others_go_on(pool: 
     slot = cadence_of("ada").latest(NOW)
     assert pool.users_served() == ["ada", "bob", "ada", "ada"]
     assert {begun for user, begun in pool.served if user == "ada"} == {slot}
-    assert [round(seconds) for seconds in pool.slept] == [2, 4]
+    assert [round(seconds) for seconds in pool.slept] == retry_delays(SYNC)[:2]
     assert (result.served, result.deferred, result.failed) == (4, 2, 0)
     assert set(pool.states().values()) == {"done"}
 
@@ -254,18 +255,6 @@ def test_a_long_wait_that_a_server_names_ends_at_the_next_slot_and_makes_no_dead
 
     assert pool.dead_letters() == {}
     assert [slot.hour for _, slot in pool.served] == [8, 8, 8, 11]
-
-
-def test_an_edit_shortly_before_the_new_time_is_in_time(pool: PoolWorld) -> None:
-    pool.kind, pool.now = DIGEST, datetime(2026, 11, 29, 7, 50, tzinfo=UTC)
-    pool.enrol("ada", digest_time=time(18))
-    pool.tick()
-    pool.enrol("ada", digest_time=time(9))  # 08:00 UTC
-
-    pool.now = datetime(2026, 11, 29, 8, 0, 3, tzinfo=UTC)
-    pool.tick()
-
-    assert pool.served == [("ada", datetime(2026, 11, 29, 8, tzinfo=UTC))]
 
 
 def test_an_error_of_ours_in_every_run_ends_the_tick_as_temporary(pool: PoolWorld) -> None:

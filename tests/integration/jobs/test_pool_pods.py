@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from integration.jobs.database_faults import outage
@@ -22,7 +22,7 @@ from catchup_jobs.jobs.run.context import Result, RunContext
 from catchup_jobs.jobs.run.errors import JobError, TemporaryError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 
 def test_on_sigterm_what_was_begun_is_put_back_and_the_rest_stays_due(pool: PoolWorld) -> None:
@@ -313,6 +313,70 @@ def test_two_outages_in_a_row_in_which_no_settlement_is_written_give_nobody_up(
 
     assert pool.dead_letters() == {}
     assert set(pool.states().values()) == {"done"}
+
+
+class Farewells:
+    """A Redis that does not forget."""
+
+    def __init__(self) -> None:
+        self.of: set[str] = set()
+
+    def say(self, process_id: str) -> None:
+        self.of.add(process_id)
+
+    def said(self, process_ids: Collection[str]) -> set[str]:
+        return self.of & {*process_ids}
+
+
+def outlasts(pool: PoolWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a tick serve `ada` while the database goes away until after its deadline: no end of anything is written."""
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise TemporaryError("no database")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DatabaseRunStore, "close", gone)
+        tried = fails(patched, pool, pool.now + timedelta(hours=1))
+        with pytest.raises(TemporaryError):
+            pool.tick()
+    assert len(tried) > 10
+    assert list(pool.states().values()) == ["open"]
+    pool.pass_time(minutes=2)
+
+
+@pytest.mark.parametrize(
+    ("farewells", "letters"),
+    [(Farewells(), []), (None, [PROCESS_DIED])],
+    ids=["told in Redis", "told nowhere, as where Redis is gone, too"],
+)
+def test_outages_that_outlast_a_pods_deadline_twice_are_no_deaths_of_a_member_where_the_pod_could_say_so(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch, farewells: Farewells | None, letters: list[str]
+) -> None:
+    pool.farewells = farewells
+    pool.enrol("ada")
+    pool.make_due()
+    for _ in range(2):
+        outlasts(pool, monkeypatch)
+    pool.tick()
+
+    assert list(pool.dead_letters().values()) == letters
+    assert (pool.row("ada").owner, pool.row("ada").deaths) == (None, 0)
+    assert next(iter(pool.states().values())) == ("failed" if letters else "done")
+
+
+def test_a_second_death_after_an_outage_and_a_death_is_the_users_dead_letter(
+    pool: PoolWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.farewells = Farewells()
+    pool.enrol("ada")
+    pool.make_due()
+    dies(pool, "ada")
+    outlasts(pool, monkeypatch)
+    assert pool.dead_letters() == {}
+    dies(pool, "ada")
+    pool.tick()
+
+    assert list(pool.dead_letters().values()) == [PROCESS_DIED]
 
 
 def test_the_dead_letter_is_of_the_slot_in_which_processes_died(pool: PoolWorld) -> None:

@@ -17,7 +17,7 @@ from catchup_jobs.adapters.google.http import Http
 from catchup_jobs.adapters.google.proxy import tunnel_to
 from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
 from catchup_jobs.adapters.tracing import OpenTelemetryTracer
-from catchup_jobs.jobs.digest.gateway import Message, NotSent, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Message, NotSent, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:

@@ -14,8 +14,10 @@ import pytest
 import redis
 from integration.jobs.proxy import LossyProxy
 from integration.services import RedisServer, free_port, redis_server, wait_until
+from structlog.testing import capture_logs
 
 from catchup_jobs.adapters.files.locks import FileLocks
+from catchup_jobs.adapters.redis.farewells import RedisFarewells
 from catchup_jobs.adapters.redis.locks import RedisLocks
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 from catchup_jobs.jobs.run.ports import HeldBy, Lock
@@ -242,3 +244,18 @@ def test_a_user_who_may_not_run_scripts_is_refused_before_a_lock_is_left(redis_u
             assert client.keys() == []
         finally:
             client.execute_command("ACL", "DELUSER", "halting")
+
+
+def test_what_a_pod_says_at_its_end_is_known_to_others_for_a_week(redis_url: str, client: redis.Redis) -> None:
+    with closing(RedisFarewells.open(redis_url)) as one, closing(RedisFarewells.open(redis_url)) as other:
+        one.say("pod-1")
+        assert other.said({"pod-1", "pod-2"}) == {"pod-1"}
+        assert other.said(set()) == set()
+    assert 0 < int(client.ttl("catchup:farewell:pod-1")) <= 7 * 24 * 3600
+
+
+def test_where_redis_is_down_nothing_is_said_and_nothing_raised() -> None:
+    with closing(RedisFarewells.open("redis://127.0.0.1:1/0")) as farewells, capture_logs() as logs:
+        farewells.say("pod-1")
+        assert farewells.said({"pod-1"}) == set()
+    assert [line["log_level"] for line in logs] == ["warning"]

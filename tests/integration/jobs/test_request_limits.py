@@ -24,7 +24,7 @@ from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
 from catchup_jobs.adapters.redis import client as redis_client
 from catchup_jobs.adapters.redis.locks import RedisLocks
 from catchup_jobs.domain.digest.email_text import EmailDigest
-from catchup_jobs.jobs.digest.gateway import Ambiguous, Message, NotSent
+from catchup_jobs.jobs.digest.provider_answers import Ambiguous, Message, NotSent
 from catchup_jobs.jobs.run.errors import TemporaryError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, text
 
 from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC, Kind
-from catchup_contract.outcomes import Reason
+from catchup_contract.outcomes import NO_NEWS, Reason
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failures
@@ -114,16 +114,18 @@ def test_a_replay_that_fails_again_is_given_up_under_its_own_key(
     assert left & {keys["sync"], first, second} == {second}
 
 
+@pytest.mark.parametrize("reason", sorted(NO_NEWS))
 @pytest.mark.parametrize("state", [RunState.FAILED, RunState.DONE])
-def test_a_firing_at_which_nothing_was_due_does_not_hide_how_the_last_digest_ended(
-    database: Database, history: DatabaseHistory, state: RunState
+def test_a_firing_that_had_nothing_to_do_does_not_hide_how_the_last_digest_ended(
+    database: Database, history: DatabaseHistory, state: RunState, reason: Reason
 ) -> None:
-    """In a zone with two offsets one comes an hour before each digest, half of the year."""
+    """In a zone with two offsets one comes an hour before each digest, half of the year; two come after each."""
     last = end(database, run(DIGEST), state=state)
     for hours in (20, 44):
         idle = run(DIGEST, minutes=60 * hours)
-        end(database, idle, state=RunState.SKIPPED, reason=Reason.NOT_DUE, at=NOW + timedelta(hours=hours))
-    assert [past.run_key for past in history.runs(limit=10)] == [last]
+        end(database, idle, state=RunState.SKIPPED, reason=reason, at=NOW + timedelta(hours=hours))
+    shown = [idle.key] if reason is Reason.ALREADY_DONE else []  # the newest of them alone is kept
+    assert [past.run_key for past in history.runs(limit=10)] == [*shown, last]
     served = end(database, run(DIGEST, minutes=60 * 45), state=RunState.DONE, at=NOW + timedelta(hours=45))
     listed = [past.run_key for past in history.runs(limit=10)]
     assert listed == ([served, last] if state is RunState.FAILED else [served])

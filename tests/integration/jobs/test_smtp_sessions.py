@@ -12,7 +12,7 @@ import pytest
 from integration.jobs.test_message_doubles import letter
 
 from catchup_jobs.adapters.messaging.smtp_email import MailServer, Security, SmtpEmail
-from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Accepted, Ambiguous, Answer, NotSent, Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,8 @@ from integration.services import wait_until
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_contract.summary import Count, Summary
 from catchup_jobs.adapters.database.engine import Database
-from catchup_jobs.adapters.redis.progress import PROGRESS_KEPT_SECONDS, RedisProgress
+from catchup_jobs.adapters.redis.progress import RedisProgress
+from catchup_jobs.jobs.suggestions.ports import PROGRESS_KEPT_SECONDS
 
 COMMAND = str(Path(sys.executable).with_name("catchup-jobs"))
 SLOT = "29401200"

@@ -13,7 +13,7 @@ from integration.jobs.digest_world import DUE, DigestWorld
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from catchup_jobs.adapters.messaging.twilio_sms import TwilioAccount, TwilioSms
-from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Message, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Accepted, Ambiguous, Message, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:

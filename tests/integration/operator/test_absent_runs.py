@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from integration.operator.conftest import JOB_TEMPLATE, Namespace
 from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_reconciliation import finish_job, run_by_hand, summary
 from integration.operator.test_refusals import refused_by_policy
+from integration.operator.test_waiting_jobs import run
 from waiting import eventually
 
 from catchup_contract.kinds import DIGEST
@@ -81,6 +83,8 @@ def test_a_sync_of_which_three_slots_passed_is_told_with_why_and_since_when_by_o
     fault: Callable[[Namespace, str], list[str]],
 ) -> None:
     monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 0.5)
+    # What a pod waits for is told by other tests, and would be a write of its own.
+    monkeypatch.setattr("catchup_operator.state.waiting_jobs._FIRST_LOOK", timedelta(hours=1))
     namespace.apply("ada", calendarSync={"every": "24h"})
     with operator_process():
         created = namespace.ready()["metadata"]["creationTimestamp"]
@@ -104,6 +108,24 @@ def test_a_sync_of_which_three_slots_passed_is_told_with_why_and_since_when_by_o
             run_by_hand(namespace, "now")
         finish_job(namespace, "now", exit_code=0, message=summary(Outcome.DONE))
         eventually(lambda: health(namespace).get("status") == "True")
+
+
+def test_a_node_that_takes_up_no_pod_is_named_without_waiting_for_three_slots_until_it_does(
+    namespace: Namespace, dead_node: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catchup_operator.reconcile.controller._RESYNC_SECONDS", 0.5)
+    monkeypatch.setattr("catchup_operator.state.waiting_jobs._FIRST_LOOK", timedelta(0))
+    monkeypatch.setattr("catchup_operator.status.waiting._TAKEN_UP_WITHIN", timedelta(seconds=1))
+    request.getfixturevalue("operator")
+    namespace.apply("ada", calendarSync={"every": "24h"})
+    namespace.ready()
+    no_kubelet(namespace, dead_node)
+    eventually(lambda: health(namespace)["reason"] == "NodeSilent")
+    told = health(namespace)
+    assert told["status"] == "False"
+    assert f"node {dead_node} has not taken up its pod {pod(namespace)} since " in told["message"]
+    run(namespace, pod(namespace))
+    eventually(lambda: health(namespace)["reason"] == "NoRunYet")
 
 
 def refused_edit(namespace: Namespace) -> tuple[str, list[str]]:

@@ -30,7 +30,7 @@ from integration.operator.chart_rendering import (
 from integration.operator.conftest import CHART, ROOT, Namespace
 from waiting import eventually
 
-from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE
+from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE, PRIORITIES
 from catchup_contract.env import Env
 from catchup_contract.kinds import BACKOFF_LIMIT, DIGEST, SUGGESTIONS, SYNC
 from catchup_contract.outcomes import ExitCode
@@ -154,6 +154,7 @@ def test_each_priority_of_a_user_has_a_class_of_the_release_that_preempts_nothin
     documents = render(helm, namespace, {"jobs": {"priorityClasses": {"high": "gold"}}})
     made = {d["metadata"]["name"]: d for d in documents if d["kind"] == "PriorityClass"}
     named = job_template(documents)["priorityClasses"]
+    assert named.keys() == set(PRIORITIES)
     prefix = cluster_name(namespace.name)
     assert named == {"low": f"{prefix}-deferred", "normal": f"{prefix}-normal", "high": "gold"}
     assert made.keys() == {named["low"], named["normal"], f"{prefix}-high"}

@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -127,6 +128,36 @@ def test_a_namespace_made_later_is_served_where_all_are(
         later = another()
         later.apply("bob")
         later.ready("bob")
+
+
+def test_of_a_served_namespace_that_is_deleted_the_log_has_one_line(
+    operator_process: StartOperator,
+    operator_env: dict[str, str],
+    namespace: Namespace,
+    another: Callable[[], Namespace],
+    tmp_path: Path,
+) -> None:
+    other = another()
+    operator_env["CATCHUP_NAMESPACES"] = f"{namespace.name},{other.name}"
+    users = ["ada", "bob", "carol"]
+    log = tmp_path / "operator.log"
+    with operator_process():
+        for user in users:
+            other.apply(user)
+        for user in users:
+            other.ready(user)
+        eventually(lambda: len(other.items("cronjobs")) == 2 * len(users))
+        before = len(log.read_text())
+        for user in users:
+            other.kubectl("patch", "us", user, "--type=merge", "-p", '{"metadata":{"finalizers":["a.example/b"]}}')
+        other.cluster.kubectl("delete", "namespace", other.name, "--wait=false")
+        eventually(lambda: not other.items("cronjobs"))
+        eventually(lambda: f"namespace {other.name} is gone, or is being deleted" in log.read_text())
+        time.sleep(5)
+        for user in users:
+            other.kubectl("patch", "us", user, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    lines = [line for line in log.read_text()[before:].splitlines() if other.name in line]
+    assert len(lines) == 1, lines
 
 
 Values = dict[str, Any]

@@ -388,10 +388,19 @@ def is_refused(namespace: Namespace) -> bool:
     return False
 
 
-def policy(namespace: Namespace, operation: str = "CREATE", *, reason: str = "Invalid") -> list[str]:
-    """Forbid an operation on CronJobs by an admission policy; return what must be deleted to allow it again."""
-    name = namespace.name
-    rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": [operation], "resources": ["cronjobs"]}
+def policy(
+    namespace: Namespace,
+    operation: str = "CREATE",
+    *,
+    reason: str = "Invalid",
+    of: tuple[str, str] = ("batch", "cronjobs"),
+) -> list[str]:
+    """Forbid an operation on CronJobs, or on others, by an admission policy; return what to delete to allow it again.
+
+    `of` is the group and the resource.
+    """
+    name, (group, resource) = namespace.name, of
+    rule = {"apiGroups": [group], "apiVersions": ["v1"], "operations": [operation], "resources": [resource]}
     here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
     objects = [
         {

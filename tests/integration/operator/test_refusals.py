@@ -81,6 +81,29 @@ def test_a_cronjob_of_that_name_that_somebody_else_made_meanwhile_is_left_alone(
 
 
 @pytest.mark.usefixtures("operator")
+def test_jobs_that_a_policy_does_not_let_be_resumed_are_not_said_to_be_switched_off_by_the_spec(
+    namespace: Namespace,
+) -> None:
+    def health(name: str) -> dict[str, Any]:
+        return dict(find_condition(namespace.schedule()["status"], name))
+
+    namespace.apply("ada", suspend=True)
+    namespace.ready("ada")
+    assert health("SyncHealthy")["reason"] == "Suspended"
+    cause = refused_by_policy(namespace, "UPDATE")
+    namespace.apply("ada", suspend=False, digest={"enabled": False})
+    eventually(lambda: ready(namespace)["reason"] == "CronJobRefused")
+    assert suspended(namespace) == [True, True]
+    assert (health("SyncHealthy")["status"], health("SyncHealthy")["reason"]) == ("Unknown", "NotResumed")
+    assert "does not switch the sync off any more" in health("SyncHealthy")["message"]
+    assert health("DigestHealthy")["reason"] == "Suspended"
+    namespace.cluster.kubectl("delete", *cause)
+    namespace.ready("ada")
+    assert health("SyncHealthy")["reason"] == "NoRunYet"
+    assert health("DigestHealthy")["reason"] == "Disabled"
+
+
+@pytest.mark.usefixtures("operator")
 def test_a_deletion_that_a_policy_refuses_is_told_and_tried_until_it_is_done(namespace: Namespace) -> None:
     namespace.apply_pool("people", members="UserSchedules")
     namespace.ready_pool("people")

@@ -13,6 +13,7 @@ from integration.operator.conftest import JOB_TEMPLATE, Namespace
 from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_reconciliation import is_refused, policy
 from integration.operator.test_refusals import ready, suspended
+from integration.operator.test_schedule_list import COMPONENT, by_user
 from integration.operator.webhooks import broken_patch, denial, webhook
 from waiting import eventually
 
@@ -105,6 +106,34 @@ def test_a_pool_of_which_the_list_is_refused_says_so_and_serves_once_it_may(
     namespace.ready_pool("people")
 
 
+@pytest.mark.usefixtures("operator")
+def test_members_of_whom_no_pod_can_be_told_say_so_until_one_can_and_the_others_are_not_written(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catchup_operator.reconcile.list_writer._REFUSED_SECONDS", 1.0)
+    namespace.apply_pool("people", members="UserSchedules")
+    for name in ("ada", "bob"):
+        namespace.apply(name, pool="people")
+    namespace.ready_pool("people")
+    eventually(lambda: by_user(namespace).keys() == {"ada", "bob"})
+    cause = policy(namespace, "UPDATE", of=("", "configmaps"))
+    listed = namespace.items("configmaps", COMPONENT)[0]["metadata"]["name"]
+    eventually(lambda: denies(namespace, "label", "configmap", listed, "no CronJobs on Sundays"))
+    before = namespace.ready("ada")["metadata"]["resourceVersion"]
+    namespace.apply("carol", pool="people")
+    namespace.apply("bob", pool="people", timeZone="Europe/Paris")
+    for name in ("carol", "bob"):
+        told = eventually(lambda name=name: (found := ready(namespace, name)).get("status") == "False" and found)  # type: ignore[misc]
+        assert told["reason"] == "ListRefused"
+        assert "no CronJobs on Sundays" in told["message"]
+    assert by_user(namespace).keys() == {"ada", "bob"}
+    namespace.cluster.kubectl("delete", *cause)
+    for name in ("carol", "bob"):
+        namespace.ready(name)
+    assert by_user(namespace)["carol"][0].pool == "people"
+    assert namespace.schedule("ada")["metadata"]["resourceVersion"] == before
+
+
 def test_a_cronjob_that_is_too_large_for_etcd_is_told(
     operator_process: StartOperator, operator_env: dict[str, str], namespace: Namespace
 ) -> None:
@@ -153,12 +182,12 @@ def test_a_denial_of_a_suspension_as_if_nothing_were_there_is_no_suspension(name
     namespace.kubectl("patch", "us", "ada", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
 
 
-def denies(namespace: Namespace, verb: str) -> bool:
-    """Whether the server denies an operation on CronJobs already."""
+def denies(namespace: Namespace, verb: str, kind: str = "cronjob", name: str = "", words: str = "not today") -> bool:
+    """Whether the server denies an operation on CronJobs, or on another object, already."""
     arguments: dict[str, list[Any]] = {"delete": [], "label": ["a=b"]}
     try:
-        name = namespace.items("cronjobs")[0]["metadata"]["name"]
-        namespace.kubectl(verb, "cronjob", name, *arguments[verb], "--dry-run=server")
+        name = name or namespace.items("cronjobs")[0]["metadata"]["name"]
+        namespace.kubectl(verb, kind, name, *arguments[verb], "--dry-run=server")
     except Failure as error:
-        return "not today" in str(error)
+        return words in str(error)
     return False

@@ -17,16 +17,31 @@ from catchup_contract.api import (
     API_VERSION,
     DEFAULT_DIGEST_DAY,
     DEFAULT_DIGEST_TIME,
+    DEFAULT_PRIORITY,
     DEFAULT_SYNC_EVERY,
     DEFAULT_TIME_ZONE,
     KIND,
+    LABEL_MAX,
+    PRIORITIES,
     SYNC_INTERVALS_MINUTES,
+    TIME_OF_DAY_PATTERN,
+    USER_ID_FORM,
 )
 from catchup_contract.digest_rule import DigestDay
 from catchup_contract.google_quota import PROJECT_DAY, PROJECT_MINUTE, USER_MINUTE
 from catchup_contract.kinds import KINDS, SYNC, kind_named, user_kinds
+from catchup_contract.local_time import _NAME, _NAME_MAX
 from catchup_contract.outcomes import ADVICE, Outcome, Reason
-from catchup_contract.pools import DEFAULT_TICK, POOL_KIND, POOL_NAME_PATTERN, POOL_PLURAL, SHARDS_MAX, TICKS_MINUTES
+from catchup_contract.pools import (
+    DEFAULT_TICK,
+    POOL_KIND,
+    POOL_NAME_FORM,
+    POOL_NAME_MAX,
+    POOL_NAME_PATTERN,
+    POOL_PLURAL,
+    SHARDS_MAX,
+    TICKS_MINUTES,
+)
 from catchup_contract.run_keys import run_key, slot_of
 from catchup_contract.summary import SUMMARY_MAX_BYTES, Count, InvalidSummaryError, Summary
 
@@ -113,6 +128,10 @@ def test_the_schema_and_the_contract_name_the_same_values_and_defaults() -> None
     )
     assert digest["time"]["default"] == DEFAULT_DIGEST_TIME
     assert spec["timeZone"]["default"] == DEFAULT_TIME_ZONE
+    assert (spec["priority"]["enum"], spec["priority"]["default"]) == (list(PRIORITIES), DEFAULT_PRIORITY)
+    assert spec["userId"]["maxLength"] == LABEL_MAX
+    assert spec["pool"]["maxLength"] == POOL_NAME_MAX
+    assert spec["timeZone"]["maxLength"] == _NAME_MAX
 
 
 def test_the_schema_of_pools_and_the_contract_name_the_same_values_and_defaults() -> None:
@@ -135,9 +154,21 @@ def test_the_schema_of_pools_and_the_contract_name_the_same_values_and_defaults(
 
 
 def test_the_cronjobs_of_the_longest_pool_name_have_a_name_that_the_cronjob_controller_takes() -> None:
-    assert re.fullmatch(POOL_NAME_PATTERN, "a" * 40)
-    assert not re.fullmatch(POOL_NAME_PATTERN, "a" * 41)
-    assert max(len(f"{'a' * 40}-pool-{kind}") for kind in user_kinds()) <= 52
+    longest = "a" * POOL_NAME_MAX
+    assert re.fullmatch(POOL_NAME_PATTERN, longest)
+    assert not re.fullmatch(POOL_NAME_PATTERN, f"{longest}a")
+    assert max(len(f"{longest}-pool-{kind}") for kind in user_kinds()) <= 52
+
+
+def test_the_schema_and_the_contract_have_the_same_forms_of_names_and_times() -> None:
+    assert USER_ID_FORM == "lower-case letters, digits and dashes, at most 63 characters"
+    assert POOL_NAME_FORM == "lower-case letters, digits and dashes, at most 40 characters"
+    users, pools = ((ROOT / f"crds/{plural}.yaml").read_text() for plural in ("userschedules", "schedulepools"))
+    assert f"'^{_NAME.pattern}$'" in users
+    assert f"'^{TIME_OF_DAY_PATTERN}$'" in users
+    for text in (users, pools):
+        assert f"'^{POOL_NAME_PATTERN}$'" in text
+        assert f"at most {POOL_NAME_MAX} lower-case letters, digits and dashes" in text
 
 
 def test_every_interval_divides_a_day() -> None:

@@ -16,12 +16,7 @@ _COLUMNS: Final = ("time_zone", "digest_day", "digest_time", "sync_every")
 
 def schedule_columns(schedule: Schedule) -> dict[str, Any]:
     """Return the columns of a schedule."""
-    return {
-        "time_zone": schedule.time_zone,
-        "digest_day": schedule.digest_day,
-        "digest_time": schedule.digest_time,
-        "sync_every": schedule.sync_every,
-    }
+    return {name: getattr(schedule, name) for name in _COLUMNS}
 
 
 def schedule_differs(user_id: str, schedule: Schedule) -> tuple[ColumnElement[bool], ...]:

@@ -12,7 +12,7 @@ from catchup_jobs.adapters.database.schema import pool_members
 from catchup_jobs.adapters.database.types import UtcDateTime
 
 MEMBERS_INTERVAL: Final = func.coalesce(pool_members.c.sync_every, DEFAULT_SYNC_EVERY)
-# The interval of a member's syncs (of `pool_members`), a key of `SYNC_INTERVALS_MINUTES`.
+"""The interval of a member's syncs (of `pool_members`), a key of `SYNC_INTERVALS_MINUTES`."""
 
 
 def intervals_before(now: datetime, number: int, every: ColumnElement[str]) -> ColumnElement[datetime]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
+from catchup_contract.cadence import MISSED_SYNCS
 from catchup_jobs.adapters.database.metrics.snapshot import Snapshot
 
 _PREFIX: Final = "catchup_"
@@ -59,7 +60,7 @@ def _runs(snapshot: Snapshot) -> Iterator[Metric]:
 def _backlog(snapshot: Snapshot) -> Iterator[Metric]:
     yield gauge(
         "syncs_overdue",
-        "Users whose sync runs and has not succeeded for three intervals.",
+        f"Users whose sync runs and has not succeeded for {MISSED_SYNCS} intervals.",
         snapshot.overdue.users,
     )
     yield from _timestamp(

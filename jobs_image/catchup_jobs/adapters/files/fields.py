@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from catchup_contract.local_time import is_time_zone
+from catchup_jobs.domain.people.schedule_values import time_zone
 from catchup_jobs.domain.text import clean, one_line
 
 # C0, DEL and C1.
@@ -77,12 +77,6 @@ def _name(text: str) -> str:
     return one_line(without_control_characters(text))
 
 
-def _zone(name: str) -> str:
-    if not is_time_zone(name):
-        raise ValueError("must be an IANA time zone such as Europe/Berlin")
-    return name
-
-
 def _rfc3339(value: Any) -> Any:
     # A number would be taken for the seconds since 1970.
     if not isinstance(value, str) or not _RFC3339.match(value):
@@ -106,7 +100,7 @@ def _not_in_the_future(value: datetime, info: ValidationInfo) -> datetime:
 
 Name = Annotated[str, Field(max_length=200), AfterValidator(_name)]
 """One line to show and to compare, in the form NFC."""
-TimeZone = Annotated[str, AfterValidator(_zone)]
+TimeZone = Annotated[str, AfterValidator(time_zone)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_of_these_times)]
 """A time of RFC 3339, in UTC."""
 PastInstant = Annotated[Instant, AfterValidator(_not_in_the_future)]

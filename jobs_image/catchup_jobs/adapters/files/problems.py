@@ -6,6 +6,8 @@ from typing import Final
 
 from pydantic_core import ErrorDetails
 
+from catchup_contract.api import USER_ID_FORM
+from catchup_contract.pools import POOL_NAME_FORM
 from catchup_jobs.adapters.files.fields import DATE_AND_TIME, MAX_NAME
 from catchup_jobs.domain.text import clean
 
@@ -56,9 +58,9 @@ def _sentence(item: ErrorDetails) -> str:
         case "value_error":
             return str(item["ctx"]["error"])
         case "string_pattern_mismatch" if item["loc"][-1] == "id":
-            return "must be lower-case letters, digits and dashes, at most 63 characters"
+            return f"must be {USER_ID_FORM}"
         case "string_pattern_mismatch" if item["loc"][-1] == "pool":
-            return 'must be lower-case letters, digits and dashes, at most 40 characters; "" or null for no pool'
+            return f'must be {POOL_NAME_FORM}; "" or null for no pool'
         case "string_pattern_mismatch":
             return 'must be a time of day from "00:00" to "23:59", as HH:MM'
         case _:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from catchup_contract.api import (
     DEFAULT_DIGEST_TIME,
     DEFAULT_SYNC_EVERY,
     DEFAULT_TIME_ZONE,
-    SYNC_INTERVALS_MINUTES,
     TIME_OF_DAY_PATTERN,
     USER_ID_PATTERN,
 )
@@ -27,23 +25,16 @@ from catchup_jobs.adapters.files.channel_file import ChannelsEntry
 from catchup_jobs.adapters.files.contact_file import ContactList
 from catchup_jobs.adapters.files.fields import Entry, Name, Repeating, TimeZone, json_object
 from catchup_jobs.adapters.files.problems import problem
+from catchup_jobs.adapters.json_numbers import whole_number
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Night, WeeklyWindow
 from catchup_jobs.domain.digest.addresses import GivenAddress
 from catchup_jobs.domain.people.contacts import Contact
+from catchup_jobs.domain.people.schedule_values import sync_interval
 from catchup_jobs.domain.people.users import Schedule, User
 from catchup_jobs.domain.stored_enums import Weekday
 from catchup_jobs.jobs.run.errors import PermanentError
 
 _USER_ID: Final = re.compile(USER_ID_PATTERN)
-_MAX_DIGITS: Final = 20
-
-
-def _interval(value: str) -> str:
-    if value not in SYNC_INTERVALS_MINUTES:
-        raise ValueError(f"must be one of {', '.join(SYNC_INTERVALS_MINUTES)}")
-    return value
-
-
 _TimeOfDay = Annotated[str, Field(pattern=f"^{TIME_OF_DAY_PATTERN}$")]
 
 
@@ -53,7 +44,7 @@ class _Digest(Entry):
 
 
 class _CalendarSync(Entry):
-    every: Annotated[str, AfterValidator(_interval)] = DEFAULT_SYNC_EVERY
+    every: Annotated[str, AfterValidator(sync_interval)] = DEFAULT_SYNC_EVERY
 
 
 class _Hours(Entry):
@@ -179,7 +170,7 @@ def read_users(text: str, *, now: datetime) -> UserFile:
         PermanentError: it is no such document.
     """
     try:
-        document = json.loads(text, parse_int=_number, object_pairs_hook=json_object)
+        document = json.loads(text, parse_int=whole_number, object_pairs_hook=json_object)
     except json.JSONDecodeError as error:
         raise PermanentError(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
@@ -197,11 +188,6 @@ def read_users(text: str, *, now: datetime) -> UserFile:
         except ValidationError as error:
             problems[label] = [problem(item) for item in error.errors()]
     return UserFile(users, problems)
-
-
-def _number(digits: str) -> int | float:
-    # Python refuses integers of more than 4,300 digits; no field takes one of twenty.
-    return int(digits) if len(digits) <= _MAX_DIGITS else math.inf
 
 
 def _label(entry: Any, number: int) -> str:

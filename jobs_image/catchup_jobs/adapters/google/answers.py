@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from catchup_jobs.adapters.json_numbers import whole_number
 from catchup_jobs.adapters.retry_after import retry_after_seconds
 from catchup_jobs.domain.calendar.access_token import ReconnectNeededError
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
@@ -27,8 +28,6 @@ _BAD_REQUEST, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 400, 403, 429, 500
 _OF_THE_WAY: Final = frozenset({407, 408, 421, 425})
 
 _NO_JSON: Final = object()
-# No field is longer: those of 64 bits are text in Google's JSON.
-_INT_DIGITS: Final = 20
 
 # https://developers.google.com/workspace/calendar/api/guides/errors and google.api.ErrorReason
 _DAILY_LIMITS: Final = frozenset({"dailyLimitExceeded"})
@@ -138,14 +137,9 @@ def json_object(content: bytes) -> dict[str, Any]:
 
 def _parsed(content: bytes) -> object:
     try:
-        return json.loads(content, parse_int=_whole_number)
+        return json.loads(content, parse_int=whole_number)
     except (ValueError, RecursionError):
         return _NO_JSON
-
-
-def _whole_number(digits: str) -> float:
-    """Return a number of any length: Python's `int` refuses thousands of digits, and with them the whole answer."""
-    return int(digits) if len(digits) <= _INT_DIGITS else float(digits)
 
 
 def _entries(error: object) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.domain.digest.email_text import EmailDigest
-    from catchup_jobs.jobs.digest.gateway import Message
+    from catchup_jobs.jobs.digest.provider_answers import Message
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 

@@ -22,7 +22,7 @@ from catchup_jobs.adapters.messaging.email_message import compose
 from catchup_jobs.adapters.messaging.smtp_login import log_in
 from catchup_jobs.adapters.messaging.smtp_replies import PERMANENT, Stage, meaning
 from catchup_jobs.domain.digest.addresses import Mailbox, is_email
-from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 from catchup_jobs.jobs.run.spans import smtp_span
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.domain.digest.email_text import EmailDigest
-    from catchup_jobs.jobs.digest.gateway import Message
+    from catchup_jobs.jobs.digest.provider_answers import Message
 
 Security = Literal["starttls", "tls", "none"]
 
@@ -112,7 +112,7 @@ class _TlsClient(_Bounded, smtplib.SMTP_SSL):
 
 
 class SmtpEmail:
-    """`jobs.digest.gateway.Gateway` by SMTP, with one connection per message."""
+    """`jobs.digest.provider_answers.Gateway` by SMTP, with one connection per message."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from typing import Final
 
 from catchup_jobs.adapters.messaging.smtp_replies import Stage, meaning
 from catchup_jobs.domain.text import clean
-from catchup_jobs.jobs.digest.gateway import Answer, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Answer, Unusable
 
 _CHALLENGE: Final = 334
 # 503: we are logged in already.

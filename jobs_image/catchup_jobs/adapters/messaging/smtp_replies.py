@@ -10,7 +10,7 @@ import re
 from enum import Enum
 from typing import Final
 
-from catchup_jobs.jobs.digest.gateway import Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Answer, NotSent, Refused, Unusable
 
 PERMANENT: Final = 500
 # RFC 4954: authentication required, refused, or too weak. 538: encryption required for it.

@@ -117,7 +117,7 @@ class BoundedHttp(TwilioHttpClient):  # type: ignore[misc]  # the package has no
                 raise UnreadableAnswerError("not whole in time") from None
             answered(traced, self.last_status)
         if body is None:
-            raise UnreadableAnswerError("longer than 4 MiB")
+            raise UnreadableAnswerError(f"longer than {MAX_BODY_BYTES // 2**20} MiB")
         return Response(self.last_status, body.decode("utf-8", "replace"), self.last_headers)
 
     def _address(self, url: str) -> str:

@@ -22,13 +22,13 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 from catchup_jobs.adapters.messaging.twilio_http import BoundedHttp
 from catchup_jobs.adapters.retry_after import retry_after_seconds
 from catchup_jobs.domain.text import clean
-from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.errors import MisconfiguredError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from catchup_jobs.jobs.digest.gateway import Message
+    from catchup_jobs.jobs.digest.provider_answers import Message
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class TwilioAccount:
 
 
 class TwilioSms:
-    """`jobs.digest.gateway.LookUpGateway` of Twilio."""
+    """`jobs.digest.provider_answers.LookUpGateway` of Twilio."""
 
     def __init__(self, account: TwilioAccount, *, now: Callable[[], datetime], http: BoundedHttp | None = None) -> None:
         self._account = account

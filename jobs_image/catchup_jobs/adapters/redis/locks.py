@@ -25,6 +25,8 @@ from catchup_jobs.jobs.run.ports import HeldBy, Lock
 
 LOCK_SECONDS: Final = 60.0
 """The time to live of a lock; a thread extends it while the job lives."""
+_EXTENSIONS: Final = 3
+"""So often a lock is extended within its time to live."""
 ATTEMPTS_SECONDS: Final = 48 * 3600
 """How long the attempts of a run are kept in Redis."""
 _SEPARATOR: Final = " "
@@ -108,10 +110,10 @@ class RedisLocks:
             self._client.eval(_RELEASE, 1, lock.key, lock.value)
 
     def _keep(self) -> None:
-        while not self._closed.wait(self._lock_seconds / 3):
+        while not self._closed.wait(self._lock_seconds / _EXTENSIONS):
             with self._guard:
                 held = [lock for lock in self._held if not lock.is_lost]
-            # After a failure it is tried again after another third; `is_held` says whether that is too late.
+            # After a failure it is tried again at the next time; `is_held` says whether that is too late.
             with suppress(*FAILURES):
                 self._extend(held)
 

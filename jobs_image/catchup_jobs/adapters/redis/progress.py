@@ -10,12 +10,11 @@ import redis
 
 from catchup_jobs.adapters.redis.client import KEY_PREFIX, as_job_errors, connect
 from catchup_jobs.adapters.redis.errors import FAILURES
+from catchup_jobs.jobs.suggestions.ports import PROGRESS_KEPT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-PROGRESS_KEPT_SECONDS: Final = 600
-"""How long the progress of a run is kept in Redis."""
 _TIMEOUT_SECONDS: Final = 1.0
 _INTERVAL_SECONDS: Final = 0.5
 """How often a run writes its progress to Redis."""
@@ -25,7 +24,7 @@ _PREFIX: Final = f"{KEY_PREFIX}:progress:suggestions:"
 
 
 class RedisProgress:
-    """`jobs.suggestions.ports.ProgressReporter` in Redis: a hash per shard that lives for 10 minutes."""
+    """`jobs.suggestions.ports.ProgressReporter` in Redis: a hash per shard, which expires."""
 
     def __init__(self, client: redis.Redis, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -43,7 +42,7 @@ class RedisProgress:
         return cls(connect(url, timeout=_TIMEOUT_SECONDS))
 
     def show(self, subject: str, fields: Mapping[str, str | int]) -> None:
-        """Replace what is shown of a shard, at most twice a second unless its state changes; never raises."""
+        """Replace what is shown of a shard, once in `_INTERVAL_SECONDS` unless its state changes; never raises."""
         now = self._monotonic()
         if now < self._quiet_until and fields.get("state") == self._state:
             return

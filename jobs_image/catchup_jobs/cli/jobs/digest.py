@@ -16,10 +16,11 @@ from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.cli.jobs.job_runner import Body, execute
 from catchup_jobs.cli.jobs.message_senders import messenger_of
 from catchup_jobs.cli.parameters import subject_options
-from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
+from catchup_jobs.cli.resources import encryption_of, open_database
 from catchup_jobs.domain.digest.channels import skip_reason
 from catchup_jobs.domain.digest.content import DigestContent
 from catchup_jobs.jobs.digest.job import Digest
+from catchup_jobs.jobs.run.errors import unknown_user
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib import metadata
@@ -38,13 +38,13 @@ from catchup_jobs.jobs.run.execution import run_job
 from catchup_jobs.jobs.run.ports import Process, RunLocks, RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from catchup_contract.kinds import Kind
     from catchup_contract.schedule_list import ListedSchedule, ScheduleList
     from catchup_contract.trouble import TroublePage
     from catchup_jobs.adapters.database.engine import Database
-    from catchup_jobs.jobs.pool.ports import Member
+    from catchup_jobs.jobs.pool.ports import Farewells, Member
     from catchup_jobs.settings import Settings
 
 # Workers compute one after the other, and most of their time is waiting for a provider.
@@ -81,6 +81,7 @@ def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Rep
         open_database(settings, process, connections=_CONNECTIONS) as database,
         locks_of(kind, settings, database) as locks,
         closing(ThreadClients()) as clients,
+        _farewells_of(settings) as farewells,
     ):
         listed = None if settings.schedule_list is None else read_schedule_list(Path(settings.schedule_list))
         if listed is not None:
@@ -108,7 +109,7 @@ def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Rep
             store=DatabaseRunStore(database),
             clients=clients,
         )
-        result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline)()
+        result = Tick(kind, store, Work(runs.serve, runs.give_up), process, deadline, farewells=farewells)()
         counts, trouble = _counts(result), None
         if shard == 0:
             unknown = _without_user(database, pool, kind, settings, listed, now=process.now())
@@ -122,11 +123,23 @@ def _perform(kind: Kind, pool: str, settings: Settings, process: Process) -> Rep
     return replace(report, summary=replace(report.summary, trouble=trouble))
 
 
+@contextmanager
+def _farewells_of(settings: Settings) -> Iterator[Farewells | None]:
+    """Open what keeps the farewells of pods: Redis, where there is one. Raises MisconfiguredError."""
+    if settings.redis_url is None:
+        yield None
+        return
+    from catchup_jobs.adapters.redis.farewells import RedisFarewells  # noqa: PLC0415 - a laptop does without
+
+    with closing(RedisFarewells.open(settings.redis_url)) as farewells:
+        yield farewells
+
+
 def version_of(kind: Kind, every: str) -> str:
     """Return what changes with everything from which a kind's due times are computed, apart from the user."""
     zone_data = metadata.version("tzdata")
     # A digest does not depend on the interval, which ticks of the digest may know later than those of the sync.
-    return f"{zone_data} {every}" if kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL else zone_data
+    return f"{zone_data} {every}" if kind.rule is Rule.INTERVAL else zone_data
 
 
 def _without_user(

@@ -18,7 +18,7 @@ from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import ExitCode, advice_of
 from catchup_contract.timestamps import format_utc, parse_rfc3339
 from catchup_jobs.adapters.database.pools.members import syncable_members
-from catchup_jobs.adapters.database.pools.ticks import is_silent, last_tick
+from catchup_jobs.adapters.database.pools.ticks import SILENT_AFTER, is_silent, last_tick
 from catchup_jobs.adapters.database.runs.listing import ended_since
 from catchup_jobs.adapters.database.runs.store import DatabaseRunStore
 from catchup_jobs.adapters.files.text_file import read_text
@@ -46,6 +46,7 @@ _CONNECTIONS: Final = 4
 """The connections to PostgreSQL of a backfill."""
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 _MINUTE: Final = 60
+_SILENT: Final = SILENT_AFTER // timedelta(minutes=1)
 _MAX_TEXT: Final = 40
 """Letters of a wrong line of `--users` that are shown."""
 
@@ -101,17 +102,17 @@ class Since(click.ParamType[datetime]):
     metavar="TIME",
     help="Pass over who was synced since then: a time, or an age such as 6h. Default: the start of this command.",
 )
-@click.option("--unserved", is_flag=True, help="Also of a pool of which no pod has run for an hour.")
+@click.option("--unserved", is_flag=True, help=f"Also of a pool of which no pod has run for {_SILENT} minutes.")
 def backfill(*, file: TextIO | None, pool: str | None, rate: str, since: datetime | None, unserved: bool) -> None:
     """Sync many users now, whether they are due or not, at a rate.
 
-    Eight users at a time at most, and never faster than Google's quota for the project admits. Each sync is as one by
+    8 users at a time at most, and never faster than Google's quota for the project admits. Each sync is as one by
     hand. A failure is printed when it comes, one a line; what was given up is in `failures list`, too, a user whom the
     database does not know is not. SIGTERM or Ctrl-C ends the syncs that were begun. To continue, run the command that
     is printed at the start: it passes over who has been synced meanwhile.
 
-    Who is a member of a pool is what its pods read last. So a pool of which none has run for an hour is refused: it may
-    be deleted or suspended. --unserved takes the members that it had, such as while no pods start.
+    Who is a member of a pool is what its pods read last. So a pool of which none has run for 60 minutes is refused: it
+    may be deleted or suspended. --unserved takes the members that it had, such as while no pods start.
 
     Exit 0 if everybody was synced, 65 if a user failed, 75 if users are left, 78 if a setting is wrong.
 

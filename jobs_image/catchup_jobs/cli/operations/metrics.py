@@ -67,7 +67,7 @@ def metrics(*, listen: str, port: int, every: int, access: MetricsAccess, tls: P
 
     It only reads, so that several may run. While the database does not answer, `catchup_service_up` says so and the
     other numbers are missing. What takes long to find, as while half of a large fleet fails, is read more rarely, at
-    least after ten times `--every`. `/healthz` answers as long as the process lives.
+    least after 10 times `--every`. `/healthz` answers as long as the process lives.
 
     \b
     Examples:

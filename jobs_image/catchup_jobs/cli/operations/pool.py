@@ -14,7 +14,7 @@ from catchup_jobs.adapters.database.pools.known import is_known_pool
 from catchup_jobs.adapters.database.pools.lateness import late_members
 from catchup_jobs.adapters.database.pools.overview import overviews
 from catchup_jobs.adapters.database.pools.ticks import is_silent, last_tick
-from catchup_jobs.adapters.database.pools.trouble import troubles
+from catchup_jobs.adapters.database.pools.trouble import failing_members
 from catchup_jobs.cli.parameters import POOL_NAME, OneRecord
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import JSON, echo_rows, limit_option, output_option
@@ -64,10 +64,11 @@ def pool() -> None:
 def show(output: str) -> None:
     """Show each pool and kind of job, one a line.
 
-    HELD are enrolled users whom a UserSchedule names, so that the pool does not serve them by their enrolment. DUE are
-    members who wait to be served, IN FLIGHT those who are being served, FAILING those whose last run failed or asks
-    somebody to act: see `catchup-jobs pool members`. LAST TICK is when a pod of the pool has run last, within five
-    minutes; a pool of which none has run for an hour is deleted or suspended, or its pods do not start.
+    MEMBERS are whom the pool serves, without those who are suspended. HELD are enrolled users whom a UserSchedule
+    names, so that the pool does not serve them by their enrolment. DUE are members who wait to be served, IN FLIGHT
+    those who are being served, FAILING those whose last run failed or asks somebody to act: see
+    `catchup-jobs pool members`. LAST TICK is when a pod of the pool has run last, within 5 minutes; a pool of which
+    none has run for 60 minutes is deleted or suspended, or its pods do not start.
 
     \b
     Examples:
@@ -118,7 +119,7 @@ def members(*, name: str, is_late: bool, failing: bool, kind: Kind | None, limit
         with database.read() as connection:
             tick = last_tick(connection, name)
             lates = [*_late_rows(connection, name, kinds, now, limit + 1)] if is_late or both else []
-            failings = [*_failing_rows(connection, name, kinds, limit + 1)] if failing or both else []
+            failings = [*_failing_rows(connection, name, kinds, now, limit + 1)] if failing or both else []
     rows = shared(lates, failings, limit)
     echo_rows(_MEMBER_COLUMNS, rows, output)
     if is_silent(tick, now):
@@ -154,9 +155,11 @@ def _late_rows(
             yield _member_row(one, kind, "late", _LATE_ADVICE)
 
 
-def _failing_rows(connection: Connection, pool: str, kinds: list[Kind], limit: int) -> Iterator[dict[str, Any]]:
+def _failing_rows(
+    connection: Connection, pool: str, kinds: list[Kind], now: datetime, limit: int
+) -> Iterator[dict[str, Any]]:
     for kind in kinds:
-        for one in troubles(connection, pool, kind, limit=limit):
+        for one in failing_members(connection, pool, kind, now=now, limit=limit):
             yield _member_row(one, kind, one.reason.value, advice_of(one.reason))
 
 

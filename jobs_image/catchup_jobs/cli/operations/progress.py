@@ -17,6 +17,7 @@ from catchup_jobs.adapters.database.suggestions.store import DatabaseSuggestionS
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import JSON, output_option
 from catchup_jobs.domain.stored_enums import UNFINISHED_RUNS, RunState
+from catchup_jobs.jobs.suggestions.ports import PROGRESS_KEPT_SECONDS
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def _show(read: Callable[[], dict[str, dict[str, Any]]], output: str, *, once: b
     if output == JSON:
         click.echo(json.dumps([{"shard": name, **fields} for name, fields in shards.items()]))
     elif not shards:
-        click.echo("no suggestion run is under way, and none ended in the last 10 minutes", err=True)
+        click.echo(
+            f"no suggestion run is under way, and none ended in the last {PROGRESS_KEPT_SECONDS // 60} minutes",
+            err=True,
+        )
     elif once or not sys.stdout.isatty():
         for name, fields in shards.items():
             click.echo(_line(name, fields))

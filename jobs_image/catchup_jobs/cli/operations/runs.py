@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from catchup_contract.kinds import Kind
-from catchup_contract.outcomes import advice_of
+from catchup_contract.outcomes import NO_NEWS, advice_of
 from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failure, PastRun
+from catchup_jobs.adapters.database.runs.retention import FAILED_RUNS_KEPT
 from catchup_jobs.cli.parameters import KIND, OneOf
 from catchup_jobs.cli.resources import open_database
 from catchup_jobs.cli.tables import (
@@ -55,7 +56,8 @@ def list_(*, kind: Kind | None, subject: str | None, state: RunState | None, lim
     """Show runs, the latest first: the last one of each kind and user, and failures of 90 days.
 
     SLOT is the time that the CronJob meant, `-` for a run by hand. Firings of a digest at which nothing was due are
-    left out. JSON has the counts and the run's key too. Exit 1 if the last one shown of a kind and user failed.
+    left out. JSON has the counts and the run's key too. Exit 1 if the last one shown of a kind and user failed; a run
+    that found its work done does not count.
 
     \b
     Examples:
@@ -69,7 +71,7 @@ def list_(*, kind: Kind | None, subject: str | None, state: RunState | None, lim
     if not runs and output != JSON:
         click.echo("no runs", err=True)
     # A failure counts only while no later run of its kind and subject succeeded.
-    last = {(run.kind, run.subject): run.state for run in reversed(runs)}
+    last = {(run.kind, run.subject): run.state for run in reversed(runs) if run.reason not in NO_NEWS}
     sys.exit(EXIT_FAILURES if RunState.FAILED in last.values() else 0)
 
 
@@ -90,8 +92,8 @@ def show(*, key: str, output: str) -> None:
         found = DatabaseHistory(database).run(key)
     if found is None:
         raise PermanentError(
-            f"there is no run {key}; the latest of each kind and user is kept, and failures for 90 days: see"
-            " `catchup-jobs runs list`"
+            f"there is no run {key}; the latest of each kind and user is kept, and failures for"
+            f" {FAILED_RUNS_KEPT.days} days: see `catchup-jobs runs list`"
         )
     run, letter = found
     row = _row(run, datetime.now(UTC))

@@ -17,11 +17,11 @@ from catchup_jobs.adapters.database.calendars.tokens import DatabaseTokens
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.cli.parameters import USER_ID, keys_lost_option
-from catchup_jobs.cli.resources import open_database, sealing_encryption_of, unknown_user
+from catchup_jobs.cli.resources import open_database, sealing_encryption_of
 from catchup_jobs.domain.calendar.overview import CalendarOverview, problems
 from catchup_jobs.domain.calendar.week import draw, legend
 from catchup_jobs.domain.text import one_line
-from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError
+from catchup_jobs.jobs.run.errors import MisconfiguredError, PermanentError, unknown_user
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from catchup_contract.api import API_GROUP, API_VERSION, KIND
+from catchup_contract.api import API_GROUP, API_VERSION, KIND, LABEL_MAX, name_form, name_pattern
 from catchup_jobs.adapters.database.people.users import DatabaseUsers
 from catchup_jobs.cli.parameters import USER_ID
 from catchup_jobs.cli.resources import open_database
-from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.cli.tables import NO_USERS
+from catchup_jobs.jobs.run.errors import unknown_user
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 # A label of everything that this command renders: `kubectl delete userschedules -l` takes it.
 _PART_OF: Final = "app.kubernetes.io/part-of"
-_NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_NAMESPACE: Final = re.compile(name_pattern(LABEL_MAX), re.ASCII)
 
 
 @click.group()
@@ -32,7 +33,7 @@ def schedule() -> None:
 
 def _namespace(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     if value is not None and not _NAMESPACE.fullmatch(value):
-        raise click.BadParameter("a namespace is lower-case letters, digits and dashes, at most 63 characters")
+        raise click.BadParameter(f"a namespace is {name_form(LABEL_MAX)}")
     return value
 
 
@@ -56,7 +57,7 @@ def render(user_ids: tuple[str, ...], namespace: str | None) -> None:
             click.echo(manifest(user, namespace), nl=False)
             count += 1
     if not count:
-        click.echo("no users yet: import them with `catchup-jobs user import FILE`", err=True)
+        click.echo(NO_USERS, err=True)
 
 
 def _users(people: DatabaseUsers, user_ids: tuple[str, ...]) -> Iterator[User]:
@@ -66,7 +67,7 @@ def _users(people: DatabaseUsers, user_ids: tuple[str, ...]) -> Iterator[User]:
         return
     users = people.get_many(user_ids)
     if missing := sorted(set(user_ids) - {user.id for user in users}):
-        raise PermanentError(f"there is no user {', '.join(missing)}: import with `catchup-jobs user import`")
+        raise unknown_user(", ".join(missing))
     yield from users
 
 

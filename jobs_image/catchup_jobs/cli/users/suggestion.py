@@ -15,7 +15,7 @@ from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers, 
 from catchup_jobs.adapters.messaging.action_links import read_token
 from catchup_jobs.cli.jobs.message_senders import links_of
 from catchup_jobs.cli.parameters import ROW_ID, USER_ID
-from catchup_jobs.cli.resources import encryption_of, open_database, unknown_user
+from catchup_jobs.cli.resources import encryption_of, open_database
 from catchup_jobs.cli.tables import JSON, TEXT, echo_json, echo_rows, output_option
 from catchup_jobs.domain.digest.action_tokens import Action, ActionToken
 from catchup_jobs.domain.digest.channels import EMAIL, SMS
@@ -23,7 +23,7 @@ from catchup_jobs.domain.digest.formatting import contact_name, mode_words, shor
 from catchup_jobs.domain.planning.answers import Answer
 from catchup_jobs.domain.stored_enums import CURRENT_SUGGESTIONS, SuggestionStatus
 from catchup_jobs.domain.text import clean
-from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.jobs.run.errors import PermanentError, unknown_user
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from catchup_jobs.adapters.database.pools.ticks import last_ticks
 from catchup_jobs.adapters.files.text_file import read_text
 from catchup_jobs.adapters.files.user_file import read_users
 from catchup_jobs.cli.parameters import USER_ID, keys_lost_option
-from catchup_jobs.cli.resources import encryption_of, open_database, sealing_encryption_of, unknown_user
-from catchup_jobs.cli.tables import JSON, echo_json, echo_rows, output_option
+from catchup_jobs.cli.resources import encryption_of, open_database, sealing_encryption_of
+from catchup_jobs.cli.tables import JSON, NO_USERS, echo_json, echo_rows, output_option
 from catchup_jobs.cli.users.consent_withdrawal import Consent
 from catchup_jobs.cli.users.user_view import lines, read_view
-from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.jobs.run.errors import PermanentError, unknown_user
 from catchup_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def _show_all(overviews: Iterable[UserOverview], output: str) -> None:
     rows = [_row(overview) for overview in overviews]
     echo_rows(_COLUMNS, rows, output)
     if not rows and output != JSON:
-        click.echo("no users yet: import them with `catchup-jobs user import FILE`", err=True)
+        click.echo(NO_USERS, err=True)
 
 
 def _row(overview: UserOverview) -> dict[str, Any]:

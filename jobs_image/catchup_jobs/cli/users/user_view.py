@@ -11,11 +11,14 @@ from catchup_contract.timestamps import format_utc
 from catchup_jobs.adapters.database.calendars.selection import DatabaseCalendarSelection
 from catchup_jobs.adapters.database.digests.overview import latest_digest
 from catchup_jobs.adapters.database.people.contacts import count_contacts
+from catchup_jobs.adapters.database.pools.members import is_suspended
 from catchup_jobs.adapters.database.pools.overview import membership
 from catchup_jobs.adapters.database.runs.listing import DatabaseHistory, Failures
 from catchup_jobs.adapters.database.suggestions.answers import DatabaseAnswers
+from catchup_jobs.domain.calendar.availability import DEFAULT_END, DEFAULT_START
 from catchup_jobs.domain.calendar.overview import problems
 from catchup_jobs.domain.digest.channels import CHANNELS
+from catchup_jobs.domain.planning.agenda import PREFERRED
 from catchup_jobs.domain.stored_enums import CURRENT_SUGGESTIONS
 from catchup_jobs.domain.text import one_line
 from catchup_jobs.jobs.run.errors import MisconfiguredError
@@ -91,9 +94,9 @@ def lines(view: Mapping[str, Any]) -> Iterator[str]:
         "sync": f"every {view['syncEvery']}",
         "paused": "yes" if view["paused"] else "no",
         **({"pool": _pool_words(view["pool"])} if view["pool"] else {}),
-        "open hours": view["openHours"] or "every day 09:00-21:00",
+        "open hours": view["openHours"] or f"every day {DEFAULT_START:%H:%M}-{DEFAULT_END:%H:%M}",
         "commutes": view["commutes"] or "-",
-        "preferred": view["preferredHours"] or "weekdays from 17:00, weekends from 10:00, to 21:00",
+        "preferred": view["preferredHours"] or str(_weekly(PREFERRED)),
         "night": view["night"] or "-",
         "calendar": view["calendar"] or "not connected",
         "contacts": f"{contacts['total']}"
@@ -129,7 +132,7 @@ def _pool(found: Membership | None) -> dict[str, Any] | None:
         "name": found.pool,
         "by": found.by,
         "due": {kind: _utc(at) for kind, at in found.due.items()},
-        "suspendedUntil": _utc(until if until is not None and until > datetime.now(UTC) else None),
+        "suspendedUntil": _utc(until if is_suspended(until, datetime.now(UTC)) else None),
     }
 
 

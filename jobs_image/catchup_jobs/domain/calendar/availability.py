@@ -1,7 +1,7 @@
 """Free slots: when a user has time, by their own hours and what their calendars hold.
 
-Per local day in the user's zone: the user's blocks (09:00-21:00 every day when there are none), minus busy events,
-minus commutes, minus the night. Only the overlap is subtracted, and no slot crosses a local midnight.
+Per local day in the user's zone: the user's blocks (`DEFAULT_START` to `DEFAULT_END` when there are none), minus busy
+events, minus commutes, minus the night. Only the overlap is subtracted, and no slot crosses a local midnight.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class AvailabilityParameters:
-    """What the user said about their time. Without blocks every day is open 09:00-21:00.
+    """What the user said about their time. Without blocks every day is open from `DEFAULT_START` to `DEFAULT_END`.
 
     Attributes:
         preferred: when the user would rather meet people, within the open hours.
@@ -93,7 +93,7 @@ def free_slots(
     now: datetime,
     until: datetime,
 ) -> list[Interval]:
-    """Return the slots of at least 30 minutes in which the user is free, in order, between `now` and `until`.
+    """Return the slots of at least `MINIMUM_SLOT` in which the user is free, in order, between `now` and `until`.
 
     Args:
         parameters: the user's own hours (local wall time).

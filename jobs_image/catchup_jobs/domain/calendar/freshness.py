@@ -7,18 +7,14 @@ before, and the others decide how far the user's time is known. The primary cale
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from catchup_contract.cadence import FRESH
 from catchup_jobs.domain.stored_enums import CalendarError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
-
-# A calendar that was not synced for longer may hold new events: its time does not count as free.
-FRESH: Final = timedelta(hours=24)
-"""How long after its last sync a calendar counts as known; then its user gets no suggestions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,7 @@ class SyncedCalendar:
         return self.last_error is CalendarError.UNAVAILABLE and self.last_full_sync_at is None
 
     def is_fresh(self, now: datetime) -> bool:
-        """Return whether the last successful sync is at most 24 hours ago."""
+        """Return whether the last successful sync is at most `FRESH` ago."""
         return self.last_success_at is not None and self.last_success_at >= now - FRESH
 
 

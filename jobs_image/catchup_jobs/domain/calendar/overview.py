@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from catchup_jobs.domain.calendar.freshness import FRESH
+from catchup_contract.cadence import FRESH
 from catchup_jobs.domain.stored_enums import CalendarError
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ sync reads further ahead than needed, and the next one follows before the rest o
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from catchup_contract.cadence import stable_hash
 
 LOOK_BACK: Final = timedelta(days=1)
 """How far before now events are read."""
@@ -18,8 +19,8 @@ LOOK_AHEAD: Final = timedelta(days=45)
 AVAILABILITY_SPAN: Final = timedelta(days=30)
 """How far ahead of now free slots are stored."""
 
-# A full sync is due when 32 to 39 of the 45 days remain: never fewer than the 30 that availability needs, even if some
-# runs fail. The number differs between calendars, so that a fleet connected on one day is not reread on one day.
+# A full sync is due while what was read still covers the free slots, even if some runs fail. When exactly differs
+# between calendars, so that a fleet connected on one day is not reread on one day.
 FULL_SYNC_MARGIN: Final = timedelta(days=2)
 """How long before the events that were read no longer cover the free slots a full sync is due at the latest."""
 FULL_SYNC_SPREAD: Final = timedelta(days=7)
@@ -88,5 +89,4 @@ def choose_sync(
 
 def spread(key: str) -> float:
     """Return a number in [0, 1) that depends on `key` alone, evenly spread over keys."""
-    digest = hashlib.sha256(key.encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64
+    return stable_hash(key) / 2**256

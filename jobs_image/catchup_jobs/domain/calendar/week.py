@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from catchup_jobs.domain.calendar.availability import Interval
+from catchup_jobs.domain.calendar.availability import Interval, overlaps
 
 BUSY = "█"
 FREE = "░"
@@ -47,6 +47,6 @@ def _cell(day: date, column: int, busy: Sequence[Interval], free: Sequence[Inter
     if start.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
         return SKIPPED
     end = start + _HALF_HOUR
-    if any(interval.start < end and start < interval.end for interval in busy):
+    if overlaps(Interval(start, end), busy):
         return BUSY
     return FREE if any(interval.start <= start and end <= interval.end for interval in free) else CLOSED

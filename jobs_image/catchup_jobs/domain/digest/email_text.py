@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _NAMES_IN_SUBJECT: Final = 2
 """Contacts that the subject of an email names."""
 _SUBJECT_NAME: Final = 40
+"""Characters of a contact's name in the subject of an email."""
 ACTIONS: Final = ("accept", "snooze", "dismiss")
 
 

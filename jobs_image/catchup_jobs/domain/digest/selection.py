@@ -43,7 +43,7 @@ def choose(
     """Return what a message for a due date holds.
 
     The request is part of every digest while the user must connect again. Without suggestions it is sent alone, unless
-    a message of the 14 days before asked already.
+    a message within `ASK_AGAIN` before asked already.
 
     Args:
         pending: the suggestions that are pending now, by id.

@@ -7,7 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from catchup_contract.local_time import local_date
-from catchup_jobs.domain.calendar.availability import WeeklyWindow, blocked_hours, free_slots, merge, weekly_hours
+from catchup_jobs.domain.calendar.availability import (
+    DEFAULT_END,
+    WeeklyWindow,
+    blocked_hours,
+    free_slots,
+    merge,
+    weekly_hours,
+)
 from catchup_jobs.domain.calendar.timeline import Timeline
 from catchup_jobs.domain.planning.contact_clocks import ContactClocks
 from catchup_jobs.domain.planning.diary import LEAD, Diary, Need
@@ -21,14 +28,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.domain.calendar.availability import Interval
+    from catchup_jobs.domain.planning.event_facts import EventFacts, Identity
     from catchup_jobs.domain.planning.options import PlanningOptions
     from catchup_jobs.domain.planning.overdue import ContactFacts
-    from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
     from catchup_jobs.domain.planning.suggestions import Suggestion, UserFacts
 
 WEEK: Final = timedelta(days=7)
 _WEEKEND: Final = {Weekday.SATURDAY, Weekday.SUNDAY}
-PREFERRED: Final = tuple(WeeklyWindow(day, time(10 if day in _WEEKEND else 17), time(21)) for day in Weekday)
+PREFERRED: Final = tuple(WeeklyWindow(day, time(10 if day in _WEEKEND else 17), DEFAULT_END) for day in Weekday)
 """The preferred hours of a user who has named none."""
 
 
@@ -89,8 +96,8 @@ class Agenda:
 
         Whom the user wants to see every week or more often is proposed within a week.
         """
-        aim = threshold(contact.frequency)
-        soon = self._options.strategy is Strategy.HUMANE and aim is not None and aim <= WEEK
+        limit = threshold(contact.frequency)
+        soon = self._options.strategy is Strategy.HUMANE and limit is not None and limit <= WEEK
         until = min(self._until, self._now + WEEK) if soon else self._until
         zone = self.clocks.zone(contact)
         hours = None if zone is None else self.clocks.hours(zone)

@@ -60,14 +60,16 @@ def change(
 
     Args:
         start_at: the proposed time (aware).
-        until: for a snooze: until when (aware). None: for seven days, or as long as it is snoozed already.
+        until: for a snooze: until when (aware). None: for `SNOOZE`, or as long as it is snoozed already.
 
     Raises:
         ImpossibleAnswerError: it is too late for this answer, or `until` is not a time to come.
     """
     becomes = _BECOMES[answer]
     if until is not None and not now < until <= now + LONGEST_SNOOZE:
-        raise ImpossibleAnswerError("a suggestion can be snoozed until a time to come, at most a year away")
+        raise ImpossibleAnswerError(
+            f"a suggestion can be snoozed until a time to come, at most {LONGEST_SNOOZE.days} days away"
+        )
     if status is becomes and until is None:
         return None
     if status not in _POSSIBLE_FROM[answer]:

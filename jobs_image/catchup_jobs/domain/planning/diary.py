@@ -49,7 +49,7 @@ def next_half_hour(at: datetime, zone: ZoneInfo) -> datetime:
     """
     while True:
         local = at.astimezone(zone)
-        past = timedelta(minutes=local.minute % 30, seconds=local.second, microseconds=local.microsecond)
+        past = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond) % GRID
         if not past:
             return at.astimezone(UTC)
         following = at + (GRID - past)
@@ -80,7 +80,7 @@ class Diary:
         taken: time of suggestions that stay where they are, in any order.
         engagements: all that suggestions should not be close to: busy events and `taken`, merged.
         preferred: the user's preferred hours, merged.
-        now: the present; nothing is placed less than 2 h ahead.
+        now: the present; nothing is placed less than `LEAD` ahead.
         until: nothing is placed that ends later.
     """
 

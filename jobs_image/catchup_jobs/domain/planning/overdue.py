@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 REST_UNANSWERED: Final = timedelta(days=7)
 """How long a contact rests after a suggestion that was delivered and not answered."""
 MAX_OVERDUE: Final = 5.0
-"""The ratio of days without contact to the aim that counts at most."""
+"""By so many thresholds a contact is overdue at most."""
 _DAY: Final = timedelta(days=1)
 _THRESHOLDS: Final = {frequency: timedelta(days=days) for frequency, days in THRESHOLD_DAYS.items()}
+# After a dismissal a contact rests for one threshold.
+LONGEST_REST: Final = max(_THRESHOLDS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def is_overdue(contact: ContactFacts, now: datetime) -> bool:
 
 
 def overdue(contact: ContactFacts, now: datetime) -> float:
-    """Return by how many thresholds the contact is overdue, from 0 (not at all) to 5."""
+    """Return by how many thresholds the contact is overdue, from 0 (not at all) to `MAX_OVERDUE`."""
     limit = threshold(contact.frequency)
     if limit is None:
         return 0.0

@@ -30,8 +30,8 @@ from catchup_jobs.domain.stored_enums import ExpiryReason, Frequency, Suggestion
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from catchup_jobs.domain.planning.event_facts import EventFacts, Identity
     from catchup_jobs.domain.planning.overdue import ContactFacts, Rank
-    from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
     from catchup_jobs.domain.planning.suggestions import Suggestion, UserFacts
 
 
@@ -40,7 +40,7 @@ def plan(facts: UserFacts, *, now: datetime, create: bool = True, options: Plann
 
     Args:
         facts: as they are stored at `now`.
-        now: the present (aware); nothing is proposed less than 2 h or more than 14 days ahead.
+        now: the present (aware); nothing is proposed less than `LEAD` or more than `HORIZON` ahead.
         create: whether snoozed suggestions may return and new ones be made; a sync only repairs what it made clash.
             Never for a paused user, nor for one whose calendars are not known well enough.
         options: of the installation.

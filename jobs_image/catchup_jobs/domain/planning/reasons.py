@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from catchup_jobs.domain.planning.overdue import elapsed
 from catchup_jobs.domain.stored_enums import Frequency
+from catchup_jobs.domain.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ _AIMS: Final = {
     Frequency.NA: None,
 }
 _MAX_TITLE: Final = 80
+"""Characters of an event's title in a reason."""
 
 
 def time_bound(contact: ContactFacts, now: datetime) -> str:
@@ -41,7 +43,8 @@ def shared_activity(
         tags: the contact's interests that the event names.
         nearby: whether the contact is in the event's city.
     """
-    facts = [f'you have "{_short(title)}" then'] if title and title.strip() else []
+    shown = clean(title or "", _MAX_TITLE, ellipsis="…")
+    facts = [f'you have "{shown}" then'] if shown else []
     facts.append(f"both like {_listed(tags)}")
     if nearby and contact.city is not None:
         facts.append(f"{contact.name} is in {contact.city} too")
@@ -66,8 +69,3 @@ def _listed(tags: Sequence[str]) -> str:
     if len(tags) == 1:
         return tags[0]
     return f"{', '.join(tags[:-1])} and {tags[-1]}"
-
-
-def _short(title: str) -> str:
-    text = " ".join(title.split())
-    return text if len(text) <= _MAX_TITLE else f"{text[: _MAX_TITLE - 1].rstrip()}…"

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
+    from catchup_jobs.domain.planning.event_facts import EventFacts
     from catchup_jobs.domain.planning.overdue import ContactFacts
-    from catchup_jobs.domain.planning.shared_activity import EventFacts
     from catchup_jobs.domain.stored_enums import ExpiryReason, Mode, SuggestionStatus, Trigger
 
 HORIZON: Final = timedelta(days=14)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from catchup_jobs.domain.planning.contact_clocks import ContactClocks
-    from catchup_jobs.domain.planning.shared_activity import EventFacts, Identity
+    from catchup_jobs.domain.planning.event_facts import EventFacts, Identity
 
 BUDGET: Final = 200_000
 """Pairs of a contact's tag and an event that are compared for one user; a user with more is not matched to the end."""

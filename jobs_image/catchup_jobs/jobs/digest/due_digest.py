@@ -18,7 +18,7 @@ from catchup_contract.digest_rule import is_last_firing, is_quiet
 from catchup_contract.summary import Count
 from catchup_jobs.domain.digest.channels import may_send
 from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
-from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.errors import JobError, MisconfiguredError, TemporaryError
 

@@ -16,7 +16,7 @@ from catchup_jobs.jobs.digest.due_digest import FOLLOW_UP_SPAN, DueDigest
 from catchup_jobs.jobs.digest.results import REASONS, error_to_raise, result_of
 from catchup_jobs.jobs.digest.unsettled import settle_earlier_attempts
 from catchup_jobs.jobs.run.context import Result
-from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.jobs.run.errors import unknown_user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,9 +81,7 @@ class Digest:
 
 def _known(found: T | None) -> T:
     if found is None:
-        raise PermanentError(
-            "there is no such user: import it with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER
-        )
+        raise unknown_user()
     return found
 
 

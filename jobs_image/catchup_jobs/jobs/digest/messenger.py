@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from catchup_jobs.domain.digest.content import DigestContent, DigestLinks, Reconnect
-from catchup_jobs.jobs.digest.gateway import LookUpGateway, Message
+from catchup_jobs.jobs.digest.provider_answers import LookUpGateway, Message
 from catchup_jobs.jobs.run.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from catchup_contract.digest_rule import DigestTime
     from catchup_jobs.domain.digest.channels import Channel, Destination
-    from catchup_jobs.jobs.digest.gateway import Accepted, Answer, Gateway, Refused
     from catchup_jobs.jobs.digest.ports import Claim, Links
+    from catchup_jobs.jobs.digest.provider_answers import Accepted, Answer, Gateway, Refused
 
 T = TypeVar("T")
 

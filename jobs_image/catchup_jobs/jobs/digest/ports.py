@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.digest.items import DigestItem
     from catchup_jobs.domain.digest.selection import Selection
     from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
-    from catchup_jobs.jobs.digest.gateway import Answer
+    from catchup_jobs.jobs.digest.provider_answers import Answer
     from catchup_jobs.jobs.run.ports import Fence
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catchup_jobs.jobs.digest.due_digest import DueDigest
-    from catchup_jobs.jobs.digest.gateway import Accepted, Refused
     from catchup_jobs.jobs.digest.ports import Delivery, StoredDigest
+    from catchup_jobs.jobs.digest.provider_answers import Accepted, Refused
 
 # A message that the provider does not list within this time will not appear.
 LOOK_UP_SPAN: Final = timedelta(minutes=2)
@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 
 
 def settle_earlier_attempts(digest: DueDigest, stored: StoredDigest) -> None:
-    """Settle what earlier attempts left, of this due date and of those of the last eight days.
+    """Settle what earlier attempts left, of this due date and of those within `FOLLOW_UP_SPAN`.
 
     An error of this due date's deliveries is added to `digest.errors`. An error of earlier ones is only logged: the
     next run asks again, and what is due today must not wait for it.

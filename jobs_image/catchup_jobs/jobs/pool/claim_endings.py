@@ -37,7 +37,7 @@ def settlement_of(report: Report, member: Member, *, now: datetime) -> Settlemen
         return Settlement(member.user_id, min(now + wait, member.slots.after(now)), slot, member.deaths)
     if report.summary.reason is Reason.LOCKED:
         # The other run may be a late one of the user's own CronJob, which ends without serving this slot.
-        unfinished = slot if member.is_retry or member.requested_at is not None else None
+        unfinished = slot if member.keeps_slot else None
         return Settlement(member.user_id, min(now + _UNRECORDED, member.slots.after(now)), unfinished, member.deaths)
     return _ended(report, member, now)
 

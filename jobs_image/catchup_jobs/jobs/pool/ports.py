@@ -1,4 +1,4 @@
-"""The port of a tick: the members of a pool, as the database keeps them."""
+"""The ports of a tick: the members of a pool, as the database keeps them, and what a pod says without the database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from catchup_contract.timestamps import format_utc
 from catchup_jobs.jobs.run.ports import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from catchup_contract.kinds import Kind
     from catchup_contract.summary import Count
@@ -36,6 +36,11 @@ class Member:
     is_retry: bool
     deaths: int
     requested_at: datetime | None = None
+
+    @property
+    def keeps_slot(self) -> bool:
+        """Whether the slot stays the same if its run is not made now: it was begun before, or a request comes first."""
+        return self.is_retry or self.requested_at is not None
 
     def run(self, kind: Kind) -> Run:
         """Return the run to make: for a request one by hand, the same one each time."""
@@ -85,6 +90,14 @@ class PoolStore(Protocol):
         """Return the users who are due and were in flight when a process died."""
         ...
 
+    def suspected(self, *, now: datetime) -> set[str]:
+        """Return the processes in whose runs those of `suspects` were in flight."""
+        ...
+
+    def acquit(self, processes: Collection[str], *, now: datetime) -> None:
+        """End the claims of processes that have not died: their members are no suspects for that."""
+        ...
+
     def claim(self, user_ids: Sequence[str], owner: str, *, now: datetime, until: datetime) -> list[Member]:
         """Claim users who are still due, for the process `owner` until `until`; return those it got."""
         ...
@@ -99,4 +112,16 @@ class PoolStore(Protocol):
 
     def counts(self, *, now: datetime) -> dict[Count, int]:
         """Return the counts of the whole pool for its status, over all shards."""
+        ...
+
+
+class Farewells(Protocol):
+    """What processes say at their end where the database cannot be told. Methods raise nothing."""
+
+    def say(self, process_id: str) -> None:
+        """Say that all runs of a process have ended, though it cannot settle its claims."""
+        ...
+
+    def said(self, process_ids: Collection[str]) -> set[str]:
+        """Return those of these processes that said so, as far as is known."""
         ...

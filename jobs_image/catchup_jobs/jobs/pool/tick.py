@@ -18,7 +18,7 @@ import structlog
 from catchup_contract.kinds import Kind
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_jobs.jobs.pool.claim_endings import DEATHS_MAX, is_ours, settlement_of
-from catchup_jobs.jobs.pool.ports import Member, PoolStore, Settlement
+from catchup_jobs.jobs.pool.ports import Farewells, Member, PoolStore, Settlement
 from catchup_jobs.jobs.run.endings import Report
 from catchup_jobs.jobs.run.errors import JobError
 from catchup_jobs.jobs.run.ports import Process
@@ -67,7 +67,7 @@ class TickResult:
     """What a tick did: counts of members by how their runs ended.
 
     Attributes:
-        ours: runs that failed for a cause of the installation (`endings.is_ours`).
+        ours: runs that failed for a cause of the installation (`claim_endings.is_ours`).
         is_stopped: whether the tick left members due for such a cause.
     """
 
@@ -94,6 +94,7 @@ class Tick:
 
     Attributes:
         deadline: when the process must have ended (UTC).
+        farewells: what pods said that ended without the database, None where nothing keeps that.
     """
 
     kind: Kind
@@ -102,6 +103,7 @@ class Tick:
     process: Process
     deadline: datetime
     workers: int = WORKERS
+    farewells: Farewells | None = None
     _candidates: list[str] = field(default_factory=list)
     _claimed: list[Member] = field(default_factory=list)
     _settlements: list[Settlement] = field(default_factory=list)
@@ -137,13 +139,23 @@ class Tick:
 
     def _serve_suspects(self) -> None:
         until = self.process.now() + _ALONE_MAX
-        for user_id in self.store.suspects(now=self.process.now()):
+        for user_id in self._suspects():
             if not self._may_begin() or self.process.now() >= until:
                 return
             for member in self._claim([user_id]):
                 _log.warning("a process died while it served this user, who is served alone", user=user_id)
                 self._ended(*self._serve(member))
                 self._settle()
+
+    def _suspects(self) -> list[str]:
+        """Return who was in flight when a process died. One that only could not settle its claims has not died."""
+        now = self.process.now()
+        suspects = self.store.suspects(now=now)
+        if not (suspects and self.farewells and (ended := self.farewells.said(self.store.suspected(now=now)))):
+            return suspects
+        _log.info("pods ended by themselves while the database could not be used", pods=sorted(ended))
+        self.store.acquit(ended, now=now)
+        return self.store.suspects(now=now)
 
     def _serve_all(self, executor: ThreadPoolExecutor) -> None:
         in_flight: set[Future[tuple[Settlement, Report | None]]] = set()
@@ -181,6 +193,9 @@ class Tick:
                     return
                 if tried == 1:
                     _log.warning("claims cannot be settled yet", why=str(error))
+                    # Now, since a pod that waits for a server may be killed. All runs have ended.
+                    if self.farewells is not None:
+                        self.farewells.say(self.process.process_id)
                 self.process.sleep(_LOOK_SECONDS)
             else:
                 return
@@ -208,7 +223,7 @@ class Tick:
     def _give_back(self) -> None:
         now = self.process.now()
         self._settlements += [
-            Settlement(member.user_id, now, member.slot if _keeps_slot(member) else None, member.deaths)
+            Settlement(member.user_id, now, member.slot if member.keeps_slot else None, member.deaths)
             for member in self._claimed
         ]
         self._claimed.clear()
@@ -262,11 +277,6 @@ class Tick:
         if self._ours_in_a_row >= GIVE_UP_AFTER and not self._result.is_stopped:
             self._result.is_stopped = True
             _log.error("runs fail for a cause of the installation, the rest stays due", runs=self._ours_in_a_row)
-
-
-def _keeps_slot(member: Member) -> bool:
-    """Whether the slot of a member who is given back stays the same: one that was begun, or waits for a request."""
-    return member.is_retry or member.requested_at is not None
 
 
 def exit_of(result: TickResult) -> tuple[Outcome, ExitCode, Reason | None]:

@@ -32,6 +32,12 @@ class PermanentError(JobError):
         super().__init__(message, reason=reason)
 
 
+def unknown_user(user_id: str = "") -> PermanentError:
+    """Return the error for a user whom the database does not have; a job's log has the id in another field."""
+    who = f"user {user_id}" if user_id else "such user"
+    return PermanentError(f"there is no {who}: import with `catchup-jobs user import`", reason=Reason.UNKNOWN_USER)
+
+
 class MisconfiguredError(JobError):
     """The installation is wrong, not the user's data: missing settings, a wrong key, refused credentials."""
 

@@ -129,7 +129,7 @@ class _Execution:
     checkpoint: dict[str, Any] = field(default_factory=dict)
 
     def perform(self, started_at: datetime) -> Ending:
-        # Who does not wait for the lock opens the run under it: one that could not begin is none.
+        # A process that does not wait for the lock opens the run under it: a run that could not begin leaves no row.
         return self._guarded(lambda: (self.waits and self._open(started_at)) or self._under_lock(started_at))
 
     def _open(self, started_at: datetime, *, owner: str | None = None) -> Ending | None:

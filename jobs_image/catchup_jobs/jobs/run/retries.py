@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from catchup_contract.kinds import Kind
 
 FIRST_DELAY_SECONDS: Final = 2.0
-"""The delay of a job before its first retry; each further one is twice as long."""
+"""The delay of a job before its first retry."""
+_DELAY_FACTOR: Final = 2
+"""So many times the delay before is each further one."""
 _JITTER: Final = 0.2
 """The share by which a job's retry delay is shorter or longer at random."""
 _LEAST_NAMED_WAIT_SECONDS: Final = 1.0
@@ -19,7 +21,7 @@ _NAMED_WAIT_SPREAD_SECONDS: Final = 1.0
 
 def retry_delays(kind: Kind) -> list[float]:
     """Return the delays before the retries of a run of this kind, in seconds and without jitter."""
-    return [FIRST_DELAY_SECONDS * 2**number for number in range(kind.retries)]
+    return [FIRST_DELAY_SECONDS * _DELAY_FACTOR**number for number in range(kind.retries)]
 
 
 def retry_delay(kind: Kind, attempts: int, random: float) -> float | None:

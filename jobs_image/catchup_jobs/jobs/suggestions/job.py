@@ -24,7 +24,7 @@ from catchup_jobs.domain.planning.planner import plan
 from catchup_jobs.domain.planning.suggestions import Plan
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.context import Result
-from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.jobs.run.errors import PermanentError, unknown_user
 from catchup_jobs.jobs.suggestions.reading import ReadBatch, Shard, one_ahead, pages, read
 
 if TYPE_CHECKING:
@@ -157,10 +157,7 @@ class UserSuggestions:
             plan_batch(context, self.store, batch, progress, self.options)
         counts = progress.counts()
         if not counts.get(Count.USERS):
-            raise PermanentError(
-                "there is no such user in the database: import it with `catchup-jobs user import`",
-                reason=Reason.UNKNOWN_USER,
-            )
+            raise unknown_user()
         if counts.get(Count.USERS_FAILED):
             raise PermanentError("the user's suggestions could not be planned or stored: see the log")
         for reason, count in _SKIPPED.items():

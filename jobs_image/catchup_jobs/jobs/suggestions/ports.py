@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.planning.suggestions import Plan, UserFacts
     from catchup_jobs.jobs.run.ports import Fence
 
+PROGRESS_KEPT_SECONDS: Final = 600
+"""How long the progress of a run is kept where it is shown."""
 # Why a user's facts are not there: a value that cannot be loaded, or more rows than are planned for one user.
 UNREADABLE: Final = "UnreadableUser"
 TOO_MUCH: Final = "TooMuch"

@@ -21,7 +21,7 @@ _RULES_VERSION = 2
 
 
 def refresh_availability(context: RunContext, store: AvailabilityStore) -> int:
-    """Compute the free slots of the next 30 days if anything they depend on changed, or a local day began.
+    """Compute the free slots of `AVAILABILITY_SPAN` if anything they depend on changed, or a local day began.
 
     No time is free while a required calendar was never read whole, nor beyond the horizon to which all were read.
 

@@ -22,7 +22,7 @@ from catchup_jobs.domain.calendar.sync_window import FullSync, choose_sync, full
 from catchup_jobs.domain.stored_enums import CalendarError, TokenState
 from catchup_jobs.jobs.run.checkpoint import Counts
 from catchup_jobs.jobs.run.context import Result
-from catchup_jobs.jobs.run.errors import PermanentError, TemporaryError
+from catchup_jobs.jobs.run.errors import TemporaryError, unknown_user
 from catchup_jobs.jobs.sync.access_tokens import StoredAccessTokens
 from catchup_jobs.jobs.sync.availability import refresh_availability
 from catchup_jobs.jobs.sync.ports import CalendarFailedError, DailyLimitError, SyncTokenExpiredError
@@ -94,10 +94,7 @@ class CalendarSync:
         """
         user = self.tokens.user(context.subject)
         if user is None:
-            raise PermanentError(
-                "there is no such user in the database: import it with `catchup-jobs user import`",
-                reason=Reason.UNKNOWN_USER,
-            )
+            raise unknown_user()
         if user.token is None:
             return Result(Outcome.SKIPPED, Reason.NOT_CONNECTED)
         if user.token.state is TokenState.RECONNECT:

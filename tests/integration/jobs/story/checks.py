@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from integration.jobs.story.world import MAIL_SENDER
 from sqlalchemy import or_, select
 
+from catchup_contract.api import DEFAULT_SYNC_EVERY, SYNC_INTERVALS_MINUTES
+from catchup_contract.cadence import Cadence
 from catchup_contract.kinds import SYNC
 from catchup_contract.outcomes import ExitCode, Outcome, Reason
 from catchup_jobs.adapters.database.schema import (
@@ -34,12 +36,15 @@ _CODE: Final = re.compile(r"#([2-9A-Z]{6})")
 _NOT_OUT: Final = {DeliveryStatus.PENDING, DeliveryStatus.SKIPPED}
 # A due date is at most so far from the instant of its message, in whatever zone the user was.
 _FAR: Final = timedelta(days=2)
+# After so much time no pod lives that was told otherwise: the list's way to it, and its deadline.
+_TOLD: Final = timedelta(minutes=30)
 
 
 def check(world: World) -> None:
     """Check what holds at any moment at which no Job runs."""
     world.steadily(lambda: _messages(world))
     world.steadily(lambda: _no_clash_with_what_is_stored(world))
+    world.steadily(lambda: _nothing_of_a_suspension(world))
     for task in world.tasks:
         for code, summary in task.pods:
             assert code != ExitCode.MISCONFIGURED, f"{task.key}: nothing was misconfigured"
@@ -107,6 +112,16 @@ def _no_clash_with_what_is_stored(world: World) -> None:
         (one.user_id, one.contact_id) for one in _rows(world, select(suggestions).where(_is_open()))
     ).items():
         assert times == 1, f"two open suggestions for a contact: {user_id}"
+
+
+def _nothing_of_a_suspension(world: World) -> None:
+    """No digest was tried that fell due while its user, or the pool that served the user, was suspended."""
+    tried = select(digests.c.user_id, digests.c.due_at).join(deliveries).where(deliveries.c.attempted_at.is_not(None))
+    pauses = {person.id: person.pauses + person.pool_pauses for person in world.people}
+    for row in _rows(world, tried.where(digests.c.due_at.is_not(None))):
+        for begin, end in pauses[row.user_id]:
+            is_in = begin + _TOLD < row.due_at < end
+            assert not is_in, f"{row.user_id}: the digest of {row.due_at} was tried, suspended from {begin} to {end}"
 
 
 def _is_open() -> Any:
@@ -181,8 +196,9 @@ def _is_ended_elsewhere(world: World, task: Task) -> bool:
 def check_slots(world: World) -> None:
     """Check that whoever served a sync meant a slot of the user's own: in all placements the same."""
     for person in world.people:
+        cadence = Cadence.of_user(SYNC.name, SYNC_INTERVALS_MINUTES[DEFAULT_SYNC_EVERY], person.id)
         for slot in world.ended.get((SYNC, person.id), set()):
-            assert person.slots(SYNC).latest(slot) == slot, f"{person.id} has no slot at {slot}"
+            assert cadence.latest(slot) == slot, f"{person.id} has no slot at {slot}"
 
 
 def check_the_pool_has_its_members_alone(world: World) -> None:

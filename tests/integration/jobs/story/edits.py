@@ -6,6 +6,7 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from integration.jobs.story.placements import POOL
 from integration.jobs.story.world import floor
 from sqlalchemy import select
 
@@ -43,9 +44,8 @@ def edit(world: World, dice: random.Random) -> None:
 
 def want_digests(world: World, person: Person) -> None:
     """Let a user who had enough of digests want them again."""
-    if person.suspended:
-        person.since = world.clock.now()
-    person.suspended = person.paused = False
+    person.resume(world.clock.now())
+    person.paused = False
     if person.sms != "on" or person.stopped:
         person.sms = "on"
         agree_again(world, person)
@@ -109,10 +109,23 @@ def _moves_away(world: World, person: Person, dice: random.Random) -> str:
 
 
 def _suspends_or_resumes(world: World, person: Person, dice: random.Random) -> str:
-    person.suspended = not person.suspended
-    if not person.suspended:
-        person.since = world.clock.now()
-    return "suspends the schedule" if person.suspended else "resumes the schedule"
+    now = world.clock.now()
+    if person.pooled and person.enrolled is not None:
+        # Without a UserSchedule there is nothing to suspend.
+        return _enrols_anew(world, person, now)
+    if person.is_off(now):
+        person.resume(now)
+        return "resumes the schedule"
+    until = floor(now, minutes=1) + timedelta(minutes=dice.choice([20, 90, 400, 1500])) if dice.random() < 0.6 else None
+    person.suspend(now, until)
+    return f"suspends the schedule until {until:%m-%d %H:%M} UTC" if until else "suspends the schedule"
+
+
+def _enrols_anew(world: World, person: Person, now: datetime) -> str:
+    world.save(person, {person.id: None})
+    world.save(person, {person.id: POOL})
+    person.enrolled = person.since = person.edited = now
+    return "leaves the pool and is enrolled anew"
 
 
 def _pauses_or_goes_on(world: World, person: Person, dice: random.Random) -> str:
@@ -174,6 +187,7 @@ _EDITS: Final[tuple[Callable[[World, Person, random.Random], str], ...]] = (
     _moves_the_digest,
     _moves_the_digest,
     _moves_away,
+    _suspends_or_resumes,
     _suspends_or_resumes,
     _pauses_or_goes_on,
     _chooses_channels,

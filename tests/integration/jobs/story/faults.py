@@ -83,7 +83,7 @@ def a_pod_is_terminated(world: World, dice: random.Random) -> bool:
     code = pod.exit_code.result(_ENDING_SECONDS)
     if pod.serves_a_pool:
         # What was begun is put back.
-        return code == ExitCode.DONE and pod.summary is not None and pod.summary.counts[Count.USERS_DEFERRED] > 0
+        return code == ExitCode.DONE and pod.summary is not None and pod.summary.counts.get(Count.USERS_DEFERRED, 0) > 0
     return code == ExitCode.TEMPORARY and (pod.summary is None or pod.summary.reason is Reason.TERMINATED)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -35,6 +35,12 @@ class Person:
         made: when the CronJobs of their own were made.
         joined: when they came to the pool last, None for never.
         pooled: whether they are in the pool.
+        enrolled: when they were enrolled in a pool of the database (UTC), None in one of UserSchedules. While they have
+            a UserSchedule, and CronJobs of their own, that waits.
+        schedules: how many UserSchedules they ever had.
+        until: when a suspension with an end is over, or was (UTC).
+        pauses: the suspensions, as (begin, end); of the present one the end that it has so far.
+        pool_pauses: those of the pool that served them then.
         edited: when they last changed when their digests are due.
     """
 
@@ -49,6 +55,11 @@ class Person:
     made: datetime = field(init=False)
     joined: datetime | None = None
     pooled: bool = False
+    enrolled: datetime | None = None
+    schedules: int = 1
+    until: datetime | None = None
+    pauses: list[tuple[datetime, datetime]] = field(default_factory=list)
+    pool_pauses: list[tuple[datetime, datetime]] = field(default_factory=list)
     edited: datetime = field(init=False)
     paused: bool = False
     connected: bool = False
@@ -110,20 +121,43 @@ class Person:
             "contacts": list(self.contacts.values()),
         }
 
-    def environment(self) -> dict[str, str]:
+    def is_off(self, now: datetime) -> bool:
+        """Whether their schedule is suspended."""
+        return self.suspended or (self.until is not None and now < self.until)
+
+    def active_since(self, now: datetime) -> datetime:
+        """Return since when their digests are due: what fell due in a suspension is not."""
+        return self.since if self.until is None or now < self.until else max(self.since, self.until)
+
+    def suspend(self, now: datetime, until: datetime | None) -> None:
+        """Suspend their schedule, with an end or without."""
+        self.resume(now)
+        self.suspended, self.until = until is None, until
+        self.pauses.append((now, until or datetime.max.replace(tzinfo=UTC)))
+
+    def resume(self, now: datetime) -> None:
+        """Resume it, if it is suspended, and forget a suspension that is over."""
+        self.since = self.active_since(now)
+        if self.is_off(now):
+            self.since = now
+            self.pauses[-1] = (self.pauses[-1][0], now)
+        self.suspended, self.until = False, None
+
+    def environment(self, now: datetime) -> dict[str, str]:
         """Return what the operator sets in the pods of their UserSchedule."""
         return {
             Env.TIME_ZONE: self.zone,
             Env.DIGEST_DAY: self.day,
             Env.DIGEST_TIME: self.at,
-            Env.DIGEST_SINCE: format_utc(self.since),
+            Env.DIGEST_SINCE: format_utc(self.active_since(now)),
             Env.SYNC_EVERY: DEFAULT_SYNC_EVERY,
         }
 
-    def slots(self, kind: Kind) -> Slots:
-        """Return their slots, the same in each placement."""
+    def slots(self, kind: Kind, *, resumed: datetime | None = None) -> Slots:
+        """Return their slots, the same in each placement; `resumed` is when their pool was."""
         day, at = DigestDay(self.day), time.fromisoformat(self.at)
-        return slots_of(kind, self.id, When(self.zone, day, at, self.since, DEFAULT_SYNC_EVERY))
+        ends = max((end for end in (self.until, resumed) if end is not None), default=None)
+        return slots_of(kind, self.id, When(self.zone, day, at, self.since, DEFAULT_SYNC_EVERY, ends))
 
     def due_after(self, instant: datetime) -> datetime:
         """Return the next instant at which a digest is due."""
@@ -131,7 +165,7 @@ class Person:
 
     def firing(self, now: datetime) -> datetime | None:
         """Return the latest slot up to now that was not fired, None where there is none or it is suspended."""
-        if self.suspended:
+        if self.is_off(now):
             return None
         due, zone, found = now - timedelta(days=9), ZoneInfo(self.zone), []
         while (due := self.due_after(due)) <= now:

@@ -1,4 +1,4 @@
-"""The pool of a story, and what the operator does for it: the list of UserSchedules, and moves in its order."""
+"""The pool of a story, and what the operator does for it: the list of UserSchedules, shards, pauses, moves in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from catchup_contract.api import DEFAULT_SYNC_EVERY
 from catchup_contract.env import Env
-from catchup_contract.pools import Members
+from catchup_contract.kinds import Rule, user_kinds
+from catchup_contract.pools import Members, Off
 from catchup_contract.schedule_list import ListedSchedule, encode
 from catchup_contract.timestamps import format_utc
 from catchup_operator.state.known_schedules import STAY_SECONDS
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from integration.jobs.story.person import Person
+
+    from catchup_contract.kinds import Kind
 
 POOL: Final = "people"
 # How long a pod may still find the list of before (the kubelet's period and the age of its cache).
@@ -38,10 +41,16 @@ class Placements:
 
     Attributes:
         directory: each list is a folder there.
+        members: where the pool's members are.
+        shards: into how many shards each kind is divided.
+        until: when a suspension of the pool is over, or was (UTC).
         requested_at: when a sync by hand was asked for (UTC), by user.
     """
 
     directory: Path
+    members: Members = Members.USER_SCHEDULES
+    shards: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(user_kinds(), 1))
+    until: datetime | None = None
     requested_at: dict[str, datetime] = field(default_factory=dict)
     _told: list[tuple[datetime, Path, tuple[ListedSchedule, ...]]] = field(default_factory=list)
     _specs: dict[str, tuple[int, tuple[object, ...]]] = field(default_factory=dict)
@@ -50,7 +59,10 @@ class Placements:
     def tell(self, people: list[Person], now: datetime) -> None:
         """Write the list, if it has changed."""
         with self._lock:
-            listed = tuple(self._listed(person, now) for person in people)
+            listed = tuple(self._listed(person, now) for person in people if self._has_schedule(person))
+            # Of whom an import is the edit.
+            for person in people:
+                self._note_edit(person, now)
             if self._told and self._told[-1][2] == listed:
                 return
             number = len(self._told)
@@ -80,36 +92,58 @@ class Placements:
             (mixed / file.name).write_bytes((dice.choice(folders) / file.name).read_bytes())
         return mixed
 
-    def environment(self, folder: Path) -> dict[str, str]:
+    def environment(self, kind: Kind, folder: Path, now: datetime) -> dict[str, str]:
         """Return what the operator sets in the pods of the pool."""
+        has_due_dates = kind.user_work is not None and kind.user_work.rule is Rule.LOCAL_TIME
+        since = self.resumed(now)
         return {
-            Env.POOL_MEMBERS: Members.USER_SCHEDULES.value,
+            **({Env.DIGEST_SINCE: format_utc(since)} if since is not None and has_due_dates else {}),
+            **({Env.POOL_OFF: Off.SUSPENDED.value} if self.is_off(now) else {}),
+            Env.POOL_MEMBERS: self.members.value,
             Env.POOL_TICK: "1m",
             Env.SCHEDULE_LIST: str(folder),
             Env.SYNC_EVERY: DEFAULT_SYNC_EVERY,
             Env.DEADLINE_SECONDS: str(DEADLINE_SECONDS),
         }
 
-    def _listed(self, person: Person, now: datetime) -> ListedSchedule:
-        spec = (person.pooled, person.zone, person.day, person.at, person.suspended)
+    def is_off(self, now: datetime) -> bool:
+        """Whether the pool is suspended."""
+        return self.until is not None and now < self.until
+
+    def resumed(self, now: datetime) -> datetime | None:
+        """Return when the pool was resumed last (UTC), None for never."""
+        return None if self.is_off(now) else self.until
+
+    def _has_schedule(self, person: Person) -> bool:
+        return not (person.pooled and self.members is Members.DATABASE)
+
+    def _note_edit(self, person: Person, now: datetime) -> int:
+        """Return the generation of a UserSchedule, one more than before after each edit."""
+        spec = (person.schedules, person.pooled, person.zone, person.day, person.at, person.suspended, person.until)
         generation, before = self._specs.get(person.id, (0, ()))
         if spec != before:
             generation += 1
             self._specs[person.id] = (generation, spec)
-            if spec[1:] != before[1:]:
+            if spec[2:] != before[2:]:
                 person.edited = now
-        asked = self.requested_at.get(person.id)
+        return generation
+
+    def _listed(self, person: Person, now: datetime) -> ListedSchedule:
+        asked, generation = self.requested_at.get(person.id), self._note_edit(person, now)
+        is_member = self.members is Members.USER_SCHEDULES and (person.pooled or stays(person, now))
         return ListedSchedule(
             person.id,
-            f"uid-{person.id}",
+            f"uid-{person.id}-{person.schedules}",
             generation,
-            POOL if person.pooled or stays(person, now) else "",
+            POOL if is_member else "",
             person.zone,
             DEFAULT_SYNC_EVERY,
             person.day,
             person.at,
             is_served=not person.suspended,
-            digest_since=format_utc(person.since),
+            digest_since=format_utc(person.active_since(now)),
+            # With an end, the clock of the pods ends it.
+            suspended_until=format_utc(person.until) if person.until is not None else "",
             sync_requested_at=format_utc(asked) if asked else "",
         )
 

@@ -14,13 +14,14 @@ import pytest
 from integration.jobs.story import checks, edits
 from integration.jobs.story.faults import FAULTS, hand
 from integration.jobs.story.person import Person
-from integration.jobs.story.placements import CLAIM
+from integration.jobs.story.placements import CLAIM, POOL
 from integration.jobs.story.world import floor, says
 from sqlalchemy import func, select
 
 from catchup_contract.digest_rule import LATEST, DigestDay, DigestTime
 from catchup_contract.kinds import DIGEST, SUGGESTIONS, SYNC, Kind, user_kinds
 from catchup_contract.outcomes import Outcome
+from catchup_contract.pools import Members
 from catchup_contract.run_keys import run_key
 from catchup_contract.summary import Count
 from catchup_jobs.adapters.database.schema import digests
@@ -38,8 +39,8 @@ _MOST_ROUNDS: Final = 40
 # Rounds in which the jump comes; the first one's schedule stays until it is over.
 _JUMP: Final = range(3)
 _PEOPLE: Final = 3
-# Ticks of a quiet pool that may pass until everybody is served.
-_TICKS: Final = 4
+# Ticks of a quiet pool that may pass until everybody is served, where the machine is busy.
+_TICKS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def cast(seed: int) -> list[Person]:
     """Return the users; the first one's digest is at the time of the jump.
 
     Of four seeds, one has no pool, two have both placements with users who move between them, and one has a pool alone.
+    In a pool of the database all are enrolled from the beginning; that of those who have a UserSchedule waits.
     """
     dice = random.Random(f"cast {seed}")  # noqa: S311 - to be played again
     jump, begin = beginning(seed)
@@ -86,6 +88,7 @@ def cast(seed: int) -> list[Person]:
         person = Person(("ada", "bob", "cleo")[number], number + 1, zone, at, since=begin, fired=begin)
         person.pooled = seed % 4 == 3 or (_moves(seed) and number != seed % 4)
         person.joined = begin if person.pooled else None
+        person.enrolled = begin if members_of(seed) is Members.DATABASE else None
         person.consent_at, person.email = begin, dice.choice(["on", "fallback"])
         for _ in range(6):
             person.know(begin, dice)
@@ -97,12 +100,19 @@ def _moves(seed: int) -> bool:
     return seed % 4 in {1, 2}
 
 
+def members_of(seed: int) -> Members:
+    """Return where the members of a seed's pool are: of eight seeds, those of two or three are in the database."""
+    is_database = seed % 8 in {2, 5, 7}
+    return Members.DATABASE if is_database else Members.USER_SCHEDULES
+
+
 class Story:
     """Plays a seed in a world."""
 
     def __init__(self, world: World, seed: int) -> None:
         self.world, self.seed = world, seed
         self.has_pool = seed % 4 != 0
+        world.placements.members = members_of(seed)
         self.hand = hand(seed, HAND)
         self.ticked = datetime.min.replace(tzinfo=UTC)
         # What the pool had to end when a user left it, as user, kind and slot.
@@ -129,7 +139,7 @@ class Story:
         world.tell(f"seed {self.seed} on {world.backend}: {', '.join(self.hand)}")
         for person in world.people:
             world.google.control.add_user(person.address, person.zone)
-            world.save(person)
+            world.save(person, {person.id: POOL} if person.enrolled is not None else None)
             world.connect(person)
         for _ in range(12):
             edits.change_calendar(world, dice)
@@ -156,7 +166,10 @@ class Story:
         self.hand += missed
         world.clear_faults()
         world.look_into_the_book()
-        if moves or (self.has_pool and number % 2):
+        is_paused = world.placements.is_off(world.clock.now())
+        if is_paused and world.placements.until is not None:
+            world.go_to(world.placements.until + timedelta(minutes=1))
+        if moves or is_paused or (self.has_pool and number % 2):
             self._pool_serves_everybody(dice)
         checks.check(world)
 
@@ -168,8 +181,10 @@ class Story:
     def _move(self, person: Person) -> None:
         world, now = self.world, self.world.clock.now()
         # The pool leaves what is due for longer, since it did not tick.
-        if person.pooled and not person.suspended and now - self.ticked < LATEST:
-            self.owed += [(person, kind, slot) for kind in user_kinds() if (slot := _missed(person, kind, now))]
+        if person.enrolled is not None and any(end > now - LATEST for _, end in person.pauses):
+            return  # with the UserSchedule it is forgotten that it was suspended
+        if person.pooled and not person.is_off(now) and now - self.ticked < LATEST:
+            self.owed += [(person, kind, slot) for kind in user_kinds() if (slot := self._missed(person, kind, now))]
         world.move(person)
 
     def _pool_serves_everybody(self, dice: random.Random) -> None:
@@ -182,9 +197,9 @@ class Story:
             due = [
                 (person, kind, slot)
                 for person in world.people
-                if person.pooled and not person.suspended
+                if person.pooled and not person.is_off(now)
                 for kind in user_kinds()
-                if (slot := _missed(person, kind, now))
+                if (slot := self._missed(person, kind, now))
             ]
             lost = [
                 f"{kind}:{person.id}:{slot}"
@@ -198,9 +213,13 @@ class Story:
         checks.check_slots(world)
 
     def _tick(self, dice: random.Random) -> None:
-        world = self.world
-        self.ticked = world.clock.now()
-        world.run_all([world.tick(kind) for kind in user_kinds()], dice)
+        world, now = self.world, self.world.clock.now()
+        ticks = [tick for kind in user_kinds() for tick in world.ticks(kind)]
+        # SQLite has one writer, and a minute is a second: shards would wait for each other for too long.
+        for some in [ticks] if world.backend == "postgresql" else [[tick] for tick in ticks]:
+            world.run_all(some, dice)
+        if all(tick.complete for tick in ticks):
+            self.ticked = now
         world.look_into_the_book()
 
     def _live_on(self, number: int, dice: random.Random, *, moves: bool) -> Person:
@@ -229,8 +248,20 @@ class Story:
         if moves:
             world.go_to(instant - timedelta(minutes=20))
             self._tick(dice)
+        elif self.has_pool and number not in _JUMP and dice.random() < 0.5:
+            self._suspend_the_pool(floor(instant, minutes=1) + timedelta(minutes=dice.choice([-30, 20, 300])))
         world.go_to(instant)
         return leading
+
+    def _suspend_the_pool(self, until: datetime) -> None:
+        """Suspend the pool from now on, if that is before the end."""
+        world, now = self.world, self.world.clock.now()
+        if until > now:
+            world.tell(f"the pool is suspended until {until:%m-%d %H:%M} UTC")
+            world.placements.until = until
+            for person in world.people:
+                if person.pooled:
+                    person.pool_pauses.append((now, until))
 
     def _play(self, name: str, number: int, missed: list[str]) -> None:
         fault, _ = FAULTS[name]
@@ -244,7 +275,14 @@ class Story:
     def _ended(self, person: Person, kind: Kind, slot: datetime) -> bool:
         """Whether the run of a slot or of a later one has ended; of a digest that the user moved since, none must."""
         ended = self.world.ended.get((kind, person.id), set())
-        return any(other >= slot for other in ended) or person.suspended or slot < person.edited
+        is_off = person.is_off(self.world.clock.now())
+        return any(other >= slot for other in ended) or is_off or slot < person.edited
+
+    def _missed(self, person: Person, kind: Kind, now: datetime) -> datetime | None:
+        """Return the slot that a pool serves now, None where there is none, or the user's last edit was after it."""
+        resumed = self.world.placements.resumed(now) if kind is DIGEST and person.pooled else None
+        slot = person.slots(kind, resumed=resumed).missed(now)
+        return slot if slot is not None and slot >= person.edited else None
 
     def _digests(self) -> list[Task]:
         """Return what the CronJob controller starts now: the latest slot that was missed, not more than 2 h ago."""
@@ -260,16 +298,24 @@ class Story:
     def _syncs(self) -> list[Task]:
         found = []
         for person in self.world.people:
-            slot = person.slots(SYNC).latest(self.world.clock.now())
+            now = self.world.clock.now()
+            slot = None if person.is_off(now) else person.slots(SYNC).latest(now)
             if not person.pooled and slot is not None and slot > person.made:
                 found.append(self.world.task(SYNC, person, slot))
         return found
 
     def _ticks(self, dice: random.Random) -> list[Task]:
-        """Return ticks, also two of one kind at once."""
+        """Return ticks, also two of one kind at once, of which the second has another number of shards."""
         if not self.has_pool:
             return []
-        return [self.world.tick(kind) for kind in user_kinds() for _ in range(dice.choice([1, 2]))]
+        world, found = self.world, []
+        for kind in user_kinds():
+            found += world.ticks(kind)
+            if dice.random() < 0.5:
+                world.placements.shards[kind] = dice.choice([1, 2, 3] if world.backend == "postgresql" else [1, 2])
+                world.tell(f"{kind}: from {found[-1].shard[1]} to {world.placements.shards[kind]} shards")
+                found += world.ticks(kind)
+        return found
 
     def _suggestions(self, dice: random.Random) -> Task:
         by_hand = dice.random() < 0.3
@@ -312,7 +358,8 @@ class Story:
         world = self.world
         world.tell("all is well from here on")
         for person in world.people:
-            person.sms, person.email, person.day, person.paused, person.suspended = "on", "on", "Daily", False, False
+            person.resume(world.clock.now())
+            person.sms, person.email, person.day, person.paused = "on", "on", "Daily", False
             person.since = world.clock.now()
             edits.agree_again(world, person)
             world.save(person)
@@ -321,8 +368,9 @@ class Story:
     def _sync_and_suggest(self, people: list[Person], dice: random.Random) -> None:
         world = self.world
         # By hand: the slot may have been served.
-        syncs = [world.task(SYNC, person) for person in people if not person.pooled]
-        asked = [person for person in people if person.pooled]
+        # Of an enrolled user nobody else can ask for one.
+        asked = [person for person in people if person.pooled and person.enrolled is None]
+        syncs = [world.task(SYNC, person) for person in people if person not in asked]
         at = world.clock.now()
         for person in asked:
             world.placements.requested_at[person.id] = at
@@ -340,12 +388,12 @@ class Story:
     def _tick_until(self, holds: Callable[[], bool], kind: Kind, dice: random.Random) -> None:
         """Let the pool tick until something holds; one tick suffices, where the machine is quick enough."""
         world = self.world
-        world.run_all([world.tick(kind)], dice)
+        world.run_all(world.ticks(kind), dice)
         for _ in range(_TICKS - 1):
             if holds():
                 return
             world.go_to(world.clock.now() + CLAIM + timedelta(minutes=1))
-            world.run_all([world.tick(kind)], dice)
+            world.run_all(world.ticks(kind), dice)
         assert holds(), f"ticks of {kind} did not do what was asked"
 
     def _replay_what_was_given_up(self) -> None:
@@ -398,12 +446,6 @@ class Story:
 
     def _mails(self, person: Person) -> list[dict[str, Any]]:
         return [mail for mail in self.world.mail.messages() if mail["recipients"] == [person.address]]
-
-
-def _missed(person: Person, kind: Kind, now: datetime) -> datetime | None:
-    """Return the slot that a pool serves now, None where there is none, or the user's last edit was after it."""
-    slot = person.slots(kind).missed(now)
-    return slot if slot is not None and slot >= person.edited else None
 
 
 def _all_done(tasks: list[Task]) -> None:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -85,6 +85,7 @@ class Task:
         pod: the latest.
         opened: whether the run was ever in the book.
         settled: whether the book ever said that it ended well; a pod may be killed when it had just said so.
+        shard: which shard of how many a tick serves.
         is_tick: whether it serves the members of the pool, each in a run of their own.
         is_deleted: whether its CronJob was deleted, since the user moved into the pool.
     """
@@ -98,6 +99,7 @@ class Task:
     pod: Pod | None = None
     opened: bool = False
     settled: bool = False
+    shard: tuple[int, int] = (0, 1)
     is_tick: bool = False
     is_deleted: bool = False
 
@@ -252,8 +254,8 @@ class World:
 
     # What users do ----------------------------------------------------------------------------------------------
 
-    def save(self, person: Person) -> None:
-        """Import a user, as the application does."""
+    def save(self, person: Person, pools: Mapping[str, str | None] | None = None) -> None:
+        """Import a user, as the application does; `pools` enrols by user id."""
         entry = read_users(json.dumps(person.document()), now=datetime(2199, 1, 1, tzinfo=UTC)).users[0]
         addresses = DatabaseAddresses(self.database, lambda: self.encryption)
         self.steadily(
@@ -263,6 +265,7 @@ class World:
                 contacts={person.id: entry.contacts or ()},
                 channels={person.id: entry.channels or ()},
                 addresses=addresses,
+                pools=pools,
             )
         )
 
@@ -291,9 +294,15 @@ class World:
         if person.pooled:
             # CronJobs are made before the list says that the pool has lost the user; they start nothing from before.
             person.pooled, person.made, person.fired = False, now, now
+            if person.enrolled is not None:
+                # Of a new UserSchedule.
+                person.since, person.schedules = now, person.schedules + 1
             self.tell(f"{person.id} leaves the pool")
             return
         person.pooled, person.joined = True, now
+        if person.enrolled is not None:
+            # The UserSchedule is deleted.
+            person.since = person.enrolled
         self.placements.tell(self.people, now)
         self.tell(f"{person.id} comes to the pool")
         # Jobs and pods go with their CronJobs.
@@ -310,13 +319,18 @@ class World:
         """Return a Job to run: the fleet's suggestions, or a user's sync or digest."""
         return Task(kind, person.id if person else "0", slot, f"job-{self.number()}", person)
 
-    def tick(self, kind: Kind) -> Task:
-        """Return a Job of the pool to run."""
-        return Task(kind, POOL, floor(self.clock.now(), minutes=1), f"job-{self.number()}", is_tick=True)
+    def ticks(self, kind: Kind, shards: int | None = None) -> list[Task]:
+        """Return a Job of the pool to run: a pod for each shard."""
+        number = shards or self.placements.shards[kind]
+        return [self._tick(kind, (shard, number)) for shard in range(number)]
+
+    def _tick(self, kind: Kind, shard: tuple[int, int]) -> Task:
+        slot = floor(self.clock.now(), minutes=1)
+        return Task(kind, POOL, slot, f"job-{self.number()}", is_tick=True, shard=shard)
 
     def twin(self, task: Task) -> Task:
         """Return another Job for the same slot."""
-        return self.tick(task.kind) if task.is_tick else self.task(task.kind, task.person, task.slot)
+        return self._tick(task.kind, task.shard) if task.is_tick else self.task(task.kind, task.person, task.slot)
 
     def run_all(self, tasks: list[Task], dice: random.Random, *besides: Callable[[], None]) -> None:
         """Run Jobs side by side, and other things while they run; return when all have ended."""
@@ -371,13 +385,17 @@ class World:
             Env.JOB_NAME: f"{cronjob}-{minutes}",
             Env.JOB_UID: task.uid,
             Env.DEADLINE_SECONDS: str(task.kind.deadlines.active),
-            **(person.environment() if person else {}),
+            # By hand, in the toolbox, nobody tells of a UserSchedule.
+            **(person.environment(self.clock.now()) if person and not (person.pooled and person.enrolled) else {}),
         }
         arguments = [task.kind.name, *(["--user", person.id] if person else [])]
         if task.is_tick:
             now = self.clock.now()
             self.placements.tell(self.people, now)
-            environment |= self.placements.environment(self.placements.mounted(now, random.Random(task.uid)))  # noqa: S311
+            folder = self.placements.mounted(now, random.Random(task.uid))  # noqa: S311
+            environment |= self.placements.environment(task.kind, folder, now)
+            index, shards = task.shard
+            environment |= {Env.POOL_SHARDS: str(shards), Env.COMPLETION_INDEX: str(index)}
             arguments = [task.kind.name, "--pool", task.subject]
         return self.command(arguments, environment)
 

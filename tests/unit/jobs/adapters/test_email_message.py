@@ -18,7 +18,7 @@ from catchup_jobs.domain.digest.addresses import Mailbox, is_email
 from catchup_jobs.domain.digest.content import Reconnect
 from catchup_jobs.domain.digest.email_text import EmailDigest, Entry
 from catchup_jobs.domain.text import clean
-from catchup_jobs.jobs.digest.gateway import Message
+from catchup_jobs.jobs.digest.provider_answers import Message
 
 NOW = datetime(2026, 11, 29, 8, tzinfo=UTC)
 SENDER = Mailbox("CatchUp", "digest@example.com")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from catchup_jobs.adapters.messaging.smtp_login import log_in
-from catchup_jobs.jobs.digest.gateway import Unusable
+from catchup_jobs.jobs.digest.provider_answers import Unusable
 
 
 class Server:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from catchup_jobs.adapters.messaging.smtp_replies import Stage, meaning
-from catchup_jobs.jobs.digest.gateway import NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.provider_answers import NotSent, Refused, Unusable
 
 LATER, MAILBOX, OURS, UNCLEAR = "later", "mailbox", "ours", "unclear"
 

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
 from catchup_jobs.domain.planning.contact_clocks import ContactClocks
+from catchup_jobs.domain.planning.event_facts import EventFacts
 from catchup_jobs.domain.planning.options import PlanningOptions, Strategy
 from catchup_jobs.domain.planning.overdue import ContactFacts
 from catchup_jobs.domain.planning.planner import plan
-from catchup_jobs.domain.planning.shared_activity import EventFacts
 from catchup_jobs.domain.planning.suggestions import Created, Plan, Source, Suggestion, UserFacts
 from catchup_jobs.domain.stored_enums import Frequency, Mode, SuggestionStatus, Trigger
 

@@ -17,8 +17,8 @@ from unit.jobs.domain.test_availability import MINUTE, PARAMETERS, ZONES
 from catchup_contract.local_time import local_date
 from catchup_jobs.domain.calendar.availability import Interval, blocked_hours, free_slots, overlaps
 from catchup_jobs.domain.planning.diary import DURATIONS, LEAD, MAX_PER_DATE, next_half_hour
+from catchup_jobs.domain.planning.event_facts import EventFacts
 from catchup_jobs.domain.planning.planner import plan
-from catchup_jobs.domain.planning.shared_activity import EventFacts
 from catchup_jobs.domain.planning.suggestions import HORIZON, MAX_OPEN, Plan, Source, Suggestion, UserFacts
 from catchup_jobs.domain.stored_enums import Frequency, SuggestionStatus, Trigger
 

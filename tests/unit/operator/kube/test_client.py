@@ -127,6 +127,31 @@ async def test_a_write_that_is_put_off_asks_again_before_it_is_sent_again(pauses
     assert (server.requests, asked, len(pauses)) == (1, ["people", "people"], 1)
 
 
+async def test_of_each_refusal_but_of_leases_it_is_asked_whether_its_namespace_ends() -> None:
+    asked: list[str] = []
+
+    async def ends(namespace: str, error: ApiError) -> bool:
+        assert not error.namespace_ends
+        asked.append(namespace)
+        return True
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"message": "it ends"}, status=403)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        client = KubeClient(Access(str(server.make_url("")).rstrip("/"), ssl.create_default_context(), anonymous))
+        client.ask_of_ends(ends)
+        with pytest.raises(ApiError, match="it ends") as refused:
+            await client.create(CRONJOBS, {"metadata": {"namespace": "people", "name": "ada"}})
+        assert refused.value.namespace_ends
+        with pytest.raises(ApiError, match="it ends"):
+            await client.get(LEASES, "people", "ada")
+        await client.close()
+    assert asked == ["people"]
+
+
 async def test_each_write_but_that_of_a_lease_asks_first_whether_it_may_be_sent() -> None:
     server, asked = Throttled(), []
 

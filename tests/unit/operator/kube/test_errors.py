@@ -95,4 +95,6 @@ def test_a_namespace_that_is_deleted_is_told_from_a_quota_by_the_servers_cause()
     )
     causes = [{"reason": "NamespaceTerminating", "message": "namespace people is being terminated"}]
     assert error(403, text, reason="Forbidden", details={"causes": causes}).namespace_ends
+    assert error(404, 'namespaces "people" not found', reason="NotFound").namespace_ends
     assert not error(403, 'jobs.batch "a" is forbidden: exceeded quota', reason="Forbidden").namespace_ends
+    assert not error(404, 'configmaps "people" not found', reason="NotFound").namespace_ends

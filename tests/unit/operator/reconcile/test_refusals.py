@@ -6,10 +6,12 @@ from functools import partial
 import pytest
 from unit.operator.factories import body
 
+from catchup_contract.kinds import DIGEST, SYNC, Kind
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.manifests.names import key_of
 from catchup_operator.reconcile.refusals import Refusals, RefusedError
 from catchup_operator.status import ready
+from catchup_operator.status.conditions import find_condition
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -33,6 +35,43 @@ def test_what_is_refused_is_tried_again_soon_at_first_and_every_ten_minutes_late
     refusals.end(key_of(body()))
     assert not refusals.is_known(key_of(body()))
     assert delay(refusals, quota) == 30
+
+
+def test_what_the_server_does_not_keep_is_tried_again_as_seldom_as_what_it_refuses(
+    refusals: Refusals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, key = 1000.0, key_of(body())
+    monkeypatch.setattr("time.monotonic", lambda: at)
+    for pause in (30, 60, 120, 240, 480, 600, 600):
+        refusals.put_off(key)
+        assert refusals.due(at + pause - 1) == []
+        assert refusals.due(at + pause) == [key]
+        assert refusals.due(at + pause) == []  # until it was tried
+    refusals.put_off(key)
+    refusals.end(key)
+    assert (refusals.due(at + 10_000), refusals.is_known(key)) == ([], False)
+
+
+def test_a_kind_that_cannot_be_resumed_is_not_said_to_be_switched_off_by_the_spec(refusals: Refusals) -> None:
+    suspended = {"type": "SyncHealthy", "status": "Unknown", "reason": "Suspended", "message": "x"}
+    disabled = {**suspended, "type": "DigestHealthy", "reason": "Disabled"}
+    before = body(
+        status={
+            "conditions": [{**each, "lastTransitionTime": "2026-11-01T00:00:00Z"} for each in (suspended, disabled)]
+        }
+    )
+
+    def told(off: dict[Kind, str | None]) -> list[str]:
+        with pytest.raises(RefusedError) as refused, refusals.reported(before, ready.refused, off=off):
+            raise ApiError(422, "no CronJobs on Sundays")
+        before["status"] |= refused.value.patch or {}
+        return [find_condition(before["status"], name)["reason"] for name in ("SyncHealthy", "DigestHealthy")]
+
+    assert told({SYNC: "Suspended", DIGEST: "Disabled"}) == ["Suspended", "Disabled"]
+    assert told({SYNC: None, DIGEST: "Disabled"}) == ["NotResumed", "Disabled"]
+    assert told({SYNC: None, DIGEST: None}) == ["NotResumed", "NotResumed"]
+    assert told({SYNC: None, DIGEST: "Suspended"}) == ["NotResumed", "Suspended"]
+    assert told({}) == ["NotResumed", "Suspended"]
 
 
 def test_a_missing_permission_and_a_webhook_that_is_away_are_tried_every_twenty_seconds(refusals: Refusals) -> None:

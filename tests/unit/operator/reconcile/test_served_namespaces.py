@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -129,13 +130,90 @@ async def test_a_namespace_in_which_nothing_can_be_made_any_more_is_gone_too() -
 
 
 @pytest.mark.parametrize("error", [NO_NAMESPACE, ENDS], ids=["gone", "ends"])
-async def test_where_all_are_served_a_namespace_that_is_gone_is_forgotten(error: ApiError) -> None:
+async def test_where_all_are_served_a_namespace_that_is_gone_is_forgotten(
+    error: ApiError, monkeypatch: pytest.MonkeyPatch
+) -> None:
     api = Api()
     api.write_errors = [error]
     found = served_namespaces(api)
+    with suppress(GoneError):
+        await found.require("people")
+    api.write_errors = [NO_NAMESPACE]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 1000))
     await found.require("people")  # the next read says that there is nothing to write
     assert found.problems() == []
     assert not found.is_gone("people")
+
+
+@pytest.mark.parametrize("served", [("people", "friends"), ()], ids=["named", "all"])
+async def test_what_is_refused_first_in_a_namespace_that_ends_ends_all_else_there_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, served: tuple[str, ...]
+) -> None:
+    api, told, at = Api(), list[str](), [0.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    found = served_namespaces(api, *served)
+    found.subscribe(told.append)
+    for namespace in ("people", "friends"):
+        await found.require(namespace)
+    api.lease = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "one/jobs"}}
+    assert await found.ends("people", ENDS)
+    assert not await found.ends("friends", ApiError(403, "exceeded quota"))
+    for _ in range(20):  # the Lease is still there, and can be renewed
+        at[0] += CHECK_SECONDS + 1
+        assert await found.ends("people", ENDS)
+        api.write_errors = [ENDS]
+        with pytest.raises(GoneError):
+            await found.require("people")
+        with pytest.raises(NotHeldError):
+            found.check("people")
+    assert (found.is_gone("people"), found.is_gone("friends")) == (True, False)
+    assert len([line for line in caplog.messages if "namespace people" in line]) == 1
+    assert told == (["people"] if served else [])
+    api.write_errors = [ApiError(409, "it is there", reason="AlreadyExists")]
+    at[0] += CHECK_SECONDS + 1
+    await found.require("people")  # another one of that name
+    assert not found.is_gone("people")
+
+
+async def test_a_permission_that_is_missing_has_it_asked_once_whether_the_namespace_is_gone_with_its_role(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, at = list[str](), [0.0]
+
+    class Asked(Api):
+        async def is_gone(self, namespace: str) -> bool:
+            asked.append(namespace)
+            await asyncio.sleep(0)
+            return self.gone
+
+    api = Asked()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    found = served_namespaces(api, "people", "friends")
+    await found.require("people")
+    denied = ApiError(403, 'cannot patch resource "cronjobs"')
+
+    async def answers() -> set[bool]:
+        return set(await asyncio.gather(*(found.ends("people", denied) for _ in range(20))))
+
+    assert (await answers(), await answers(), asked) == ({False}, {False}, ["people"])
+    at[0] += CHECK_SECONDS + 1
+    api.gone = True
+    assert (await answers(), await answers(), asked) == ({True}, {True}, ["people"] * 2)
+    assert found.is_gone("people")
+    assert len([line for line in caplog.messages if "namespace people is gone" in line]) == 1
+
+
+async def test_a_renewal_that_was_under_way_when_a_namespace_was_found_to_end_does_not_bring_it_back() -> None:
+    class Slow(Api):
+        async def merge(self, *arguments: Any) -> None:
+            await found.ends("people", ENDS)
+            await super().merge(*arguments)
+
+    api = Slow()
+    found = served_namespaces(api, "people")
+    with pytest.raises(GoneError):
+        await found.require("people")
+    assert found.is_gone("people")
 
 
 class Skipping(selectors.DefaultSelector):

@@ -65,6 +65,18 @@ def test_a_changed_cronjob_is_drift(detector: DriftDetector, drifts: list[str], 
     assert drifts == ["ada"]
 
 
+@pytest.mark.parametrize("change", [{"ownerReferences": []}, {"labels": {}}, {"uid": "cj-2", "generation": 1}])
+def test_marks_that_an_admission_takes_off_at_each_apply_are_no_drift_but_an_edit_is(
+    detector: DriftDetector, drifts: list[str], change: dict[str, Any]
+) -> None:
+    detector.expect(KEY, replace(EXPECTED, is_unmarked=True), just_applied=True)
+    detector.observe(cronjob(**change))
+    detector.observe_deletion(KEY)  # so it is told of one that has lost the labels by which it is watched
+    assert (drifts, detector.is_deleted(KEY)) == ([], False)
+    detector.observe(cronjob(**{"generation": 3, **change} | {"generation": 3}))
+    assert drifts == ["ada"]
+
+
 def test_a_view_older_than_our_last_write_is_no_drift(detector: DriftDetector, drifts: list[str]) -> None:
     detector.observe(cronjob(generation=1))
     assert drifts == []

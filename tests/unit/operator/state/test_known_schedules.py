@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -276,3 +276,37 @@ def test_after_a_restart_the_list_that_is_stored_says_who_leaves_and_their_time_
     assert not known.resume("people", stored)
     now[0] += STAY_SECONDS
     assert (known.let_leave(), pools()) == (True, ["", "", "night", ""])
+
+
+def test_the_list_says_when_the_times_of_a_pools_member_were_edited_also_after_a_restart() -> None:
+    clock = [datetime.fromisoformat(OLD)]
+    known = KnownSchedules(0, now=lambda: clock[0])
+
+    def edited(of: KnownSchedules) -> str:
+        return next(iter(of.listed("people", lambda _: True))).edited_at
+
+    spec = {"pool": "night"}
+    assert known.observe(body(spec))
+    assert edited(known) == ""
+    clock[0] = datetime.fromisoformat(NEW)
+    for generation, change, expected in (
+        (2, {"digest": {"time": "10:00"}}, NEW),
+        (3, {"digest": {"time": "10:00"}, "priority": "high"}, NEW),
+    ):
+        assert known.observe(body(spec | change, generation=generation))
+        assert edited(known) == expected
+        clock[0] += timedelta(hours=1)
+    stored = known.listed("people", lambda _: True)
+    # The same one, and one that was edited while the operator was away.
+    for generation, clock_of_digest, expected in ((3, "10:00", NEW), (4, "11:00", "2026-11-02T02:00:00Z")):
+        after = KnownSchedules(0, now=lambda: clock[0])
+        after.observe(body(spec | {"digest": {"time": clock_of_digest}}, generation=generation))
+        after.resume("people", stored)
+        assert edited(after) == expected
+
+
+def test_of_a_user_with_cronjobs_the_list_says_no_edit() -> None:
+    known = KnownSchedules(0)
+    known.observe(body())
+    known.observe(body({"digest": {"time": "10:00"}}, generation=2))
+    assert next(iter(known.listed("people", lambda _: True))).edited_at == ""

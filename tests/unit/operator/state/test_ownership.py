@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from catchup_operator.state.ownership import change, other_managers, taken_over
+from catchup_contract.kinds import SYNC
+from catchup_operator.manifests.names import LABEL_BY_HAND, SCHEDULE_POOL, USER_SCHEDULE, labels
+from catchup_operator.state.ownership import change, has_applied, may_be_abandoned, other_managers, taken_over
 
 
 def entry(manager: str, operation: str, fields: dict[str, Any], **more: str) -> dict[str, Any]:
@@ -68,6 +70,49 @@ def test_an_owner_that_somebody_adds_is_named() -> None:
     owners = [{"kind": "UserSchedule", "name": "ada", "uid": "uid-1"}, {"kind": "ConfigMap", "name": "x", "uid": "2"}]
     told = change({"managedFields": [OURS, LABELLER], "ownerReferences": owners}, "uid-1")
     assert told == "somebody adds the owner ConfigMap x"
+
+
+ADA, BOB, MORE, POOL = (
+    {"kind": kind, "name": name, "uid": name}
+    for kind, name in (("UserSchedule", "ada"), ("UserSchedule", "bob"), ("ConfigMap", "ada"), ("SchedulePool", "ada"))
+)
+OF_ADA, OF_POOL = labels(USER_SCHEDULE, "ada", SYNC), labels(SCHEDULE_POOL, "ada", SYNC)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "may_be"),
+    [
+        ({"labels": OF_ADA, "ownerReferences": [ADA]}, False),
+        ({"labels": OF_POOL, "ownerReferences": [POOL]}, False),
+        ({"labels": OF_ADA, "ownerReferences": [ADA, MORE]}, True),
+        ({"labels": OF_ADA, "ownerReferences": [MORE]}, True),
+        ({"labels": OF_ADA, "ownerReferences": [BOB]}, True),
+        ({"labels": OF_ADA, "ownerReferences": [POOL]}, True),
+        ({"labels": OF_POOL, "ownerReferences": [MORE]}, True),
+        ({"labels": OF_ADA}, False),
+        ({"labels": {"team": "people"}, "ownerReferences": [MORE]}, False),
+        ({"ownerReferences": [MORE]}, False),
+        ({"labels": {**OF_ADA, LABEL_BY_HAND: "true"}, "ownerReferences": [MORE]}, False),
+        ({"labels": OF_ADA, "ownerReferences": [MORE], "deletionTimestamp": "2026-11-24T09:00:00Z"}, False),
+    ],
+)
+def test_a_cronjob_of_ours_may_be_abandoned_where_it_has_owners_that_may_outlive_its_resource(
+    metadata: dict[str, Any], may_be: bool
+) -> None:
+    assert may_be_abandoned(metadata) is may_be
+
+
+@pytest.mark.parametrize(
+    ("managed", "has"),
+    [
+        ([], False),
+        ([OURS], True),
+        ([THEIRS, LABELLER], False),
+        ([entry("catchup-operator", "Update", {"f:spec": {}})], False),
+    ],
+)
+def test_only_what_the_operator_has_applied_is_its_own(managed: list[dict[str, Any]], has: bool) -> None:
+    assert has_applied({"managedFields": managed}) is has
 
 
 @pytest.mark.parametrize("managed", [[], [OURS], [OURS, CONTROLLER, LABELLER]])

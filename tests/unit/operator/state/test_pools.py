@@ -31,6 +31,44 @@ def test_a_list_is_refused_until_it_is_written() -> None:
     assert pools.refused("people") is None
 
 
+def test_members_whom_a_list_that_is_refused_would_tell_of_are_reported_once_and_again_when_it_is_written() -> None:
+    told: list[tuple[str, set[str]]] = []
+    pools = Pools()
+    pools.subscribe(PoolSubscriber(listed=lambda namespace, uids: told.append((namespace, set(uids)))))
+    pools.note_list("people", {"current": 2, "edited": 1})
+    wanted = {"current": 2, "edited": 2, "new": 1}
+    for _ in range(2):
+        pools.note_refused("people", "exceeded quota", wanted)
+    assert told == [("people", {"edited", "new"})]
+    pools.note_refused("people", "exceeded quota", {**wanted, "later": 1})
+    assert told[1:] == [("people", {"later"})]
+    pools.note_waiting("people", "told by its status")
+    pools.note_list("people", {**wanted, "later": 1})
+    assert told[2:] == [("people", {"edited", "new", "later", "told by its status"})]
+    pools.note_list("people", wanted)
+    pools.note_list("friends", {})
+    assert len(told) == 3
+
+
+def test_a_refused_list_lacks_what_the_pods_do_not_have_by_the_list_of_this_start_or_of_the_one_before() -> None:
+    pools = Pools()
+
+    def lacks() -> list[bool]:
+        members = (("ada", 1), ("ada", 2), ("bob", 1))
+        return [pools.lacks("people", uid, generation) for uid, generation in members]
+
+    pools.note_stored("people", {"ada": 1})
+    assert lacks() == [False, False, False]  # it may be written in a moment
+    pools.note_refused("people", "exceeded quota")
+    assert lacks() == [False, True, True]
+    pools.note_list("people", {"ada": 2})
+    assert lacks() == [False, False, False]
+    pools.note_refused("people", "exceeded quota")
+    assert lacks() == [False, False, True]
+    pools.note_refused("friends", "may not be read")
+    assert not pools.lacks("friends", "ada", 1)  # nobody knows what they have
+
+
 def test_each_change_is_reported_once() -> None:
     changes: list[Key] = []
     pools = Pools()

@@ -29,6 +29,7 @@ UNSCHEDULED = {
     "reason": "Unschedulable",
     "message": "0/1 nodes are available",
 }
+NOT_READY = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-24T09:31:00Z"}
 ENDED = {"name": "job", "state": {"terminated": {"exitCode": 75, "reason": "Error"}}}
 WAITING = {"state": {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "x" not found'}}}
 
@@ -42,6 +43,12 @@ WAITING = {"state": {"waiting": {"reason": "CreateContainerConfigError", "messag
         (JOB, [pod()], "RunStuck", ["to start on node n1; see whether that answers"]),
         (JOB, [pod(containerStatuses=[WAITING])], "RunStuck", ["to start on node n1 (CreateContainerConfigError)"]),
         (JOB, [pod("Running")], "RunStuck", ["pod-1 on node n1, which is Running"]),
+        (
+            JOB,
+            [pod("Running", conditions=[NOT_READY])],
+            "RunStuck",
+            ["which is Running, but not ready since 2026-11-24T09:31:00Z; see whether the node answers"],
+        ),
         (JOB, [pod("Running", deleted="2026-11-24T09:40:00Z")], "RunStuck", ["09:40:00Z", "node n1 does not answer"]),
         (JOB, [pod("Failed"), pod(node=None)], "RunStuck", ["to be scheduled"]),
         (JOB, [pod("Failed", containerStatuses=[ENDED])], "RunStuck", ["waits before its next", "with exit code 75"]),

@@ -25,7 +25,7 @@ LATER = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
         ({"lastResult": "Skipped"}, "True", "Skipped", "the last digest had nothing to do"),
         ({"lastResult": "Skipped", "lastReason": "Reconnect"}, "False", "Reconnect", "connect the calendar again"),
         ({"lastResult": "Skipped", "lastReason": "NotConfigured"}, "False", "NotConfigured", "chart's values"),
-        ({"lastResult": "Skipped", "lastReason": "Late"}, "False", "Late", "four hours"),
+        ({"lastResult": "Skipped", "lastReason": "Late"}, "False", "Late", "4 hours"),
         ({"lastResult": "Succeeded", "lastReason": "Undelivered"}, "False", "Undelivered", "refused for good"),
         ({"lastResult": "Failed"}, "False", "Failed", "see the log"),
         (

@@ -37,6 +37,7 @@ def kstatus(resource: Mapping[str, Any]) -> str:
         (ready.conflict("people/older"), "Failed"),
         (ready.refused("exceeded quota"), "Failed"),
         (ready.failed("the patch does not fit"), "Failed"),
+        (ready.mutated("ada-sync", "spec.suspend is true, not false"), "Failed"),
         (ready.webhook_failed("connection refused"), "InProgress"),
         (ready.list_refused("exceeded quota"), "InProgress"),
         (ready.permission_missing("patch cronjobs", "forbidden"), "InProgress"),

@@ -13,7 +13,7 @@ from unit.operator.status.test_patches import merge
 from catchup_contract.kinds import DIGEST, SYNC
 from catchup_contract.outcomes import Reason
 from catchup_contract.trouble import TroublePage
-from catchup_operator.status import patches, pool_status
+from catchup_operator.status import patches, pool_status, ready
 from catchup_operator.status.conditions import Condition, find_condition
 from catchup_operator.status.results import JobResult
 from catchup_operator.status.validation import with_valid_status
@@ -192,6 +192,12 @@ def test_a_pool_says_since_when_it_was_resumed_and_nothing_of_when_it_was_made()
     assert pool_status.active_since(uninstalled, pool(**spec).at(late), now=late) == {DIGEST: "2026-11-29T12:00:00Z"}
     by_hand = pool_status.active_since(suspended, pool(), now=NOW + timedelta(hours=1))
     assert by_hand == {DIGEST: "2026-11-29T10:00:00Z"}
+    refused = merge(suspended, {"status": patches.not_ready(suspended, ready.refused("quota"), now=NOW)})
+    assert pool_status.active_since(refused, pool(), now=NOW + timedelta(hours=1)) == by_hand
+    younger = pool_status.reconciled(
+        made, paused, CRONJOBS, template_hash="h", active_since={DIGEST: None}, now=NOW, older="people/older"
+    )
+    assert pool_status.active_since(merge(made, {"status": younger}), pool(), now=NOW) == {DIGEST: None}
     resumed = pool_status.reconciled(
         suspended, pool(), CRONJOBS, template_hash="h", active_since=by_hand, now=NOW + timedelta(hours=1)
     )

@@ -11,9 +11,18 @@ from catchup_operator.state.waiting_jobs import WaitingJobs
 from catchup_operator.status import patches
 from catchup_operator.status.conditions import find_condition
 from catchup_operator.status.results import Cause, FinishedJob, result_of
-from catchup_operator.status.waiting import WaitingJob, cause_of, known_cause, since_last_pod, suspended
+from catchup_operator.status.waiting import (
+    WaitingJob,
+    cause_of,
+    is_superseded,
+    known_cause,
+    since_last_pod,
+    suspended,
+)
 
 CREATED = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+# As in the name of a Job of its slot.
+MADE = int(CREATED.timestamp()) // 60
 SECRET = 'secret "database" not found'
 
 
@@ -67,6 +76,30 @@ EVENTS: list[dict[str, Any]] = [
 ]
 
 
+# As containerd says it, by way of the kubelet.
+NO_HANDLER = {
+    "reason": "FailedCreatePodSandBox",
+    "message": "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: "
+    'no runtime for "runsc" is configured',
+}
+NO_HANDLER_WORDS = 'Failed to create pod sandbox: failed to get sandbox runtime: no runtime for "runsc" is configured'
+NO_NETWORK = {**NO_HANDLER, "message": "Failed to create pod sandbox: no network"}
+BOUND_AT = "2026-11-23T09:00:05Z"
+
+
+def bound(*, at: str | None = BOUND_AT, runtime: str | None = None, **status: Any) -> dict[str, Any]:
+    """A pod that the scheduler gave to a node."""
+    spec = {"nodeName": "n1", **({"runtimeClassName": runtime} if runtime else {})}
+    condition = {"type": "PodScheduled", "status": "True", "lastTransitionTime": at}
+    found = {"phase": "Pending", "conditions": [condition], **status}
+    return {"metadata": {"name": "pod-1"}, "spec": spec, "status": found}
+
+
+TAKEN_UP = {"startTime": BOUND_AT}
+SILENT = Cause("NodeSilent", f"node n1 has not taken up its pod pod-1 since {BOUND_AT}; see whether the node is Ready")
+NO_ROOM = {"reason": "FailedScheduling", "message": "0/3 nodes", "lastTimestamp": "2026-11-23T09:00:01Z"}
+
+
 @pytest.mark.parametrize(
     ("pods", "events", "cause"),
     [
@@ -87,6 +120,19 @@ EVENTS: list[dict[str, Any]] = [
         ([pod(phase="Failed", conditions=UNSCHEDULED)], [], None),
         ([SIDECAR], [], Cause("CreateContainerConfigError", SECRET)),
         ([], [{"reason": "DeadlineExceeded", "message": "x"}], None),
+        # A node without a kubelet: nothing tells but what is missing.
+        ([bound()], [], SILENT),
+        ([bound()], [NO_ROOM], SILENT),
+        ([bound(at="2026-11-23T09:00:50Z")], [], None),  # a moment ago
+        ([bound(at=None)], [], None),
+        ([bound(**TAKEN_UP)], [], None),
+        ([bound(**TAKEN_UP)], [NO_ROOM], None),  # a node with room has come meanwhile
+        ([bound(**TAKEN_UP, runtime="gvisor")], [NO_HANDLER], Cause(
+            "FailedCreatePodSandBox", f"{NO_HANDLER_WORDS}; node n1 does not have what RuntimeClass gvisor names"
+        )),
+        ([bound(**TAKEN_UP, runtime="gvisor")], [NO_NETWORK], Cause(NO_NETWORK["reason"], NO_NETWORK["message"])),
+        ([bound(**TAKEN_UP)], [NO_HANDLER], Cause("FailedCreatePodSandBox", NO_HANDLER_WORDS)),
+        ([pod(waits("ErrImagePull", "rpc error: code = NotFound desc = x"))], [], Cause("ImagePullBackOff", "x")),
         ([{}], [], None),
         ([{"status": {"containerStatuses": None, "conditions": None}}], [], None),
     ],
@@ -94,7 +140,15 @@ EVENTS: list[dict[str, Any]] = [
 def test_why_no_pod_starts_is_read_of_the_pods_and_else_of_the_newest_warning(
     pods: list[dict[str, Any]], events: list[dict[str, Any]], cause: Cause | None
 ) -> None:
-    assert cause_of(pods, events) == cause
+    assert cause_of(pods, events, now=CREATED + timedelta(minutes=1)) == cause
+
+
+@pytest.mark.parametrize(
+    ("last", "superseded"),
+    [(f"ada-sync-x-{MADE + 5}", True), (f"ada-sync-x-{MADE}", False), ("by-hand", False), (None, False)],
+)
+def test_what_a_job_waits_for_is_told_until_a_later_slot_has_ended(last: str | None, *, superseded: bool) -> None:
+    assert is_superseded({"cronJobName": "ada-sync-x", "lastJobName": last}, waiting_job()) is superseded
 
 
 @pytest.mark.parametrize(

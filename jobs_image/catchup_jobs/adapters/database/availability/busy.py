@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select, union_all
+from sqlalchemy import and_, select, union_all
 
-from catchup_jobs.adapters.database.schema import events
+from catchup_jobs.adapters.database.schema import calendars, events
 from catchup_jobs.domain.calendar.availability import Interval, all_day
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from sqlalchemy import ColumnElement, CompoundSelect, Select
+
+IS_SELECTED: Final = and_(calendars.c.selected, calendars.c.removed_at.is_(None))
+"""What makes a calendar one of those that are synced and block: the user chose it, and still has it."""
 
 
 def busy_events(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
-from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
+from catchup_jobs.adapters.database.availability.busy import IS_SELECTED, busy_events, covered_time
 from catchup_jobs.adapters.database.people.hours import hours_of, require_zone
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import calendars, free_slots, users
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from catchup_jobs.jobs.run.ports import Fence
 
 
-_SELECTED: Final = and_(calendars.c.selected, calendars.c.removed_at.is_(None))
 # A row for each selected calendar, or one without.
 _INPUTS: Final = (
     select(
@@ -43,7 +42,7 @@ _INPUTS: Final = (
         calendars.c.last_success_at,
         calendars.c.horizon_end,
     )
-    .outerjoin_from(users, calendars, and_(calendars.c.user_id == users.c.id, _SELECTED))
+    .outerjoin_from(users, calendars, and_(calendars.c.user_id == users.c.id, IS_SELECTED))
     .where(users.c.id == bindparam("user"))
     .order_by(calendars.c.id)
 )
@@ -147,4 +146,4 @@ class DatabaseAvailabilityStore:
 
 
 def _selected(user_id: str) -> ColumnElement[bool]:
-    return and_(calendars.c.user_id == user_id, _SELECTED)
+    return and_(calendars.c.user_id == user_id, IS_SELECTED)

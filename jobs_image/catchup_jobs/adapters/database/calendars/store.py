@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
+from catchup_jobs.adapters.database.availability.busy import IS_SELECTED
 from catchup_jobs.adapters.database.calendars.events import change_events, stored_events
 from catchup_jobs.adapters.database.calendars.suggestion_repair import repair_suggestions
 from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from catchup_jobs.domain.calendar.sync_window import IncrementalSync
     from catchup_jobs.jobs.run.ports import Fence
 
-_ACTIVE: Final = and_(calendars.c.selected, calendars.c.removed_at.is_(None))
 _LIST: Final = (
     select(
         calendars.c.id,
@@ -48,7 +48,7 @@ _LIST: Final = (
     .where(calendars.c.user_id == bindparam("user"))
     .order_by(calendars.c.id)
 )
-_READ_WHOLE: Final = update(calendars).where(calendars.c.id == bindparam("calendar"), _ACTIVE)
+_READ_WHOLE: Final = update(calendars).where(calendars.c.id == bindparam("calendar"), IS_SELECTED)
 # One that was mended meanwhile still counts, until the next full sync.
 _READ_CHANGES: Final = _READ_WHOLE.values(
     unreadable_events=calendars.c.unreadable_events + bindparam("more_unreadable")

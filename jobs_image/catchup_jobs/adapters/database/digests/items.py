@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import and_, bindparam, exists, func, select, update
 
 from catchup_jobs.adapters.database.comparisons import is_one_of
+from catchup_jobs.adapters.database.people.contacts import MAY_BE_SUGGESTED
 from catchup_jobs.adapters.database.schema import contacts, deliveries, digests, oauth_tokens, suggestions, users
 from catchup_jobs.domain.digest.channels import ATTEMPTED, MAYBE_SENT
 from catchup_jobs.domain.digest.items import DigestItem
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 _IS_PENDING: Final = (
     suggestions.c.status == SuggestionStatus.PENDING,
     suggestions.c.booked_event_id.is_(None),
-    contacts.c.excluded.is_(False),
-    contacts.c.archived.is_(False),
+    *MAY_BE_SUGGESTED,
 )
+# Only the provider's word about this user makes a token's state `reconnect`, see `ReconnectNeededError`.
+_MUST_RECONNECT: Final = oauth_tokens.c.state == TokenState.RECONNECT
 
 
 def _has_delivery(statuses: Collection[DeliveryStatus]) -> ColumnElement[bool]:
@@ -51,9 +53,14 @@ _PENDING: Final = (
     .where(suggestions.c.user_id == bindparam("user"), suggestions.c.start_at > bindparam("now"), *_IS_PENDING)
     .order_by(suggestions.c.start_at, suggestions.c.id)
 )
-# The state of the user's token, and the due date's digest where it was attempted; one row for a user.
+# Whether the user must connect again, and the due date's digest where it was attempted; one row for a user.
 _CIRCUMSTANCES: Final = (
-    select(oauth_tokens.c.state, digests.c.id.label("attempted"), digests.c.content, digests.c.reconnect)
+    select(
+        _MUST_RECONNECT.label("must_reconnect"),
+        digests.c.id.label("attempted"),
+        digests.c.content,
+        digests.c.reconnect,
+    )
     .select_from(users)
     .outerjoin(oauth_tokens, oauth_tokens.c.user_id == users.c.id)
     .outerjoin(
@@ -106,8 +113,7 @@ def has_pending(of_user: ColumnElement[str], now: ColumnElement[datetime]) -> Co
 
 def must_reconnect(of_user: ColumnElement[str]) -> ColumnElement[bool]:
     """Return whether a user must connect the calendar again."""
-    # Only the provider's word about this user makes a token's state `reconnect`, see `ReconnectNeededError`.
-    return exists().where(oauth_tokens.c.user_id == of_user, oauth_tokens.c.state == TokenState.RECONNECT)
+    return exists().where(oauth_tokens.c.user_id == of_user, _MUST_RECONNECT)
 
 
 def selection(connection: Connection, user_id: str, due_date: date, now: datetime) -> Selection:
@@ -117,7 +123,7 @@ def selection(connection: Connection, user_id: str, due_date: date, now: datetim
     if row is None:
         # The user was deleted.
         return Selection()
-    is_asked = row.state is TokenState.RECONNECT
+    is_asked = bool(row.must_reconnect)
     attempted = None
     if row.attempted is not None:
         attempted = Selection(tuple(map(DigestItem.from_json, row.content or ())), row.reconnect)

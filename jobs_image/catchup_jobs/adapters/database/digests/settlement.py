@@ -13,7 +13,7 @@ from catchup_jobs.adapters.database.people.planning_version import bump_planning
 from catchup_jobs.adapters.database.schema import deliveries, digests
 from catchup_jobs.domain.digest.channels import MAYBE_SENT
 from catchup_jobs.domain.stored_enums import DeliveryStatus
-from catchup_jobs.jobs.digest.gateway import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
+from catchup_jobs.jobs.digest.provider_answers import Accepted, Ambiguous, Answer, NotSent, Refused, Unusable
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import and_, bindparam, func, or_, select, true, update
 
 from catchup_contract.digest_rule import DigestTime, Occurrence
-from catchup_contract.local_time import is_time_zone
 from catchup_jobs.adapters.database.digests.items import has_pending, mark, must_reconnect, selection
 from catchup_jobs.adapters.database.digests.rows import (
     delivery_of,
@@ -24,15 +22,15 @@ from catchup_jobs.adapters.database.digests.rows import (
     skip_digest,
 )
 from catchup_jobs.adapters.database.digests.settlement import mark_unknown, settle
+from catchup_jobs.adapters.database.people.hours import require_zone
 from catchup_jobs.adapters.database.people.planning_version import bump_planning_version
 from catchup_jobs.adapters.database.runs.store import check_fence
 from catchup_jobs.adapters.database.schema import deliveries, digests, users
 from catchup_jobs.adapters.database.types import UtcDateTime
 from catchup_jobs.domain.digest.channels import Channel, Destination, may_send
 from catchup_jobs.domain.stored_enums import DeliveryStatus, SkipReason
-from catchup_jobs.jobs.digest.gateway import Answer
 from catchup_jobs.jobs.digest.ports import Claim, Delivery, Recipient, StoredDigest
-from catchup_jobs.jobs.run.errors import PermanentError
+from catchup_jobs.jobs.digest.provider_answers import Answer
 
 if TYPE_CHECKING:
     from catchup_jobs.adapters.database.engine import Database
@@ -147,9 +145,7 @@ class DatabaseDigests:
         if not rows:
             return None
         user = rows[0]
-        if not is_time_zone(user.time_zone):
-            raise PermanentError(f"the user's time zone {user.time_zone!r} is not a known IANA zone")
-        when = DigestTime(ZoneInfo(user.time_zone), user.digest_day, user.digest_time)
+        when = DigestTime(require_zone(user.time_zone), user.digest_day, user.digest_time)
         recipient = Recipient(user.name, when, user.paused, user.has_pending, user.must_reconnect)
         known = [row for row in rows if isinstance(row.channel, Channel)]
         stored = StoredDigest(

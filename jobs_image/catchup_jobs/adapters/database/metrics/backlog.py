@@ -32,6 +32,7 @@ from catchup_contract.cadence import MISSED_SYNCS
 from catchup_contract.digest_rule import LATE_AFTER
 from catchup_contract.kinds import KINDS, SYNC, Kind
 from catchup_contract.outcomes import Reason
+from catchup_jobs.adapters.database.last_runs import last_run
 from catchup_jobs.adapters.database.schema import (
     calendars,
     dead_letters,
@@ -45,7 +46,7 @@ from catchup_jobs.adapters.database.schema import (
 from catchup_jobs.adapters.database.sync_intervals import intervals_before
 from catchup_jobs.domain.stored_enums import DeliveryStatus, RunState, TokenState
 
-# A digest is not sent any more four hours after its due time; the day after nobody need be called for it.
+# A digest is not sent any more `LATEST` after its due time; the day after nobody need be called for it.
 _LATE_UNTIL: Final = timedelta(days=1)
 """A digest counts as late until this long after its due time."""
 # A weekly digest that failed is the latest run of its kind for a week.
@@ -86,7 +87,7 @@ class LateDigests:
 
 
 def overdue_syncs(connection: Connection, now: datetime) -> Overdue:
-    """Return the users who can be synced, whose sync ran of late, and whose last success is three slots ago."""
+    """Return the users who can be synced, whose sync ran of late, and did not succeed for `MISSED_SYNCS` slots."""
     longest = timedelta(minutes=max(SYNC_INTERVALS_MINUTES.values()))
     recent = now - MISSED_SYNCS * longest
     unsuccessful = union_all(
@@ -152,24 +153,15 @@ def failing(connection: Connection, now: datetime) -> dict[tuple[str, ...], int]
 
 def _failing_of(connection: Connection, kind: Kind, since: datetime) -> dict[tuple[str, ...], int]:
     failed = _newest(kind, RunState.FAILED, since)
-    # A maximum in place of NOT EXISTS: the planner would read all runs of the kind for that.
-    latest = (
-        select(func.max(runs.c.started_at))
-        .where(
-            runs.c.kind == kind,
-            runs.c.subject == failed.c.subject,
-            runs.c.state.in_((RunState.DONE, RunState.SKIPPED, RunState.FAILED)),
-            or_(runs.c.reason.is_(None), runs.c.reason != Reason.NOT_DUE),
-        )
-        .scalar_subquery()
-    )
-    return _counted(connection, failed.c.kind, failed.c.reason, where=[failed.c.started_at == latest])
+    # By a look at each: for NOT EXISTS the planner would read all runs of the kind.
+    is_last = failed.c.run_key == last_run(kind, failed.c.subject)
+    return _counted(connection, failed.c.kind, failed.c.reason, where=[is_last])
 
 
 def _newest(kind: Kind, state: RunState, since: datetime, *only: ColumnElement[bool]) -> Subquery:
     """Return the newest runs of a kind in a state, a bounded number of them."""
     return (
-        select(runs.c.kind, runs.c.subject, runs.c.reason, runs.c.started_at)
+        select(runs.c.run_key, runs.c.kind, runs.c.subject, runs.c.reason, runs.c.started_at)
         .where(runs.c.kind == kind, runs.c.state == state, runs.c.started_at > since, *only)
         .order_by(runs.c.started_at.desc())
         .limit(_RUNS_MAX)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Text, and_, func, or_, select, type_coerce, union
 
 from catchup_contract.kinds import Kind, user_kinds
-from catchup_contract.trouble import ASKS_SOMEBODY
+from catchup_jobs.adapters.database.last_runs import last_run
 from catchup_jobs.adapters.database.pools.lateness import is_late, may_be_late
 from catchup_jobs.adapters.database.pools.members import is_served
-from catchup_jobs.adapters.database.pools.trouble import last_run
+from catchup_jobs.adapters.database.pools.trouble import IS_TROUBLE
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots, runs
-from catchup_jobs.domain.stored_enums import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,9 +24,10 @@ _TROUBLED_RUNS: Final = 10_000
 """Newest runs that failed, and as many that ask somebody to act, that the metric of failing members is read from."""
 
 
-def members(connection: Connection) -> dict[str, int]:
-    """Return the number of members by pool."""
-    counted = select(pool_members.c.pool, func.count().label("number")).group_by(pool_members.c.pool)
+def members(connection: Connection, now: datetime) -> dict[str, int]:
+    """Return the number of members by pool whom it serves at `now` (aware), 0 too."""
+    served = func.count().filter(is_served(now)).label("number")
+    counted = select(pool_members.c.pool, served).group_by(pool_members.c.pool)
     return {row.pool: row.number for row in connection.execute(counted)}
 
 
@@ -55,12 +55,12 @@ def late_members(connection: Connection, pools: Iterable[str], now: datetime) ->
     return late
 
 
-def failing_members(connection: Connection) -> dict[tuple[str, ...], int]:
-    """Return how many members' last run failed or asks somebody to act, by pool, kind and reason."""
-    return {key: number for kind in user_kinds() for key, number in _failing(connection, kind).items()}
+def failing_members(connection: Connection, now: datetime) -> dict[tuple[str, ...], int]:
+    """Return how many members count as failing at `now` (aware), by pool, kind and reason: see `pools.trouble`."""
+    return {key: number for kind in user_kinds() for key, number in _failing(connection, kind, now).items()}
 
 
-def _failing(connection: Connection, kind: Kind) -> dict[tuple[str, ...], int]:
+def _failing(connection: Connection, kind: Kind, now: datetime) -> dict[tuple[str, ...], int]:
     # Few are in trouble: their last runs are looked up, and not those of all members.
     newest = union(
         *(
@@ -71,14 +71,14 @@ def _failing(connection: Connection, kind: Kind) -> dict[tuple[str, ...], int]:
                 .limit(_TROUBLED_RUNS)
                 .subquery()
             )
-            for is_so in (runs.c.state == RunState.FAILED, runs.c.reason.in_(sorted(ASKS_SOMEBODY)))
+            for is_so in IS_TROUBLE
         )
     ).subquery()
     # By a look at each, as below.
     pool = (
         select(pool_slots.c.pool)
         .select_from(pool_slots.join(pool_members))
-        .where(pool_slots.c.user_id == newest.c.subject, pool_slots.c.kind == kind, ~pool_members.c.leaving)
+        .where(pool_slots.c.user_id == newest.c.subject, pool_slots.c.kind == kind, is_served(now))
         .scalar_subquery()
     )
     # As text: a reason that only newer code knows is told as it is.

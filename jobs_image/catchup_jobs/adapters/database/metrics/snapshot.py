@@ -92,7 +92,7 @@ def take(database: Database, now: datetime, *, shards: int, earlier: Answers | N
         earlier: dear questions are not asked that it has an answer to; those that are asked, it learns.
 
     Raises:
-        JobError: the database cannot be used, or a question takes longer than five seconds.
+        JobError: the database cannot be used, or a question takes longer than `_STATEMENT_SECONDS`.
     """
     seconds: dict[str, float] = {}
     answers = earlier or Answers(timedelta(0))
@@ -109,7 +109,7 @@ def take(database: Database, now: datetime, *, shards: int, earlier: Answers | N
             answer, seconds[name] = answers.get(name, lambda: question(connection), now)
             return answer
 
-        members = ask("members", pools.members)
+        members = ask("members", lambda asked: pools.members(asked, now))
         return Snapshot(
             ends=ask("ends", totals),
             last_success=ask("last_success", activity.last_successes),
@@ -120,7 +120,7 @@ def take(database: Database, now: datetime, *, shards: int, earlier: Answers | N
             late_digests=ask("late_digests", lambda asked: backlog.late_digests(asked, now)),
             members=members,
             late_members=ask("late_members", lambda asked: pools.late_members(asked, members, now)),
-            failing_members=ask("failing_members", pools.failing_members) if members else {},
+            failing_members=ask("failing_members", lambda asked: pools.failing_members(asked, now)) if members else {},
             oldest_syncs=ask("oldest_syncs", lambda asked: oldest_syncs(asked, members, now)),
             tokens=ask("tokens", backlog.tokens),
             shards=ask("shards", lambda asked: activity.shards(asked, shards)),

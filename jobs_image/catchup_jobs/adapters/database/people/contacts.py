@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, case, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, delete, func, insert, not_, select, tuple_, update
 
 from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.schema import contact_groups, contact_tags, contacts, interactions
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
     from catchup_jobs.domain.people.contacts import Contact
+
+MAY_BE_SUGGESTED: Final = (contacts.c.excluded.is_(False), contacts.c.archived.is_(False))
+"""The conditions that a contact meets who is neither excluded nor archived."""
 
 
 def import_contacts(connection: Connection, user_id: str, entries: Sequence[Contact], *, now: datetime) -> None:
@@ -59,7 +62,7 @@ def import_contacts(connection: Connection, user_id: str, entries: Sequence[Cont
 
 def count_contacts(connection: Connection, user_id: str) -> tuple[int, int]:
     """Return how many contacts a user has, and how many of them are excluded or archived."""
-    left_out = or_(contacts.c.excluded, contacts.c.archived)
+    left_out = not_(and_(*MAY_BE_SUGGESTED))
     statement = select(func.count(), func.count(case((left_out, 1)))).where(contacts.c.user_id == user_id)
     total, without = connection.execute(statement).one()
     return total, without

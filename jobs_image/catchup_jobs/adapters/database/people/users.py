@@ -16,6 +16,7 @@ from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.people.addresses import DatabaseAddresses
 from catchup_jobs.adapters.database.people.contacts import import_contacts
 from catchup_jobs.adapters.database.people.hours import WINDOWS, hours_of
+from catchup_jobs.adapters.database.pools.edits import note_edits
 from catchup_jobs.adapters.database.pools.members import enrol, read_lists_again, reschedule
 from catchup_jobs.adapters.database.schedule_columns import (
     copy_schedule,
@@ -191,6 +192,9 @@ def _import_page(people: Sequence[User], details: _Details, connection: Connecti
             assert details.addresses is not None  # noqa: S101 - callers with channels pass it
             details.addresses.import_into(connection, user_id, given, now=now)
     reschedule(connection, imported.updated)
+    # A UserSchedule's times hold where there is one.
+    own = [user_id for user_id in imported.updated if user_id not in imported.kept_schedule]
+    note_edits(connection, dict.fromkeys(own, now), now=now)
     enrol(details.database, connection, {id_: details.pools[id_] for id_ in ids if id_ in details.pools}, now=now)
     if imported.created:
         read_lists_again(connection)

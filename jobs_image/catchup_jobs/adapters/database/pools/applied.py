@@ -86,8 +86,8 @@ class Turns:
     def take(self, change: Callable[[Connection], C]) -> C:
         """Return the users whom `change` has changed.
 
-        By a list that is not complete, a part of which may be older than what is known, nothing changes for long: the
-        next complete one is applied, whether it was before or not.
+        What an incomplete list changes, a part of which may be older than what is known, holds until the next complete
+        one: that is applied even if it was applied before.
 
         Raises:
             OvertakenError: another pod has applied the same list meanwhile, or a newer one.

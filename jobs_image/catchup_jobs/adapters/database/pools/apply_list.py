@@ -22,7 +22,7 @@ from catchup_contract.api import (
     SYNC_INTERVALS_MINUTES,
 )
 from catchup_contract.digest_rule import DigestDay
-from catchup_contract.kinds import DIGEST, SYNC, Kind, user_kinds
+from catchup_contract.kinds import user_kinds
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.pools import Members
 from catchup_contract.schedule_list import ListedSchedule, ScheduleList
@@ -38,8 +38,9 @@ from catchup_jobs.adapters.database.pools.applied import (
     letter_of,
     text_of,
 )
+from catchup_jobs.adapters.database.pools.edits import note_edits
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back, hand_over
-from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, PRIORITIES, put_slots, slot_of
+from catchup_jobs.adapters.database.pools.members import HEAD, HEAD_ALONE, put_slots, slot_of
 from catchup_jobs.adapters.database.pools.names import Names
 from catchup_jobs.adapters.database.pools.requests import note_requests
 from catchup_jobs.adapters.database.pools.returning import return_enrolled
@@ -129,6 +130,8 @@ def _admit(turns: Turns, names: Names, user_ids: Sequence[str], now: datetime, c
         _store(turns.database, connection, turns.pool, news, [wanted[row["user_id"]] for row in news])
         for row in news:
             copy_schedule(connection, row["user_id"], _chosen(wanted[row["user_id"]]), now)
+        edited = {row["user_id"]: at for row in news if (at := _edited_at(wanted[row["user_id"]])) is not None}
+        note_edits(connection, {user_id: min(at, now) for user_id, at in edited.items()}, now=now)
     asking = note_requests(connection, wanted.values(), now=now)
     return sorted({*(row["user_id"] for row in news), *asking})
 
@@ -169,13 +172,14 @@ def _store(
         rows,
     )
     slots = [
-        slot_of(schedule.user_id, kind, pool, PRIORITIES.get(schedule.priority, PRIORITIES["normal"]))
+        slot_of(schedule.user_id, kind, pool, schedule.priority)
         for schedule in schedules
-        for kind in _enabled(schedule)
+        for kind in user_kinds()
+        if schedule.has(kind)
     ]
     put_slots(database, connection, slots)
     for schedule in schedules:
-        disabled = [kind for kind in user_kinds() if kind not in _enabled(schedule)]
+        disabled = [kind for kind in user_kinds() if not schedule.has(kind)]
         if disabled:
             connection.execute(
                 delete(pool_slots).where(
@@ -188,6 +192,7 @@ def _is_readable(schedule: ListedSchedule, now: datetime) -> bool:
     """Return whether this version knows what the UserSchedule says; otherwise nobody serves the user."""
     try:
         _member(schedule, "", now)
+        _edited_at(schedule)
     except ValueError:
         is_valid = False
     else:
@@ -198,6 +203,10 @@ def _is_readable(schedule: ListedSchedule, now: datetime) -> bool:
     return is_valid
 
 
+def _edited_at(schedule: ListedSchedule) -> datetime | None:
+    return parse_utc(schedule.edited_at) if schedule.edited_at else None
+
+
 def _chosen(schedule: ListedSchedule) -> Schedule:
     """Return what the user chose, as a sync's pod of the user's own is told."""
     return Schedule(
@@ -206,10 +215,6 @@ def _chosen(schedule: ListedSchedule) -> Schedule:
         time.fromisoformat(schedule.digest_chosen or schedule.digest_time or DEFAULT_DIGEST_TIME),
         schedule.sync_every or DEFAULT_SYNC_EVERY,
     )
-
-
-def _enabled(schedule: ListedSchedule) -> list[Kind]:
-    return [kind for kind, value in ((SYNC, schedule.sync_every), (DIGEST, schedule.digest_day)) if value]
 
 
 def _member(schedule: ListedSchedule, pool: str, now: datetime) -> dict[str, Any]:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, true, update
 
 from catchup_contract.kinds import SYNC, Kind
 from catchup_contract.outcomes import Reason
 from catchup_contract.summary import Count
+from catchup_jobs.adapters.database.chunks import chunks
 from catchup_jobs.adapters.database.engine import Database
 from catchup_jobs.adapters.database.pools import leaving
 from catchup_jobs.adapters.database.pools.clock_ahead import compute_far_anew
 from catchup_jobs.adapters.database.pools.deaths import has_died
-from catchup_jobs.adapters.database.pools.due import DueRules, ended_runs, is_suspended, member_rows
-from catchup_jobs.adapters.database.pools.lateness import WAITING_SINCE, has_aged
+from catchup_jobs.adapters.database.pools.due import UNREADABLE, DueRules, ended_runs, member_rows
 from catchup_jobs.adapters.database.pools.leaving import forget_put_back
+from catchup_jobs.adapters.database.pools.members import is_suspended
+from catchup_jobs.adapters.database.pools.order import serving_order
 from catchup_jobs.adapters.database.pools.overview import pool_counts
 from catchup_jobs.adapters.database.pools.trouble import causes, troubles
 from catchup_jobs.adapters.database.schema import pool_members, pool_slots
@@ -38,8 +40,6 @@ _COMPUTED: Final = (
     .where(pool_slots.c.user_id == bindparam("user"))
     .values(due_at=bindparam("due"), unfinished=bindparam("slot"), version=bindparam("of"))
 )
-# What a schedule raises that this version cannot compute with, such as an interval of a newer one.
-_UNREADABLE: Final = (ValueError, LookupError, ArithmeticError)
 
 _log = structlog.get_logger()
 
@@ -98,7 +98,9 @@ class PoolSlots:
             ready = [row for row in rows if not self._has_other_interval(row)]
             rules = self._rules_for(connection, ready, now, RunState.DONE, RunState.FAILED)
             values = [self._computed(row, now, rules) for row in ready]
-            put_back = [row.user_id for row in ready if row.unfinished is not None and is_suspended(row, now)]
+            put_back = [
+                row.user_id for row in ready if row.unfinished is not None and is_suspended(row.suspended_until, now)
+            ]
             if put_back:
                 forget_put_back(connection, pool_slots.c.kind == self.kind, pool_slots.c.user_id.in_(put_back))
             if values:
@@ -127,7 +129,7 @@ class PoolSlots:
         rules, keys = DueRules(self.kind, self.every, self.version, self.since), []
         for row in rows:
             # Whose schedule cannot be computed is told by whoever computes it.
-            with suppress(*_UNREADABLE):
+            with suppress(*UNREADABLE):
                 keys += rules.run_keys(row, now)
         return replace(rules, ended=ended_runs(connection, keys, *ended))
 
@@ -135,7 +137,7 @@ class PoolSlots:
         """Return what is stored of a member: one whose schedule cannot be computed harms no other."""
         try:
             due_at, unfinished = rules.due_at(row, now), rules.unfinished(row, now)
-        except _UNREADABLE:
+        except UNREADABLE:
             _log.warning("the user's schedule cannot be computed, the user is not served", user=row.user_id)
             due_at, unfinished = None, row.unfinished
         return {"user": row.user_id, "due": due_at, "slot": unfinished, "of": self.version}
@@ -143,7 +145,7 @@ class PoolSlots:
     def _member(self, row: Any, now: datetime, rules: DueRules) -> Member | None:
         try:
             return rules.member(row, now)
-        except _UNREADABLE:
+        except UNREADABLE:
             _log.warning("the user's schedule cannot be computed, the user is not served", user=row.user_id)
             return None
 
@@ -152,22 +154,36 @@ class PoolSlots:
         leaving.release(self.database, self.kind, self._mine(), now=now)
 
     def due(self, *, now: datetime, limit: int) -> list[str]:
-        """Return the users who are due, without those of `suspects`: by priority, the longest first.
-
-        Priority does not count for whoever has waited for an interval, or for half an hour.
-        """
+        """Return the users who are due, without those of `suspects`, in the order in which they are served."""
         return self._due_users(and_(~has_died(self.kind), pool_slots.c.deaths == 0), now, limit)
 
     def suspects(self, *, now: datetime) -> list[str]:
         """Return the users who are due and were in flight when a process died."""
         return self._due_users(or_(has_died(self.kind), pool_slots.c.deaths > 0), now, None)
 
+    def suspected(self, *, now: datetime) -> set[str]:
+        """Return the processes in whose runs those of `suspects` were in flight."""
+        died = (*self._mine(), pool_slots.c.due_at <= now, has_died(self.kind))
+        with self.database.read() as connection:
+            return set(connection.execute(select(pool_slots.c.owner).where(*died).distinct()).scalars())
+
+    def acquit(self, processes: Collection[str], *, now: datetime) -> None:
+        """End the claims of processes that have not died: their members are no suspects for that."""
+        over = (*self._mine(), pool_slots.c.due_at <= now, pool_slots.c.owner.in_(processes))
+        with self.database.write() as connection:
+            # In one order everywhere, or two transactions could wait for each other.
+            locked = select(pool_slots.c.user_id).where(*over).order_by(pool_slots.c.user_id)
+            user_ids = connection.execute(locked.with_for_update(skip_locked=True)).scalars().all()
+            for page in chunks(user_ids):
+                mine = (pool_slots.c.kind == self.kind, pool_slots.c.user_id.in_(page))
+                connection.execute(update(pool_slots).where(*mine).values(owner=None))
+
     def _due_users(self, which: ColumnElement[bool], now: datetime, limit: int | None) -> list[str]:
         statement = (
             select(pool_slots.c.user_id)
             .join_from(pool_slots, pool_members)
             .where(*self._mine(), pool_slots.c.due_at <= now, which)
-            .order_by(case((has_aged(self.kind, now), 0), else_=pool_slots.c.priority), WAITING_SINCE)
+            .order_by(*serving_order(self.kind, now))
             .limit(limit)
         )
         with self.database.read() as connection:
@@ -251,7 +267,7 @@ class PoolSlots:
     def troubles(self) -> list[tuple[str, Reason]]:
         """Return of each member in trouble whom a UserSchedule names its uid and why."""
         with self.database.read() as connection:
-            found = troubles(connection, self.pool, self.kind, named=True)
+            found = troubles(connection, self.pool, self.kind)
             return [(one.uid, one.reason) for one in found if one.uid is not None]
 
     def causes(self) -> dict[Reason, int]:

@@ -71,7 +71,7 @@ def compute_far_anew(
 
 
 def _latest(kind: Kind, now: datetime) -> ColumnElement[datetime]:
-    if kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL:
+    if kind.rule is Rule.INTERVAL:
         return intervals_before(now + _SYNC_MARGIN, -1, MEMBERS_INTERVAL)
     day = func.coalesce(pool_members.c.digest_day, users.c.digest_day)
     return case((day == DigestDay.DAILY, _at(now + _DAILY_MAX)), else_=_at(now + _WEEKLY_MAX))

@@ -15,6 +15,7 @@ from catchup_contract.digest_rule import DigestDay
 from catchup_contract.kinds import Kind, Rule
 from catchup_contract.local_time import is_time_zone
 from catchup_contract.requests import is_live
+from catchup_jobs.adapters.database.pools.members import is_suspended
 from catchup_jobs.adapters.database.schema import dead_letters, pool_members, pool_slots, runs, users
 from catchup_jobs.domain.placement.job_slots import Slots, When, slots_of
 from catchup_jobs.domain.stored_enums import RunState
@@ -26,6 +27,9 @@ _JUST_EDITED: Final = timedelta(minutes=10)
 # Other zone data move a due time by hours, and the digests of a user are a day apart.
 _SAME_DATE: Final = timedelta(hours=12)
 """A digest of a pool's member that other zone data put into the past is served if it was to come within this time."""
+
+# What a schedule raises that this version cannot compute with, such as an interval of a newer one.
+UNREADABLE: Final = (ValueError, LookupError, ArithmeticError)
 
 _log = structlog.get_logger()
 
@@ -47,13 +51,13 @@ class DueRules:
     def due_at(self, row: Any, now: datetime) -> datetime | None:
         """Return when a member is due whose schedule is new or changed; None where it cannot be read."""
         # Whoever is due stays due: which slot that serves, the claim decides.
-        due: datetime | None = None if is_suspended(row, now) else row.due_at
+        due: datetime | None = None if is_suspended(row.suspended_until, now) else row.due_at
         is_due = due is not None and due <= now
         if not is_due and _is_requested(row, now):
             return now
         if is_due or (due is not None and row.unfinished is not None):
             return due
-        slots = self._slots(row)
+        slots = self.slots(row)
         if slots is None:
             _log.warning("the user's schedule cannot be read, the user is not served", user=row.user_id)
             return None
@@ -69,38 +73,41 @@ class DueRules:
 
     def _has_moved(self, row: Any, missed: datetime) -> bool:
         """Return whether other zone data, and no edit, have put a digest into the past that was still to come."""
-        is_by_clock = self.kind.user_work is not None and self.kind.user_work.rule is Rule.LOCAL_TIME
-        return is_by_clock and row.version not in {"", self.version} and row.due_at - missed < _SAME_DATE
+        return (
+            self.kind.rule is Rule.LOCAL_TIME
+            and row.version not in {"", self.version}
+            and row.due_at - missed < _SAME_DATE
+        )
 
     def _has_ended(self, row: Any, slot: datetime | None) -> bool:
         return slot is not None and Run(self.kind, row.user_id, slot, "").key in self.ended
 
     def run_keys(self, row: Any, now: datetime) -> list[str]:
         """Return the keys of the runs that `due_at` and `member` may decide for."""
-        slots = self._slots(row)
+        slots = self.slots(row)
         wanted = {row.unfinished, None if slots is None else slots.latest(now)} - {None}
         return [Run(self.kind, row.user_id, slot, "").key for slot in wanted]
 
     def unfinished(self, row: Any, now: datetime) -> datetime | None:
         """Return the slot that is due beside a request, so that it is served after it; else the one that there is."""
-        if is_suspended(row, now):
+        if is_suspended(row.suspended_until, now):
             return None
         unfinished: datetime | None = row.unfinished
         is_due = row.due_at is not None and row.due_at <= now
         if unfinished is not None or not (is_due and _is_requested(row, now)):
             return unfinished
-        slots = self._slots(row)
+        slots = self.slots(row)
         return None if slots is None else slots.latest(now)
 
     def member(self, row: Any, now: datetime) -> Member | None:
         """Return a member who is claimed at `now`, None where the schedule cannot be read."""
-        slots = self._slots(row)
+        slots = self.slots(row)
         if slots is None:
             return None
         deaths = row.deaths + row.has_died
         # A request that came after it was computed when the member is due waits for that to be computed again.
         requested_at = row.requested_at if row.version == self.version and _is_requested(row, now) else None
-        unfinished = None if is_suspended(row, now) else row.unfinished
+        unfinished = None if is_suspended(row.suspended_until, now) else row.unfinished
         if self._has_ended(row, unfinished):
             # The process that ended it did not settle its claim.
             unfinished, deaths = None, 0
@@ -108,7 +115,7 @@ class DueRules:
         slot = unfinished or (None if self._has_ended(row, latest) else latest)
         return Member(row.user_id, self._when(row), slots, slot, unfinished is not None, deaths, requested_at)
 
-    def _slots(self, row: Any) -> Slots | None:
+    def slots(self, row: Any) -> Slots | None:
         """Return the user's slots, None where the schedule holds what this version cannot read."""
         when = self._when(row)
         if not is_time_zone(when.time_zone) or not isinstance(when.digest_day, DigestDay):
@@ -142,14 +149,9 @@ def ended_runs(connection: Connection, keys: Collection[str], *states: RunState)
     return frozenset(connection.execute(ended).scalars())
 
 
-def is_suspended(row: Any, now: datetime) -> bool:
-    """Return whether a member is suspended at `now` (aware)."""
-    return row.suspended_until is not None and bool(row.suspended_until > now)
-
-
 def _is_requested(row: Any, now: datetime) -> bool:
     """Return whether a run by hand is to be made at `now`."""
-    return bool(row.is_requested) and is_live(row.requested_at, now) and not is_suspended(row, now)
+    return bool(row.is_requested) and is_live(row.requested_at, now) and not is_suspended(row.suspended_until, now)
 
 
 def member_rows(*others: ColumnElement[Any]) -> Select[Any]:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import exists, or_, select
 
-from catchup_contract.kinds import SYNC, Kind
+from catchup_contract.kinds import Kind
 from catchup_contract.timestamps import parse_utc
 from catchup_jobs.adapters.database.chunks import chunks
+from catchup_jobs.adapters.database.pools.members import is_suspended
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_lists, pool_members, users
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def without_user(
     wanted = {
         one.user_id: one
         for one in listed.schedules
-        if one.is_served and one.pool == pool and (one.sync_every if kind is SYNC else one.digest_day)
-        if not (one.suspended_until and parse_utc(one.suspended_until) > now)
+        if one.is_served and one.pool == pool and one.has(kind)
+        if not is_suspended(parse_utc(one.suspended_until) if one.suspended_until else None, now)
     }
     with database.read() as connection:
         for page in chunks(sorted(wanted)):

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _LATE_AFTER_INTERVALS: Final = 1
 """A member of a pool is late with a sync that was due so many intervals ago; with a digest after `LATE_AFTER`."""
-_AGED: Final = timedelta(minutes=30)
-"""After so much waiting, or an interval, a member of a pool is served by age, whatever the priority."""
 # The same after the shortest interval: nobody is late with a sync sooner.
 _SOONEST: Final = _LATE_AFTER_INTERVALS * timedelta(minutes=min(SYNC_INTERVALS_MINUTES.values()))
 # A claim and a run that is put back move `due_at` on, and the slot waits.
@@ -50,27 +48,15 @@ class LateMember:
 
 def is_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
     """Return whether a member (of `pool_slots`, `pool_members`) was not served in time, at `now` (aware)."""
-    is_interval = _is_interval(kind)
-    before = intervals_before(now, _LATE_AFTER_INTERVALS, MEMBERS_INTERVAL) if is_interval else now - LATE_AFTER
-    return before > WAITING_SINCE
-
-
-def has_aged(kind: Kind, now: datetime) -> ColumnElement[bool]:
-    """Return whether a member (of `pool_slots`, `pool_members`) has waited so long that the priority does not count."""
-    is_long = now - _AGED > WAITING_SINCE
-    if not _is_interval(kind):
-        return is_long
-    return or_(is_long, intervals_before(now, 1, MEMBERS_INTERVAL) > WAITING_SINCE)
+    if kind.rule is Rule.INTERVAL:
+        return intervals_before(now, _LATE_AFTER_INTERVALS, MEMBERS_INTERVAL) > WAITING_SINCE
+    return now - LATE_AFTER > WAITING_SINCE
 
 
 def may_be_late(kind: Kind, now: datetime) -> ColumnElement[bool]:
     """Return a condition that slots (of `pool_slots`) meet whose members are late, and few others, by indexes only."""
-    before = now - (_SOONEST if _is_interval(kind) else LATE_AFTER)
+    before = now - (_SOONEST if kind.rule is Rule.INTERVAL else LATE_AFTER)
     return or_(pool_slots.c.due_at < before, pool_slots.c.unfinished < before)
-
-
-def _is_interval(kind: Kind) -> bool:
-    return kind.user_work is not None and kind.user_work.rule is Rule.INTERVAL
 
 
 def late_members(connection: Connection, pool: str, kind: Kind, *, now: datetime, limit: int) -> Iterator[LateMember]:

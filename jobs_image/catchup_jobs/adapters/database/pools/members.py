@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
+from catchup_contract.api import DEFAULT_PRIORITY, PRIORITIES
 from catchup_contract.cadence import stable_hash
 from catchup_contract.kinds import SYNC, Kind, user_kinds
 from catchup_jobs.adapters.database.chunks import chunks
@@ -19,10 +20,12 @@ from catchup_jobs.domain.stored_enums import RunState
 _BUCKETS: Final = 65536
 # An enrolled user has no value there.
 _OF_A_SCHEDULE: Final = ("uid", "generation", "time_zone", "digest_day", "digest_time", "suspended_until")
-# What `pool_lists` has of a list that is to be applied again: an older one still is not.
+# The part of a row of `pool_lists` that stays when the list is to be applied again: by its order, older lists are still
+# refused.
 HEAD: Final = 17
 HEAD_ALONE: Final = func.substr(pool_lists.c.digest, 1, HEAD)
-PRIORITIES: Final = {"high": 0, "normal": 1, "low": 2}
+# As they are stored: 0 is served first.
+_PRIORITY_NUMBERS: Final = {name: number for number, name in enumerate(reversed(PRIORITIES))}
 
 
 def enrol(database: Database, connection: Connection, pools: Mapping[str, str | None], *, now: datetime) -> None:
@@ -103,6 +106,11 @@ def is_served(now: datetime) -> ColumnElement[bool]:
     return and_(~pool_members.c.leaving, or_(until.is_(None), until <= now))
 
 
+def is_suspended(until: datetime | None, now: datetime) -> bool:
+    """Return what `is_served` asks of a member's `suspended_until`, of one that was read: whether it is to come."""
+    return until is not None and until > now
+
+
 def interval_of(database: Database, pool: str) -> str | None:
     """Return the interval of a pool's syncs, as its pods were told it last; None where it has no enrolled member."""
     stored = select(pool_members.c.sync_every).where(
@@ -131,10 +139,11 @@ def reschedule(connection: Connection, user_ids: Iterable[str]) -> None:
         connection.execute(update(pool_slots).where(pool_slots.c.user_id.in_(page)).values(version=""))
 
 
-def slot_of(user_id: str, kind: Kind, pool: str, priority: int = PRIORITIES["normal"]) -> dict[str, Any]:
-    """Return the row of a member and kind; `priority` 0 is served first."""
+def slot_of(user_id: str, kind: Kind, pool: str, priority: str = DEFAULT_PRIORITY) -> dict[str, Any]:
+    """Return the row of a member and kind; a priority that only newer code knows counts as the default."""
     bucket = stable_hash("pool", user_id) % _BUCKETS
-    return {"user_id": user_id, "kind": kind, "pool": pool, "bucket": bucket, "priority": priority}
+    number = _PRIORITY_NUMBERS.get(priority, _PRIORITY_NUMBERS[DEFAULT_PRIORITY])
+    return {"user_id": user_id, "kind": kind, "pool": pool, "bucket": bucket, "priority": number}
 
 
 def put_slots(database: Database, connection: Connection, slots: list[dict[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from catchup_jobs.adapters.database.pools.last_syncs import oldest_syncs
 from catchup_jobs.adapters.database.pools.lateness import is_late
 from catchup_jobs.adapters.database.pools.members import is_served
 from catchup_jobs.adapters.database.pools.ticks import last_ticks
-from catchup_jobs.adapters.database.pools.trouble import in_trouble
+from catchup_jobs.adapters.database.pools.trouble import failing
 from catchup_jobs.adapters.database.schema import pool_enrolments, pool_members, pool_slots
 from catchup_jobs.adapters.database.sync_intervals import MEMBERS_INTERVAL, intervals_before
 
@@ -28,11 +28,11 @@ def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime)
     """Return the counts of a pool for a kind; those of syncs for the sync only."""
     mine = and_(pool_slots.c.pool == pool, pool_slots.c.kind == kind)
     members = select(func.count()).select_from(pool_slots.join(pool_members)).where(mine, is_served(now))
-    failing = in_trouble(kind, func.count()).where(pool_slots.c.pool == pool)
+    failed = failing(kind, now, func.count()).where(pool_slots.c.pool == pool)
     counts = {
         Count.MEMBERS: _number(connection, members),
         Count.MEMBERS_LATE: _number(connection, members.where(is_late(kind, now))),
-        Count.MEMBERS_FAILING: _number(connection, failing),
+        Count.MEMBERS_FAILING: _number(connection, failed),
     }
     if kind is SYNC:
         counts |= _freshness(connection, pool, now=now)
@@ -41,7 +41,7 @@ def pool_counts(connection: Connection, pool: str, kind: Kind, *, now: datetime)
 
 def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Count, int]:
     # A failure after a fresh success counts: of each member either.
-    failing = in_trouble(SYNC, pool_slots.c.user_id).where(pool_slots.c.pool == pool)
+    failed = failing(SYNC, now, pool_slots.c.user_id).where(pool_slots.c.pool == pool)
     fresh = (
         select(func.count())
         .select_from(pool_slots.join(pool_members))
@@ -50,7 +50,7 @@ def _freshness(connection: Connection, pool: str, *, now: datetime) -> dict[Coun
             pool_slots.c.synced_at >= intervals_before(now, MISSED_SYNCS, MEMBERS_INTERVAL),
             # Not by a clock that was ahead.
             pool_slots.c.synced_at <= now,
-            pool_slots.c.user_id.not_in(failing),
+            pool_slots.c.user_id.not_in(failed),
         )
     )
     counts = {Count.MEMBERS_SYNCED: _number(connection, fresh)}
@@ -69,11 +69,12 @@ class PoolOverview:
     """A pool and kind as `catchup-jobs pool show` prints it.
 
     Attributes:
+        members: whom the pool serves now, without those who are suspended: as `pool_counts` has them.
         by_schedules: those of UserSchedules; the others are enrolled.
         held: enrolled users whom a UserSchedule names, and whom the pool does not serve therefore.
         due: members who wait to be served.
         in_flight: members who are being served.
-        failing: members whose last run failed or asks somebody to act.
+        failing: those of them whose last run failed or asks somebody to act.
         longest_due_at: since when the one who waits longest is due (UTC), None where nobody is due.
         last_tick: when a pod of the pool has run last (UTC), None where none ever has.
     """
@@ -97,8 +98,8 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
     statement = (
         select(
             *key,
-            func.count().label("members"),
-            func.count().filter(pool_members.c.uid.is_not(None)).label("by_schedules"),
+            func.count().filter(is_served(now)).label("members"),
+            func.count().filter(is_served(now), pool_members.c.uid.is_not(None)).label("by_schedules"),
             func.count().filter(is_due).label("due"),
             func.count().filter(pool_slots.c.owner.is_not(None), pool_slots.c.due_at > now).label("in_flight"),
             func.min(pool_slots.c.due_at, type_=pool_slots.c.due_at.type).filter(is_due).label("longest"),
@@ -130,7 +131,7 @@ def overviews(database: Database, *, now: datetime) -> Iterator[PoolOverview]:
             (pool, kind): number
             for kind in user_kinds()
             for pool, number in connection.execute(
-                in_trouble(kind, pool_slots.c.pool, func.count()).group_by(pool_slots.c.pool)
+                failing(kind, now, pool_slots.c.pool, func.count()).group_by(pool_slots.c.pool)
             )
         }
     found = [

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from catchup_contract.kinds import DIGEST, SYNC, Kind
+from catchup_contract.kinds import Kind
 from catchup_contract.requests import is_live
-from catchup_contract.schedule_list import ListedSchedule
+from catchup_contract.schedule_list import REQUEST_FIELDS, ListedSchedule
 from catchup_contract.timestamps import parse_utc
 from catchup_jobs.adapters.database.schema import pool_slots
 
@@ -44,5 +44,5 @@ def note_requests(connection: Connection, schedules: Iterable[ListedSchedule], *
 
 
 def _requests(schedule: ListedSchedule) -> dict[Kind, datetime]:
-    texts = {SYNC: schedule.sync_requested_at, DIGEST: schedule.digest_requested_at}
+    texts = {kind: getattr(schedule, name) for kind, name in REQUEST_FIELDS.items()}
     return {kind: parse_utc(text) for kind, text in texts.items() if text}

@@ -1,4 +1,4 @@
-"""Hourly counters of the ends of runs, kept for 14 days: rows of runs are not.
+"""Hourly counters of the ends of runs, kept for `HOURLY_COUNTERS_KEPT`: rows of runs are not.
 
 Prometheus needs totals that never decrease. So the counters that are older are not deleted but added to a row of their
 own, by the transaction that begins a new hour of the same key.

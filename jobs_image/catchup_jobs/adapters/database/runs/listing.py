@@ -83,7 +83,7 @@ class Failures:
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """A stored run: the latest of each kind and subject, and failures of 90 days.
+    """A stored run: the latest of each kind and subject, and failures for `FAILED_RUNS_KEPT`.
 
     Attributes:
         finished_at: None while it runs.

@@ -7,38 +7,44 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, bindparam, delete, or_
 
-from catchup_contract.outcomes import Reason
+from catchup_contract.outcomes import NO_NEWS, Reason
 from catchup_jobs.adapters.database.comparisons import is_one_of
 from catchup_jobs.adapters.database.schema import dead_letters, runs
 from catchup_jobs.domain.stored_enums import RunState
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection, Delete
 
     from catchup_jobs.jobs.run.ports import Closing, Run
 
 FAILED_RUNS_KEPT: Final = timedelta(days=90)
 """How long the rows of failed runs are kept; of runs that ended well or were skipped, only the latest of a kind and
-subject is.
+subject is, and the latest that is no news of it.
 """
 DEAD_LETTERS_KEPT: Final = timedelta(days=90)
 """How long dead letters are kept that nobody retries or discards."""
 
+
+def _deletion(*replaced: ColumnElement[bool]) -> Delete:
+    """Return the statement that deletes older runs; of those that ended well or were skipped, these."""
+    return delete(runs).where(
+        runs.c.kind == bindparam("of_kind"),
+        runs.c.subject == bindparam("of_subject"),
+        runs.c.run_key != bindparam("key"),
+        runs.c.started_at <= bindparam("began"),
+        or_(
+            and_(is_one_of(runs.c.state, (RunState.DONE, RunState.SKIPPED)), *replaced),
+            and_(runs.c.state == RunState.FAILED, runs.c.finished_at < bindparam("before")),
+            # A slot that was put back and that nobody tries any more, since the user was moved meanwhile, is answered
+            # by a later one that ended well. A crash is told all the same.
+            and_(runs.c.state == RunState.RETRY, runs.c.reason != Reason.CRASHED, runs.c.slot < bindparam("answered")),
+        ),
+    )
+
+
 # Made once: to build a statement for each run takes as long as to execute it.
-_OLDER: Final = delete(runs).where(
-    runs.c.kind == bindparam("of_kind"),
-    runs.c.subject == bindparam("of_subject"),
-    runs.c.run_key != bindparam("key"),
-    runs.c.started_at <= bindparam("began"),
-    or_(
-        is_one_of(runs.c.state, (RunState.DONE, RunState.SKIPPED)),
-        and_(runs.c.state == RunState.FAILED, runs.c.finished_at < bindparam("before")),
-        # A slot that was put back and that nobody tries any more, since the user was moved meanwhile, is answered by a
-        # later one that ended well. A crash is told all the same.
-        and_(runs.c.state == RunState.RETRY, runs.c.reason != Reason.CRASHED, runs.c.slot < bindparam("answered")),
-    ),
-)
-_OLDER_NOT_DUE: Final = _OLDER.where(runs.c.reason == Reason.NOT_DUE)
+_OLDER: Final = _deletion()
+_OLDER_WITHOUT_NEWS: Final = _deletion(is_one_of(runs.c.reason, NO_NEWS))
 
 
 def delete_older_runs(
@@ -46,7 +52,8 @@ def delete_older_runs(
 ) -> None:
     """Delete the rows of older runs of the same kind and subject that a run, which has ended at `now`, replaces.
 
-    A run at whose slot nothing was due is no news of its subject: it replaces only others of its sort.
+    A run at whose slot nothing was due, or whose digest was sent before, is no news of its subject: it replaces only
+    others of its sort, or how the digest ended would be forgotten with its first follow-up.
 
     Args:
         closing: how the run ended, for good.
@@ -54,7 +61,7 @@ def delete_older_runs(
     """
     answers = closing.state is RunState.DONE or closing.reason is Reason.ALREADY_DONE
     connection.execute(
-        _OLDER_NOT_DUE if closing.reason is Reason.NOT_DUE else _OLDER,
+        _OLDER_WITHOUT_NEWS if closing.reason in NO_NEWS else _OLDER,
         {
             "key": run.key,
             "of_kind": run.kind,

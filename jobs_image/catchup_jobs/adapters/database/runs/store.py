@@ -25,6 +25,7 @@ from catchup_jobs.jobs.run.ports import LEASE_EXPIRED, Closing, DeadLetter, Fenc
 _SWEEP_LIMIT: Final = 100
 """Runs with expired leases that the start of a run gives up at most."""
 _SWEEP_EVERY: Final = timedelta(minutes=1)
+"""How often a process looks at most for runs with expired leases."""
 
 _RECORD: Final = (runs.c.state, runs.c.attempts, runs.c.checkpoint)
 # Made once: to build a statement for each run takes as long as to execute it.

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, null, select, update
 
-from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
+from catchup_jobs.adapters.database.availability.busy import IS_SELECTED, busy_events, covered_time
 from catchup_jobs.adapters.database.schema import calendars, contacts, digests, events, suggestions, users
 from catchup_jobs.domain.digest.action_tokens import Binding
 from catchup_jobs.domain.digest.items import DigestItem
@@ -134,9 +134,7 @@ class DatabaseAnswers:
     def time_is_busy(self, view: SuggestionView) -> bool:
         """Return whether something else is in a suggestion's time: an event that blocks, or another accepted one."""
         item = view.item
-        of_user = select(calendars.c.id).where(
-            calendars.c.user_id == view.user_id, calendars.c.selected, calendars.c.removed_at.is_(None)
-        )
+        of_user = select(calendars.c.id).where(calendars.c.user_id == view.user_id, IS_SELECTED)
         with self._database.read() as connection:
             own = connection.execute(
                 select(suggestions.c.source_event_id, suggestions.c.booked_event_id).where(suggestions.c.id == view.id)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, case, func, or_, select
 
+from catchup_jobs.adapters.database.people.contacts import MAY_BE_SUGGESTED
 from catchup_jobs.adapters.database.people.hours import zone_of
 from catchup_jobs.adapters.database.schema import contact_groups, contact_tags, contacts, interactions, suggestions
 from catchup_jobs.adapters.database.suggestions.bounded import bounded_rows
 from catchup_jobs.domain.people.contacts import is_close_friend
-from catchup_jobs.domain.planning.overdue import REST_UNANSWERED, ContactFacts
+from catchup_jobs.domain.planning.overdue import LONGEST_REST, REST_UNANSWERED, ContactFacts
 from catchup_jobs.domain.stored_enums import ExpiryReason, SuggestionStatus
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Select
 
-_LONGEST_REST: Final = timedelta(days=366)
-"""How far back dismissed suggestions are read: no contact rests longer after one."""
 # Unit separator: no tag or group holds it, since control characters are refused.
 _SEPARATOR: Final = "\x1f"
 _NO_HISTORY: Final = (None,) * 5
@@ -83,7 +81,7 @@ def _people(ids: Sequence[str], now: datetime) -> Select[Any]:
         listed(contact_tags.c.tag).label("tags"),
         listed(contact_groups.c.name).label("groups"),
         met_at.label("met_at"),
-    ).where(contacts.c.user_id.in_(ids), contacts.c.excluded.is_(False), contacts.c.archived.is_(False))
+    ).where(contacts.c.user_id.in_(ids), *MAY_BE_SUGGESTED)
 
 
 def _history(ids: Sequence[str], now: datetime) -> Select[Any]:
@@ -110,7 +108,7 @@ def _history(ids: Sequence[str], now: datetime) -> Select[Any]:
         )
         .where(
             suggestions.c.user_id.in_(ids),
-            or_(accepted, and_(dismissed, suggestions.c.answered_at > now - _LONGEST_REST), unanswered),
+            or_(accepted, and_(dismissed, suggestions.c.answered_at > now - LONGEST_REST), unanswered),
         )
         .group_by(suggestions.c.contact_id)
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, or_, select
 
@@ -11,7 +12,6 @@ from catchup_jobs.adapters.database.schema import calendars, events, suggestions
 from catchup_jobs.adapters.database.suggestions.changes import expire, move, write_plans
 from catchup_jobs.adapters.database.suggestions.facts import known_users
 from catchup_jobs.domain.calendar.availability import Interval
-from catchup_jobs.domain.calendar.freshness import FRESH
 from catchup_jobs.domain.planning.accepted import Accepted, becomes
 from catchup_jobs.domain.planning.planner import plan
 from catchup_jobs.domain.planning.suggestions import Source
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from catchup_jobs.domain.planning.accepted import EventChanges
     from catchup_jobs.domain.planning.options import PlanningOptions
+
+_FOLLOWS_FOR: Final = timedelta(days=1)
+"""How long after its end an accepted suggestion still follows its event; what happens to that later is only tidying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +63,13 @@ def repair(
 
 
 def _current(user_id: str, now: datetime) -> Select[Any]:
-    """Select a user's suggestions that are pending, and those that are accepted.
-
-    What happens to an event a day after it ended is only tidying.
-    """
+    """Select a user's suggestions that are pending, and those that are accepted and follow their event."""
     booked = (
         select(events.c.id)
         .join(calendars, calendars.c.id == events.c.calendar_id)
         .where(calendars.c.user_id == user_id, events.c.google_id == suggestions.c.booked_event_id)
     )
-    accepted = and_(suggestions.c.status == SuggestionStatus.ACCEPTED, suggestions.c.end_at > now - FRESH)
+    accepted = and_(suggestions.c.status == SuggestionStatus.ACCEPTED, suggestions.c.end_at > now - _FOLLOWS_FOR)
     return select(
         suggestions.c.id,
         suggestions.c.status,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.exc import DataError
 
-from catchup_jobs.adapters.database.availability.busy import busy_events, covered_time
+from catchup_jobs.adapters.database.availability.busy import IS_SELECTED, busy_events, covered_time
 from catchup_jobs.adapters.database.people.hours import hours_of, zone_of
 from catchup_jobs.adapters.database.schema import calendars, events, oauth_tokens, suggestions, users
 from catchup_jobs.adapters.database.suggestions.bounded import bounded_rows
@@ -17,7 +17,7 @@ from catchup_jobs.adapters.database.suggestions.contact_facts import contact_fac
 from catchup_jobs.domain.calendar.availability import AvailabilityParameters, Interval
 from catchup_jobs.domain.calendar.freshness import SyncedCalendar, known_until
 from catchup_jobs.domain.planning.eligibility import reason_to_skip
-from catchup_jobs.domain.planning.shared_activity import EventFacts
+from catchup_jobs.domain.planning.event_facts import EventFacts
 from catchup_jobs.domain.planning.suggestions import HORIZON, Source, Suggestion, UserFacts
 from catchup_jobs.domain.stored_enums import OPEN_SUGGESTIONS, SuggestionStatus, TokenState
 from catchup_jobs.jobs.suggestions.ports import TOO_MUCH, UNREADABLE, KnownUser, TooMuchError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # An accepted suggestion counts for the local date of its start, which may have begun two days ago in some zone.
 _STILL_TODAY: Final = timedelta(days=2)
+"""How long after its end an accepted suggestion is read, since it may be one of the local date of now."""
 _DESCRIPTION_LENGTH: Final = 2000
 """Characters of an event's description that are searched for interests."""
 _LINE_LENGTH: Final = 500
@@ -129,9 +130,7 @@ def _calendars(connection: Connection, ids: Sequence[str]) -> dict[str, list[Syn
         calendars.c.last_success_at,
         calendars.c.horizon_end,
     )
-    statement = select(*columns).where(
-        calendars.c.user_id.in_(ids), calendars.c.selected, calendars.c.removed_at.is_(None)
-    )
+    statement = select(*columns).where(calendars.c.user_id.in_(ids), IS_SELECTED)
     return _grouped((user_id, SyncedCalendar(*state)) for user_id, *state in bounded_rows(connection, statement))
 
 
