@@ -425,8 +425,8 @@ def test_the_exporters_policy_and_account_are_its_own(helm: Path, namespace: Nam
 
 def test_what_the_exporters_policy_leaves_open_that_of_the_jobs_says(helm: Path, namespace: Namespace) -> None:
     prometheus, database = ([{"ports": [{"port": port}]}] for port in (1, 2))
-    everything: list[dict[str, Any]] = [{}]
     anywhere = [{"ports": [{"port": "metrics"}]}]
+    everything: list[dict[str, Any]] = [{}]
 
     def rules(jobs: dict[str, Any], metrics: dict[str, Any]) -> tuple[Any, Any] | None:
         values = {"jobs": {"networkPolicy": jobs}, "metrics": {"enabled": True, "networkPolicy": metrics}}
