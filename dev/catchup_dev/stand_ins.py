@@ -16,6 +16,7 @@ from catchup_dev.doubles.client import ControlClient
 from catchup_dev.doubles.google.client import GoogleDouble
 from catchup_dev.doubles.smtp.control import PASSWORD, USERNAME
 from catchup_dev.doubles.twilio.messages import ACCOUNT_SID, AUTH_TOKEN, SENDER
+from catchup_dev.ports import free_ports
 from catchup_dev.processes import Daemon, stop_all
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class StandIns:
     def _settings(self) -> dict[str, str]:
         if not self._settings_file.exists():
             made = {
-                **dict(zip(_PORTS, self._free_ports(len(_PORTS)), strict=True)),
+                **dict(zip(_PORTS, map(str, free_ports(self._host, len(_PORTS))), strict=True)),
                 "client-id": "catchup-demo",
                 "client-secret": secrets.token_urlsafe(_CLIENT_SECRET_BYTES),
             }
@@ -157,16 +158,6 @@ class StandIns:
             self._settings_file.write_text(json.dumps(made))
         found: dict[str, str] = json.loads(self._settings_file.read_text())
         return found
-
-    def _free_ports(self, number: int) -> list[str]:
-        probes = [socket.socket() for _ in range(number)]
-        try:
-            for probe in probes:
-                probe.bind((self._host, 0))
-            return [str(probe.getsockname()[1]) for probe in probes]
-        finally:
-            for probe in probes:
-                probe.close()
 
     def _wait(self, name: str, daemon: Daemon) -> None:
         deadline = time.monotonic() + _START_SECONDS

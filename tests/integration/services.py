@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from catchup_dev import ports
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -27,11 +29,8 @@ POSTGRES_FOLDERS = ("usr/lib/postgresql/*/bin", "usr/local/bin", "usr/pgsql-*/bi
 
 
 def free_port() -> int:
-    """Return a TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of the loopback address on which nothing listens."""
+    return ports.free_port("127.0.0.1")
 
 
 def find_program(name: str, *folders: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from pathlib import Path
 
 from catchup_dev.cache import digest
 from catchup_dev.console import Failure
+from catchup_dev.ports import free_port, is_free
 from catchup_dev.processes import Daemon
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -69,11 +69,9 @@ class Layout:
         """The port kept for `name`: the same one every time, unless somebody else took it while it was free."""
         ports = self.record("ports")
         kept = ports.get(name)
-        if isinstance(kept, int) and (in_use or _free(host, kept)):
+        if isinstance(kept, int) and (in_use or is_free(host, kept)):
             return kept
-        with socket.socket() as probe:
-            probe.bind((host, 0))
-            ports[name] = port = int(probe.getsockname()[1])
+        ports[name] = port = free_port(host)
         self.write_record("ports", ports)
         return port
 
@@ -86,13 +84,3 @@ def write(path: Path, content: str, mode: int = 0o600) -> Path:
     scratch.chmod(mode)
     scratch.write_text(content)
     return scratch.replace(path)
-
-
-def _free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
