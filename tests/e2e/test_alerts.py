@@ -28,7 +28,7 @@ from catchup_dev.binaries import ensure
 from catchup_dev.doubles.twilio.messages import AUTH_TOKEN
 from catchup_dev.stack import CHART, RELEASE, Stack
 
-pytestmark = pytest.mark.xdist_group("product")
+pytestmark = [pytest.mark.xdist_group("product"), pytest.mark.release]
 
 RUNBOOKS: Final = Path(__file__).parents[2] / "docs/runbooks"
 # Rendering without a cluster needs the names of Secrets that it does not look at.
@@ -212,7 +212,6 @@ def enrolled(stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("enrolled")
-@pytest.mark.release
 def test_every_command_of_the_runbooks_runs_as_it_stands(stack: Stack) -> None:
     folder = ensure(["kubectl"])["kubectl"].parent
     env = {**os.environ, "KUBECONFIG": str(stack.cluster.kubeconfig), "PATH": f"{folder}:{os.environ['PATH']}"}

@@ -17,7 +17,7 @@ from catchup_dev import emulation, images, oci_archive, sbom
 from catchup_dev.console import Console
 
 # Builds take turns.
-pytestmark = pytest.mark.xdist_group("images")
+pytestmark = [pytest.mark.xdist_group("images"), pytest.mark.release]
 
 ROOT = Path(__file__).parents[2]
 LOCKS = {"operator": "operator.txt", "jobs": "jobs.txt"}
@@ -25,7 +25,6 @@ _PINNED = re.compile(r"^(\S+==[^\\]+?)\s*\\?$", re.MULTILINE)
 _DPKG = "var/lib/dpkg/status"
 
 
-@pytest.mark.release
 @pytest.mark.parametrize("name", LOCKS)
 def test_two_builds_have_one_digest(name: str, tmp_path: Path) -> None:
     dockerfile, context = images.KNOWN[name]

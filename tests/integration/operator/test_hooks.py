@@ -23,7 +23,7 @@ from catchup_operator.ops.stopping import Operator, StillRunningError
 from catchup_operator.ops.uninstall import prepare_uninstall
 
 # The tests of the chart share one API server, those of the operator two others.
-pytestmark = pytest.mark.xdist_group("chart")
+pytestmark = [pytest.mark.xdist_group("chart"), pytest.mark.release]
 
 
 @pytest.fixture
@@ -217,7 +217,6 @@ def test_the_forecast_leaves_out_a_served_namespace_that_is_gone(
     assert done.returncode == 75  # what is there is never left out
 
 
-@pytest.mark.release
 def test_a_rollback_to_a_namespace_that_is_gone_fails_and_an_upgrade_with_the_values_of_then_does_not(
     release: Installed, another: Callable[[], Namespace], tmp_path: Path
 ) -> None:

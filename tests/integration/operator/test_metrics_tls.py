@@ -113,6 +113,7 @@ def up(address: str, *, since: float) -> dict[tuple[str, str], int] | None:
     return found if len(found) == 2 * len(SCRAPES) else None
 
 
+@pytest.mark.release
 def test_prometheus_scrapes_both_by_its_token_and_after_a_renewal_and_nobody_by_plain_http(
     operator_process: StartOperator,
     operator_env: dict[str, str],

@@ -14,7 +14,7 @@ from integration.operator.test_left_namespaces import Installed
 from catchup_dev.console import Failure
 
 # The tests of the chart share one API server, those of the operator two others.
-pytestmark = pytest.mark.xdist_group("chart")
+pytestmark = [pytest.mark.xdist_group("chart"), pytest.mark.release]
 
 OTHERS = "low=system-node-critical,normal=system-node-critical,high=system-node-critical"
 
