@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.xdist_group("product"), pytest.mark.release]
 RUNBOOKS: Final = Path(__file__).parents[2] / "docs/runbooks"
 # Rendering without a cluster needs the names of Secrets that it does not look at.
 _VALUES: Final = (
+    "metrics.enabled=true",
     "metrics.alerts.enabled=true",
     *(f"{server}.existingSecret=any" for server in ("database", "redis", "encryption")),
 )

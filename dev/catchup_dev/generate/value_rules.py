@@ -107,7 +107,7 @@ _RATE: Final = {
     "minimum": 0.001,
     "maximum": 9999,
     "multipleOf": 0.001,
-    "pattern": r"^[0-9]{1,4}(\.[0-9]{1,3})?$",
+    "pattern": r"^([1-9][0-9]{0,3}(\.[0-9]{1,3})?|0\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$",
 }
 _HISTORY: Final[Schema] = {"minimum": 0, "maximum": 100}
 

@@ -102,12 +102,24 @@ empty for objects of the cluster; labels and annotations of its own. */}}
 {{- $name }}
 {{- end }}
 
-{{/* The PriorityClasses that the release has so far, as JSON. None at an installation, nor where nothing can be looked up. */}}
+{{/* The PriorityClasses that the release has so far, as JSON. None at an installation, nor where nothing can be looked up.
+The operator's ConfigMap names them: who installs in one namespace may not list objects of the cluster. That of an older
+chart does not; then a list does. */}}
 {{- define "catchup.priorityClasses" -}}
-{{- $found := list }}
+{{- $candidates := list }}
 {{- if .Release.IsUpgrade }}
+{{- $config := lookup "v1" "ConfigMap" (include "catchup.namespace" .) (printf "%s-operator" (include "catchup.fullname" .)) }}
+{{- if hasKey ($config.data | default dict) "priorityClasses" }}
+{{- range splitList "," $config.data.priorityClasses | compact }}
+{{- with lookup "scheduling.k8s.io/v1" "PriorityClass" "" . }}{{ $candidates = append $candidates . }}{{ end }}
+{{- end }}
+{{- else }}
+{{- $candidates = (lookup "scheduling.k8s.io/v1" "PriorityClass" "" "").items | default list }}
+{{- end }}
+{{- end }}
+{{- $found := list }}
 {{- $name := include "catchup.name" . }}
-{{- range (lookup "scheduling.k8s.io/v1" "PriorityClass" "" "").items }}
+{{- range $candidates }}
 {{- $labels := .metadata.labels | default dict }}
 {{- $notes := .metadata.annotations | default dict }}
 {{- $release := list (get $notes "meta.helm.sh/release-namespace") (get $notes "meta.helm.sh/release-name") }}
@@ -116,6 +128,21 @@ empty for objects of the cluster; labels and annotations of its own. */}}
 {{- $found = append $found . }}
 {{- end }}
 {{- end }}
-{{- end }}
 {{- $found | toJson }}
+{{- end }}
+
+{{/* Those that it has from now on, as JSON, by their names. */}}
+{{- define "catchup.newPriorityClasses" -}}
+{{- $classes := dict }}
+{{- range include "catchup.priorityClasses" . | fromJsonArray }}
+{{- $_ := set $classes .metadata.name (set (pick . "preemptionPolicy" "description") "value" (int .value)) }}
+{{- end }}
+{{- if .Values.jobs.priorityClasses.create }}
+{{- range $priority, $value := dict "low" -5 "normal" 0 "high" 1000 }}
+{{- $description := printf "CatchUp's jobs of users whose UserSchedule has the priority %s." $priority }}
+{{- $class := dict "value" $value "preemptionPolicy" "Never" "description" $description }}
+{{- $_ := set $classes (include "catchup.ownPriorityClass" (dict "context" $ "priority" $priority)) $class }}
+{{- end }}
+{{- end }}
+{{- $classes | toJson }}
 {{- end }}

@@ -88,30 +88,30 @@ subjects:
 {{ end }}
 {{- end }}
 
-{{/* What job pods name, and so what each served namespace must hold, as words: "Secret x". */}}
+{{/* What job pods name, and so what each served namespace must hold, as words: "Secret x". What is optional may be absent. */}}
 {{- define "catchup.jobsNeeds" -}}
 {{- $template := merge (include "catchup.jobTemplate" . | fromYaml) (dict "pod" dict) }}
 {{- $needs := list }}
 {{- range prepend ($template.pod.initContainers | default list) $template }}
 {{- range .env }}
 {{- with .valueFrom }}
-{{- with .secretKeyRef }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
-{{- with .configMapKeyRef }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
+{{- with .secretKeyRef }}{{ if not .optional }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}{{ end }}
+{{- with .configMapKeyRef }}{{ if not .optional }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}{{ end }}
 {{- end }}
 {{- end }}
 {{- range .envFrom }}
-{{- with .secretRef }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
-{{- with .configMapRef }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
+{{- with .secretRef }}{{ if not .optional }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}{{ end }}
+{{- with .configMapRef }}{{ if not .optional }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}{{ end }}
 {{- end }}
 {{- end }}
 {{- range $template.volumes }}
 {{- with .persistentVolumeClaim }}{{ $needs = append $needs (printf "PersistentVolumeClaim %s" .claimName) }}{{ end }}
 {{- with (.csi).nodePublishSecretRef }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
-{{- with .configMap }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
-{{- with .secret }}{{ $needs = append $needs (printf "Secret %s" .secretName) }}{{ end }}
+{{- with .configMap }}{{ if not .optional }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}{{ end }}
+{{- with .secret }}{{ if not .optional }}{{ $needs = append $needs (printf "Secret %s" .secretName) }}{{ end }}{{ end }}
 {{- range (.projected).sources }}
-{{- with .configMap }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}
-{{- with .secret }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}
+{{- with .configMap }}{{ if not .optional }}{{ $needs = append $needs (printf "ConfigMap %s" .name) }}{{ end }}{{ end }}
+{{- with .secret }}{{ if not .optional }}{{ $needs = append $needs (printf "Secret %s" .name) }}{{ end }}{{ end }}
 {{- end }}
 {{- end }}
 {{- range $template.pod.imagePullSecrets }}

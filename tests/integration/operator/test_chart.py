@@ -28,6 +28,7 @@ from integration.operator.chart_rendering import (
     users_cronjob,
 )
 from integration.operator.conftest import CHART, ROOT, Namespace
+from integration.operator.test_notes import notes_of
 from waiting import eventually
 
 from catchup_contract.api import LABEL_JOB, LABEL_USER_SCHEDULE, PRIORITIES
@@ -405,16 +406,7 @@ SIDECAR: dict[str, Any] = {
 def test_the_notes_say_what_other_namespaces_must_hold(
     helm: Path, namespace: Namespace, values: dict[str, Any], says: list[str] | None
 ) -> None:
-    secrets = {} if "generateSecrets" in values else EXISTING
-    done = subprocess.run(
-        [str(helm), "install", "catchup-jobs", str(CHART), "-n", namespace.name, "--dry-run=server", "--values", "-"],
-        input=yaml.safe_dump({**secrets, **values, "crds": {"enabled": False}}),
-        env={**os.environ, "KUBECONFIG": str(namespace.cluster.kubeconfig)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    notes = done.stdout.partition("NOTES:")[2]
+    notes = notes_of(helm, namespace, values)
     assert notes
     assert ("Job pods run in the namespace of their UserSchedule" in notes) is (says is not None)
     assert [word for word in says or () if word not in notes] == []
@@ -475,3 +467,25 @@ def test_a_definition_of_another_owner_is_taken_over_only_where_both_say_so(
     command = [str(helm), "install", "x", str(CHART), *where, "--dry-run=server", "--set=generateSecrets=true", *flags]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (found.returncode == 0) is done, found.stderr
+
+
+def test_a_definition_that_another_release_would_delete_is_not_taken_over(helm: Path, namespace: Namespace) -> None:
+    name = "userschedules.catchup.dev"
+    kubectl = namespace.cluster.kubectl
+    where = ["-n", namespace.name, "--kubeconfig", str(namespace.cluster.kubeconfig), "--dry-run=server"]
+    flags = ["--set=generateSecrets=true,crds.takeOwnership=true", "--take-ownership"]
+    kubectl(
+        "annotate", "crd", name, "meta.helm.sh/release-name=before", f"meta.helm.sh/release-namespace={namespace.name}"
+    )
+    try:
+        for policy, done in (("helm.sh/resource-policy-", False), ("helm.sh/resource-policy=keep", True)):
+            kubectl("annotate", "crd", name, policy)
+            found = subprocess.run(
+                [str(helm), "install", "x", str(CHART), *where, *flags], capture_output=True, text=True, check=False
+            )
+            assert (found.returncode == 0) is done, found.stderr
+            says = f"upgrade release {namespace.name}/before with crds.keep=true first"
+            assert (says in found.stderr) is not done
+    finally:
+        notes = ("meta.helm.sh/release-name-", "meta.helm.sh/release-namespace-", "helm.sh/resource-policy-")
+        kubectl("annotate", "crd", name, *notes)

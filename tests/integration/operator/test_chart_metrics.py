@@ -144,7 +144,9 @@ def test_prometheus_accepts_the_rules_as_the_chart_makes_them(
 
 
 def alerts(*options: str) -> dict[str, dict[str, Any]]:
-    spec = rendered("--set=metrics.alerts.enabled=true", *options)["PrometheusRule", "catchup-jobs"]["spec"]
+    spec = rendered("--set=metrics.enabled=true,metrics.alerts.enabled=true", *options)[
+        "PrometheusRule", "catchup-jobs"
+    ]["spec"]
     return {rule["alert"]: rule for group in spec["groups"] for rule in group["rules"]}
 
 

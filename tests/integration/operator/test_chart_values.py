@@ -85,6 +85,8 @@ def template(
             "operator.serviceAccount.annotations and labels go with operator.serviceAccount.create",
         ),
         ({"metrics": {"serviceMonitor": {"enabled": True}}}, "metrics.serviceMonitor needs metrics.enabled"),
+        ({"metrics": {"alerts": {"enabled": True}}}, "metrics.alerts needs metrics.enabled"),
+        ({"metrics": {"dashboard": {"enabled": True}}}, "metrics.dashboard needs metrics.enabled"),
         ({"global": {"tolerations": ["gpu"]}}, "/global/tolerations/0"),
         ({"operator": None}, "at '': missing property 'operator'"),
         ({"crds": {"keep": None}}, "at '/crds': missing property 'keep'"),

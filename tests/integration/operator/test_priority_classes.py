@@ -54,7 +54,9 @@ def test_no_upgrade_deletes_a_class_that_cronjobs_may_still_name(release: Instal
         return True
 
     def named() -> str:
-        return namespace.kubectl("get", "configmap", "catchup-jobs-operator", "-o", "jsonpath={.data}")
+        return namespace.kubectl(
+            "get", "configmap", "catchup-jobs-operator", "-o", r"jsonpath={.data.job-template\.yaml}"
+        )
 
     helm("install", "create=true")
     first = made()
@@ -79,3 +81,36 @@ def test_no_upgrade_deletes_a_class_that_cronjobs_may_still_name(release: Instal
     assert made().keys() == first.keys()
     release.run("uninstall", release.name, "--no-hooks")
     assert made() == {}
+
+
+def test_who_has_rights_in_one_namespace_only_upgrades_a_release_without_classes(
+    release: Installed, namespace: Namespace
+) -> None:
+    rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+    metadata = {"name": "installer"}
+    api = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": metadata, "rules": rules}
+    binding = {
+        "apiVersion": f"{api}/v1",
+        "kind": "RoleBinding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": api, "kind": "Role", "name": "installer"},
+        "subjects": [{"apiGroup": api, "kind": "User", "name": "installer"}],
+    }
+    namespace.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([role, binding]))
+    values = ["crds.enabled=false,generateSecrets=true,jobs.priorityClasses.create=false,rbac.aggregate=false"]
+    options = ["--no-hooks", "--kube-as-user=installer", *(f"--set={value}" for value in values)]
+
+    def upgrade() -> tuple[int, str]:
+        process = release.start("upgrade", release.name, str(CHART), *options)
+        _, errors = process.communicate(timeout=90)
+        return process.returncode, errors
+
+    release.run("install", release.name, str(CHART), *options)
+    assert upgrade() == (0, "")
+    # An older chart does not say which it has.
+    patch = '[{"op": "remove", "path": "/data/priorityClasses"}]'
+    namespace.kubectl("patch", "configmap", "catchup-jobs-operator", "--type=json", "-p", patch)
+    code, errors = upgrade()
+    assert code != 0
+    assert 'cannot list resource "priorityclasses"' in errors

@@ -63,18 +63,20 @@ GOES_WITH: dict[str, dict[str, Any]] = {
             "service",
             "networkPolicy.enabled",
             "serviceMonitor.enabled",
+            "alerts.enabled",
+            "dashboard.enabled",
         )
     },
     "metrics.serviceAccount": {"metrics": {**_ON, "serviceAccount": {"name": "a"}}},
     "metrics.serviceAccount.name": _EXPORTER,
     "metrics.networkPolicy": {"metrics": {**_ON, "networkPolicy": _ON}},
-    "metrics.serviceMonitor": {"metrics": {**_ON, "serviceMonitor": _ON}},
-    **{f"metrics.{name}": {"metrics": {name: _ON}} for name in ("podMonitor", "alerts", "dashboard")},
+    **{f"metrics.{name}": {"metrics": {**_ON, name: _ON}} for name in ("serviceMonitor", "alerts", "dashboard")},
+    "metrics.podMonitor": {"metrics": _POD_MONITOR},
     "metrics.tokenSecret": {"metrics": {**_POD_MONITOR, "access": "reviewed"}},
     "metrics.tls": {"metrics": {**_POD_MONITOR, "tls": {"existingSecret": "a"}}},
 }
 # These are heard by themselves.
-ALONE = {f"metrics.{name}.enabled" for name in ("podMonitor", "alerts", "dashboard")} | {"metrics.tls.existingSecret"}
+ALONE = {"metrics.podMonitor.enabled", "metrics.tls.existingSecret"}
 
 # Another value than the default, by path or else by the last part; a switch is turned, a number counted up.
 OTHERS: dict[str, Any] = {

@@ -87,7 +87,8 @@ BAD: dict[str, tuple[Any, ...]] = {
     "operator.logLevel": ("trace", "warning"),
     "operator.digestSpreadMinutes": (-1, 241),
     **dict.fromkeys(
-        ("operator.rollPerSecond", "operator.memberWritesPerSecond"), (0, 0.0005, 0.0001, -1, 10000, "fast")
+        ("operator.rollPerSecond", "operator.memberWritesPerSecond"),
+        (0, "0", "0.000", 0.0005, 0.0001, -1, 10000, "fast"),
     ),
     "jobs.logLevel": ("trace", "debug"),
     "activeDeadlineSeconds": (10, 604801),
@@ -176,7 +177,7 @@ READ: dict[str, Env | str] = {
 # What both the chart and the pod take.
 GOOD: dict[str, tuple[Any, ...]] = {
     "operator.rollPerSecond": (0.001, 0.3, 10, 9999),
-    "operator.memberWritesPerSecond": (0.5,),
+    "operator.memberWritesPerSecond": (0.5, "0.5", "0.050", "0.001", "10.25"),
     "operator.digestSpreadMinutes": (0, 240),
     "operator.logLevel": ("debug",),
     "metrics.access": ("reviewed",),
