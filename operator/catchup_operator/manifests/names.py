@@ -11,9 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from catchup_contract.api import KIND, LABEL_JOB, LABEL_USER_SCHEDULE, PLURAL
-from catchup_contract.kinds import Kind, user_kinds
+from catchup_contract.kinds import Kind
 from catchup_contract.pools import LABEL_POOL, POOL_KIND, POOL_PLURAL
-from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule
 
 FIELD_MANAGER: Final = "catchup-operator"
@@ -62,7 +61,12 @@ def owner_of(labels: Mapping[str, str]) -> tuple[Owner, str] | None:
 
 def cronjob_name(schedule: UserSchedule, kind: Kind) -> str:
     """Return `<UserSchedule>-<kind>-<hash>`, at most 52 characters."""
-    return _of_schedule(schedule.namespace, schedule.name, schedule.uid, kind)
+    return schedule_cronjob_name(schedule.namespace, schedule.name, schedule.uid, kind)
+
+
+def schedule_cronjob_name(namespace: str, name: str, uid: str, kind: Kind) -> str:
+    """Return the name of a CronJob of the UserSchedule with this metadata."""
+    return hashed_name(name, kind.name, namespace, uid, kind.name)
 
 
 def hashed_name(prefix: str, suffix: str, *parts: str) -> str:
@@ -75,25 +79,9 @@ def hashed_name(prefix: str, suffix: str, *parts: str) -> str:
     return prefix[: _CRONJOB_NAME_MAX - len(ending)].replace(".", "-").rstrip("-") + ending
 
 
-def pool_cronjob_name(pool: SchedulePool, kind: Kind) -> str:
+def pool_cronjob_name(pool: str, kind: Kind) -> str:
     """Return `<pool>-pool-<kind>`, at most 52 characters by the pattern of pools' names."""
-    return _of_pool(pool.name, kind)
-
-
-def cronjob_names(owner: Owner, metadata: Mapping[str, Any]) -> set[str]:
-    """Return the names of all CronJobs that a resource with this metadata may have."""
-    namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
-    if owner is SCHEDULE_POOL:
-        return {_of_pool(name, kind) for kind in user_kinds()}
-    return {_of_schedule(namespace, name, uid, kind) for kind in user_kinds()}
-
-
-def _of_schedule(namespace: str, name: str, uid: str, kind: Kind) -> str:
-    return hashed_name(name, kind.name, namespace, uid, kind.name)
-
-
-def _of_pool(name: str, kind: Kind) -> str:
-    return f"{name}-pool-{kind}"
+    return f"{pool}-pool-{kind}"
 
 
 def labels(owner: Owner, name: str, kind: Kind) -> dict[str, str]:

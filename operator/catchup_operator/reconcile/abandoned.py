@@ -15,9 +15,15 @@ from typing import Any, Final
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS, EVENTS
-from catchup_operator.manifests.names import Key, Owner, cronjob_names, owner_of
+from catchup_operator.manifests.names import Key, Owner, owner_of
 from catchup_operator.reconcile.served_namespaces import ServedNamespaces
-from catchup_operator.state.ownership import has_applied, may_be_abandoned, names_of_owners, possible_resources
+from catchup_operator.state.ownership import (
+    cronjob_names,
+    has_applied,
+    may_be_abandoned,
+    names_of_owners,
+    possible_resources,
+)
 from catchup_operator.status.events import cronjob_event
 
 _DELETED: Final = "CronJobDeleted"

@@ -11,7 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from catchup_operator.manifests.names import FIELD_MANAGER, LABEL_BY_HAND, OWNERS, Owner, has_operator_labels, owner_of
+from catchup_contract.kinds import user_kinds
+from catchup_operator.manifests.names import (
+    FIELD_MANAGER,
+    LABEL_BY_HAND,
+    OWNERS,
+    SCHEDULE_POOL,
+    Owner,
+    has_operator_labels,
+    owner_of,
+    pool_cronjob_name,
+    schedule_cronjob_name,
+)
 
 _SPEC: Final = "f:spec"
 _APPLY: Final = "Apply"
@@ -57,6 +68,14 @@ def possible_resources(metadata: Mapping[str, Any]) -> set[tuple[Owner, str]]:
     by_kind = {owner.kind: owner for owner in OWNERS}
     owners = {(by_kind[one["kind"]], one["name"]) for one in _owners(metadata) if one.get("kind") in by_kind}
     return owners | ({labelled} if labelled else set())
+
+
+def cronjob_names(owner: Owner, metadata: Mapping[str, Any]) -> set[str]:
+    """Return the names of all CronJobs that a resource with this metadata may have."""
+    namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+    if owner is SCHEDULE_POOL:
+        return {pool_cronjob_name(name, kind) for kind in user_kinds()}
+    return {schedule_cronjob_name(namespace, name, uid, kind) for kind in user_kinds()}
 
 
 def has_applied(metadata: Mapping[str, Any]) -> bool:
