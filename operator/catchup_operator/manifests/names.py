@@ -13,7 +13,6 @@ import msgspec
 from catchup_contract.api import KIND, LABEL_JOB, LABEL_USER_SCHEDULE, PLURAL
 from catchup_contract.kinds import Kind
 from catchup_contract.pools import LABEL_POOL, POOL_KIND, POOL_PLURAL
-from catchup_operator.schedule.schedule_pool import SchedulePool
 from catchup_operator.schedule.user_schedule import UserSchedule
 
 FIELD_MANAGER: Final = "catchup-operator"
@@ -62,7 +61,12 @@ def owner_of(labels: Mapping[str, str]) -> tuple[Owner, str] | None:
 
 def cronjob_name(schedule: UserSchedule, kind: Kind) -> str:
     """Return `<UserSchedule>-<kind>-<hash>`, at most 52 characters."""
-    return hashed_name(schedule.name, kind.name, schedule.namespace, schedule.uid, kind.name)
+    return schedule_cronjob_name(schedule.namespace, schedule.name, schedule.uid, kind)
+
+
+def schedule_cronjob_name(namespace: str, name: str, uid: str, kind: Kind) -> str:
+    """Return the name of a CronJob of the UserSchedule with this metadata."""
+    return hashed_name(name, kind.name, namespace, uid, kind.name)
 
 
 def hashed_name(prefix: str, suffix: str, *parts: str) -> str:
@@ -75,9 +79,9 @@ def hashed_name(prefix: str, suffix: str, *parts: str) -> str:
     return prefix[: _CRONJOB_NAME_MAX - len(ending)].replace(".", "-").rstrip("-") + ending
 
 
-def pool_cronjob_name(pool: SchedulePool, kind: Kind) -> str:
+def pool_cronjob_name(pool: str, kind: Kind) -> str:
     """Return `<pool>-pool-<kind>`, at most 52 characters by the pattern of pools' names."""
-    return f"{pool.name}-pool-{kind}"
+    return f"{pool}-pool-{kind}"
 
 
 def labels(owner: Owner, name: str, kind: Kind) -> dict[str, str]:

@@ -36,7 +36,7 @@ def _work(pool: SchedulePool, template: JobTemplate, kind: Kind, since: str | No
     fields = ((name, field) for name, (owner, field) in SPEC_FIELDS.items() if owner is kind)
     return Work(
         kind=kind,
-        name=pool_cronjob_name(pool, kind),
+        name=pool_cronjob_name(pool.name, kind),
         schedule=f"*/{section.tick_minutes} * * * *",
         suspend=off is not None,
         starting_deadline=TICK_STARTING_SECONDS,

@@ -12,13 +12,18 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from catchup_contract.api import LABEL_JOB
 from catchup_operator.kube.client import KubeClient
 from catchup_operator.kube.errors import ApiError
 from catchup_operator.kube.resources import CRONJOBS, EVENTS
-from catchup_operator.manifests.names import USER_SCHEDULE, Key, Owner, hashed_name, owner_of
+from catchup_operator.manifests.names import Key, Owner, owner_of
 from catchup_operator.reconcile.served_namespaces import ServedNamespaces
-from catchup_operator.state.ownership import has_applied, may_be_abandoned, names_of_owners
+from catchup_operator.state.ownership import (
+    cronjob_names,
+    has_applied,
+    may_be_abandoned,
+    names_of_owners,
+    possible_resources,
+)
 from catchup_operator.status.events import cronjob_event
 
 _DELETED: Final = "CronJobDeleted"
@@ -43,7 +48,7 @@ class AbandonedCronJobs:
         # A copy that somebody made has the labels, but not the operator's apply.
         if labelled is None or not may_be_abandoned(metadata) or not has_applied(metadata):
             return
-        if await self._is_wanted(metadata, *labelled):
+        if await self._is_wanted(metadata):
             return
         try:
             await self._client.delete(CRONJOBS, *cronjob, uid=metadata["uid"])
@@ -53,18 +58,25 @@ class AbandonedCronJobs:
             return
         await self._tell(metadata, *labelled)
 
-    async def _is_wanted(self, metadata: Mapping[str, Any], owner: Owner, name: str) -> bool:
-        """Whether the resource is there of which this is a CronJob. Raises ApiError where its definition is missing."""
-        namespace = metadata["namespace"]
-        async for item in self._client.list_items(owner.plural, namespace, fields=f"metadata.name={name}"):
-            # The names of those of a UserSchedule tell it from an earlier one of that name.
-            uid, kind = item["metadata"]["uid"], metadata["labels"][LABEL_JOB]
-            return owner is not USER_SCHEDULE or metadata["name"] == hashed_name(name, kind, namespace, uid, kind)
+    async def _is_wanted(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether the resource is there whose CronJob this is by its name: labels and owners may have been edited.
+
+        Raises:
+            ApiError: also where the definition is missing.
+        """
+        for owner, name in possible_resources(metadata):
+            async for item in self._client.list_items(
+                owner.plural, metadata["namespace"], fields=f"metadata.name={name}"
+            ):
+                if metadata["name"] in cronjob_names(owner, item["metadata"]):
+                    return True
         return False
 
     async def _tell(self, metadata: Mapping[str, Any], owner: Owner, name: str) -> None:
         others = ", ".join(names_of_owners(metadata))
-        message = f"the {owner.kind} {name} is gone, and its CronJob went on for the sake of its owners: {others}"
+        message = (
+            f"the {owner.kind} {name} that it was made for is gone, and it went on for the sake of its owners: {others}"
+        )
         logger.warning("%s/%s: %s; deleted it", metadata["namespace"], metadata["name"], message)
         try:
             await self._client.create(EVENTS, cronjob_event(metadata, _DELETED, message, self._now()))

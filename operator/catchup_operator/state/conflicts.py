@@ -4,7 +4,7 @@ whatever namespace it is (`precedence`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class OwnerRef:
 class Conflicts:
     """The resources of each user, or of each pool's name: of what `subject_of` says that only one may serve.
 
-    Reports those whose conflict began or ended through an event of another one.
+    Reports those whose conflict began, ended or names another one through an event of another one.
     """
 
     def __init__(self, subject_of: Callable[[Mapping[str, Any]], str]) -> None:
@@ -71,7 +71,7 @@ class Conflicts:
         self._subject[key] = subject
         self._by_subject[subject] = after = tuple(sorted((*before, ref), key=lambda each: each.precedence))
         if before and after[0] is ref:
-            self._report(before[0].key)
+            self._report(before)
         return ref
 
     def remove(self, key: Key, uid: str | None = None) -> None:
@@ -89,7 +89,7 @@ class Conflicts:
             return
         self._by_subject[subject] = after
         if after[0] != before[0]:
-            self._report(after[0].key)
+            self._report(after)
 
     def keys_in(self, namespace: str) -> list[Key]:
         """Return the resources of a namespace."""
@@ -104,9 +104,11 @@ class Conflicts:
         """Return the resources in whose place an older one serves."""
         return [ref.key for refs in self._by_subject.values() for ref in refs[1:]]
 
-    def _report(self, key: Key) -> None:
+    def _report(self, refs: Sequence[OwnerRef]) -> None:
+        """Report resources of which another one is served now: also who goes on waiting names that one."""
         if self._on_change is not None:
-            self._on_change(key)
+            for ref in refs:
+                self._on_change(ref.key)
 
 
 def user_of(schedule: Mapping[str, Any]) -> str:

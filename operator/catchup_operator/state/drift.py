@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from catchup_operator.manifests.names import Key, Owner, has_operator_labels, key_of
+from catchup_operator.manifests.names import Key, Owner, has_operator_labels, key_of, owner_of
 
 
 @dataclass(slots=True, frozen=True)
@@ -42,14 +42,15 @@ class _ObservedCronJob:
     @classmethod
     def from_object(cls, item: Mapping[str, Any]) -> _ObservedCronJob:
         metadata = item["metadata"]
-        owners = metadata.get("ownerReferences") or ()
+        owners, labels = metadata.get("ownerReferences") or (), metadata.get("labels") or {}
+        controller = next((owner for owner in owners if owner.get("controller")), None)
         return cls(
             uid=metadata["uid"],
             generation=metadata.get("generation", 0),
-            owner_uid=next((owner["uid"] for owner in owners if owner.get("controller")), None),
+            owner_uid=controller["uid"] if controller else None,
             # The garbage collector deletes an object once all of its owners are gone.
             has_other_owners=len(owners) > 1,
-            has_labels=has_operator_labels(metadata.get("labels") or {}),
+            has_labels=has_operator_labels(labels) and (controller is None or _names(labels, controller)),
             is_deleting="deletionTimestamp" in metadata,
         )
 
@@ -199,3 +200,8 @@ class DriftDetector:
     @staticmethod
     def _in(namespace: str | None, keys: Mapping[Key, Any]) -> set[Key]:
         return {key for key in keys if namespace in {None, key[0]}}
+
+
+def _names(labels: Mapping[str, str], controller: Mapping[str, Any]) -> bool:
+    labelled = owner_of(labels)
+    return labelled is not None and (labelled[0].kind, labelled[1]) == (controller.get("kind"), controller.get("name"))

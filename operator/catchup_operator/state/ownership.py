@@ -11,7 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from catchup_operator.manifests.names import FIELD_MANAGER, LABEL_BY_HAND, has_operator_labels, owner_of
+from catchup_contract.kinds import user_kinds
+from catchup_operator.manifests.names import (
+    FIELD_MANAGER,
+    LABEL_BY_HAND,
+    OWNERS,
+    SCHEDULE_POOL,
+    Owner,
+    has_operator_labels,
+    owner_of,
+    pool_cronjob_name,
+    schedule_cronjob_name,
+)
 
 _SPEC: Final = "f:spec"
 _APPLY: Final = "Apply"
@@ -49,6 +60,22 @@ def may_be_abandoned(metadata: Mapping[str, Any]) -> bool:
     labelled = owner_of(labels)
     own = labelled and (labelled[0].kind, labelled[1])
     return len(owners) > 1 or (owners[0].get("kind"), owners[0].get("name")) != own
+
+
+def possible_resources(metadata: Mapping[str, Any]) -> set[tuple[Owner, str]]:
+    """Return the kinds and names of resources for which a CronJob may have been made, by its label and its owners."""
+    labelled = owner_of(metadata.get("labels") or {})
+    by_kind = {owner.kind: owner for owner in OWNERS}
+    owners = {(by_kind[one["kind"]], one["name"]) for one in _owners(metadata) if one.get("kind") in by_kind}
+    return owners | ({labelled} if labelled else set())
+
+
+def cronjob_names(owner: Owner, metadata: Mapping[str, Any]) -> set[str]:
+    """Return the names of all CronJobs that a resource with this metadata may have."""
+    namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+    if owner is SCHEDULE_POOL:
+        return {pool_cronjob_name(name, kind) for kind in user_kinds()}
+    return {schedule_cronjob_name(namespace, name, uid, kind) for kind in user_kinds()}
 
 
 def has_applied(metadata: Mapping[str, Any]) -> bool:

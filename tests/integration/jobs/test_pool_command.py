@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -182,6 +183,7 @@ def test_a_user_whom_a_user_schedule_names_is_held(shell: Shell) -> None:
 
 def test_user_show_says_which_pool_serves_the_user_and_when(shell: Shell) -> None:
     enrol(shell, "bob")
+    shell.environment["CATCHUP_SYNC_EVERY"] = "15m"
     shell.run("sync", "--pool", "people")
 
     shown = json.loads(shell.out("user", "show", "bob", "--output", "json"))["pool"]
@@ -189,7 +191,9 @@ def test_user_show_says_which_pool_serves_the_user_and_when(shell: Shell) -> Non
     assert (shown["name"], shown["by"]) == ("people", "enrolment")
     assert datetime.fromisoformat(shown["due"]["sync"]) > datetime.now(UTC) - timedelta(minutes=1)
     assert shown["due"]["digest"] is None
-    assert "people (by enrolment); next digest not computed yet, next sync" in shell.run("user", "show", "bob")
+    printed = shell.run("user", "show", "bob")
+    assert "people (by enrolment); next digest not computed yet, next sync" in printed
+    assert re.search(r"^sync +every 15m$", printed, re.MULTILINE)
     assert json.loads(shell.out("user", "show", "ada", "--output", "json"))["pool"] is None
 
 

@@ -95,10 +95,38 @@ def test_what_is_left_of_a_resource_that_is_gone_is_deleted_and_nothing_else_is(
         eventually(lambda: not names(namespace, "nobody"))
     log = (tmp_path / "operator.log").read_text()
     assert (
-        f"{ada}: the UserSchedule ada is gone, and its CronJob went on for the sake of its owners: ConfigMap more"
-        in log
+        f"{ada}: the UserSchedule ada that it was made for is gone, and it went on for the sake of its owners: "
+        "ConfigMap more" in log
     )
     told = {
         event["involvedObject"]["name"] for event in namespace.items("events") if event["reason"] == "CronJobDeleted"
     }
     assert told >= {ada, kept, "people-pool-sync", "late"}
+
+
+def test_a_cronjob_whose_label_names_another_resource_is_not_deleted_and_has_its_label_again(
+    operator_process: StartOperator, namespace: Namespace, tmp_path: Path
+) -> None:
+    namespace.apply("ada")
+    namespace.apply("twin")
+    namespace.apply_pool("people", **RARE)
+    with operator_process():
+        namespace.ready("ada")
+        namespace.ready("twin")
+        namespace.ready_pool("people")
+        edited = {
+            names(namespace, "ada")[0]: ("catchup.dev/user-schedule", "nobody", "ada"),
+            names(namespace, "ada")[1]: ("catchup.dev/user-schedule", "twin", "ada"),
+            "people-pool-sync": ("catchup.dev/schedule-pool", "nobody", "people"),
+        }
+        uids = {name: namespace.get("cronjobs", name)["metadata"]["uid"] for name in edited}
+        for name, (label, value, _) in edited.items():
+            namespace.kubectl("label", "cronjob", name, f"{label}={value}", "--overwrite")
+
+        def labels() -> list[bool]:
+            found = {name: namespace.get("cronjobs", name)["metadata"]["labels"] for name in edited}
+            return [found[name][label] == value for name, (label, _, value) in edited.items()]
+
+        eventually(lambda: all(labels()))
+        assert {name: namespace.get("cronjobs", name)["metadata"]["uid"] for name in edited} == uids
+    assert "is gone" not in (tmp_path / "operator.log").read_text()

@@ -64,9 +64,9 @@ def pool() -> None:
 def show(output: str) -> None:
     """Show each pool and kind of job, one a line.
 
-    MEMBERS are whom the pool serves, without those who are suspended. HELD are enrolled users whom a UserSchedule
-    names, so that the pool does not serve them by their enrolment. DUE are members who wait to be served, IN FLIGHT
-    those who are being served, FAILING those whose last run failed or asks somebody to act: see
+    MEMBERS are whom the pool serves, without those who are suspended. HELD are enrolled users whom the pool does not
+    serve: a UserSchedule names them, or the members of the pool are UserSchedules. DUE are members who wait to be
+    served, IN FLIGHT those who are being served, FAILING those whose last run failed or asks somebody to act: see
     `catchup-jobs pool members`. LAST TICK is when a pod of the pool has run last, within 5 minutes; a pool of which
     none has run for 60 minutes is deleted or suspended, or its pods do not start.
 

@@ -91,7 +91,7 @@ def lines(view: Mapping[str, Any]) -> Iterator[str]:
         "city": view["city"] or "-",
         "time zone": view["timeZone"],
         "digest": view["digest"],
-        "sync": f"every {view['syncEvery']}",
+        "sync": f"every {(view['pool'] or {}).get('syncEvery') or view['syncEvery']}",
         "paused": "yes" if view["paused"] else "no",
         **({"pool": _pool_words(view["pool"])} if view["pool"] else {}),
         "open hours": view["openHours"] or f"every day {DEFAULT_START:%H:%M}-{DEFAULT_END:%H:%M}",
@@ -132,13 +132,17 @@ def _pool(found: Membership | None) -> dict[str, Any] | None:
         "name": found.pool,
         "by": found.by,
         "due": {kind: _utc(at) for kind, at in found.due.items()},
+        "syncEvery": found.sync_every,
         "suspendedUntil": _utc(until if is_suspended(until, datetime.now(UTC)) else None),
     }
 
 
 def _pool_words(pool: Mapping[str, Any]) -> str:
     if not pool["due"]:
-        return f"enrolled in {pool['name']}, which does not serve the user: a UserSchedule names the user"
+        return (
+            f"enrolled in {pool['name']}, which does not serve the user: a UserSchedule names the user, or the pool's "
+            "members are UserSchedules"
+        )
     if pool["suspendedUntil"]:
         return f"{pool['name']} (by {pool['by']}); suspended until {pool['suspendedUntil']}"
     due = ", ".join(f"next {kind} {at or 'not computed yet'}" for kind, at in pool["due"].items())

@@ -56,6 +56,13 @@ def test_the_younger_takes_over_when_the_older_goes(conflicts: Conflicts, change
     assert conflicts.not_served() == []
 
 
+def test_of_three_each_younger_one_is_told_when_another_one_is_served(conflicts: Conflicts, changes: list[Key]) -> None:
+    for number, name in enumerate("abc"):
+        conflicts.add(resource(name, created=number))
+    conflicts.remove(("people", "a"))
+    assert changes == [("people", "b"), ("people", "c")]
+
+
 def test_when_a_namespace_goes_the_younger_ones_elsewhere_take_over(conflicts: Conflicts, changes: list[Key]) -> None:
     for user in ("ada", "bob"):
         conflicts.add(resource(user, created=1, user=user, namespace="gone"))

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from catchup_contract.kinds import SYNC
-from catchup_operator.manifests.names import USER_SCHEDULE, labels
+from catchup_operator.manifests.names import SCHEDULE_POOL, USER_SCHEDULE, labels
 from catchup_operator.state.drift import DriftDetector, ExpectedCronJob
 
 KEY = ("people", "ada-sync-x")
 EXPECTED = ExpectedCronJob(USER_SCHEDULE, "ada", "uid-1", "cj-1", 2)
+
+OWNER = {"kind": "UserSchedule", "name": "ada", "uid": "uid-1", "controller": True}
 
 
 def cronjob(**changes: Any) -> dict[str, Any]:
@@ -20,7 +22,7 @@ def cronjob(**changes: Any) -> dict[str, Any]:
         "uid": "cj-1",
         "generation": 2,
         "labels": labels(USER_SCHEDULE, "ada", SYNC),
-        "ownerReferences": [{"uid": "uid-1", "controller": True}],
+        "ownerReferences": [OWNER],
     }
     return {"metadata": {**metadata, **changes}}
 
@@ -55,10 +57,12 @@ def test_a_cronjob_as_it_was_left_is_no_drift(detector: DriftDetector, drifts: l
         {"generation": 3},
         {"uid": "cj-2", "generation": 1},
         {"ownerReferences": []},
-        {"ownerReferences": [{"uid": "uid-1", "controller": True}, {"uid": "uid-2"}]},
+        {"ownerReferences": [OWNER, {"uid": "uid-2"}]},
         {"labels": {}},
+        {"labels": labels(USER_SCHEDULE, "bob", SYNC)},
+        {"labels": labels(SCHEDULE_POOL, "ada", SYNC)},
     ],
-    ids=["edited", "recreated by hand", "owner removed", "owner added", "labels removed"],
+    ids=["edited", "recreated by hand", "owner removed", "owner added", "labels removed", "of another", "of a pool"],
 )
 def test_a_changed_cronjob_is_drift(detector: DriftDetector, drifts: list[str], change: dict[str, Any]) -> None:
     detector.observe(cronjob(**change))

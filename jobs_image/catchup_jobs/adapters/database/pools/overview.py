@@ -71,7 +71,7 @@ class PoolOverview:
     Attributes:
         members: whom the pool serves now, without those who are suspended: as `pool_counts` has them.
         by_schedules: those of UserSchedules; the others are enrolled.
-        held: enrolled users whom a UserSchedule names, and whom the pool does not serve therefore.
+        held: enrolled users whom the pool does not serve: a UserSchedule names them, or its members are UserSchedules.
         due: members who wait to be served.
         in_flight: members who are being served.
         failing: those of them whose last run failed or asks somebody to act.
@@ -164,7 +164,8 @@ class Membership:
     """A user's pool.
 
     Attributes:
-        by: `UserSchedule`, `enrolment`, or `nothing`: the user is enrolled, and a UserSchedule names the user.
+        by: `UserSchedule`, `enrolment`, or `nothing`: the user is enrolled and not served.
+        sync_every: the interval of the pool's syncs, of the UserSchedule's or of the pool's own; None until it is read.
         due: by the name of a kind, when the user is due (UTC); None until it is computed.
         suspended_until: the end of a suspension of the user's UserSchedule, present or past (UTC).
     """
@@ -172,15 +173,16 @@ class Membership:
     pool: str
     by: str
     due: dict[str, datetime | None]
+    sync_every: str | None = None
     suspended_until: datetime | None = None
 
 
 def membership(connection: Connection, user_id: str) -> Membership | None:
     """Return a user's pool, None for a user of no pool."""
     member = connection.execute(
-        select(pool_members.c.pool, pool_members.c.uid, pool_members.c.suspended_until).where(
-            pool_members.c.user_id == user_id, ~pool_members.c.leaving
-        )
+        select(
+            pool_members.c.pool, pool_members.c.uid, pool_members.c.sync_every, pool_members.c.suspended_until
+        ).where(pool_members.c.user_id == user_id, ~pool_members.c.leaving)
     ).one_or_none()
     if member is None:
         enrolled = connection.execute(
@@ -196,5 +198,6 @@ def membership(connection: Connection, user_id: str) -> Membership | None:
         member.pool,
         "UserSchedule" if member.uid is not None else "enrolment",
         {row.kind.name: row.due_at for row in due},
+        member.sync_every,
         member.suspended_until,
     )
