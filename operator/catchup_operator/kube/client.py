@@ -68,9 +68,9 @@ class KubeClient(Transport):
 
         One that waits for a finalizer takes nothing new any more, and its Roles are gone. Raises ApiError.
         """
-        path = resources.path(resources.NAMESPACES, None, namespace)
         try:
-            found = await self._answer(Request("GET", path), resources.METADATA)
+            request = Request("GET", resources.path(resources.NAMESPACES, None, namespace))
+            found = await self._answer(request, resources.METADATA)
         except ApiError as error:
             if error.status not in {403, 404}:
                 raise
@@ -176,8 +176,7 @@ class KubeClient(Transport):
         Raises:
             ApiError: where an admission denies one of them, others may be deleted or not.
         """
-        query = {"labelSelector": selector, "propagationPolicy": "Background"}
-        query |= {"fieldSelector": fields} if fields else {}
+        query = {"labelSelector": selector, "fieldSelector": fields, "propagationPolicy": "Background"}
         await self._send(Request("DELETE", resources.path(resource, namespace), query))
 
     async def list_pages(
@@ -246,8 +245,8 @@ class KubeClient(Transport):
             "timeoutSeconds": str(seconds),
         }
         limits = aiohttp.ClientTimeout(total=seconds + silence_seconds, sock_read=silence_seconds)
-        path, decoder = resources.path(resource, namespace), resources.object_decoder(resource)
-        request = Request("GET", path, query, resources.media_type(resource), limits=limits)
+        accept, decoder = resources.media_type(resource), resources.object_decoder(resource)
+        request = Request("GET", resources.path(resource, namespace), query, accept, limits=limits)
         response = await self._open(request)
         try:
             async for line in response.content:
