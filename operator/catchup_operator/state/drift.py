@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from catchup_operator.manifests.names import Key, Owner, has_operator_labels, key_of, owner_of
+from catchup_operator.manifests.names import Key, Owner, has_operator_labels, key_of
+from catchup_operator.state.ownership import is_labelled_for
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,7 +51,7 @@ class _ObservedCronJob:
             owner_uid=controller["uid"] if controller else None,
             # The garbage collector deletes an object once all of its owners are gone.
             has_other_owners=len(owners) > 1,
-            has_labels=has_operator_labels(labels) and (controller is None or _names(labels, controller)),
+            has_labels=has_operator_labels(labels) and (controller is None or is_labelled_for(labels, controller)),
             is_deleting="deletionTimestamp" in metadata,
         )
 
@@ -200,8 +201,3 @@ class DriftDetector:
     @staticmethod
     def _in(namespace: str | None, keys: Mapping[Key, Any]) -> set[Key]:
         return {key for key in keys if namespace in {None, key[0]}}
-
-
-def _names(labels: Mapping[str, str], controller: Mapping[str, Any]) -> bool:
-    labelled = owner_of(labels)
-    return labelled is not None and (labelled[0].kind, labelled[1]) == (controller.get("kind"), controller.get("name"))

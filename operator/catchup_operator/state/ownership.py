@@ -57,9 +57,13 @@ def may_be_abandoned(metadata: Mapping[str, Any]) -> bool:
     labels, owners = metadata.get("labels") or {}, _owners(metadata)
     if not owners or LABEL_BY_HAND in labels or "deletionTimestamp" in metadata or not has_operator_labels(labels):
         return False
+    return len(owners) > 1 or not is_labelled_for(labels, owners[0])
+
+
+def is_labelled_for(labels: Mapping[str, str], owner: Mapping[str, Any]) -> bool:
+    """Whether the labels name the resource of an owner reference."""
     labelled = owner_of(labels)
-    own = labelled and (labelled[0].kind, labelled[1])
-    return len(owners) > 1 or (owners[0].get("kind"), owners[0].get("name")) != own
+    return labelled is not None and (labelled[0].kind, labelled[1]) == (owner.get("kind"), owner.get("name"))
 
 
 def possible_resources(metadata: Mapping[str, Any]) -> set[tuple[Owner, str]]:
