@@ -216,16 +216,18 @@ class ListWriter:
         return files
 
     async def _apply(self, namespace: str, name: str, file: str, content: bytes) -> None:
-        key, wanted = (namespace, name), fingerprint(base64.b64encode(content).decode())
+        manifest = manifests.configmap(namespace, name, content)
+        data = manifest["binaryData"]
+        key, wanted = (namespace, name), fingerprint(data[file])
         if self._written.get(key) == wanted:
             return
         if key not in self._written:  # perhaps as it was before a restart
             found = await self._client.get(CONFIGMAPS, namespace, name)
-            if found is not None and (found.get("binaryData") or {}) == {file: base64.b64encode(content).decode()}:
+            if found is not None and (found.get("binaryData") or {}) == data:
                 self._written[key] = wanted
                 return
-        kept = await self._client.apply(CONFIGMAPS, manifests.configmap(namespace, name, content), force=True)
-        if (kept.get("binaryData") or {}).get(file) != base64.b64encode(content).decode():
+        kept = await self._client.apply(CONFIGMAPS, manifest, force=True)
+        if (kept.get("binaryData") or {}).get(file) != data[file]:
             raise ApiError(422, f"a mutating admission policy or webhook replaces the content of ConfigMap {name}")
         self._written[key] = wanted
         logger.info("%s/%s: %d bytes", namespace, name, len(content))
