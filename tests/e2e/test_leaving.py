@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from admission import apply_policy
 from waiting import eventually
 
 from catchup_dev import images
@@ -65,7 +66,7 @@ def forbid_deletions(home: Stack) -> list[str]:
     """Let a policy deny the deletion of CronJobs in the namespace that leaves; return what takes it away."""
     rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["cronjobs"]}
     here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": LEAVES}}}
-    specs = {
+    specs: dict[str, dict[str, Any]] = {
         "ValidatingAdmissionPolicy": {
             "matchConstraints": {"resourceRules": [rule]},
             "validations": [{"expression": "false", "message": "these are audited"}],
@@ -76,16 +77,9 @@ def forbid_deletions(home: Stack) -> list[str]:
             "matchResources": here,
         },
     }
-    for kind, spec in specs.items():
-        document = {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": kind,
-            "metadata": {"name": LEAVES},
-            "spec": spec,
-        }
-        home.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+    made = apply_policy(home.cluster, LEAVES, specs)
     eventually(lambda: not may_delete(home), seconds=60)
-    return [f"{kind.lower()}/{LEAVES}" for kind in specs]
+    return made
 
 
 def values_of(home: Stack, directory: Path) -> str:

@@ -118,6 +118,12 @@ class Namespace:
         time.sleep(1.1)
         self.apply(name, **spec)
 
+    def make_owner(self, name: str) -> dict[str, Any]:
+        """Make a ConfigMap; return the owner reference to it."""
+        self.kubectl("create", "configmap", name)
+        uid = self.get("configmaps", name)["metadata"]["uid"]
+        return {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": uid}
+
     def apply_pool(self, name: str = "people", **spec: Any) -> None:
         self._apply("SchedulePool", "schedulepools", name, spec)
 

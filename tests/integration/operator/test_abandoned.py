@@ -36,13 +36,7 @@ def names(namespace: Namespace, user: str) -> list[str]:
 def test_what_is_left_of_a_resource_that_is_gone_is_deleted_and_nothing_else_is(
     operator_process: StartOperator, namespace: Namespace, tmp_path: Path
 ) -> None:
-    namespace.kubectl("create", "configmap", "more")
-    more = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "name": "more",
-        "uid": namespace.get("configmaps", "more")["metadata"]["uid"],
-    }
+    more = namespace.make_owner("more")
     for user in ("ada", "again", "stays", "orphan"):
         namespace.apply(user)
     namespace.apply_pool("people", **RARE)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from admission import apply_policy
 from integration.operator.conftest import Namespace
 from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_reconciliation import GARBAGE_SECONDS, let_the_operator_see_its_cronjobs
@@ -183,13 +184,7 @@ def test_labels_and_annotations_of_others_stay_through_a_repair_and_an_edit(
 def test_an_owner_that_somebody_adds_is_taken_off_so_that_the_cronjob_goes_with_its_user_schedule(
     operator_process: StartOperator, namespace: Namespace, running: bool
 ) -> None:
-    namespace.kubectl("create", "configmap", "more")
-    added = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "name": "more",
-        "uid": namespace.get("configmaps", "more")["metadata"]["uid"],
-    }
+    added = namespace.make_owner("more")
 
     def add() -> None:
         for item in namespace.items("cronjobs"):
@@ -243,16 +238,7 @@ def mutate(namespace: Namespace) -> None:
             "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}}},
         },
     }
-    objects = [
-        {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": kind,
-            "metadata": {"name": namespace.name},
-            "spec": spec,
-        }
-        for kind, spec in specs.items()
-    ]
-    namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+    apply_policy(namespace.cluster, namespace.name, specs)
 
     def mutated() -> bool:
         probe = ("create", "cronjob", "probe", "--image=x", "--schedule=1 1 1 1 *", "--dry-run=server", "-o", "json")

@@ -7,9 +7,11 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from admission import apply_policy
 from integration.operator.chart_rendering import cluster_name
 from integration.operator.conftest import CHART, Namespace, act_as
 from integration.operator.test_left_namespaces import Installed, catchup_operator, delete, run_hook
@@ -85,29 +87,22 @@ def test_a_permission_that_is_missing_in_a_namespace_that_is_there_fails_the_hoo
 @pytest.fixture
 def keep(namespace: Namespace) -> Iterator[Callable[[Namespace, str], None]]:
     """Let a policy deny the deletion of CronJobs of which the names begin with a prefix, by a code of its own."""
-    kinds = "validatingadmissionpolicy", "validatingadmissionpolicybinding"
-    made: list[Namespace] = []
+    made: list[str] = []
 
     def forbid(where: Namespace, prefix: str) -> None:
-        made.append(where)
         rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["cronjobs"]}
         expression = f"!oldObject.metadata.name.startsWith('{prefix}')"
         denial = {"expression": expression, "message": "these are audited", "reason": "Invalid"}
         here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": where.name}}}
-        specs = (
-            {"matchConstraints": {"resourceRules": [rule]}, "validations": [denial]},
-            {"policyName": where.name, "validationActions": ["Deny"], "matchResources": here},
-        )
-        documents = [
-            {
-                "apiVersion": "admissionregistration.k8s.io/v1",
-                "kind": kind,
-                "metadata": {"name": where.name},
-                "spec": spec,
-            }
-            for kind, spec in zip(("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"), specs, strict=True)
-        ]
-        where.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+        specs: dict[str, dict[str, Any]] = {
+            "ValidatingAdmissionPolicy": {"matchConstraints": {"resourceRules": [rule]}, "validations": [denial]},
+            "ValidatingAdmissionPolicyBinding": {
+                "policyName": where.name,
+                "validationActions": ["Deny"],
+                "matchResources": here,
+            },
+        }
+        made.extend(apply_policy(where.cluster, where.name, specs))
 
         def is_denied() -> bool:
             try:
@@ -120,7 +115,7 @@ def keep(namespace: Namespace) -> Iterator[Callable[[Namespace, str], None]]:
 
     yield forbid
     for each in made:
-        namespace.cluster.kubectl("delete", "--ignore-not-found", *(f"{kind}/{each.name}" for kind in kinds))
+        namespace.cluster.kubectl("delete", "--ignore-not-found", each)
 
 
 def test_cronjobs_whose_deletion_a_policy_denies_are_named_and_keep_no_others(

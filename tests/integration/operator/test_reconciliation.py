@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from admission import apply_policy
 from integration.operator.conftest import JOB_TEMPLATE, Namespace
 from integration.operator.operator_process import OperatorProcess
 from integration.services import free_port
@@ -402,14 +403,10 @@ def policy(
     name, (group, resource) = namespace.name, of
     rule = {"apiGroups": [group], "apiVersions": ["v1"], "operations": [operation], "resources": [resource]}
     here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
-    objects = [
+    made = apply_policy(
+        namespace.cluster,
+        name,
         {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": kind,
-            "metadata": {"name": name},
-            "spec": spec,
-        }
-        for kind, spec in {
             "ValidatingAdmissionPolicy": {
                 "matchConstraints": {"resourceRules": [rule]},
                 "validations": [{"expression": "false", "message": "no CronJobs on Sundays", "reason": reason}],
@@ -419,12 +416,11 @@ def policy(
                 "validationActions": ["Deny"],
                 "matchResources": here,
             },
-        }.items()
-    ]
-    namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+        },
+    )
     if operation == "CREATE":
         eventually(lambda: is_refused(namespace))
-    return [f"validatingadmissionpolicy/{name}", f"validatingadmissionpolicybinding/{name}"]
+    return made
 
 
 def webhook(namespace: Namespace) -> list[str]:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-import yaml
+from admission import apply_policy
 from integration.operator.conftest import Namespace
 from integration.operator.operator_process import OperatorProcess
 from integration.operator.test_reconciliation import GARBAGE_SECONDS
@@ -75,16 +75,7 @@ def admission(namespace: Namespace) -> None:
         },
         KINDS[1]: {"policyName": namespace.name, "matchResources": here},
     }
-    objects = [
-        {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": kind,
-            "metadata": {"name": namespace.name},
-            "spec": spec,
-        }
-        for kind, spec in specs.items()
-    ]
-    namespace.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+    apply_policy(namespace.cluster, namespace.name, specs)
     eventually(lambda: replaces(namespace), seconds=30)
 
 
